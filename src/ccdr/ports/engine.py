@@ -111,7 +111,7 @@ class Engine(Restored, Protocol):
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Every row that one SELECT gives, read-only, written by the engine's own client into the new file `to` (host
-        path, in the bench's `out`): however many there are, none passes through Python. For engines that say `exports`.
+        path, in the context's `out`): however many they are, none passes through Python. Of engines that say `exports`.
 
         One row a line, values apart by tabs, in UTF-8 where the database knows its encoding, else its very bytes.
         NULL is `\\N`; within a value a backslash is `\\\\`, a tab `\\t`, a newline `\\n` (as PostgreSQL's COPY).

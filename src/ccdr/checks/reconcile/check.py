@@ -29,7 +29,7 @@ from ccdr.engines import EngineConfig, Files
 from ccdr.engines.files import LISTING, read_listing
 from ccdr.model.schema import Duration, Name, Strict, Text, format_duration
 from ccdr.model.values import CheckResult, human_seconds, rfc3339
-from ccdr.ports.check import Bench, Beside
+from ccdr.ports.check import Beside, CheckContext
 from ccdr.ports.engine import Engine
 
 ANY = "any"
@@ -115,17 +115,17 @@ class Reconcile(CheckConfig):
             return f"whose paths have nothing in common with the root {self.root}, expected one of them"
         return None
 
-    def compare(self, engine: Engine, bench: Bench, beside: Beside) -> Iterator[CheckResult]:
-        instants = self._instants(bench, beside)
+    def compare(self, engine: Engine, context: CheckContext, beside: Beside) -> Iterator[CheckResult]:
+        instants = self._instants(context, beside)
         yield self._skew(instants, beside)
-        exported = bench.out / f"rows-{beside.work.name}"
-        engine.export(bench.sandbox, bench.manifest, self.query, exported)
+        exported = context.out / f"rows-{beside.work.name}"
+        engine.export(context.sandbox, context.manifest, self.query, exported)
         wanted = Wanted("size" in self.columns, "sha256" in self.columns)
         try:
             with Book.opened(beside.work / "book.sqlite", instants, wanted) as book:
-                book.add_files(self._files(beside.bench))
-                book.add_rows(self._rows(exported, self._root(beside.bench)))
-                found = book.judge(lambda names: _hashed(beside.bench, names), self._decoder(beside.bench))
+                book.add_files(self._files(beside.context))
+                book.add_rows(self._rows(exported, self._root(beside.context)))
+                found = book.judge(lambda names: _hashed(beside.context, names), self._decoder(beside.context))
                 self._note(book, beside)
                 yield self._rows_result(found, instants, book)
                 yield self._files_result(found, instants, book)
@@ -134,15 +134,15 @@ class Reconcile(CheckConfig):
         finally:
             exported.unlink(missing_ok=True)
 
-    def _instants(self, bench: Bench, beside: Beside) -> Instants:
-        files = beside.bench.manifest
+    def _instants(self, context: CheckContext, beside: Beside) -> Instants:
+        files = beside.context.manifest
         settle = files.contents.get("settle", getattr(beside.engine, "settle", 0.0))
         return Instants(
             rows=beside.point.timestamp(),
             files=files.consistent_point.timestamp(),
             settle=float(str(settle)),
             apart=self.apart,
-            clocks=CLOCKS + abs(bench.manifest.clock_skew_s or 0.0),
+            clocks=CLOCKS + abs(context.manifest.clock_skew_s or 0.0),
         )
 
     def _skew(self, instants: Instants, beside: Beside) -> CheckResult:
@@ -157,12 +157,12 @@ class Reconcile(CheckConfig):
 
     # --- what is compared -----------------------------------------------------------------------------
 
-    def _files(self, bench: Bench) -> Iterator[FileFact]:
+    def _files(self, context: CheckContext) -> Iterator[FileFact]:
         """The snapshot's listing. That all of it came back was seen when it was fetched."""
         patterns = tuple(pattern.lower() for pattern in self.match)
-        root = self._root(bench)
+        root = self._root(context)
         below = "/" if root is None else f"{root}/"
-        with (bench.restored / LISTING).open(encoding="ascii") as lines:
+        with (context.restored / LISTING).open(encoding="ascii") as lines:
             for entry in read_listing(lines):
                 name = entry.path.rsplit("/", 1)[-1].lower()
                 yield FileFact(
@@ -174,8 +174,8 @@ class Reconcile(CheckConfig):
                     looked_at=entry.path.startswith(below) and any(fnmatch.fnmatchcase(name, p) for p in patterns),
                 )
 
-    def _root(self, bench: Bench) -> Path | None:
-        roots = bench.manifest.contents.get("roots")
+    def _root(self, context: CheckContext) -> Path | None:
+        roots = context.manifest.contents.get("roots")
         only = Path(str(roots[0])) if isinstance(roots, list) and len(roots) == 1 else None
         return self.root or only
 
@@ -195,13 +195,13 @@ class Reconcile(CheckConfig):
                     at=None if at is None else moment(at.decode("utf-8", "replace")),
                 )
 
-    def _decoder(self, bench: Bench) -> Decode | None:
+    def _decoder(self, context: CheckContext) -> Decode | None:
         if not self.decodable:
             return None
-        base = bench.sandbox.path(bench.fetched)
+        base = context.sandbox.path(context.fetched)
 
         def decoded(names: list[str]) -> tuple[Mapping[str, str], int]:
-            found = decode(bench.sandbox, [f"{base}{name}" for name in names])
+            found = decode(context.sandbox, [f"{base}{name}" for name in names])
             return {names[number]: why for number, why in found.bad}, found.silent
 
         return decoded
@@ -304,7 +304,7 @@ def _sha256(said: bytes | None) -> str | None:
     return said.decode("ascii", "replace").strip().lower().removeprefix("\\x")
 
 
-def _hashed(bench: Bench, names: list[str]) -> dict[str, str]:
+def _hashed(context: CheckContext, names: list[str]) -> dict[str, str]:
     """Of what was restored, not of what the listing says."""
-    found = bench.digest(bench.fetched, [name.lstrip("/") for name in names])
+    found = context.digest(context.fetched, [name.lstrip("/") for name in names])
     return {name: found[name.lstrip("/")].sha256 for name in names}

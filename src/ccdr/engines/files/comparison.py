@@ -30,21 +30,21 @@ from ccdr.engines.files.listing import (
 )
 from ccdr.engines.files.scan import came_back, walk
 from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NAMED = 20  # how many paths a private detail names
 
 Pair = tuple[Entry | None, Entry | None]  # as listed, and as restored
 
 
-def identical(bench: Bench) -> Iterator[CheckResult]:
+def identical(context: CheckContext) -> Iterator[CheckResult]:
     """Every file's digest; type, size, link target, mode, time, extended attributes and (as root) owner of every entry;
     and which files are hard links of each other."""
-    listing = bench.restored / LISTING
-    if bench.digest(bench.restored, [LISTING])[LISTING].sha256 != bench.manifest.contents["listing_sha256"]:
+    listing = context.restored / LISTING
+    if context.digest(context.restored, [LISTING])[LISTING].sha256 != context.manifest.contents["listing_sha256"]:
         yield _result("listing", Verdict.FAIL, "the captured listing", "another listing")
         return
-    comparison = _Comparison(bench)
+    comparison = _Comparison(context)
     with listing.open(encoding="ascii") as lines:
         comparison.run(read_listing(lines))
     yield from comparison.results()
@@ -121,13 +121,13 @@ class _Attributes:
 
 
 class _Comparison:
-    def __init__(self, bench: Bench) -> None:
-        contents = bench.manifest.contents
-        self._bench, self._contents = bench, contents
+    def __init__(self, context: CheckContext) -> None:
+        contents = context.manifest.contents
+        self._bench, self._contents = context, contents
         self._root = os.geteuid() == 0
         self._owners = bool(contents["owners"]) and self._root
         self._complete = "attributes" in contents  # else it was listed by a ccdr that did not look at them
-        self._links, self._attributes = _Links(), _Attributes(bench.out)
+        self._links, self._attributes = _Links(), _Attributes(context.out)
         self._timeless = 0
         self._unlike = 0  # pipes and devices that the listing does not tell apart
         self.equal = self.missing = self.changed = self.extra = self.unproven = 0

@@ -19,7 +19,7 @@ from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProbl
 from ccdr.model.schema import AbsolutePath, Wait, WithPassword
 from ccdr.model.values import CheckResult, Look, Manifest
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -152,14 +152,14 @@ class Files(EngineConfig):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "files answer no queries")
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         return iter(())
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("files are restored into a directory, not onto a server", hint="name one with --to")
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return comparison.identical(bench)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return comparison.identical(context)
 
 
 def _anyhow(root: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from ccdr.engines.mariadb.server import LACKS
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Pulse
 
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
@@ -97,12 +97,12 @@ def export(box: Place, login: Login, database: str, sql: str, to: Path) -> None:
 
 
 def integrity(
-    bench: Bench, login: Login, others: Iterable[tuple[str, str]] = (), *, working: str | None = None
+    context: CheckContext, login: Login, others: Iterable[tuple[str, str]] = (), *, working: str | None = None
 ) -> Iterator[CheckResult]:
     """Every table read through by its engine, `others` too (database and name); definers that exist, and
     auto-increments that are ahead. After a logical restore it proves that what was loaded is readable throughout, where
     it was loaded; `working` is the database's name until it has its own."""
-    inventory, box = Inventory(bench.manifest.contents), bench.sandbox
+    inventory, box = Inventory(context.manifest.contents), context.sandbox
     database = working or inventory.database
     tables = [*((database, name) for name in inventory.tables), *others]
     yield check_tables(box, login, database, tables)

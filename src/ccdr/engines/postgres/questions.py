@@ -15,7 +15,7 @@ from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Pulse
 
 # What a database or role may have set, and we could not read: a zone as an abbreviation that others have too. The order
@@ -79,21 +79,25 @@ def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None =
     return float(epoch) if epoch is not None else None
 
 
-def integrity(bench: Bench, env: Mapping[str, str], jobs: int, pulse: Pulse | None = None) -> Iterator[CheckResult]:
+def integrity(
+    context: CheckContext, env: Mapping[str, str], jobs: int, pulse: Pulse | None = None
+) -> Iterator[CheckResult]:
     """`pg_amcheck` over every table and index. After a logical restore it proves that what was loaded is
     readable throughout and that indexes agree with their tables, where it was loaded."""
-    had = "amcheck" in Inventory(bench.manifest.contents).extensions
-    found = amcheck(bench, env, [f"-j{jobs}", conninfo(env["PGDATABASE"])], pulse)
+    had = "amcheck" in Inventory(context.manifest.contents).extensions
+    found = amcheck(context, env, [f"-j{jobs}", conninfo(env["PGDATABASE"])], pulse)
     if not had:
-        bench.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
+        context.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
     yield amcheck_result("pg_amcheck --heapallindexed", found)
 
 
-def amcheck(bench: Bench, env: Mapping[str, str], args: Sequence[str], pulse: Pulse | None = None) -> list[str]:
+def amcheck(
+    context: CheckContext, env: Mapping[str, str], args: Sequence[str], pulse: Pulse | None = None
+) -> list[str]:
     """What `pg_amcheck --heapallindexed` finds, line by line; nothing where there is no corruption."""
     argv = ["pg_amcheck", "-w", "--heapallindexed", "--install-missing", *args]
     try:
-        out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
+        out = context.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
     except CommandFailed as error:
         if error.stderr.search(LACKS):
             hint = "name an image that has PostgreSQL's contrib modules"

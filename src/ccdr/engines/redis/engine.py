@@ -28,7 +28,7 @@ from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
 from ccdr.model.values import CheckResult, Look, Manifest, Verdict, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -171,21 +171,24 @@ class Redis(EngineConfig):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        manifest, box = bench.manifest, bench.sandbox
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        manifest, box = context.manifest, context.sandbox
 
         def reference() -> Description:
-            directory, databases = box.path(bench.restored), self._databases(manifest)
+            directory, databases = box.path(context.restored), self._databases(manifest)
             with standing(box, kind_of(manifest), directory, RDB, databases=databases, extra=self._extra) as second:
                 return describe(second, int(str(manifest.contents["since"])))
 
-        return identity.compare(bench, restored_server(box, manifest), reference)
+        return identity.compare(context, restored_server(box, manifest), reference)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         """The file itself: structure, checksum, and as many keys as were captured."""
-        kind, expected = kind_of(bench.manifest), f"sound, {so_many(int(str(bench.manifest.contents['keys'])), 'key')}"
+        kind, expected = (
+            kind_of(context.manifest),
+            f"sound, {so_many(int(str(context.manifest.contents['keys'])), 'key')}",
+        )
         try:
-            found = check(bench.sandbox, kind, bench.restored / RDB)
+            found = check(context.sandbox, kind, context.restored / RDB)
             actual = f"sound, {so_many(found.keys, 'key')}"
         except Unsound as error:
             actual = str(error)

@@ -13,18 +13,18 @@ from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.description import TYPES, Description, Group, describe, is_key
 from ccdr.engines.redis.server import ADMIN, Server
 from ccdr.model.values import CheckResult, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NAMED = 6  # differences that a result names
 Reference = Callable[[], Description]
 
 
-def compare(bench: Bench, server: Server, reference: Reference) -> Iterator[CheckResult]:
+def compare(context: CheckContext, server: Server, reference: Reference) -> Iterator[CheckResult]:
     """`reference` loads the fetched file into a second server and describes it: for what no capture has described, and
     where another version of the server did."""
-    held = bench.manifest.contents
-    changed = _changed(bench)
-    yield _files(bench, changed)
+    held = context.manifest.contents
+    changed = _changed(context)
+    yield _files(context, changed)
     found = describe(server, int(str(held["since"])))
     told = held["described"]
     expected = Description.parse(told) if isinstance(told, Mapping) else reference()
@@ -36,7 +36,7 @@ def compare(bench: Bench, server: Server, reference: Reference) -> Iterator[Chec
     yield _expiry(expected, found)
     yield _named("functions", expected.functions, found.functions)
     if held["users"] is not None and USERS not in changed:  # what a damaged list says is nobody's name or rights
-        yield _users(bench, server)
+        yield _users(context, server)
 
 
 def _result(name: str, expected: str, actual: str, *, same: bool | None = None) -> CheckResult:
@@ -44,18 +44,18 @@ def _result(name: str, expected: str, actual: str, *, same: bool | None = None) 
     return CheckResult("identical", name, Verdict.PASS if passed else Verdict.FAIL, expected, actual)
 
 
-def _captured(bench: Bench) -> list[str]:
-    return [name for name in (RDB, USERS) if name in bench.manifest.files]
+def _captured(context: CheckContext) -> list[str]:
+    return [name for name in (RDB, USERS) if name in context.manifest.files]
 
 
-def _changed(bench: Bench) -> list[str]:
-    names = _captured(bench)
-    digests = bench.digest(bench.restored, names)
-    return [name for name in names if digests[name].sha256 != bench.manifest.files[name].sha256]
+def _changed(context: CheckContext) -> list[str]:
+    names = _captured(context)
+    digests = context.digest(context.restored, names)
+    return [name for name in names if digests[name].sha256 != context.manifest.files[name].sha256]
 
 
-def _files(bench: Bench, changed: list[str]) -> CheckResult:
-    expected = f"{', '.join(_captured(bench))} as captured, by SHA-256"
+def _files(context: CheckContext, changed: list[str]) -> CheckResult:
+    expected = f"{', '.join(_captured(context))} as captured, by SHA-256"
     return _result("files", expected, f"changed: {', '.join(changed)}" if changed else expected)
 
 
@@ -131,9 +131,9 @@ def _named(name: str, expected: Mapping[str, str], found: Mapping[str, str]) -> 
     return _result(name, wanted, _some(differences) or wanted, same=not differences)
 
 
-def _users(bench: Bench, server: Server) -> CheckResult:
+def _users(context: CheckContext, server: Server) -> CheckResult:
     """Their rights and the digests of their passwords, by name alone in what is recorded."""
-    captured = (bench.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
+    captured = (context.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
     return _named("users", _by_name(captured), _by_name(server.ask("ACL", "LIST")))
 
 

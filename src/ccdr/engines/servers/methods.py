@@ -19,7 +19,7 @@ from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, U
 from ccdr.model.schema import WithPassword
 from ccdr.model.values import CheckResult, Look, Manifest
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, Target
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -47,9 +47,9 @@ class Method(Protocol):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None: ...
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]: ...
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]: ...
 
 
 @runtime_checkable
@@ -159,11 +159,11 @@ class MethodsConfig(EngineConfig, Generic[M]):
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
         return self._base(manifest).recoverable(restored, log, manifest, target)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).identical(bench)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return self._captured(context.manifest).identical(context)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).integrity(bench)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return self._captured(context.manifest).integrity(context)
 
 
 def unloadable(error: CommandFailed, lacks: re.Pattern[str], manifest: Manifest) -> CcdrError:

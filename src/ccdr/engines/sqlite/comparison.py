@@ -16,7 +16,7 @@ from ccdr.engines.sqlite.programs import Answer
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 MOST_FOUND = 100  # lines that integrity_check tells
 READABLE = 0o444  # what a sandbox's user is given to look at a file
@@ -31,10 +31,10 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-def identical(bench: Bench, answer: Answer) -> Iterator[CheckResult]:
-    captured = bench.manifest.contents
-    equal = _file_is_as_captured(bench)
-    results = [_file(bench, equal), _owner(bench)]
+def identical(context: CheckContext, answer: Answer) -> Iterator[CheckResult]:
+    captured = context.manifest.contents
+    equal = _file_is_as_captured(context)
+    results = [_file(context, equal), _owner(context)]
     if answer.refused is not None:
         if equal:
             raise TestBroken(
@@ -63,21 +63,21 @@ def _result(
     return CheckResult(kind, name, Verdict.PASS if passed else Verdict.FAIL, expected, actual, detail)
 
 
-def _file_is_as_captured(bench: Bench) -> bool:
-    name = str(bench.manifest.contents["file"])
-    return bench.digest(bench.restored, [name])[name].sha256 == bench.manifest.files[name].sha256
+def _file_is_as_captured(context: CheckContext) -> bool:
+    name = str(context.manifest.contents["file"])
+    return context.digest(context.restored, [name])[name].sha256 == context.manifest.files[name].sha256
 
 
-def _file(bench: Bench, equal: bool) -> CheckResult:
-    captured = bench.manifest.files[str(bench.manifest.contents["file"])]
+def _file(context: CheckContext, equal: bool) -> CheckResult:
+    captured = context.manifest.files[str(context.manifest.contents["file"])]
     expected = f"{captured.bytes} bytes, SHA-256 {captured.sha256[:16]}…"
     return _result("file", equal, expected, "equal by SHA-256" if equal else "another SHA-256")
 
 
-def _owner(bench: Bench) -> CheckResult:
+def _owner(context: CheckContext) -> CheckResult:
     """Mode and, as root, owner; whoever may read it in the sandbox is not counted."""
-    contents = bench.manifest.contents
-    found = (bench.restored / str(contents["file"])).stat()
+    contents = context.manifest.contents
+    found = (context.restored / str(contents["file"])).stat()
     mode, there = int(str(contents["mode"])), stat.S_IMODE(found.st_mode)
     expected, actual = [f"{mode | READABLE:04o}"], [f"{there | READABLE:04o}"]
     if os.geteuid() == 0 and (owner := contents["owner"]) is not None:
@@ -158,23 +158,23 @@ def _spent(tables: list[str]) -> str:
     return f"AUTOINCREMENT of {named(tables)} has come to the last id, so that the next insert fails"
 
 
-def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
+def integrity(context: CheckContext, answer: Answer) -> list[CheckResult]:
     """integrity_check reads every page and compares every index; foreign keys and sequences are not its business."""
     if answer.refused is not None:
         detail = answer.refused.reveal()
         return [_result("integrity_check", False, "an answer", answer.why, detail, kind="integrity")]
     told = answer.told
     results = [
-        _references(bench.manifest.contents["references"], told["references"]),  # type: ignore[arg-type]
+        _references(context.manifest.contents["references"], told["references"]),  # type: ignore[arg-type]
         _sequences(told["sequences"]),
     ]
     checked = told["integrity"]
     against = f"rows break a CHECK of their table: {_many(checked['against'])}" if checked["against"] else ""
     if checked["found"]:
-        before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(bench) else ""
+        before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(context) else ""
         said = f"{so_many(checked['found'], 'line')} of findings{before}{against and f'; {against}'}"
         results.insert(0, _result("integrity_check", False, "ok", said, "\n".join(checked["lines"]), "integrity"))
-    elif against and not _file_is_as_captured(bench):
+    elif against and not _file_is_as_captured(context):
         results.insert(0, _result("integrity_check", False, "ok", against, kind="integrity"))
     elif not checked["lacks"]:
         said = f"ok; {against}, as they do in the source" if against else "ok"

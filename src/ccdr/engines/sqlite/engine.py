@@ -26,7 +26,7 @@ from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
 from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
 from ccdr.model.values import CheckResult, Look, Manifest, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -272,18 +272,18 @@ class Sqlite(EngineConfig):
             said = "not a time: expected ISO 8601 text, seconds, milliseconds or a Julian day"
             raise CommandFailed(["query"], 1, said) from None
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        answer = self._asked(bench.sandbox, {"contents": []})
-        return comparison.identical(bench, answer)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        answer = self._asked(context.sandbox, {"contents": []})
+        return comparison.identical(context, answer)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         """On a copy of what was restored: SQLite looks at all of it only where it might write."""
-        box, copy = bench.sandbox, bench.out / "database"
-        box.run(["cp", "--reflink=auto", LOADED, box.path(copy)], watch=bench.out, what="copying the database")
+        box, copy = context.sandbox, context.out / "database"
+        box.run(["cp", "--reflink=auto", LOADED, box.path(copy)], watch=context.out, what="copying the database")
         questions: dict[str, list[str]] = {"references": [], "sequences": [], "integrity": []}
         answer = programs.ask(box, SANDBOX_PYTHON, box.path(copy), questions, "integrity_check")
         copy.unlink()
-        return iter(comparison.integrity(bench, answer))
+        return iter(comparison.integrity(context, answer))
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("a database file is restored into a directory, not onto a server", hint="name one with --to")

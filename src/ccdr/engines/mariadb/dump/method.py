@@ -22,7 +22,7 @@ from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Look, Manifest, so_many
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -148,11 +148,11 @@ class Dump:
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.restored(bench.manifest), self.asset.jobs)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return identity.compare(context, self.restored(context.manifest), self.asset.jobs)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return questions.integrity(bench, self.restored(bench.manifest))
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return questions.integrity(context, self.restored(context.manifest))
 
 
 def _unprovable(restored: Path, other: str) -> TestBroken:

@@ -26,7 +26,7 @@ from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, Look, Manifest, so_many
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, Target
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -175,15 +175,15 @@ class Physical:
     def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
         return recovery.by_hand(log, manifest, target)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""
-        box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
+        box, inventory = context.sandbox, Inventory(context.manifest.contents)
         verified = box.run(["cat", VERIFIED], ok=(0, 1)).code == 0
-        count = so_many(len(bench.manifest.files), "file")
+        count = so_many(len(context.manifest.files), "file")
         yield judged(
             "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", lead="differs: "
         )
-        if bench.recovered:
+        if context.recovered:
             return  # by a log that may hold other tables
         there = objects_of(box, server.LOGIN, inventory.database)
         names = {t.name: t.engine for t in there.tables}
@@ -199,11 +199,11 @@ class Physical:
             f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there{note}", lead="differs: "
         )
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         """Of the backup itself: these are the source's own pages and indexes, of all its databases."""
-        database = Inventory(bench.manifest.contents).database
-        others = [(where, name) for where, name, _ in _server_tables(bench.sandbox) if where != database]
-        return questions.integrity(bench, server.LOGIN, others)
+        database = Inventory(context.manifest.contents).database
+        others = [(where, name) for where, name, _ in _server_tables(context.sandbox) if where != database]
+        return questions.integrity(context, server.LOGIN, others)
 
 
 def _tables(objects: Objects, database: str) -> Look:

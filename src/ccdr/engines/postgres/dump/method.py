@@ -22,7 +22,7 @@ from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -158,11 +158,11 @@ class Dump:
         inventory = Inventory(manifest.contents)
         return server.environment(inventory.bootstrap, inventory.database, inventory.version)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.restored_env(bench.manifest), self.asset.jobs)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return identity.compare(context, self.restored_env(context.manifest), self.asset.jobs)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return questions.integrity(bench, self.restored_env(bench.manifest), self.asset.jobs)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return questions.integrity(context, self.restored_env(context.manifest), self.asset.jobs)
 
 
 # One command, since each costs 60 ms; the settings come on its standard input.

@@ -19,27 +19,27 @@ from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
 
 
-def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
+def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckResult]:
     """Files, server, and each database's definitions."""
-    contents: Mapping[str, Any] = bench.manifest.contents
-    verified = bench.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
-    count = f"{contents['files']} files and {len(bench.manifest.files)} beside them"
-    if upon := bench.manifest.upon:
+    contents: Mapping[str, Any] = context.manifest.contents
+    verified = context.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
+    count = f"{contents['files']} files and {len(context.manifest.files)} beside them"
+    if upon := context.manifest.upon:
         count += f", put together of {len(upon) + 1} snapshots"
     yield judged(
         "files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", joint=", "
     )
     with _image_to_blame():
-        yield _server(bench, env)
-        if bench.recovered:
+        yield _server(context, env)
+        if context.recovered:
             return  # by a log that may hold other definitions
         databases = sorted(contents["catalogues"].items())
-        work = [partial(_definitions, bench, {**env, "PGDATABASE": name}, name, held) for name, held in databases]
+        work = [partial(_definitions, context, {**env, "PGDATABASE": name}, name, held) for name, held in databases]
         yield from each_to_its_end(work, facts.AT_ONCE)
 
 
@@ -57,9 +57,9 @@ def _image_to_blame() -> Iterator[None]:
         raise
 
 
-def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
-    contents: Mapping[str, Any] = bench.manifest.contents
-    said = bench.sandbox.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server").stdout
+def _server(context: CheckContext, env: Mapping[str, str]) -> CheckResult:
+    contents: Mapping[str, Any] = context.manifest.contents
+    said = context.sandbox.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server").stdout
     identifier, timeline = said.strip().split("|")
     wrong = []
     if identifier != contents["system_identifier"]:
@@ -71,12 +71,12 @@ def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     return judged("server", wrong, expected, f"identifier {identifier}, timeline {timeline}{begun}", joint=", ")
 
 
-def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
+def _definitions(context: CheckContext, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
     """Only what certainly did not change while the backup ran is compared: the same rows, by the same transactions."""
-    contents: Mapping[str, Any] = bench.manifest.contents
+    contents: Mapping[str, Any] = context.manifest.contents
     asking = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {facts.PINNED} {facts.UTC}", "PGCLIENTENCODING": "UTF8"}
     shared = name == contents["database"]
-    found = facts.catalogues(bench.sandbox, asking, contents["horizon"], shared=shared)
+    found = facts.catalogues(context.sandbox, asking, contents["horizon"], shared=shared)
     wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if found.get(key) != digest]
     rows = sum(int(digest.split()[0]) for digest in captured.values())
     expected = f"{len(captured)} catalogues, {rows} rows"
@@ -85,9 +85,11 @@ def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapp
     return judged(f"definitions in {name}", wrong, expected, f"{expected}, equal by SHA-256{note}", joint=", ")
 
 
-def integrity(bench: Bench, env: Mapping[str, str], settings: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
+def integrity(
+    context: CheckContext, env: Mapping[str, str], settings: Mapping[str, str], jobs: int
+) -> Iterator[CheckResult]:
     """After a physical restore this tests the backup itself, and so the source's files as they were."""
-    box, manifest = bench.sandbox, bench.manifest
+    box, manifest = context.sandbox, context.manifest
     note = "; pages bear no checksums at the source"
     if manifest.contents["data_checksums"]:
         note = ""
@@ -102,10 +104,10 @@ def integrity(bench: Bench, env: Mapping[str, str], settings: Mapping[str, str],
         )
     args = [f"-j{jobs}", "--all"]
     with _image_to_blame():
-        found = questions.amcheck(bench, env, args)
+        found = questions.amcheck(context, env, args)
         if found and (moved := cluster.collations(box, env)):
             # An index is in the order of the source's libraries: only what does not depend on it tells anything.
-            found = questions.amcheck(bench, env, [*args, "--no-dependent-indexes"])
+            found = questions.amcheck(context, env, [*args, "--no-dependent-indexes"])
             if not found:
                 raise TestBroken(
                     f"the image sorts text otherwise than the source: {moved}; its indexes cannot be checked",

@@ -21,7 +21,7 @@ from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
 from ccdr.ports.capture import WHOLE, Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, Target
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -204,9 +204,9 @@ class Physical:
         user = inventory.bootstrap if inventory.bootstrap in superusers else superusers[0]
         return server.environment(user, inventory.database, inventory.version)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return checks.identical(bench, self.restored_env(bench.manifest))
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return checks.identical(context, self.restored_env(context.manifest))
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        manifest = bench.manifest
-        return checks.integrity(bench, self.restored_env(manifest), self.settings(manifest), self.asset.jobs)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        manifest = context.manifest
+        return checks.integrity(context, self.restored_env(manifest), self.settings(manifest), self.asset.jobs)
