@@ -16,7 +16,7 @@ from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, Group
 from ccdr.engines.redis.discovery import RedisItem, RedisServer
 from ccdr.engines.redis.identity import _expiry, _keys
-from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_said
+from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_in
 from ccdr.engines.redis.server import configuration
 from ccdr.host.processes import Host
 from ccdr.model.answers import NO_WORDS
@@ -61,7 +61,7 @@ def test_valkey_is_known_though_it_calls_itself_an_old_redis() -> None:
     ],
 )
 def test_programs_tell_their_version(said: str, major: str | None) -> None:
-    found = release_said(said)
+    found = release_in(said)
     assert (found.major if found else None) == major
 
 

@@ -203,7 +203,7 @@ class EngineConfig(Strict):
         host = getattr(getattr(self, "connection", None), "host", None)
         return bool(self.source_paths) if host is None else host.startswith("/") or is_loopback(host)
 
-    def refused(self, said: FreeText) -> bool:
+    def refused(self, stderr: FreeText) -> bool:
         """Whatever can refuse says so in words of its own."""
         return False
 

@@ -63,7 +63,7 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
-    def refused(self, said: FreeText) -> bool:
+    def refused(self, stderr: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 
     def rights(self, source: Source) -> Iterator[Look]:

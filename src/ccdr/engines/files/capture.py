@@ -112,13 +112,13 @@ def _nothing_settled(empty: Sequence[str], listing: Path, now: float, settle: fl
         waiting = [entry for entry in read_listing(lines) if entry.type == WAITING]
     newest = {root: max((e.mtime for e in waiting if _within(e.path, root)), default=None) for root in empty}
     bare = [root for root, moment in newest.items() if moment is None]
-    said = f"there is no settled file in {', '.join(bare or empty)}"
+    problem = f"there is no settled file in {', '.join(bare or empty)}"
     if bare:
-        return BackupFailed(said, hint="an empty tree is no backup: is its file system mounted?")
+        return BackupFailed(problem, hint="an empty tree is no backup: is its file system mounted?")
     count = so_many(sum(_within(e.path, *empty) for e in waiting), "file was", "files were")
     wait = max(1, math.ceil(max(filter(None, newest.values())) / 1e9 + settle - now))
     return BackupFailed(
-        f"{said}: {count} changed within the last {settle:g} s (`settle:` in the plan), and may be half-written",
+        f"{problem}: {count} changed within the last {settle:g} s (`settle:` in the plan), and may be half-written",
         hint=f"back up again in {human_seconds(wait)}; where files are always being written to, shorten `settle:`",
     )
 
@@ -210,8 +210,8 @@ def _found(paths: Sequence[Path], now: float, settle: float, tally: _Tally) -> I
             yield entry.waiting(now) if recent else entry
 
 
-def _with_previous(found: Iterator[Entry], previous: Iterator[Entry]) -> Iterator[Pair]:
-    for was, now in paired(previous, found):
+def _with_previous(walked: Iterator[Entry], previous: Iterator[Entry]) -> Iterator[Pair]:
+    for was, now in paired(previous, walked):
         if now is not None:
             yield now, was
 

@@ -138,10 +138,10 @@ class _Comparison:
     def run(self, listed: Iterator[Entry]) -> None:
         roots = self._contents["roots"]
         assert isinstance(roots, list)
-        found = itertools.chain.from_iterable(
+        restored = itertools.chain.from_iterable(
             walk(f"{self._bench.fetched}{root}", str(root)) for root in sorted(set(map(Path, map(str, roots))))
         )
-        for batch, hashed in hashed_ahead(paired(listed, found), _to_hash, self._digest):
+        for batch, hashed in hashed_ahead(paired(listed, restored), _to_hash, self._digest):
             for was, now in batch:
                 self._pair(was, now, hashed)
         self.unproven += (self._came & self._waiting).total()
@@ -171,8 +171,8 @@ class _Comparison:
 
     def _unlisted(self, path: str) -> None:
         """A name that is no UTF-8 may be listed as restic tells it; in a listing's order that comes later."""
-        if (said := as_restic_says(path)) != path:
-            self._came[said] += 1
+        if (listed := as_restic_says(path)) != path:
+            self._came[listed] += 1
         else:
             self.extra += 1
             self._name("never captured", path)
@@ -225,8 +225,8 @@ class _Comparison:
         status = Verdict.FAIL if failed else Verdict.PASS
         yield _result("files", status, expected, actual, "\n".join(self.named) or None)
         if lost := self._attributes.lost:
-            said = f"{_counted(lost)} cannot be kept on the file system that was restored to"
-            yield _result("extended attributes", Verdict.INCONCLUSIVE, "as captured", said)
+            sentence = f"{_counted(lost)} cannot be kept on the file system that was restored to"
+            yield _result("extended attributes", Verdict.INCONCLUSIVE, "as captured", sentence)
 
     def _left_out(self) -> Iterator[str]:
         """What this comparison does not tell, though there is something to compare."""

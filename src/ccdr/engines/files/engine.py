@@ -88,11 +88,11 @@ class Files(EngineConfig):
                 files += entry.is_file()
                 closed += not os.access(entry, os.R_OK | os.X_OK if entry.is_dir() else os.R_OK)
             if closed:
-                said = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
-                yield Look.fail(what, said, "run ccdr as a user who may read them all, or open them to it")
+                problem = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
+                yield Look.fail(what, problem, "run ccdr as a user who may read them all, or open them to it")
             elif not files:
-                said = f"there is no file in {root}, and an empty tree is no backup"
-                yield Look.fail(what, said, "is its file system mounted? else change `paths:` in the plan")
+                problem = f"there is no file in {root}, and an empty tree is no backup"
+                yield Look.fail(what, problem, "is its file system mounted? else change `paths:` in the plan")
             else:
                 whole = "all of it" if seen < LOOKED_AT else f"its first {seen} entries"
                 yield Look.ok(what, f"{root}: {whole} may be read")

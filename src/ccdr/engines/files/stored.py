@@ -34,10 +34,10 @@ class _There:
                 self._nodes[node.path] = node
 
     def take(self, entry: Entry) -> StoredNode | None:
-        said = as_restic_says(entry.path)
-        if UNREADABLE not in said:
-            return self._nodes.pop(said, None)
-        alike = self._odd.get((said, entry.inode))
+        path = as_restic_says(entry.path)
+        if UNREADABLE not in path:
+            return self._nodes.pop(path, None)
+        alike = self._odd.get((path, entry.inode))
         return alike.pop() if alike else None
 
     def left(self) -> Iterator[StoredNode]:
@@ -70,7 +70,7 @@ def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tool
             held.writelines(entry.line() for entry in kept)
         before = {n.path: e for n in there.left() if (e := lost.get((n.inode, n.size, n.mtime))) and e.type == "f"}
         hashed = tools.digest(Path("/"), list(before), vanishing=True) if before else {}
-        same = {path: before[path] for path, found in hashed.items() if found.sha256 == before[path].sha256}
+        same = {path: before[path] for path, digest in hashed.items() if digest.sha256 == before[path].sha256}
         more = sorted((_came(node, same.get(node.path), done, now) for node in there.left()), key=_place)
         with first.open(encoding="ascii") as held:
             out.writelines(entry.line() for entry in heapq.merge(read_listing(held), more, key=_place))

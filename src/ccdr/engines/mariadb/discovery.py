@@ -160,8 +160,8 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
 
     def look_into(self, one: survey.ListedDatabase) -> MariaItem:
         asked = self.asked
-        found = survey.database(asked.place, asked.login, asked.server.account, one.name)
-        return MariaItem(self.address, one.name, asked.server.version, one.bytes or 0, found)
+        database = survey.database(asked.place, asked.login, asked.server.account, one.name)
+        return MariaItem(self.address, one.name, asked.server.version, one.bytes or 0, database)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -176,8 +176,8 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
     def remarks(self, item: MariaItem, told: Told) -> None:
         for lack in item.look.found.lacks:
             grant = f"as an administrator: {lack.sql}"
-            said = f"{lack.what}; {grant}"
-            told.findings += [said] if said not in told.findings else []
+            finding = f"{lack.what}; {grant}"
+            told.findings += [finding] if finding not in told.findings else []
             told.grants += [grant] if grant not in told.grants else []
         if elsewhere := item.look.elsewhere:
             told.findings.append(

@@ -102,8 +102,8 @@ class MariaDB(MethodsConfig[Method]):
             )
         return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
 
-    def refused(self, said: FreeText) -> bool:
-        return said.search(_REFUSED) is not None
+    def refused(self, stderr: FreeText) -> bool:
+        return stderr.search(_REFUSED) is not None
 
     def client_major(self, place: Place) -> str | None:
         version = client_version(place)

@@ -170,8 +170,8 @@ def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) 
 
 def _require_history(box: Place, login: Login) -> None:
     """TestBroken where a row's history is made here of what the log leaves out."""
-    if found := rows_of(box, login, _HISTORY, "looking for tables that keep their history"):
-        name = "".join(found[0]).encode("unicode_escape").decode()
+    if tables := rows_of(box, login, _HISTORY, "looking for tables that keep their history"):
+        name = "".join(tables[0]).encode("unicode_escape").decode()
         raise TestBroken(
             f"the log leaves out texts and BLOBs that did not change (binlog_row_image is NOBLOB), and {name} keeps its"
             " history: that lacks them here",
@@ -242,5 +242,5 @@ def _heartbeat(box: Place, login: Login) -> float | None:
     """The canary's newest restored beat, by the source's clock."""
     if lines(box, login, HEARTBEAT, "looking for the canary") != ["1"]:
         return None
-    found = lines(box, login, BEAT, "asking the canary")
-    return float(found[0]) if found and found[0] else None
+    beats = lines(box, login, BEAT, "asking the canary")
+    return float(beats[0]) if beats and beats[0] else None

@@ -44,7 +44,7 @@ class Rights:
     @property
     def lacking(self) -> list[tuple[str, str]]:
         """What a capture needs and the user has not: (rights, what they are of), as GRANT writes them."""
-        found = []
+        lacking = []
         for needed, has, on in (
             (OF_SERVER, self.server, "*.*"),
             (OF_DATABASE, self.database | self.server, "{database}.*"),
@@ -52,8 +52,8 @@ class Rights:
         ):
             missing = [right for right in needed if right not in has and _EVERYTHING not in has]
             if missing:
-                found.append((", ".join(missing), on))
-        return found
+                lacking.append((", ".join(missing), on))
+        return lacking
 
     @property
     def writing(self) -> list[str]:
@@ -80,15 +80,15 @@ def read_rights(grants: Iterable[str], database: str) -> Rights:
     mysql: set[str] = set()
     canary: set[str] = set()
     for line in grants:
-        found = _GRANT.match(line)
-        if found is None or found["what"] != "*":
+        grant = _GRANT.match(line)
+        if grant is None or grant["what"] != "*":
             continue
-        rights = {right.strip() for right in found["rights"].split(",")}
+        rights = {right.strip() for right in grant["rights"].split(",")}
         rights |= {also for right in rights for also in _ALSO.get(right, ())}
-        if found["on"] == "*":
+        if grant["on"] == "*":
             server |= rights
             continue
-        pattern = found["on"][1:-1].replace("``", "`")
+        pattern = grant["on"][1:-1].replace("``", "`")
         own |= rights if _like(pattern, database) else set()
         mysql |= rights if _like(pattern, "mysql") else set()
         canary |= rights if _like(pattern, "ccdr") else set()
@@ -109,13 +109,13 @@ def canary_grant(user: str) -> str:
 def judged(rights: Rights, user: str, database: str, *, canary: bool = False) -> Iterator[Look]:
     if lacking := rights.lacking:
         what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
-        said = f"{user} lacks {what}: a dump would leave out what it may not see"
-        yield Look.fail("rights to read", said, _grants(lacking, database))
+        problem = f"{user} lacks {what}: a dump would leave out what it may not see"
+        yield Look.fail("rights to read", problem, _grants(lacking, database))
     else:
         yield Look.ok("rights to read", f"{user} may read all of {database}, its users and its log's position")
     if canary and not rights.keeps_canary:
-        said = f"{user} may not keep the canary of `log_shipping:` in the database ccdr: no log is shipped"
-        yield Look.fail("canary", said, f"{canary_grant(user)} or leave `canary:` out")
+        problem = f"{user} may not keep the canary of `log_shipping:` in the database ccdr: no log is shipped"
+        yield Look.fail("canary", problem, f"{canary_grant(user)} or leave `canary:` out")
     elif canary:
         yield Look.ok("canary", f"{user} may keep it in the database ccdr")
     what = "rights to write"

@@ -174,8 +174,8 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
 
     def look_into(self, one: survey.ListedDatabase) -> PostgresItem:
         server = self.asked.server
-        found = survey.database(self.asked.place, self.asked.env_of(one.name))
-        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, found)
+        database = survey.database(self.asked.place, self.asked.env_of(one.name))
+        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, database)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -255,8 +255,8 @@ class PostgresDiscovery(Discovery):
         databases = {engine.connection.database for engine in engines}
         through = (*sorted(databases - {engines[0].connection.database}), *ALWAYS_THERE)
         with ask(engines[0], through, looking) as asked:
-            found = dict(_with_tables(asked, databases)) if others else {}
-            return Standing(asked.server.identity, databases, found)
+            with_tables = dict(_with_tables(asked, databases)) if others else {}
+            return Standing(asked.server.identity, databases, with_tables)
 
     def local_servers(self, sockets: Path) -> Iterator[_LocalServer]:
         for socket in sorted(sockets.glob(".s.PGSQL.*")):

@@ -58,17 +58,17 @@ def judged(facts: Mapping[str, Any], user: str) -> Iterator[Look]:
     what, short, role = "rights to read", False, facts["role"]
     if unreadable := facts["unreadable"]:
         short = True
-        said = f"{user} may not read {_named(unreadable)}, of {facts['tables']} tables and sequences"
+        problem = f"{user} may not read {_named(unreadable)}, of {facts['tables']} tables and sequences"
         grant = grants.member("pg_read_all_data", role, inherits=facts["inherits"], major=facts["major"])
-        yield Look.fail(what, said, f"as a superuser: {grant}")
+        yield Look.fail(what, problem, f"as a superuser: {grant}")
     if hidden := facts["hidden_rows"]:
         short = True
-        said = f"row-level security hides rows of {_named(hidden)} from {user}, and pg_dump refuses such a table"
-        yield Look.fail(what, said, f"as a superuser: {grants.past_policies(role)}")
+        problem = f"row-level security hides rows of {_named(hidden)} from {user}, and pg_dump refuses such a table"
+        yield Look.fail(what, problem, f"as a superuser: {grants.past_policies(role)}")
     if facts["large_objects"]:
         short = True
-        said = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
-        yield Look.fail(what, said, f"as a superuser, by psql: {grants.large_objects(role)}")
+        problem = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
+        yield Look.fail(what, problem, f"as a superuser, by psql: {grants.large_objects(role)}")
     if not facts["tables"]:
         short = True
         yield Look.fail(what, "there is no table, and an empty dump is no backup", "is it the right database?")

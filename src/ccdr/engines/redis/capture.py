@@ -190,10 +190,10 @@ def memory_free(place: Place) -> int | None:
     """Bytes that a process there may still take: of the machine, and of the container if it is one. None where nothing
     tells: an older kernel does not say what is available."""
     files = ["/proc/meminfo", *(f"/sys/fs/cgroup/{n}" for n in ("memory.max", "memory/memory.limit_in_bytes"))]
-    said = place.run(["cat", *files], ok=(0, 1), what="looking for memory").stdout
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", said, re.MULTILINE)
-    limits = [int(line) for line in said.splitlines() if line.isdigit()]
-    return min([int(found[1]) * 1024, *limits]) if found else None
+    output = place.run(["cat", *files], ok=(0, 1), what="looking for memory").stdout
+    available = re.search(r"^MemAvailable:\s+(\d+) kB$", output, re.MULTILINE)
+    limits = [int(line) for line in output.splitlines() if line.isdigit()]
+    return min([int(available[1]) * 1024, *limits]) if available else None
 
 
 def _modules(listed: list[Any]) -> dict[str, int]:

@@ -53,17 +53,17 @@ def check(place: Place, kind: Kind, rdb: Path) -> Checked:
     """Raises Unsound where the file is damaged, CommandFailed where it could not be read."""
     out = place.run([kind.check, place.path(rdb)], ok=(0, 1), what=kind.check)
     words = FreeText(out.stdout) + out.stderr
-    said = words.reveal()
-    if error := _ERROR.search(said):
+    text = words.reveal()
+    if error := _ERROR.search(text):
         raise Unsound(f"{kind.check} finds it damaged at byte {error[1]}", words)
     if out.code != 0:  # it says nothing where it may not read the file
         raise CommandFailed([kind.check], out.code, words, what=kind.check)
-    counts = {name: int(count) for count, name in _COUNT.findall(said)}
-    if SOUND not in said or "keys read" not in counts:
+    counts = {name: int(count) for count, name in _COUNT.findall(text)}
+    if SOUND not in text or "keys read" not in counts:
         raise Unsound(f"{kind.check} does not find it sound", words)
     return Checked(
         keys=counts["keys read"],
         expiring=counts.get("expires", 0),
         expired=counts.get("already expired", 0),
-        aux=dict(_AUX.findall(said)),
+        aux=dict(_AUX.findall(text)),
     )

@@ -70,11 +70,11 @@ class Description:
 
     def types(self) -> dict[int, dict[str, int]]:
         """Keys that had not expired, by database and type."""
-        found: dict[int, Counter[str]] = {database: Counter() for database in self.keys}
+        types: dict[int, Counter[str]] = {database: Counter() for database in self.keys}
         for group in self.groups:
             if is_key(group.kind):
-                found[group.database][group.kind] += group.count
-        return {database: dict(sorted(counted.items())) for database, counted in sorted(found.items())}
+                types[group.database][group.kind] += group.count
+        return {database: dict(sorted(counted.items())) for database, counted in sorted(types.items())}
 
     @property
     def live(self) -> int:
@@ -115,18 +115,18 @@ def describe(server: Server, since: int) -> Description:
     databases = {int(name.removeprefix("db")): told for name, told in info.items() if re.fullmatch(r"db\d+", name)}
     names = " ".join(map(str, sorted(databases)))
     argv = ["sh", "-c", _LOOK, "sh", _WALK.read_text("utf-8"), names, str(since), *server.cli]
-    said: dict[str, list[str]] = {}
+    parts: dict[str, list[str]] = {}
     for line in server.place.run(argv, what="describing the contents").stdout.split("\n"):
         part, _, rest = line.partition(" ")
-        said.setdefault(part, []).append(rest)
-    seconds, micros = said["time"][0].split()
+        parts.setdefault(part, []).append(rest)
+    seconds, micros = parts["time"][0].split()
     return Description(
         server=info.get("valkey_version") or info["redis_version"],
         at=int(seconds) * 1000 + int(micros) // 1000,
         keys={database: int(_KEYS.findall(told)[0]) for database, told in sorted(databases.items())},
-        contents=said["contents"][0],
-        groups=tuple(_merged(said.get("group", []))),
-        functions=_functions(json.loads(said["functions"][0])),
+        contents=parts["contents"][0],
+        groups=tuple(_merged(parts.get("group", []))),
+        functions=_functions(json.loads(parts["functions"][0])),
     )
 
 
@@ -144,9 +144,9 @@ def _merged(lines: Iterable[str]) -> Iterator[Group]:
 
 def _functions(listed: Iterable[Any]) -> dict[str, str]:
     """Each library's name, engine and code."""
-    found = {}
+    digests = {}
     for library in listed:
         told = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
         code = json.dumps([told["engine"], told["library_code"]])
-        found[str(told["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
-    return dict(sorted(found.items()))
+        digests[str(told["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
+    return dict(sorted(digests.items()))

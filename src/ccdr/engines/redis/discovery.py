@@ -39,8 +39,8 @@ class RedisServer(Server):
         try:
             return Redis.model_validate({"engine": "redis", "connection": connection})
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UsageProblem(f"{self.shown}: the connection {said}", hint=EXAMPLE) from None
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageProblem(f"{self.shown}: the connection {problem}", hint=EXAMPLE) from None
 
     def look(self, looking: Looking, password_file: Path | None) -> Sequence[RedisItem]:
         """The server, what will make its backup fail, and what gives the rights that lack."""
@@ -63,11 +63,11 @@ class RedisServer(Server):
         return [item]
 
     def _explained(self, error: CommandFailed, engine: Redis) -> CcdrError:
-        said = f"{self.shown}: {error.stderr.answer or error}"
+        problem = f"{self.shown}: {error.stderr.answer or error}"
         if engine.refused(error.stderr):
             hint = "name its user in the URL, and its password's file with --password-file; the user needs: "
-            return UsageProblem(said, hint=hint + setuser(self.user))
-        return CcdrError(said, hint="does a Redis or Valkey server answer there, and can this host reach it?")
+            return UsageProblem(problem, hint=hint + setuser(self.user))
+        return CcdrError(problem, hint="does a Redis or Valkey server answer there, and can this host reach it?")
 
 
 def _item(server: RedisServer, info: dict[str, str], *, writes: bool) -> RedisItem:

@@ -20,7 +20,7 @@ from ccdr.engines.redis.checked import Unsound, check
 from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, describe
-from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_said
+from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_in
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
 from ccdr.model.answers import FreeText
@@ -86,8 +86,8 @@ class Redis(EngineConfig):
             bytes=int(info.get("used_memory", 0)) or None,
         )
 
-    def refused(self, said: FreeText) -> bool:
-        return said.search(_REFUSED) is not None
+    def refused(self, stderr: FreeText) -> bool:
+        return stderr.search(_REFUSED) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)
@@ -102,7 +102,7 @@ class Redis(EngineConfig):
             out = place.run(["sh", "-c", "valkey-cli --version || redis-cli --version"], ok=(0, 126, 127))
         except CommandFailed:
             return None
-        release = release_said(out.stdout)
+        release = release_in(out.stdout)
         return release.major if release else None
 
     @property
@@ -138,14 +138,14 @@ class Redis(EngineConfig):
     def start(self, box: Place, manifest: Manifest) -> str:
         """A server loads its data as it starts: here only, is it the right one?"""
         wanted = release_of(manifest)
-        look = f"command -v {wanted.kind.server} >/dev/null && {wanted.kind.cli} --version"
-        found = release_said(box.run(["sh", "-c", look], ok=range(256)).stdout)
-        if found is None or found.major != wanted.major:
+        command = f"command -v {wanted.kind.server} >/dev/null && {wanted.kind.cli} --version"
+        release = release_in(box.run(["sh", "-c", command], ok=range(256)).stdout)
+        if release is None or release.major != wanted.major:
             raise TestBroken(
-                f"the image holds {found or f'no {wanted.kind.title}'}, the backup is of {wanted}",
+                f"the image holds {release or f'no {wanted.kind.title}'}, the backup is of {wanted}",
                 hint=f"name an image like {wanted.kind.images(str(wanted.number))[0]}",
             )
-        return found.version
+        return release.version
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         return {"keys": int(str(manifest.contents["keys"]))}
@@ -188,8 +188,8 @@ class Redis(EngineConfig):
             f"sound, {so_many(int(str(context.manifest.contents['keys'])), 'key')}",
         )
         try:
-            found = check(context.sandbox, kind, context.restored / RDB)
-            actual = f"sound, {so_many(found.keys, 'key')}"
+            checked = check(context.sandbox, kind, context.restored / RDB)
+            actual = f"sound, {so_many(checked.keys, 'key')}"
         except Unsound as error:
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL

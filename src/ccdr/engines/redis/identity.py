@@ -25,16 +25,16 @@ def compare(context: CheckContext, server: Server, reference: Reference) -> Iter
     held = context.manifest.contents
     changed = _changed(context)
     yield _files(context, changed)
-    found = describe(server, int(str(held["since"])))
+    restored = describe(server, int(str(held["since"])))
     told = held["described"]
     expected = Description.parse(told) if isinstance(told, Mapping) else reference()
-    if expected.contents != found.contents and expected.server != found.server:
+    if expected.contents != restored.contents and expected.server != restored.server:
         again = reference()
         expected = replace(expected, contents=again.contents, groups=again.groups)
-    yield _keys(held["keys"], expected, found)
-    yield _result("contents", f"SHA-1 {expected.contents}", f"SHA-1 {found.contents}")
-    yield _expiry(expected, found)
-    yield _named("functions", expected.functions, found.functions)
+    yield _keys(held["keys"], expected, restored)
+    yield _result("contents", f"SHA-1 {expected.contents}", f"SHA-1 {restored.contents}")
+    yield _expiry(expected, restored)
+    yield _named("functions", expected.functions, restored.functions)
     if held["users"] is not None and USERS not in changed:  # what a damaged list says is nobody's name or rights
         yield _users(context, server)
 
@@ -59,19 +59,19 @@ def _files(context: CheckContext, changed: list[str]) -> CheckResult:
     return _result("files", expected, f"changed: {', '.join(changed)}" if changed else expected)
 
 
-def _keys(captured: object, expected: Description, found: Description) -> CheckResult:
+def _keys(captured: object, expected: Description, restored: Description) -> CheckResult:
     """All keys of each database, whether expired or not; and by type, what cannot have expired since."""
     differences = []
-    for database in sorted(set(expected.keys) | set(found.keys)):
-        was, now = expected.keys.get(database, 0), found.keys.get(database, 0)
+    for database in sorted(set(expected.keys) | set(restored.keys)):
+        was, now = expected.keys.get(database, 0), restored.keys.get(database, 0)
         if was != now:
             differences.append(f"database {database}: {now} instead of {was}")
-    for (database, kind), (was, now) in _lasting(expected, found):
+    for (database, kind), (was, now) in _lasting(expected, restored):
         if was != now and is_key(kind):
             differences.append(f"database {database}, {kind}: {now} instead of {was}")
     if sum(expected.keys.values()) != captured:
         differences.append(f"{so_many(sum(expected.keys.values()), 'key')} loaded of {captured} in the file")
-    return _result("keys", _told(expected), _some(differences) or _told(found), same=not differences)
+    return _result("keys", _told(expected), _some(differences) or _told(restored), same=not differences)
 
 
 def _told(description: Description) -> str:
@@ -87,9 +87,9 @@ def _told(description: Description) -> str:
     return f"{so_many(keys, 'key')} in {so_many(databases, 'database')}: {', '.join(parts)}"
 
 
-def _lasting(expected: Description, found: Description) -> Iterator[tuple[tuple[int, str], tuple[int, int]]]:
+def _lasting(expected: Description, restored: Description) -> Iterator[tuple[tuple[int, str], tuple[int, int]]]:
     """Counts by database and kind, of both, of what had not begun to expire when either was looked at."""
-    at = max(expected.at, found.at)
+    at = max(expected.at, restored.at)
 
     def counted(description: Description) -> dict[tuple[int, str], int]:
         counts: dict[tuple[int, str], int] = {}
@@ -98,7 +98,7 @@ def _lasting(expected: Description, found: Description) -> Iterator[tuple[tuple[
             counts[key] = counts.get(key, 0) + group.count
         return counts
 
-    was, now = counted(expected), counted(found)
+    was, now = counted(expected), counted(restored)
     for key in sorted(was.keys() | now.keys()):
         yield key, (was.get(key, 0), now.get(key, 0))
 
@@ -109,24 +109,24 @@ def _comparable(description: Description, at: int) -> Iterator[Group]:
             yield group
 
 
-def _expiry(expected: Description, found: Description) -> CheckResult:
+def _expiry(expected: Description, restored: Description) -> CheckResult:
     """When keys and fields expire, and what streams hold beside their entries. Of the spans that had begun by now some
     is hidden already, and `contents` has told that all of it is there."""
-    at = max(expected.at, found.at)
+    at = max(expected.at, restored.at)
     was = {(g.database, g.kind, g.span): g for g in _comparable(expected, at)}
-    now = {(g.database, g.kind, g.span): g for g in _comparable(found, at)}
+    now = {(g.database, g.kind, g.span): g for g in _comparable(restored, at)}
     changed = sorted({(d, k) for (d, k, s) in was.keys() | now.keys() if was.get((d, k, s)) != now.get((d, k, s))})
     expiring = sum(g.count for g in was.values() if g.span is not None and is_key(g.kind))
     wanted = f"{expiring} keys expire when they did; groups and consumers of streams are as they were"
-    said = _some([f"database {database}, {kind}" for database, kind in changed])
-    return _result("expiry times and consumer groups", wanted, f"changed: {said}" if said else wanted)
+    named = _some([f"database {database}, {kind}" for database, kind in changed])
+    return _result("expiry times and consumer groups", wanted, f"changed: {named}" if named else wanted)
 
 
-def _named(name: str, expected: Mapping[str, str], found: Mapping[str, str]) -> CheckResult:
+def _named(name: str, expected: Mapping[str, str], restored: Mapping[str, str]) -> CheckResult:
     """Objects by name and digest."""
-    differences = [f"{n} is missing" for n in sorted(expected.keys() - found.keys())]
-    differences += [f"{n} is new" for n in sorted(found.keys() - expected.keys())]
-    differences += [f"{n} is changed" for n in sorted(expected.keys() & found.keys()) if expected[n] != found[n]]
+    differences = [f"{n} is missing" for n in sorted(expected.keys() - restored.keys())]
+    differences += [f"{n} is new" for n in sorted(restored.keys() - expected.keys())]
+    differences += [f"{n} is changed" for n in sorted(expected.keys() & restored.keys()) if expected[n] != restored[n]]
     wanted = f"{len(expected)} of them"
     return _result(name, wanted, _some(differences) or wanted, same=not differences)
 

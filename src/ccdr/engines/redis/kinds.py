@@ -78,7 +78,7 @@ def images(major: str | None) -> tuple[str, ...]:
     return KINDS[name].images(number)
 
 
-def release_said(said: str) -> Release | None:
+def release_in(output: str) -> Release | None:
     """From `redis-cli 8.0.2`, `valkey-cli 8.1.1`, `Redis server v=8.0.2 sha=…`; None where it is neither."""
-    found = re.search(r"\b(redis|valkey)(?:-cli| server)\s+(?:v=)?(\d+\.\d[\d.]*)", said, re.IGNORECASE)
-    return Release(KINDS[found[1].lower()], found[2]) if found else None
+    match = re.search(r"\b(redis|valkey)(?:-cli| server)\s+(?:v=)?(\d+\.\d[\d.]*)", output, re.IGNORECASE)
+    return Release(KINDS[match[1].lower()], match[2]) if match else None

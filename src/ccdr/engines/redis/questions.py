@@ -41,5 +41,5 @@ def matching(context: CheckContext, pattern: str, kind: str | None, database: in
 
 def _databases(server: Server) -> Iterator[int]:
     for name in server.info("keyspace"):
-        if found := re.fullmatch(r"db(\d+)", name):
-            yield int(found[1])
+        if match := re.fullmatch(r"db(\d+)", name):
+            yield int(match[1])

@@ -29,8 +29,8 @@ def looked_at(client: Client, user: str | None, keys: int, *, may_be_empty: bool
     name = user or "default"
     give = f"on the server: {setuser(user)}"
     if not keys and not may_be_empty:
-        said = "the server holds no key, and an empty dump is no backup"
-        yield Look.fail(what, said, "is it the right server? where it may be empty, say `may_be_empty: true`")
+        problem = "the server holds no key, and an empty dump is no backup"
+        yield Look.fail(what, problem, "is it the right server? where it may be empty, say `may_be_empty: true`")
         return
     try:
         client.ask("ACL", "DRYRUN", name, "info", what="asking for the user's rights")
@@ -45,10 +45,10 @@ def looked_at(client: Client, user: str | None, keys: int, *, may_be_empty: bool
     if lacks:
         yield Look.fail(what, f"{name} may not {', '.join(lacks)}", give)
     elif beside:
-        said = (
+        problem = (
             f"{name} may have the data, and not {', '.join(beside)}: users, modules or settings will not be in backups"
         )
-        yield Look.warn(what, said, give)
+        yield Look.warn(what, problem, give)
     else:
         yield Look.ok(what, f"{name} may have all {keys} keys, users and settings")
     if much:

@@ -69,9 +69,9 @@ class Server:
         return self.place.run(argv, what=what or command[0], stdin=stdin).stdout
 
     def ask(self, *command: str, database: int = 0, what: str | None = None) -> Any:
-        said = self.raw("--json", *command, database=database, what=what)
+        output = self.raw("--json", *command, database=database, what=what)
         try:
-            return json.loads(said)
+            return json.loads(output)
         except ValueError:
             raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
 

@@ -92,24 +92,24 @@ class Sqlite(EngineConfig):
             words = FreeText(f"{path} leads to {os.path.realpath(path)}")
             raise BackupFailed(f"{NAMED} is a link", hint="name what it leads to in `path:`", words=words)
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:
             hint = "is its file system mounted? else change `path:` in the plan"
             raise BackupFailed(f"{NAMED} is not there", hint=hint, words=self._words) from None
         except OSError as error:
             hint = "run ccdr as a user who may read it"
             raise BackupFailed(f"{NAMED}: {error.strerror}", hint=hint, words=self._words) from None
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             hint = "name the database file itself in `path:`"
             raise BackupFailed(f"{NAMED} is not a file", hint=hint, words=self._words)
-        if found.st_nlink > 1:
+        if status.st_nlink > 1:
             raise BackupFailed(
-                f"{NAMED} has {found.st_nlink} names (hard links)",
+                f"{NAMED} has {status.st_nlink} names (hard links)",
                 hint="SQLite's log lies beside the name that its application opens: what is under another would be"
                 " missed. Leave the file one name",
                 words=self._words,
             )
-        if where := mounts.found(path):
+        if where := mounts.torn_at(path):
             raise BackupFailed(
                 f"{NAMED} is mounted without its directory, {where}",
                 hint="SQLite's log lies beside the name that its application opens: what is in that would be missed."
@@ -123,7 +123,7 @@ class Sqlite(EngineConfig):
                 " keep the database in a volume, and name it there",
                 words=self._words,
             )
-        return SourceFacts(version=self._writer(), major=MAJOR, bytes=found.st_size)
+        return SourceFacts(version=self._writer(), major=MAJOR, bytes=status.st_size)
 
     def _writer(self) -> str:
         """The SQLite that wrote to it last, by the file's header (bytes 96 to 99)."""
@@ -176,13 +176,13 @@ class Sqlite(EngineConfig):
 
     def _as_the_source(self, copy: Path) -> dict[str, object]:
         """Give the copy the source's mode and, as root, its owner: a restore brings them back."""
-        found = self.path.stat()
-        mode = stat.S_IMODE(found.st_mode)
+        status = self.path.stat()
+        mode = stat.S_IMODE(status.st_mode)
         copy.chmod(mode | stat.S_IRUSR)
         as_root = os.geteuid() == 0
         if as_root:
-            os.chown(copy, found.st_uid, found.st_gid)
-        return {"mode": mode, "owner": [found.st_uid, found.st_gid] if as_root else None}
+            os.chown(copy, status.st_uid, status.st_gid)
+        return {"mode": mode, "owner": [status.st_uid, status.st_gid] if as_root else None}
 
     def _described(self, place: Place, copy: Path) -> dict[str, Any]:
         questions: dict[str, list[str]] = {"contents": [], "references": [], "sequences": []}
@@ -269,8 +269,8 @@ class Sqlite(EngineConfig):
         try:
             return seconds(rows[0][0], zone_of(self.timezone))
         except (ValueError, OverflowError):
-            said = "not a time: expected ISO 8601 text, seconds, milliseconds or a Julian day"
-            raise CommandFailed(["query"], 1, said) from None
+            problem = "not a time: expected ISO 8601 text, seconds, milliseconds or a Julian day"
+            raise CommandFailed(["query"], 1, problem) from None
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         answer = self._asked(context.sandbox, {"contents": []})
@@ -293,7 +293,7 @@ def _version(place: Place, python: str) -> str | None:
     """The SQLite of a Python; None where there is none, or no Python."""
     argv = [python, "-I", "-c", "import sqlite3; print(sqlite3.sqlite_version)"]
     try:
-        said = place.run(argv, ok=(0, 1, 126, 127))  # a container's word for one that is not there
+        output = place.run(argv, ok=(0, 1, 126, 127))  # a container's word for one that is not there
     except CommandFailed:
         return None
-    return said.stdout.strip() if said.code == 0 else None
+    return output.stdout.strip() if output.code == 0 else None

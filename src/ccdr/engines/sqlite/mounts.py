@@ -29,13 +29,13 @@ _UPPER = re.compile(r" - overlay .*\bupperdir=([^,]+)")
 
 
 def read(text: str) -> list[Mount]:
-    found = []
+    mounts = []
     for line in text.splitlines():
         _, _, device, root, point, options, *_ = line.split(" ")
         upper = _UPPER.search(line)
         writable = "rw" in options.split(",")
-        found.append(Mount(device, _path(root), _path(point), writable, _path(upper[1]) if upper else None))
-    return found
+        mounts.append(Mount(device, _path(root), _path(point), writable, _path(upper[1]) if upper else None))
+    return mounts
 
 
 def torn(path: Path, own: list[Mount], others: Iterable[list[Mount]]) -> str | None:
@@ -52,7 +52,7 @@ def torn(path: Path, own: list[Mount], others: Iterable[list[Mount]]) -> str | N
     return None
 
 
-def found(path: Path) -> str | None:
+def torn_at(path: Path) -> str | None:
     """As `torn`, by what this user may see of other processes: as root, all."""
     own = Path("/proc/self/ns/mnt").readlink()
     return torn(Path(os.path.realpath(path)), read(Path("/proc/self/mountinfo").read_text("utf-8")), _others(own))

@@ -89,10 +89,10 @@ def source(
     told = _answer(out.stdout)
     if (word := told.get("refused")) is not None:
         sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
-        said = FreeText(told["said"] or "")
-        why = f": {said.answer}" if said.answer else ""
-        said += FreeText(str(path))
-        raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=said)
+        words = FreeText(told["said"] or "")
+        why = f": {words.answer}" if words.answer else ""
+        words += FreeText(str(path))
+        raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=words)
     return Looked(told["sqlite"], told["tables"], told["began"], told["notes"], told["survey"])
 
 
@@ -127,9 +127,9 @@ def _program(name: str) -> str:
     return Path(__file__).with_name(name).read_text("utf-8")
 
 
-def _answer(said: str) -> dict[str, Any]:
+def _answer(output: str) -> dict[str, Any]:
     try:
-        told = json.loads(said.rstrip("\n").rpartition("\n")[2])
+        told = json.loads(output.rstrip("\n").rpartition("\n")[2])
     except ValueError:
         raise CommandFailed(["sqlite"], 0, "it gave no answer") from None
     assert isinstance(told, dict)

@@ -90,11 +90,11 @@ class Dumper:
         raise AssertionError("the last attempt returns or raises")
 
     def _objects(self) -> Objects:
-        found = objects_of(self.place, self.login, self.database)
-        require_leavable(found, self.leave_out)
-        found = found.without(self.leave_out)
-        require_capturable(found, self.database, lock=self.lock_tables)
-        return found
+        objects = objects_of(self.place, self.login, self.database)
+        require_leavable(objects, self.leave_out)
+        objects = objects.without(self.leave_out)
+        require_capturable(objects, self.database, lock=self.lock_tables)
+        return objects
 
     def _definitions(self, into: Path, objects: Objects) -> None:
         place, login, db = self.place, self.login, self.database
@@ -105,8 +105,8 @@ class Dumper:
             calls.append((files.VIEWS, files.dump_views(login, db, objects.views, place.path(into / files.VIEWS))))
         for name, argv in calls:
             out = place.run(argv, watch=into, what=f"mariadb-dump of {name}")
-            if said := files.troubles(out.stderr):
-                raise CommandFailed(["mariadb-dump"], 0, said)
+            if troubles := files.troubles(out.stderr):
+                raise CommandFailed(["mariadb-dump"], 0, troubles)
             files.check_whole(into / name, f"mariadb-dump of {name}")
         users, grants = accounts.on_objects(accounts.statements(place, login))
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):

@@ -181,9 +181,11 @@ def _captured_files(context: CheckContext) -> CheckResult:
     through a server, so they are not hashed twice."""
     small = [n for n in context.manifest.files if not n.startswith(f"{files.ROWS}/")]
     present = [n for n in small if (context.restored / n).is_file()]
-    found = context.digest(context.restored, present)
+    digests = context.digest(context.restored, present)
     captured = {n: context.manifest.files[n].sha256 for n in small}
-    return equal("definitions and users, as captured", captured, {n: d.sha256 for n, d in found.items()}, len(captured))
+    return equal(
+        "definitions and users, as captured", captured, {n: d.sha256 for n, d in digests.items()}, len(captured)
+    )
 
 
 def _definitions(restored: Path, again: Path, working: str | None, database: str) -> CheckResult:
@@ -213,21 +215,21 @@ def _parts(path: Path, *, events: bool, was: str | None = None, called: str = ""
     start = "".join(line + "\n" for line in head.split("\n", lines)[:lines])
     text = _HEAD.sub("", start) + head[len(start) :]
     text = _DIRECTORY.sub("", _NEXT_NUMBER.sub(r"\1", text))
-    found: Counter[tuple[str, str]] = Counter()
+    parts: Counter[tuple[str, str]] = Counter()
     title, begin = f"what {path.name} begins with", 0
     for match in _TITLE.finditer(text):
-        found[title, text[begin : match.start()]] += 1
+        parts[title, text[begin : match.start()]] += 1
         title, begin = (match["what"] or match["code"]).replace("IF EXISTS ", ""), match.start()
-    found[title, text[begin:]] += 1
-    return found
+    parts[title, text[begin:]] += 1
+    return parts
 
 
 def _objects(kinds: str, before: Mapping[str, str], after: Mapping[str, str], left_out: list[str]) -> CheckResult:
     """What the plan leaves out is named: it is not proven by this test, nor by any other."""
-    found = equal(kinds, before, after, len(before))
-    if found.status is not Verdict.PASS or not left_out:
-        return found
-    return replace(found, actual=f"{found.actual}; left out of the backup, as the plan says: {', '.join(left_out)}")
+    result = equal(kinds, before, after, len(before))
+    if result.status is not Verdict.PASS or not left_out:
+        return result
+    return replace(result, actual=f"{result.actual}; left out of the backup, as the plan says: {', '.join(left_out)}")
 
 
 def _auto_increments(restored: Path, again: Path, inventory: Inventory) -> CheckResult:
@@ -247,11 +249,11 @@ def _auto_increments(restored: Path, again: Path, inventory: Inventory) -> Check
 
 def _next_numbers(path: Path) -> dict[str, int]:
     text = text_of(path)
-    found = {}
+    numbers = {}
     for part in re.split(r"^(?=-- Table structure for table `)", text, flags=re.M)[1:]:
         if number := _NEXT_NUMBER.search(part):
-            found[part.split("\n", 1)[0].removeprefix("-- Table structure for table ").strip("`")] = int(number[2])
-    return found
+            numbers[part.split("\n", 1)[0].removeprefix("-- Table structure for table ").strip("`")] = int(number[2])
+    return numbers
 
 
 def _accounts(context: CheckContext, login: Login, inventory: Inventory) -> CheckResult:
@@ -259,7 +261,7 @@ def _accounts(context: CheckContext, login: Login, inventory: Inventory) -> Chec
     there = accounts.statements(context.sandbox, login)
     captured = accounts.read(context.restored)
     before, after = (
-        Counter(accounts.loadable(found, inventory.database, inventory.names)) for found in (captured, there)
+        Counter(accounts.loadable(statements, inventory.database, inventory.names)) for statements in (captured, there)
     )
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
     return judged(

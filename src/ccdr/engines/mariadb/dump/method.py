@@ -52,9 +52,9 @@ class Dump:
     def rights(self, source: Source) -> Iterator[Look]:
         c = self.asset.connection
         login = c.login(source.credentials)
-        found = rights.rights_of(source.place, login, c.database)
-        yield from rights.judged(found, c.user, c.database)
-        if not found.lacking:
+        granted = rights.rights_of(source.place, login, c.database)
+        yield from rights.judged(granted, c.user, c.database)
+        if not granted.lacking:
             objects = objects_of(source.place, login, c.database)
             try:
                 require_leavable(objects, self.asset.leave_out)
@@ -128,8 +128,8 @@ class Dump:
     def _load(self, box: Place, restored: Path, inventory: Inventory, login: Login) -> None:
         """Triggers come after the rows, so that they do not act on them; views after the routines that they call."""
         here, anywhere = login.client(database=inventory.database), login.client()
-        found = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
-        users, grants = map(accounts.script, accounts.on_objects(found))
+        statements = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
+        users, grants = map(accounts.script, accounts.on_objects(statements))
         box.run(anywhere, stdin=text_of(restored / files.DATABASE), what="making the database")
         box.run(anywhere, stdin=users, what="making users")
         tables = tables_of(restored, inventory)

@@ -156,8 +156,8 @@ class RowDump:
             by_table |= {tables[name.removeprefix(prefix)]: count for name, count in rows.items()}
             positions |= {position} if position else set()
         for log in work.glob("*.log"):
-            if said := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
-                raise CommandFailed(["mariadb-dump"], 0, said)
+            if troubles := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
+                raise CommandFailed(["mariadb-dump"], 0, troubles)
         return Rows(by_table, frozenset(positions))
 
     def _compare(self, rows: Rows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
@@ -214,7 +214,7 @@ def _history(table: Table) -> str:
 
 
 def _read_counts(path: Path) -> dict[str, int]:
-    found = read_answers(path.read_text("utf-8", "surrogateescape"))
-    if found[-1:] != ["done"]:
+    answers = read_answers(path.read_text("utf-8", "surrogateescape"))
+    if answers[-1:] != ["done"]:
         raise CommandFailed(["mariadb"], 0, "it ended before every table was counted", what="counting rows")
-    return {name: int(count) for name, count in found[1:-1]}
+    return {name: int(count) for name, count in answers[1:-1]}

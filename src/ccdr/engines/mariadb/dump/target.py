@@ -139,10 +139,10 @@ class Target(DatabaseTarget["MariaDB", Connection]):
         return loaded
 
     def _make_users(self, source: Source, restored: Path, inventory: Inventory) -> None:
-        found = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
+        statements = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
         definers = set(inventory.definers.values())
         mighty = accounts.mighty(source.place, self._login(source))
-        self.new = newcomers.newcomers(found, inventory.database, definers, self.accounts, mighty)
+        self.new = newcomers.newcomers(statements, inventory.database, definers, self.accounts, mighty)
         self._writer(source).run(accounts.script(self.new.statements), "making users")
 
     def _load(self, source: Source, restored: Path, inventory: Inventory, pulse: HowFar) -> None:

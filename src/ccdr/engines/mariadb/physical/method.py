@@ -80,9 +80,9 @@ class Physical:
     def rights(self, source: Source) -> Iterator[Look]:
         c = self.asset.connection
         login = c.login(source.credentials)
-        found = rights.rights_of(source.place, login, c.database)
-        yield from rights.judged(found, c.user, c.database, canary=self.asset.keeps_canary)
-        if not found.lacking:
+        granted = rights.rights_of(source.place, login, c.database)
+        yield from rights.judged(granted, c.user, c.database, canary=self.asset.keeps_canary)
+        if not granted.lacking:
             yield _tables(objects_of(source.place, login, c.database), c.database)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
@@ -151,16 +151,16 @@ class Physical:
         try:
             box.run(["bash", "-c", _START], stdin=conf, what="starting the restored server")
         except CommandFailed as error:
-            said = server.last_words(box)
-            if said.search(server.LACKS) or error.stalled:
+            words = server.last_words(box)
+            if words.search(server.LACKS) or error.stalled:
                 raise TestBroken(
-                    f"the image cannot run the restored server: {lacking(said, names_in(manifest.contents))}",
+                    f"the image cannot run the restored server: {lacking(words, names_in(manifest.contents))}",
                     hint="name an image that has what the source has (`image:`), or change `server_settings:`",
-                    words=said,
+                    words=words,
                 ) from None
-            why = f"{error}; {said.answer}" if said.answer else str(error)
+            why = f"{error}; {words.answer}" if words.answer else str(error)
             raise BackupBad(
-                f"the restored server does not start: {why}", hint="restore an older snapshot", words=said
+                f"the restored server does not start: {why}", hint="restore an older snapshot", words=words
             ) from None
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
@@ -209,11 +209,11 @@ class Physical:
 def _tables(objects: Objects, database: str) -> Look:
     memory = [t.name for t in objects.with_rows if t.engine == "MEMORY"]
     if not objects.tables:
-        said = f"{database} holds no table, and an empty database is no backup"
-        return Look.fail("tables", said, "name the one that matters in `connection:`")
+        problem = f"{database} holds no table, and an empty database is no backup"
+        return Look.fail("tables", problem, "name the one that matters in `connection:`")
     if memory:
-        said = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
-        return Look.warn("tables", said, "if they matter, add an asset with `method: dump` for that database")
+        problem = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
+        return Look.warn("tables", problem, "if they matter, add an asset with `method: dump` for that database")
     return Look.ok("tables", so_many(len(objects.tables), "table"))
 
 
@@ -228,5 +228,5 @@ def _laid_out(path: Path) -> dict[str, str]:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
         raise BackupBad(f"the copy lacks what mariadb-backup noted of it: {error.strerror}") from None
-    found = dict(line.split("=", 1) for line in lines if "=" in line)
-    return {name: found[name] for name in KEPT if name in found}
+    options = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: options[name] for name in KEPT if name in options}

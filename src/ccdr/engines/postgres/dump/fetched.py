@@ -66,9 +66,9 @@ class OneFile:
         }
 
     def rows(self, toc: Toc, key: str) -> Path:
-        found, entry = self.context.out / "captured-rows", toc.entry(toc.of(TABLE_DATA)[key])
-        archive.extract(self.context.sandbox, self.context.restored / "dump", entry, found)
-        return found
+        rows, entry = self.context.out / "captured-rows", toc.entry(toc.of(TABLE_DATA)[key])
+        archive.extract(self.context.sandbox, self.context.restored / "dump", entry, rows)
+        return rows
 
     def blobs(self) -> dict[str, str]:
         return dict(cast("dict[str, str]", self.context.manifest.contents["large_objects"]))

@@ -75,6 +75,6 @@ def _captured_files(context: CheckContext) -> CheckResult:
     after its way through a server, so it is not hashed twice."""
     small = [n for n in context.manifest.files if not _DATA.fullmatch(n)]
     present = [n for n in small if (context.restored / n).is_file()]
-    found = context.digest(context.restored, present)
+    digests = context.digest(context.restored, present)
     captured = {n: context.manifest.files[n].sha256 for n in small}
-    return equal("table of contents and roles", captured, {n: d.sha256 for n, d in found.items()}, len(small))
+    return equal("table of contents and roles", captured, {n: d.sha256 for n, d in digests.items()}, len(small))

@@ -28,8 +28,8 @@ from pg_database d where d.datname = :'name'
 
 def how_far(place: Place, env: Mapping[str, str], working: str) -> tuple[int, int]:
     """As `HowFar` asks."""
-    said = place.run([*PSQL, "-v", f"name={working}", "-f", "-"], stdin=HOW_FAR, env=env).stdout
-    size, active = map(int, said.strip().split("|"))
+    output = place.run([*PSQL, "-v", f"name={working}", "-f", "-"], stdin=HOW_FAR, env=env).stdout
+    size, active = map(int, output.strip().split("|"))
     return size, active
 
 

@@ -147,7 +147,7 @@ class Locks:
 
 
 @contextlib.contextmanager
-def watched(found: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]:
+def watched(locks: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]:
     """Look again and again until the block is left; nobody else may use the session meanwhile."""
     over = threading.Event()
 
@@ -156,7 +156,7 @@ def watched(found: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]
         with contextlib.suppress(CommandFailed, ValueError):  # whoever asks next is told what is wrong with the session
             while not over.wait(pause):
                 began = time.monotonic()
-                found.look(ask, app)
+                locks.look(ask, app)
                 pause = max(min(pause * GROWTH, OFTEN), 5 * (time.monotonic() - began))
 
     with threads(1) as pool:

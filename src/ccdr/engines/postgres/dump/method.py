@@ -83,11 +83,11 @@ class Dump:
                 what="initdb and pg_ctl",
             )
         except CommandFailed as error:
-            said = server.last_words(box)
+            words = server.last_words(box)
             raise TestBroken(
-                f"the sandbox's server did not start: {error}; {lacking(said, self.asset.server_settings)}",
+                f"the sandbox's server did not start: {error}; {lacking(words, self.asset.server_settings)}",
                 hint="does the image hold what `server_settings:` asks for?",
-                words=said,
+                words=words,
             ) from None
         return version
 
@@ -147,8 +147,8 @@ class Dump:
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
-        said = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
-        if missing := sorted(set(inventory.extensions) - set(said.splitlines())):
+        output = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
+        if missing := sorted(set(inventory.extensions) - set(output.splitlines())):
             raise TestBroken(
                 f"the image lacks the extension {', '.join(missing)}",
                 hint="name an image that has it with `image:`",

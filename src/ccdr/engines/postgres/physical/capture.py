@@ -81,8 +81,8 @@ class BaseBackup:
                 return None
 
         answers = each_to_its_end([partial(ask, name) for name in databases], facts.AT_ONCE)
-        found = dict(zip(databases, answers, strict=True))
-        return {name: digests for name, digests in found.items() if digests is not None}
+        by_database = dict(zip(databases, answers, strict=True))
+        return {name: digests for name, digests in by_database.items() if digests is not None}
 
     def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> Choice:
         """An increment where the plan wants one and the source can give it, else a full copy."""
@@ -137,7 +137,7 @@ class BaseBackup:
     ) -> Capture:
         beside = [f"{CLUSTER}/{NAME}", *(str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL))]
         files = self.tools.digest(into, beside)
-        said = self.place.run(["pg_basebackup", "--version"]).stdout
+        output = self.place.run(["pg_basebackup", "--version"]).stdout
         contents = {
             **cluster,
             "source": self.source,
@@ -156,7 +156,7 @@ class BaseBackup:
             contents=contents,
             files=files,
             bytes=backup.bytes + sum(d.bytes for d in files.values()),
-            tools={"pg_basebackup": said.split(")")[1].split()[0]},
+            tools={"pg_basebackup": output.split(")")[1].split()[0]},
             notes=[*choice.notes, *_notes(cluster, held)],
             findings=list(choice.findings),
             upon=choice.upon,

@@ -59,8 +59,10 @@ def _image_to_blame() -> Iterator[None]:
 
 def _server(context: CheckContext, env: Mapping[str, str]) -> CheckResult:
     contents: Mapping[str, Any] = context.manifest.contents
-    said = context.sandbox.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server").stdout
-    identifier, timeline = said.strip().split("|")
+    output = context.sandbox.run(
+        [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server"
+    ).stdout
+    identifier, timeline = output.strip().split("|")
     wrong = []
     if identifier != contents["system_identifier"]:
         wrong.append(f"its identifier is {identifier}")
@@ -76,11 +78,11 @@ def _definitions(context: CheckContext, env: Mapping[str, str], name: str, captu
     contents: Mapping[str, Any] = context.manifest.contents
     asking = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {facts.PINNED} {facts.UTC}", "PGCLIENTENCODING": "UTF8"}
     shared = name == contents["database"]
-    found = facts.catalogues(context.sandbox, asking, contents["horizon"], shared=shared)
-    wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if found.get(key) != digest]
+    restored = facts.catalogues(context.sandbox, asking, contents["horizon"], shared=shared)
+    wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if restored.get(key) != digest]
     rows = sum(int(digest.split()[0]) for digest in captured.values())
     expected = f"{len(captured)} catalogues, {rows} rows"
-    changed = sorted(found.keys() - captured.keys())
+    changed = sorted(restored.keys() - captured.keys())
     note = f"; not compared, changed meanwhile or not to be read: {named(changed, ', ')}" if changed else ""
     return judged(f"definitions in {name}", wrong, expected, f"{expected}, equal by SHA-256{note}", joint=", ")
 
@@ -93,24 +95,24 @@ def integrity(
     note = "; pages bear no checksums at the source"
     if manifest.contents["data_checksums"]:
         note = ""
-        said = cluster.checksums(box, settings)
+        findings = cluster.checksums(box, settings)
         yield CheckResult(
             kind="integrity",
             name="pg_checksums --check",
-            status=Verdict.FAIL if said else Verdict.PASS,
+            status=Verdict.FAIL if findings else Verdict.PASS,
             expected="every page as its checksum says",
-            actual=f"{len(said)} lines of findings" if said else "every page is",
-            detail="\n".join(said[:20]) or None,
+            actual=f"{len(findings)} lines of findings" if findings else "every page is",
+            detail="\n".join(findings[:20]) or None,
         )
     args = [f"-j{jobs}", "--all"]
     with _image_to_blame():
-        found = questions.amcheck(context, env, args)
-        if found and (moved := cluster.collations(box, env)):
+        findings = questions.amcheck(context, env, args)
+        if findings and (moved := cluster.collations(box, env)):
             # An index is in the order of the source's libraries: only what does not depend on it tells anything.
-            found = questions.amcheck(context, env, [*args, "--no-dependent-indexes"])
-            if not found:
+            findings = questions.amcheck(context, env, [*args, "--no-dependent-indexes"])
+            if not findings:
                 raise TestBroken(
                     f"the image sorts text otherwise than the source: {moved}; its indexes cannot be checked",
                     hint="name an image with the source's C library and ICU (`image:`)",
                 )
-    yield questions.amcheck_result("pg_amcheck --all --heapallindexed", found, note)
+    yield questions.amcheck_result("pg_amcheck --all --heapallindexed", findings, note)

@@ -112,12 +112,12 @@ class Physical:
         def judged(error: CommandFailed) -> BackupBad | TestBroken:
             return cluster.judged(error, manifest)
 
-        def said() -> FreeText:
+        def words_of_server() -> FreeText:
             # Whoever asks whether it is there yet, while it goes down, is refused with a line each.
             return server.last_words(box, recovery.LAST_LINES)
 
         env = self.restored_env(manifest)
-        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, said, env)
+        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, words_of_server, env)
         mine = target.branch  # what a branch before it holds behind where it was left stands there as well
         segments = [s.name for s in segments_in(log) if not s.beside and mine in (None, timeline_of(s.name))]
         with blaming_the_log():  # of the base, every file is as it was captured by now
@@ -135,11 +135,11 @@ class Physical:
         data = restored / CLUSTER
         wanted = recovery.settings(str(log), target, target.clock_skew(manifest), None)
         # A target that is unset behind one that is set unsets that too.
-        found = {**{name: "" for name in recovery.TARGETS if name not in wanted}, **wanted}
-        found["recovery_target_action"] = "pause" if target.time or target.name else "promote"
+        options = {**{name: "" for name in recovery.TARGETS if name not in wanted}, **wanted}
+        options["recovery_target_action"] = "pause" if target.time or target.name else "promote"
         with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
             conf.write("# ccdr: recovery by the shipped log\n")
-            conf.writelines(conf_line(key, value) for key, value in found.items())
+            conf.writelines(conf_line(key, value) for key, value in options.items())
         (data / "recovery.signal").touch(mode=0o600)
         (data / "standby.signal").unlink(missing_ok=True)
         then = (
@@ -176,18 +176,18 @@ class Physical:
         """The sandbox's postgresql.conf."""
         asset, inventory = self.asset, Inventory(manifest.contents)
         captured: Mapping[str, str] = inventory.facts["settings"]
-        found = server.settings(
+        options = server.settings(
             self._memory,
             throwaway=asset.settings == "throwaway",
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
         for name in cluster.AT_LEAST:
-            found[name] = str(max(int(captured[name]), int(found.get(name, 0))))
+            options[name] = str(max(int(captured[name]), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
-            found["shared_preload_libraries"] = libraries
-        found["max_logical_replication_workers"] = "0"  # its subscriptions are the source's business
-        return found | asset.server_settings
+            options["shared_preload_libraries"] = libraries
+        options["max_logical_replication_workers"] = "0"  # its subscriptions are the source's business
+        return options | asset.server_settings
 
     @property
     def _memory(self) -> int:

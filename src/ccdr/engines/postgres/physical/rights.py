@@ -70,20 +70,22 @@ def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None
     """`refusal`: how a connection for replication ended."""
     what, user = "rights to read", connection.user
     if not facts["replication"]:
-        said = f"{user} may not take a base backup: it lacks REPLICATION"
-        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {facts['role']} REPLICATION;")
+        problem = f"{user} may not take a base backup: it lacks REPLICATION"
+        yield Look.fail(what, problem, f"as a superuser: ALTER ROLE {facts['role']} REPLICATION;")
     elif refusal is not None:
         where = "local" if connection.socket else "hostssl" if connection.verified_tls else "host"
         line = f"{where} replication {user} " + ("" if connection.socket else "ADDRESS ") + "scram-sha-256"
         yield Look.fail(what, refusal, f"let it in, in pg_hba.conf: {line}; then SELECT pg_reload_conf();")
     elif not facts["tables"]:
-        said = f"the database {connection.database} holds no table"
-        yield Look.fail(what, said, "name the one that matters in `connection:`: checks ask it")
+        problem = f"the database {connection.database} holds no table"
+        yield Look.fail(what, problem, "name the one that matters in `connection:`: checks ask it")
     else:
         yield Look.ok(what, f"{user} may copy the whole server: {so_many(facts['databases'], 'database')}")
     if facts["wal_level"] == "minimal" or facts["senders"] < SENDERS:
-        said = f"wal_level is {facts['wal_level']}, max_wal_senders {facts['senders']}"
-        yield Look.fail("base backups", said, f"set wal_level = replica, max_wal_senders to {SENDERS} or more; restart")
+        problem = f"wal_level is {facts['wal_level']}, max_wal_senders {facts['senders']}"
+        yield Look.fail(
+            "base backups", problem, f"set wal_level = replica, max_wal_senders to {SENDERS} or more; restart"
+        )
     if not facts["data_checksums"]:
         yield Look.warn(
             "page checksums",
@@ -91,19 +93,19 @@ def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None
             "with the server stopped: pg_checksums --enable",
         )
     if facts["unlogged"]:
-        said = f"a base backup leaves out the rows of {facts['unlogged']} unlogged tables"
-        yield Look.warn("unlogged tables", said, "ALTER TABLE … SET LOGGED, where they matter")
+        problem = f"a base backup leaves out the rows of {facts['unlogged']} unlogged tables"
+        yield Look.warn("unlogged tables", problem, "ALTER TABLE … SET LOGGED, where they matter")
     yield _beyond(facts, user)
 
 
 def _increments(facts: Mapping[str, Any]) -> Look:
     what = "increments"
     if facts["major"] < FIRST_MAJOR:
-        said = f"PostgreSQL {facts['major']} has none: every base is a full one"
-        return Look.warn(what, said, f"leave `incremental:` out, or upgrade to {FIRST_MAJOR} or later")
+        problem = f"PostgreSQL {facts['major']} has none: every base is a full one"
+        return Look.warn(what, problem, f"leave `incremental:` out, or upgrade to {FIRST_MAJOR} or later")
     if not facts["summarizes_wal"]:
-        said = "the source keeps no summaries of its log: every base is a full one"
-        return Look.fail(what, said, "as a superuser: ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();")
+        problem = "the source keeps no summaries of its log: every base is a full one"
+        return Look.fail(what, problem, "as a superuser: ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();")
     return Look.ok(what, "the source summarizes its log")
 
 
@@ -117,10 +119,12 @@ def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Look]:
             yield Look.fail(what, f"the source gave {name} up: log is missing", "run `ccdr backup PLAN` for a new base")
         elif slot["kept"] > nearly(keeps, shipping):
             bad = True
-            said = f"the source keeps {kept} of log for {name}" + (
+            sentence = f"the source keeps {kept} of log for {name}" + (
                 f", and gives up at {human_bytes(keeps)}" if keeps >= 0 else ""
             )
-            yield Look.warn(what, said, "find out why it is not received: `ccdr status`; is `ccdr ship PLAN` running?")
+            yield Look.warn(
+                what, sentence, "find out why it is not received: `ccdr status`; is `ccdr ship PLAN` running?"
+            )
     if keeps < 0:
         yield Look.warn(
             what,
@@ -130,19 +134,19 @@ def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Look]:
         )
     elif not bad:
         most = human_bytes(max((int(slot["kept"]) for slot in slots), default=0))
-        said = (
+        sentence = (
             f"{so_many(len(slots), 'slot')} of ccdr's: the source keeps {most} of log, of at most {human_bytes(keeps)}"
         )
-        yield Look.ok(what, said)
+        yield Look.ok(what, sentence)
 
 
 def _canary(facts: Mapping[str, Any], connection: Connection) -> Look:
     user, database = connection.user, connection.database
     if not facts["creates"]:
-        said = (
+        problem = (
             f"{user} may make no schema in {database}, where the canary of `log_shipping:` is kept: no log is shipped"
         )
-        return Look.fail("canary", said, f"as a superuser: {canary_grant(connection)} or leave `canary:` out")
+        return Look.fail("canary", problem, f"as a superuser: {canary_grant(connection)} or leave `canary:` out")
     return Look.ok("canary", f"{user} may make its schema in {database}")
 
 

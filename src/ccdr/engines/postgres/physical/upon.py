@@ -101,8 +101,8 @@ def choose(base: Base, cluster: Mapping[str, Any], cycle: Cycle | None, now: dat
     for key, why in _SAME.items():
         if last.get(key) != cluster[key]:
             return Choice().full(why)
-    said = f"an increment upon {base.chain[-1][0].short}, number {len(base.chain)} since the full base {full.short}"
-    return Choice(base, (said,))
+    sentence = f"an increment upon {base.chain[-1][0].short}, number {len(base.chain)} since the full base {full.short}"
+    return Choice(base, (sentence,))
 
 
 def leads_on(base: Base) -> str:
@@ -113,5 +113,5 @@ def leads_on(base: Base) -> str:
 
 def impossible(error: CommandFailed) -> str | None:
     """Why pg_basebackup cannot take this increment, where it could take a full base."""
-    found = None if error.stalled else error.stderr.search(_IMPOSSIBLE)
-    return found and f"pg_basebackup took no increment: {lacking(error.stderr)}"
+    match = None if error.stalled else error.stderr.search(_IMPOSSIBLE)
+    return match and f"pg_basebackup took no increment: {lacking(error.stderr)}"
