@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.harness import Site
 
 from ccdr.checks.reconcile.check import Reconcile
-from ccdr.checks.reconcile.instants import Instants, moment
+from ccdr.checks.reconcile.instants import Instants, instant_of
 from ccdr.checks.reconcile.match import Book, File, FileFact, Found, Reference, Row, RowFact, Wanted
 from ccdr.checks.reconcile.paths import follow, resolve
 from ccdr.checks.reconcile.rows import read_rows
@@ -112,7 +112,7 @@ def test_links_are_followed_as_the_system_follows_them(made: list[str], links: d
     ],
 )
 def test_a_time_is_taken_only_as_what_it_must_be(said: str, expected: float | None) -> None:
-    assert moment(said) == expected
+    assert instant_of(said) == expected
 
 
 # --- what becomes of rows and files -------------------------------------------------------------------

@@ -39,10 +39,10 @@ class Decodable(CheckConfig):
             count = so_many(len(audio), "file matches", "files match")
             yield self.result(False, expected, f"{count} its patterns")  # which may quote somebody
             return
-        found = self._decoded(context, audio)
-        bad = found.bad
-        silent = found.silent == len(audio)  # every single one: the recorder records nothing
-        empty = f", {found.silent} of them without sound" if found.silent else ""
+        decoded = self._decoded(context, audio)
+        bad = decoded.bad
+        silent = decoded.silent == len(audio)  # every single one: the recorder records nothing
+        empty = f", {decoded.silent} of them without sound" if decoded.silent else ""
         actual = (
             f"{len(bad)} of {len(audio)} files do not decode"
             if bad
@@ -58,7 +58,7 @@ class Decodable(CheckConfig):
         bad: list[tuple[int, str]] = []
         silent = 0
         for first in range(0, len(audio), AT_ONCE):
-            found = decode(context.sandbox, [f"{base}{path}" for path in audio[first : first + AT_ONCE]])
-            bad += [(first + n, why) for n, why in found.bad]
-            silent += found.silent
+            decoded = decode(context.sandbox, [f"{base}{path}" for path in audio[first : first + AT_ONCE]])
+            bad += [(first + n, why) for n, why in decoded.bad]
+            silent += decoded.silent
         return Decoded(bad, silent)

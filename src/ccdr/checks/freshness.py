@@ -51,6 +51,6 @@ def aged(context: CheckContext, newest: float | None, within: float, what: str) 
     skew = abs(context.manifest.clock_skew_s or 0.0)
     if age < -(CLOCKS + skew):
         article = "an" if what[0] in "aeiou" else "a"
-        said = f"{human_seconds(-age)} after it: {article} {what} from the future says nothing about freshness"
-        return False, expected, said
+        actual = f"{human_seconds(-age)} after it: {article} {what} from the future says nothing about freshness"
+        return False, expected, actual
     return age <= within, expected, f"{human_seconds(age)} before it"

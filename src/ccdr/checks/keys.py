@@ -48,11 +48,11 @@ class Keys(CheckConfig):
         match = f"of pattern {known_by(self.match)}" if self.match != "*" else self.match
         what = " ".join(filter(None, (self.type, match)))
         where = "" if self.database is None else f" in database {self.database}"
-        said = [f"at least {self.at_least}"] if self.at_least is not None else []
-        said += [f"at most {self.at_most}"] if self.at_most is not None else []
+        limits = [f"at least {self.at_least}"] if self.at_least is not None else []
+        limits += [f"at most {self.at_most}"] if self.at_most is not None else []
         if self.newest_within is not None:
-            said.append(f"newest entry within {format_duration(self.newest_within)}")
-        return f"keys {what}{where}: {', '.join(said)}"
+            limits.append(f"newest entry within {format_duration(self.newest_within)}")
+        return f"keys {what}{where}: {', '.join(limits)}"
 
     def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         kind = "stream" if self.newest_within is not None else self.type

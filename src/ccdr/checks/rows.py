@@ -40,8 +40,8 @@ class Rows(CheckConfig):
         expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
         expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
         if [len(row) for row in rows] != [1] or not str(rows[0][0]).isdigit():  # more than a table stands there
-            found = f"{so_many(len(rows), 'row')}, expected one count"
-            yield self.result(False, " and ".join(expected), found)
+            actual = f"{so_many(len(rows), 'row')}, expected one count"
+            yield self.result(False, " and ".join(expected), actual)
             return
         count = int(str(rows[0][0]))
         enough = (self.at_least is None or count >= self.at_least) and (self.at_most is None or count <= self.at_most)

@@ -23,8 +23,10 @@ def at_odds(loaded: LoadedPlan, every: Iterable[LoadedPlan]) -> Iterator[Problem
                 continue  # of the plan's own two it is told at the second
             where = f"{other.path}:{other.line((there,))}"
             for key, what in _differing(own, named):
-                said = f"{there} at {where} names the same repository with {what}, and one of the two may not open it"
-                yield Problem(str(loaded.path), loaded.line((place, key)), f"{place}.{key}", f"{said}: {_DO}")
+                problem = (
+                    f"{there} at {where} names the same repository with {what}, and one of the two may not open it"
+                )
+                yield Problem(str(loaded.path), loaded.line((place, key)), f"{place}.{key}", f"{problem}: {_DO}")
 
 
 def _places(loaded: LoadedPlan) -> Iterator[tuple[str, Repository]]:

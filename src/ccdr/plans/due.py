@@ -115,7 +115,7 @@ def tallies(
     order; `starts` those before its end and from `PATIENCE` before its begin on. What `others` answer for is due and
     missed by what they went by."""
     named = [schedules(versions, start), *(schedules(other.versions, start) for other in others)]
-    found = []
+    tallied = []
     for schedule in dict.fromkeys(one for each in named for one in each):
         own = _tally(schedule, versions, asked, starts.get(schedule, ()), *_edges(start, end))
         theirs = []
@@ -127,8 +127,8 @@ def tallies(
         if theirs:
             unknown = _unknown(schedule, versions, asked, others, *_edges(start, end))
             own = _together([one for one in (own, *theirs) if one], own is not None and own.waiting, unknown)
-        found += [own] if own else []
-    return found
+        tallied += [own] if own else []
+    return tallied
 
 
 def _together(told: Sequence[DueTally], waiting: bool, unknown: int) -> DueTally:
@@ -165,8 +165,8 @@ def schedules(versions: Sequence[Version], start: datetime) -> list[Schedule]:
     """All that any version in force since `start` names."""
     ends = [*(version.at for version in versions[1:]), None]
     relevant = [v for v, end in zip(versions, ends if versions else (), strict=True) if end is None or end > start]
-    found = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
-    return [one for one in dict.fromkeys(found) if any(_cron(version.facts, one) for version in relevant)]
+    pairs = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
+    return [one for one in dict.fromkeys(pairs) if any(_cron(version.facts, one) for version in relevant)]
 
 
 def _tally(
@@ -202,7 +202,7 @@ def _tally(
 
 def _in_force(versions: Sequence[Version], schedule: Schedule) -> list[_Window]:
     """As `ccdr run` goes by it: a schedule that is new, or was changed, counts from then."""
-    found: list[_Window] = []
+    windows: list[_Window] = []
     for number, version in enumerate(versions):
         cron = _cron(version.facts, schedule)
         if cron is None:
@@ -210,11 +210,11 @@ def _in_force(versions: Sequence[Version], schedule: Schedule) -> list[_Window]:
         times = of(cron, version.facts.timezone)
         start = _behind(version.at)
         end = _behind(versions[number + 1].at) if number + 1 < len(versions) else _EVER
-        if found and found[-1].times is times and found[-1].end == start:
-            start = found.pop().start
+        if windows and windows[-1].times is times and windows[-1].end == start:
+            start = windows.pop().start
         if start < end:
-            found.append(_Window(times, start, end))
-    return found
+            windows.append(_Window(times, start, end))
+    return windows
 
 
 def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
@@ -244,14 +244,14 @@ def _held(asked: Sequence[Asked], verb: Verb) -> Iterator[tuple[int, int]]:
 
 def _served(windows: Sequence[_Window], begun: Sequence[Start]) -> dict[int, int]:
     """The due times that something was begun for, and when that was first."""
-    found: dict[int, int] = {}
+    served: dict[int, int] = {}
     for start in begun:
         wanted = start.due
         if wanted is None or not any(w.start <= wanted < w.end and w.times.holds(wanted) for w in windows):
             wanted = _newest(windows, start.at + 1)
-        if wanted is not None and start.at < found.get(wanted, _EVER):
-            found[wanted] = start.at
-    return found
+        if wanted is not None and start.at < served.get(wanted, _EVER):
+            served[wanted] = start.at
+    return served
 
 
 def _newest(windows: Sequence[_Window], before: int) -> int | None:

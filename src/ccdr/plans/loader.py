@@ -116,9 +116,9 @@ def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[Finding]:
     """What is captured together is due together."""
     first: dict[str, tuple[str, str | None]] = {}
     for name in assets:
-        group, said = _get(assets, name, "group"), _get(assets, name, "backup", "schedule")
-        schedule = " ".join(said.split()) if isinstance(said, str) else None
-        if not isinstance(group, str) or (said is not None and schedule is None):
+        group, cron = _get(assets, name, "group"), _get(assets, name, "backup", "schedule")
+        schedule = " ".join(cron.split()) if isinstance(cron, str) else None
+        if not isinstance(group, str) or (cron is not None and schedule is None):
             continue  # told as what it is
         other, expected = first.setdefault(group, (name, schedule))
         if schedule != expected:

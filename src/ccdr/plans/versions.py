@@ -152,13 +152,13 @@ def objectives_in_force(
 ) -> list[tuple[datetime, datetime, float, float]]:
     """What was promised of an asset, from when to when within a period: RPO and RTO in seconds. What lies before the
     first version, and when no version names the asset, is left out."""
-    found: list[tuple[datetime, datetime, float, float]] = []
+    spans: list[tuple[datetime, datetime, float, float]] = []
     for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=False):
         since, last = max(version.at, start), min(until, end)
         of = version.facts.assets.get(asset)
         if of is None or since >= last:
             continue
-        if found and found[-1][1:] == (since, of.rpo, of.rto):
-            since = found.pop()[0]
-        found.append((since, last, of.rpo, of.rto))
-    return found
+        if spans and spans[-1][1:] == (since, of.rpo, of.rto):
+            since = spans.pop()[0]
+        spans.append((since, last, of.rpo, of.rto))
+    return spans

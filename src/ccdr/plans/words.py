@@ -45,12 +45,12 @@ _WORDS = {
 }
 
 
-def sentence(found: Loosening) -> str:
+def sentence(loosening: Loosening) -> str:
     """What it was, and what it is."""
-    if found.code is Code.RETENTION_SHORTER and found.item is None:
+    if loosening.code is Code.RETENTION_SHORTER and loosening.item is None:
         return "snapshots were kept for ever and are removed now"
-    before, after = (_value(found, value) for value in (found.before, found.after))
-    return _WORDS[found.code].format(before=before, after=after, item=found.item)
+    before, after = (_value(loosening, value) for value in (loosening.before, loosening.after))
+    return _WORDS[loosening.code].format(before=before, after=after, item=loosening.item)
 
 
 def differing(judged: Judged) -> list[str]:
@@ -70,10 +70,10 @@ def differing(judged: Judged) -> list[str]:
     ]
 
 
-def _value(found: Loosening, value: Value) -> str:
+def _value(loosening: Loosening, value: Value) -> str:
     if value is None:
         return "none"
     if isinstance(value, str):
         return value
-    seconds = found.code in _SECONDS or (found.item or "").endswith(("within", "apart"))
+    seconds = loosening.code in _SECONDS or (loosening.item or "").endswith(("within", "apart"))
     return format_duration(value) if seconds else f"{value:g}"

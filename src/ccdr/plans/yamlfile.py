@@ -338,11 +338,11 @@ def _events(text: str) -> Iterator[yaml.Event]:
         raise _Stop(1, _complaint(str(error).partition("\n")[0], text, 0)) from None
 
 
-def _complaint(said: str, text: str, line: int) -> str:
+def _complaint(complaint: str, text: str, line: int) -> str:
     """The parser's words, except for what it says least helpfully. `line` counts from 0."""
     lines = text.split("\n", line + 1)
     if line < len(lines) and re.match(r" *\t", lines[line]):
         return "is not YAML: it is indented with a tab, expected spaces"
-    if "nesting depth" in said:  # libyaml's own bound, where it looks further ahead than we do
+    if "nesting depth" in complaint:  # libyaml's own bound, where it looks further ahead than we do
         return _TOO_DEEP
-    return f"is not YAML: {said or 'it could not be read'}, expected YAML"
+    return f"is not YAML: {complaint or 'it could not be read'}, expected YAML"

@@ -270,11 +270,11 @@ class Box:
     def oom_kills(self) -> int:
         """How many processes the kernel killed in this container for want of memory (cgroup v1 and v2)."""
         with self._exec(["cat", *OOM_FILES], None) as (_, frames):
-            said = bytearray()
+            output = bytearray()
             while not frames.closed:
                 for stream, data in frames.read(LOOK):
-                    said += data if stream == STDOUT else b""
-        return sum(int(line.split()[1]) for line in said.decode().splitlines() if line.startswith("oom_kill "))
+                    output += data if stream == STDOUT else b""
+        return sum(int(line.split()[1]) for line in output.decode().splitlines() if line.startswith("oom_kill "))
 
     def cpu_seconds(self) -> float:
         """Processor time the container has used; 0 where Docker does not say."""

@@ -56,7 +56,7 @@ class FileFact:
 class RowFact:
     """A row: what it says, the path that this means (None: none), what else it says of the file."""
 
-    said: bytes | None
+    reference: bytes | None
     path: bytes | None
     size: int | None = None
     sha256: str | None = None
@@ -137,7 +137,7 @@ class Book:
     def add_rows(self, rows: Iterable[RowFact]) -> None:
         self._db.executemany(
             "insert into said (said, path, size, sha256, at) values (?, ?, ?, ?, ?)",
-            ((r.said, r.path, r.size, r.sha256, r.at) for r in rows),
+            ((r.reference, r.path, r.size, r.sha256, r.at) for r in rows),
         )
 
     def judge(self, hash_: Hash, decode: Decode | None) -> Found:
@@ -176,8 +176,8 @@ class Book:
             return
 
         def target_of(path: bytes) -> bytes | None:
-            found = db.execute("select target from file where path = ? and kind = 'l'", (path,)).fetchone()
-            return None if found is None else bytes(found[0])
+            row = db.execute("select target from file where path = ? and kind = 'l'", (path,)).fetchone()
+            return None if row is None else bytes(row[0])
 
         absent = f"select n, path from said where n > ? and path is not null and not {_THERE} order by n limit ?"
         after = 0
@@ -203,9 +203,9 @@ class Book:
 
     def _hash(self, hash_: Hash) -> None:
         for names in self._undecided("and said.sha256 is not null"):
-            found = hash_(names)
+            digests = hash_(names)
             self._db.executemany(
-                "update file set sha256 = ? where path = ?", [(found[name], os.fsencode(name)) for name in names]
+                "update file set sha256 = ? where path = ?", [(digests[name], os.fsencode(name)) for name in names]
             )
 
     def _decode(self, decode: Decode) -> None:
@@ -256,10 +256,10 @@ class Book:
         marks = ", ".join("?" * len(kinds))
         bad = "(select bad from file where file.path = said.path)"
         rows = self._db.execute(f"select what, said, path, {bad} from said where what in ({marks}) order by n", kinds)
-        for what, said, path, why in rows:
+        for what, reference, path, why in rows:
             if what == Row.MISSING and path in near:
                 why = f"but for case or spelling it is {near[path]}"
-            yield Reference(what, _text(said), _text(path), why)
+            yield Reference(what, _text(reference), _text(path), why)
 
     def lone_files(self) -> Iterator[Reference]:
         """Every file that no row names."""
@@ -273,12 +273,12 @@ class Book:
         """Of missing files, those that differ from one that is there only in case, or in how Unicode writes it."""
         missing = self._db.execute("select path from said where what = ? limit ?", (Row.MISSING, NEAR)).fetchall()
         folded = {_folded(path): path for (path,) in missing}
-        found: dict[bytes, str] = {}
+        near: dict[bytes, str] = {}
         if folded:
             for (path,) in self._db.execute("select path from file where kind = 'f'"):
                 if (wanted := folded.get(_folded(path))) is not None:
-                    found[wanted] = os.fsdecode(path)
-        return found
+                    near[wanted] = os.fsdecode(path)
+        return near
 
 
 _LOOKED_AT = "kind = 'f' and looked_at"

@@ -80,8 +80,8 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     _refuse_existing(plan_file, wanted)
     looking = Looker(services, progress)
     told = looking.told
-    found = [(item, passwords.file_of(one)) for one in named for item in one.look(looking, passwords.file_of(one))]
-    items = [item for item, _ in found]
+    sources = [(item, passwords.file_of(one)) for one in named for item in one.look(looking, passwords.file_of(one))]
+    items = [item for item, _ in sources]
     if not items:
         raise UsageProblem("there is nothing to protect: " + "; ".join([*told.notes, *told.findings]))
     if passwords.shared and len([one for one in servers if one.where not in passwords.own]) > 1:
@@ -89,7 +89,7 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
             f"{passwords.shared} is the password file of each server that was given no other: where one has a password"
             " of its own, say --password-file URL=FILE for it"
         )
-    terms = _terms(name, wanted, services, [file for _, file in found])
+    terms = _terms(name, wanted, services, [file for _, file in sources])
     _apart([services.state.root.absolute(), Path(terms.repository)], [item.tree for item in items if item.tree])
     drafted = draft(terms, items, looking.now)
     _well_formed(drafted, wanted.plans.absolute())
@@ -116,10 +116,10 @@ def _near(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
     trees = [item.tree for item in items if item.tree]
     here = any(item.local for item in items)
     repository = Path(terms.repository)
-    found = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
-    if found is not None:
+    nearness = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
+    if nearness is not None:
         yield (
-            f"the repository {repository} lies {WORDS[found]}. Good to begin with, and no disaster recovery: "
+            f"the repository {repository} lies {WORDS[nearness]}. Good to begin with, and no disaster recovery: "
             "--repository names a place elsewhere (s3:, sftp:, rest:, or a mounted path of another machine)"
         )
 
@@ -168,8 +168,8 @@ def _terms(name: str, wanted: Wanted, services: Services, password_files: Sequen
             {"url": url, "password_file": plans / key}, context={"base": Path.cwd()}
         )
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageProblem(f"--repository {said}") from None
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageProblem(f"--repository {why}") from None
     needs_env = repository.url.partition(":")[0] in ("s3", "b2", "azure", "swift")
     env_file = beside(wanted.env_file.absolute(), plans) if wanted.env_file else None
     return Terms(
@@ -211,8 +211,8 @@ def _well_formed(drafted: Draft, base: Path) -> None:
         if document is not None:
             problems += checked(model, document, base, kinds)[1]
         if problems:
-            said = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
+            complaints = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
             raise CcdrError(
-                f"a plan of what was found would be wrong, and nothing was written: {said}",
+                f"a plan of what was found would be wrong, and nothing was written: {complaints}",
                 hint="name the databases and directories one by one, and report this",
             )

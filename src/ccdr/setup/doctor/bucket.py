@@ -19,10 +19,10 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
     """Nothing for a repository that is in no bucket. `canary`: try Object Lock by a small object. `known`: something of
     this plan was backed up already, as far as catalogue and ledger tell: no backup makes a new one in its place."""
     settings = loaded.plan.repository
-    found = Bucket.of(settings.url, env_file(settings.env_file) if settings.env_file else {})
-    if found is None:
+    stored_in = Bucket.of(settings.url, env_file(settings.env_file) if settings.env_file else {})
+    if stored_in is None:
         return
-    store, prefix = found
+    store, prefix = stored_in
     try:
         versioning = store.versioning()
     except Refused as refused:
@@ -53,8 +53,8 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
 
 def _missing(store: Bucket, loaded: LoadedPlan, *, known: bool) -> Look:
     if known:
-        said = f"there is no bucket {store.name}, and backups of {loaded.plan.plan} were stored there"
-        return Look.fail("bucket", said, "are the address and the bucket's name right? else find out who removed it")
+        problem = f"there is no bucket {store.name}, and backups of {loaded.plan.plan} were stored there"
+        return Look.fail("bucket", problem, "are the address and the bucket's name right? else find out who removed it")
     days = loaded.plan.repository.lock_days
     lock = f"Object Lock of {so_many(days, 'day')}" if days else "no Object Lock: the plan has no `object_lock:`"
     do = f"the first `ccdr backup {loaded.plan.plan}` makes it, with versioning and {lock}"
@@ -65,9 +65,9 @@ def _versioning(store: Bucket, status: str) -> Look:
     what = "bucket versioning"
     if status == "Enabled":
         return Look.ok(what, "on: what is overwritten or deleted can be had again")
-    said = f"{'suspended' if status == 'Suspended' else 'off'}: one put or delete destroys a backup for good"
+    problem = f"{'suspended' if status == 'Suspended' else 'off'}: one put or delete destroys a backup for good"
     do = f"aws s3api put-bucket-versioning --bucket {store.name} --versioning-configuration Status=Enabled"
-    return Look.fail(what, said, do)
+    return Look.fail(what, problem, do)
 
 
 def _strangers(store: Bucket, prefix: str) -> Look:
@@ -83,22 +83,22 @@ def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = Non
     what = "Object Lock"
     if wanted is not None and (lock is None or (lock.days or 0) < wanted):
         has = "cannot lock versions" if lock is None else f"locks each version for {so_many(lock.days or 0, 'day')}"
-        said = f"{store.name} {has}, and the plan asks for {so_many(wanted, 'day')} (`object_lock:`)"
+        problem = f"{store.name} {has}, and the plan asks for {so_many(wanted, 'day')} (`object_lock:`)"
         more = "set the bucket's default retention to that, COMPLIANCE"
-        return Look.fail(what, said, "move to a bucket made with Object Lock" if lock is None else more)
+        return Look.fail(what, problem, "move to a bucket made with Object Lock" if lock is None else more)
     if lock is None:
-        said = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
-        return Look.warn(what, said, "move to a bucket made with Object Lock and a default retention")
+        problem = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
+        return Look.warn(what, problem, "move to a bucket made with Object Lock and a default retention")
     if lock.mode is None or lock.days is None:
-        said = "on, but the bucket has no default retention, so nothing that restic writes is locked"
+        problem = "on, but the bucket has no default retention, so nothing that restic writes is locked"
         do = (
             f"aws s3api put-object-lock-configuration --bucket {store.name} --object-lock-configuration"
             " ObjectLockEnabled=Enabled,Rule={DefaultRetention={Mode=COMPLIANCE,Days=…}}"
         )
-        return Look.warn(what, said, do)
+        return Look.warn(what, problem, do)
     if lock.mode != "COMPLIANCE":
-        said = f"every version is locked for {lock.days} days, in mode {lock.mode}, which some may bypass"
-        return Look.warn(what, said, "use COMPLIANCE, or see that nobody has s3:BypassGovernanceRetention")
+        problem = f"every version is locked for {lock.days} days, in mode {lock.mode}, which some may bypass"
+        return Look.warn(what, problem, "use COMPLIANCE, or see that nobody has s3:BypassGovernanceRetention")
     return Look.ok(what, f"every version is locked for {lock.days} days, in mode COMPLIANCE")
 
 
@@ -106,15 +106,17 @@ def _enforced(tried: Canary) -> Look:
     what = "Object Lock, tried"
     other = "run `ccdr doctor` once with a credential that may lock and delete versions (pruning's)"
     if tried.held is False:
-        said = "the store let a version be deleted that was locked in mode COMPLIANCE"
-        return Look.fail(what, said, "do not rely on its locks: keep a second copy, or use a store that enforces them")
+        sentence = "the store let a version be deleted that was locked in mode COMPLIANCE"
+        return Look.fail(
+            what, sentence, "do not rely on its locks: keep a second copy, or use a store that enforces them"
+        )
     if tried.held is None and tried.said:
         return Look.warn(what, f"not proven: no version could be locked ({tried.said})", other)
     if not tried.deletable:
-        said = "not proven: this credential may delete no version at all, locked or not"
-        return Look.warn(what, said, other)
-    said = f"a version locked for {LOCKED_FOR:.0f} s could not be deleted, and could be afterwards"
-    return Look.ok(what, said)
+        sentence = "not proven: this credential may delete no version at all, locked or not"
+        return Look.warn(what, sentence, other)
+    sentence = f"a version locked for {LOCKED_FOR:.0f} s could not be deleted, and could be afterwards"
+    return Look.ok(what, sentence)
 
 
 def _deletion(tried: Canary, lock: ObjectLock | None) -> Look:

@@ -82,8 +82,8 @@ class _Task:
         except CcdrError as error:
             seen.append(Look.unknown(self.what, str(error), error.hint or "see the message, and look again"))
         except OSError as error:
-            said = error.strerror or type(error).__name__  # without the file, which may be a recording
-            seen.append(Look.unknown(self.what, said, "run ccdr as a user who may look there"))
+            problem = error.strerror or type(error).__name__  # without the file, which may be a recording
+            seen.append(Look.unknown(self.what, problem, "run ccdr as a user who may look there"))
         except Exception as error:
             seen.append(Look.unknown(self.what, *own_error(error)))
         return seen
@@ -105,22 +105,22 @@ def examine(
         _Task(None, None, "programs", lambda: machine.programs(services.host)),
         _Task(None, None, "state directory", lambda: machine.state(services, jobs)),
     ]
-    found = [finding for task in host for finding in task.carry_out()]  # first: the rest makes what is missing there
+    findings = [finding for task in host for finding in task.carry_out()]  # first: the rest makes what is missing there
     daemon: DockerFacts | None = None
     if part is not Part.BACKUPS:
         daemon, docker = machine.docker(services.lab.docker)
-        found += [Finding(None, None, look) for look in docker]
+        findings += [Finding(None, None, look) for look in docker]
     left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
-    found += left.carry_out()
+    findings += left.carry_out()
     names = {*stated, *(loaded.plan.plan for loaded in plans)}
-    found += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
+    findings += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
     known, ledger = _history(services)
-    found += [Finding(None, None, look) for look in ledger]
+    findings += [Finding(None, None, look) for look in ledger]
     scene = _Scene(services, part, canary, daemon, known)
     with interrupts.threads(AT_ONCE, stopped_by=BaseException) as pool:  # a canary is waited for: it must not be left
-        for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
-            found += findings
-    return Diagnosis(tuple(found))
+        for of_task in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
+            findings += of_task
+    return Diagnosis(tuple(findings))
 
 
 def _history(services: Services) -> tuple[_Known, list[Look]]:
@@ -200,7 +200,7 @@ def _lint(loaded: LoadedPlan) -> Iterator[Look]:
         if problem.path == "repository" or problem.path.endswith(("_file", ".backup.schedule")):
             continue
         clean = False
-        found, _, do = problem.message.partition(": ")
-        yield Look.warn("plan", f"{problem.file}:{problem.line}: {problem.path} {found}", do)
+        sentence, _, do = problem.message.partition(": ")
+        yield Look.warn("plan", f"{problem.file}:{problem.line}: {problem.path} {sentence}", do)
     if clean:
         yield Look.ok("plan", f"{loaded.path} is right")

@@ -42,19 +42,19 @@ UNTOLD = (
 def programs(host: Host) -> Iterator[Look]:
     yield Look.ok("ccdr", f"{__version__}, Python {platform.python_version()}, {os.cpu_count()} processors")
     try:
-        said = host.with_(no_progress=10.0).run(["restic", "version"], what="restic").stdout
+        output = host.with_(no_progress=10.0).run(["restic", "version"], what="restic").stdout
     except CommandFailed as error:
         yield Look.fail("restic", str(error), "install it: apt-get install restic")
         return
-    match = re.search(r"(\d+)\.(\d+)[.\d]*", said)
+    match = re.search(r"(\d+)\.(\d+)[.\d]*", output)
     version = (int(match[1]), int(match[2])) if match else (0, 0)
-    found = match[0] if match else said.strip()
+    number = match[0] if match else output.strip()
     if version < OLDEST_RESTIC:
-        yield Look.fail("restic", f"{found} is too old", "install 0.17 or newer: https://restic.net")
+        yield Look.fail("restic", f"{number} is too old", "install 0.17 or newer: https://restic.net")
     elif version < TRIED_RESTIC:
-        yield Look.warn("restic", f"{found}; ccdr is tried with 0.18", "install 0.18 or newer when you can")
+        yield Look.warn("restic", f"{number}; ccdr is tried with 0.18", "install 0.18 or newer when you can")
     else:
-        yield Look.ok("restic", found)
+        yield Look.ok("restic", number)
 
 
 def docker(daemon: Docker) -> tuple[DockerFacts | None, list[Look]]:
@@ -66,16 +66,16 @@ def docker(daemon: Docker) -> tuple[DockerFacts | None, list[Look]]:
         return None, [Look.unknown(what, str(error), error.hint or "start it")]
     looks = [Look.ok(what, f"{facts.version}, storage driver {facts.storage}")]
     if facts.unlimited:
-        said = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may take all there is"
-        looks.append(Look.warn(what, said, "enable the cgroup controllers (see `docker info`), then restart Docker"))
+        problem = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may take all there is"
+        looks.append(Look.warn(what, problem, "enable the cgroup controllers (see `docker info`), then restart Docker"))
     if facts.storage == "vfs":
-        said = "the storage driver vfs copies every image whole for each container"
-        looks.append(Look.warn(what, said, "use overlay2 (`storage-driver` in /etc/docker/daemon.json)"))
+        problem = "the storage driver vfs copies every image whole for each container"
+        looks.append(Look.warn(what, problem, "use overlay2 (`storage-driver` in /etc/docker/daemon.json)"))
     if facts.root.is_dir():
         free = shutil.disk_usage(facts.root).free
         if free < SPARE:
-            said = f"{facts.root} has {human_bytes(free)} free"
-            looks.append(Look.warn(what, said, "free space there: `docker system df` shows what takes it"))
+            problem = f"{facts.root} has {human_bytes(free)} free"
+            looks.append(Look.warn(what, problem, "free space there: `docker system df` shows what takes it"))
     return facts, looks
 
 
@@ -100,10 +100,10 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Look]:
 def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
     """What a run that was killed has left: restored data among it. restic's locks are told with the repository."""
     what = "leftovers"
-    found = reap(services, dry_run=True, docker=docker)
-    if found.removed:
-        shown = ", ".join(found.removed[:MOST_NAMED])
-        more = f" and {len(found.removed) - MOST_NAMED} more" if len(found.removed) > MOST_NAMED else ""
+    reaped = reap(services, dry_run=True, docker=docker)
+    if reaped.removed:
+        shown = ", ".join(reaped.removed[:MOST_NAMED])
+        more = f" and {len(reaped.removed) - MOST_NAMED} more" if len(reaped.removed) > MOST_NAMED else ""
         yield Look.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
     else:
         unasked = "no data of runs that were killed; Docker was not asked for their containers"
@@ -113,18 +113,20 @@ def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
 def retired(state: State, plans: Collection[str]) -> Iterator[Look]:
     """What is kept of plans that have no file any more, for long enough that nobody waits for them."""
     for path in kept(plans, state):
-        said = f"{path} is of a plan that has had no file for {DAYS} days or longer"
-        yield Look.warn("retired plans", said, f"put the plan back, or rm -r {path}; what the ledger says of it stays")
+        problem = f"{path} is of a plan that has had no file for {DAYS} days or longer"
+        yield Look.warn(
+            "retired plans", problem, f"put the plan back, or rm -r {path}; what the ledger says of it stays"
+        )
 
 
 def _owned(what: str, root: Path) -> Look:
     status, me = root.stat(), os.geteuid()
     if status.st_uid != me:
-        said = f"{root} belongs to user {status.st_uid}, and ccdr runs as user {me}"
-        return Look.warn(what, said, "run ccdr as its owner, always: what another writes there its owner cannot")
+        problem = f"{root} belongs to user {status.st_uid}, and ccdr runs as user {me}"
+        return Look.warn(what, problem, "run ccdr as its owner, always: what another writes there its owner cannot")
     if status.st_mode & 0o077:
-        said = f"others may look into {root} (mode {status.st_mode & 0o777:04o})"
-        return Look.fail(what, said, f"chmod 700 {root}")
+        problem = f"others may look into {root} (mode {status.st_mode & 0o777:04o})"
+        return Look.fail(what, problem, f"chmod 700 {root}")
     return Look.ok(what, f"{root}, for its owner alone")
 
 
@@ -132,14 +134,14 @@ def _room(what: str, place: Path, jobs: Sequence[Job], services: Services) -> Lo
     needs = {f"{job.plan}/{job.asset}": need for job in jobs if (need := scratch_need(job, services))}
     usage = shutil.disk_usage(place)
     name, need = max(needs.items(), key=lambda n: n[1], default=("", 0))
-    said = f"{human_bytes(usage.free)} free of {human_bytes(usage.total)} at {place}"
+    sentence = f"{human_bytes(usage.free)} free of {human_bytes(usage.total)} at {place}"
     wants = f"; {name}, the largest asset, takes up to {human_bytes(need)} of it" if need else ""
     do = "free space there, or name another place with --state"
     if usage.free < max(need, SPARE // 4):
-        return Look.fail(what, said + wants, do)
+        return Look.fail(what, sentence + wants, do)
     if usage.free < 2 * need or usage.free < SPARE:
-        return Look.warn(what, f"{said}{wants}, and there is little room to grow", do)
-    return Look.ok(what, said + wants)
+        return Look.warn(what, f"{sentence}{wants}, and there is little room to grow", do)
+    return Look.ok(what, sentence + wants)
 
 
 def scratch_need(job: Job, services: Services) -> int:
@@ -152,10 +154,10 @@ def scratch_need(job: Job, services: Services) -> int:
 
 def memory() -> Look:
     free = memory_available()
-    said = f"{human_bytes(free)} available"
+    sentence = f"{human_bytes(free)} available"
     if free < SPARE // 2:
-        return Look.warn("memory", said, "free memory: a sandbox's server needs half a GiB at the least")
-    return Look.ok("memory", said)
+        return Look.warn("memory", sentence, "free memory: a sandbox's server needs half a GiB at the least")
+    return Look.ok("memory", sentence)
 
 
 def encrypted(device: str, sys: Path = Path("/sys/dev/block")) -> bool:
@@ -184,7 +186,7 @@ def scratch(path: Path) -> Look:
     if encrypted(mount.device):
         return Look.ok(what, f"on an encrypted device ({mount.source})")
     if mount.kind.split(".")[0] in UNTOLD:
-        said = f"on {mount.kind} ({mount.source}), where it cannot be seen from here whether it is encrypted"
-        return Look.warn(what, said, do)
-    said = f"restored data lies in the clear on {mount.source} ({mount.kind}) while a test runs"
-    return Look.warn(what, said, do)
+        problem = f"on {mount.kind} ({mount.source}), where it cannot be seen from here whether it is encrypted"
+        return Look.warn(what, problem, do)
+    problem = f"restored data lies in the clear on {mount.source} ({mount.kind}) while a test runs"
+    return Look.warn(what, problem, do)

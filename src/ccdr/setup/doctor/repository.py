@@ -31,8 +31,8 @@ def repository(loaded: LoadedPlan, services: Services, *, known: bool) -> Iterat
         if known:
             yield Look.fail(what, str(error), error.hint or "find out where it is")
         else:
-            said = f"there is none yet at {repo.location}"
-            yield Look.warn(what, said, f"the first `ccdr backup {loaded.plan.plan}` makes it")
+            problem = f"there is none yet at {repo.location}"
+            yield Look.warn(what, problem, f"the first `ccdr backup {loaded.plan.plan}` makes it")
         return
     except (RepositoryClosed, RepositoryDamaged) as error:
         yield Look.fail(what, str(error), error.hint or "give the right password")
@@ -94,12 +94,12 @@ def clock(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
     ahead = (before + (after - before) / 2 - there).total_seconds() - 0.5
     uncertain = 0.5 + (after - before).total_seconds() / 2
     off = max(0.0, abs(ahead) - uncertain)
-    said = f"this host's is {human_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {address}"
+    sentence = f"this host's is {human_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {address}"
     do = "set both by NTP (`timedatectl status`); a wrong date makes snapshots not count, or be removed early"
     if off > CLOCK_TOLERANCE.total_seconds():
-        yield Look.fail(what, said, do)
+        yield Look.fail(what, sentence, do)
     elif off > SKEW.total_seconds():
-        yield Look.warn(what, said, do)
+        yield Look.warn(what, sentence, do)
     else:
         yield Look.ok(what, f"agrees with {address} (to {max(1.0, off + uncertain):.0f} s)")
 
@@ -116,16 +116,16 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
         yield Look.fail(what, f"{there} may not be written", "mount it writable, or run ccdr as its owner")
         return
     if there != path:
-        said = f"{path} is not there; nearest is {there}"
+        problem = f"{path} is not there; nearest is {there}"
         if services.knows(loaded.plan.plan):
             do = "mount it: backups were stored there, and none makes a new one in its place"
-            yield Look.fail(what, said, do)
+            yield Look.fail(what, problem, do)
             return  # what lies there instead says nothing of it
-        yield Look.warn(what, said, "mount it; the first backup makes what is then still missing")
+        yield Look.warn(what, problem, "mount it; the first backup makes what is then still missing")
     shared = [name for name, other in _dear(loaded, services) if _device(other) == there.stat().st_dev]
     if shared:
-        said = f"it lies on the same file system as {', '.join(shared)}: what destroys one destroys both"
-        yield Look.warn(what, said, "use another disk, or better another machine")
+        problem = f"it lies on the same file system as {', '.join(shared)}: what destroys one destroys both"
+        yield Look.warn(what, problem, "use another disk, or better another machine")
     elif there == path:
         yield Look.ok(what, f"{path}, on a file system of its own")
 

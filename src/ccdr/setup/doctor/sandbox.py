@@ -53,14 +53,14 @@ def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Ma
             what, f"there is no image {names} on this host", f"docker pull {names.split()[0]}, or make images"
         )
         return
-    found = majors.of(job, image, services)
-    if engine.in_sandbox and found is None:
+    held = majors.of(job, image, services)
+    if engine.in_sandbox and held is None:
         yield Look.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
-    elif engine.has_server and major is not None and found != major:
-        said = f"{image.name} holds version {found}, the newest backup is of {major}"
-        yield Look.fail(what, said, f"name an image of major version {major} with `image:`")
+    elif engine.has_server and major is not None and held != major:
+        problem = f"{image.name} holds version {held}, the newest backup is of {major}"
+        yield Look.fail(what, problem, f"name an image of major version {major} with `image:`")
     else:
-        yield Look.ok(what, f"{image.name}" + (f", version {found}, as the source" if found and major else ""))
+        yield Look.ok(what, f"{image.name}" + (f", version {held}, as the source" if held and major else ""))
     if needs is not None:
         yield _room(job, needs, daemon)
 
@@ -88,8 +88,8 @@ def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Look:
         return Look.ok(what, f"{size}: the data goes to Docker's own disk")
     free = shutil.disk_usage(daemon.root).free
     if free < needs.bytes:
-        said = f"{size}, and {daemon.root} has {human_bytes(free)} free"
-        return Look.fail(what, said, "free space there, or give this host more memory")
+        problem = f"{size}, and {daemon.root} has {human_bytes(free)} free"
+        return Look.fail(what, problem, "free space there, or give this host more memory")
     return Look.ok(what, f"{size}: the data goes to disk ({human_bytes(free)} free at {daemon.root})")
 
 

@@ -24,8 +24,8 @@ def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Look]:
     bad = False
     for path in named:
         if fault := open_secret(path):
-            found, _, do = fault.partition(": ")
-            yield Look.fail(what, f"the plan {found}", do)
+            refusal, _, do = fault.partition(": ")
+            yield Look.fail(what, f"the plan {refusal}", do)
         elif foreign := _foreign(path):
             yield Look.warn(what, f"{path} belongs to {foreign}, who may replace it", f"chown {os.geteuid()} {path}")
         else:
@@ -34,8 +34,8 @@ def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Look]:
     for path in (*named, loaded.path):
         for place, mode in _changeable(path):
             bad = True
-            said = f"others may replace {path}: {place} has mode {mode:04o}"
-            yield Look.fail(what, said, f"chmod go-w {place}")
+            problem = f"others may replace {path}: {place} has mode {mode:04o}"
+            yield Look.fail(what, problem, f"chmod go-w {place}")
     if not bad:
         count = so_many(len(named), "file") if named else "no files"
         yield Look.ok(what, f"{count}, readable by their owner alone; nobody else can replace them or the plan")

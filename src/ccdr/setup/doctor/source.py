@@ -35,12 +35,14 @@ def source(job: Job, services: Services) -> Iterator[Look]:
         except BackupFailed as error:  # it can be told, and no backup would succeed
             yield Look.fail(what, str(error), error.hint or "change the plan, or the source")
         except CommandFailed as error:
-            said = str(error)
+            failure = str(error)
             if job.engine.refused(error.stderr):
                 secret = job.engine.secret()
-                said += f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
-                yield Look.fail(what, said, "check `connection:` and its password, and whom the server lets in")
+                failure += (
+                    f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
+                )
+                yield Look.fail(what, failure, "check `connection:` and its password, and whom the server lets in")
             else:
-                yield Look.unknown(what, said, "is the source up, and can it be reached from this host?")
+                yield Look.unknown(what, failure, "is the source up, and can it be reached from this host?")
     for problem in run.problems:
         yield Look.fail("scratch", problem, "`ccdr sandbox reap` removes it")
