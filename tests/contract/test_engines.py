@@ -36,7 +36,7 @@ from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
-from ccdr.model.values import CheckResult, Health, Look, Manifest, Verdict
+from ccdr.model.values import CheckResult, Health, Manifest, Probe, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
@@ -470,7 +470,7 @@ def test_redis_manifest_counts_keys_by_database_and_type(subject: Subject) -> No
     assert held["settings"]["databases"] == "16" and held["modules"] == {}
 
 
-def looked_at(subject: Subject) -> list[Look]:
+def looked_at(subject: Subject) -> list[Probe]:
     found = list(source_look(subject.job, subject.site.services()))
     assert all((look.do is None) == (look.state is Health.OK) for look in found)
     assert "correct horse" not in str(found) and "tefan" not in str(found)

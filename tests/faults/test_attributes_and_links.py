@@ -21,7 +21,7 @@ import pytest
 from tests.support.harness import Site
 from tests.support.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
 
-from ccdr.engines.files import LISTING, Entry, attributes
+from ccdr.engines.files import LISTING, TreeEntry, attributes
 from ccdr.engines.files.listing import entries
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext
@@ -176,7 +176,7 @@ def test_what_changes_while_it_is_stored_is_listed_as_it_is_stored(site: Site, t
     passes(site)
 
 
-def listed(site: Site) -> dict[str, Entry]:
+def listed(site: Site) -> dict[str, TreeEntry]:
     return {Path(e.path).name: e for e in entries(site.state / "index" / f"p.recordings.{LISTING}")}
 
 

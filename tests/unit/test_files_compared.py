@@ -17,7 +17,7 @@ import pytest
 from ccdr.engines.files import comparison, scan
 from ccdr.engines.files.attributes import Keeps
 from ccdr.engines.files.comparison import identical, whole
-from ccdr.engines.files.listing import LISTING, OTHER, WAITING, Entry
+from ccdr.engines.files.listing import LISTING, OTHER, WAITING, TreeEntry
 from ccdr.model.errors import BackupBad, CommandFailed
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext
@@ -39,7 +39,7 @@ class Tree:
     top: Path
     roots: list[str] = field(default_factory=lambda: ["/srv/spool", "/srv/voice"])
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
-    listed: dict[str, Entry] = field(default_factory=dict)
+    listed: dict[str, TreeEntry] = field(default_factory=dict)
     contents: dict[str, Any] = field(default_factory=dict)
     hashed: list[str] = field(default_factory=list)
 

@@ -13,7 +13,7 @@ import pytest
 
 from ccdr.engines.redis import identity
 from ccdr.engines.redis.capture import RDB, USERS
-from ccdr.engines.redis.description import Description, Group
+from ccdr.engines.redis.description import Description, KeyGroup
 from ccdr.engines.redis.server import ADMIN
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext
@@ -21,12 +21,12 @@ from ccdr.ports.check import CheckContext
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USER = "user calls on #abc ~* +@all"
 GROUPS = (
-    Group(0, "string", None, 5, "-"),
-    Group(0, "hash", None, 2, "-"),
-    Group(0, "string", 2000, 3, "later"),
-    Group(1, "stream", None, 1, "groups"),
-    Group(1, "field", None, 4, "fields"),
-    Group(1, "module:ReJSON-RL", None, 1, "-"),
+    KeyGroup(0, "string", None, 5, "-"),
+    KeyGroup(0, "hash", None, 2, "-"),
+    KeyGroup(0, "string", 2000, 3, "later"),
+    KeyGroup(1, "stream", None, 1, "groups"),
+    KeyGroup(1, "field", None, 4, "fields"),
+    KeyGroup(1, "module:ReJSON-RL", None, 1, "-"),
 )
 HELD = Description("redis 8.0.2", 1000, {0: 11, 1: 2}, "c0ffee", GROUPS, {"lib": "f1", "other": "f2"})
 

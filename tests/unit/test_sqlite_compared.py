@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from ccdr.engines.sqlite.comparison import faults_of_the_source, identical, integrity, older
-from ccdr.engines.sqlite.programs import Answer
+from ccdr.engines.sqlite.programs import ReaderAnswer
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
@@ -54,8 +54,8 @@ class Restored:
         return cast("dict[str, Any]", self.context.manifest.contents)
 
     @property
-    def answer(self) -> Answer:
-        return Answer("3.46.0", self.told, self.refused, lacks=False)
+    def answer(self) -> ReaderAnswer:
+        return ReaderAnswer("3.46.0", self.told, self.refused, lacks=False)
 
     def identical(self) -> dict[str, CheckResult]:
         return {one.name: one for one in identical(self.context, self.answer)}

@@ -13,7 +13,7 @@ from ccdr.engines.base import EngineConfig
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.schema import Strict
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.ports.check import Beside, CheckContext
+from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 from ccdr.ports.restored import Restored
 
@@ -86,7 +86,7 @@ class CheckConfig(Strict):
         """What was found. May raise CommandFailed: then the check has failed."""
         raise NotImplementedError
 
-    def compare(self, engine: Engine, context: CheckContext, beside: Beside) -> Iterator[CheckResult]:
+    def compare(self, engine: Engine, context: CheckContext, beside: Counterpart) -> Iterator[CheckResult]:
         """As `run`, of a check that says what is to be restored beside."""
         raise NotImplementedError
 

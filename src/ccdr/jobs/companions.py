@@ -26,7 +26,7 @@ from ccdr.model.errors import BackupBad, CcdrError, TestBroken
 from ccdr.model.groups import counterpart
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
 from ccdr.plans.job import Job
-from ccdr.ports.check import Beside, CheckContext
+from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Progress
 from ccdr.sandbox import isolation
@@ -244,9 +244,9 @@ class Alongside:
             context.manifest, context.fetched, context.restored, context.out, box, services.host, services.digest
         )
 
-    def _beside(self, companion: Companion) -> Beside:
+    def _beside(self, companion: Companion) -> Counterpart:
         self._compared += 1
-        return Beside(
+        return Counterpart(
             asset=companion.job.asset,
             snapshot=companion.snapshot,
             engine=companion.job.engine,

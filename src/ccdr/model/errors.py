@@ -58,7 +58,7 @@ class UsageProblem(CcdrError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """One mistake in a file: `file:line: path: what is wrong, what is expected`."""
 
     file: str
@@ -74,7 +74,7 @@ class Problem:
 class PlanInvalid(UsageProblem):
     """A plan or restore-test file is wrong; carries every problem found, in file order."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = tuple(problems)
 
@@ -223,7 +223,7 @@ def own_error(error: Exception) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class AttemptFailure:
     """What became of an attempt: a sentence and a next step, which may be recorded, and what programs said on the way,
     which may not."""
 
@@ -232,12 +232,12 @@ class Told:
     words: FreeText
 
 
-def told(error: Exception) -> Told:
+def told(error: Exception) -> AttemptFailure:
     """Of whatever has ended an attempt."""
     if isinstance(error, CcdrError):
-        return Told(str(error), error.hint, words_of(error))
+        return AttemptFailure(str(error), error.hint, words_of(error))
     reason, hint = own_error(error)
-    return Told(reason, hint, FreeText(f"{type(error).__name__}: {error}") + words_of(error))
+    return AttemptFailure(reason, hint, FreeText(f"{type(error).__name__}: {error}") + words_of(error))
 
 
 def _file_of(error: OSError) -> str | None:

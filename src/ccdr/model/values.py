@@ -273,7 +273,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Look:
+class Probe:
     """One thing that was looked at before anything is done: what was found there, and the next step, which only an
     OK goes without. Names of objects and counts, never a row and never a secret."""
 
@@ -283,19 +283,19 @@ class Look:
     do: str | None = None
 
     @classmethod
-    def ok(cls, what: str, found: str) -> Look:
+    def ok(cls, what: str, found: str) -> Probe:
         return cls(what, Health.OK, found)
 
     @classmethod
-    def warn(cls, what: str, found: str, do: str) -> Look:
+    def warn(cls, what: str, found: str, do: str) -> Probe:
         return cls(what, Health.WARN, found, do)
 
     @classmethod
-    def fail(cls, what: str, found: str, do: str) -> Look:
+    def fail(cls, what: str, found: str, do: str) -> Probe:
         return cls(what, Health.FAIL, found, do)
 
     @classmethod
-    def unknown(cls, what: str, found: str, do: str) -> Look:
+    def unknown(cls, what: str, found: str, do: str) -> Probe:
         return cls(what, Health.UNKNOWN, found, do)
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from ccdr.plans.due_times import how_often, same_times
 from ccdr.plans.facts import AssetFacts, CheckFacts, PlanFacts
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision
 
 Value = float | str | None
 _BY_VERSION = "for its version"  # an image, where the plan names none
@@ -83,12 +83,12 @@ class Loosening:
 class PlanChange:
     """One version that took another's place, and what it does not promise any more."""
 
-    before: Version
-    after: Version
+    before: PlanRevision
+    after: PlanRevision
     loosenings: tuple[Loosening, ...]
 
 
-def changes(versions: Sequence[Version], start: datetime, end: datetime) -> list[PlanChange]:
+def changes(versions: Sequence[PlanRevision], start: datetime, end: datetime) -> list[PlanChange]:
     """Those of one plan within a period, in order; what loosened nothing is among them."""
     return [
         PlanChange(before, after, tuple(loosened(before.facts, after.facts)))

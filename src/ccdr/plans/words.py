@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ccdr.model.schema import format_duration
 from ccdr.plans.loosened import Code, Loosening, Value, loosened
-from ccdr.plans.versions import File, Judged
+from ccdr.plans.versions import FileState, Judged
 
 _SECONDS = frozenset(
     (Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER, Code.SETTLE_LONGER)
@@ -56,11 +56,11 @@ def sentence(loosening: Loosening) -> str:
 def differing(judged: Judged) -> list[str]:
     """How a plan's file is to the version that it is judged by; nothing where it is the same."""
     version, plan = judged.version, judged.plan
-    if version is None or judged.file in (None, File.SAME):
+    if version is None or judged.file in (None, FileState.SAME):
         return []
     by = f"the version that was recorded on {version.at:%Y-%m-%d %H:%M} UTC ({version.record})"
     by = f"it is judged by {by}" if judged.why is None else f"{judged.why}: it is judged without"
-    if judged.file is File.GONE:
+    if judged.file is FileState.GONE:
         return [f"no file names the plan {plan} any more, and no `ccdr run` has seen that; {by}"]
     less = loosened(version.facts, judged.stated) if judged.stated else []
     about = [f"{plan}/{one.asset}" if one.asset else plan for one in less]

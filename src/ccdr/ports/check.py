@@ -53,7 +53,7 @@ class CheckContext:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Counterpart:
     """Another asset of the plan, restored for the same test, so that a check can compare the two.
 
     `context` is of the other one; its box is a sandbox of its own, there only for a check that says it needs one.

@@ -121,7 +121,7 @@ class Box:
     mounts: Mapping[Path, str]
     facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too
     asked: isolation.Facts = field(default_factory=dict)  # how it is to be shut off
-    differs: tuple[isolation.Difference, ...] = ()  # what of that it is not
+    differs: tuple[isolation.Deviation, ...] = ()  # what of that it is not
     no_progress: float = 600.0
     memory: int = 0
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become

@@ -19,7 +19,7 @@ Facts = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Difference:
+class Deviation:
     """A fact that is not as it was asked for."""
 
     fact: str
@@ -52,11 +52,11 @@ def observed(inspected: Mapping[str, Any]) -> Facts:
     )
 
 
-def differences(wanted: Facts, there: Facts) -> list[Difference]:
-    return [Difference(fact, value, there.get(fact)) for fact, value in wanted.items() if there.get(fact) != value]
+def differences(wanted: Facts, there: Facts) -> list[Deviation]:
+    return [Deviation(fact, value, there.get(fact)) for fact, value in wanted.items() if there.get(fact) != value]
 
 
-def told(differing: Sequence[Difference]) -> str:
+def told(differing: Sequence[Deviation]) -> str:
     return f"the sandbox is not shut off as it was asked for: {'; '.join(map(str, differing))}"
 
 

@@ -22,14 +22,24 @@ from ccdr.checks.base import CheckConfig
 from ccdr.checks.decoding import decode
 from ccdr.checks.freshness import CLOCKS
 from ccdr.checks.reconcile.instants import Instants, instant_of
-from ccdr.checks.reconcile.match import Book, Decode, File, FileFact, Found, Reference, Row, RowFact, Wanted
+from ccdr.checks.reconcile.match import (
+    Decode,
+    FileFact,
+    FileOutcome,
+    Matcher,
+    Matches,
+    Reference,
+    RowFact,
+    RowOutcome,
+    StatedColumns,
+)
 from ccdr.checks.reconcile.paths import resolve
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import EngineConfig, Files
 from ccdr.engines.files import LISTING, read_listing
 from ccdr.model.schema import Duration, Name, Strict, Text, format_duration
 from ccdr.model.values import CheckResult, human_seconds, rfc3339
-from ccdr.ports.check import Beside, CheckContext
+from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 
 ANY = "any"
@@ -115,14 +125,14 @@ class Reconcile(CheckConfig):
             return f"whose paths have nothing in common with the root {self.root}, expected one of them"
         return None
 
-    def compare(self, engine: Engine, context: CheckContext, beside: Beside) -> Iterator[CheckResult]:
+    def compare(self, engine: Engine, context: CheckContext, beside: Counterpart) -> Iterator[CheckResult]:
         instants = self._instants(context, beside)
         yield self._skew(instants, beside)
         exported = context.out / f"rows-{beside.work.name}"
         engine.export(context.sandbox, context.manifest, self.query, exported)
-        wanted = Wanted("size" in self.columns, "sha256" in self.columns)
+        wanted = StatedColumns("size" in self.columns, "sha256" in self.columns)
         try:
-            with Book.opened(beside.work / "book.sqlite", instants, wanted) as book:
+            with Matcher.opened(beside.work / "book.sqlite", instants, wanted) as book:
                 book.add_files(self._files(beside.context))
                 book.add_rows(self._rows(exported, self._root(beside.context)))
                 matched = book.judge(lambda names: _hashed(beside.context, names), self._decoder(beside.context))
@@ -134,7 +144,7 @@ class Reconcile(CheckConfig):
         finally:
             exported.unlink(missing_ok=True)
 
-    def _instants(self, context: CheckContext, beside: Beside) -> Instants:
+    def _instants(self, context: CheckContext, beside: Counterpart) -> Instants:
         files = beside.context.manifest
         settle = files.contents.get("settle", getattr(beside.engine, "settle", 0.0))
         return Instants(
@@ -145,7 +155,7 @@ class Reconcile(CheckConfig):
             clocks=CLOCKS + abs(context.manifest.clock_skew_s or 0.0),
         )
 
-    def _skew(self, instants: Instants, beside: Beside) -> CheckResult:
+    def _skew(self, instants: Instants, beside: Counterpart) -> CheckResult:
         how = "captured together" if beside.together else "captured apart"
         which = f"snapshot {beside.snapshot.short} of {beside.asset}, {how}"
         actual = f"{human_seconds(instants.skew)} apart ({which})"
@@ -208,16 +218,16 @@ class Reconcile(CheckConfig):
 
     # --- what was found -------------------------------------------------------------------------------
 
-    def _rows_result(self, matched: Found, instants: Instants, book: Book) -> CheckResult:
-        allow, unsaid = self.allow, matched.of(Row.UNSAID)
-        here = matched.of(Row.MATCHED, Row.UNSAID)
+    def _rows_result(self, matched: Matches, instants: Instants, book: Matcher) -> CheckResult:
+        allow, unsaid = self.allow, matched.of(RowOutcome.UNSAID)
+        here = matched.of(RowOutcome.MATCHED, RowOutcome.UNSAID)
         silent = matched.decoded > 0 and matched.silent == matched.decoded  # every one: the recorder records nothing
         passed = (
             here >= self.at_least
             and not silent
-            and matched.of(Row.MISSING, Row.UNUSABLE) <= allow.missing
-            and matched.of(Row.WRONG_SIZE, Row.WRONG_CONTENTS) <= allow.wrong
-            and matched.of(Row.UNREADABLE) <= allow.unreadable
+            and matched.of(RowOutcome.MISSING, RowOutcome.UNUSABLE) <= allow.missing
+            and matched.of(RowOutcome.WRONG_SIZE, RowOutcome.WRONG_CONTENTS) <= allow.wrong
+            and matched.of(RowOutcome.UNREADABLE) <= allow.unreadable
             and _within(unsaid, allow.unsaid)
             and _within(matched.shared, allow.shared)
         )
@@ -226,41 +236,41 @@ class Reconcile(CheckConfig):
         expected += [f"unsaid ≤ {allow.unsaid}"] if allow.unsaid != ANY and len(self.columns) > 1 else []
         expected += [f"shared ≤ {allow.shared}"] if allow.shared != ANY else []
         expected += [f"in flight only after {_shown(instants.without_file)}"] if "time" in self.columns else []
-        actual = [f"{here} of {matched.total} rows match", f"missing {matched.of(Row.MISSING)}"]
+        actual = [f"{here} of {matched.total} rows match", f"missing {matched.of(RowOutcome.MISSING)}"]
         actual += [f"of these in use when captured {matched.in_use}"] if matched.in_use else []
         kinds = {
-            "unusable path": Row.UNUSABLE,
-            "wrong size": Row.WRONG_SIZE,
-            "wrong contents": Row.WRONG_CONTENTS,
-            "unreadable": Row.UNREADABLE,
-            "no size or digest said": Row.UNSAID,
+            "unusable path": RowOutcome.UNUSABLE,
+            "wrong size": RowOutcome.WRONG_SIZE,
+            "wrong contents": RowOutcome.WRONG_CONTENTS,
+            "unreadable": RowOutcome.UNREADABLE,
+            "no size or digest said": RowOutcome.UNSAID,
         }
         actual += [f"{name} {matched.of(kind)}" for name, kind in kinds.items() if self._compares(kind)]
-        actual += [f"in flight {matched.of(Row.IN_FLIGHT)}", f"files that several rows name {matched.shared}"]
+        actual += [f"in flight {matched.of(RowOutcome.IN_FLIGHT)}", f"files that several rows name {matched.shared}"]
         actual += ["all without sound"] if silent else []
         return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(book.bad_rows()))
 
-    def _compares(self, kind: Row) -> bool:
+    def _compares(self, kind: RowOutcome) -> bool:
         """Could a row end so? What was not looked at is not said to be 0."""
-        needs: dict[Row, bool] = {
-            Row.WRONG_SIZE: "size" in self.columns,
-            Row.WRONG_CONTENTS: "sha256" in self.columns,
-            Row.UNREADABLE: self.decodable,
-            Row.UNSAID: bool({"size", "sha256"} & set(self.columns)),
+        needs: dict[RowOutcome, bool] = {
+            RowOutcome.WRONG_SIZE: "size" in self.columns,
+            RowOutcome.WRONG_CONTENTS: "sha256" in self.columns,
+            RowOutcome.UNREADABLE: self.decodable,
+            RowOutcome.UNSAID: bool({"size", "sha256"} & set(self.columns)),
         }
         return needs.get(kind, True)
 
-    def _files_result(self, matched: Found, instants: Instants, book: Book) -> CheckResult:
-        without, allowed = matched.files.get(File.WITHOUT_ROW, 0), self.allow.files_without_row
+    def _files_result(self, matched: Matches, instants: Instants, book: Matcher) -> CheckResult:
+        without, allowed = matched.files.get(FileOutcome.WITHOUT_ROW, 0), self.allow.files_without_row
         total = sum(matched.files.values())
         limit = ANY if allowed == ANY else f"≤ {allowed}"
         expected = f"without a row {limit}, in flight only after {_shown(instants.without_row)}"
-        actual = f"{without} of {total} files without a row, in flight {matched.files.get(File.IN_FLIGHT, 0)}"
+        actual = f"{without} of {total} files without a row, in flight {matched.files.get(FileOutcome.IN_FLIGHT, 0)}"
         if not total:  # a pattern with a slip in it must not look like a check
             actual = "no file matches its patterns"
         return self._of("files", total > 0 and _within(without, allowed), expected, actual, _named(book.lone_files()))
 
-    def _note(self, book: Book, beside: Beside) -> None:
+    def _note(self, book: Matcher, beside: Counterpart) -> None:
         """All of them into the run's private output: what is wrong with each row, and which files have none."""
         for references in (book.bad_rows(), book.lone_files()):
             for reference in itertools.islice(references, NOTED):

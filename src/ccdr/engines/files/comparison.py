@@ -21,7 +21,7 @@ from ccdr.engines.files.listing import (
     RESTIC_TIMES,
     UNREADABLE,
     WAITING,
-    Entry,
+    TreeEntry,
     as_before,
     as_restic_says,
     entries,
@@ -34,7 +34,7 @@ from ccdr.ports.check import CheckContext
 
 NAMED = 20  # how many paths a private detail names
 
-Pair = tuple[Entry | None, Entry | None]  # as listed, and as restored
+Pair = tuple[TreeEntry | None, TreeEntry | None]  # as listed, and as restored
 
 
 def identical(context: CheckContext) -> Iterator[CheckResult]:
@@ -72,7 +72,7 @@ class _Links:
     _restored: dict[Hashable, Hashable] = field(default_factory=dict)
     _listed: dict[Hashable, Hashable] = field(default_factory=dict)
 
-    def difference(self, was: Entry, now: Entry) -> str | None:
+    def difference(self, was: TreeEntry, now: TreeEntry) -> str | None:
         if was.type != "f" or (was.device is None and now.device is None):
             return None
         before, after = _file(was), _file(now)
@@ -83,7 +83,7 @@ class _Links:
         return None
 
 
-def _file(entry: Entry) -> Hashable:
+def _file(entry: TreeEntry) -> Hashable:
     return entry.path if entry.device is None else (entry.device, entry.inode)
 
 
@@ -97,7 +97,7 @@ class _Attributes:
         self.forbidden: Counter[str] = Counter()
         self.others: set[str] = set()
 
-    def difference(self, was: Entry, now: Entry) -> str | None:
+    def difference(self, was: TreeEntry, now: TreeEntry) -> str | None:
         before, after = was.attributes or {}, now.attributes or {}
         if before == after:
             return None
@@ -135,7 +135,7 @@ class _Comparison:
         self._came, self._waiting = Counter[str](), Counter[str]()  # as restic tells their names, which are no UTF-8
         self.named: list[str] = []
 
-    def run(self, listed: Iterator[Entry]) -> None:
+    def run(self, listed: Iterator[TreeEntry]) -> None:
         roots = self._contents["roots"]
         assert isinstance(roots, list)
         restored = itertools.chain.from_iterable(
@@ -152,7 +152,7 @@ class _Comparison:
     def _digest(self, names: list[str]) -> Mapping[str, FileDigest]:
         return self._bench.digest(self._bench.fetched, names)
 
-    def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
+    def _pair(self, was: TreeEntry | None, now: TreeEntry | None, hashed: Mapping[str, FileDigest]) -> None:
         if was is None:
             if now is not None:
                 self._unlisted(now.path)
@@ -177,7 +177,7 @@ class _Comparison:
             self.extra += 1
             self._name("never captured", path)
 
-    def _difference(self, was: Entry, now: Entry, hashed: Mapping[str, FileDigest]) -> str | None:
+    def _difference(self, was: TreeEntry, now: TreeEntry, hashed: Mapping[str, FileDigest]) -> str | None:
         if as_before(now.type, was):
             self._unlike += 1
         elif was.type != now.type:

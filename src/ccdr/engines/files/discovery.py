@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import half
-from ccdr.engines.discovery.contract import Discovery, Kind, Looking, Told
+from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, SourceKind
 from ccdr.engines.discovery.filetree import TreeFound, look
 from ccdr.engines.discovery.text import name_from, remark, scalar, so_many
 from ccdr.engines.files.engine import Files
@@ -27,8 +27,8 @@ class Tree:
     found: TreeFound
 
     @property
-    def kind(self) -> Kind:
-        return Kind.TREE
+    def kind(self) -> SourceKind:
+        return SourceKind.TREE
 
     @property
     def where(self) -> Path:
@@ -74,7 +74,7 @@ class TreeItem:
         size = human_bytes(tree.bytes)
         return f"{tree.path}: {more}{so_many(tree.files, 'file')}, {size}{self._audio}{newest}"
 
-    def remarks(self, told: Told, now: float) -> None:
+    def remarks(self, told: DiscoveryReport, now: float) -> None:
         """Whatever else is to be told of it."""
         tree = self.found
         if tree.unreadable:

@@ -17,7 +17,7 @@ from ccdr.engines.files.listing import LISTING
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.schema import AbsolutePath, Wait, WithPassword
-from ccdr.model.values import CheckResult, Look, Manifest
+from ccdr.model.values import CheckResult, Manifest, Probe
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -78,7 +78,7 @@ class Files(EngineConfig):
                 raise BackupFailed(f"{its} is not there", hint=hint, words=FreeText(f"{path}: it is not there"))
         return SourceFacts(version="1", major="1")
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         """Of the first entries of each tree: a look must be quick where there are millions."""
         what = "rights to read"
         for root in self.paths:
@@ -89,13 +89,13 @@ class Files(EngineConfig):
                 closed += not os.access(entry, os.R_OK | os.X_OK if entry.is_dir() else os.R_OK)
             if closed:
                 problem = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
-                yield Look.fail(what, problem, "run ccdr as a user who may read them all, or open them to it")
+                yield Probe.fail(what, problem, "run ccdr as a user who may read them all, or open them to it")
             elif not files:
                 problem = f"there is no file in {root}, and an empty tree is no backup"
-                yield Look.fail(what, problem, "is its file system mounted? else change `paths:` in the plan")
+                yield Probe.fail(what, problem, "is its file system mounted? else change `paths:` in the plan")
             else:
                 whole = "all of it" if seen < LOOKED_AT else f"its first {seen} entries"
-                yield Look.ok(what, f"{root}: {whole} may be read")
+                yield Probe.ok(what, f"{root}: {whole} may be read")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         return capture(self.paths, self.settle, self.source_name, into, tools)

@@ -37,7 +37,7 @@ from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_seconds
-from ccdr.ports.log import LogMark, Segment, Target
+from ccdr.ports.log import LogMark, RecoveryTarget, Segment
 from ccdr.ports.place import Clock, Place, Source
 
 ANSWER = 20.0  # seconds
@@ -244,7 +244,7 @@ class Binlog:
     def goes_on_from(self, manifest: Manifest) -> bool:
         return manifest.method == "physical" and isinstance(manifest.contents.get("binlog"), dict)
 
-    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+    def leads_to(self, manifest: Manifest, target: RecoveryTarget) -> bool:
         """What the copy holds already nothing takes out of it again."""
         if target.time is not None:
             return target.time >= until(manifest)

@@ -130,9 +130,9 @@ class MariaDB(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
-        from ccdr.engines.mariadb.dump.target import Target
+        from ccdr.engines.mariadb.dump.target import MariaDBTarget
 
-        return Target.of(url, self, password_file, ca_file)
+        return MariaDBTarget.of(url, self, password_file, ca_file)
 
     def loading(self, connection: Connection) -> MariaDB:
         """The engine by which a client of another server is opened, to load a dump there."""

@@ -72,7 +72,7 @@ class ServerFound:
 
 
 @dataclass(frozen=True)
-class DatabaseLook:
+class DatabaseFacts:
     """`locked` counts tables that are not transactional, by engine; `elsewhere` names those that a dump refuses."""
 
     found: DatabaseFound
@@ -95,7 +95,7 @@ def server(place: Place, login: Login) -> ServerFound:
     return ServerFound(version.split("-")[0], identity, account, tuple(seen[n] for n in sorted(seen)))
 
 
-def database(place: Place, login: Login, account: str, name: str) -> DatabaseLook:
+def database(place: Place, login: Login, account: str, name: str) -> DatabaseFacts:
     """A close look at one database, as the user that is to back it up."""
     rows = answers(place, login, _listed(name), "asking the source")
     tables = [row[1:] for row in rows if row[0] == "table"]
@@ -109,7 +109,7 @@ def database(place: Place, login: Login, account: str, name: str) -> DatabaseLoo
     held = rights.rights_of(place, login, name)
     lacks = tuple(_lacks(held, account, name))
     newest = _newest(place, login, name, times, {t.name: t.rows for t in large})
-    return DatabaseLook(
+    return DatabaseFacts(
         DatabaseFound(len(tables), tuple(large), tuple(newest), {}, lacks),
         locked={e: n for e, n in engines.items() if e in LOCKABLE},
         elsewhere=tuple(

@@ -164,9 +164,9 @@ class Postgres(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
-        from ccdr.engines.postgres.dump import Target
+        from ccdr.engines.postgres.dump import PostgresTarget
 
-        return Target.of(url, self, password_file, ca_file)
+        return PostgresTarget.of(url, self, password_file, ca_file)
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.

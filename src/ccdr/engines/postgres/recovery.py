@@ -17,7 +17,7 @@ from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 
 Start = Callable[[Mapping[str, str]], None]  # has the restored server begin, with these settings besides its own
@@ -49,7 +49,7 @@ select pg_last_wal_replay_lsn(), extract(epoch from pg_last_xact_replay_timestam
 HEARTBEAT = "select extract(epoch from max(at)) from ccdr.heartbeat;"
 
 
-def settings(log: str, target: Target, skew: float, last: str | None) -> dict[str, str]:
+def settings(log: str, target: RecoveryTarget, skew: float, last: str | None) -> dict[str, str]:
     """For postgresql.conf. `log` is the directory of segments, `last` the log's last record (None: as far as it goes);
     times are by the source's clock, which was `skew` seconds ahead of ours."""
     options = {
@@ -69,7 +69,7 @@ def settings(log: str, target: Target, skew: float, last: str | None) -> dict[st
 
 
 @dataclass(frozen=True)
-class Server:
+class RecoveringServer:
     """The restored one, its base in place: `begin` has it begin (CommandFailed where it does not, and `judged` says
     whose fault that is); `data` is its directory in the sandbox, `words` gives the end of its log, `env` is how it is
     reached."""
@@ -104,7 +104,7 @@ class Server:
         return True
 
 
-def recover(server: Server, log: str, segments: list[str], target: Target, skew: float) -> Reached:
+def recover(server: RecoveringServer, log: str, segments: list[str], target: RecoveryTarget, skew: float) -> Reached:
     """Bring the loaded base to the target. `segments` are the log's own, in order. BackupBad where the log does not
     hold what it should; UsageProblem where the point that is asked for is not in it."""
     last, end = _end_of(server.box, log, segments)
@@ -125,7 +125,7 @@ def recover(server: Server, log: str, segments: list[str], target: Target, skew:
         elif target.beyond:
             raise not_reached(target)
         # Nothing was committed after that time: then all of the log lies before it.
-        if target.time is None or not server.to(settings(log, Target(branch=target.branch), skew, last)):
+        if target.time is None or not server.to(settings(log, RecoveryTarget(branch=target.branch), skew, last)):
             raise BackupBad(
                 f"recovery ended before the log's last record at {last}: {target.position} was not reached",
                 hint="a part of the log is damaged: recover to an earlier time, and back up again",
@@ -144,7 +144,7 @@ def _end_of(box: Place, log: str, segments: list[str]) -> tuple[str, str]:
     raise BackupBad("the log holds no record at all", hint="back up again")
 
 
-def _reached(box: Place, env: Mapping[str, str], target: Target, skew: float) -> Reached:
+def _reached(box: Place, env: Mapping[str, str], target: RecoveryTarget, skew: float) -> Reached:
     output = box.run([*PSQL, "-c", SAID], env=env, what="asking how far recovery went").stdout.strip()
     position, committed, recovering, beats = output.split("|")
     if recovering != "f":

@@ -97,7 +97,7 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8", "surrogateescape")
 
 
-class Stream(Dump):
+class StreamedDump(Dump):
     """`Method` for one database that may be larger than scratch; it comes back as a dump in one file."""
 
     @property

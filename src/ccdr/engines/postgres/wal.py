@@ -43,7 +43,7 @@ from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_bytes
-from ccdr.ports.log import LogMark, Segment, Target
+from ccdr.ports.log import LogMark, RecoveryTarget, Segment
 from ccdr.ports.place import Clock, Source
 
 RECEIVER = ("pg_receivewal",)
@@ -253,7 +253,7 @@ class Wal:
     def goes_on_from(self, manifest: Manifest) -> bool:
         return manifest.method == "physical"
 
-    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+    def leads_to(self, manifest: Manifest, target: RecoveryTarget) -> bool:
         return target.time is None or manifest.consistent_point <= target.time
 
     def finds(self, files: Sequence[tuple[str, Path]], name: str, manifest: Manifest) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.redis.connection import Connection
-from ccdr.engines.redis.kinds import Kind
+from ccdr.engines.redis.kinds import Product
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 
@@ -42,7 +42,7 @@ class Client:
     place: Place
     connection: Connection
     credentials: Path
-    kind: Kind | None = None
+    kind: Product | None = None
 
     def run(self, *words: str, what: str, watch: Path | None = None, pulse: Callable[[], object] | None = None) -> str:
         """What the client printed; CommandFailed for an error of the server too."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.redis.server import Server
+from ccdr.engines.redis.server import PrivateServer
 
 TYPES = ("string", "list", "set", "zset", "hash", "stream")
 NEVER = -1
@@ -44,7 +44,7 @@ functions=$("$@" --json FUNCTION LIST WITHCODE) && printf 'functions %s\\n' "$fu
 
 
 @dataclass(frozen=True)
-class Group:
+class KeyGroup:
     """Things of one kind in one database. `span` is when the span of time begins in which they expire (milliseconds
     since the epoch), None for what never does; `digest` tells of what DEBUG DIGEST does not."""
 
@@ -65,7 +65,7 @@ class Description:
     at: int
     keys: Mapping[int, int]
     contents: str
-    groups: tuple[Group, ...]
+    groups: tuple[KeyGroup, ...]
     functions: Mapping[str, str] = field(default_factory=dict)
 
     def types(self) -> dict[int, dict[str, int]]:
@@ -98,7 +98,7 @@ class Description:
             at=held["at"],
             keys={int(database): count for database, count in held["keys"].items()},
             contents=held["contents_sha1"],
-            groups=tuple(Group(*group) for group in held["groups"]),
+            groups=tuple(KeyGroup(*group) for group in held["groups"]),
             functions=held["functions"],
         )
 
@@ -108,7 +108,7 @@ def is_key(kind: str) -> bool:
     return kind in TYPES or kind.startswith("module:")
 
 
-def describe(server: Server, since: int) -> Description:
+def describe(server: PrivateServer, since: int) -> Description:
     """All of what a server holds. `since` (milliseconds since the epoch) is where spans of time are counted from, and
     must be the same for two descriptions that are to be compared."""
     info = server.info()
@@ -130,7 +130,7 @@ def describe(server: Server, since: int) -> Description:
     )
 
 
-def _merged(lines: Iterable[str]) -> Iterator[Group]:
+def _merged(lines: Iterable[str]) -> Iterator[KeyGroup]:
     """Each slice of the walk told its own counts and digests."""
     merged: dict[tuple[int, str, int], tuple[int, int]] = {}
     for line in lines:
@@ -139,7 +139,7 @@ def _merged(lines: Iterable[str]) -> Iterator[Group]:
         had, mixed = merged.get(key, (0, 0))
         merged[key] = had + int(count), mixed ^ int(digest, 16)
     for (number, kind, start), (total, mixed) in sorted(merged.items()):
-        yield Group(number, kind, None if start == NEVER else start, total, f"{mixed:040x}")
+        yield KeyGroup(number, kind, None if start == NEVER else start, total, f"{mixed:040x}")
 
 
 def _functions(listed: Iterable[Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from ccdr.engines.discovery.contract import Discovery, Looking
-from ccdr.engines.discovery.servers import Server, absolute, client_of, connection_lines
+from ccdr.engines.discovery.servers import NamedServer, absolute, client_of, connection_lines
 from ccdr.engines.discovery.text import name_from, remark, so_many
 from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.engine import Redis
@@ -28,7 +28,7 @@ EXAMPLE = (
 _KEYS = re.compile(r"keys=(\d+),expires=(\d+)")
 
 
-class RedisServer(Server):
+class RedisServer(NamedServer):
     """What `ccdr init` was given: all of its databases, since an RDB holds them."""
 
     def engine(self, password_file: Path | None) -> Redis:

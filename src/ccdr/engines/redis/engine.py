@@ -15,18 +15,18 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import identity, rights
-from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, Taker, Terms, refuse
-from ccdr.engines.redis.checked import Unsound, check
+from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
+from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, describe
-from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_in
+from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
-from ccdr.model.values import CheckResult, Look, Manifest, Verdict, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -74,7 +74,7 @@ class Redis(EngineConfig):
             loads=True,
         )
 
-    def _client(self, source: Source, kind: Kind | None = None) -> Client:
+    def _client(self, source: Source, kind: Product | None = None) -> Client:
         return Client(source.place, self.connection, source.credentials, kind)
 
     def probe(self, source: Source) -> SourceFacts:
@@ -89,8 +89,8 @@ class Redis(EngineConfig):
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None
 
-    def rights(self, source: Source) -> Iterator[Look]:
-        yield Look.ok("connection", self.connection.described)
+    def rights(self, source: Source) -> Iterator[Probe]:
+        yield Probe.ok("connection", self.connection.described)
         client = self._client(source)
         info = client.first_info()
         refuse(info, self._terms)
@@ -106,8 +106,8 @@ class Redis(EngineConfig):
         return release.major if release else None
 
     @property
-    def _terms(self) -> Terms:
-        return Terms(self.may_be_empty, self.cluster_node, self.describe_up_to)
+    def _terms(self) -> CaptureTerms:
+        return CaptureTerms(self.may_be_empty, self.cluster_node, self.describe_up_to)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         kind = Release.of(self._client(source).info("server")).kind
@@ -190,7 +190,7 @@ class Redis(EngineConfig):
         try:
             checked = check(context.sandbox, kind, context.restored / RDB)
             actual = f"sound, {so_many(checked.keys, 'key')}"
-        except Unsound as error:
+        except UnsoundFile as error:
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL
         yield CheckResult("integrity", kind.check, status, expected, actual)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ccdr.engines.redis.capture import RDB, USERS
-from ccdr.engines.redis.description import TYPES, Description, Group, describe, is_key
-from ccdr.engines.redis.server import ADMIN, Server
+from ccdr.engines.redis.description import TYPES, Description, KeyGroup, describe, is_key
+from ccdr.engines.redis.server import ADMIN, PrivateServer
 from ccdr.model.values import CheckResult, Verdict, so_many
 from ccdr.ports.check import CheckContext
 
@@ -19,7 +19,7 @@ NAMED = 6  # differences that a result names
 Reference = Callable[[], Description]
 
 
-def compare(context: CheckContext, server: Server, reference: Reference) -> Iterator[CheckResult]:
+def compare(context: CheckContext, server: PrivateServer, reference: Reference) -> Iterator[CheckResult]:
     """`reference` loads the fetched file into a second server and describes it: for what no capture has described, and
     where another version of the server did."""
     held = context.manifest.contents
@@ -103,7 +103,7 @@ def _lasting(expected: Description, restored: Description) -> Iterator[tuple[tup
         yield key, (was.get(key, 0), now.get(key, 0))
 
 
-def _comparable(description: Description, at: int) -> Iterator[Group]:
+def _comparable(description: Description, at: int) -> Iterator[KeyGroup]:
     for group in description.groups:
         if group.span is None or group.span > at:
             yield group
@@ -131,7 +131,7 @@ def _named(name: str, expected: Mapping[str, str], restored: Mapping[str, str]) 
     return _result(name, wanted, _some(differences) or wanted, same=not differences)
 
 
-def _users(context: CheckContext, server: Server) -> CheckResult:
+def _users(context: CheckContext, server: PrivateServer) -> CheckResult:
     """Their rights and the digests of their passwords, by name alone in what is recorded."""
     captured = (context.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
     return _named("users", _by_name(captured), _by_name(server.ask("ACL", "LIST")))

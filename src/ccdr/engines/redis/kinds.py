@@ -9,7 +9,7 @@ OLDEST = 7  # the first major version with functions, exact expiry times and a c
 
 
 @dataclass(frozen=True)
-class Kind:
+class Product:
     """One of the two: its programs, the user its image runs the server as, its official image, majors best first."""
 
     name: str
@@ -38,8 +38,8 @@ class Kind:
         return (f"{self.official}:{major}", f"ccdr-sandbox/{self.name}:{major}")
 
 
-REDIS = Kind("redis", "Redis", "redis", ("8", "7"))
-VALKEY = Kind("valkey", "Valkey", "valkey/valkey", ("8", "9", "7"))
+REDIS = Product("redis", "Redis", "redis", ("8", "7"))
+VALKEY = Product("valkey", "Valkey", "valkey/valkey", ("8", "9", "7"))
 KINDS = {kind.name: kind for kind in (REDIS, VALKEY)}
 
 
@@ -47,7 +47,7 @@ KINDS = {kind.name: kind for kind in (REDIS, VALKEY)}
 class Release:
     """Which server, and its version. Files of the one are not for the other, so `major` names both."""
 
-    kind: Kind
+    kind: Product
     version: str
 
     @classmethod

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ccdr.engines.redis.restored import restored_server
-from ccdr.engines.redis.server import Server
+from ccdr.engines.redis.server import PrivateServer
 from ccdr.ports.check import CheckContext
 
 # ARGV: a type or nothing, and a pattern. Gives how many keys match, and the newest id of the streams' last
@@ -39,7 +39,7 @@ def matching(context: CheckContext, pattern: str, kind: str | None, database: in
     return total, newest / 1000 if newest else None
 
 
-def _databases(server: Server) -> Iterator[int]:
+def _databases(server: PrivateServer) -> Iterator[int]:
     for name in server.info("keyspace"):
         if match := re.fullmatch(r"db(\d+)", name):
             yield int(match[1])

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from ccdr.engines.compared import named
-from ccdr.engines.sqlite.programs import Answer
+from ccdr.engines.sqlite.programs import ReaderAnswer
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Verdict, so_many
@@ -31,7 +31,7 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-def identical(context: CheckContext, answer: Answer) -> Iterator[CheckResult]:
+def identical(context: CheckContext, answer: ReaderAnswer) -> Iterator[CheckResult]:
     captured = context.manifest.contents
     equal = _file_is_as_captured(context)
     results = [_file(context, equal), _owner(context)]
@@ -160,7 +160,7 @@ def _spent(tables: list[str]) -> str:
     return f"AUTOINCREMENT of {named(tables)} has come to the last id, so that the next insert fails"
 
 
-def integrity(context: CheckContext, answer: Answer) -> list[CheckResult]:
+def integrity(context: CheckContext, answer: ReaderAnswer) -> list[CheckResult]:
     """integrity_check reads every page and compares every index; foreign keys and sequences are not its business."""
     if answer.refused is not None:
         detail = answer.refused.reveal()

@@ -19,12 +19,12 @@ from pydantic import AfterValidator, Field
 from ccdr.engines.base import EngineConfig, tables_and_rows
 from ccdr.engines.sqlite import comparison, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
-from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, Answer
+from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, ReaderAnswer
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
-from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -139,17 +139,17 @@ class Sqlite(EngineConfig):
         number = struct.unpack(">L", header[96:100])[0] if len(header) == 100 else 0
         return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}" if number else MAJOR
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         what = "rights to read"
         try:
             seen = programs.source(source.place, self.path, None, LOOK_WAIT)
         except BackupFailed as error:
-            yield Look.fail(what, str(error), error.hint or programs.REPORT)
+            yield Probe.fail(what, str(error), error.hint or programs.REPORT)
             return
         if not seen.tables:
-            yield Look.fail(what, f"{self.path} holds no table, and that is no backup", "is it the right file?")
+            yield Probe.fail(what, f"{self.path} holds no table, and that is no backup", "is it the right file?")
         else:
-            yield Look.ok(what, f"{self.path}: {so_many(seen.tables, 'table')}; read by SQLite {seen.sqlite}")
+            yield Probe.ok(what, f"{self.path}: {so_many(seen.tables, 'table')}; read by SQLite {seen.sqlite}")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         name, copy = self.path.name, into / self.path.name
@@ -238,7 +238,7 @@ class Sqlite(EngineConfig):
         return f"the database file, {manifest.contents['file']}"
 
     @staticmethod
-    def _asked(box: Place, questions: dict[str, list[str]], what: str = "reading the database") -> Answer:
+    def _asked(box: Place, questions: dict[str, list[str]], what: str = "reading the database") -> ReaderAnswer:
         return programs.ask(box, SANDBOX_PYTHON, LOADED, questions, what)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:

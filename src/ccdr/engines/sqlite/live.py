@@ -43,7 +43,7 @@ KINDS = {
 }
 
 
-class Refused(Exception):
+class CannotCopy(Exception):
     """Why there is no answer: a word for ccdr."""
 
 
@@ -134,13 +134,13 @@ def rolled_back(path: str, how: str, deadline: float, notes: list[str]) -> tuple
             if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
         if decided_elsewhere(path):
-            raise Refused("of several")
+            raise CannotCopy("of several")
         if stands_still(path):
             connected = reading(path, "mode=rw", deadline)
             notes.append("what a crashed program had left half done was rolled back, as any reader must")
             return connected
         if time.monotonic() >= deadline:
-            raise Refused("unlocked")
+            raise CannotCopy("unlocked")
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def undisturbed(path: str, deadline: float) -> Iterator[tuple[sqlite3.Connection
     with contextlib.closing(source):
         yield source, began
     if state(path) != before:
-        raise Refused("written")
+        raise CannotCopy("written")
 
 
 @contextlib.contextmanager
@@ -167,7 +167,7 @@ def opened(path: str, deadline: float, notes: list[str]) -> Iterator[tuple[sqlit
             yield connected
         return
     if wal and not idle and not ours and not os.path.lexists(path + "-shm"):
-        raise Refused("orphan")
+        raise CannotCopy("orphan")
     try:
         # Of readers that made -wal and -shm, only one that may write removes them; one that may not never touches
         # what a crash has left in them.
@@ -183,7 +183,7 @@ def opened(path: str, deadline: float, notes: list[str]) -> Iterator[tuple[sqlit
         yield source, began
         # In WAL mode others write meanwhile, and we see none of it; in any other our lock keeps out all who see it.
         if not wal and written(path, before):
-            raise Refused("unlocked")
+            raise CannotCopy("unlocked")
 
 
 # --- a survey, for whoever writes a first plan ------------------------------------------------------------------
@@ -273,7 +273,7 @@ def main() -> None:
     told: dict[str, Any]
     try:
         told = work(asked["source"], asked["target"], asked["wait"], asked.get("survey"))
-    except Refused as error:
+    except CannotCopy as error:
         told = {"refused": str(error), "said": ""}
     except sqlite3.Error as error:
         told = {"refused": KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed"), "said": str(error)}

@@ -97,7 +97,7 @@ def source(
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReaderAnswer:
     """What the reader told: by question. `refused` is SQLite's own message where it did not come to an end, `lacks`
     whether that is for want of something that the database's application has and this SQLite has not."""
 
@@ -114,13 +114,13 @@ class Answer:
         return answer if self.table is None else f"table {self.table}: {answer}"
 
 
-def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> Answer:
+def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> ReaderAnswer:
     """Ask a copy of which nobody else knows; `database` is its name in that place."""
     argv = [python, "-I", "-c", _program("reader.py"), database]
     told = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
     refused = told.get("refused")
     words = None if refused is None else FreeText(refused)
-    return Answer(told["sqlite"], told, words, bool(told.get("lacks")), told.get("table"))
+    return ReaderAnswer(told["sqlite"], told, words, bool(told.get("lacks")), told.get("table"))
 
 
 def _program(name: str) -> str:

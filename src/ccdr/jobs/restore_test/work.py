@@ -40,7 +40,7 @@ from ccdr.model.values import LATEST, RULES, CheckResult, Manifest, Snapshot, Ve
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import Engine
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox import isolation
@@ -62,7 +62,7 @@ class Work:
         run: Run,
         progress: Progress,
         test: RestoreTest,
-        at: Target | None,
+        at: RecoveryTarget | None,
         named: str | None = None,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
@@ -176,7 +176,7 @@ class Work:
         test.snapshot = chosen
         return chosen
 
-    def _base(self, target: Target) -> Snapshot:
+    def _base(self, target: RecoveryTarget) -> Snapshot:
         """The newest good base before the target, or the one that was named; the log that leads there with it."""
         job, services, test = self._job, self._services, self._test
         found = candidates(job, services, self._synchronised)
@@ -454,7 +454,7 @@ class Work:
             self._test.findings.append(f"{told}; back up again, and find out who removed it")
         return there
 
-    def _log_judged(self, target: Target) -> dict[str, object]:
+    def _log_judged(self, target: RecoveryTarget) -> dict[str, object]:
         """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
         verdict, until = self._test.log_verdict, target.time or self._began
         if self._recovery is not None and (former := self._recovery.former) is not None:

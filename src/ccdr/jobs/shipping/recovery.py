@@ -25,7 +25,7 @@ from ccdr.model.measure import Point
 from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
-from ccdr.ports.log import Reached, ShippedLog, Target
+from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Digester, Place, Progress
 from ccdr.storage.restic import Restic
 
@@ -34,22 +34,22 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d
 AT_ONCE = 2  # batches that are fetched side by side
 
 
-def target_of(text: str, zone: Any, timeline: int | None = None) -> Target:
+def target_of(text: str, zone: Any, timeline: int | None = None) -> RecoveryTarget:
     """What `--at` and `--timeline` say."""
     return replace(_target_of(text, zone), branch=timeline)
 
 
-def _target_of(text: str, zone: Any) -> Target:
+def _target_of(text: str, zone: Any) -> RecoveryTarget:
     """`latest`, a time (in the plan's zone where it names none), or the name of a point."""
     if text == LATEST:
-        return Target()
+        return RecoveryTarget()
     if not text.strip():  # a script's variable that was not set must not mean a point that nobody named
         raise UsageProblem("--at is empty", hint='write a time like "2026-11-24 14:05:00", `latest`, or a name')
     if _TIME.fullmatch(text) is None:
-        return Target(name=text)
+        return RecoveryTarget(name=text)
     try:
         when = datetime.fromisoformat(text)
-        return Target(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
+        return RecoveryTarget(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
     except (ValueError, OverflowError):
         raise UsageProblem(f"there is no such time as {text}", hint="is a part of it out of its range?") from None
 
@@ -67,7 +67,7 @@ def _local(text: str, when: datetime, zone: Any) -> datetime:
     )
 
 
-def told(target: Target) -> str:
+def told(target: RecoveryTarget) -> str:
     """As a record names it: the end of a branch that somebody has chosen is not the log's."""
     if target.to_the_end and target.branch is not None:
         return f"{LATEST} of timeline {target.branch}"
@@ -150,7 +150,7 @@ class Recovery:
         needed: str,
         *,
         ahead: bool,
-        asked: Target | None = None,
+        asked: RecoveryTarget | None = None,
     ) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
         self._asked = asked or replace(choice.target, branch=None)
@@ -159,7 +159,13 @@ class Recovery:
 
     @classmethod
     def prepared(
-        cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target, run: Run, progress: Progress
+        cls,
+        job: Job,
+        services: Services,
+        usable: Sequence[Snapshot],
+        target: RecoveryTarget,
+        run: Run,
+        progress: Progress,
     ) -> Recovery:
         """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log, or none
         that is stored has a point of that name: the log is fetched to look for it."""
@@ -172,7 +178,7 @@ class Recovery:
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 
-            def chosen(wanted: Target, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+            def chosen(wanted: RecoveryTarget, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
                 return choose([s for s, _ in among], [m for _, m in among], shelf, log, wanted, anew, point)
 
             if target.name is None:
@@ -314,11 +320,11 @@ def the_base(named: Snapshot, usable: Sequence[Snapshot]) -> list[Snapshot]:
 
 
 def _holding(
-    target: Target,
+    target: RecoveryTarget,
     log: ShippedLog,
     shelf: Shelf,
     bases: _Known,
-    chosen: Callable[[Target, _Known], Choice],
+    chosen: Callable[[RecoveryTarget, _Known], Choice],
     look: _Looking,
 ) -> Choice:
     """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery.contract import Discovery, ServerAddress, Standing
+from ccdr.engines.discovery.contract import Discovery, RunningServer, ServerAddress
 from ccdr.engines.discovery.filetree import has_audio, look
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import RESTORE_END
@@ -129,7 +129,7 @@ class _Server:
     named: set[str] = field(default_factory=set)
     others: dict[str, int | None] = field(default_factory=dict)
 
-    def take(self, standing: Standing) -> None:
+    def take(self, standing: RunningServer) -> None:
         self.named |= {*standing.named}
         for name, size in standing.others.items():
             self.others[name] = self.others.get(name) or size

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
-from ccdr.plans.due import Gap
+from ccdr.plans.due import DueGap
 from ccdr.plans.words import differing, sentence
 from ccdr.telling.report import charts
 from ccdr.telling.report.answer import QUESTION
@@ -349,7 +349,7 @@ def _population(report: Report) -> list[dict[str, Any]]:
     return [*(_counted("", verb, total, at_least=verb in more) for verb, total in sums.items()), *rows]
 
 
-def _gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
+def _gaps(report: Report) -> list[tuple[str, str | None, str, DueGap]]:
     """Of each schedule, the newest due times for which nothing was begun; newest first."""
     found = [
         (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps

@@ -25,7 +25,7 @@ from ccdr.engines.mariadb.client import (
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
 from ccdr.engines.mariadb.dump.lock import Instant
-from ccdr.engines.mariadb.dump.rows import RowDump, Rows
+from ccdr.engines.mariadb.dump.rows import DumpedRows, RowDump
 from ccdr.engines.mariadb.inventory import as_recorded, facts_of
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.origin import prepared_notes
@@ -112,7 +112,7 @@ class Dumper:
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):
             (into / name).write_text(accounts.script(statements), "utf-8", "surrogateescape")
 
-    def _described(self, into: Path, objects: Objects, instant: Instant, rows: Rows) -> Capture:
+    def _described(self, into: Path, objects: Objects, instant: Instant, rows: DumpedRows) -> Capture:
         facts = facts_of(self.place, self.login, self.database)
         (into / files.DATABASE).write_text(files.create_database(facts), "utf-8", "surrogateescape")
         named = files.file_names(t.name for t in objects.with_rows)

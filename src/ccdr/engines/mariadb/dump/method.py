@@ -20,7 +20,7 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.objects import objects_of
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
-from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
@@ -49,7 +49,7 @@ class Dump:
     def source_name(self) -> str:
         return self.asset.connection.database
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         c = self.asset.connection
         login = c.login(source.credentials)
         granted = rights.rights_of(source.place, login, c.database)
@@ -62,10 +62,10 @@ class Dump:
                 require_capturable(objects, c.database, lock=self._lock)
                 require_working(source.place, login, c.database, objects)
             except BackupFailed as error:
-                yield Look.fail("tables", str(error), error.hint or "change the plan, or the source")
+                yield Probe.fail("tables", str(error), error.hint or "change the plan, or the source")
             else:
                 locked = f"; {n} are locked while they are dumped" if (n := len(objects.locked)) else ""
-                yield Look.ok("tables", f"{so_many(len(objects.with_rows), 'table')} with rows{locked}")
+                yield Probe.ok("tables", f"{so_many(len(objects.with_rows), 'table')} with rows{locked}")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         c = self.asset.connection

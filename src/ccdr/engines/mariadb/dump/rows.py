@@ -32,7 +32,7 @@ QUICK = 8 * 2**20  # bytes; locked tables up to this size have a client of their
 
 
 @dataclass(frozen=True)
-class Rows:
+class DumpedRows:
     """What the clients left: rows by table, and every log position that they have named."""
 
     by_table: dict[str, int]
@@ -49,7 +49,7 @@ class RowDump:
     jobs: int
     tools: Tools
 
-    def take(self, into: Path, objects: Objects) -> tuple[Instant, Rows]:
+    def take(self, into: Path, objects: Objects) -> tuple[Instant, DumpedRows]:
         """Rows of all these tables into the new directory `ROWS`."""
         (into / files.ROWS).mkdir()
         lock = ReadLock(self.place, self.login, self.tools)
@@ -146,7 +146,7 @@ class RowDump:
                 )
             time.sleep(LOOK)
 
-    def _read_lists(self, work: Path, named: dict[str, str]) -> Rows:
+    def _read_lists(self, work: Path, named: dict[str, str]) -> DumpedRows:
         prefix = f"{self.place.path(work.parent)}/"
         tables = {file: table for table, file in named.items()}
         by_table: dict[str, int] = {}
@@ -158,9 +158,9 @@ class RowDump:
         for log in work.glob("*.log"):
             if troubles := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
                 raise CommandFailed(["mariadb-dump"], 0, troubles)
-        return Rows(by_table, frozenset(positions))
+        return DumpedRows(by_table, frozenset(positions))
 
-    def _compare(self, rows: Rows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
+    def _compare(self, rows: DumpedRows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
         """Every table is there, to its end, with as many rows as the server counts in it."""
         for name, file in named.items():
             if name not in rows.by_table:

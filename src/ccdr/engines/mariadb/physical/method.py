@@ -24,10 +24,10 @@ from ccdr.engines.mariadb.physical.capture import COPY, Copier
 from ccdr.engines.servers.sandbox import in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
-from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -77,7 +77,7 @@ class Physical:
         """A server is not its database of the same name."""
         return f"server of {self.asset.connection.database}"
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         c = self.asset.connection
         login = c.login(source.credentials)
         granted = rights.rights_of(source.place, login, c.database)
@@ -163,7 +163,7 @@ class Physical:
                 f"the restored server does not start: {why}", hint="restore an older snapshot", words=words
             ) from None
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         self.load(box, restored, manifest)
         with blaming_the_log():
             return recovery.recover(box, server.LOGIN, log, manifest, target)
@@ -172,7 +172,7 @@ class Physical:
         return server.LOGIN
 
     @staticmethod
-    def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         return recovery.by_hand(log, manifest, target)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
@@ -206,15 +206,15 @@ class Physical:
         return questions.integrity(context, server.LOGIN, others)
 
 
-def _tables(objects: Objects, database: str) -> Look:
+def _tables(objects: Objects, database: str) -> Probe:
     memory = [t.name for t in objects.with_rows if t.engine == "MEMORY"]
     if not objects.tables:
         problem = f"{database} holds no table, and an empty database is no backup"
-        return Look.fail("tables", problem, "name the one that matters in `connection:`")
+        return Probe.fail("tables", problem, "name the one that matters in `connection:`")
     if memory:
         problem = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
-        return Look.warn("tables", problem, "if they matter, add an asset with `method: dump` for that database")
-    return Look.ok("tables", so_many(len(objects.tables), "table"))
+        return Probe.warn("tables", problem, "if they matter, add an asset with `method: dump` for that database")
+    return Probe.ok("tables", so_many(len(objects.tables), "table"))
 
 
 def _server_tables(box: Place) -> list[tuple[str, str, str | None]]:

@@ -16,7 +16,7 @@ from ccdr.ports.check import CheckContext
 _BLOBS = re.compile(r"BLOBS - ")
 
 
-class Fetched(Protocol):
+class FetchedDump(Protocol):
     """The fetched dump, in one of its two forms; `again` is always a directory."""
 
     def tables(self, toc: Toc) -> dict[str, TableFact]: ...
@@ -32,7 +32,7 @@ class Fetched(Protocol):
 
 
 @dataclass(frozen=True)
-class Directory:
+class DumpDirectory:
     context: CheckContext
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from ccdr.engines.compared import equal
 from ccdr.engines.postgres.connection import DUMP_OPTIONS
 from ccdr.engines.postgres.dump.definitions import statements
-from ccdr.engines.postgres.dump.fetched import Directory, OneFile
+from ccdr.engines.postgres.dump.fetched import DumpDirectory, OneFile
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.same_objects import same_objects
 from ccdr.engines.postgres.dump.same_roles import same_roles, same_roles_there
@@ -42,7 +42,7 @@ def compare(
     names = sorted(p.name for p in again.iterdir())
     files_again = context.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
     yield _captured_files(context)
-    fetched = OneFile(context) if dump.is_file() else Directory(context)
+    fetched = OneFile(context) if dump.is_file() else DumpDirectory(context)
     yield same_tables(context, fetched, toc, tables(toc_again, files_again), again)
     objects, objects_again = fetched.blobs(), fetched.blobs_again(again, toc_again, files_again)
     yield equal("large objects", objects, objects_again, len(objects))

@@ -20,7 +20,7 @@ from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
@@ -50,7 +50,7 @@ class Dump:
     def size_sql(self) -> str:
         return "pg_database_size(current_database())"
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         env = {**self.asset.connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
         out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
         yield from rights.judged(rights.read_rights(out.stdout), self.asset.connection.user)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ccdr.engines.compared import judged
-from ccdr.engines.postgres.dump.fetched import Fetched, claimed_of
+from ccdr.engines.postgres.dump.fetched import FetchedDump, claimed_of
 from ccdr.engines.postgres.dump.toc import TableFact, Toc
 from ccdr.model.values import CheckResult, so_many
 from ccdr.ports.check import CheckContext
 
 
 def same_tables(
-    context: CheckContext, dump: Fetched, toc: Toc, after: Mapping[str, TableFact], again: Path
+    context: CheckContext, dump: FetchedDump, toc: Toc, after: Mapping[str, TableFact], again: Path
 ) -> CheckResult:
     claimed, before = claimed_of(context.manifest), dump.tables(toc)
     wrong, reordered = [], 0

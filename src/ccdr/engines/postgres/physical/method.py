@@ -19,10 +19,10 @@ from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBac
 from ccdr.engines.postgres.segments import segments_in, timeline_of
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
-from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
 from ccdr.ports.capture import WHOLE, Capture, Tools
 from ccdr.ports.check import CheckContext
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -52,7 +52,7 @@ class Physical:
         return """(select coalesce(sum(pg_database_size(oid)), 0) from pg_database
             where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         asset = self.asset
         increments = asset.incremental is not None
         return rights.looks(source, asset.connection, increments=increments, shipping=asset.log_shipping)
@@ -102,7 +102,7 @@ class Physical:
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         """As `load`, and then by the shipped log up to the target."""
         self.prepare(box, restored, manifest)
 
@@ -117,7 +117,7 @@ class Physical:
             return server.last_words(box, recovery.LAST_LINES)
 
         env = self.restored_env(manifest)
-        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, words_of_server, env)
+        restarted = recovery.RecoveringServer(box, begin, judged, cluster.PGDATA, words_of_server, env)
         mine = target.branch  # what a branch before it holds behind where it was left stands there as well
         segments = [s.name for s in segments_in(log) if not s.beside and mine in (None, timeline_of(s.name))]
         with blaming_the_log():  # of the base, every file is as it was captured by now
@@ -129,7 +129,7 @@ class Physical:
         return reached
 
     @staticmethod
-    def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         """The captured server's own configuration stays; what it takes from the log is added to it. One that was
         recovered before has the target of then in there."""
         data = restored / CLUSTER
