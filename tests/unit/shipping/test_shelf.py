@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.support.batches import NOW, WAL, batch, segment
 from tests.support.harness import Site
-from tests.unit.test_shipping import NOW, WAL, batch, segment
 
 from ccdr.engines.postgres.position import lsn
 from ccdr.jobs.shipping.shelf import (

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from tests.support.batches import MARK, NOW, Store, segment, walfile
 from tests.support.harness import Quiet, Site
-from tests.unit.test_shipping import MARK, NOW, Store, segment, walfile
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_shipping import NOW, WAL, base, batch, segment
+from tests.support.batches import NOW, WAL, base, batch, segment
 
 from ccdr.engines.postgres.position import lsn
 from ccdr.jobs.shipping.choice import Choice, Written, choose, holding, stored_again

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.batches import NOW, WAL, base, batch, segment, undigested
 from tests.support.harness import Quiet, ShiftedClock, Site
-from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
