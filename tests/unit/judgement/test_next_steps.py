@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.chronicle import Chronicle, digest
-from tests.unit.test_judgement import about, jobs, judged, well  # noqa: F401
+from tests.support.judged import about, judged, well
 
 from ccdr.evidence.judgement import AssetStatus
 from ccdr.evidence.log_standing import Standing
@@ -127,7 +127,7 @@ class Followed:
 
 
 @pytest.fixture
-def crm(jobs: dict[str, Job]) -> Followed:  # noqa: F811
+def crm(jobs: dict[str, Job]) -> Followed:
     return Followed(jobs["crm"], well(about(jobs["crm"])))
 
 
@@ -219,7 +219,7 @@ def test_the_same_again_is_not_what_to_do(crm: Followed, event: Event, first: st
     assert first in steps and "ccdr test p --asset crm" not in steps, steps
 
 
-def test_a_log_that_is_not_shipped_is_not_shipped_by_the_same_command(jobs: dict[str, Job]) -> None:  # noqa: F811
+def test_a_log_that_is_not_shipped_is_not_shipped_by_the_same_command(jobs: dict[str, Job]) -> None:
     past = well(about(jobs["log"]))
     away: dict[str, Any] = {"point": past.at(-0.05), "usable": past.at(-0.05), "position": "0/3"}
     standing = Standing(**away, trouble="the source is away", troubled=past.at(-0.1))
