@@ -179,3 +179,11 @@ def test_a_test_that_failed_asks_for_another_snapshot_only_where_there_is_one(
     (failed,) = [p for p in judged(jobs["crm"], past).troubles if p.trouble is Trouble.TEST_FAILED]
     assert failed.step == step(Trouble.TEST_FAILED, jobs["crm"], alone=alone)
     assert ("takes a new one" in str(failed.step)) is alone
+
+
+def test_a_test_that_is_dated_ahead_puts_no_other_off(
+    jobs: dict[str, Job], past: Chronicle, hours: float, coverage: str
+) -> None:
+    """By a clock that was wrong: nobody knows when it was. A little ahead is as good as now."""
+    well(past).tested(hours, "new", "PASS")
+    assert judged(jobs["crm"], past).coverage == coverage
