@@ -181,6 +181,7 @@ def test_a_test_that_failed_asks_for_another_snapshot_only_where_there_is_one(
     assert ("takes a new one" in str(failed.step)) is alone
 
 
+@pytest.mark.parametrize(("hours", "coverage"), [(24 * 3650, "stale"), (0.05, "tested")])
 def test_a_test_that_is_dated_ahead_puts_no_other_off(
     jobs: dict[str, Job], past: Chronicle, hours: float, coverage: str
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import judged, told, well
 
@@ -51,6 +50,3 @@ def test_an_increment_without_what_it_builds_upon_does_not_count(jobs: dict[str,
     past.there = [s for s in past.there if s.id != digest("full")]
     (said,) = [p.text for p in judged(jobs["crm"], past).wrong if p.about == "newer"]
     assert f"builds upon {digest('full')[:8]}, which is not there" in said
-
-
-@pytest.mark.parametrize(("hours", "coverage"), [(24 * 3650, "stale"), (0.05, "tested")])

@@ -13,7 +13,7 @@ from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
 from tests.support.older import append_older
-from tests.unit.test_status import IDS, LOGGED, NOW, ago, based
+from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
 from ccdr.evidence.history import STOPPED
 from ccdr.evidence.judgement import AssetStatus
