@@ -28,7 +28,7 @@ from tests.support.older import append_older
 from tests.support.stored import left, settled_file, with_repository
 
 from ccdr.cli import main
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 from ccdr.run.scheduled import KINDS

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Manifest, Verb
 from ccdr.run.ending import our_own

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import BEGUN, acknowledged, as_bad_as_now, known_by
-from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.judgement import AssetStatus, Seen, judge
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset import judge
+from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans.job import Job

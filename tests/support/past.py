@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.state import State
 from ccdr.model.values import rfc3339
 from ccdr.telling.report import Report, csv_text, make_report, period_of

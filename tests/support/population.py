@@ -11,9 +11,11 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from ccdr.cli import main
-from ccdr.evidence.judgement import AssetStatus
-from ccdr.evidence.ledger import Ledger, verify
-from ccdr.evidence.lineage import beginning, keep, read_id
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify
+from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparing import beginning, keep
 from ccdr.host.state import State
 from ccdr.jobs.attest.beside import collect, copied, link, placed
 from ccdr.jobs.services import Services

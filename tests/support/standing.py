@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.jobs.services import Services
 from ccdr.model.values import FileDigest, Manifest
 from ccdr.storage.catalogue import manifest_text, snapshot_of

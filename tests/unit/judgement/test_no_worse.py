@@ -6,7 +6,8 @@ import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, acked, judged, well
 
-from ccdr.evidence.judgement import AssetStatus, judge_upkeep
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.model.trouble import Problem
 from ccdr.plans.job import Job
 

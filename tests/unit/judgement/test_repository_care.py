@@ -8,7 +8,7 @@ import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, Told, about, nothing
 
-from ccdr.evidence.judgement import judge_upkeep
+from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.model.trouble import Level, Trouble, next_step
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job

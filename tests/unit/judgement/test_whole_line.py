@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import END, NEWER, RPO, RTO, codes, judged, step, told, well
 
-from ccdr.evidence.judgement import why_not_counting
+from ccdr.evidence.judgement.counting import why_not_counting
 from ccdr.model.trouble import CAUSES, NOTHING_TO_TEST, Level, Trouble
 from ccdr.plans.job import Job
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.harness import Site
 from tests.support.population import END, Everybody, Pair, brought_back, lost, past, services_of, wrote
 
-from ccdr.evidence.ledger import verify
+from ccdr.evidence.ledger.verification import verify
 from ccdr.host.state import State
 from ccdr.jobs.attest.beside import collect, copied, link, placed
 from ccdr.setup.discover.unprotected import _our_own

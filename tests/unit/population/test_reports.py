@@ -24,7 +24,7 @@ from tests.support.population import (
     wrote,
 )
 
-from ccdr.evidence.ledger import verify
+from ccdr.evidence.ledger.verification import verify
 from ccdr.host.state import State
 from ccdr.model.values import Attestation
 from ccdr.telling.report import Period, make_report

@@ -15,8 +15,9 @@ from tests.support.harness import Site
 from tests.support.population import DAY, END, HOUR, Everybody, Pair, look, past, services_of, wrote
 from tests.support.records import body_of
 
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.lineage import answer_for_spoilt, beginning
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.answers import answer_for_spoilt
+from ccdr.evidence.lineage.comparing import beginning
 from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
@@ -177,7 +178,7 @@ def test_a_ledger_beside_ours_that_was_changed_in_its_middle_is_told_by_whoever_
 @pytest.mark.parametrize("forged", [False, True])
 def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
     """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
-    from ccdr.evidence.ledger import verify as verify_ledger
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
 
     pair.both("FAIL")
     name = pair.ours("tests")

@@ -9,7 +9,7 @@ from tests.support.chronicle import digest
 from tests.support.harness import Site
 from tests.support.population import DAY, END, HOUR, PLAN, past, services_of, stored, wrote
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import State
 from ccdr.jobs.services import Services, pruning_of
 from ccdr.model.values import rfc3339, utc

@@ -6,7 +6,7 @@ import pytest
 from tests.support.older import append_older
 from tests.support.standing import IDS, World, ago
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble, next_step
 
 

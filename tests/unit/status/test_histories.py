@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.standing import IDS, NOW, ago
 
-from ccdr.evidence.history import AssetHistory, read_history
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import read_history
 from ccdr.model.values import Snapshot, rfc3339
 
 _SEQ = itertools.count(1)

@@ -11,7 +11,7 @@ from tests.support.logs import ships
 from tests.support.older import append_older
 from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import Standing
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339

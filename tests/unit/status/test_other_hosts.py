@@ -9,7 +9,7 @@ from tests.support.clocks import Clock
 from tests.support.older import append_older
 from tests.support.standing import IDS, NOW, World, ago
 
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.model.trouble import Trouble
 from ccdr.telling.status import exit_code
 
