@@ -15,7 +15,7 @@ from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.listeners import mail_server
 from tests.support.older import append_older
-from tests.unit.test_run import World
+from tests.support.runs import World
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.model.trouble import Trouble
