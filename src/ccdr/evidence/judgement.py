@@ -238,7 +238,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     `seen`."""
     gone = set(history.vanished)
     known = [s for s in seen.snapshots if s.id not in gone]
-    ours = [s for s in known if of_source(s, job.engine.source_name)]
+    source = job.engine.source_name
+    ours = [s for s in known if of_source(s, source)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     counting = history.counting(usable, upkeep)
     points = [

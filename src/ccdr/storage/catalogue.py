@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -174,19 +175,7 @@ class Catalogue:
 
     def add(self, snapshot: Snapshot, text: str) -> None:
         """Durable when this returns; after it the snapshot counts."""
-        body = asdict(snapshot) | {
-            "consistent_point": rfc3339(snapshot.consistent_point),
-            "usable_at": rfc3339(snapshot.usable_at),
-        }
-        if snapshot.group is None:
-            del body["group"]
-        if not snapshot.upon:
-            del body["upon"]
-        if snapshot.attested is None:
-            del body["attested"]
-        elif snapshot.attested.prev is None:
-            del body["attested"]["prev"]
-        write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
+        write_durably(self._path(snapshot), entry_text(snapshot, text))
 
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
         """What counts of an asset, by consistent point, oldest first; without those whose ids are in `besides`."""
@@ -196,7 +185,7 @@ class Catalogue:
                 continue
             with contextlib.suppress(*_NO_ENTRY):
                 found.append(_head(entry.path))
-        return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+        return sorted(found, key=_BY_TIME)
 
     def newest(self) -> list[Snapshot]:
         """Of every asset of every plan, the one with the newest consistent point."""
@@ -505,10 +494,29 @@ def _attempt(listed: RepoSnapshot) -> Attempt:
     return Attempt(listed.tag("asset") or "", run, listed.time, listed.tag("void"), ended)
 
 
+def entry_text(snapshot: Snapshot, text: str) -> str:
+    """The entry of a snapshot with this manifest."""
+    body = asdict(snapshot) | {
+        "consistent_point": rfc3339(snapshot.consistent_point),
+        "usable_at": rfc3339(snapshot.usable_at),
+    }
+    if snapshot.group is None:
+        del body["group"]
+    if not snapshot.upon:
+        del body["upon"]
+    if snapshot.attested is None:
+        del body["attested"]
+    elif snapshot.attested.prev is None:
+        del body["attested"]["prev"]
+    return json.dumps({"snapshot": body, "manifest": text}) + "\n"
+
+
 def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
     """By their names: they need not be whole."""
     with contextlib.suppress(OSError), os.scandir(directory) as there:
-        yield from (entry for entry in there if entry.name.endswith(SUFFIX))
+        for entry in there:
+            if entry.name.endswith(SUFFIX):
+                yield entry
 
 
 def _head(path: str | Path) -> Snapshot:
@@ -526,14 +534,15 @@ def _head(path: str | Path) -> Snapshot:
         found = _DECODE(start[len(_BEGIN) : start.find(_THEN)])
     except ValueError:  # a source with many long paths, or with one that is not UTF-8
         found = msgspec.convert(json.loads(Path(path).read_text("utf-8"))["snapshot"], Snapshot)
-    times = found.consistent_point, found.usable_at
-    if all(time.tzinfo is UTC for time in times):
+    point, usable = found.consistent_point, found.usable_at
+    if point.tzinfo is UTC and usable.tzinfo is UTC:  # as we write them
         return found
-    if not all(time.tzinfo for time in times):
+    if point.tzinfo is None or usable.tzinfo is None:
         raise ValueError("a time without a zone")
-    return replace(found, consistent_point=times[0].astimezone(UTC), usable_at=times[1].astimezone(UTC))
+    return replace(found, consistent_point=point.astimezone(UTC), usable_at=usable.astimezone(UTC))
 
 
+_BY_TIME = attrgetter("consistent_point", "usable_at", "id")
 _DECODE = msgspec.json.Decoder(Snapshot).decode
 
 
