@@ -180,7 +180,7 @@ class Catalogue:
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
         """What counts of an asset, by consistent point, oldest first; without those whose ids are in `besides`."""
         found = []
-        for entry in _entries(self.directory / plan / asset):
+        for entry in _entries(f"{self.directory}/{plan}/{asset}"):
             if entry.name.removesuffix(SUFFIX) in besides:
                 continue
             with contextlib.suppress(*_NO_ENTRY):
@@ -214,7 +214,7 @@ class Catalogue:
 
     def known_of(self, plan: str, asset: str) -> bool:
         """Has it an entry of this asset?"""
-        return any(True for _ in _entries(self.directory / plan / asset))
+        return any(True for _ in _entries(f"{self.directory}/{plan}/{asset}"))
 
     def _path(self, snapshot: Snapshot) -> Path:
         return self.directory / snapshot.plan / snapshot.asset / f"{snapshot.id}{SUFFIX}"
@@ -511,7 +511,7 @@ def entry_text(snapshot: Snapshot, text: str) -> str:
     return json.dumps({"snapshot": body, "manifest": text}) + "\n"
 
 
-def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
+def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
     """By their names: they need not be whole."""
     with contextlib.suppress(OSError), os.scandir(directory) as there:
         for entry in there:
