@@ -1275,6 +1275,22 @@ def test_a_test_that_is_dated_ahead_puts_no_other_off(
     assert judged(jobs["crm"], past).coverage == coverage
 
 
+@pytest.mark.parametrize("what", [Chronicle.checked, Chronicle.pruned, lambda p, at: p.asked(at, *Verb)])
+@pytest.mark.parametrize(("ahead", "late"), [(24 * 3650, True), (1, True), (-1, False)])
+def test_care_that_is_dated_ahead_puts_no_other_off(
+    jobs: dict[str, Job], what: Callable[[Chronicle, float], object], ahead: float, late: bool
+) -> None:
+    """The next check or prune is late from when the last one was, whose date has come; what is asked for, from the
+    beginning."""
+    past = about(jobs["crm"])
+    past.pruned(-20 * 24)
+    past.checked(-20 * 24)
+    before = {code for code, *_ in cared(jobs["crm"], past)}
+    assert before == {"PRUNE_LATE", "CHECK_LATE"}
+    what(past, ahead)
+    assert ({code for code, *_ in cared(jobs["crm"], past)} == before) is late
+
+
 def of_code(found: AssetStatus, code: str) -> Problem:
     (problem,) = [p for p in found.troubles if p.trouble.name == code]
     return problem
