@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from ccdr.evidence.ledger import _record
+from ccdr.evidence.ledger.places import line_as_record
 from ccdr.evidence.older import closed
 from ccdr.evidence.records import KINDS, decode
 from ccdr.model.values import utc
@@ -22,7 +22,7 @@ from ccdr.model.values import utc
 
 def mapping(line: bytes) -> object:
     """As `Ledger.records` reads it, with its time: strictly, and not compared with its kind's definition."""
-    record = _record(line)
+    record = line_as_record(line)
     return record, utc(record["time"])
 
 

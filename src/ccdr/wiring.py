@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.lineage import beginning
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.comparing import beginning
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
 from ccdr.jobs.services import Services

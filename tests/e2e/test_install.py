@@ -29,7 +29,7 @@ from tests.support.stored import left, settled_file, with_repository
 
 from ccdr import __version__
 from ccdr.cli import main
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 from ccdr.run.scheduled import KINDS

@@ -21,9 +21,10 @@ from tests.support.harness import Quiet, Ran, ShiftedClock, Site
 from tests.support.schema import misfits
 from tests.support.stored import other_host, restic_of, settled_file, with_repository
 
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.ledger import verify as verify_ledger
-from ccdr.evidence.lineage import keep, read_id
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify as verify_ledger
+from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparing import keep
 from ccdr.jobs.attest import compare_due, places, store_due
 from ccdr.jobs.backup import backup
 from ccdr.jobs.restore import Request, restoring

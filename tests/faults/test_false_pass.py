@@ -15,8 +15,8 @@ from tests.support.older import append_older
 
 from ccdr.checks.decoder import ends_early
 from ccdr.engines.files import WAITING, Entry
-from ccdr.evidence.history import read_history
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.restore_test.work import Work

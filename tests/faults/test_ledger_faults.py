@@ -20,7 +20,10 @@ from pathlib import Path
 import pytest
 from tests.support.older import append_older
 
-from ccdr.evidence.ledger import Ledger, _forwards, _parsed, verify
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.lines import parsed
+from ccdr.evidence.ledger.places import forwards
+from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.records import decode
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import RecordRef
@@ -47,7 +50,7 @@ WRITER = """
 import random, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 
 class Wall:
     def now(self): return datetime.now(UTC)
@@ -129,12 +132,12 @@ def test_a_line_that_is_completed_while_it_is_read_counts_as_torn(tmp_path: Path
     path = ledger.directory / "000000000001.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:-9])
-    lines = _forwards(path)
+    lines = forwards(path)
     next(lines)
     half = next(lines)
     path.write_bytes(data)
     assert list(lines) == []
-    assert list(_parsed(path, [half], last=True, read=decode)) == []
+    assert list(parsed(path, [half], last=True, read=decode)) == []
 
 
 def test_what_append_has_acknowledged_was_fsynced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ import pytest
 from tests.support.harness import Site
 from tests.support.stored import restic_of, two_days
 
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.lineage import keep
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.comparing import keep
 from ccdr.host.clock import SystemClock
 
 

@@ -19,7 +19,7 @@ from tests.support.harness import Quiet, ShiftedClock, Site, eventually, killed
 from tests.support.older import append_older
 from tests.support.stored import assert_clean, other_host
 
-from ccdr.evidence.history import STORED
+from ccdr.evidence.history.kinds import STORED
 from ccdr.jobs.backup import BackupResult, _Attempt, backup
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.jobs.restore_test.work import Work

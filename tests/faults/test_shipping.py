@@ -29,7 +29,7 @@ from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.slot import slot_name
 from ccdr.engines.postgres.wal import Wal
-from ccdr.evidence.history import STOPPED
+from ccdr.evidence.history.kinds import STOPPED
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.shipping import background
 from ccdr.jobs.shipping.recovery import Recovery

@@ -11,7 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.history import AssetHistory, Histories, read_history
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories, read_history
 from ccdr.evidence.records import written
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
 from ccdr.storage.catalogue import Catalogue, manifest_text, snapshot_of

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.jobs.services import Services

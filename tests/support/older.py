@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.older import CLOSED
 from ccdr.model.values import RecordRef
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ccdr.evidence import records
-from ccdr.evidence.ledger import SEGMENT_BYTES
+from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
 from ccdr.evidence.older import CLOSED
 
 Event = tuple[

@@ -32,8 +32,8 @@ from ccdr.evidence.acknowledged import (
     until_of,
     why_of,
 )
-from ccdr.evidence.history import read_history
-from ccdr.evidence.judgement import _findings
+from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
@@ -503,7 +503,7 @@ def test_a_finding_is_covered_until_what_it_says_is_worse(
     def found(values: tuple[Any, ...]) -> Problem:
         write = human_seconds if template in (KEPT, OLD) else human_bytes if template is BEHIND else str
         said = template.format(*(write(value) for value in values))
-        (problem,) = _findings({"findings": [said]}, Verb.BACKUP)
+        (problem,) = findings_of({"findings": [said]}, Verb.BACKUP)
         return problem
 
     assert acked(found(then), found(now)) is covered

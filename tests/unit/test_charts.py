@@ -26,7 +26,7 @@ from ccdr.telling.report.charts import (
     restore_chart,
 )
 from ccdr.telling.report.growth import Growth
-from ccdr.telling.report.judge import Exposure
+from ccdr.telling.report.judged import Exposure
 from ccdr.telling.report.period import Period
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -15,7 +15,10 @@ from tests.support.harness import Site
 from tests.support.older import append_older
 from tests.unit.test_run import SetClock
 
-from ccdr.evidence.lineage import AGREES, DIFFERS, answer_for_spoilt, installation, read
+from ccdr.evidence.lineage.answers import answer_for_spoilt
+from ccdr.evidence.lineage.comparing import read
+from ccdr.evidence.lineage.own_records import installation
+from ccdr.evidence.lineage.values import AGREES, DIFFERS
 from ccdr.jobs.attest import comparison
 from ccdr.jobs.services import Services
 from ccdr.model.errors import RepositoryUnavailable

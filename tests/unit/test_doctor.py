@@ -26,7 +26,7 @@ from ccdr.engines.mariadb import rights as maria_rights
 from ccdr.engines.postgres import rights
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.physical import rights as physical_rights
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.clock import SystemClock
 from ccdr.host.nearby import mount_of
 from ccdr.host.processes import Host

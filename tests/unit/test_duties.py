@@ -17,7 +17,7 @@ from tests.support.listeners import mail_server
 from tests.support.older import append_older
 from tests.unit.test_run import World
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import FileDigest, Manifest, ObjectiveVerdict, Verb
 from ccdr.run.duties import Change, asked

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.older import append_older
 
-from ccdr.evidence import history
-from ccdr.evidence.history import AssetHistory, Histories, read_history
-from ccdr.evidence.ledger import BEGINNING, Ledger
+from ccdr.evidence.history import asset_history as history
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories, read_history
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.host.clock import SystemClock
 from ccdr.model.values import Needed, Snapshot, rfc3339
 

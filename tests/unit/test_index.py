@@ -19,7 +19,7 @@ from tests.support.years import Centre, write_ledger, write_plans
 from tests.unit import test_one_judgement as pasts
 from tests.unit.test_one_judgement import ASSETS, END, Event, told_by
 
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.jobs import verification
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan

@@ -14,8 +14,11 @@ from tests.support.chronicle import Chronicle, digest
 from tests.support.harness import Site
 from tests.unit.test_acknowledged import acked
 
-from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.judgement import AssetStatus, Seen, judge, judge_upkeep, why_not_counting
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset import judge
+from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.counting import why_not_counting
+from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.log_standing import Standing
 from ccdr.model.measure import Point
 from ccdr.model.trouble import (

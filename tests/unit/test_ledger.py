@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.older import append_older
 
-from ccdr.evidence.ledger import MOST_REPORTED, Ledger, Verification, verify, whoami
+from ccdr.evidence.ledger.ledger import Ledger, whoami
+from ccdr.evidence.ledger.verification import MOST_REPORTED, Verification, verify
 from ccdr.model.errors import CcdrError, Exit, LedgerBroken
 from ccdr.model.values import RecordRef
 

@@ -20,8 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.older import append_older
 
-from ccdr.evidence import ledger as module
-from ccdr.evidence.ledger import BEGINNING, MOST_REPORTED, SEGMENT_BYTES, Ledger, Mark, extent_of, verify, whoami
+from ccdr.evidence.ledger import places as module
+from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger, whoami
+from ccdr.evidence.ledger.places import BEGINNING, Mark, extent_of
+from ccdr.evidence.ledger.verification import MOST_REPORTED, verify
 from ccdr.model.errors import CcdrError, LedgerBroken
 from ccdr.model.values import RecordRef
 
@@ -298,7 +300,7 @@ def test_a_refusal_says_what_to_do(ten: Ledger, monkeypatch: pytest.MonkeyPatch,
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module.os, "write", refuse)
+    monkeypatch.setattr(os, "write", refuse)
     with pytest.raises(CcdrError, match=f"could not be written: {os.strerror(number)}") as caught:
         add(ten)
     assert caught.value.hint and hint in caught.value.hint
@@ -308,13 +310,13 @@ def test_a_refusal_says_what_to_do(ten: Ledger, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_first_record_that_was_refused_leaves_no_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = make(tmp_path / "ledger")
-    monkeypatch.setattr(module.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises((CcdrError, OSError)):
         add(ledger)
     assert segments(ledger) == []
     monkeypatch.undo()
     add(ledger)
-    monkeypatch.setattr(module.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
     before = segments(ledger)[0].read_bytes()
     with pytest.raises(CcdrError):
         add(ledger)

@@ -14,27 +14,16 @@ from typing import Any
 import pytest
 from tests.support.clocks import Clock
 
-from ccdr.evidence import lineage
-from ccdr.evidence.ledger import BEGINNING, Ledger, verify
-from ccdr.evidence.lineage import (
-    ACKNOWLEDGED,
-    COMPARED,
-    LINKED,
-    LOST,
-    VERIFIED,
-    Lineage,
-    Standing,
-    _write,
-    acknowledge,
-    beginning,
-    differs,
-    fold,
-    id_in,
-    keep,
-    misnamed,
-    read,
-    read_id,
-)
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.places import BEGINNING
+from ccdr.evidence.ledger.verification import verify
+from ccdr.evidence.lineage import comparing
+from ccdr.evidence.lineage.answers import acknowledge
+from ccdr.evidence.lineage.beside import id_in, misnamed, read_id
+from ccdr.evidence.lineage.comparing import beginning, differs, keep, read
+from ccdr.evidence.lineage.kept import write_kept
+from ccdr.evidence.lineage.own_records import Lineage, fold
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, COMPARED, LINKED, LOST, VERIFIED, Standing
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
 from ccdr.jobs.attest.storing import superseded
@@ -302,7 +291,7 @@ def test_what_is_changed_of_what_is_kept_is_not_believed_and_told(host: Host, wh
     body = json.loads(path.read_text())
     mark = host.ledger.mark_of(host.ledger.head())
     assert mark is not None and true.changed is None and true.verified is not None
-    _write(host.state, mark, true)  # as a run's end leaves it, though a repository says otherwise
+    write_kept(host.state, mark, true)  # as a run's end leaves it, though a repository says otherwise
     assert read(host.state, host.ledger) == true and not differs(host.state, host.ledger)
     found = chained(host, CHANGES[what])
     assert found.changed is not None and replace(found, changed=None) == true, (what, body)
@@ -358,7 +347,7 @@ def test_two_that_keep_at_once_leave_what_the_records_say(host: Host, monkeypatc
             others[0].join(0.3)
         return read(state, ledger)
 
-    monkeypatch.setattr("ccdr.evidence.lineage.read", slow)
+    monkeypatch.setattr("ccdr.evidence.lineage.comparing.read", slow)
     keep(host.state, host.ledger)
     others[0].join()
     found = read(host.state, host.ledger)
@@ -374,7 +363,7 @@ def test_what_another_keeps_between_two_looks_is_no_change_of_it(
     """The first comparison is recorded while somebody reads; its twin: nothing is kept, and a record says that it was."""
     host.add()
     path, told = host.state.root / "chain.json", []
-    looked = lineage._read
+    looked = comparing.read_kept
 
     def meanwhile(state: State) -> object:
         kept = looked(state)
@@ -383,10 +372,10 @@ def test_what_another_keeps_between_two_looks_is_no_change_of_it(
             if not forged:
                 mark = host.ledger.mark_of(host.ledger.head())
                 assert mark is not None
-                _write(host.state, mark, fold(host.ledger.of_itself(BEGINNING)))
+                write_kept(host.state, mark, fold(host.ledger.of_itself(BEGINNING)))
         return kept
 
-    monkeypatch.setattr(lineage, "_read", meanwhile)
+    monkeypatch.setattr(comparing, "read_kept", meanwhile)
     assert not path.exists()
     assert (read(host.state, host.ledger).changed is not None) is forged
 
@@ -395,7 +384,7 @@ def test_who_gets_no_turn_leaves_it_to_the_next(host: Host, monkeypatch: pytest.
     host.lived()
     path = host.state.root / "chain.json"
     before, seq = path.read_text(), host.add()
-    monkeypatch.setattr(lineage, "KEPT_WITHIN", 2)
+    monkeypatch.setattr(comparing, "KEPT_WITHIN", 2)
     with host.state.turn("chain") as mine:
         assert mine and keep(host.state, host.ledger).kept is Standing.HOLDS and path.read_text() == before
     keep(host.state, host.ledger)

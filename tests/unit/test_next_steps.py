@@ -12,7 +12,7 @@ import pytest
 from tests.support.chronicle import Chronicle, digest
 from tests.unit.test_judgement import about, jobs, judged, well  # noqa: F401
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import Standing
 from ccdr.model.trouble import Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
 from ccdr.plans.job import Job

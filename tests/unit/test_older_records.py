@@ -10,7 +10,8 @@ import pytest
 from tests.support.harness import Site
 from tests.support.older import append_older
 
-from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.older import WITHHELD, withholds
 from ccdr.host.clock import SystemClock
 

@@ -22,9 +22,12 @@ from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.logs import ships
 
-from ccdr.evidence.history import AssetHistory, Histories
-from ccdr.evidence.judgement import UNTESTED, AssetStatus, why_not_counting
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.judgement.counting import why_not_counting
+from ccdr.evidence.judgement.coverage import UNTESTED
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.log_standing import Standing
 from ccdr.evidence.records import written
 from ccdr.host.state import State
@@ -39,7 +42,7 @@ from ccdr.setup.doctor.readiness import read_past
 from ccdr.telling.metrics import RunFacts, collect
 from ccdr.telling.notify.concerns import concerns_of
 from ccdr.telling.report import Period, Report, make_report
-from ccdr.telling.report.judge import AssetReport
+from ccdr.telling.report.judged import AssetReport
 from ccdr.telling.status import exit_code, seen_now, status, upkeep_problems
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -491,7 +494,7 @@ def test_ledgers_that_lie_side_by_side_are_judged_as_one(
         beside = [r | {"host": "db2"} for r in records if r["kind"].startswith("restore_test.")]
         ours = [r for r in records if not r["kind"].startswith("restore_test.")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ccdr.evidence.history.UNENDED", timedelta(0))
+        patch.setattr("ccdr.evidence.history.fold.UNENDED", timedelta(0))
         look = looked(site, loaded, told, beside=(ours, beside, own))
     assert look.services.population() and not look.report.ledger.problems
     for asked in (agreed, as_told, as_measured, as_exits, as_discovered, as_listed):

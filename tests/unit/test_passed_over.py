@@ -14,8 +14,9 @@ from tests.unit import test_verification
 from tests.unit.test_verification import World
 
 from ccdr.evidence.acknowledged import exit_of
-from ccdr.evidence.ledger import verify
-from ccdr.evidence.lineage import answer_for_spoilt, keep
+from ccdr.evidence.ledger.verification import verify
+from ccdr.evidence.lineage.answers import answer_for_spoilt
+from ccdr.evidence.lineage.comparing import keep
 from ccdr.evidence.records import written
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.verification import compare, look

@@ -24,10 +24,13 @@ from tests.support.records import body_of
 from ccdr.cli import main
 from ccdr.cli.settings import Settings
 from ccdr.evidence.acknowledged import known_by
-from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.judgement import AssetStatus
-from ccdr.evidence.ledger import Ledger, verify
-from ccdr.evidence.lineage import answer_for_spoilt, beginning, keep, read_id
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify
+from ccdr.evidence.lineage.answers import answer_for_spoilt
+from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparing import beginning, keep
 from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
@@ -277,7 +280,7 @@ def test_one_that_is_not_as_it_was_taken_in_is_told_and_not_believed(site: Site,
 
 
 def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
-    from ccdr.evidence.lineage import acknowledge
+    from ccdr.evidence.lineage.answers import acknowledge
 
     name = lost(site, "PASS")
     brought_back(site, name)
@@ -293,7 +296,7 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 def test_one_that_was_lost_and_is_collected_again_makes_no_summary_suspect(pair: Pair, lost: bool) -> None:
     """Its records have their places by when it was taken in: that is later now."""
-    from ccdr.evidence.lineage import acknowledge
+    from ccdr.evidence.lineage.answers import acknowledge
 
     pair.site.state.mkdir()
     State(pair.site.state).mark()
@@ -319,7 +322,7 @@ def test_one_that_was_lost_and_is_collected_again_makes_no_summary_suspect(pair:
 @pytest.mark.parametrize("how", ["brought back", "collected", "collected, not brought back"])
 def test_only_what_was_brought_back_is_this_hosts_own(site: Site, how: str) -> None:
     """Anybody may write a ledger that bears the id of one that was lost here."""
-    from ccdr.evidence.lineage import acknowledge
+    from ccdr.evidence.lineage.answers import acknowledge
 
     name = lost(site, "PASS")
     services = services_of(site, END - timedelta(minutes=1))
@@ -879,7 +882,7 @@ def test_a_ledger_beside_ours_that_was_changed_in_its_middle_is_told_by_whoever_
 @pytest.mark.parametrize("forged", [False, True])
 def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
     """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
-    from ccdr.evidence.ledger import verify as verify_ledger
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
 
     pair.both("FAIL")
     name = pair.ours("tests")

@@ -18,11 +18,11 @@ from tests.support.records import body_of
 from tests.unit.test_ledger import add, make, segments
 
 from ccdr.evidence import reading
-from ccdr.evidence.ledger import Verification, verify
+from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
 from ccdr.model.errors import CcdrError
 from ccdr.telling.report import population
-from ccdr.telling.report.evidence import Run
+from ccdr.telling.report.runs import Run
 
 RECORDS = 12
 

@@ -19,8 +19,9 @@ from tests.support.older import append_older
 from tests.support.records import ENVELOPE, body_of, plain
 from tests.support.schema import line_misfits, misfits
 
-from ccdr.evidence.history import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
-from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.history.kinds import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.older import WITHHELD
 from ccdr.evidence.records import (
     KINDS,

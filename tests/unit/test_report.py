@@ -29,7 +29,7 @@ from tests.support.harness import Site
 from tests.support.older import append_older
 from tests.support.years import Centre, write_ledger, write_plans
 
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.log_standing import Standing, write_standing
 from ccdr.host.state import State
 from ccdr.model.errors import UsageProblem

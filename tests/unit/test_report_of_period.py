@@ -13,25 +13,19 @@ import pytest
 from tests.support.chronicle import Chronicle, digest
 from tests.support.harness import Site
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.nearby import WORDS
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.plans.job import Job
 from ccdr.plans.versions import Version
-from ccdr.telling.report import judge
-from ccdr.telling.report.evidence import BACKUP, CHECK, TEST, AssetEvidence, LogFailure, Run
-from ccdr.telling.report.judge import (
-    AssetReport,
-    Finding,
-    PlanReport,
-    Restores,
-    Timing,
-    interruptions,
-    judge_asset,
-    judge_plan,
-)
+from ccdr.telling.report import exposures
+from ccdr.telling.report.asset_evidence import AssetEvidence, LogFailure
+from ccdr.telling.report.interruptions import interruptions
+from ccdr.telling.report.judge import judge_asset, judge_plan
+from ccdr.telling.report.judged import AssetReport, Exposure, Finding, PlanReport, Restores, Timing
 from ccdr.telling.report.period import Period
+from ccdr.telling.report.runs import BACKUP, CHECK, TEST, Run
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -205,7 +199,7 @@ def test_a_backup_of_before_the_period_is_measured_from_its_start(jobs: dict[str
     assert report.completed.since is None and report.completed.worst_s == 239.5 * 3600
     assert report.completed.parts[-1] == report.completed.worst_s and report.completed.parts[0] == 12 * 3600
 
-    def alone(hours: float) -> judge.Exposure:
+    def alone(hours: float) -> Exposure:
         one = about_nothing(past)
         one.stored(hours, "s")
         return judged(jobs["crm"], one).completed
@@ -308,7 +302,7 @@ def counting(*failures: LogFailure) -> list[float]:
     points = [Point(END + n / 2 * HOUR, END + n / 2 * HOUR) for n in range(9)]
     bases = [Point(END + n * HOUR, END + n * HOUR) for n in (3, 1)]
     evidence = AssetEvidence(END - HOUR, AssetHistory(), log_failures=list(failures))
-    return [(p.consistent - END) / HOUR for p in judge._log_that_counts(evidence, points, bases)]
+    return [(p.consistent - END) / HOUR for p in exposures.log_that_counts(evidence, points, bases)]
 
 
 def test_log_behind_a_base_counts_not_where_a_recovery_through_it_failed() -> None:

@@ -15,7 +15,7 @@ from tests.support.clocks import Clock
 from tests.support.harness import Quiet, Site
 from tests.support.older import append_older
 
-from ccdr.evidence.ledger import verify
+from ccdr.evidence.ledger.verification import verify
 from ccdr.jobs.retired import kept
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem

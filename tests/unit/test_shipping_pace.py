@@ -21,8 +21,8 @@ from tests.unit.test_shipping import MARK, NOW, Store, segment, walfile
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.wal import Wal
-from ccdr.evidence.history import STOPPED
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.history.kinds import STOPPED
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.state import Run
 from ccdr.jobs.shipping import ship
 from ccdr.jobs.shipping.ship import _Shipping

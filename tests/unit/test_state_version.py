@@ -19,7 +19,8 @@ import pytest
 from tests.support.harness import Site
 from tests.support.older import append_older
 
-from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import verify
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import FORMAT, State
 from ccdr.model.errors import CcdrError, Exit, Locked

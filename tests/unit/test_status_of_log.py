@@ -15,8 +15,8 @@ from tests.support.logs import ships
 from tests.support.older import append_older
 from tests.unit.test_status import IDS, LOGGED, NOW, ago, based
 
-from ccdr.evidence.history import STOPPED
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.history.kinds import STOPPED
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import Standing
 from ccdr.jobs.services import Services
 from ccdr.model.forks import Fork

@@ -13,7 +13,7 @@ from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.older import append_older
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.answers import FreeText
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import GroupRun, Manifest, Needed, Verb, source_digest

@@ -22,8 +22,8 @@ from tests.support.older import append_older
 from tests.unit.test_history import VERDICTS, backup, check, test
 
 from ccdr.evidence import summary
-from ccdr.evidence.history import read_history
-from ccdr.evidence.ledger import Mark
+from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.summary import Summary
 from ccdr.jobs.services import Services
 from ccdr.jobs.verification import compare, daily, look

@@ -13,7 +13,7 @@ from tests.support.harness import Ran, Site
 from tests.support.older import append_older
 from tests.unit.test_history import backup, test
 
-from ccdr.evidence.ledger import SEGMENT_BYTES, Ledger
+from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger
 from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.services import Services
 from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, compare, newest

@@ -37,7 +37,7 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
       ccdr backup outbound --asset crm --json
       ccdr backup outbound --dry-run
     """
-    from ccdr.evidence.history import STORED
+    from ccdr.evidence.history.kinds import STORED
     from ccdr.jobs.backup import backup as back_up
     from ccdr.jobs.group_backup import backup_together
     from ccdr.jobs.in_force import store

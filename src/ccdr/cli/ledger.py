@@ -18,7 +18,8 @@ from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.ledger import Ledger, Verification
+    from ccdr.evidence.ledger.ledger import Ledger
+    from ccdr.evidence.ledger.verification import Verification
     from ccdr.jobs.attest import Outcome
     from ccdr.jobs.attest.beside import Taken
     from ccdr.jobs.services import Services
@@ -71,7 +72,7 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
 
 def _ledger(services: Services, which: str | None) -> Ledger:
     """The live one, or another one that is here."""
-    from ccdr.evidence.lineage import reader
+    from ccdr.evidence.lineage.beside import reader
     from ccdr.jobs.attest.beside import others
 
     if which is None or (services.lineage().ledger or "").startswith(which or "-"):
@@ -114,8 +115,8 @@ def verify(where: tuple[str, ...], repository: bool) -> Exit:
 
 
 def _verify_directory(directory: Path) -> Exit:
-    from ccdr.evidence.ledger import verify as verify_ledger
-    from ccdr.evidence.lineage import id_in, misnamed
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.evidence.lineage.beside import id_in, misnamed
 
     found = verify_ledger(directory)
     if found.records == 0 and found.ok:
@@ -130,7 +131,7 @@ def _verify_directory(directory: Path) -> Exit:
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
-    from ccdr.evidence.ledger import verify as verify_ledger
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
     from ccdr.jobs.verification import DIFFERS, EQUAL, compare

@@ -29,8 +29,9 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
-    from ccdr.evidence.history import AssetHistory
-    from ccdr.evidence.judgement import judge, why_not_counting
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.judgement.asset import judge
+    from ccdr.evidence.judgement.counting import why_not_counting
     from ccdr.jobs import attest
     from ccdr.jobs.in_force import as_recorded
     from ccdr.model.groups import captured_together

@@ -17,9 +17,9 @@ from ccdr.model.values import Achieved, Verb, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.cli.settings import Settings
-    from ccdr.evidence.history import AssetHistory
-    from ccdr.evidence.judgement import AssetStatus
-    from ccdr.evidence.lineage import Lineage
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.judgement.asset_status import AssetStatus
+    from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
     from ccdr.evidence.verdicts import Record
     from ccdr.jobs.attest import Place
@@ -96,8 +96,9 @@ class _Seen:
 
 def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> _Seen:
     from ccdr.evidence.acknowledged import exit_of
-    from ccdr.evidence.history import CHECKED, PRUNED, AssetHistory
-    from ccdr.evidence.judgement import judge_host
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.history.kinds import CHECKED, PRUNED
+    from ccdr.evidence.judgement.host import judge_host
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.in_force import as_recorded, lost
     from ccdr.jobs.verification import newest

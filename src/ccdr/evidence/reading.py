@@ -18,7 +18,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ccdr.evidence.ledger import BEGINNING, Extent, Mark, Verification, Verified, extent_of, folded, lines, verify
+from ccdr.evidence.ledger.lines import folded
+from ccdr.evidence.ledger.places import BEGINNING, Extent, Mark, extent_of, lines
+from ccdr.evidence.ledger.verification import Verification, Verified, verify
 from ccdr.model.values import utc
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun

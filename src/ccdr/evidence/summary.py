@@ -19,9 +19,11 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence.history import FORMAT, AssetHistory, Histories, may_have_ended, read_history
-from ccdr.evidence.ledger import BEGINNING, Ledger, Mark
-from ccdr.evidence.lineage import VERIFIED
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import FORMAT, Histories, may_have_ended, read_history
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.places import BEGINNING, Mark
+from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record

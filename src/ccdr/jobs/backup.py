@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
-from ccdr.evidence.lineage import keep
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
+from ccdr.evidence.lineage.comparing import keep
 from ccdr.host import interrupts
 from ccdr.host.clock import timed
 from ccdr.host.nearby import WORDS

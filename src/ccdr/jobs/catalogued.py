@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import Needed, Snapshot, rfc3339, so_many, source_digest, utc

@@ -13,7 +13,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 
-from ccdr.evidence.history import GROUP
+from ccdr.evidence.history.kinds import GROUP
 from ccdr.host import interrupts
 from ccdr.jobs.backup import BackupResult, Member, backup
 from ccdr.jobs.services import BY_HAND, Services, Trigger

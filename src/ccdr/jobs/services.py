@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ccdr.evidence.history import AssetHistory, Histories
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.lineage import Lineage
-from ccdr.evidence.lineage import read as read_lineage
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.comparing import read as read_lineage
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record

@@ -18,9 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.history import Histories
-from ccdr.evidence.ledger import WRONG, Mark, Verification, verify
-from ccdr.evidence.lineage import VERIFIED, Lineage, differs, keep, misnamed
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.ledger.lines import WRONG
+from ccdr.evidence.ledger.places import Mark
+from ccdr.evidence.ledger.verification import Verification, verify
+from ccdr.evidence.lineage.beside import misnamed
+from ccdr.evidence.lineage.comparing import differs, keep
+from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import ALONE
 from ccdr.evidence.reading import meanwhile
 from ccdr.evidence.summary import HOLDS, Summing, forget_older, keep_summary, kept, sum_up

@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ccdr.evidence.history import DUTIES, AssetHistory, Histories
-from ccdr.evidence.lineage import installation
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import DUTIES
+from ccdr.evidence.lineage.own_records import installation
 from ccdr.host.state import State, write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError

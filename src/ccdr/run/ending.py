@@ -12,8 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.acknowledged import exit_of
-from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus, judge_host
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.judgement.host import judge_host
+from ccdr.evidence.judgement.shipped_log import LATE_GRACE, LATE_INTERVALS
 from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles

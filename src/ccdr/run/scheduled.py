@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 from ccdr.engines import EngineConfig
-from ccdr.evidence.history import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
+from ccdr.evidence.history.kinds import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
 from ccdr.host import interrupts
 from ccdr.host.state import State, write_durably
 from ccdr.jobs import in_force

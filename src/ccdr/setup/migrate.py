@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO
 
 from ccdr import __version__
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.lineage import beginning
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.comparing import beginning
 from ccdr.host.state import State, remove_tree, write_durably
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.ports.place import Clock

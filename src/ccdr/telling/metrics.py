@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from ccdr import __version__
 from ccdr.evidence.acknowledged import unacknowledged
-from ccdr.evidence.history import CHECKED, CLEAN, PRUNED, STORED, AssetHistory, Histories
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import CHECKED, CLEAN, PRUNED, STORED
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble

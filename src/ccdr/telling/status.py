@@ -9,8 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
-from ccdr.evidence.history import RESTORE_END, AssetHistory, Histories
-from ccdr.evidence.judgement import AssetStatus, Seen, judge, judge_upkeep
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.judgement.asset import judge
+from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State

@@ -9,26 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ccdr.evidence.history import BACKUP_END, TEST_END
-from ccdr.evidence.ledger import Ledger, Verification, verify
-from ccdr.evidence.lineage import (
-    COLLECTED,
-    LEDGERS,
-    LINKED,
-    Beside,
-    Lost,
-    Standing,
-    directory_of,
-    found_at,
-    id_in,
-    itself,
-    keep,
-    new_of,
-    read,
-    read_id,
-    reader,
-    waiting,
-)
+from ccdr.evidence.history.kinds import BACKUP_END, TEST_END
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.verification import Verification, verify
+from ccdr.evidence.lineage.answers import waiting
+from ccdr.evidence.lineage.beside import directory_of, found_at, id_in, itself, new_of, read_id, reader
+from ccdr.evidence.lineage.comparing import keep, read
+from ccdr.evidence.lineage.values import COLLECTED, LEDGERS, LINKED, Beside, Lost, Standing
 from ccdr.evidence.records.schema import schemas
 from ccdr.host.state import State, remove_tree
 from ccdr.jobs.attest.comparison import TAG, asked

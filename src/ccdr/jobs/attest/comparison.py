@@ -14,27 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.evidence.history import BACKUP_START
-from ccdr.evidence.ledger import Ledger
-from ccdr.evidence.lineage import (
-    AGREES,
-    COMPARED,
-    DIFFERS,
-    LOST,
-    Compared,
-    Lineage,
-    Lost,
-    Standing,
-    directory_of,
-    found_at,
-    installation,
-    itself,
-    keep,
-    keep_first,
-    read,
-    read_id,
-    reader,
-)
+from ccdr.evidence.history.kinds import BACKUP_START
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.beside import directory_of, found_at, itself, read_id, reader
+from ccdr.evidence.lineage.comparing import keep, keep_first, read
+from ccdr.evidence.lineage.own_records import Lineage, installation
+from ccdr.evidence.lineage.values import AGREES, COMPARED, DIFFERS, LOST, Compared, Lost, Standing
 from ccdr.host.state import write_durably
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ccdr.evidence.lineage import DIFFERS, Lineage, Standing
+from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.lineage.values import DIFFERS, Standing
 from ccdr.evidence.population import Unsound
 from ccdr.host.state import State, write_durably
 from ccdr.model.trouble import Problem, Trouble

@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from ccdr.evidence.lineage import Lineage, Standing, installation, read, read_id
+from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparing import read
+from ccdr.evidence.lineage.own_records import Lineage, installation
+from ccdr.evidence.lineage.values import Standing
 from ccdr.host.state import write_durably
 from ccdr.jobs.attest.beside import KIND, elsewhere, number
 from ccdr.jobs.attest.comparison import TAG

@@ -5,7 +5,7 @@ server, and `directory.py` what the first needs; `estimate.py` tells from measur
 `result.py` is what goes into the ledger.
 """
 
-from ccdr.evidence.history import RESTORE_END, RESTORE_START
+from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.work import Request, Restoring, restoring
 

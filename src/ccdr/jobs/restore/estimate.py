@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from ccdr.evidence.history import TEST_END
+from ccdr.evidence.history.kinds import TEST_END
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import human_bytes, human_seconds, so_many
 

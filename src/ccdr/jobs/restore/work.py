@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.history import RESTORE_END, RESTORE_START, AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import Candidates, bases_of, candidates, none_counts, unread_since

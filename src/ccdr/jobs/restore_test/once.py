@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from ccdr.evidence.history import TEST_END, TEST_START
+from ccdr.evidence.history.kinds import TEST_END, TEST_START
 from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.restore_test.work import Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.jobs.services import Services
 from ccdr.model.values import AT, LATEST, rfc3339
 from ccdr.plans.job import Job

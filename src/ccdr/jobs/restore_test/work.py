@@ -11,7 +11,7 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.checks.base import run_check
 from ccdr.checks.identical import Identical
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.log_standing import read_standing
 from ccdr.host.clock import timed
 from ccdr.host.interrupts import threads

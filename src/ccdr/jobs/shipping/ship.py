@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from ccdr.evidence.history import LOGS, STOPPED
+from ccdr.evidence.history.kinds import LOGS, STOPPED
 from ccdr.evidence.log_standing import Standing, directory, read_standing, write_standing
 from ccdr.host.interrupts import tick
 from ccdr.host.state import Run

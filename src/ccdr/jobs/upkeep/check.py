@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from ccdr.evidence.history import CHECK_START, CHECKED, CLEAN, DAMAGED, AssetHistory, Histories
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import CHECK_START, CHECKED, CLEAN, DAMAGED
 from ccdr.host.state import Run
 from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ccdr.evidence.history import DAMAGED, FAILED, INCONCLUSIVE
+from ccdr.evidence.history.kinds import DAMAGED, FAILED, INCONCLUSIVE
 from ccdr.model import measure
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, worst

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from ccdr.evidence.history import DAMAGED, DONE, PRUNE_START, AssetHistory, Histories
-from ccdr.evidence.history import PRUNED as PRUNE_END
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
+from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
 from ccdr.host.state import Run
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import Recorded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import Services
 from ccdr.jobs.upkeep.outcome import Capacity, Check, Prune

@@ -15,8 +15,9 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery.contract import Discovery, ServerAddress, Standing
 from ccdr.engines.discovery.filetree import has_audio, look
-from ccdr.evidence.history import RESTORE_END, AssetHistory
-from ccdr.evidence.judgement import UNTESTED, coverage
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.judgement.coverage import UNTESTED, coverage
 from ccdr.host.state import RESTORE_MARK, State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, worst

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from ccdr.evidence.history import AssetHistory, Histories
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
 from ccdr.host import interrupts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, for_plan, own_error, worst

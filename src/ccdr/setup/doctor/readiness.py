@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.history import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END, AssetHistory, Histories
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END
 from ccdr.evidence.older import withholds
 from ccdr.evidence.verdicts import Record
 from ccdr.model.fetched import fetched

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.errors import CcdrError, PlanInvalid
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339

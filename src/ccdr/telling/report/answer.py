@@ -11,10 +11,11 @@ from datetime import datetime
 
 from ccdr.model.trouble import Level
 from ccdr.model.values import ObjectiveVerdict, human_seconds, so_many
-from ccdr.telling.report.evidence import MISSED, RUNNING, SKIPPED, TEST, Run
-from ccdr.telling.report.judge import AssetReport, Finding, day
+from ccdr.telling.report.judge import day
+from ccdr.telling.report.judged import AssetReport, Finding
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
+from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, Run
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.evidence.acknowledged import TAMPERING, UNTOLD
-from ccdr.evidence.judgement import judge_host, judge_upkeep
-from ccdr.evidence.ledger import Verification
-from ccdr.evidence.lineage import Lineage
+from ccdr.evidence.judgement.host import judge_host
+from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.ledger.verification import Verification
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.population import ALONE, Population, read_population
@@ -34,21 +35,17 @@ from ccdr.plans.versions import Judged
 from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.telling.report import index
 from ccdr.telling.report.answer import Answer, answer, over_the_period
+from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
-from ccdr.telling.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
-from ccdr.telling.report.judge import (
-    AssetReport,
-    Finding,
-    Interruption,
-    PlanReport,
-    interruptions,
-    judge_asset,
-    judge_plan,
-)
+from ccdr.telling.report.evidence import Evidence, PlanEvidence
+from ccdr.telling.report.interruptions import interruptions
+from ccdr.telling.report.judge import judge_asset, judge_plan
+from ccdr.telling.report.judged import AssetReport, Finding, Interruption, PlanReport
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population import Digest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
+from ccdr.telling.report.runs import Run
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding

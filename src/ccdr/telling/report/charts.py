@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ccdr.model.values import human_bytes, human_seconds, so_many
 from ccdr.telling.report.growth import Growth
-from ccdr.telling.report.judge import AssetReport, Exposure
+from ccdr.telling.report.judged import AssetReport, Exposure
 from ccdr.telling.report.period import Period
 
 HEIGHT = 176

@@ -12,9 +12,9 @@ from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
 from ccdr.telling.report.answer import QUESTION
 from ccdr.telling.report.build import Report
-from ccdr.telling.report.evidence import RESTORE, TEST, Run
-from ccdr.telling.report.judge import AssetReport, Exposure, Interruption, PlanReport
+from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
+from ccdr.telling.report.runs import RESTORE, TEST, Run
 
 FORMAT = 1  # raised when a key changes its meaning
 

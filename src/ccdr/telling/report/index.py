@@ -18,9 +18,12 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence import history
-from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.ledger import NEWER, PASSED_OVER, Ledger, Verified, extent_of, folded, lines
+from ccdr.evidence.history import fold as history
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER, folded
+from ccdr.evidence.ledger.places import extent_of, lines
+from ccdr.evidence.ledger.verification import Verified
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State, write_durably
@@ -28,8 +31,10 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import RecordRef, utc
 from ccdr.plans.due import PATIENCE
-from ccdr.telling.report.evidence import AssetEvidence, Evidence, PlanEvidence, RunKey
+from ccdr.telling.report.asset_evidence import AssetEvidence
+from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of
+from ccdr.telling.report.runs import RunKey
 
 FORMAT = 3  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
 MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest

@@ -21,28 +21,15 @@ from ccdr.plans.due import Gap
 from ccdr.plans.words import differing, sentence
 from ccdr.telling.report import charts
 from ccdr.telling.report.answer import QUESTION
+from ccdr.telling.report.asset_evidence import BY_ID, BY_LOG, RULES
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.charts import Chart
-from ccdr.telling.report.evidence import (
-    BY_ID,
-    BY_LOG,
-    CRASHED,
-    MISSED,
-    RESTORE,
-    RULES,
-    RUNNING,
-    SKIPPED,
-    TEST,
-    VERBS,
-    Run,
-    listing,
-    mapping,
-    who_began,
-)
-from ccdr.telling.report.judge import AssetReport, Interruption, PlanReport
+from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport
+from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
+from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, who_began
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own

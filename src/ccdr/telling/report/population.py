@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from ccdr.evidence.reading import meanwhile, several_processors
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import rfc3339
-from ccdr.telling.report.evidence import TEST, Run, listing, mapping, who_began
+from ccdr.telling.report.mappings import listing, mapping
+from ccdr.telling.report.runs import TEST, Run, who_began
 
 if TYPE_CHECKING:
     from ccdr.telling.report.build import Report

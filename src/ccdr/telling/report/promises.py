@@ -16,7 +16,9 @@ from ccdr.plans.due import Asked, DueTally, Other, Schedule, Start, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import Version, in_force
-from ccdr.telling.report.evidence import MISSED, NOTED, TEST, Evidence, PlanEvidence, Run, listing, mapping
+from ccdr.telling.report.evidence import Evidence, PlanEvidence
+from ccdr.telling.report.mappings import listing, mapping
+from ccdr.telling.report.runs import MISSED, NOTED, TEST, Run
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"
 RECORDED = "due_recorded"  # as due, by the records, where what was due is not known

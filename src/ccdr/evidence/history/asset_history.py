@@ -1,15 +1,38 @@
-"""What the ledger says of each asset so far: one pass over the records, carried on from where the last one ended."""
+"""What the records tell of one asset, or of the care of one plan's repository."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
-from ccdr.evidence.ledger import PASSED_OVER, WRONG
+from ccdr.evidence.history.kinds import (
+    BACKUP_END,
+    BACKUP_START,
+    CHECK_START,
+    CHECKED,
+    CLEAN,
+    DAMAGED,
+    DONE,
+    DUTIES,
+    GROUP,
+    INTERRUPTED,
+    LOGS,
+    MISSED,
+    NOT_BEGUN,
+    PRUNE_START,
+    PRUNED,
+    RESTORE_END,
+    RESTORE_START,
+    STARTS,
+    STORED,
+    TEST_END,
+    TEST_START,
+    VERB_OF,
+    VERDICTS,
+)
 from ccdr.evidence.verdicts import (
     Record,
     _as_strict,
@@ -29,8 +52,6 @@ from ccdr.model.values import (
     TOLD_BY,
     Snapshot,
     Verb,
-    ledger_of,
-    number_of,
     of_another_host,
     rfc3339,
     source_digest,
@@ -39,29 +60,11 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_VERSION
 
-BACKUP_START, BACKUP_END = "backup.start", "backup.end"
-TEST_START, TEST_END = "restore_test.start", "restore_test.end"
-NOT_BEGUN = "not_begun"
-DUTIES = "duties"
-LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
-RESTORE_START, RESTORE_END = "restore.start", "restore.end"
-MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
-RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
-GROUP = "group"  # several assets captured together; of the plan
-PRUNE_START, CHECK_START = "prune.start", "check.start"
-STORED, FAILED = "STORED", "FAILED"
-INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
-DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
-VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
-STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 25  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
-UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
-
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 
@@ -314,7 +317,7 @@ class AssetHistory:
     def damage_since(self, plan: AssetHistory) -> str | None:
         """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
         sentence. `plan` is the history of the plan's upkeep."""
-        return _said(plan.last_damage) if self._open(plan.last_damage) else None
+        return sentence_of(plan.last_damage) if self._open(plan.last_damage) else None
 
     def _open(self, damage: Record | None) -> bool:
         proof = self.last_latest_pass
@@ -327,7 +330,7 @@ class AssetHistory:
 
     def doubted(self, plan: AssetHistory) -> str | None:
         """The same as one sentence."""
-        return _said(self.doubt(plan))
+        return sentence_of(self.doubt(plan))
 
     @property
     def newest_met_damage(self) -> bool:
@@ -506,7 +509,7 @@ class AssetHistory:
         elif kind == PLAN_VERSION:
             assets = (record.get("facts") or {}).get("assets") or {}
             of["checks"] = {asset: list(facts["checks"]) for asset, facts in assets.items()}
-        elif (verb := _VERBS.get(kind)) and verb not in of["did"]:
+        elif (verb := VERB_OF.get(kind)) and verb not in of["did"]:
             of["did"].append(verb)
 
     def others_at(self, verb: Verb) -> list[Elsewhere]:
@@ -571,149 +574,13 @@ class AssetHistory:
         return chain.disproved(snapshot.id, (needed.id for needed in snapshot.upon), self.proven)
 
 
-Histories = dict[tuple[str | None, str | None], AssetHistory]
-Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
-_WANTED = STARTS | {
-    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS,
-}  # fmt: skip
-
-
-_VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for edge in ("start", "end")} | {
-    TEST_START: "test",
-    TEST_END: "test",
-}
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
-_ENDS = {
-    BACKUP_END: BACKUP_START,
-    TEST_END: TEST_START,
-    RESTORE_END: RESTORE_START,
-    PRUNED: PRUNE_START,
-    CHECKED: CHECK_START,
-}
-
-_NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
-    BACKUP_END: {"result": (STORED, FAILED)},
-    TEST_END: {"verdict": (*VERDICTS, "SKIPPED")},
-    RESTORE_END: {"result": ("RESTORED", FAILED, "REFUSED")},
-    PRUNED: {"result": (DONE, FAILED)},
-    CHECKED: {"result": (CLEAN, DAMAGED, INCONCLUSIVE), "part": int, "parts": int},
-    MISSED: {"count": int},
-    NOT_BEGUN: {"verb": str},
-    GROUP: {"group": str, "missing": list},
-    DUTIES: {"verbs": list},
-}
-
-
 def _id_of(stored: Record) -> str:
     return str((stored.get("snapshot") or {}).get("id"))
 
 
-def _said(damage: Record | None) -> str | None:
+def sentence_of(damage: Record | None) -> str | None:
     if damage is None:
         return None
     which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
     found = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
     return f"{found}, and no test of the newest snapshot has passed since"
-
-
-def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
-    """What the plan's version in force checks of an asset, as its record has it: on the host of the test."""
-    if plan and TOLD_BY in test and of_another_host(test):
-        theirs: list[Any] | None = plan.others[test[TOLD_BY]["ledger"]]["checks"].get(asset)
-        return theirs
-    version = plan.newest.get(PLAN_VERSION) if plan else None
-    of = ((version.get("facts") or {}).get("assets") or {}).get(asset) if version else None
-    return list(of["checks"]) if of else None
-
-
-def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
-    """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
-    history: Histories = {} if known is None else known
-    for record in records:
-        if follow(history, record) and record["kind"] == PRUNED:
-            for gone in record.get("removed") or ():
-                of_it = history.setdefault((record["plan"], gone["asset"]), AssetHistory())
-                of_it.forget(gone["id"], ours=not of_another_host(record))
-    return history
-
-
-def understood(record: Record) -> bool:
-    """Has it what the fold goes by, of the right type? What has not tells nothing, and no ccdr has written it so."""
-
-    def fits(value: Any, of: type | tuple[str, ...]) -> bool:
-        return value in of if isinstance(of, tuple) else isinstance(value, of)
-
-    return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
-
-
-def follow(history: Histories, record: Record) -> bool:
-    """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
-    it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
-    if why := record.get(PASSED_OVER):
-        _pass_over(history, str(why), record)
-        return False
-    if record["kind"] not in _WANTED:
-        return True
-    plan, asset = record["plan"], record["asset"]
-    if record["kind"] == RECOVERED:
-        if record.get("spoilt") is True:
-            history.setdefault((None, None), AssetHistory()).spoilt.append((ledger_of(record), number_of(record)))
-        return True
-    if record["kind"] == ANSWERED:
-        host, seen = history.get((None, None)), record.get("spoilt")
-        if host is not None and isinstance(seen, list):
-            host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
-        return True
-    if record["kind"] == COMPARED:
-        _look(history, record)
-        return True
-    if not understood(record) or _strays(history, record):
-        _pass_over(history, WRONG, record)
-        return False
-    # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
-    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        other = TOLD_BY in record and of_another_host(record)
-        if other and plan is not None:
-            history.setdefault((plan, None), AssetHistory()).take_another_host(record)
-        if other and record["kind"] in _OWN:
-            return True
-        of_test = record["kind"] in (TEST_START, TEST_END)
-        checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
-        history.setdefault((plan, asset), AssetHistory()).take(record, checks)
-    if does_not_open(record):
-        history.setdefault((plan, None), AssetHistory()).last_damage = record
-    return True
-
-
-def _look(history: Histories, record: Record) -> None:
-    """What was found gone of each asset that was looked for, by this host."""
-    gone = record.get("vanished")
-    if isinstance(gone, dict) and not of_another_host(record):
-        for asset, ids in gone.items():
-            of = history.setdefault((record["plan"], str(asset)), AssetHistory())
-            of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}
-
-
-def _pass_over(history: Histories, why: str, record: Record) -> None:
-    place, run = history.setdefault((record["plan"], record["asset"]), AssetHistory()), str(record["run"])
-    place.pass_over(why, number_of(record))
-    if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
-        del place.open_runs[run]  # it has ended, whatever came of it
-
-
-def _strays(history: Histories, record: Record) -> bool:
-    """Does it end a run that began as another: of another plan or asset, or as other work?"""
-    begins, run = _ENDS.get(record["kind"]), record["run"]
-    if begins is None or run is None:
-        return False
-    own = history.get((record["plan"], record["asset"]))
-    if own is not None and run in own.open_runs:
-        return bool(own.open_runs[run]["kind"] != begins)
-    return any(run in other.open_runs for other in history.values())
-
-
-def may_have_ended(begun: Record) -> bool:
-    """Of a run that has no end in a ledger that lies beside ours: was it begun just before that ends? Then nobody here
-    knows what became of it."""
-    return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED

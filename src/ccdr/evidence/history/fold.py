@@ -1,0 +1,147 @@
+"""What the ledger says of each asset so far: one pass over the records, carried on from where the last one ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import (
+    ANSWERED,
+    BACKUP_END,
+    CHECKED,
+    COMPARED,
+    DUTIES,
+    GROUP,
+    LOGS,
+    MISSED,
+    NOT_BEGUN,
+    PRUNED,
+    RECOVERED,
+    RESTORE_END,
+    START_OF,
+    STARTS,
+    TEST_END,
+    TEST_START,
+)
+from ccdr.evidence.history.understanding import understood
+from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
+from ccdr.evidence.verdicts import (
+    Record,
+    does_not_open,
+)
+from ccdr.model.values import (
+    TOLD_BY,
+    ledger_of,
+    number_of,
+    of_another_host,
+    utc,
+)
+from ccdr.plans.versions import PLAN_VERSION
+
+FORMAT = 25  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
+
+Histories = dict[tuple[str | None, str | None], AssetHistory]
+Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
+_WANTED = STARTS | {
+    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    RECOVERED, COMPARED, ANSWERED, LOGS,
+}  # fmt: skip
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
+
+
+def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
+    """What the plan's version in force checks of an asset, as its record has it: on the host of the test."""
+    if plan and TOLD_BY in test and of_another_host(test):
+        theirs: list[Any] | None = plan.others[test[TOLD_BY]["ledger"]]["checks"].get(asset)
+        return theirs
+    version = plan.newest.get(PLAN_VERSION) if plan else None
+    of = ((version.get("facts") or {}).get("assets") or {}).get(asset) if version else None
+    return list(of["checks"]) if of else None
+
+
+def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
+    """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
+    history: Histories = {} if known is None else known
+    for record in records:
+        if follow(history, record) and record["kind"] == PRUNED:
+            for gone in record.get("removed") or ():
+                of_it = history.setdefault((record["plan"], gone["asset"]), AssetHistory())
+                of_it.forget(gone["id"], ours=not of_another_host(record))
+    return history
+
+
+def follow(history: Histories, record: Record) -> bool:
+    """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
+    it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
+    if why := record.get(PASSED_OVER):
+        _pass_over(history, str(why), record)
+        return False
+    if record["kind"] not in _WANTED:
+        return True
+    plan, asset = record["plan"], record["asset"]
+    if record["kind"] == RECOVERED:
+        if record.get("spoilt") is True:
+            history.setdefault((None, None), AssetHistory()).spoilt.append((ledger_of(record), number_of(record)))
+        return True
+    if record["kind"] == ANSWERED:
+        host, seen = history.get((None, None)), record.get("spoilt")
+        if host is not None and isinstance(seen, list):
+            host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
+        return True
+    if record["kind"] == COMPARED:
+        _look(history, record)
+        return True
+    if not understood(record) or _strays(history, record):
+        _pass_over(history, WRONG, record)
+        return False
+    # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        other = TOLD_BY in record and of_another_host(record)
+        if other and plan is not None:
+            history.setdefault((plan, None), AssetHistory()).take_another_host(record)
+        if other and record["kind"] in _OWN:
+            return True
+        of_test = record["kind"] in (TEST_START, TEST_END)
+        checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
+        history.setdefault((plan, asset), AssetHistory()).take(record, checks)
+    if does_not_open(record):
+        history.setdefault((plan, None), AssetHistory()).last_damage = record
+    return True
+
+
+def _look(history: Histories, record: Record) -> None:
+    """What was found gone of each asset that was looked for, by this host."""
+    gone = record.get("vanished")
+    if isinstance(gone, dict) and not of_another_host(record):
+        for asset, ids in gone.items():
+            of = history.setdefault((record["plan"], str(asset)), AssetHistory())
+            of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}
+
+
+def _pass_over(history: Histories, why: str, record: Record) -> None:
+    place, run = history.setdefault((record["plan"], record["asset"]), AssetHistory()), str(record["run"])
+    place.pass_over(why, number_of(record))
+    if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
+        del place.open_runs[run]  # it has ended, whatever came of it
+
+
+def _strays(history: Histories, record: Record) -> bool:
+    """Does it end a run that began as another: of another plan or asset, or as other work?"""
+    begins, run = START_OF.get(record["kind"]), record["run"]
+    if begins is None or run is None:
+        return False
+    own = history.get((record["plan"], record["asset"]))
+    if own is not None and run in own.open_runs:
+        return bool(own.open_runs[run]["kind"] != begins)
+    return any(run in other.open_runs for other in history.values())
+
+
+def may_have_ended(begun: Record) -> bool:
+    """Of a run that has no end in a ledger that lies beside ours: was it begun just before that ends? Then nobody here
+    knows what became of it."""
+    return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED

@@ -1,0 +1,31 @@
+"""The kinds of records that history is made of, and their results."""
+
+from __future__ import annotations
+
+BACKUP_START, BACKUP_END = "backup.start", "backup.end"
+TEST_START, TEST_END = "restore_test.start", "restore_test.end"
+NOT_BEGUN = "not_begun"
+DUTIES = "duties"
+LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
+RESTORE_START, RESTORE_END = "restore.start", "restore.end"
+MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
+GROUP = "group"  # several assets captured together; of the plan
+PRUNE_START, CHECK_START = "prune.start", "check.start"
+STORED, FAILED = "STORED", "FAILED"
+INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
+DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
+VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
+STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
+
+VERB_OF = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for edge in ("start", "end")} | {
+    TEST_START: "test",
+    TEST_END: "test",
+}
+START_OF = {
+    BACKUP_END: BACKUP_START,
+    TEST_END: TEST_START,
+    RESTORE_END: RESTORE_START,
+    PRUNED: PRUNE_START,
+    CHECKED: CHECK_START,
+}

@@ -1,0 +1,48 @@
+"""Has a record what the fold goes by, of the right type? What has not tells nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ccdr.evidence.history.kinds import (
+    BACKUP_END,
+    CHECKED,
+    CLEAN,
+    DAMAGED,
+    DONE,
+    DUTIES,
+    FAILED,
+    GROUP,
+    INCONCLUSIVE,
+    MISSED,
+    NOT_BEGUN,
+    PRUNED,
+    RESTORE_END,
+    STORED,
+    TEST_END,
+    VERDICTS,
+)
+from ccdr.evidence.verdicts import (
+    Record,
+)
+
+_NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
+    BACKUP_END: {"result": (STORED, FAILED)},
+    TEST_END: {"verdict": (*VERDICTS, "SKIPPED")},
+    RESTORE_END: {"result": ("RESTORED", FAILED, "REFUSED")},
+    PRUNED: {"result": (DONE, FAILED)},
+    CHECKED: {"result": (CLEAN, DAMAGED, INCONCLUSIVE), "part": int, "parts": int},
+    MISSED: {"count": int},
+    NOT_BEGUN: {"verb": str},
+    GROUP: {"group": str, "missing": list},
+    DUTIES: {"verbs": list},
+}
+
+
+def understood(record: Record) -> bool:
+    """Has it what the fold goes by, of the right type? What has not tells nothing, and no ccdr has written it so."""
+
+    def fits(value: Any, of: type | tuple[str, ...]) -> bool:
+        return value in of if isinstance(of, tuple) else isinstance(value, of)
+
+    return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())

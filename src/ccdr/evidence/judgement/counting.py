@@ -1,0 +1,111 @@
+"""Which snapshots count, why another one does not, and what it means that some vanished."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.troubles import MOST_NAMED
+from ccdr.model import parents as chain
+from ccdr.model.measure import Point
+from ccdr.model.trouble import (
+    Missing,
+    Problem,
+    Trouble,
+    after_vanishing,
+)
+from ccdr.model.values import (
+    Snapshot,
+    Verdict,
+    rfc3339,
+    to_the_second,
+    utc,
+)
+from ccdr.plans.job import Job
+from ccdr.storage.catalogue import dated_in_future, of_source
+
+
+def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory, now: datetime) -> str:
+    """Why one that is there cannot be counted on."""
+    if dated_in_future(snapshot, now):
+        date = max(snapshot.consistent_point, snapshot.usable_at)
+        return f"which bears a future date, {to_the_second(date)}"
+    if snapshot.note is not None:
+        return f"which restic stored with a warning: {snapshot.note}"
+    if said := chain.lacks(snapshot, known):
+        return f"without what it needs: {said}"
+    if history.disproved(snapshot):
+        own = history.proven.get(snapshot.id) == Verdict.FAIL
+        return f"which {'failed its last restore test' if own else 'builds upon one that failed its restore test'}"
+    return "which builds upon one that restic stored with a warning"
+
+
+def why_not_counting(
+    found: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
+) -> dict[str, str | None]:
+    """Of each snapshot that is `known`, by id: why it does not count for the RPO; None where it does."""
+
+    def why(s: Snapshot) -> str | None:
+        if s in found.counting:
+            return None
+        if not of_source(s, job.engine.source_name):
+            return "is of something else than the plan now names"
+        if s in found.usable:
+            return "the repository was found damaged, and nothing as new has passed a test since"
+        if s.note is not None and not dated_in_future(s, now):
+            return f"restic stored it with a warning: {s.note}"
+        return why_not(s, known, history, now).removeprefix("which ")
+
+    return {s.id: why(s) for s in known}
+
+
+def told_by_records(
+    job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, usable: Sequence[Snapshot]
+) -> Iterator[Point]:
+    """Backups that the ledger of whoever takes them tells of, and that the catalogue has not learned of yet."""
+    until = history.counts_until(((s.id, s.consistent_point) for s in usable), upkeep)
+    told = history.told_of(job.engine.source_name, [s.id for s in seen.snapshots])
+    return (Point(consistent, at) for consistent, at in told if consistent <= until)
+
+
+def made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
+    """Of what vanished: is there a newer one, and has one passed a test? Where it is the last that was stored, none."""
+    last, passed = ((r or {}).get("snapshot") or {} for r in (history.last_good_backup, history.last_latest_pass))
+    latest = max((s.consistent_point for s in gone), default=None)
+    if last.get("id") in history.vanished or (latest and (newest is None or newest.consistent_point <= latest)):
+        return Missing.NOTHING
+    shown = passed.get("consistent_point")
+    return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED
+
+
+def told_once(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
+    """Without what a run found of snapshots that vanished alone: SNAPSHOT_VANISHED tells it. What it found of others
+    and of these follows from that."""
+    lost = {one[:8] for one in gone}
+    for p in problems:
+        named = {one[:8] for one in p.cause.split()} if p.trouble is Trouble.FINDING and lost else set()
+        if not named & lost:
+            yield p
+        elif named - lost:
+            yield replace(p, because=Trouble.SNAPSHOT_VANISHED)
+
+
+def vanished_problem(
+    job: Job, snapshots: Sequence[Snapshot], besides: Collection[str], made_up: Missing
+) -> Iterator[Problem]:
+    """What was removed from the repository, and not by retention: it counts no more. `besides` are those that the
+    ledger alone knows of."""
+    every = [f"{s.short} of {rfc3339(s.consistent_point)}" for s in reversed(snapshots)]
+    every += [f"{one[:8]}, which the catalogue has not either" for one in sorted(besides)]
+    if not every:
+        return
+    named = ", ".join(every[:MOST_NAMED])
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    is_gone = "snapshot is" if len(every) == 1 else "snapshots are"
+    text = f"{len(every)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
+    shorts = sorted([*(s.short for s in snapshots), *(one[:8] for one in besides)])
+    step = after_vanishing(job.plan, job.asset, made_up, retained=job.loaded.plan.retention is not None)
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts), step=step)

@@ -1,0 +1,83 @@
+"""What is wrong with the log that this host is to ship."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import STOPPED
+from ccdr.evidence.judgement.asset_status import Seen
+from ccdr.evidence.judgement.troubles import findings_of
+from ccdr.model.trouble import (
+    Problem,
+    Trouble,
+    ship_again,
+)
+from ccdr.model.values import (
+    Snapshot,
+    Verb,
+    to_the_second,
+)
+from ccdr.plans.job import Job
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
+
+LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
+
+
+def _good(_: Snapshot) -> bool:
+    """Of a base: whatever was found of the log that leads on from it."""
+    return False
+
+
+def log_problems(
+    job: Job, history: AssetHistory, seen: Seen, usable: Sequence[Snapshot], now: datetime
+) -> Iterator[Problem]:
+    """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
+    newest = usable[-1] if usable else None
+    settings, standing = job.engine.shipping, seen.standing
+    if settings is None:
+        return
+    if standing is None:
+        if history.last_backup is not None:  # else another host backs up, and ships
+            yield Problem(
+                Trouble.LOG_LATE,
+                f"its log was never shipped: run `ccdr ship {job.plan}`, or `ccdr run`",
+                about="never",
+                verb=Verb.BACKUP,
+            )
+        return
+    late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
+    anew = standing.anew
+    begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
+    since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
+    why = "what ships it does not get on" if seen.shipping else "nothing ships it"
+    who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
+    if standing.trouble is not None and standing.trouble != STOPPED:
+        text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
+        step = ship_again(job.plan, job.asset)
+        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
+    elif standing.claimed is not None:
+        told = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
+        claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
+        text = f"{told}, as records have it; {claimed}: {who}"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
+    elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
+        text = (
+            f"its log is stored up to {to_the_second(standing.point)}, which is yet to come: a clock is, or was, wrong"
+        )
+        yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
+    elif since is not None and now - since > late:
+        text = (
+            "no log is stored behind its new base" if begins else f"its log is stored up to {to_the_second(since)} only"
+        )
+        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
+    stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
+    if newest is not None and stored and not seen.logged([newest], _good):
+        text = standing.gap or "its newest backup is no base that the log goes on from"
+        meanwhile = "until then it can be restored as of its backups only"
+        if standing.forks and seen.logged(usable, _good):
+            text = "the source was recovered to before its newest backup: a new base backup is needed"
+            meanwhile = "until then its log leads on from an older one"
+        yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
+    yield from findings_of({"findings": standing.findings}, Verb.BACKUP)

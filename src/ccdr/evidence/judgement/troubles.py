@@ -1,0 +1,159 @@
+"""Troubles of one asset or repository side by side: told apart, by their causes, with where their next step is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ccdr.evidence.acknowledged import acknowledged, harm
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.ledger.lines import NEWER, WRONG
+from ccdr.evidence.verdicts import Record
+from ccdr.host.nearby import WORDS as NEAR_WORDS
+from ccdr.model.trouble import (
+    CAUSES,
+    NOTHING_TO_TEST,
+    Level,
+    Missing,
+    Problem,
+    Trouble,
+    next_step,
+    where_it_can_be_done,
+)
+from ccdr.model.values import (
+    TOLD_BY,
+    Verb,
+    of_another_host,
+    to_the_second,
+    utc,
+)
+from ccdr.plans.job import Job
+
+MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
+DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
+# Why the repository could not be had, by how records call it: in words, and is what is in it lost?
+_NO_REPOSITORY = {
+    "missing": ("it was not there", Level.LOST),
+    "closed": ("it did not open with the plan's password", Level.LOST),
+    "unavailable": ("it did not answer", Level.UNPROVEN),
+    "damaged": ("it did not open, for what opens it is damaged", Level.LOST),
+}
+
+# What is said of records that nothing is taken from, by why.
+_PASSED_OVER = {
+    NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
+    WRONG: "no ccdr has written what stands there, and nothing is taken from it",
+}
+
+
+def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Problem]:
+    """The newest backup or test met no repository, and nobody has read it since: whatever was proven before, none of it
+    can be had."""
+    newest = max(filter(None, (history.last_backup, history.last_test)), key=lambda r: float(r["seq"]), default=None)
+    how = (newest or {}).get("repository")
+    if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
+        return
+    said, level = _NO_REPOSITORY[how]
+    yield Problem(
+        Trouble.REPOSITORY_AWAY,
+        f"when its repository was last asked, {to_the_second(newest['time'])}, {said}: {newest.get('reason')}",
+        utc(newest["time"]),
+        about=how,
+        as_bad_as=level,
+    )
+
+
+def copies_near(history: AssetHistory) -> Iterator[Problem]:
+    """By the newest good backup: where all copies lie."""
+    beside = (history.last_good_backup or {}).get("beside_source")
+    if isinstance(beside, str) and beside in NEAR_WORDS:
+        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository lies {NEAR_WORDS[beside]}", cause=str(beside))
+
+
+def with_places(
+    problems: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, *, backs_up: bool
+) -> tuple[Problem, ...]:
+    """The same, told apart, with where their next steps can be taken, and marked where they are acknowledged."""
+    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in told_apart(problems)), history.acks, now))
+
+
+def told_apart(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Two that are there at once are two, though code and subject are the same: else one would hide the other."""
+    seen: Counter[tuple[Trouble, str]] = Counter()
+    for p in problems:
+        seen[key := (p.trouble, p.about)] += 1
+        yield p if seen[key] == 1 else replace(p, about=f"{p.about} ({seen[key]})")
+
+
+def by_their_causes(
+    problems: Iterable[Problem], among: Sequence[Problem], history: AssetHistory, made_up: Missing
+) -> tuple[Problem, ...]:
+    """The same, those that only follow from another `among` these marked: that one's next step mends them, too."""
+
+    def accounts(q: Problem, p: Problem) -> bool:
+        if q.trouble is Trouble.NOT_BEGUN:
+            return q.verb is p.verb
+        if q.trouble is Trouble.SNAPSHOT_VANISHED and p.because is None:
+            by_then = Missing.STORED if p.verb is Verb.TEST else Missing.NOTHING
+            return made_up <= by_then
+        # In a damaged repository another backup would not count either.
+        return q.trouble is not Trouble.REPOSITORY_DAMAGED or q.about == DOUBT
+
+    def cause_of(p: Problem) -> Problem | None:
+        known = (p.because,) if p.because else CAUSES.get(p.trouble, ())
+        tests, tested = (Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE), (history.last_test or {}).get("snapshot")
+        if p.trouble in tests and not tested:
+            known = NOTHING_TO_TEST
+        return next((q for code in known for q in among if q.trouble is code and accounts(q, p)), None)
+
+    def marked(p: Problem) -> Problem:
+        found = root = cause_of(p)
+        while root is not None:
+            found, root = root, cause_of(root)
+        return p if found is None else replace(p, because=found.trouble, step=found.step)
+
+    return tuple(map(marked, problems))
+
+
+def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
+    """With what to do next, if that is anything but to read this."""
+    if problem.trouble is Trouble.FINDING:
+        return problem
+    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
+    return replace(problem, step=step and where_it_can_be_done(step, backs_up=backs_up))
+
+
+def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
+    """Records that nothing was taken from. What a later ccdr wrote may say anything; what none wrote says nothing."""
+    for why, said in _PASSED_OVER.items():
+        found = [history.passed_over[why] for history in histories if why in history.passed_over]
+        if not found:
+            continue
+        count, last = sum(n for n, _ in found), max(seq for _, seq in found)
+        which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
+        trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
+        yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
+
+
+def not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> Iterator[Problem]:
+    for verb, last in newest.items():
+        if found := history.not_begun(verb, last):
+            why = str(found.get("reason"))
+            text = f"its {verb} could not begin: {why}"
+            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb, why=why)
+
+
+def findings_of(record: Record | None, verb: Verb) -> Iterator[Problem]:
+    """Sentences of a record. Their numbers change from one run to the next, though it is the same finding. What another
+    host has found it says of what it could see there: here it may be known otherwise, and counts by that."""
+    elsewhere = record is not None and TOLD_BY in record and of_another_host(record)
+    where = f"on {record[TOLD_BY]['host']}, by its ledger: " if record is not None and elsewhere else ""
+    for text in map(str, (record or {}).get("findings") or ()):
+        named = " ".join(
+            re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
+        )  # snapshots, and what else has a digest
+        about = re.sub(r"\b\d[\w.,:-]*", "#", text)
+        yield Problem(Trouble.FINDING, f"{where}{text}", about=about, verb=verb, cause=named, values=harm(text))

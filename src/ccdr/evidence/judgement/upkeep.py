@@ -1,0 +1,108 @@
+"""What is wrong with the care of a plan's repository: prunes and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from ccdr.evidence.acknowledged import acknowledged, steady
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
+from ccdr.evidence.judgement.troubles import findings_of, not_begun, passed_over, told_apart
+from ccdr.model.schedule import second_due
+from ccdr.model.trouble import (
+    Problem,
+    Trouble,
+    next_step,
+)
+from ccdr.model.values import (
+    Verb,
+    to_the_second,
+    utc,
+)
+from ccdr.plans import LoadedPlan
+
+
+def judge_upkeep(
+    loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool = False
+) -> tuple[Problem, ...]:
+    """What is wrong with the care of a plan's repository, by its newest prune and its newest check. `at_work`: one of
+    them is, so that none is overdue."""
+    name = loaded.plan.plan
+    history = histories.get((name, None), AssetHistory())
+    first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
+    late = () if at_work else _upkeep_late(loaded, history, first, now)
+    found = (
+        p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
+        for p in (*told_apart((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
+    )
+    return tuple(acknowledged(found, history.acks, now))
+
+
+def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]:
+    """What records tell of a plan's assets that it does not name."""
+    name, assets = loaded.plan.plan, loaded.plan.assets
+    return [h for (plan, asset), h in histories.items() if plan == name and asset not in (None, *assets)]
+
+
+def _upkeep(history: AssetHistory) -> Iterator[Problem]:
+    pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
+    yield from not_begun(history, {Verb.PRUNE: pruned, Verb.CHECK: checked})
+    crashed = history.crashed_upkeep()
+    if crashed is not None:
+        what = Verb(crashed["kind"].removesuffix(".start"))
+        text = f"the {what} of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
+        trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
+        yield Problem(trouble, text, utc(crashed["time"]), about="crash", verb=what, why="it crashed")
+    if pruned is not None:
+        if pruned.get("result") == FAILED:
+            text = f"its last prune FAILED: {pruned.get('reason')}"
+            why, at, run = str(pruned.get("reason") or ""), utc(pruned["time"]), pruned["run"]
+            yield Problem(Trouble.PRUNE_FAILED, text, at, verb=Verb.PRUNE, run=run, why=why, cause=steady(why))
+        yield from findings_of(pruned, Verb.PRUNE)
+    if damaged := history.damaged_parts:  # until the same part is read again and found clean
+        text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
+        if len(damaged) == history.parts:
+            text = "a check that read all of the repository's data found some of it DAMAGED"
+        found = min(utc(history.read[part][0]) for part in damaged)
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, found, cause=" ".join(damaged))
+    if history.damaged_before:
+        part, parts, since = history.damaged_before
+        text = (
+            f"a check found part {part} of {parts} of the repository's data DAMAGED; since it is read in "
+            f"{history.parts} parts, not all of them have been read and found clean"
+        )
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
+    if checked is not None and checked.get("result") == INCONCLUSIVE:
+        text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
+        why, at, run = str(checked.get("reason") or ""), utc(checked["time"]), checked["run"]
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, at, verb=Verb.CHECK, run=run, why=why, cause=steady(why))
+
+
+def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:
+    """What has come due twice since it was last tried, or since it became this host's to do; what was tried in vain is
+    a problem of its own. `first` is the time of the plan's first record."""
+    plan = loaded.plan
+    planned = {Verb.PRUNE: plan.upkeep.prune, Verb.CHECK: plan.upkeep.check}
+    if plan.retention is None:
+        del planned[Verb.PRUNE]  # it would remove nothing
+    for verb, schedule in planned.items():
+        at, asked = now, (history.duties or {}).get(verb) or first
+        if not history.answers_for(verb):
+            if (other := history.elsewhere(verb)) is None:
+                continue
+            at, asked = min(now, other.until), other.since or first
+        tried = history.upkeep_tried(verb)
+        since = max((utc(moment) for moment in (tried, asked) if moment), default=at)
+        if (due := second_due(schedule, plan.timezone, since, at)) is None:
+            continue
+        what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"
+        last = (
+            f"the last one is of {to_the_second(tried)}"
+            if tried
+            else f"never done, though due since {to_the_second(due)}"
+        )
+        trouble = Trouble.PRUNE_LATE if verb is Verb.PRUNE else Trouble.CHECK_LATE
+        yield Problem(trouble, f"{what}: {last}", due, verb=verb)

@@ -1,0 +1,84 @@
+"""What one line of a ledger says, and what readers fold of one that nothing can be taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from ccdr.evidence.ledger.places import broken, line_as_record
+from ccdr.evidence.older import CLOSED, closed, sensible
+from ccdr.evidence.records import (
+    Record,
+    Unread,
+    decode,
+    newer,
+)
+
+# Readers fold mappings, older records as they are. Where nothing of one can be counted on, there is only where it
+# stands and what it is about, and under this key why: a later ccdr wrote it, or none did.
+PASSED_OVER = "passed_over"
+OF_READERS = b'"passed_over"'
+NEWER, WRONG = "newer", "wrong"
+ENVELOPE = frozenset(Record.__struct_fields__)
+
+T = TypeVar("T")
+
+
+def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """What readers fold of a record that nothing can be taken from: where it stands, and what it is about."""
+    return {key: record[key] for key in ENVELOPE if key in record} | {PASSED_OVER: why}
+
+
+def folded(line: bytes) -> dict[str, Any]:
+    """A line that another process verifies, as readers fold it."""
+    record = closed(orjson.loads(line))
+    if newer(record):
+        return passed_over(record, NEWER)
+    return passed_over(record, WRONG) if _senseless(record) else record
+
+
+def typed_lines(line: bytes) -> dict[str, Any]:
+    """What was written before there were definitions is taken as far as it goes."""
+    return as_read(line, decode(line))
+
+
+def as_read(line: bytes, record: Record) -> dict[str, Any]:
+    view = _view(line)
+    if isinstance(record, Unread) and record.newer:
+        return passed_over(view, NEWER)
+    return passed_over(view, WRONG) if misfits(record) or _senseless(view) else view
+
+
+def misfits(record: Record) -> bool:
+    """Is it not as its kind is defined? What was written before had no definition to hold to."""
+    return isinstance(record, Unread) and not record.newer and record.version > CLOSED
+
+
+def _senseless(record: Mapping[str, Any]) -> bool:
+    """Of a record from before there were definitions: has no ccdr written it so? What is said of it here (PASSED_OVER)
+    no line says of itself."""
+    return bool(record.get("version", 1) <= CLOSED and (PASSED_OVER in record or not sensible(record)))
+
+
+def _view(line: bytes) -> dict[str, Any]:
+    """The same of a line that was found good."""
+    try:
+        return closed(orjson.loads(line))
+    except ValueError:  # lone surrogates
+        return line_as_record(line)
+
+
+def parsed(
+    path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool, read: Callable[[bytes], T]
+) -> Iterator[tuple[int, bytes, T]]:
+    for offset, line in lines:
+        try:
+            record = read(line)
+        except ValueError as why:
+            if last and (not line.endswith(b"\n") or offset + len(line) >= path.stat().st_size):
+                continue  # torn; the next append sets it aside
+            raise broken(path, offset, why) from None
+        yield offset, line, record

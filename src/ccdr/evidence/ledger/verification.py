@@ -1,0 +1,275 @@
+"""Walk a whole ledger, and go on after a problem, so that one edit is one problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.evidence.ledger.appending import lies_aside
+from ccdr.evidence.ledger.lines import OF_READERS, PASSED_OVER, WRONG, as_read, misfits
+from ccdr.evidence.ledger.places import BEGINNING, NOTHING, SEGMENT, Extent, Mark, extent_of, files_in, telling
+from ccdr.evidence.records import (
+    LedgerAcknowledged,
+    LedgerRecovered,
+    Record,
+    Unread,
+    decode,
+)
+
+MOST_REPORTED = 100  # problems, and notes, that one verification spells out
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A start without an end: a crash, unless that run is still at work. `kind` is without `.start`."""
+
+    kind: str
+    plan: str | None
+    asset: str | None
+    run: str | None
+    host: str
+    time: datetime
+    seq: int
+
+
+Begun = dict[tuple[str | None, ...], Unfinished]  # by kind, plan, asset and run
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a walk over a whole ledger found. Problems are findings; notes and crashes are worth knowing.
+
+    `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`. `newer` is how
+    many records a later ccdr wrote: the chain holds them, and this ccdr does not know what they tell.
+    """
+
+    records: int
+    first_time: datetime | None
+    last_time: datetime | None
+    head: str
+    torn_bytes: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    crashes: tuple[Unfinished, ...]
+    newer: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def verify(
+    directory: Path,
+    each: Callable[[Mapping[str, Any], datetime], None] | None = None,
+    *,
+    at: tuple[Mark, Callable[[], None]] | None = None,
+    crashes: bool = True,
+    extent: Extent | None = None,
+    typed: Callable[[Record], None] | None = None,
+    since: Verified | None = None,
+) -> Verification:
+    """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
+
+    `each` is given every line that is a record, as `Ledger.told` has it, with its time, whatever is wrong with its
+    place in the chain: who reads the ledger and verifies it reads it once. `typed` is given the same as a typed record.
+    Who follows runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to
+    call once exactly that line was given to both. `since` is a part that was verified before: the walk begins behind
+    it.
+
+    Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
+    (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
+    where the directory cannot be read.
+    """
+    walk = _Walk(directory, each, at, crashes, typed)
+    if since is not None:
+        walk.go_on(since)
+    with telling("read", directory):
+        extent = extent_of(directory) if extent is None else extent
+        names, segments = [path.name for path in files_in(directory)], [directory / name for name in extent]
+        for name in names:
+            if name.endswith(".jsonl") and not SEGMENT.fullmatch(name):
+                walk.problems.append(f"{name}: not a segment of this ledger: it was put here, or renamed")
+        for path in segments:
+            if since is None or path.name >= since.mark.segment:
+                walk.segment(path, extent[path.name], last=path == segments[-1])
+        walk.spoilt_lines()
+    for name in names:
+        if name.startswith("torn-") and name not in walk.set_aside:
+            walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
+    if not walk.records:
+        walk.notes.append(f"{directory}: no records")
+    problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
+    found = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
+    return Verification(*found, walk.newer)
+
+
+def _first_of(texts: list[str]) -> tuple[str, ...]:
+    """So many that they can be read, and fit for printing whatever names and values they quote."""
+    more = len(texts) - MOST_REPORTED
+    shown = texts[:MOST_REPORTED] + ([f"and {more} more"] if more > 0 else [])
+    return tuple(text.encode("utf-8", "backslashreplace").decode() for text in shown)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification had found where it came to `mark`, and that it had found nothing wrong: `times` of the first
+    and the last record, the files of torn lines that were `set_aside`, how many records were `newer`."""
+
+    mark: Mark
+    times: tuple[datetime, datetime]
+    set_aside: frozenset[str]
+    newer: int
+
+
+@dataclass
+class _Walk:
+    """Where a verification stands: what it has seen, and what the next line must follow."""
+
+    directory: Path
+    each: Callable[[Mapping[str, Any], datetime], None] | None = None
+    at: tuple[Mark, Callable[[], None]] | None = None
+    crashes: bool = True
+    typed: Callable[[Record], None] | None = None
+    records: int = 0
+    seq: int = 0
+    unread: int = 0  # lines since then that were no records
+    before: str | None = NOTHING.hash  # None: what was before is reported already, and prev cannot be judged
+    head: str = NOTHING.hash
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    torn_bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    set_aside: set[str] = field(default_factory=set)
+    spoilt: dict[int, str] = field(default_factory=dict)  # lines that were changed, until somebody answers for them
+    begun: Begun = field(default_factory=dict)
+    newer: int = 0
+    _begins: Mark = BEGINNING
+
+    def go_on(self, since: Verified) -> None:
+        self._begins, self.newer = since.mark, since.newer
+        self.records = self.seq = since.mark.seq
+        self.before = self.head = since.mark.hash
+        self.first_time, self.last_time = since.times
+        self.set_aside |= since.set_aside
+
+    def segment(self, path: Path, size: int, *, last: bool) -> None:
+        first, offset = int(path.stem), 0
+        if path.name == self._begins.segment:
+            offset = self._begins.end
+        elif not self._may_follow(first):
+            what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
+            self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
+            self.seq, self.unread, self.before = first - 1, 0, None
+        name, end = path.name, offset
+        mark, reached = self.at or (None, None)
+        with path.open("rb") as file:
+            before = file.read(offset).count(b"\n")
+            for number, line in enumerate(file, start=before + 1):
+                if end >= size:
+                    return  # written meanwhile
+                start, end = end, end + len(line)
+                whole = line.endswith(b"\n")
+                if whole or not last:
+                    self._line(name, number, line)
+                    if mark and reached and end == mark.end and mark == Mark(name, start, end, self.seq, self.head):
+                        reached()
+                else:
+                    self.torn_bytes = len(line)
+                    self.notes.append(f"{name}:{number}: torn, {len(line)} bytes: a crash, or a writer at work")
+                if not whole:
+                    return  # whatever is written meanwhile
+
+    def spoilt_lines(self) -> None:
+        """All was read: nobody has answered for these."""
+        self.problems += self.spoilt.values()
+
+    def _may_follow(self, seq: int) -> bool:
+        return self.seq < seq <= self.seq + 1 + self.unread
+
+    def _line(self, name: str, number: int, line: bytes) -> None:
+        try:
+            record = decode(line)
+        except ValueError as why:
+            self.problems.append(f"{name}:{number}: {why}")
+            self.unread, self.before = self.unread + 1, None
+            return
+        seq, time = record.seq, record.time
+        follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record.prev, None)
+        if not follows or not chained:
+            self._misplaced(f"{name}:{number}", seq, follows=follows, chained=chained)
+        self.records, self.seq, self.unread = self.records + 1, seq, 0
+        self.before = self.head = sha256(line).hexdigest()
+        if self.last_time is None:
+            self.first_time = time
+        elif time < self.last_time:  # clocks are set back; that is no tampering
+            back = (self.last_time - time).total_seconds()
+            self.notes.append(f"{name}:{number}: time goes back by {back} s")
+        self.last_time = time
+        if isinstance(record, LedgerRecovered):
+            self.set_aside.add(record.file)
+            if record.spoilt:
+                what = "a whole line that had been changed was set aside in"
+                self.spoilt[seq] = f"{name}:{number}: {what} {record.file}: what it told is lost"
+                if not lies_aside(self.directory, record.file, record.sha256):
+                    gone = "is not there as it was set aside: nothing shows that there was such a line"
+                    self.problems.append(f"{name}:{number}: {record.file} {gone}")
+            else:
+                self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
+        elif isinstance(record, LedgerAcknowledged):
+            for number_of in record.spoilt:
+                if said := self.spoilt.pop(number_of, None):
+                    self.notes.append(f"{said}; somebody answers for it, by record {seq}")
+        elif isinstance(record, Unread):
+            self._unread(f"{name}:{number}", record)
+        if self.crashes:
+            if said := _strays(self.begun, record):
+                self.problems.append(f"{name}:{number}: {said}")
+            follow(self.begun, record)
+        if self.typed is not None:
+            self.typed(record)
+        doubtful = isinstance(record, Unread) or OF_READERS in line
+        seen = as_read(line, record) if self.each is not None or doubtful else {}
+        if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
+            self.problems.append(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it")
+        if self.each is not None:
+            self.each(seen, time)
+
+    def _unread(self, where: str, record: Unread) -> None:
+        if record.newer:
+            self.newer += 1
+        elif misfits(record):
+            self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
+
+    def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
+        wrong = []
+        if not follows:
+            wrong.append(f"seq is {seq} after {self.seq}: records are missing, moved or doubled")
+        if not chained:
+            wrong.append("prev does not match the line before: it or the line before was changed")
+        self.problems.append(f"{where}: {'; '.join(wrong)}")
+
+
+def _strays(begun: Begun, record: Record) -> str | None:
+    """Is it the end of a run that began as another: of another plan or asset, or as other work?"""
+    kind, _, edge = record.kind.rpartition(".")
+    if edge != "end" or record.run is None or (kind, record.plan, record.asset, record.run) in begun:
+        return None
+    other = next((one for one in begun.values() if one.run == record.run), None)
+    said = "it ends a run that began as another, of another plan, asset or kind, with record"
+    return None if other is None else f"{said} {other.seq}"
+
+
+def follow(begun: Begun, record: Record) -> None:
+    """Keep `begun` to the starts whose end has not come yet."""
+    kind, _, edge = record.kind.rpartition(".")
+    if edge not in ("start", "end"):
+        return
+    run = (kind, record.plan, record.asset, record.run)
+    begun.pop(run, None)  # a run that begins twice is the second one
+    if edge == "start":
+        begun[run] = Unfinished(kind, record.plan, record.asset, record.run, record.host, record.time, record.seq)

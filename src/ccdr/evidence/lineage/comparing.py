@@ -1,0 +1,190 @@
+"""Which ledger this is, and what became of the one before it.
+
+A ledger's first record, `ledger.begin`, holds a random id; `STATE/ledger/id` repeats it. A ledger from before there
+were ids gets one at its next record, which says from where on. `STATE/chain.json` keeps, away from the ledger, its id
+and a mark in it: what is not there any more was cut off, rewritten, or is another's. A ledger that is gone is begun
+anew by a record that names the lost one: LEDGER_LOST stands until somebody answers for it (`acknowledge`), or it was
+brought back.
+
+`STATE/ledgers/ID/` holds other ledgers, read-only: lost ones that were brought back, and other hosts'.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ccdr.evidence.ledger.ledger import BEGIN, Beginning, Ledger
+from ccdr.evidence.ledger.places import BEGINNING
+from ccdr.evidence.lineage.beside import id_in, read_id, with_what_lies_beside, write_id
+from ccdr.evidence.lineage.kept import Kept, kept_file, read_kept, write_kept
+from ccdr.evidence.lineage.own_records import Lineage, fold, installation, verified_of
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, Lost, Spoilt, Standing
+from ccdr.host.state import State
+from ccdr.model.values import RecordRef, so_many
+
+LOOKS = 5  # at what is kept, while others write it
+KEPT_WITHIN = 500  # tries of a fiftieth of a second
+
+
+def beginning(state: State, host: str) -> Beginning:
+    """What a `Ledger` asks before each record: has it said which one it is?"""
+
+    def begin(last: RecordRef, write: Callable[[Mapping[str, object]], RecordRef]) -> RecordRef:
+        named = read_id(state.ledger)
+        if named is not None and last.seq:
+            return last
+        if last.seq and (found := id_in(state.ledger)) is not None:
+            write_id(state.ledger, found)  # the file was lost, or a crash came before it
+            return last
+        kept = read_kept(state)
+        before = _predecessor(kept, named)
+        new = secrets.token_hex(16)
+        body = {"ledger": new, "from": last.seq + 1, "installation": installation(state, host), "predecessor": before}
+        ref = write(body)
+        write_id(state.ledger, new)
+        return ref
+
+    return begin
+
+
+def _predecessor(kept: Kept | None, named: str | None) -> dict[str, object] | None:
+    """The ledger that was here and is not any more, as far as the state tells."""
+    if kept is not None and kept.lineage.ledger is not None:
+        return {"ledger": kept.lineage.ledger, "last_seq": kept.mark.seq, "last_head": kept.mark.hash}
+    return None if named is None else {"ledger": named, "last_seq": 0, "last_head": BEGINNING.hash}
+
+
+def read(state: State, ledger: Ledger) -> Lineage:
+    """Where the ledger stands, by itself and by what is kept of it, and what lies beside it. Changes nothing; CcdrError
+    where it cannot be read."""
+    found = _by_what_is_kept(state, ledger)
+    return found if not found.beside else with_what_lies_beside(state, found)
+
+
+def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
+    """Nothing is wrong only because another process wrote between our look at what is kept and that at the ledger."""
+    kept = read_kept(state)
+    for _ in range(LOOKS):
+        found = _judged(kept, state, ledger)
+        before, kept = kept, read_kept(state) if found.changed or found.problem else kept
+        if kept == before:
+            break
+    return found
+
+
+def _judged(kept: Kept | None, state: State, ledger: Ledger) -> Lineage:
+    if kept is not None and kept.whole and ledger.holds(kept.mark):
+        if _stands(kept, ledger):
+            return fold(ledger.of_itself(kept.mark), kept.lineage)
+        said = f"{kept_file(state).name} says otherwise than the ledger of what became of it: it was changed"
+        return replace(fold(ledger.of_itself(BEGINNING)), changed=said)
+    found = fold(ledger.of_itself(BEGINNING))
+    if kept is None and found.compared:  # it was written before the first of these
+        said = f"{kept_file(state).name} is gone, or no longer what ccdr wrote: it tells whether the ledger was cut"
+        return replace(found, changed=said)
+    if kept is None or kept.lineage.ledger is None or ledger.holds(kept.mark):
+        return found
+    return _against(kept, found, ledger)
+
+
+def _stands(kept: Kept, ledger: Ledger) -> bool:
+    """Does what is kept say what the records say, as far as the newest two segments go, and the records that it goes
+    by? Whatever is older, the daily verification compares."""
+    said, since = kept.lineage, ledger.recently()
+    there = fold(record for record in ledger.of_itself(since) if record["seq"] <= kept.mark.seq)
+    if since == BEGINNING:
+        return there == said
+
+    def begun() -> bool:
+        record = ledger.numbered(said.since)
+        if record is None or (record["kind"], record.get("ledger"), record["time"]) != (BEGIN, said.ledger, said.begun):
+            return False
+        before = record.get("predecessor")
+        return record.get("installation") == said.installation and (before is None or before["ledger"] in said.known)
+
+    def answered(one: Lost, at: str, kind: str) -> bool:
+        record = ledger.numbered(said.answers.get(one.ledger, 0))
+        about = () if record is None else (record["kind"], record["time"])
+        return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
+
+    def answered_spoilt(one: Spoilt) -> bool:
+        record = ledger.numbered(one.answer) or {"kind": None, "time": None}
+        return (record["kind"], record["time"]) == (ACKNOWLEDGED, one.answered) and one.seq in record.get("spoilt", ())
+
+    def found() -> bool:
+        record = ledger.numbered(said.verified.seq) if said.verified else None
+        return said.verified is None if record is None else verified_of(record) == said.verified
+
+    return (
+        (begun() if there.ledger is None else (there.ledger, there.since) == (said.ledger, said.since))
+        and (found() if there.verified is None else there.verified == said.verified)
+        and there.beside.items() <= said.beside.items()
+        and there.compared.items() <= said.compared.items()
+        and {one.ledger for one in there.lost} <= {one.ledger for one in said.lost}
+        and all(answered(*one) for one in said.past)
+        and {one for one in there.spoilt if one.answer} <= set(said.spoilt)
+        and all(answered_spoilt(one) for one in said.spoilt if one.answer)
+    )
+
+
+def differs(state: State, ledger: Ledger) -> bool:
+    """The same of all of it: whatever the ledger's age."""
+    kept = read_kept(state)
+    if kept is None or not kept.whole or not ledger.holds(kept.mark):
+        return False
+    return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
+
+
+def _against(kept: Kept, found: Lineage, ledger: Ledger) -> Lineage:
+    """What was kept does not stand in the ledger any more."""
+    was, seq, head = kept.lineage.ledger, kept.mark.seq, ledger.head()
+    assert was is not None
+    if found.ledger == was and found.excuses(ledger, seq, kept.prev):
+        return found
+    if not head.seq:
+        said = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
+        return replace(found, kept=Standing.GONE, problem=said)
+    if found.ledger != was:
+        if was in found.known:
+            return found  # it says so itself
+        named = "which does not say which one it is" if found.ledger is None else f"{found.ledger[:8]}…"
+        said = f"another ledger, {named}, lies where this host's was, {was[:8]}…"
+        return replace(found, kept=Standing.OTHER, problem=said)
+    if head.seq < seq:
+        said = f"the ledger was cut: it ends with record {head.seq}, and held at least {seq}"
+        return replace(found, kept=Standing.CUT, problem=said)
+    said = f"the ledger was rewritten: its record {seq} is not the one that it held"
+    return replace(found, kept=Standing.REWRITTEN, problem=said)
+
+
+def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
+    """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that
+    stands until it is, and what was there before may be brought back. What was changed of what is kept stays so until
+    that is in the ledger, and it is made `anew`. One after the other: who gets no turn leaves it to the next. As
+    `read`."""
+    with state.turn("chain", tries=KEPT_WITHIN) as mine:
+        return _keep(state, ledger, anew=anew) if mine else read(state, ledger)
+
+
+def _keep(state: State, ledger: Ledger, *, anew: bool) -> Lineage:
+    mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
+    doubted = any(one.result == DIFFERS for one in found.compared.values())
+    if found.kept is not Standing.HOLDS or doubted or mark is None or (found.changed and not anew):
+        return found
+    kept = read_kept(state)
+    if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
+        kept = Kept(BEGINNING, Lineage())
+    if kept.mark.seq > mark.seq:  # an older ccdr, which takes no turns, has come by
+        return found
+    # Not what others have written since: it would be passed over by whoever goes on from the mark.
+    records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
+    write_kept(state, mark, fold(records, kept.lineage), (ledger.at(mark) or {}).get("prev"))
+    return found
+
+
+def keep_first(state: State, ledger: Ledger) -> None:
+    """Before a repository's word is recorded for the first time: from then on, that nothing is kept is a finding."""
+    if not kept_file(state).exists() and not read(state, ledger).changed:
+        keep(state, ledger)

@@ -1,0 +1,158 @@
+"""One row of the report's population: a run with its end, or one record that is none; and the words for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ccdr.evidence.verdicts import Record
+from ccdr.model.values import TOLD_BY, Verb
+from ccdr.plans.due import Asked
+from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
+
+BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
+VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
+GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
+CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
+TEST_KIND = "restore_test"  # as the ledger's records call it
+NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
+RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
+WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
+
+
+@dataclass(slots=True)
+class Run:
+    """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
+
+    `seq` and `since` are its first record's place and that record's time as it stands there, `end_seq` and `until` its
+    last one's; `due` and `count` are those of what was missed; `body` is the end's record where it is told in full.
+    """
+
+    seq: int | float
+    verb: str
+    plan: str | None
+    asset: str | None
+    run: str | None
+    host: str
+    actor: str
+    started: datetime
+    since: str
+    by: str = ""
+    due: str = ""
+    ended: datetime | None = None
+    until: str | None = None
+    end_seq: int | float | None = None
+    outcome: str = CRASHED
+    reason: str | None = None
+    count: int = 1
+    snapshot: str | None = None
+    consistent: str | None = None
+    selected: str | None = None
+    bytes: int | None = None
+    added: int | None = None
+    seconds: float | None = None
+    findings: int = 0
+    body: Record | None = None
+    left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
+    told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
+    told_last: Mapping[str, Any] | None = None  # … and of the last one
+    who: Record | None = None  # began it: as its first record has it
+    tenant: str | None = None
+    attempt: int | None = None
+    copy: str | None = None  # of the data; and where that lies
+    site: str | None = None
+    proof: str | None = None  # of a test: how far it got
+    restored: int | None = None  # bytes that were written for it
+
+    @property
+    def ledger(self) -> str | None:
+        """Whose records they are, where that is not ours."""
+        return str(self.told_by["ledger"]) if self.told_by else None
+
+    @property
+    def number(self) -> int:
+        """Its first record's number in its own ledger."""
+        return int(self.told_by["seq"] if self.told_by else self.seq)
+
+    @property
+    def place(self) -> str:
+        """The same for people: `17@1a2b3c4d` where that ledger is not ours."""
+        return f"{self.number}@{self.ledger[:8]}" if self.ledger else str(self.number)
+
+    @property
+    def end_number(self) -> int | None:
+        """Its last one's."""
+        if self.end_seq is None:
+            return None
+        return int(self.told_last["seq"] if self.told_last else self.end_seq)
+
+    @property
+    def good(self) -> bool:
+        return self.outcome in GOOD
+
+
+def read_again(damaged: Run, clean: Run) -> bool:
+    """Was what one check found damaged read by another, which found it clean?"""
+    bad, good = damaged.body or {}, clean.body or {}
+    if (bad.get("part"), bad.get("parts")) == (good.get("part"), good.get("parts")):
+        return True
+    full = moment_of(good.get("full_since"))  # since then all of it was read at least once
+    return full is not None and full >= damaged.started
+
+
+def newer_run(held: dict[str, Run], run: Run) -> None:
+    """By the ledger's own order: crashes are concluded last, whenever they began."""
+    before = held.get(run.verb)
+    if before is None or before.seq < run.seq:
+        held[run.verb] = run
+
+
+def begun_as(verb: str, record: Record, time: datetime) -> Run:
+    trigger = record.get("trigger")
+    by, due = (trigger.get("by"), trigger.get("due")) if type(trigger) is dict else (None, None)
+    return Run(
+        record["seq"],
+        verb,
+        record["plan"],
+        record["asset"],
+        record["run"],
+        record["host"],
+        record["actor"],
+        time,
+        record["time"],
+        text(by) or "",
+        text(due) or "",
+        told_by=record.get(TOLD_BY),
+        who=record.get("who"),
+        tenant=text(record.get("tenant")),
+        attempt=whole(record.get("attempt")),
+    )
+
+
+def asked_for(record: Record, time: datetime) -> Asked:
+    known = {verb.value: verb for verb in Verb}
+    last = mapping(record.get("asked_last")).items()
+    ended = {known[verb]: at for verb, said in last if verb in known and (at := moment_of(said))}
+    return Asked(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
+
+
+def sum_of(seconds: Iterable[Any]) -> float | None:
+    try:
+        total = sum(seconds)
+    except TypeError:  # phases that are no numbers
+        return None
+    return float(total) if total < 1e12 else None
+
+
+def who_began(said: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
+    """User id, login user id, terminal, what has started it (these by the kernel, and by names), and who is claimed to
+    have called sudo."""
+    found = mapping(said)
+    names = (
+        text(found.get("terminal")),
+        text(found.get("started_by")),
+        text(mapping(found.get("claims")).get("sudo_user")),
+    )
+    return whole(found.get("uid")), whole(found.get("login_uid")), *names
