@@ -20,6 +20,7 @@ from tests.support.chronicle import Chronicle, digest
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.records import body_of
+from tests.support.schema import report_document
 
 from ccdr.cli import main
 from ccdr.cli.settings import Settings
@@ -51,7 +52,6 @@ from ccdr.telling.metrics import RunFacts
 from ccdr.telling.metrics import collect as numbers
 from ccdr.telling.notify.concerns import concerns_of
 from ccdr.telling.report import Period, Report, make_report
-from ccdr.telling.report.document import json_lines
 from ccdr.telling.report.page import html
 from ccdr.telling.report.population import csv_text
 from ccdr.telling.status import status, upkeep_problems
@@ -193,7 +193,7 @@ def test_what_is_shown_of_a_record_of_another_ledger_is_its_own_number(site: Sit
     report = look(site).report
     rows = [line for line in b"".join(csv_text(report)).decode().splitlines() if ",test,p,crm," in line]
     assert [row.split(",")[:2] for row in rows] == [[f"5@{name[:8]}", f"6@{name[:8]}"]]
-    document = json.loads(b"".join(json_lines(report)))
+    document = report_document(report)
     (run,) = [one for one in document["runs"] if one["what"] == "test"]
     assert (run["seq"], run["end_seq"], run["ledger"]) == (5, 6, name)
     (whole,) = document["tests"]
@@ -907,7 +907,7 @@ def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:
     name = pair.ours("backs up")
     pair.collected()
     report = look(pair.site).report
-    document = json.loads(b"".join(json_lines(report)))
+    document = report_document(report)
     (told,) = document["ledger"]["beside"]
     assert (told["ledger"], told["host"], told["lost_here"]) == (name, "db2", False) and len(told["head"]) == 64
     closing = b"".join(csv_text(report)).decode().splitlines()[-1]
@@ -957,7 +957,7 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
     asked = how not in ("not asked", "unattested")
     assert ("the repository of p: agrees, last recorded 2026-11-24T12:00:00Z" in page) is asked
     assert ("no repository was compared with it since" in page) is not asked
-    (shown,) = json.loads(b"".join(json_lines(report)))["ledger"]["beside"]
+    (shown,) = report_document(report)["ledger"]["beside"]
     assert (shown["believed"], shown["attested"]["agrees"]) == (facts.believed, facts.agrees)
 
 

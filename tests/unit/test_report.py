@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import math
 import re
 import subprocess
@@ -27,6 +26,7 @@ from tests.support.clocks import Clock
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.older import append_older
+from tests.support.schema import report_document
 from tests.support.years import Centre, write_ledger, write_plans
 
 from ccdr.evidence.ledger.ledger import Ledger
@@ -571,7 +571,7 @@ def test_a_period_without_any_backup_is_infinite_not_zero(past: Past) -> None:
     past.backup(NOW - HOUR, failed="no room")
     (asset,) = past.report().assets
     assert asset.completed.worst_s == math.inf and asset.rpo and asset.rpo.verdict == "BREACHED"
-    document = json.loads(written(json_lines(past.report())))
+    document = report_document(past.report())
     assert document["assets"][0]["exposure_completed"]["worst_s"] is None
     assert "never" in written(html(past.report()))
 
@@ -926,7 +926,7 @@ def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> N
     )
     page = written(html(report))
     assert f"<b>Now:</b> {report.answer.sentence}" in page and f"<b>In the period:</b> {report.over_the_period}" in page
-    answer = json.loads(written(json_lines(report)))["answer"]
+    answer = report_document(report)["answer"]
     assert answer["over_the_period"] == report.over_the_period and answer["sentence"] == report.answer.sentence
     assert "all of it" in page, "what was lost without any good backup is most of all"
     ended = past.report(rfc3339(NOW - DAY), rfc3339(NOW - HOUR))
@@ -950,7 +950,7 @@ def test_what_was_due_where_no_version_tells_is_not_known_and_not_nought(past: P
     past.wrote(NOW - DAY, "missed", verb="backup", count=3, due=rfc3339(NOW - DAY), reason="asleep")
     report = past.report()
     row, page = (
-        next(t for t in json.loads(written(json_lines(report)))["population"]["tallies"] if t["what"] == "backup"),
+        next(t for t in report_document(report)["population"]["tallies"] if t["what"] == "backup"),
         written(html(report)),
     )
     assert row["due"] is None and row["due_recorded"] == 99
@@ -990,7 +990,7 @@ def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path
     assert (test["proof"], test["bytes_restored"], backup["proof"], backup["added_bytes"]) == ("equal", "2048", "", "7")
     assert (crash["outcome"], crash["uid"], crash["tenant"], crash["copy"]) == ("CRASHED", "0", "acme", "")
     assert older["uid"] == older["login_uid"] == older["attempt"] == "", "what no record tells is not made up"
-    document = json.loads(written(json_lines(report)))
+    document = report_document(report)
     assert [run.get("who") for run in document["runs"]] == [who, who, who, None]
     assert document["runs"][1].items() >= {**whose, "proof": "equal", "bytes_restored": 2048}.items()
     assert document["tests"][0]["who"] == who
@@ -1208,11 +1208,7 @@ def test_a_broken_ledger_is_said_first(past: Past) -> None:
     (file,) = (past.site.state / "ledger").glob("*.jsonl")
     file.write_text(file.read_text().replace('"added_bytes":10', '"added_bytes":11', 1))
     report = past.report()
-    assert (
-        report.answer.word == "Not proven"
-        and report.exit_code == 1
-        and not json.loads(written(json_lines(report)))["ledger"]["ok"]
-    )
+    assert report.answer.word == "Not proven" and report.exit_code == 1 and not report_document(report)["ledger"]["ok"]
     page = written(html(report))
     assert page.index("The evidence does not verify") < page.index("Can the contact centre be brought back?</h2>")
 
@@ -1340,7 +1336,7 @@ def test_no_text_of_a_record_breaks_page_csv_or_json(
     report = past.report()
     shape = shape_of(written(html(report)))
     assert shape.seen["h1"] == 1
-    document = json.loads(written(json_lines(report)))
+    document = report_document(report)
     assert len(document["runs"]) == report.population.rows
     whole = written(csv_text(report))
     rows = list(csv.reader(io.StringIO(whole, newline="")))
@@ -1403,7 +1399,7 @@ def test_what_tests_fetched_is_told_by_month_and_before_the_limit_is_reached(pas
         report = past.report()
         told = [f.text for f in report.findings if "allowed this month" in f.text]
         assert told == (["its restore tests fetched 82.0 MiB of the 100.0 MiB allowed this month"] if near else [])
-    (plan,) = json.loads(written(json_lines(report)))["plans"]
+    (plan,) = report_document(report)["plans"]
     assert plan["fetched_by_tests"]["by_month"] == {"2026-10": 5 * 2**20, "2026-11": 82 * 2**20}
     assert plan["fetched_by_tests"]["limit_per_month"] == 100 * 2**20
     _, row = cells(written(html(report)), 'id="c-fetched"')
@@ -1478,7 +1474,7 @@ def test_what_does_not_fit_is_counted_and_never_silently_cut(past: Past) -> None
     assert page.count('<details class="test"') == MOST_TESTS and f"to {bad}, run" in page, (
         "what did not pass is always there"
     )
-    assert len(json.loads(written(json_lines(report)))["tests"]) == MOST_TESTS + 32
+    assert len(report_document(report)["tests"]) == MOST_TESTS + 32
 
 
 def test_a_year_of_failures_is_one_line(past: Past) -> None:
