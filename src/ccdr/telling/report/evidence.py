@@ -95,6 +95,8 @@ class Evidence:
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
+    _made: datetime = field(init=False)
+    _before: datetime = field(init=False)  # when the newest record counts as written
 
     def take(self, record: Record, time: datetime) -> None:
         time = self.placed(time)
