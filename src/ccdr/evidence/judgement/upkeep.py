@@ -34,11 +34,11 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    found = (
+    problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
         for p in (*told_apart((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
     )
-    return tuple(acknowledged(found, history.acks, now))
+    return tuple(acknowledged(problems, history.acks, now))
 
 
 def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]:
@@ -66,8 +66,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
         if len(damaged) == history.parts:
             text = "a check that read all of the repository's data found some of it DAMAGED"
-        found = min(utc(history.read[part][0]) for part in damaged)
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, found, cause=" ".join(damaged))
+        earliest = min(utc(history.read[part][0]) for part in damaged)
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, earliest, cause=" ".join(damaged))
     if history.damaged_before:
         part, parts, since = history.damaged_before
         text = (

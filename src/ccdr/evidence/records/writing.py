@@ -43,8 +43,8 @@ def written(
         raise ValueError(f"a record of the kind {kind} does not hold this: {_said(str(why))}") from None
     if wrong := list(_misfits(record, _type_of(definition), "$")):
         raise ValueError(f"a record of the kind {kind} does not hold this: another value at {', '.join(wrong)}")
-    found: dict[str, Any] = msgspec.to_builtins(record)
-    return {key: value for key, value in found.items() if key not in _NOUGHT}
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    return {key: value for key, value in values.items() if key not in _NOUGHT}
 
 
 def _said(why: str) -> str:

@@ -142,7 +142,7 @@ class _Plan:
 def after_run(
     plans: Sequence[LoadedPlan],
     services: Services,
-    found: Sequence[AssetStatus],
+    assets: Sequence[AssetStatus],
     upkeep: Mapping[str, Sequence[Problem]],
     *,
     elsewhere: Collection[tuple[str, Key]] = (),
@@ -155,27 +155,27 @@ def after_run(
 ) -> Telling:
     """Tell each plan's people what is news to them, in `seconds` at most, then ping where all is well.
 
-    `found` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to tell;
-    `attempts` what this run took on; `extra` what else there is to
+    `assets` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to
+    tell; `attempts` what this run took on; `extra` what else there is to
     tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. Assets in `lasting` (plan and name) are looked
     at by others before their RPO is breached: `wakes` leaves that out. With `whole` false (status could not be had)
-    nothing counts as over because it is not in `found`. An address that cannot be reached is no error: it is in the
+    nothing counts as over because it is not in `assets`. An address that cannot be reached is no error: it is in the
     result, and told the next time. Raises CcdrError where a newer ccdr wrote the state, and, after all has been told,
     where what was told cannot be written down.
     """
     result, now = Telling(), services.clock.now()
-    told = [p for p in plans if p.plan.notify.urls_file or p.plan.notify.ping_file]
-    if not told:
+    notified = [p for p in plans if p.plan.notify.urls_file or p.plan.notify.ping_file]
+    if not notified:
         return result
     with services.state.turn("told") as mine:
         if not mine:
             result.busy, result.wakes = True, now + SOON
             return result
-        books, note = load(told_file(services.state))
+        states, note = load(told_file(services.state))
         if note:
             result.notes.append(note)
-        concerns = [*concerns_of(found, upkeep), *extra, *(c for a in attempts if (c := a.concern()))]
-        parts = [_begin(p, books, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in told]
+        concerns = [*concerns_of(assets, upkeep), *extra, *(c for a in attempts if (c := a.concern()))]
+        parts = [_begin(p, states, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in notified]
         try:
             _tell(parts, now, seconds, result)
             _ping(parts, now, result)
@@ -183,29 +183,29 @@ def after_run(
             for part in parts:
                 if part.targets is not None:
                     part.book.tidy({t.id for t in part.targets}, now, part.remind)
-            save(told_file(services.state), books)
+            save(told_file(services.state), states)
     result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.book))}
     result.new_failures = [
         f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.book.failures.values() if f.tries == 1
     ]
     moments = [m for p in parts for m in p.book.wakes(p.remind)]
-    result.wakes = min((m for m in [*moments, *_breaching(found, lasting, now)] if m > now), default=None)
+    result.wakes = min((m for m in [*moments, *_breaching(assets, lasting, now)] if m > now), default=None)
     return result
 
 
 def would_tell(
     loaded: LoadedPlan,
     services: Services,
-    found: Sequence[AssetStatus],
+    assets: Sequence[AssetStatus],
     upkeep: Mapping[str, Sequence[Problem]],
     elsewhere: Collection[tuple[str, Key]] = (),
 ) -> list[Sent]:
     """What the next run would tell, as things stand. Nothing is sent or stamped. UsageProblem where the addresses
     cannot be read."""
-    now, books = services.clock.now(), load(told_file(services.state))[0]
+    now, states = services.clock.now(), load(told_file(services.state))[0]
     if loaded.plan.notify.urls_file is not None:
         read_targets(loaded.plan.notify.urls_file)
-    part = _begin(loaded, books, list(concerns_of(found, upkeep)), (), now, whole=True, elsewhere=elsewhere)
+    part = _begin(loaded, states, list(concerns_of(assets, upkeep)), (), now, whole=True, elsewhere=elsewhere)
     return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 
@@ -223,26 +223,26 @@ def untold(state: State, plans: Iterable[str]) -> dict[str, list[str]]:
     """By plan: addresses that could not be reached the last time, as sentences. For `status` and metrics, which must
     answer whatever the file is like."""
     try:
-        books, _ = load(told_file(state))
+        states, _ = load(told_file(state))
     except CcdrError as error:
         return {plan: [str(error)] for plan in plans}
-    return {plan: lines for plan in plans if plan in books and (lines := failure_lines(books[plan]))}
+    return {plan: lines for plan in plans if plan in states and (lines := failure_lines(states[plan]))}
 
 
 def told_file(state: State) -> Path:
     return state.root / "told.json"
 
 
-def failure_lines(book: Book) -> list[str]:
+def failure_lines(state: Book) -> list[str]:
     return [
         f"{f.name} {f.reason} (since {rfc3339(f.since)}, tried {f.tries} time{'s' if f.tries > 1 else ''})"
-        for f in book.failures.values()
+        for f in state.failures.values()
     ]
 
 
 def _begin(
     loaded: LoadedPlan,
-    books: dict[str, Book],
+    states: dict[str, Book],
     concerns: Sequence[Concern],
     failed: Collection[str],
     now: datetime,
@@ -251,23 +251,23 @@ def _begin(
     elsewhere: Collection[tuple[str, Key]],
 ) -> _Plan:
     name, settings = loaded.plan.plan, loaded.plan.notify
-    book = books.setdefault(name, Book())
-    mine = [*(c for c in concerns if c.plan == name), *book.untold(name)]
+    state = states.setdefault(name, Book())
+    mine = [*(c for c in concerns if c.plan == name), *state.untold(name)]
     others = [key for plan, key in elsewhere if plan == name]
-    book.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
+    state.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
     targets: list[Target] | None = []
     if settings.urls_file is not None:
         try:
             targets = read_targets(settings.urls_file)
-            book.failures.pop(URLS, None)
+            state.failures.pop(URLS, None)
         except CcdrError as error:
             targets = None
-            book.fail(URLS, "the addresses", f"could not be read: {one_line(str(error))}", now)
+            state.fail(URLS, "the addresses", f"could not be read: {one_line(str(error))}", now)
     if targets is not None:  # those that are no longer named need not be reached any more
         known = {t.id for t in targets} | {URLS, PING}
-        book.failures = {a: f for a, f in book.failures.items() if a in known}
-    trouble = any(e.trouble in NOT_WELL and e.gone is None for e in book.entries.values())
-    return _Plan(loaded, book, targets, well=name not in failed and not trouble and whole)
+        state.failures = {a: f for a, f in state.failures.items() if a in known}
+    trouble = any(e.trouble in NOT_WELL and e.gone is None for e in state.entries.values())
+    return _Plan(loaded, state, targets, well=name not in failed and not trouble and whole)
 
 
 def _tell(parts: Sequence[_Plan], now: datetime, seconds: float, result: Telling) -> None:
@@ -312,8 +312,10 @@ def _ping(parts: Sequence[_Plan], now: datetime, result: Telling) -> None:
             parts[number].book.fail(PING, "the ping", refused, now)
 
 
-def _breaching(found: Sequence[AssetStatus], lasting: Collection[tuple[str, str]], now: datetime) -> Iterator[datetime]:
+def _breaching(
+    assets: Sequence[AssetStatus], lasting: Collection[tuple[str, str]], now: datetime
+) -> Iterator[datetime]:
     """When an objective that is met will be breached if nothing is done."""
-    for status in (s for s in found if (s.plan, s.asset) not in lasting):
+    for status in (s for s in assets if (s.plan, s.asset) not in lasting):
         if status.rpo.verdict is ObjectiveVerdict.MET and status.rpo.achieved_s is not None:
             yield now + timedelta(seconds=status.rpo.objective_s - status.rpo.achieved_s + 1)

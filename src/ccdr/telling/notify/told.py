@@ -162,18 +162,18 @@ class Book:
     def news(self, address: str, now: datetime, remind: timedelta) -> list[News]:
         """What this address does not know yet, or has to be reminded of, the worst first. One reminder takes along
         the others that would follow it soon."""
-        found, soon = [], []
+        due, soon = [], []
         for entry in self.open_and_gone():
             if entry.trouble is Trouble.UNTOLD and entry.about == address:
                 continue  # whoever reads it has been reached
             kind = _kind(entry, address, now, remind)
             if kind is not None:
-                found.append(News(kind, entry))
+                due.append(News(kind, entry))
             elif _kind(entry, address, now, remind / 2) is Kind.STILL:
                 soon.append(News(Kind.STILL, entry))
-        if any(n.kind is Kind.STILL for n in found):
-            found += soon
-        return sorted(found, key=lambda n: _rank(n.entry))
+        if any(n.kind is Kind.STILL for n in due):
+            due += soon
+        return sorted(due, key=lambda n: _rank(n.entry))
 
     def open_and_gone(self) -> list[Entry]:
         return sorted(self.entries.values(), key=_rank)
@@ -185,8 +185,8 @@ class Book:
             if one.kind is Kind.STILL and before is not None:
                 one.entry.told[address] = (before[0], now)
             else:
-                told = {Kind.AGAIN: As.FLAPPING, Kind.FIXED: As.FIXED}.get(one.kind, As.OPEN)
-                one.entry.told[address] = (told, now)
+                word = {Kind.AGAIN: As.FLAPPING, Kind.FIXED: As.FIXED}.get(one.kind, As.OPEN)
+                one.entry.told[address] = (word, now)
 
     def owe(self, address: str, news: Iterable[News], now: datetime) -> None:
         """The address could not be reached: what it has never heard of, it is told even when that is over."""
@@ -290,13 +290,13 @@ def load(path: Path) -> tuple[dict[str, Book], str | None]:
         return {}, f"{path} could not be read, so all that is wrong is told again: {type(error).__name__}"
 
 
-def save(path: Path, books: dict[str, Book]) -> None:
+def save(path: Path, states: dict[str, Book]) -> None:
     """CcdrError where the disk refuses."""
-    plans = {plan: _body(book) for plan, book in books.items()}
+    plans = {plan: _body(state) for plan, state in states.items()}
     write_durably(path, json.dumps({"format": FORMAT, "plans": plans}, indent=1, ensure_ascii=False) + "\n")
 
 
-def _body(book: Book) -> dict[str, object]:
+def _body(state: Book) -> dict[str, object]:
     entries = [
         {
             "asset": e.asset,
@@ -311,19 +311,19 @@ def _body(book: Book) -> dict[str, object]:
             "returns": e.returns,
             "told": {a: [knows.value, rfc3339(at)] for a, (knows, at) in e.told.items()},
         }
-        for e in book.entries.values()
+        for e in state.entries.values()
     ]
     failures = {
         a: {"name": f.name, "reason": f.reason, "since": rfc3339(f.since), "last": rfc3339(f.last), "tries": f.tries}
-        for a, f in book.failures.items()
+        for a, f in state.failures.items()
     }
     return {"entries": entries, "failures": failures}
 
 
 def _book(body: dict[str, Any]) -> Book:
-    book = Book()
+    state = Book()
     for e in body["entries"]:
-        told = {str(a): (As(knows), utc(at)) for a, (knows, at) in e["told"].items()}
+        by_address = {str(a): (As(knows), utc(at)) for a, (knows, at) in e["told"].items()}
         gone = None if e["gone"] is None else utc(e["gone"])
         entry = Entry(
             asset=None if e["asset"] is None else str(e["asset"]),
@@ -335,12 +335,12 @@ def _book(body: dict[str, Any]) -> Book:
             step=None if e.get("step") is None else str(e["step"]),
             gone=gone,
             returns=int(e["returns"]),
-            told=told,
+            told=by_address,
             because=Trouble(e["because"]) if e.get("because") else None,
         )
-        book.entries[entry.key] = entry
+        state.entries[entry.key] = entry
     for a, f in body["failures"].items():
-        book.failures[str(a)] = Failure(
+        state.failures[str(a)] = Failure(
             str(f["name"]), str(f["reason"]), utc(f["since"]), utc(f["last"]), int(f["tries"])
         )
-    return book
+    return state

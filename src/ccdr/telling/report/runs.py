@@ -134,7 +134,7 @@ def begun_as(verb: str, record: Record, time: datetime) -> Run:
 def asked_for(record: Record, time: datetime) -> Asked:
     known = {verb.value: verb for verb in Verb}
     last = mapping(record.get("asked_last")).items()
-    ended = {known[verb]: at for verb, said in last if verb in known and (at := moment_of(said))}
+    ended = {known[verb]: at for verb, moment in last if verb in known and (at := moment_of(moment))}
     return Asked(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
@@ -146,13 +146,13 @@ def sum_of(seconds: Iterable[Any]) -> float | None:
     return float(total) if total < 1e12 else None
 
 
-def who_began(said: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
+def who_began(who: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
     """User id, login user id, terminal, what has started it (these by the kernel, and by names), and who is claimed to
     have called sudo."""
-    found = mapping(said)
+    fields = mapping(who)
     names = (
-        text(found.get("terminal")),
-        text(found.get("started_by")),
-        text(mapping(found.get("claims")).get("sudo_user")),
+        text(fields.get("terminal")),
+        text(fields.get("started_by")),
+        text(mapping(fields.get("claims")).get("sudo_user")),
     )
-    return whole(found.get("uid")), whole(found.get("login_uid")), *names
+    return whole(fields.get("uid")), whole(fields.get("login_uid")), *names
