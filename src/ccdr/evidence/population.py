@@ -27,7 +27,7 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import folded
 from ccdr.evidence.ledger.places import BEGINNING, Extent, extent_of, lines
 from ccdr.evidence.ledger.verification import Verification, verify
-from ccdr.evidence.lineage.beside import found_at, reader
+from ccdr.evidence.lineage.beside import lies_at, reader
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import LEDGERS, Beside
 from ccdr.evidence.reading import Take, meanwhile
@@ -169,7 +169,7 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
 
 def _chain(state: State, one: Beside) -> Chain:
     """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
-    directory = found_at(state, one)
+    directory = lies_at(state, one)
     last = next(reader(directory).records(reverse=True))
     ours, host, until = one.linked, str(last["host"]), str(last["time"])
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
@@ -178,7 +178,7 @@ def _chain(state: State, one: Beside) -> Chain:
 def records_of(ledger: Ledger, beside: Population) -> Iterator[Record]:
     """All records as one population, as readers fold them, oldest first. Raises as `Ledger.records`."""
     if not beside:
-        return ledger.told()
+        return ledger.as_read()
     return (record for _, record in merged(lambda: ledger.after(BEGINNING), beside))
 
 
@@ -226,7 +226,7 @@ def in_order(times: list[str]) -> list[str]:
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
-    return ((None, record) for record in chain.reader.told() if record["plan"] not in chain.apart)
+    return ((None, record) for record in chain.reader.as_read() if record["plan"] not in chain.apart)
 
 
 def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> tuple[Verification, Population]:

@@ -61,7 +61,7 @@ from ccdr.model.values import (
 from ccdr.plans.versions import PLAN_VERSION
 
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
-MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
+MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
@@ -127,7 +127,7 @@ class AssetHistory:
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int | float] = field(default_factory=dict)
     # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recorded_beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
     # much: one that checks less takes none of them back.
     unmended: list[list[Any]] = field(default_factory=list)
@@ -226,21 +226,21 @@ class AssetHistory:
             self.last_good_backup = record
             self.stored[_id_of(record)] = record["seq"]
             if TOLD_BY in record:
-                self._take_told(_id_of(record), record)
+                self._take_beside(_id_of(record), record)
         else:
             self.last_failed_backup = record
 
-    def _take_told(self, snapshot: str, record: Record) -> None:
+    def _take_beside(self, snapshot: str, record: Record) -> None:
         stored = record["snapshot"]
-        self.told[snapshot] = {
+        self.recorded_beside[snapshot] = {
             "consistent": stored["consistent_point"],
             "usable": record["time"],
             "of": stored.get("source_sha256"),
             "upon": list(stored.get("upon") or ()),
             "ours": not of_another_host(record),
         }
-        while len(self.told) > MOST_TOLD:
-            del self.told[next(iter(self.told))]
+        while len(self.recorded_beside) > MOST_BESIDE:
+            del self.recorded_beside[next(iter(self.recorded_beside))]
 
     def _take_test(self, record: Record, checks: list[Any] | None) -> None:
         self.last_test = record
@@ -366,14 +366,14 @@ class AssetHistory:
         until = self._shown_until((s.id, s.consistent_point) for s in usable)
         return [s for s in usable if s.consistent_point <= until]
 
-    def told_of(self, source: str, besides: Iterable[str]) -> list[tuple[datetime, datetime]]:
+    def points_beside(self, source: str, besides: Iterable[str]) -> list[tuple[datetime, datetime]]:
         """Consistent point, and since when it could be restored, of each backup of it that only ledgers beside ours
         tell of, and none disproves."""
         gone, wanted = set(self.vanished), source_digest(source)
         out = gone | set(besides)
         return [
             (utc(backup["consistent"]), utc(backup["usable"]))
-            for key, backup in self.told.items()
+            for key, backup in self.recorded_beside.items()
             if key not in out and backup["of"] in (None, wanted)
             if not chain.disproved(key, backup["upon"], self.proven) and not gone & set(backup["upon"])
         ]
@@ -387,7 +387,7 @@ class AssetHistory:
         if ours or self.proven.get(snapshot_id) != "FAIL":
             self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
-        self.told.pop(snapshot_id, None)
+        self.recorded_beside.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
 
     def captured_together(self, group: str) -> Record | None:

@@ -15,7 +15,13 @@ from datetime import datetime, timedelta
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import AssetHistory, Elsewhere
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
-from ccdr.evidence.judgement.counting import made_up_for, told_by_records, told_once, vanished_problem, why_not
+from ccdr.evidence.judgement.counting import (
+    apart_from_vanished,
+    made_up_for,
+    points_by_records,
+    vanished_problem,
+    why_not,
+)
 from ccdr.evidence.judgement.coverage import (
     STALE,
     as_far_as_known,
@@ -80,7 +86,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
-        rpo = _elsewhere(job, history, [*points, *told_by_records(job, history, upkeep, seen, usable)], now, backer)
+        rpo = _elsewhere(job, history, [*points, *points_by_records(job, history, upkeep, seen, usable)], now, backer)
     known_here = ours_to_do or backer is not None or history.last_test is not None
     # That one failed its test, or vanished, says what is wrong: it was backed up.
     never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
@@ -121,7 +127,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     wrong += vanished_problem(
         job, [s for s in seen.snapshots if s.id in gone], gone - {s.id for s in seen.snapshots}, made_up
     )
-    wrong = list(told_once(wrong, gone))
+    wrong = list(apart_from_vanished(wrong, gone))
     status = AssetStatus(
         plan=job.plan,
         asset=job.asset,

@@ -62,12 +62,12 @@ def why_not_counting(
     return {s.id: why(s) for s in known}
 
 
-def told_by_records(
+def points_by_records(
     job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, usable: Sequence[Snapshot]
 ) -> Iterator[Point]:
     """Backups that the ledger of whoever takes them tells of, and that the catalogue has not learned of yet."""
     until = history.counts_until(((s.id, s.consistent_point) for s in usable), upkeep)
-    points = history.told_of(job.engine.source_name, [s.id for s in seen.snapshots])
+    points = history.points_beside(job.engine.source_name, [s.id for s in seen.snapshots])
     return (Point(consistent, at) for consistent, at in points if consistent <= until)
 
 
@@ -81,7 +81,7 @@ def made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: Asse
     return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED
 
 
-def told_once(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
+def apart_from_vanished(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
     """Without what a run found of snapshots that vanished alone: SNAPSHOT_VANISHED tells it. What it found of others
     and of these follows from that."""
     lost = {one[:8] for one in gone}

@@ -77,10 +77,10 @@ def with_places(
     problems: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, *, backs_up: bool
 ) -> tuple[Problem, ...]:
     """The same, told apart, with where their next steps can be taken, and marked where they are acknowledged."""
-    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in told_apart(problems)), history.acks, now))
+    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in distinct(problems)), history.acks, now))
 
 
-def told_apart(problems: Iterable[Problem]) -> Iterator[Problem]:
+def distinct(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Two that are there at once are two, though code and subject are the same: else one would hide the other."""
     seen: Counter[tuple[Trouble, str]] = Counter()
     for p in problems:

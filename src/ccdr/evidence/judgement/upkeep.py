@@ -10,7 +10,7 @@ from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
-from ccdr.evidence.judgement.troubles import findings_of, not_begun, passed_over, told_apart
+from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
     Problem,
@@ -36,7 +36,7 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
-        for p in (*told_apart((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
+        for p in (*distinct((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(problems, history.acks, now))
 

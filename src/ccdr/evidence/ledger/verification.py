@@ -74,7 +74,7 @@ def verify(
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
-    `each` is given every line that is a record, as `Ledger.told` has it, with its time, whatever is wrong with its
+    `each` is given every line that is a record, as `Ledger.as_read` has it, with its time, whatever is wrong with its
     place in the chain: who reads the ledger and verifies it reads it once. `typed` is given the same as a typed record.
     Who follows runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to
     call once exactly that line was given to both. `since` is a part that was verified before: the walk begins behind

@@ -30,7 +30,7 @@ def new_of(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.new")
 
 
-def found_at(state: State, one: Beside) -> Path:
+def lies_at(state: State, one: Beside) -> Path:
     """Where it lies as it was taken in: who told of it may have been killed before it came to its place."""
     place = directory_of(state, one.ledger)
     return next((path for path in (place, new_of(place)) if _ends_so(path, one)), place)
@@ -78,7 +78,7 @@ def with_what_lies_beside(state: State, lineage: Lineage) -> Lineage:
     """Each of these ledgers ends as it did when it was taken in; that all of it is so, a verification shows."""
     gone, astray = [], []
     for key, one in lineage.beside.items():
-        directory = found_at(state, one)
+        directory = lies_at(state, one)
         if not directory.is_dir():
             gone.append(one)
         elif not _ends_so(directory, one):

@@ -158,7 +158,9 @@ class Lineage:
         answered = any(one.seq == seq and one.answer for one in self.spoilt)
         return answered and prev is not None and ledger.lacks(seq, prev)
 
-    def told(self, until: datetime, covers: tuple[datetime, datetime] | None = None) -> list[tuple[str | None, str]]:
+    def past_losses(
+        self, until: datetime, covers: tuple[datetime, datetime] | None = None
+    ) -> list[tuple[str | None, str]]:
         """What a report tells of ledgers that were lost in the year before, and of lines that were changed then, or
         within what it `covers`: sentences, each with the ledger that it is about, where that was lost."""
         sentences: list[tuple[str | None, str]] = []

@@ -12,7 +12,7 @@ from ccdr.model.trouble import Trouble, next_step
 from ccdr.model.values import human_seconds
 from ccdr.plans import LoadedPlan
 from ccdr.telling.notify.concerns import Concern, concerns_of
-from ccdr.telling.notify.told import Entry, Failure, Kind, News
+from ccdr.telling.notify.state import Entry, Failure, Kind, News
 from ccdr.telling.status import kept
 
 MOST_LINES = 40  # concerns that one message spells out

@@ -73,7 +73,7 @@ class AssetEvidence:
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
     recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
-    upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
+    parents: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
     last: dict[str, Run] = field(default_factory=dict)  # by verb
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive: Run | None = None  # test
@@ -82,7 +82,7 @@ class AssetEvidence:
 
     def disproved(self, snapshot: str) -> bool:
         """By a test of it, or of what it builds upon."""
-        return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.history.proven)
+        return chain.disproved(snapshot, self.parents.get(snapshot, ()), self.history.proven)
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""
@@ -98,7 +98,7 @@ class AssetEvidence:
 
         def made(key: str, record: Record) -> Snapshot:
             point = self.points[key]
-            parents = tuple(Needed(one, digest_of(one)) for one in self.upon.get(key, ()))
+            parents = tuple(Needed(one, digest_of(one)) for one in self.parents.get(key, ()))
             return Snapshot(
                 key, plan, asset, "", "", "", point.consistent, point.usable, whole(record.get("bytes")) or 0, "",
                 digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
@@ -142,7 +142,7 @@ class AssetEvidence:
         if of_it and self._leads(key, newest.begins):
             newest.bases.append(key)
         if parents := listing(stored.get("upon")):
-            self.upon[key] = [str(one) for one in parents]
+            self.parents[key] = [str(one) for one in parents]
 
     def forget(self, key: str, *, within: bool, ours: bool) -> None:
         """Retention removed it: what is counted of the period stays."""
@@ -150,7 +150,7 @@ class AssetEvidence:
             self.removed_elsewhere.add(key)
         self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
-        self.history.told.pop(key, None)  # it is no backup any more that one could count on
+        self.history.recorded_beside.pop(key, None)  # it is no backup any more that one could count on
         self.stored.pop(key, None)
 
     def compress(self, boundary: datetime) -> None:
@@ -160,7 +160,7 @@ class AssetEvidence:
         tested = {key: p for key, p in good.items() if self.history.proven.get(key) == "PASS"}
         standing = {key for some in (good, tested) for key in _standing(some, boundary)}
         for key in self.removed - standing:
-            for known in (self.points, self.sources, self.needed, self.upon):
+            for known in (self.points, self.sources, self.needed, self.parents):
                 known.pop(key, None)
             self.history.forget(key, ours=key not in self.removed_elsewhere)
         self.removed &= standing

@@ -58,7 +58,7 @@ class LedgerFacts:
     verification: Verification
     lineage: Lineage
     troubles: tuple[Problem, ...]
-    told: tuple[str, ...]
+    lost_before: tuple[str, ...]
     before: Before | None = None
     beside: tuple[ChainFacts, ...] = ()  # what was read with it
     elsewhere: Path | None = None  # the state directory, where it is not where ccdr would look by itself
@@ -192,7 +192,7 @@ def make_report(
 
 def _lost(lineage: Lineage, services: Services, period: Period) -> Iterator[str]:
     """What became of ledgers that were lost before this one, and by whom; and of lines that were changed."""
-    for ledger, sentence in lineage.told(services.clock.now(), (period.start, period.end)):
+    for ledger, sentence in lineage.past_losses(services.clock.now(), (period.start, period.end)):
         record = services.ledger.numbered(lineage.answers.get(ledger, 0)) if ledger else None
         yield f"{sentence}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else sentence
 
@@ -293,7 +293,7 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
 def _elsewhere(others: Sequence[Snapshot], asset: AssetEvidence | None, period: Period) -> list[Snapshot]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
     if asset:
-        asset.upon |= {s.id: [needed.id for needed in s.upon] for s in others if s.upon}
+        asset.parents |= {s.id: [needed.id for needed in s.upon] for s in others if s.upon}
     return [s for s in others if s.usable_at < period.end]
 
 

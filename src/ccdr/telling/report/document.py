@@ -99,7 +99,7 @@ def _ledger(report: Report) -> dict[str, object]:
         "last": verification.last_time and rfc3339(verification.last_time),
         "problems": list(report.ledger.problems),
         "lineage": report.ledger.lineage.as_json,
-        "lost_before": list(report.ledger.told),
+        "lost_before": list(report.ledger.lost_before),
         "beside": [one.as_json() for one in report.ledger.beside],
         "notes": list(verification.notes),
         "torn_bytes": verification.torn_bytes,

@@ -83,7 +83,7 @@ def html(report: Report) -> Iterator[bytes]:
     environment.filters["proof"] = lambda word: PROOFS.get(word, word)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
-    for piece in template.stream(style=style, **_told(report)):
+    for piece in template.stream(style=style, **_context(report)):
         yield piece.encode("utf-8", "backslashreplace")
 
 
@@ -132,7 +132,7 @@ def _seconds(value: float | None) -> str:
     return "–" if value is None else human_seconds(value)
 
 
-def _told(report: Report) -> dict[str, Any]:
+def _context(report: Report) -> dict[str, Any]:
     """All that the template needs, cut to what a page can hold, with how much was cut."""
     judged = [a for a in report.assets if a.in_plan]
     tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED]

@@ -122,7 +122,7 @@ def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
 
 def _of_another(run: Run) -> str | None:
     """The ledger of the host that it is of, where that is another one."""
-    return None if run.told_by is None or run.told_by["ours"] else run.ledger
+    return None if run.origin is None or run.origin["ours"] else run.ledger
 
 
 def _versions(evidence: Evidence, run: Run) -> Sequence[Version]:

@@ -56,8 +56,8 @@ class Run:
     findings: int = 0
     body: Record | None = None
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
-    told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
-    told_last: Mapping[str, Any] | None = None  # … and of the last one
+    origin: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
+    end_origin: Mapping[str, Any] | None = None  # … and of the last one
     who: Record | None = None  # began it: as its first record has it
     tenant: str | None = None
     attempt: int | None = None
@@ -69,12 +69,12 @@ class Run:
     @property
     def ledger(self) -> str | None:
         """Whose records they are, where that is not ours."""
-        return str(self.told_by["ledger"]) if self.told_by else None
+        return str(self.origin["ledger"]) if self.origin else None
 
     @property
     def number(self) -> int:
         """Its first record's number in its own ledger."""
-        return int(self.told_by["seq"] if self.told_by else self.seq)
+        return int(self.origin["seq"] if self.origin else self.seq)
 
     @property
     def place(self) -> str:
@@ -86,7 +86,7 @@ class Run:
         """Its last one's."""
         if self.end_seq is None:
             return None
-        return int(self.told_last["seq"] if self.told_last else self.end_seq)
+        return int(self.end_origin["seq"] if self.end_origin else self.end_seq)
 
     @property
     def good(self) -> bool:
@@ -124,7 +124,7 @@ def begun_as(verb: str, record: Record, time: datetime) -> Run:
         record["time"],
         text(by) or "",
         text(due) or "",
-        told_by=record.get(TOLD_BY),
+        origin=record.get(TOLD_BY),
         who=record.get("who"),
         tenant=text(record.get("tenant")),
         attempt=whole(record.get("attempt")),
