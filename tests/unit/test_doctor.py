@@ -31,9 +31,9 @@ from ccdr.host.clock import SystemClock
 from ccdr.host.nearby import mount_of
 from ccdr.host.processes import Host
 from ccdr.model.errors import Exit, RepositoryUnavailable
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from ccdr.plans.job import Job
-from ccdr.setup.doctor import Diagnosis, Finding, machine, readiness, repository
+from ccdr.setup.doctor import Diagnosis, DoctorFinding, machine, readiness, repository
 from ccdr.setup.doctor.bucket import _configured, _deletion, _enforced
 from ccdr.setup.doctor.secret_files import secrets
 from ccdr.storage.endpoint import http_address, server_time
@@ -42,7 +42,7 @@ from ccdr.storage.s3 import Bucket, Canary, ObjectLock, _open_statements
 OK, WARN, FAIL, UNKNOWN = Health.OK, Health.WARN, Health.FAIL, Health.UNKNOWN
 
 
-def states(looks: Iterable[Look]) -> list[Health]:
+def states(looks: Iterable[Probe]) -> list[Health]:
     found = list(looks)
     assert all((look.do is None) == (look.state is OK) for look in found), "every line that is not OK says what to do"
     return [look.state for look in found]
@@ -70,7 +70,7 @@ def plain(site: Site) -> Site:
     ],
 )
 def test_exit_code_is_of_the_worst_line(seen: list[Health], code: Exit) -> None:
-    assert Diagnosis(tuple(Finding(None, None, Look("it", s, "found")) for s in seen)).exit_code is code
+    assert Diagnosis(tuple(DoctorFinding(None, None, Probe("it", s, "found")) for s in seen)).exit_code is code
 
 
 # --- this host ------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_what_a_killed_run_left_is_named_with_what_removes_it(plain: Site) -> No
 # --- secrets --------------------------------------------------------------------------------------------------
 
 
-def looked(site: Site, *, sources: bool = True) -> dict[str, Look]:
+def looked(site: Site, *, sources: bool = True) -> dict[str, Probe]:
     found = list(secrets(site.loaded(), site.services().host, sources=sources))
     states(found)
     return {look.what: look for look in found}
@@ -553,7 +553,7 @@ def tested(site: Site, *seconds: float | None, verdict: str = "PASS", basis: str
         append_older(site.services().ledger, "restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
 
 
-def measured(site: Site) -> tuple[list[Look], list[Look]]:
+def measured(site: Site) -> tuple[list[Probe], list[Probe]]:
     job, past = Job(site.loaded(), "recordings"), readiness.read_past(site.services().records())[0]
     history = site.services().history(job)
     found = list(readiness.rpo(job, past)), list(readiness.rto(job, history, past))
@@ -620,7 +620,7 @@ def test_percentile() -> None:
         readiness.percentile([], 0.95)
 
 
-def upkeep(site: Site, clock: ShiftedClock | None = None) -> dict[str, Look]:
+def upkeep(site: Site, clock: ShiftedClock | None = None) -> dict[str, Probe]:
     services = site.services(clock)
     found = list(readiness.upkeep(site.loaded(), services.histories(), services.clock.now()))
     states(found)

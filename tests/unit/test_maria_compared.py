@@ -22,7 +22,7 @@ from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.identity import compare
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -181,10 +181,10 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "mariadb", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / "out"
         host = Sorting()
-        bench = Bench(
+        context = CheckContext(
             manifest, self.top, restored, out, cast("Any", self.server), cast("Any", host), cast("Any", digest)
         )
-        results = list(compare(bench, LOGIN, jobs, working=working))
+        results = list(compare(context, LOGIN, jobs, working=working))
         assert all(one.kind == "identical" and one.detail is None for one in results)
         return {one.name: one for one in results}
 

@@ -25,7 +25,7 @@ from ccdr.engines.postgres.dump.toc import TABLE_DATA, TableFact, blobs, tables,
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -215,10 +215,10 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "postgres", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / f"out{len(self.server.calls)}/out"
         out.mkdir(parents=True)
-        bench = Bench(
+        context = CheckContext(
             manifest, self.top, restored, out, cast("Any", self.server), cast("Any", Sorting()), cast("Any", digest)
         )
-        results = list(compare(bench, self.env, 3, working=working))
+        results = list(compare(context, self.env, 3, working=working))
         assert all(one.kind == "identical" and one.detail is None for one in results)
         return {one.name: one for one in results}
 

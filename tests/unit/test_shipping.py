@@ -59,7 +59,7 @@ from ccdr.model.errors import (
 )
 from ccdr.model.values import FileDigest, Manifest, Snapshot, utc
 from ccdr.plans.job import Job
-from ccdr.ports.log import LogMark, Reached, ShippedLog, Target
+from ccdr.ports.log import LogMark, Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Output, Place, Session, Source
 from ccdr.storage.catalogue import manifest_text, text_digest
 from ccdr.storage.listing import RepoSnapshot, Stored
@@ -332,7 +332,7 @@ def test_a_batch_that_another_holds_all_of_is_spare() -> None:
     assert arranged([before, idle]).batches == (before, idle)
 
 
-def chosen(shelf: Shelf, target: Target, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
+def chosen(shelf: Shelf, target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
     found = choose([s for s, _ in bases], [m for _, m in bases], shelf, WAL, target)
     return found.base.id, [b.id for b in found.batches]
 
@@ -340,25 +340,25 @@ def chosen(shelf: Shelf, target: Target, *bases: tuple[Snapshot, Manifest]) -> t
 def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
     shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     bases = base(0, 1), base(15, 5)
-    assert chosen(shelf, Target(), *bases) == ("base15", ["4-6-20", "7-9-30"])
+    assert chosen(shelf, RecoveryTarget(), *bases) == ("base15", ["4-6-20", "7-9-30"])
     at = NOW + timedelta(minutes=12)
-    assert chosen(shelf, Target(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
-    assert chosen(shelf, Target(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
-    assert chosen(shelf, Target(name="before-migration"), *bases)[0] == "base15"
+    assert chosen(shelf, RecoveryTarget(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
+    assert chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
+    assert chosen(shelf, RecoveryTarget(name="before-migration"), *bases)[0] == "base15"
 
 
 def test_a_base_that_the_log_has_not_come_to_yet_is_no_failure() -> None:
     """Right after it was taken; but where this host knows of more log than there is, that has gone."""
     shelf, (snapshot, manifest) = arranged([batch(1, 3, 10)]), base(15, 5)
     with pytest.raises(TestBroken, match="none yet that leads on from it"):
-        choose([snapshot], [manifest], shelf, WAL, Target())
+        choose([snapshot], [manifest], shelf, WAL, RecoveryTarget())
     for known in (None, NOW, NOW + timedelta(minutes=10)):
         with pytest.raises(TestBroken):
-            choose([snapshot], [manifest], shelf, WAL, Target(), None, known)
-    gone = choose([snapshot], [manifest], shelf, WAL, Target(), None, NOW + timedelta(minutes=11))
+            choose([snapshot], [manifest], shelf, WAL, RecoveryTarget(), None, known)
+    gone = choose([snapshot], [manifest], shelf, WAL, RecoveryTarget(), None, NOW + timedelta(minutes=11))
     assert gone.batches == shelf.batches, "and is found to be missing by who fetches it"
     reached = arranged([batch(1, 3, 10), replace(batch(4, 4, 11), open=segment(5))])
-    assert chosen(reached, Target(), (snapshot, manifest))[0] == "base15"
+    assert chosen(reached, RecoveryTarget(), (snapshot, manifest))[0] == "base15"
 
 
 def test_a_time_behind_what_is_proven_may_still_be_in_what_was_stored() -> None:
@@ -366,10 +366,12 @@ def test_a_time_behind_what_is_proven_may_still_be_in_what_was_stored() -> None:
     snapshot, manifest = base(0, 1)
     for seconds, beyond in ((0, False), (1, True), (9, True)):
         at = NOW + timedelta(minutes=10, seconds=seconds)
-        found = choose([snapshot], [manifest], arranged([last]), WAL, Target(time=at))
+        found = choose([snapshot], [manifest], arranged([last]), WAL, RecoveryTarget(time=at))
         assert (found.target.beyond, len(found.batches)) == (beyond, 1)
     with pytest.raises(UsageProblem, match="the log is stored up to"):
-        choose([snapshot], [manifest], arranged([last]), WAL, Target(time=NOW + timedelta(minutes=10, seconds=10)))
+        choose(
+            [snapshot], [manifest], arranged([last]), WAL, RecoveryTarget(time=NOW + timedelta(minutes=10, seconds=10))
+        )
 
 
 def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> None:
@@ -377,7 +379,7 @@ def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> 
     bases = [base(0, 1), base(15, 5), base(29, 8)]
 
     def held(among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
-        return choose([s for s, _ in among], [m for _, m in among], shelf, WAL, Target(name="p"))
+        return choose([s for s, _ in among], [m for _, m in among], shelf, WAL, RecoveryTarget(name="p"))
 
     def found(*behind: str) -> str:
         return holding("p", bases, held, lambda choice, _: choice.base.id in behind).base.id
@@ -405,7 +407,11 @@ def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> 
 def test_to_the_end_means_what_was_stored_as_the_end() -> None:
     shelf = arranged([batch(1, 3, 10)])
     snapshot, manifest = base(0, 1)
-    for target in (Target(), Target(time=NOW + timedelta(minutes=9)), Target(name="before-migration")):
+    for target in (
+        RecoveryTarget(),
+        RecoveryTarget(time=NOW + timedelta(minutes=9)),
+        RecoveryTarget(name="before-migration"),
+    ):
         found = choose([snapshot], [manifest], shelf, WAL, target)
         assert found.target == replace(target, position=batch(1, 3).position, skew=0.0, branch=1), (
             "log that ends before it is cut off"
@@ -415,13 +421,13 @@ def test_to_the_end_means_what_was_stored_as_the_end() -> None:
 def test_what_was_stored_again_since_it_was_chosen_is_fetched_in_its_stead() -> None:
     """Only where it holds no less: an older snapshot in a newer one's place is log that is missing."""
     first, open_, more = batch(1, 2), batch(3, 3, 1), batch(3, 5, 2)
-    chosen = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, open_]), WAL, Target())
+    chosen = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, open_]), WAL, RecoveryTarget())
     assert [b.id for b in chosen.batches] == [first.id, open_.id]
     assert stored_again(chosen, arranged([first, open_, more])) is None, "it is all there, so it is bad"
     newer = stored_again(chosen, arranged([first, more, batch(6, 6, 3)]))
     assert newer is not None and newer.batches == (first, more)
     assert newer.target.position == more.position and newer.base == chosen.base
-    less = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, more]), WAL, Target())
+    less = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, more]), WAL, RecoveryTarget())
     assert stored_again(less, arranged([first, open_])) is None
     assert stored_again(chosen, arranged([open_])) is None and stored_again(chosen, Shelf()) is None
 
@@ -433,7 +439,7 @@ def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: in
     """Seconds after the last point; storing began two after it."""
     snapshot, manifest = base(0, 1)
     last = replace(batch(1, 3, 10), begun=NOW + timedelta(minutes=10, seconds=2))
-    choice = choose([snapshot], [manifest], Shelf((last,)), WAL, Target())
+    choice = choose([snapshot], [manifest], Shelf((last,)), WAL, RecoveryTarget())
     claimed = None if said is None else last.point + timedelta(seconds=said)
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", claimed, None))
     one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
@@ -444,7 +450,7 @@ def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: in
 
 def test_how_far_it_reached_is_nobody_s_to_say_where_its_snapshot_is_dated_ahead() -> None:
     snapshot, manifest = base(0, 1)
-    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, Target())
+    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, RecoveryTarget())
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
     for ahead, points in ((False, 1), (True, 0)):
         one = Recovery(None, None, WAL, choice, segment(1), ahead=ahead)  # type: ignore[arg-type]
@@ -454,7 +460,7 @@ def test_how_far_it_reached_is_nobody_s_to_say_where_its_snapshot_is_dated_ahead
 
 def test_a_point_with_a_name_alone_is_of_no_known_time() -> None:
     snapshot, manifest = base(0, 1)
-    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, Target(name="before-migration"))
+    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, RecoveryTarget(name="before-migration"))
     one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
     one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
@@ -465,17 +471,19 @@ def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reach
     shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     snapshot, manifest = base(0, 1)
 
-    def position(target: Target) -> str | None:
+    def position(target: RecoveryTarget) -> str | None:
         return choose([snapshot], [manifest], shelf, WAL, target).target.position
 
-    assert position(Target(time=NOW + timedelta(minutes=12))) == batch(4, 6).position
-    assert position(Target(time=NOW + timedelta(minutes=20))) == batch(4, 6).position
-    assert position(Target(time=NOW + timedelta(minutes=21))) == batch(7, 9).position
-    assert position(Target(name="before-migration")) == position(Target()) == batch(7, 9).position
+    assert position(RecoveryTarget(time=NOW + timedelta(minutes=12))) == batch(4, 6).position
+    assert position(RecoveryTarget(time=NOW + timedelta(minutes=20))) == batch(4, 6).position
+    assert position(RecoveryTarget(time=NOW + timedelta(minutes=21))) == batch(7, 9).position
+    assert position(RecoveryTarget(name="before-migration")) == position(RecoveryTarget()) == batch(7, 9).position
 
 
-@pytest.mark.parametrize("target", [Target(), Target(time=NOW + timedelta(minutes=1)), Target(name="x")])
-def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, target: Target) -> None:
+@pytest.mark.parametrize(
+    "target", [RecoveryTarget(), RecoveryTarget(time=NOW + timedelta(minutes=1)), RecoveryTarget(name="x")]
+)
+def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, target: RecoveryTarget) -> None:
     """There is nothing to compare with what was replayed."""
     (snapshot, manifest), shelf = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
     choice = choose([snapshot], [manifest], shelf, WAL, target)
@@ -573,37 +581,37 @@ def test_a_point_that_is_not_believed_is_still_the_one_that_was_stored(job: Job,
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
     shelf = arranged([batch(1, 3, 10)])
     with pytest.raises(UsageProblem, match="stored up to 2026-11-24T12:10:00Z"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=11)), base(0, 1))
+        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=11)), base(0, 1))
     with pytest.raises(UsageProblem, match="the oldest is of 2026-11-24T12:05:00Z"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=4)), base(5, 1))
+        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=4)), base(5, 1))
     with pytest.raises(UsageProblem, match="there is none"):
-        chosen(shelf, Target())
+        chosen(shelf, RecoveryTarget())
 
 
 def test_log_that_was_never_stored_proves_nothing_and_what_was_and_is_gone_is_a_failure() -> None:
     """A first test may come before the first of the log is stored; what is told then is what to do."""
     (snapshot, manifest) = base(0, 1)
     with pytest.raises(TestBroken, match="nothing is shipped yet") as first:
-        choose([snapshot], [manifest], Shelf(), WAL, Target())
+        choose([snapshot], [manifest], Shelf(), WAL, RecoveryTarget())
     assert "ccdr ship PLAN --once" in str(first.value.hint)
     with pytest.raises(BackupBad, match="no log is there, and it was stored up to 2026-11-24T12:00:00Z"):
-        choose([snapshot], [manifest], Shelf(), WAL, Target(), None, NOW)
+        choose([snapshot], [manifest], Shelf(), WAL, RecoveryTarget(), None, NOW)
 
 
 def test_a_gap_is_a_failure_that_names_where_it_is() -> None:
     shelf = arranged([batch(1, 3, 10), batch(6, 9, 20)])
     assert shelf.gaps(WAL) == [Gap(segment(3), segment(6))]
     with pytest.raises(BackupBad, match=f"missing between {segment(3)} and {segment(6)}"):
-        chosen(shelf, Target(), base(0, 1))
-    assert chosen(shelf, Target(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
-    before = Target(time=NOW + timedelta(minutes=9))
+        chosen(shelf, RecoveryTarget(), base(0, 1))
+    assert chosen(shelf, RecoveryTarget(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
+    before = RecoveryTarget(time=NOW + timedelta(minutes=9))
     assert chosen(shelf, before, base(0, 1)) == ("base0", ["1-3-10"])
     with pytest.raises(BackupBad, match="begins later"):
-        chosen(arranged([batch(4, 6, 10)]), Target(), base(0, 1))
+        chosen(arranged([batch(4, 6, 10)]), RecoveryTarget(), base(0, 1))
 
 
 def test_a_target_is_a_time_a_name_or_the_end() -> None:
-    assert target_of("latest", UTC) == Target()
+    assert target_of("latest", UTC) == RecoveryTarget()
     assert target_of("2026-11-24T14:05:00+02:00", UTC).time == NOW + timedelta(minutes=5)
     assert target_of("2026-11-24 14:05", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=5)
     assert target_of("2026-11-24 12:05:00.000000+00", UTC).time == NOW + timedelta(minutes=5)  # as psql has it
@@ -611,7 +619,7 @@ def test_a_target_is_a_time_a_name_or_the_end() -> None:
     for name in ("before-migration", "20261124", "2026-W48", "2026-11-24", "2026-11-24T12", "20261124T120000", "0-1-4711",
                  "2026-11-24  12:00", "2026-11-24T12:00:00,5", "2026-328", "2026-W48-2T12:00", " 2026-11-24 12:00",
                  "2026-11-24x12:00", "２０２６-11-24 12:00", "2026-11-24 12:00\n"):  # fmt: skip
-        assert target_of(name, UTC) == Target(name=name)
+        assert target_of(name, UTC) == RecoveryTarget(name=name)
 
 
 @pytest.mark.parametrize(
@@ -680,7 +688,7 @@ def test_a_local_time_is_taken_only_where_it_is_one_moment(naive: datetime, zone
     offsets = {moment.astimezone(zone).utcoffset() for moment in hours}
     meant = {m for o in offsets if o is not None and (m := (naive - o).replace(tzinfo=UTC)).astimezone(zone).replace(tzinfo=None) == naive}  # fmt: skip
     if len(meant) == 1:
-        assert target_of(text, zone) == Target(time=meant.pop())
+        assert target_of(text, zone) == RecoveryTarget(time=meant.pop())
     else:
         with pytest.raises(UsageProblem):
             target_of(text, zone)
@@ -689,14 +697,14 @@ def test_a_local_time_is_taken_only_where_it_is_one_moment(naive: datetime, zone
 @given(MOMENTS, ZONES, st.integers(-14 * 60, 14 * 60))
 def test_a_time_with_its_offset_is_that_moment_in_every_zone(naive: datetime, zone: str, minutes: int) -> None:
     moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    assert target_of(moment.isoformat(), ZoneInfo(zone)) == Target(time=moment)
+    assert target_of(moment.isoformat(), ZoneInfo(zone)) == RecoveryTarget(time=moment)
 
 
 @given(st.text(min_size=1))
 def test_whatever_else_is_said_is_a_name(text: str) -> None:
     if re.match(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d", text, re.ASCII) or not text.strip() or text == "latest":
         return
-    assert target_of(text, UTC) == Target(name=text)
+    assert target_of(text, UTC) == RecoveryTarget(name=text)
 
 
 def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -909,7 +917,7 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
     new = replace(batch(3, 5, 25), anew=anew, id="new")
     first, between, behind = base(-1, 1), base(12, 4), base(20, 4)
     on = "found on 2026-11-24T12:15:00Z to have gone back"
-    for target in (Target(), Target(name="here"), Target(time=NOW + timedelta(minutes=25))):
+    for target in (RecoveryTarget(), RecoveryTarget(name="here"), RecoveryTarget(time=NOW + timedelta(minutes=25))):
         for latest in (between, behind):
             shelf = arranged(old)
             if target.time is None:
@@ -918,11 +926,11 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
         with pytest.raises(BackupBad, match=on):
             chosen(arranged([*old, new]), target, first, between)
         assert chosen(arranged([*old, new]), target, first, between, behind) == ("base20", ["new"])
-    earlier = Target(time=NOW + timedelta(minutes=9))
+    earlier = RecoveryTarget(time=NOW + timedelta(minutes=9))
     for shelf in (arranged(old), arranged([*old, new])):
         found = choose([first[0], between[0]], [first[1], between[1]], shelf, WAL, earlier, anew)
         assert (found.base, [b.id for b in found.batches]) == (first[0], ["1-3-0", "4-6-10"]), "before it, all is well"
-    assert chosen(arranged(old), Target(), first, between)[0] == "base12", "as it is where no source went back"
+    assert chosen(arranged(old), RecoveryTarget(), first, between)[0] == "base12", "as it is where no source went back"
     again = anew + timedelta(minutes=15)
     assert arranged([*old, new]).torn_from(behind[1].consistent_point, again) is None
     assert arranged([*old, new]).torn_from(again, again) == again
@@ -948,7 +956,7 @@ def test_log_that_goes_further_than_a_base_that_was_taken_behind_it_is_of_anothe
     shelf = Shelf((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
     said = r"went back behind its own log: .* was stored by .* and the base of 2026-11-24T12:20:00Z goes on from"
     with pytest.raises(BackupBad, match=said) if refused else nullcontext():
-        assert chosen(shelf, Target(), base(20, 4))[0] == "base20"
+        assert chosen(shelf, RecoveryTarget(), base(20, 4))[0] == "base20"
 
 
 def by_a_clock(found: Batch, ahead: timedelta) -> Batch:
@@ -990,8 +998,8 @@ def test_what_is_dated_ahead_is_told() -> None:
     assert not batch(1, 3, 4).dated_ahead(NOW), "two hosts' clocks are never the same"
     assert [b.point for b in shelf.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
     with pytest.raises(UsageProblem, match="stored up to"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=5)), base(0, 1))
-    at = Target(time=NOW + timedelta(minutes=2))
+        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=5)), base(0, 1))
+    at = RecoveryTarget(time=NOW + timedelta(minutes=2))
     assert chosen(shelf, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
 
 
@@ -1001,20 +1009,22 @@ def test_a_time_is_told_by_the_sources_clock_as_it_was_then() -> None:
     snapshot, manifest = base(0, 1)
     manifest = replace(manifest, clock_skew_s=0.25)
 
-    def skew(target: Target) -> float:
+    def skew(target: RecoveryTarget) -> float:
         found = choose([snapshot], [manifest], shelf, WAL, target)
         return found.target.clock_skew(manifest)
 
-    at = [skew(Target(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
+    at = [skew(RecoveryTarget(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
     assert at == [0.25, 1.0, 9.0, 9.0]
-    assert skew(Target()) == 9.0 and skew(Target(name="x")) == 9.0
+    assert skew(RecoveryTarget()) == 9.0 and skew(RecoveryTarget(name="x")) == 9.0
     shelf = arranged([batch(1, 3, 10)])  # of the days before it was kept
-    assert skew(Target(time=NOW + timedelta(minutes=9))) == 0.25
+    assert skew(RecoveryTarget(time=NOW + timedelta(minutes=9))) == 0.25
 
 
 def test_older_snapshots_of_a_batch_tell_the_skew_too() -> None:
     shelf = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
-    found = choose(*map(list, zip(base(0, 1), strict=True)), shelf, WAL, Target(time=NOW + timedelta(minutes=15)))
+    found = choose(
+        *map(list, zip(base(0, 1), strict=True)), shelf, WAL, RecoveryTarget(time=NOW + timedelta(minutes=15))
+    )
     assert found.target.skew == 1.0
 
 

@@ -30,7 +30,7 @@ from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import Docker
 from ccdr.wiring import services
@@ -168,7 +168,7 @@ def _test(job: Job, own: Services, progress: Progress) -> RestoreTest:
     if job.engine.shipping is None:
         return restore_test(job, "latest", own, progress)
     ship(job, own, progress, once=True)
-    return restore_test(job, AT, own, progress, at=Target())
+    return restore_test(job, AT, own, progress, at=RecoveryTarget())
 
 
 def _held(own: Services, job: Job, test: RestoreTest) -> dict[str, int]:

@@ -120,7 +120,7 @@ class Synchronised:
         for s, why in self.newer:
             if assets is None or s.tag("asset") in assets:
                 what = f"the manifest of snapshot {s.id[:8]} ({s.tag('asset')}, {rfc3339(s.time)})"
-                raise WrittenByNewer(what, why.found, why.known)
+                raise WrittenByNewer(what, why.written, why.known)
 
     @classmethod
     def of(cls, there: Sequence[RepoSnapshot]) -> Synchronised:

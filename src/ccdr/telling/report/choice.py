@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.plans.due import Gap
+from ccdr.plans.due import DueGap
 from ccdr.telling.report import charts
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.charts import Chart
@@ -76,7 +76,7 @@ def worst_first(counts: Mapping[str, int]) -> str | None:
     return next((word for word in WORST if counts.get(word)), None)
 
 
-def gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
+def gaps(report: Report) -> list[tuple[str, str | None, str, DueGap]]:
     """Of each schedule, the newest due times for which nothing was begun; newest first."""
     entries = [
         (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
