@@ -57,18 +57,18 @@ class Kept:
 
     def evidence(self, period: Period, wanted: Collection[str] | None, clock: Callable[[], datetime]) -> Evidence:
         """The fold as it would be had it been given all records up to the mark. It may be made once: it goes on."""
-        found = Evidence(period, wanted, boundary=self.boundary, clock=clock)
+        fold = Evidence(period, wanted, boundary=self.boundary, clock=clock)
 
         def asked(plan: str | None) -> bool:
             return wanted is None or plan in wanted
 
-        found.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
-        found.plans.update((plan, one) for plan, one in self.plans if asked(plan))
-        found.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
-        found.histories.update((name, one.history) for name, one in found.assets.items())
-        found.plans_seen = set(self.seen)
-        found.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
-        return found
+        fold.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
+        fold.plans.update((plan, one) for plan, one in self.plans if asked(plan))
+        fold.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
+        fold.histories.update((name, one.history) for name, one in fold.assets.items())
+        fold.plans_seen = set(self.seen)
+        fold.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
+        return fold
 
 
 @dataclass
@@ -147,10 +147,10 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
 
 def read(contents: bytes) -> Kept:
     """ValueError where it is none of ours, or of another format."""
-    found = msgspec.msgpack.decode(contents, type=built(Kept))
-    if found.format != (FORMAT, history.FORMAT):
+    kept = msgspec.msgpack.decode(contents, type=built(Kept))
+    if kept.format != (FORMAT, history.FORMAT):
         raise ValueError("of another format")
-    return found
+    return kept
 
 
 def _name_of(moment: datetime) -> str:

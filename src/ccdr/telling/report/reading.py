@@ -30,8 +30,8 @@ def read(
 ) -> tuple[Evidence, Verification, Before | None, Population]:
     """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds. The last
     are those beside it that were believed."""
-    if not whole and not beside and (found := _from_the_index(services, period, wanted)):
-        return *found, ALONE
+    if not whole and not beside and (indexed := _from_the_index(services, period, wanted)):
+        return *indexed, ALONE
     evidence, ledger = Evidence(period, wanted, clock=services.clock.now), services.ledger.directory
 
     def anew() -> Take:
@@ -60,6 +60,6 @@ def _from_the_index(
         evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted, services.clock.now)
         return evidence.take
 
-    found = read_verified(services.ledger.directory, anew, kept.verified)
+    verification = read_verified(services.ledger.directory, anew, kept.verified)
     before = Before(kept.verified.mark.seq, verified.at, verified.seq)
-    return (evidence, found, before) if found.ok else None
+    return (evidence, verification, before) if verification.ok else None
