@@ -21,12 +21,12 @@ from ccdr.model.measure import Point
 from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
-from ccdr.ports.log import Reached, ShippedLog, Target
+from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
 
-def told(target: Target) -> str:
+def told(target: RecoveryTarget) -> str:
     """As a record names it: the end of a branch that somebody has chosen is not the log's."""
     if target.to_the_end and target.branch is not None:
         return f"{LATEST} of timeline {target.branch}"
@@ -109,7 +109,7 @@ class Recovery:
         needed: str,
         *,
         ahead: bool,
-        asked: Target | None = None,
+        asked: RecoveryTarget | None = None,
     ) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
         self._asked = asked or replace(choice.target, branch=None)
@@ -118,7 +118,13 @@ class Recovery:
 
     @classmethod
     def prepared(
-        cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target, run: Run, progress: Progress
+        cls,
+        job: Job,
+        services: Services,
+        usable: Sequence[Snapshot],
+        target: RecoveryTarget,
+        run: Run,
+        progress: Progress,
     ) -> Recovery:
         """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log, or none
         that is stored has a point of that name: the log is fetched to look for it."""
@@ -131,7 +137,7 @@ class Recovery:
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 
-            def chosen(wanted: Target, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+            def chosen(wanted: RecoveryTarget, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
                 return choose([s for s, _ in among], [m for _, m in among], shelf, log, wanted, anew, point)
 
             if target.name is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.plans.due import Gap
+from ccdr.plans.due import DueGap
 from ccdr.telling.report import charts
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.charts import Chart
@@ -46,9 +46,9 @@ def chosen_tests(tests: Sequence[Run]) -> list[Run]:
     return sorted(chosen.values(), key=lambda run: -run.seq)
 
 
-def chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
+def chosen_interruptions(interruptions: Sequence[Interruption]) -> list[Interruption]:
     """Newest first; what is not mended yet before all else."""
-    ordered = sorted(found, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
+    ordered = sorted(interruptions, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
     return ordered[:MOST_INTERRUPTIONS]
 
 
@@ -76,9 +76,9 @@ def worst_first(counts: Mapping[str, int]) -> str | None:
     return next((word for word in WORST if counts.get(word)), None)
 
 
-def gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
+def gaps(report: Report) -> list[tuple[str, str | None, str, DueGap]]:
     """Of each schedule, the newest due times for which nothing was begun; newest first."""
-    found = [
+    entries = [
         (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
     ]
-    return sorted(found, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
+    return sorted(entries, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
