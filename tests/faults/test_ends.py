@@ -20,7 +20,7 @@ from ccdr.jobs.backup import backup as backups
 from ccdr.jobs.backup.attempt import Attempt
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore_test import once
-from ccdr.jobs.restore_test.work import Work
+from ccdr.jobs.restore_test.course import Course
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 
@@ -93,14 +93,14 @@ def test_a_pass_is_recorded_whoever_stops_its_cleaning_up(
     twin: Site, stop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt, aside = stop
-    finish = Work.finish
+    finish = once.finish
 
-    def slowly(work: Work, run: Any) -> None:
+    def slowly(course: Course) -> None:
         interrupt()
         interrupts.tick()
-        finish(work, run)
+        finish(course)
 
-    monkeypatch.setattr(Work, "finish", slowly)
+    monkeypatch.setattr(once, "finish", slowly)
     with pytest.raises(KeyboardInterrupt):
         aside(lambda: once.restore_test(job(twin), "latest", twin.services(), Quiet()))
     assert [r["run"] for r in twin.records("restore_test.start")] == [

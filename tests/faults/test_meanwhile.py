@@ -23,8 +23,8 @@ from ccdr.evidence.history.kinds import STORED
 from ccdr.jobs.backup.attempt import Attempt
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult
-from ccdr.jobs.restore_test import RestoreTest, restore_test
-from ccdr.jobs.restore_test.work import Work
+from ccdr.jobs.restore_test import RestoreTest, once, restore_test, sandboxed
+from ccdr.jobs.restore_test.course import Course
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
@@ -62,15 +62,15 @@ def by_cron(site: Site) -> RestoreTest:
 @contextlib.contextmanager
 def while_it_checks(happens: Callable[[], object]) -> Iterator[None]:
     """Once a restore test has chosen and fetched its snapshot, and long before its end."""
-    really, left = Work._check, [happens]
+    really, left = sandboxed.check_alone, [happens]
 
-    def check(work: Work, *args: Any) -> Any:
+    def check(course: Course, *args: Any) -> Any:
         if left:
             left.pop()()
-        return really(work, *args)
+        return really(course, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Work, "_check", check)
+        patch.setattr(sandboxed, "check_alone", check)
         yield
     assert not left, "else the test did not come as far"
 
@@ -188,15 +188,15 @@ def test_a_backup_that_succeeds_while_a_test_is_concluding_heals_it(
     twin: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has looked for what failed by then, and its record comes after the backup's."""
-    finish = Work.finish
+    finish = once.finish
 
-    def slowly(work: Work, of: Any) -> None:
+    def slowly(course: Course) -> None:
         twin.backed_up()
         assert Trouble.TEST_INCONCLUSIVE not in troubles(twin), "nor has a test crashed that is concluding"
-        finish(work, of)
+        finish(course)
 
     fails(twin)
-    monkeypatch.setattr(Work, "finish", slowly)
+    monkeypatch.setattr(once, "finish", slowly)
     assert by_hand(twin).verdict is Verdict.FAIL
     assert twin.records()[-1]["kind"] == "restore_test.end"
     assert troubles(twin) == set()

@@ -18,9 +18,8 @@ from typing import IO, Self
 
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.host.clock import timed
-from ccdr.host.state import Run
 from ccdr.jobs.fetch import candidates, fetch, newer_attempts, none_counts, pruned_since, verify
-from ccdr.jobs.services import Services
+from ccdr.jobs.job_run import JobRun
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken
 from ccdr.model.groups import counterpart
@@ -28,12 +27,10 @@ from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339,
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
-from ccdr.ports.place import Progress
 from ccdr.sandbox import isolation
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
 from ccdr.sandbox.lab import readable_inside, room_for
 from ccdr.storage.catalogue import Synchronised
-from ccdr.storage.restic import Restic
 
 PHASES = ("provision", "fetch", "check", "dispose")
 
@@ -78,11 +75,7 @@ class Alongside:
 
     def __init__(
         self,
-        job: Job,
-        services: Services,
-        repo: Restic,
-        run: Run,
-        progress: Progress,
+        of: JobRun,
         synchronised: Synchronised,
         own: Snapshot,
         *,
@@ -90,8 +83,14 @@ class Alongside:
         recovered: bool,
         latest: bool,
     ) -> None:
-        self._job, self._services, self._repo, self._run = job, services, repo, run
-        self._progress, self._synchronised, self._own = progress, synchronised, own
+        self._job, self._services, self._repo, self._run, self._progress = (
+            of.job,
+            of.services,
+            of.repo,
+            of.run,
+            of.progress,
+        )
+        self._synchronised, self._own = synchronised, own
         self._known, self._recovered, self._latest = point, recovered, latest
         self._companions: dict[str, Companion] = {}
         self._failed: dict[str, CcdrError] = {}
