@@ -41,7 +41,7 @@ SHORTEST_ID = 4  # characters of an id that are taken for one
 
 
 @dataclass(frozen=True)
-class Attempt:
+class NewerAttempt:
     """A newer backup that cannot be restored, in a sentence and of when: it failed, or what it stored `vanished`."""
 
     text: str
@@ -91,12 +91,12 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     )
 
 
-def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[Attempt]:
+def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[NewerAttempt]:
     """Newer ones than `snapshot` that by their tags are backups of the asset: nobody can tell what they hold."""
     for unread in _unread(job, synchronised):
         if unread.time > snapshot.usable_at:
             text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
-            yield Attempt(text, unread.time, vanished=True)
+            yield NewerAttempt(text, unread.time, vanished=True)
 
 
 def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
@@ -105,26 +105,26 @@ def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
 
 def newer_attempts(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: float
-) -> Iterator[Attempt]:
+) -> Iterator[NewerAttempt]:
     """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by
     the repository as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's
     last good backup was the record `stored`: one that was stored since has made up for what failed before it."""
     history = services.history(job)
     mended = history.last_stored if history.last_stored > stored else 0
     if failed := history.failed_since(snapshot.usable_at, snapshot=snapshot.id, mended=mended):
-        yield Attempt(failed.text, failed.at, failed=failed)
+        yield NewerAttempt(failed.text, failed.at, failed=failed)
     yield from _failed_by_the_repository(job, snapshot, services, repo, synchronised)
     for lost in synchronised.vanished:
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
-            yield Attempt(text, lost.consistent_point, vanished=True)
+            yield NewerAttempt(text, lost.consistent_point, vanished=True)
     yield from unread_since(job, snapshot, synchronised)
     yield from _gone(job, snapshot, history, synchronised, stored=stored)
 
 
 def _gone(
     job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: float
-) -> Iterator[Attempt]:
+) -> Iterator[NewerAttempt]:
     """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
     lost, does not know of it."""
     newest = history.last_good_backup
@@ -138,12 +138,12 @@ def _gone(
         return
     if (point := utc(fields["consistent_point"])) > snapshot.consistent_point:
         text = f"the newer snapshot {str(fields['id'])[:8]} of {rfc3339(point)} vanished"
-        yield Attempt(text, point, vanished=True)
+        yield NewerAttempt(text, point, vanished=True)
 
 
 def _failed_by_the_repository(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised
-) -> Iterator[Attempt]:
+) -> Iterator[NewerAttempt]:
     """By the marks that failed backups leave there. It is asked again only where it told of one."""
 
     def newer(listing: Synchronised) -> list[Failed]:
@@ -167,7 +167,7 @@ def _failed_by_the_repository(
     for attempt in newer(now):
         if any(s.time > attempt.at for s in since) or _goes_on(attempt, runs, job, services.clock.now()):
             continue
-        yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
+        yield NewerAttempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
 
 
 def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:
