@@ -101,7 +101,7 @@ def test_restic_is_new_enough(tmp_path: Path, says: str, state: Health) -> None:
 def test_no_restic_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     *_, last = machine.programs(Host())
-    assert last.state is FAIL and "not installed" in last.found
+    assert last.state is FAIL and "not installed" in last.answer
 
 
 MOUNTS = r"""
@@ -157,7 +157,7 @@ def test_scratch_in_memory_and_not() -> None:
 def test_state_directory(plain: Site) -> None:
     services, jobs = plain.services(), [Job(plain.loaded(), "recordings")]
     first = list(machine.state(services, jobs))
-    assert first[0].state is OK and "not there yet" in first[0].found
+    assert first[0].state is OK and "not there yet" in first[0].answer
     assert not plain.state.exists(), "looking does not make it"
     services.state.directory()
     assert states(machine.state(services, jobs))[0] is OK
@@ -184,15 +184,15 @@ def test_too_little_disk_for_the_largest_asset(plain: Site, monkeypatch: pytest.
 def test_what_a_killed_run_left_is_named_with_what_removes_it(plain: Site) -> None:
     services = plain.services()
     (look,) = machine.leftovers(services, docker=False)
-    assert look.state is OK and "Docker was not asked" in look.found
+    assert look.state is OK and "Docker was not asked" in look.answer
     services.state.directory("scratch", "run-20261124T120000-abcdef").joinpath("fetched").mkdir()
     services.state.directory("scratch", "capture", "p", "recordings")
     (look,) = machine.leftovers(services, docker=False)
     assert look.state is WARN and look.do == "`ccdr sandbox reap` removes them"
-    assert "scratch run-20261124T120000-abcdef" in look.found and "capture of p/recordings" in look.found
+    assert "scratch run-20261124T120000-abcdef" in look.answer and "capture of p/recordings" in look.answer
     with services.state.lock("p", "recordings", "backup"), services.state.run(SystemClock()):
         (look,) = machine.leftovers(services, docker=False)
-    assert "capture" not in look.found, "a backup that is under way has left nothing"
+    assert "capture" not in look.answer, "a backup that is under way has left nothing"
     assert services.state.captures() == [("p", "recordings")], "looking removes nothing"
 
 
@@ -222,7 +222,7 @@ def test_secret_that_others_read(plain: Site, mode: int) -> None:
 def test_secret_that_is_not_there(plain: Site) -> None:
     (plain.root / "plans" / "key").unlink()
     found = looked(plain)
-    assert found["secrets"].state is FAIL and "does not exist" in found["secrets"].found
+    assert found["secrets"].state is FAIL and "does not exist" in found["secrets"].answer
     assert found["repository password"].state is FAIL
 
 
@@ -299,7 +299,7 @@ def test_rights(changed: dict[str, Any], expected: list[Health]) -> None:
 
 def test_many_unreadable_tables_are_one_short_line() -> None:
     (look, _) = rights.judged({**READER, "unreadable": [f"t{n}" for n in range(500)]}, "ccdr")
-    assert "t0, t1, t2 and 497 more" in look.found and "GRANT pg_read_all_data" in str(look.do)
+    assert "t0, t1, t2 and 497 more" in look.answer and "GRANT pg_read_all_data" in str(look.do)
 
 
 WHOLE: dict[str, Any] = {
@@ -324,12 +324,12 @@ def test_a_canary_needs_a_right_of_its_own(canary: bool, creates: bool) -> None:
     source: Any = SimpleNamespace(place=Answers({**WHOLE, "creates": creates}), credentials=Path("/c"))
     connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
     shipping = LogShipping(canary=ShippingCanary() if canary else None)
-    found = {look.what: look for look in physical_rights.looks(source, connection, shipping=shipping)}
+    found = {look.what: look for look in physical_rights.probes(source, connection, shipping=shipping)}
     assert ("canary" in found) == canary
     if canary:
         assert found["canary"].state is (OK if creates else FAIL)
         assert creates or "GRANT CREATE ON DATABASE crm TO ccdr" in str(found["canary"].do)
-    assert (found["rights to write"].found == "ccdr may change nothing") == (not creates)
+    assert (found["rights to write"].answer == "ccdr may change nothing") == (not creates)
 
 
 @pytest.mark.parametrize(
@@ -350,10 +350,10 @@ def test_what_a_slot_keeps_at_the_source_is_looked_at(
         place=Answers({**WHOLE, "slot_keeps": keeps, "slots": [slot]}), credentials=Path("/c")
     )
     connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
-    found = list(physical_rights.looks(source, connection, shipping=LogShipping()))
+    found = list(physical_rights.probes(source, connection, shipping=LogShipping()))
     assert states(slots := [look for look in found if look.what == "replication slots"]) == expected
-    assert said in slots[0].found, slots
-    assert "replication slots" not in {look.what for look in physical_rights.looks(source, connection)}
+    assert said in slots[0].answer, slots
+    assert "replication slots" not in {look.what for look in physical_rights.probes(source, connection)}
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_canary_in_mariadb(granted: str, state: Health, writes: str) -> None:
     )
     held = maria_rights.read_rights([f"{base} ON *.* TO `c`@`%`", *([granted] if granted else [])], "crm")
     found = {look.what: look for look in maria_rights.judged(held, "c", "crm", canary=True)}
-    assert found["canary"].state is state and "c " + writes in found["rights to write"].found
+    assert found["canary"].state is state and "c " + writes in found["rights to write"].answer
     assert "canary" not in {look.what for look in maria_rights.judged(held, "c", "crm")}
 
 
@@ -502,7 +502,7 @@ def test_clock_against_the_stores(plain: Site, seconds: int, state: Health) -> N
         (look,) = repository.clock(plain.loaded(), plain.services())
     assert look.state is state, look
     if state is not OK:
-        assert ("behind" if seconds > 0 else "ahead") in look.found
+        assert ("behind" if seconds > 0 else "ahead") in look.answer
 
 
 def test_store_that_tells_no_time() -> None:
@@ -525,7 +525,7 @@ def test_source_clock_at_the_last_backup() -> None:
 def test_repository_beside_what_it_protects(plain: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     services = plain.services()
     missing, beside = repository.local_path(plain.loaded(), services)
-    assert (missing.state, beside.state) == (WARN, WARN) and "recordings" in beside.found
+    assert (missing.state, beside.state) == (WARN, WARN) and "recordings" in beside.answer
     plain.repo.mkdir()
     assert states(repository.local_path(plain.loaded(), services)) == [WARN]
     monkeypatch.setattr(repository, "_device", lambda _: -1)
@@ -609,7 +609,7 @@ def test_rto_of_another_basis_or_of_a_test_that_failed_does_not_count(plain: Sit
     tested(plain, 10.0, basis="durable")
     tested(plain, None, verdict="FAIL")
     (look,) = measured(plain)[1]
-    assert look.state is WARN and "FAIL" in look.found
+    assert look.state is WARN and "FAIL" in look.answer
 
 
 def test_percentile() -> None:
@@ -647,7 +647,7 @@ def test_upkeep_as_planned(plain: Site) -> None:
     record(plain, "prune.end", result="DONE", reason=None, removed=[], kept={}, held=[])
     assert {look.state for look in upkeep(plain).values()} == {OK}
     later = upkeep(plain, ShiftedClock(timedelta(days=3)))
-    assert later["repository check"].state is WARN and "overdue" in later["repository check"].found
+    assert later["repository check"].state is WARN and "overdue" in later["repository check"].answer
     record(plain, "prune.end", result="FAILED", reason="the disk is full", removed=[], kept={}, held=[])
     assert upkeep(plain)["retention"].state is WARN
 

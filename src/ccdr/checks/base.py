@@ -103,10 +103,10 @@ def run_check(check: CheckConfig, engine: Restored, context: CheckContext) -> li
     return looked_at(check, lambda: check.run(engine, context))
 
 
-def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
+def looked_at(check: CheckConfig, results_of: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
     """As `run_check`, of whatever look."""
     try:
-        results = list(look())
+        results = list(results_of())
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(

@@ -37,8 +37,8 @@ from ccdr.model.errors import (
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
+    failure_of,
     for_plan,
-    told,
 )
 from ccdr.model.values import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.plans.job import Job
@@ -247,7 +247,7 @@ class _Attempt:
             result.reason = INTERRUPTED if result.result != STORED else result.reason
             return
         result.repository = getattr(error, "repository", None)
-        why = told(self._without_room(error))
+        why = failure_of(self._without_room(error))
         result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
         result.words += why.words
         if isinstance(error, CommandFailed) and result.hint is None:

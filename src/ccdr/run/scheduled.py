@@ -29,7 +29,7 @@ from ccdr.jobs.retired import let_go
 from ccdr.jobs.services import Services, Trigger
 from ccdr.jobs.upkeep import check, prune
 from ccdr.model.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.model.schedule import Missed, Slot, look, occurrences
+from ccdr.model.schedule import Missed, Slot, advance, occurrences
 from ccdr.model.values import Verb, Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -271,7 +271,7 @@ def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[V
     found = []
     for task in (task for chain in tasks(plans, only) for task in chain):
         before = book.read(task)
-        slot, _ = look(before, task.cron, task.timezone, now)
+        slot, _ = advance(before, task.cron, task.timezone, now)
         coming = next(occurrences(task.cron, task.timezone, now))
         found.append(Standing(task, slot.pending, slot.retry_at, coming, slot.failures, before is not None))
     return found
@@ -321,7 +321,7 @@ class _Turns:
 
     def _looked_at(self, task: Task, now: datetime) -> Slot:
         before = self._book.read(task)
-        slot, missed = look(before, task.cron, task.timezone, now)
+        slot, missed = advance(before, task.cron, task.timezone, now)
         if slot != before:
             self._book.write(task, slot)  # first: on a full disk the same times would be missed again and again
         if missed is not None:

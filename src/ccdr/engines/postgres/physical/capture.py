@@ -53,7 +53,7 @@ class BaseBackup:
             _refuse(cluster, into)
             before = self._catalogues(cluster, [name for name, d in cluster["databases"].items() if d["asked"]])
             course = Course(session, self.tools, cluster["standby"])
-            course.look()
+            course.ask_position()
             choice = self._copy(into, cluster, course)
         backup = _read(into)
         _keep_inside(into)
@@ -117,7 +117,7 @@ class BaseBackup:
                 target = place.path(into / TABLESPACES / oid)
                 argv.append(f"--tablespace-mapping={_escaped(tablespace['location'])}={_escaped(target)}")
         try:
-            place.run(argv, env=self.env, what="pg_basebackup", pulse=course.look)
+            place.run(argv, env=self.env, what="pg_basebackup", pulse=course.ask_position)
         except CommandFailed as error:
             if "checksum error occurred" in error.stderr:
                 raise BackupFailed(
@@ -174,7 +174,7 @@ class Course:
     _began: bool = True
     _seen: list[tuple[datetime, int]] = field(default_factory=list)
 
-    def look(self) -> object:
+    def ask_position(self) -> object:
         """Ask once more; a value that changes while the backup comes on."""
         clock = self.tools.clock
         asked = clock.now()

@@ -44,7 +44,7 @@ from pg_roles where rolname = current_user
 SENDERS = 2  # one for the files, one for the log beside them
 
 
-def looks(
+def probes(
     source: Source, connection: Connection, *, increments: bool = False, shipping: LogShipping | None = None
 ) -> Iterator[Probe]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
