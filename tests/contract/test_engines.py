@@ -31,7 +31,7 @@ from tests.support.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import AnyEngine
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.answers import FreeText

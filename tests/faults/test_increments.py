@@ -25,7 +25,7 @@ from tests.support.stored import copy_of, left, restic_of
 import ccdr.jobs.restore.ways
 import ccdr.jobs.restore_test.work
 from ccdr.engines.postgres.physical import upon
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.errors import UsageProblem

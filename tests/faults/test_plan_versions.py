@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from tests.support.catalogued import catalogued
 from tests.support.harness import Site
-from tests.unit.test_report import NOW, Past, written
-from tests.unit.test_run import World
+from tests.support.past import NOW, Past, written
+from tests.support.runs import World
 
 from ccdr.jobs import in_force
 from ccdr.model.errors import CcdrError, Exit

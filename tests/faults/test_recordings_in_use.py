@@ -18,7 +18,7 @@ from tests.support.harness import Site, in_background
 from tests.support.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 
 from ccdr.engines.files.listing import TreeEntry, entries
-from ccdr.host.state import remove_tree
+from ccdr.host.files import remove_tree
 
 ROUNDS = 5
 

@@ -20,7 +20,7 @@ from tests.support.watching import watching
 from ccdr.engines.redis import capture, server
 from ccdr.engines.redis.description import Description
 from ccdr.engines.redis.server import PrivateServer
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.setup.doctor.source import source as source_look

@@ -17,9 +17,10 @@ from ccdr.demo import plan, store
 from ccdr.demo.centre import Centre, open_centre
 from ccdr.demo.images import Images, find_images
 from ccdr.demo.servers import Home
+from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
-from ccdr.host.state import remove_tree
-from ccdr.jobs.backup import BackupResult, backup
+from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.result import BackupResult
 from ccdr.jobs.group_backup import GroupResult, backup_together
 from ccdr.jobs.restore_test import AT, RestoreTest, restore_test
 from ccdr.jobs.services import Services

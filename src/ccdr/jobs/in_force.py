@@ -22,7 +22,7 @@ from typing import Any
 
 from ccdr.engines.base import AssetObjectives
 from ccdr.evidence.history.fold import Histories
-from ccdr.host.state import write_durably
+from ccdr.host.files import write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.plans import LoadedPlan, load_plan

@@ -25,7 +25,8 @@ from typing import IO
 from ccdr import __version__
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import beginning
-from ccdr.host.state import State, remove_tree, write_durably
+from ccdr.host.files import remove_tree, write_durably
+from ccdr.host.state import State
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.ports.place import Clock
 

@@ -12,7 +12,8 @@ from ccdr.checks.base import CheckConfig, run_check
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
 from ccdr.host.clock import timed
-from ccdr.host.state import Run, remove_tree
+from ccdr.host.files import remove_tree
+from ccdr.host.state import Run
 from ccdr.jobs.fetch import fetch, fetch_bases, verify
 from ccdr.jobs.restore.directory import Staging, opened
 from ccdr.jobs.restore.result import RestoreResult

@@ -46,7 +46,8 @@ from ccdr.storage.catalogue import (
     removals,
     removals_text,
 )
-from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 NO_BASE = "what it builds upon is gone"
