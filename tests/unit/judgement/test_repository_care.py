@@ -10,7 +10,7 @@ from tests.support.judged import END, Told, about, nothing
 
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.model.trouble import Level, Trouble, next_step
-from ccdr.model.values import rfc3339
+from ccdr.model.values import Verb, rfc3339
 from ccdr.plans.job import Job
 
 
@@ -133,3 +133,19 @@ def test_upkeep_that_came_due_twice_since_it_was_tried_or_asked_for_is_overdue(
 def test_another_plans_records_are_none_of_this_ones(jobs: dict[str, Job], past: Chronicle) -> None:
     past.failed(-300)
     assert cared(jobs["q"], past) == [] and [p for p in cared(jobs["crm"], past) if "overdue" in p[2]]
+
+
+@pytest.mark.parametrize("what", [Chronicle.checked, Chronicle.pruned, lambda p, at: p.asked(at, *Verb)])
+@pytest.mark.parametrize(("ahead", "late"), [(24 * 3650, True), (1, True), (-1, False)])
+def test_care_that_is_dated_ahead_puts_no_other_off(
+    jobs: dict[str, Job], what: Callable[[Chronicle, float], object], ahead: float, late: bool
+) -> None:
+    """The next check or prune is late from when the last one was, whose date has come; what is asked for, from the
+    beginning."""
+    past = about(jobs["crm"])
+    past.pruned(-20 * 24)
+    past.checked(-20 * 24)
+    before = {code for code, *_ in cared(jobs["crm"], past)}
+    assert before == {"PRUNE_LATE", "CHECK_LATE"}
+    what(past, ahead)
+    assert ({code for code, *_ in cared(jobs["crm"], past)} == before) is late

@@ -12,6 +12,7 @@ import pytest
 from tests.support.chronicle import digest
 from tests.support.harness import Site
 from tests.support.population import END, HOUR, Listed, Pair, brought_back, look, lost, past, services_of, stored, wrote
+from tests.support.schema import report_document
 
 from ccdr.host.state import State
 from ccdr.jobs.attest import troubles
@@ -21,7 +22,6 @@ from ccdr.jobs.verification import compare, daily
 from ccdr.jobs.verification import look as verify_now
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import ObjectiveVerdict
-from ccdr.telling.report.document import json_lines
 from ccdr.telling.report.population import csv_text
 
 
@@ -65,7 +65,7 @@ def test_what_is_shown_of_a_record_of_another_ledger_is_its_own_number(site: Sit
     report = look(site).report
     rows = [line for line in b"".join(csv_text(report)).decode().splitlines() if ",test,p,crm," in line]
     assert [row.split(",")[:2] for row in rows] == [[f"5@{name[:8]}", f"6@{name[:8]}"]]
-    document = json.loads(b"".join(json_lines(report)))
+    document = report_document(report)
     (run,) = [one for one in document["runs"] if one["what"] == "test"]
     assert (run["seq"], run["end_seq"], run["ledger"]) == (5, 6, name)
     (whole,) = document["tests"]

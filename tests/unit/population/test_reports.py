@@ -23,12 +23,12 @@ from tests.support.population import (
     stored,
     wrote,
 )
+from tests.support.schema import report_document
 
 from ccdr.evidence.ledger.verification import verify
 from ccdr.host.state import State
 from ccdr.model.values import Attestation
 from ccdr.telling.report import Period, make_report
-from ccdr.telling.report.document import json_lines
 from ccdr.telling.report.page import html
 from ccdr.telling.report.population import csv_text
 
@@ -38,7 +38,7 @@ def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:
     name = pair.ours("backs up")
     pair.collected()
     report = look(pair.site).report
-    document = json.loads(b"".join(json_lines(report)))
+    document = report_document(report)
     (told,) = document["ledger"]["beside"]
     assert (told["ledger"], told["host"], told["lost_here"]) == (name, "db2", False) and len(told["head"]) == 64
     closing = b"".join(csv_text(report)).decode().splitlines()[-1]
@@ -88,7 +88,7 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
     asked = how not in ("not asked", "unattested")
     assert ("the repository of p: agrees, last recorded 2026-11-24T12:00:00Z" in page) is asked
     assert ("no repository was compared with it since" in page) is not asked
-    (shown,) = json.loads(b"".join(json_lines(report)))["ledger"]["beside"]
+    (shown,) = report_document(report)["ledger"]["beside"]
     assert (shown["believed"], shown["attested"]["agrees"]) == (facts.believed, facts.agrees)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.past import DAY, HOUR, MINUTE, NOW, Past, written
+from tests.support.schema import report_document
 
 from ccdr.model.measure import Point, worst_exposure, worst_exposures
 from ccdr.model.values import FileDigest, Manifest, rfc3339, source_digest
 from ccdr.storage.catalogue import manifest_text, snapshot_of
-from ccdr.telling.report import Period, html, json_lines
+from ccdr.telling.report import Period, html
 from ccdr.telling.report.growth import growth
 
 
@@ -73,7 +73,7 @@ def test_a_period_without_any_backup_is_infinite_not_zero(past: Past) -> None:
     past.backup(NOW - HOUR, failed="no room")
     (asset,) = past.report().assets
     assert asset.completed.worst_s == math.inf and asset.rpo and asset.rpo.verdict == "BREACHED"
-    document = json.loads(written(json_lines(past.report())))
+    document = report_document(past.report())
     assert document["assets"][0]["exposure_completed"]["worst_s"] is None
     assert "never" in written(html(past.report()))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.pages import shape_of
 from tests.support.past import HOUR, NOW, Past, rows_of, written
+from tests.support.schema import report_document
 
 from ccdr.model.values import rfc3339
-from ccdr.telling.report import csv_text, html, json_lines, make_report, period_of
+from ccdr.telling.report import csv_text, html, make_report, period_of
 from ccdr.telling.report.population import COLUMNS
 
 
@@ -50,7 +50,7 @@ def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path
     assert (test["proof"], test["bytes_restored"], backup["proof"], backup["added_bytes"]) == ("equal", "2048", "", "7")
     assert (crash["outcome"], crash["uid"], crash["tenant"], crash["copy"]) == ("CRASHED", "0", "acme", "")
     assert older["uid"] == older["login_uid"] == older["attempt"] == "", "what no record tells is not made up"
-    document = json.loads(written(json_lines(report)))
+    document = report_document(report)
     assert [run.get("who") for run in document["runs"]] == [who, who, who, None]
     assert document["runs"][1].items() >= {**whose, "proof": "equal", "bytes_restored": 2048}.items()
     assert document["tests"][0]["who"] == who
@@ -127,7 +127,7 @@ def test_no_text_of_a_record_breaks_page_csv_or_json(
     report = past.report()
     shape = shape_of(written(html(report)))
     assert shape.seen["h1"] == 1
-    document = json.loads(written(json_lines(report)))
+    document = report_document(report)
     assert len(document["runs"]) == report.population.rows
     whole = written(csv_text(report))
     rows = list(csv.reader(io.StringIO(whole, newline="")))

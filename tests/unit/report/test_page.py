@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +10,12 @@ from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.pages import shape_of
 from tests.support.past import DAY, HOUR, MINUTE, NOW, Past, written
+from tests.support.schema import report_document
 from tests.support.years import Centre, write_ledger, write_plans
 
 from ccdr.host.state import State
 from ccdr.model.values import human_seconds, rfc3339
-from ccdr.telling.report import html, json_lines, make_report, period_of
+from ccdr.telling.report import html, make_report, period_of
 from ccdr.telling.report.choice import MOST_INTERRUPTIONS, MOST_TESTS
 
 
@@ -57,7 +57,7 @@ def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> N
     )
     page = written(html(report))
     assert f"<b>Now:</b> {report.answer.sentence}" in page and f"<b>In the period:</b> {report.over_the_period}" in page
-    answer = json.loads(written(json_lines(report)))["answer"]
+    answer = report_document(report)["answer"]
     assert answer["over_the_period"] == report.over_the_period and answer["sentence"] == report.answer.sentence
     assert "all of it" in page, "what was lost without any good backup is most of all"
     ended = past.report(rfc3339(NOW - DAY), rfc3339(NOW - HOUR))
@@ -71,7 +71,7 @@ def test_what_was_due_where_no_version_tells_is_not_known_and_not_nought(past: P
     past.wrote(NOW - DAY, "missed", verb="backup", count=3, due=rfc3339(NOW - DAY), reason="asleep")
     report = past.report()
     row, page = (
-        next(t for t in json.loads(written(json_lines(report)))["population"]["tallies"] if t["what"] == "backup"),
+        next(t for t in report_document(report)["population"]["tallies"] if t["what"] == "backup"),
         written(html(report)),
     )
     assert row["due"] is None and row["due_recorded"] == 99
@@ -96,7 +96,7 @@ def test_what_tests_fetched_is_told_by_month_and_before_the_limit_is_reached(pas
         report = past.report()
         told = [f.text for f in report.findings if "allowed this month" in f.text]
         assert told == (["its restore tests fetched 82.0 MiB of the 100.0 MiB allowed this month"] if near else [])
-    (plan,) = json.loads(written(json_lines(report)))["plans"]
+    (plan,) = report_document(report)["plans"]
     assert plan["fetched_by_tests"]["by_month"] == {"2026-10": 5 * 2**20, "2026-11": 82 * 2**20}
     assert plan["fetched_by_tests"]["limit_per_month"] == 100 * 2**20
     _, row = cells(written(html(report)), 'id="c-fetched"')
@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_counted_and_never_silently_cut(past: Past) -> None
     assert page.count('<details class="test"') == MOST_TESTS and f"to {bad}, run" in page, (
         "what did not pass is always there"
     )
-    assert len(json.loads(written(json_lines(report)))["tests"]) == MOST_TESTS + 32
+    assert len(report_document(report)["tests"]) == MOST_TESTS + 32
 
 
 def test_a_year_of_failures_is_one_line(past: Past) -> None:
