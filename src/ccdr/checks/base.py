@@ -86,7 +86,7 @@ class CheckConfig(Strict):
         """What was found. May raise CommandFailed: then the check has failed."""
         raise NotImplementedError
 
-    def compare(self, engine: Engine, context: CheckContext, beside: Counterpart) -> Iterator[CheckResult]:
+    def compare(self, engine: Engine, context: CheckContext, counterpart: Counterpart) -> Iterator[CheckResult]:
         """As `run`, of a check that says what is to be restored beside."""
         raise NotImplementedError
 

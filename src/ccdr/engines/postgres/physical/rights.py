@@ -11,7 +11,7 @@ from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.canary import canary_grant
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
-from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
+from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
 from ccdr.engines.postgres.slot import nearly
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import Probe, human_bytes, so_many
