@@ -34,9 +34,9 @@ def listen() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
         signal.signal(signal.SIGHUP, _interrupt)
     signal.signal(signal.SIGURG, lambda *_: None)  # means nothing, but wakes
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    heard, telling = socket.socketpair()
+    telling.setblocking(False)
+    signal.set_wakeup_fd(telling.detach(), warn_on_full_buffer=False)
     threading.Thread(target=_wake_main_thread, args=(heard,), name="signals", daemon=True).start()
     sys.unraisablehook = _again
 

@@ -64,12 +64,14 @@ class PostgresServer(NamedServer):
         }  # fmt: skip
         return Postgres.model_validate({"engine": "postgres", "connection": connection})
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[PostgresItem]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[PostgresItem]:
         looking.progress.step(f"asking {self.shown}")
         engine = self.engine(password_file)
         others = () if self.database else (*ALWAYS_THERE[1:], str(self.user))
         with ask(engine, others, looking) as asked:
-            looking.told.found.append(f"PostgreSQL {asked.server.version} at {self.shown}, as {asked.server.user}:")
+            looking.report.contents.append(
+                f"PostgreSQL {asked.server.version} at {self.shown}, as {asked.server.user}:"
+            )
             return list(_Databases(self, engine, asked).items(self.database, looking))
 
 
@@ -78,21 +80,21 @@ class PostgresItem(DatabaseItem):
     """What is found of one."""
 
     superuser: bool
-    found: DatabaseFound
+    facts: DatabaseFound
 
     @property
     def tables(self) -> int:
-        return self.found.tables
+        return self.facts.tables
 
     @property
     def described(self) -> str:
-        return described(self.found, self.bytes)
+        return described(self.facts, self.bytes)
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
         yield f"# PostgreSQL {self.version}, {human_bytes(self.bytes)}, {so_many(self.tables, 'table')}"
-        if extensions := self.found.extensions:
-            told = ", ".join(f"{name} {version}" for name, version in extensions.items() if name.isprintable())
-            yield f"# extensions, which the sandbox's image must have too (else name one with `image:`): {told}"
+        if extensions := self.facts.extensions:
+            named = ", ".join(f"{name} {version}" for name, version in extensions.items() if name.isprintable())
+            yield f"# extensions, which the sandbox's image must have too (else name one with `image:`): {named}"
         yield "engine: postgres"
         yield "method: dump"
         a = self.address
@@ -104,11 +106,11 @@ class PostgresItem(DatabaseItem):
         yield from connection_lines(a, told_of, password_file, advice if self.superuser else ())
 
     def check_lines(self, now: float) -> Iterator[str]:
-        return database_checks(self.found)
+        return database_checks(self.facts)
 
     def as_json(self) -> dict[str, object]:
         return {"engine": "postgres", "database": self.database, "tables": self.tables, "bytes": self.bytes,
-                "version": self.version, "extensions": dict(self.found.extensions)}  # fmt: skip
+                "version": self.version, "extensions": dict(self.facts.extensions)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,14 +185,14 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
     def empty(self, name: str) -> UsageProblem:
         return UsageProblem(f"the database {name} has no table", hint="is it the right one?")
 
-    def remarks(self, item: PostgresItem, told: DiscoveryReport) -> None:
-        name, lacks = item.database, item.found.lacks
-        told.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
-        told.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]
+    def remarks(self, item: PostgresItem, report: DiscoveryReport) -> None:
+        name, lacks = item.database, item.facts.lacks
+        report.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
+        report.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]
         if lacks:
-            told.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
+            report.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
         if "=" in name:
-            told.findings.append(
+            report.findings.append(
                 f"{name}: PostgreSQL's own tools take a name with = for a connection string: rename it"
             )
 

@@ -289,8 +289,8 @@ class Work:
             "memory_available": memory_available(),
         }
         if box.differs:
-            self._test.findings.append(isolation.told(box.differs))
-            raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
+            self._test.findings.append(isolation.not_shut_off(box.differs))
+            raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
         return box
 
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:

@@ -64,7 +64,7 @@ class ParentChoice:
     findings: tuple[str, ...] = ()
 
     @property
-    def upon(self) -> tuple[Needed, ...]:
+    def parents(self) -> tuple[Needed, ...]:
         return tuple(Needed(s.id, s.manifest_sha256) for s, _ in self.base.chain) if self.base else ()
 
     def full(self, why: str) -> ParentChoice:
