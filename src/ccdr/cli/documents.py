@@ -26,7 +26,7 @@ class Doc(Struct, kw_only=True, forbid_unknown_fields=True):
     """A JSON object whose keys are all known."""
 
 
-class RecordRef(Doc):
+class RecordRefDocument(Doc):
     seq: Annotated[int, about("the ledger's record of it: its number")]
     hash: str
 
@@ -76,20 +76,20 @@ def _list_of(*types: type[Struct]) -> Any:
     return Annotated[list[Any], Meta(extra_json_schema={"items": refs[0] if len(refs) == 1 else {"anyOf": refs}})]
 
 
-class Capacity(Doc):
+class CapacityDocument(Doc):
     repository_bytes: int | None
     free_bytes: int | None
     growth_bytes_per_day: int | None
     full_in_s: int | None
 
 
-_Record = RecordRef | None
+_Record = RecordRefDocument | None
 Backup = _result("Backup", "backup.end", asset=str, record=_Record)
 Group = _result("Group", "group", record=_Record)
 Test = _result("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = _result("Restore", "restore.end", asset=str, hint=Text, record=_Record)
-Prune = _result("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=Capacity)
-Check = _result("Check", "check.end", hint=Text, record=_Record, capacity=Capacity)
+Prune = _result("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
+Check = _result("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
 
 class Backups(Doc):
@@ -113,7 +113,7 @@ class WouldRestore(Doc):
     would_restore: Map
 
 
-class Upkeep(Doc):
+class UpkeepDocument(Doc):
     """One plan's. What was not asked for is not there; `LOCKED` where another run holds it."""
 
     plan: str
@@ -122,7 +122,7 @@ class Upkeep(Doc):
 
 
 class UpkeepOfPlans(Doc):
-    plans: list[Upkeep]
+    plans: list[UpkeepDocument]
 
 
 class PlanCheck(Doc):
@@ -159,7 +159,7 @@ class Objective(Doc):
     basis: Text = None
 
 
-class Problem(Doc):
+class ProblemDocument(Doc):
     code: str
     level: str
     text: str
@@ -170,7 +170,7 @@ class Problem(Doc):
     until: Text
 
 
-class AssetStatus(Doc):
+class AssetStatusDocument(Doc):
     asset: str
     rpo: Objective
     rto: Objective
@@ -181,8 +181,8 @@ class AssetStatus(Doc):
     tested_by_rule: Map
     group: Map | None
     problems: list[str]
-    troubles: list[Problem]
-    near: list[Problem]
+    troubles: list[ProblemDocument]
+    near: list[ProblemDocument]
     near_known: bool
     private: list[str]
 
@@ -198,9 +198,9 @@ class Version(Doc):
 
 class PlanStatus(Doc):
     plan: str
-    assets: list[AssetStatus]
+    assets: list[AssetStatusDocument]
     problems: list[str]
-    troubles: list[Problem]
+    troubles: list[ProblemDocument]
     private: list[str]
     could_not_tell: list[str]
     elsewhere: list[Map]
@@ -217,7 +217,7 @@ class Status(Doc):
     lineage: Map
 
 
-class Snapshot(Doc):
+class SnapshotDocument(Doc):
     asset: str
     id: str
     consistent_point: Time
@@ -234,11 +234,11 @@ class Snapshot(Doc):
 class Snapshots(Doc):
     plan: str
     version: Version
-    snapshots: list[Snapshot]
+    snapshots: list[SnapshotDocument]
     findings: list[str]
 
 
-class Did(Doc):
+class DidDocument(Doc):
     plan: str
     asset: Text
     verb: str
@@ -249,10 +249,10 @@ class Did(Doc):
     result: Map | None
 
 
-class Run(Doc):
+class RunDocument(Doc):
     """`did`, `missed` and `busy` alone where it was not yet time for anything."""
 
-    did: list[Did]
+    did: list[DidDocument]
     missed: list[Map]
     busy: list[str]
     duties: list[Map] | None = None
@@ -278,14 +278,14 @@ class Schedules(Doc):
     schedules: list[Schedule]
 
 
-class Report(Struct, kw_only=True):
+class ReportDocument(Struct, kw_only=True):
     """`ccdr report --format json`, and what is said of a report that was written to a file."""
 
     answer: Map
     findings: Any
 
 
-class Initialised(Doc):
+class InitialisedDocument(Doc):
     plan: str
     dry_run: bool
     written: list[str]
@@ -296,7 +296,7 @@ class Initialised(Doc):
     next: list[str]
 
 
-class Discovered(Doc):
+class DiscoveredDocument(Doc):
     unprotected: list[Map]
     untested: list[Map]
     unreachable: list[Map]
@@ -307,7 +307,7 @@ class Acknowledged(Doc):
     ended: list[Map] | None = None
 
 
-class Sent(Doc):
+class SentDocument(Doc):
     plan: str
     sent: list[Map]
 
@@ -320,7 +320,7 @@ class Records(Doc):
     records: list[Map]
 
 
-class Verification(Doc):
+class VerificationDocument(Doc):
     ok: bool
     says: Text
     records: int
@@ -355,7 +355,7 @@ class AnySchema(Struct, kw_only=True):
     """A JSON Schema."""
 
 
-class Reaped(Doc):
+class ReapedDocument(Doc):
     dry_run: bool
     removed: list[str]
     left: list[str]
@@ -377,28 +377,28 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "demo": (Demo,),
-    "discover": (Discovered,),
+    "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
-    "init": (Initialised,),
+    "init": (InitialisedDocument,),
     "ledger collect": (Ledgers,),
     "ledger export": (Exported,),
     "ledger recover": (Ledgers,),
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
-    "ledger verify": (Verification,),
-    "notify test": (Sent, WouldSend),
+    "ledger verify": (VerificationDocument,),
+    "notify test": (SentDocument, WouldSend),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
-    "report": (Report,),
+    "report": (ReportDocument,),
     "restore": (Restore, WouldRestore),
-    "run": (Run, Schedules),
-    "sandbox reap": (Reaped,),
+    "run": (RunDocument, Schedules),
+    "sandbox reap": (ReapedDocument,),
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),
     "status": (Status,),
     "test": (Test, PassedOver, Tests, WouldTest),
-    "upkeep": (Upkeep, UpkeepOfPlans),
+    "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
 _WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver)
 
