@@ -149,7 +149,11 @@ def test_every_code_that_a_program_of_ours_has_may_be_recorded() -> None:
         return set(next(one for one in schema.get("anyOf", [schema]) if "enum" in one)["enum"])
 
     tested, parts = schema_of("restore_test.end")["properties"], schema_of("restore_test.end")["$defs"]
-    assert codes(parts["RecordedCheckResult"]["properties"]["status"]) == codes(tested["verdict"]) == {*Verdict} - {"MISSED"}
+    assert (
+        codes(parts["RecordedCheckResult"]["properties"]["status"])
+        == codes(tested["verdict"])
+        == {*Verdict} - {"MISSED"}
+    )
     assert codes(parts["AchievedRpo"]["properties"]["verdict"]) == {*ObjectiveVerdict}
     assert codes(schema_of("missed")["properties"]["verb"]) == {*Verb}
     assert codes(schema_of("backup.end")["properties"]["beside_source"]) == set(WORDS)

@@ -1,29 +1,24 @@
 """What each command prints with `--json`, as types: the published schemas are made from these.
 
-What a run's end record holds is defined there (`evidence/records`); `_result` takes it over.
+What a run's end record holds is defined there (`evidence/records`); `result_of` takes it over.
 A test carries every command out and compares what it prints.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct, structs
+from msgspec import Struct
 
-from ccdr.evidence.records.registry import KINDS
+from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
+from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
+from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.evidence.records.schema import DIALECT
-from ccdr.evidence.records.values import End, Record, about
+from ccdr.evidence.records.values import about
 
 FORMAT = 1  # raised when a key changes its meaning or goes; a new key is no new format
-Map = dict[str, Any]
-Text = str | None
-Time = Annotated[str, about("RFC 3339, UTC")]
-
-
-class Doc(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A JSON object whose keys are all known."""
 
 
 class RecordRefDocument(Doc):
@@ -51,31 +46,6 @@ class PassedOver(Doc):
     hint: Text = None
 
 
-def _result(name: str, kind: str, *without: str, **more: Any) -> type[Struct]:
-    """What the end record of this kind holds, its envelope left out, with what a command says beside it."""
-    definition = KINDS[kind]
-    envelope = {*Record.__struct_fields__, *End.__struct_fields__, "trigger", "plan_sha256", *without}
-    hints = get_type_hints(definition, include_extras=True)
-    fields: list[Any] = [("plan", str), ("run", Text), *more.items()]
-    for field in structs.fields(definition):
-        if field.name in envelope or field.name in more:
-            continue
-        if field.default is NODEFAULT and field.default_factory is NODEFAULT:
-            fields.append((field.name, hints[field.name]))
-        else:  # what a record may lack, an answer may
-            fields.append((field.name, hints[field.name] | None, None))
-    doc = (definition.__doc__ or "").strip()
-    return msgspec.defstruct(
-        name, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, namespace={"__doc__": doc}
-    )
-
-
-def _list_of(*types: type[Struct]) -> Any:
-    """A list of any of these."""
-    refs = [{"$ref": f"#/$defs/{one.__name__}"} for one in types]
-    return Annotated[list[Any], Meta(extra_json_schema={"items": refs[0] if len(refs) == 1 else {"anyOf": refs}})]
-
-
 class CapacityDocument(Doc):
     repository_bytes: int | None
     free_bytes: int | None
@@ -84,17 +54,17 @@ class CapacityDocument(Doc):
 
 
 _Record = RecordRefDocument | None
-Backup = _result("Backup", "backup.end", asset=str, record=_Record)
-Group = _result("Group", "group", record=_Record)
-Test = _result("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
-Restore = _result("Restore", "restore.end", asset=str, hint=Text, record=_Record)
-Prune = _result("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
-Check = _result("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
+Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
+Group = result_of("Group", "group", record=_Record)
+Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
+Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
+Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
 
 class Backups(Doc):
-    backups: _list_of(Backup, PassedOver)  # type: ignore[valid-type]
-    groups: _list_of(Group) | None = None  # type: ignore[valid-type]
+    backups: list_of(Backup, PassedOver)  # type: ignore[valid-type]
+    groups: list_of(Group) | None = None  # type: ignore[valid-type]
 
 
 class WouldBackUp(Doc):
@@ -102,7 +72,7 @@ class WouldBackUp(Doc):
 
 
 class Tests(Doc):
-    tests: _list_of(Test, PassedOver)  # type: ignore[valid-type]
+    tests: list_of(Test, PassedOver)  # type: ignore[valid-type]
 
 
 class WouldTest(Doc):
@@ -278,13 +248,6 @@ class Schedules(Doc):
     schedules: list[Schedule]
 
 
-class ReportDocument(Struct, kw_only=True):
-    """`ccdr report --format json`, and what is said of a report that was written to a file."""
-
-    answer: Map
-    findings: Any
-
-
 class InitialisedDocument(Doc):
     plan: str
     dry_run: bool
@@ -390,7 +353,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
-    "report": (ReportDocument,),
+    "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),
     "sandbox reap": (ReapedDocument,),
@@ -400,7 +363,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "test": (Test, PassedOver, Tests, WouldTest),
     "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
-_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver)
+_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)
 
 
 def _printed(command: str) -> list[type[Struct]]:

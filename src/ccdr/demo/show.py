@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ccdr.demo import plan, store
 from ccdr.demo.centre import Centre, open_centre
-from ccdr.demo.images import Images, find_images
+from ccdr.demo.images import Images
+from ccdr.demo.needs import find_needs
 from ccdr.demo.servers import Home
 from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
@@ -69,7 +70,7 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     began = time.monotonic()
     clean(work)
     docker = _servers(work)
-    images = find_images(docker)
+    images = find_needs(docker)
     work.mkdir(parents=True)
     (work / MARKER).touch()
     own = services(work / "state")

@@ -114,7 +114,7 @@ class AssetHistory:
     beside ours, all that any of them tells; but what this host answers for, promises and acknowledges is its own.
     """
 
-    first: str | None = None  # time of the first record
+    first: str | None = None  # the earliest time of a record
     last_backup: Record | None = None
     last_good_backup: Record | None = None
     last_failed_backup: Record | None = None
@@ -174,7 +174,8 @@ class AssetHistory:
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
         """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
         kind, run = record["kind"], str(record["run"])
-        self.first = self.first or record["time"]
+        if self.first is None or record["time"] < self.first:  # a clock may have been ahead
+            self.first = record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
             if kind == BACKUP_START and not self.begun_here:

@@ -23,6 +23,7 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans import LoadedPlan
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
 
 
 def judge_upkeep(
@@ -95,7 +96,9 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
                 continue
             at, asked = min(now, other.until), other.since or first
         tried = history.upkeep_tried(verb)
-        since = max((utc(moment) for moment in (tried, asked) if moment), default=at)
+        # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
+        known = [when for one in (tried, asked, first) if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
+        since = max(known, default=at)
         if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
         what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"

@@ -12,7 +12,7 @@ from datetime import datetime
 from ccdr.model.trouble import Level
 from ccdr.model.values import ObjectiveVerdict, human_seconds, so_many
 from ccdr.telling.report.judge import day
-from ccdr.telling.report.judged import AssetReport, ReportFinding
+from ccdr.telling.report.judged import AssetReport, ReportedFinding
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
 from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, RecordedRun
@@ -32,7 +32,7 @@ class Answer:
 
 def answer(
     assets: Sequence[AssetReport],
-    findings: Sequence[ReportFinding],
+    findings: Sequence[ReportedFinding],
     ledger_problems: int,
     *,
     until_now: bool,

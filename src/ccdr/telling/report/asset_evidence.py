@@ -16,6 +16,7 @@ from ccdr.jobs.shipping.shelf import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 from ccdr.telling.report.runs import BACKUP, GOOD, TEST, RecordedRun, newer_run
 
@@ -122,11 +123,11 @@ class AssetEvidence:
         if verb == BACKUP:
             stored = run.outcome in GOOD and run.snapshot and run.ended
             if stored and (consistent := moment_of(run.consistent)):
-                self._stored(str(run.snapshot), Point(consistent, run.ended or run.started), record)
+                self._stored(str(run.snapshot), _usable(consistent, run.ended or run.started), record)
         elif verb == TEST:
             reached = moment_of(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:
-                self.recovered.append((Point(reached, run.ended or run.started), record))
+                self.recovered.append((_usable(reached, run.ended or run.started), record))
             self._log_judged(record)
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
@@ -251,3 +252,8 @@ def _rule(selected: str | None) -> str:
     if selected == AT:
         return BY_LOG
     return selected if selected in RULES else BY_ID
+
+
+def _usable(consistent: datetime, at: datetime) -> Point:
+    """What is dated ahead is of use to nobody before that date has come, whenever it was written."""
+    return Point(consistent, consistent if consistent > at + CLOCK_TOLERANCE else at)

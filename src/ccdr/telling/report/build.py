@@ -36,7 +36,7 @@ from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
-from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportFinding
+from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population import PopulationDigest, digesting
@@ -82,7 +82,7 @@ class Report:
     ledger: LedgerFacts
     answer: Answer
     over_the_period: str
-    findings: tuple[ReportFinding, ...]
+    findings: tuple[ReportedFinding, ...]
     assets: tuple[AssetReport, ...]
     plans: tuple[PlanReport, ...]
     runs: tuple[RecordedRun, ...]
@@ -142,9 +142,9 @@ def make_report(
     lineage = services.lineage()
     of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
     findings = (
-        *(ReportFinding(Level.UNPROVEN, problem, step=step) for problem in verification.problems),
+        *(ReportedFinding(Level.UNPROVEN, problem, step=step) for problem in verification.problems),
         *(
-            ReportFinding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name)
+            ReportedFinding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name)
             for p in of_ledger
         ),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),

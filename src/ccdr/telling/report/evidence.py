@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,6 +41,8 @@ from ccdr.telling.report.runs import (
     sum_of,
 )
 
+_MOMENT = timedelta.resolution
+
 
 @dataclass
 class OtherHost:
@@ -75,11 +77,15 @@ class Evidence:
     A run belongs to the period that it started in, so that two periods, one after the other, hold each run once. At
     the first record of each month that lies before the period, what is no more asked for is let go of: so what has to
     be known does not grow with the years, and can be kept (index.py).
+
+    What is dated ahead of the `clock` was written while that was wrong: when it was, nobody knows. It counts all the
+    same, as whoever does not ask for times counts it, and its place is that of the record before it.
     """
 
     period: Period
     wanted: Collection[str] | None = None
     boundary: datetime = field(default=LONG_AGO, kw_only=True)  # up to where that was done
+    clock: Callable[[], datetime] = field(default=lambda: NEVER, kw_only=True)
     runs: list[RecordedRun] = field(default_factory=list)  # the population
     before: list[RecordedRun] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
@@ -89,8 +95,11 @@ class Evidence:
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
+    _made: datetime = field(init=False)
+    _before: datetime = field(init=False)  # when the newest record counts as written
 
     def take(self, record: Record, time: datetime) -> None:
+        time = self.placed(time)
         if time >= self._next:
             self.reach(time)
         plan = record["plan"]
@@ -125,7 +134,16 @@ class Evidence:
         if time < self.period.end:
             follow(self.histories, record)
 
+    def placed(self, time: datetime) -> datetime:
+        """When what bears this time counts as written."""
+        if time > self._made and time > self.clock():  # else it was written since this was made
+            return self._before
+        self._before = time
+        return time
+
     def __post_init__(self) -> None:
+        self._made = self.clock()
+        self._before = self.boundary if self.boundary > LONG_AGO else min(self._made, self.period.end) - _MOMENT
         self._last = month_of(max(self.period.start, LONG_AGO + PATIENCE) - PATIENCE)
         self._next = self._after(self.boundary)
 
@@ -245,7 +263,7 @@ class Evidence:
         elif kind == DUTIES and run.plan is not None:
             self._duties(self.plans[run.plan], record, time)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
-            self._version(self.plans[run.plan], version, record)
+            self._version(self.plans[run.plan], replace(version, at=time), record)
         self._conclude(run, record)
 
     def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:

@@ -18,7 +18,7 @@ from ccdr.telling.status import Answering
 
 
 @dataclass(frozen=True)
-class ReportFinding:
+class ReportedFinding:
     """One sentence, and what it is about: a plan, one of its assets, or (neither) the ledger itself."""
 
     level: Level
@@ -31,7 +31,7 @@ class ReportFinding:
     because: str | None = None  # code of what it only follows from
 
     @classmethod
-    def of(cls, problem: Problem, plan: str, asset: str | None = None) -> ReportFinding:
+    def of(cls, problem: Problem, plan: str, asset: str | None = None) -> ReportedFinding:
         because = problem.because and problem.because.name
         of_problem = problem.step, problem.trouble.name, problem.acknowledged, because
         return cls(problem.level, problem.text, plan, asset, *of_problem)
@@ -102,7 +102,7 @@ class AssetReport:
     objectives: Objectives | None
     basis: str | None
     coverage: str | None  # tested, untested, stale; None where it is not judged
-    findings: tuple[ReportFinding, ...]
+    findings: tuple[ReportedFinding, ...]
     rpo: Achieved | None
     rpo_now: Achieved | None
     rto: Achieved | None
@@ -148,7 +148,7 @@ class PlanReport:
     service: str | None
     owner: str | None
     in_plan: bool
-    findings: tuple[ReportFinding, ...]
+    findings: tuple[ReportedFinding, ...]
     last_prune: RecordedRun | None
     last_check: RecordedRun | None
     last_conclusive_check: RecordedRun | None

@@ -32,11 +32,11 @@ def read(
     are those beside it that were believed."""
     if not whole and not beside and (indexed := _from_the_index(services, period, wanted)):
         return *indexed, ALONE
-    evidence, ledger = Evidence(period, wanted), services.ledger.directory
+    evidence, ledger = Evidence(period, wanted, clock=services.clock.now), services.ledger.directory
 
     def anew() -> Take:
         nonlocal evidence
-        evidence = Evidence(period, wanted)
+        evidence = Evidence(period, wanted, clock=services.clock.now)
         return evidence.take
 
     seen, believed = read_population(ledger, beside, anew) if beside else (read_verified(ledger, anew), ALONE)
@@ -52,12 +52,12 @@ def _from_the_index(
     stored = index.kept_before(services.state, services.ledger, period.start, verified.index)
     if stored is None:
         return None
-    (kept, contents), evidence = stored, Evidence(period, wanted)
+    (kept, contents), evidence = stored, Evidence(period, wanted, clock=services.clock.now)
     unused = [kept]  # a fold goes on from it: who begins again reads it again
 
     def anew() -> Take:
         nonlocal evidence
-        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted)
+        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted, services.clock.now)
         return evidence.take
 
     verification = read_verified(services.ledger.directory, anew, kept.verified)
