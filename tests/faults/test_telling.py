@@ -26,7 +26,7 @@ from ccdr.model.values import FileDigest, Manifest, Verb
 from ccdr.run.ending import conclude
 from ccdr.run.tasks import Did, Passed, RunResult, Task
 from ccdr.storage.catalogue import manifest_text, snapshot_of
-from ccdr.telling.notify import Attempt, Telling, after_run, ledger_broken, missed, untold
+from ccdr.telling.notify import RunAttempt, Telling, after_run, ledger_broken, missed, untold
 from ccdr.telling.notify.concerns import Concern
 from ccdr.telling.status import status, upkeep_problems
 
@@ -308,12 +308,12 @@ def test_what_could_not_begin_stays_until_it_has_begun(world: World, mailbox: Ma
     why = "repository: password_file: no such file"
     body = {"verb": "backup", "due": "2026-11-24T12:30:00Z", "reason": why}
     append_older(world.services.ledger, "not_begun", plan="p", asset="recordings", run="r", body=body)
-    world.tell(attempts=[Attempt("p", "recordings", "backup", why)])
+    world.tell(attempts=[RunAttempt("p", "recordings", "backup", why)])
     assert mailbox.subjects == ["ccdr: p: recordings backup could not begin: repository: password_file: no such file"]
     world.tell()
     assert len(mailbox.raw) == 1
     world.stored()
-    world.tell(attempts=[Attempt("p", "recordings", "backup")])
+    world.tell(attempts=[RunAttempt("p", "recordings", "backup")])
     assert mailbox.subjects[1:] == ["ccdr: p: fixed: recordings backup could not begin"]
 
 
