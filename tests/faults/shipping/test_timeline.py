@@ -7,20 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.test_shipping import (
-    SMALL,
-    WAL,
-    back,
-    log_repo,
-    plan,
-    recovered,
-    ship_once,
-    standing,
-    started,
-    trouble,
-)
 from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import Site, eventually
+from tests.support.shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started, trouble
 
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.segments import SEGMENT_BYTES

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import _image
-from tests.faults.test_shipping import (
+from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.support.harness import Site, eventually
+from tests.support.primary import Primary, primary
+from tests.support.shipping import (
     SMALL,
     WAL,
     back,
@@ -25,9 +28,6 @@ from tests.faults.test_shipping import (
     standing,
     trouble,
 )
-from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.support.harness import Site, eventually
-from tests.support.primary import Primary, primary
 from tests.support.stored import on_store
 
 from ccdr.demo.store import Store, start

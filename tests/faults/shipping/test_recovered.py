@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.faults.test_shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started
 from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import Site, eventually
 from tests.support.primary import Primary
+from tests.support.shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started
 
 from ccdr.jobs.shipping.shelf import Shelf, shelf_of
 from ccdr.model.values import rfc3339, utc
