@@ -17,8 +17,9 @@ from ccdr.jobs.shipping.choice import choose
 from ccdr.jobs.shipping.shelf import Batch, Shelf
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import FileDigest, Manifest, Snapshot
-from ccdr.ports.log import LogMark, Target
-from ccdr.storage.restic import RepoSnapshot, Stored
+from ccdr.ports.log import LogMark, RecoveryTarget
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Stored
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -66,7 +67,7 @@ def walfile(path: Path, n: int, written: int, identifier: int = 7312) -> None:
     path.write_bytes(whole)
 
 
-def chosen(shelf: Shelf, target: Target, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
+def chosen(shelf: Shelf, target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
     found = choose([s for s, _ in bases], [m for _, m in bases], shelf, WAL, target)
     return found.base.id, [b.id for b in found.batches]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from tests.support.harness import Site
 from tests.support.older import append_older
 
 OK, WARN, FAIL, UNKNOWN = Health.OK, Health.WARN, Health.FAIL, Health.UNKNOWN
 
 
-def states(looks: Iterable[Look]) -> list[Health]:
+def states(looks: Iterable[Probe]) -> list[Health]:
     found = list(looks)
     assert all((look.do is None) == (look.state is OK) for look in found), "every line that is not OK says what to do"
     return [look.state for look in found]

@@ -19,7 +19,7 @@ from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.identity import compare
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
 from tests.support.second_dump import Call, Sorting
 
@@ -170,7 +170,7 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "mariadb", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / "out"
         host = Sorting()
-        bench = Bench(
+        bench = CheckContext(
             manifest, self.top, restored, out, cast("Any", self.server), cast("Any", host), cast("Any", digest)
         )
         results = list(compare(bench, LOGIN, jobs, working=working))

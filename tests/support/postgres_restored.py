@@ -18,7 +18,7 @@ from ccdr.engines.postgres.dump.toc import TABLE_DATA, toc_of
 from ccdr.engines.postgres.inventory import INVENTORY
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
 from tests.support.second_dump import Call, Sorting
 
@@ -192,7 +192,7 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "postgres", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / f"out{len(self.server.calls)}/out"
         out.mkdir(parents=True)
-        bench = Bench(
+        bench = CheckContext(
             manifest, self.top, restored, out, cast("Any", self.server), cast("Any", Sorting()), cast("Any", digest)
         )
         results = list(compare(bench, self.env, 3, working=working))

@@ -25,7 +25,7 @@ from ccdr.host.processes import Host
 from ccdr.model.errors import BackupFailed
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output, Source
 from tests.support.harness import Quiet, ask_sqlite
 
@@ -127,9 +127,9 @@ def manifest_of(done: Capture, path: Path) -> Manifest:
 def looked_at(done: Capture, restored: Path, name: str) -> dict[str, list[CheckResult]]:
     """`identical` and `integrity` of a restored directory."""
     near = Near().beside(restored / name)
-    bench = Bench(manifest_of(done, restored), restored, restored, restored, near, Host(), Digest(Host()))
+    context = CheckContext(manifest_of(done, restored), restored, restored, restored, near, Host(), Digest(Host()))
     one = engine(restored / name)
-    return {"identical": list(one.identical(bench)), "integrity": list(one.integrity(bench))}
+    return {"identical": list(one.identical(context)), "integrity": list(one.integrity(context))}
 
 
 def in_place(*statements: str) -> Callable[[Path], object]:

@@ -15,7 +15,7 @@ from tests.support.stored import other_host, restic_of
 from ccdr.evidence.lineage.beside import read_id
 from ccdr.evidence.lineage.comparing import keep
 from ccdr.jobs.attest import compare_due
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.plans.job import Job
 from ccdr.storage.restic import PINNED_HOST
 

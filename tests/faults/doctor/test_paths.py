@@ -14,7 +14,7 @@ from tests.support.doctor import an_rpo_that_can_be_met, lines, state_of
 from tests.support.harness import PASSWORD, ShiftedClock, Site, eventually
 from tests.support.stored import assert_clean
 
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from ccdr.setup.doctor import repository
 
 
@@ -101,7 +101,7 @@ def test_lock_that_a_dead_restic_left(twin: Site) -> None:
         os.killpg(restic.pid, signal.SIGKILL)
         restic.communicate()
 
-    def looked(shift: timedelta) -> Look:
+    def looked(shift: timedelta) -> Probe:
         found = list(repository.repository(twin.loaded(), twin.services(ShiftedClock(shift)), known=True))
         return found[-1]
 

@@ -16,7 +16,7 @@ from tests.support.restored_database import CHECKS, end, go, untouched
 from tests.support.stored import assert_clean
 from tests.support.target import PASSWORD, Target, server
 
-from ccdr.engines.postgres.dump.target import Target as Restoration
+from ccdr.engines.postgres.dump.target import PostgresTarget as Restoration
 from ccdr.jobs.restore import Request, restoring
 from ccdr.plans.job import Job
 from ccdr.ports.place import Place

@@ -19,7 +19,7 @@ from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.model.values import Verdict, verdict_of
 from ccdr.ports.capture import Capture
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
 
 
@@ -54,21 +54,23 @@ def test_what_only_the_application_has_does_not_keep_it_from_being_backed_up(
     tables: Any = done.contents["tables"]
     assert (tables["number"]["rows"], tables["made"]["rows"], tables["words_content"]["rows"]) == (2, 1, 1)
     near = Near().beside(tmp_path / "into" / "app.db")
-    bench = Bench(manifest_of(done, tmp_path), tmp_path, tmp_path / "into", tmp_path, near, Host(), Digest(Host()))
+    context = CheckContext(
+        manifest_of(done, tmp_path), tmp_path, tmp_path / "into", tmp_path, near, Host(), Digest(Host())
+    )
     one = engine(of_an_application)
-    assert verdict_of(list(one.identical(bench))) is Verdict.PASS
+    assert verdict_of(list(one.identical(context))) is Verdict.PASS
     with pytest.raises(TestBroken, match="lacks something that integrity_check needs"):
-        list(one.integrity(bench))
+        list(one.integrity(context))
     for sql in ("select * from shown", "select * from words", "select * from number order by n"):
         with pytest.raises(TestBroken, match="lacks something that the query needs"):
-            one.query(near, bench.manifest, sql)
+            one.query(near, context.manifest, sql)
     with pytest.raises(CommandFailed, match="a table is not there"):
-        one.query(near, bench.manifest, "select * from nowhere")
-    assert one.query(near, bench.manifest, "select a from made") == [["1"]]
+        one.query(near, context.manifest, "select * from nowhere")
+    assert one.query(near, context.manifest, "select a from made") == [["1"]]
     # Damage is damage, whatever cannot be looked at besides.
     ask_sqlite(tmp_path / "into" / "app.db", "create table t (id integer primary key autoincrement); insert into t"
                " values (5); delete from sqlite_sequence")  # fmt: skip
-    found = {r.name: r.status for r in one.integrity(bench)}
+    found = {r.name: r.status for r in one.integrity(context)}
     assert found == {"foreign keys": Verdict.PASS, "sequences": Verdict.FAIL}
 
 
@@ -104,6 +106,6 @@ def test_the_same_file_read_otherwise_proves_nothing(kept: tuple[Capture, Path])
     contents["tables"]["call"]["sha256"] = "0" * 64
     for told in ({"contents": contents}, {"refused": "memory", "lacks": False}):
         place = Scripted(sqlite="3.46.1", **told)
-        bench = Bench(manifest_of(done, into), into, into, into, place, Host(), Digest(Host()))  # type: ignore[arg-type]
+        context = CheckContext(manifest_of(done, into), into, into, into, place, Host(), Digest(Host()))  # type: ignore[arg-type]
         with pytest.raises(TestBroken, match=r"SQLite 3\.46\.1"):
-            list(engine(into / "cdr.sqlite3").identical(bench))
+            list(engine(into / "cdr.sqlite3").identical(context))

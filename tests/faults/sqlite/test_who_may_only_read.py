@@ -79,7 +79,7 @@ def test_a_user_who_may_only_read_is_told_what_it_takes(public: Path) -> None:
 def test_a_copy_without_locks_does_not_count_where_somebody_wrote_meanwhile(database: Path) -> None:
     with live.undisturbed(str(database), time.monotonic() + 1) as (source, _):
         assert source.execute("select count(*) from call").fetchone() == (3000,)
-    with pytest.raises(live.Refused, match="written"):
+    with pytest.raises(live.CannotCopy, match="written"):
         with live.undisturbed(str(database), time.monotonic() + 1):
             ask_sqlite(database, "update call set seconds = 77 where id = 1")
 

@@ -18,7 +18,7 @@ from ccdr.model.schedule import Missed
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verb
 from ccdr.run.ending import conclude
-from ccdr.run.scheduled import Did, Passed, RunResult, Task
+from ccdr.run.tasks import Did, Passed, RunResult, Task
 from ccdr.telling.notify import Telling
 from ccdr.telling.notify.concerns import Concern
 

@@ -6,8 +6,9 @@ import pytest
 from tests.support.findings import FAIL, OK, UNKNOWN, WARN
 
 from ccdr.model.errors import Exit
-from ccdr.model.values import Health, Look
-from ccdr.setup.doctor import Diagnosis, Finding
+from ccdr.model.values import Health, Probe
+from ccdr.setup.doctor import Diagnosis
+from ccdr.setup.doctor.examine import DoctorFinding
 
 
 @pytest.mark.parametrize(
@@ -20,4 +21,4 @@ from ccdr.setup.doctor import Diagnosis, Finding
     ],
 )
 def test_exit_code_is_of_the_worst_line(seen: list[Health], code: Exit) -> None:
-    assert Diagnosis(tuple(Finding(None, None, Look("it", s, "found")) for s in seen)).exit_code is code
+    assert Diagnosis(tuple(DoctorFinding(None, None, Probe("it", s, "found")) for s in seen)).exit_code is code

@@ -9,7 +9,7 @@ from tests.support.findings import FAIL, OK, WARN, backed_up, states
 from tests.support.harness import ShiftedClock, Site
 from tests.support.older import append_older
 
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from ccdr.plans.job import Job
 from ccdr.setup.doctor import readiness
 
@@ -20,7 +20,7 @@ def tested(site: Site, *seconds: float | None, verdict: str = "PASS", basis: str
         append_older(site.services().ledger, "restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
 
 
-def measured(site: Site) -> tuple[list[Look], list[Look]]:
+def measured(site: Site) -> tuple[list[Probe], list[Probe]]:
     job, past = Job(site.loaded(), "recordings"), readiness.read_past(site.services().records())[0]
     history = site.services().history(job)
     found = list(readiness.rpo(job, past)), list(readiness.rto(job, history, past))
@@ -87,7 +87,7 @@ def test_percentile() -> None:
         readiness.percentile([], 0.95)
 
 
-def upkeep(site: Site, clock: ShiftedClock | None = None) -> dict[str, Look]:
+def upkeep(site: Site, clock: ShiftedClock | None = None) -> dict[str, Probe]:
     services = site.services(clock)
     found = list(readiness.upkeep(site.loaded(), services.histories(), services.clock.now()))
     states(found)

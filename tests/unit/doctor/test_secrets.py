@@ -9,11 +9,11 @@ import pytest
 from tests.support.findings import FAIL, OK, WARN, states
 from tests.support.harness import PASSWORD, Site
 
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from ccdr.setup.doctor.secret_files import secrets
 
 
-def looked(site: Site, *, sources: bool = True) -> dict[str, Look]:
+def looked(site: Site, *, sources: bool = True) -> dict[str, Probe]:
     found = list(secrets(site.loaded(), site.services().host, sources=sources))
     states(found)
     return {look.what: look for look in found}

@@ -15,7 +15,8 @@ from tests.support.population import END, HOUR, Listed, Pair, brought_back, look
 
 from ccdr.host.state import State
 from ccdr.jobs.attest import troubles
-from ccdr.jobs.attest.beside import collect, recover
+from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.recovering import recover
 from ccdr.jobs.verification import compare, daily
 from ccdr.jobs.verification import look as verify_now
 from ccdr.model.errors import CcdrError

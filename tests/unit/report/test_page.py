@@ -16,7 +16,7 @@ from tests.support.years import Centre, write_ledger, write_plans
 from ccdr.host.state import State
 from ccdr.model.values import human_seconds, rfc3339
 from ccdr.telling.report import html, json_lines, make_report, period_of
-from ccdr.telling.report.page import MOST_INTERRUPTIONS, MOST_TESTS
+from ccdr.telling.report.choice import MOST_INTERRUPTIONS, MOST_TESTS
 
 
 def test_numbers_say_what_they_are_of(past: Past) -> None:

@@ -14,7 +14,7 @@ from tests.support.past import HOUR, MINUTE, NOW, Past, rows_of, written
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Level
 from ccdr.model.values import rfc3339
-from ccdr.telling.report import Period, build, html
+from ccdr.telling.report import Period, html, reading
 from ccdr.telling.report.evidence import Evidence
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_is_at_work_is_no_crash(past: Past) -> None:
 def test_a_run_that_ended_while_the_ledger_was_read_is_no_crash(
     past: Past, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
-    services, really = past.site.services(past.clock), build.read_verified
+    services, really = past.site.services(past.clock), reading.read_verified
     with contextlib.ExitStack() as going:
         run = going.enter_context(services.state.run(past.clock))
         past.wrote(NOW - MINUTE, "backup.start", run=run.id)
@@ -91,7 +91,7 @@ def test_a_run_that_ended_while_the_ledger_was_read_is_no_crash(
                 going.close()
             return found
 
-        monkeypatch.setattr(build, "read_verified", read)
+        monkeypatch.setattr(reading, "read_verified", read)
         (row, *_) = rows_of(past.report())
     assert row["outcome"] == ("RUNNING" if ends else "CRASHED")
 

@@ -18,7 +18,7 @@ from ccdr.host.nearby import WORDS
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.plans.job import Job
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision
 from ccdr.telling.report import exposures
 from ccdr.telling.report.asset_evidence import AssetEvidence, LogFailure
 from ccdr.telling.report.interruptions import interruptions
@@ -222,11 +222,11 @@ def test_the_periods_worst_is_judged_by_the_rpo_of_its_time(jobs: dict[str, Job]
     evidence = past.evidence(PERIOD)
     facts = jobs["crm"].loaded.facts
 
-    def since(hours: float, rpo: float) -> Version:
+    def since(hours: float, rpo: float) -> PlanRevision:
         of = replace(facts, assets={**facts.assets, "crm": replace(facts.assets["crm"], rpo=rpo)})
-        return Version("p", digest(str(hours)), of, 1, past.at(hours), "a", None, {})
+        return PlanRevision("p", digest(str(hours)), of, 1, past.at(hours), "a", None, {})
 
-    def worst(*versions: Version) -> tuple[float, float | None]:
+    def worst(*versions: PlanRevision) -> tuple[float, float | None]:
         own, upkeep = evidence.assets["p", "crm"], evidence.history("p", None)
         report = judge_asset(jobs["crm"], ("p", "crm"), own, (), upkeep, PERIOD, versions=versions)
         assert report.rpo

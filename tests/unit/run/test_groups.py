@@ -8,7 +8,7 @@ import pytest
 from tests.support.runs import NEVER, ONE, Result, World
 
 from ccdr.model.errors import CcdrError, Exit, Locked, UsageProblem
-from ccdr.run.scheduled import Performed, Task
+from ccdr.run.tasks import Performed, Task
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import Standing, write_standing
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose
+from ccdr.jobs.shipping.fetching_log import fetch_log
 from ccdr.jobs.shipping.filling import Filling, WentBack
-from ccdr.jobs.shipping.recovery import fetch_log
 from ccdr.jobs.shipping.recovery import logged as logged_up_to
 from ccdr.jobs.shipping.shelf import INDEX, Batch, arranged, let_go
 from ccdr.jobs.shipping.ship import _Shipping
@@ -35,7 +35,7 @@ from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written
 from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Source
 from ccdr.storage.catalogue import manifest_text, text_digest
 from ccdr.storage.restic import Restic
@@ -57,7 +57,7 @@ def ids(found: Choice) -> list[str]:
     return [b.id for b in found.batches]
 
 
-def to(target: Target, *bases: tuple[Snapshot, Manifest]) -> Choice:
+def to(target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> Choice:
     known = bases or (OLD,)
     return choose([s for s, _ in known], [m for _, m in known], SHELF, WAL, target)
 
@@ -69,34 +69,34 @@ def test_a_moment_is_gone_to_by_the_branch_that_was_written_then() -> None:
         (20.5, 2, ["1-3-5", "later"]),
         (24, 2, ["1-3-5", "later"]),
     ):
-        found = to(Target(time=minutes(minute)))
+        found = to(RecoveryTarget(time=minutes(minute)))
         assert (found.target.branch, ids(found), found.target.left) == (branch, wanted, None), minute
         assert found.current == (branch == 2)
-    found = to(Target())
+    found = to(RecoveryTarget())
     assert (found.target.branch, ids(found), found.target.position) == (2, ["1-3-5", "later"], LATER.position)
-    found = to(Target(branch=1))
+    found = to(RecoveryTarget(branch=1))
     assert (found.target.branch, ids(found), found.target.position) == (1, ["1-3-5", "4-6-10"], FORMER[1].position)
     assert found.forks == (FORK,), "so that whoever goes on from there takes another number"
     with pytest.raises(UsageProblem, match="no log of timeline 7 leads on"):
-        to(Target(branch=7))
+        to(RecoveryTarget(branch=7))
 
 
 def test_a_moment_between_two_branches_says_where_the_first_was_left() -> None:
-    found = to(Target(time=minutes(15)))
+    found = to(RecoveryTarget(time=minutes(15)))
     assert found.target.branch == 1 and found.target.left == FORK and found.target.beyond
     # By the clock of the source, which was a minute ahead.
     ahead = arranged([*FORMER, replace(LATER, skew=60.0)])
-    assert choose([OLD[0]], [OLD[1]], ahead, WAL, Target(time=minutes(19.5))).target.branch == 2
-    assert choose([OLD[0]], [OLD[1]], ahead, WAL, Target(time=minutes(18.5))).target.branch == 1
+    assert choose([OLD[0]], [OLD[1]], ahead, WAL, RecoveryTarget(time=minutes(19.5))).target.branch == 2
+    assert choose([OLD[0]], [OLD[1]], ahead, WAL, RecoveryTarget(time=minutes(18.5))).target.branch == 1
 
 
 def test_two_servers_that_wrote_at_once_are_told() -> None:
     still = replace(FORMER[1], point=minutes(22))
     shelf = arranged([FORMER[0], still, LATER])
     with pytest.raises(TestBroken, match=r"may mean timeline 1 or timeline 2.*both were written then"):
-        choose([OLD[0]], [OLD[1]], shelf, WAL, Target(time=minutes(21)))
-    assert choose([OLD[0]], [OLD[1]], shelf, WAL, Target(time=minutes(21), branch=2)).target.branch == 2
-    assert choose([OLD[0]], [OLD[1]], shelf, WAL, Target(time=minutes(23))).target.branch == 2
+        choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(21)))
+    assert choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(21), branch=2)).target.branch == 2
+    assert choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(23))).target.branch == 2
 
 
 def test_a_branch_that_nothing_was_left_behind_of_is_no_other_history() -> None:
@@ -105,21 +105,21 @@ def test_a_branch_that_nothing_was_left_behind_of_is_no_other_history() -> None:
     whole = replace(batch(4, 6, 10), open=None)
     shelf = arranged([FORMER[0], whole, replace(batch(7, 8, 25, timeline=2), forks=(fork,), id="on")])
     assert not shelf.gaps(WAL) and shelf.contiguous(WAL) == shelf.batches
-    for target in (Target(time=minutes(9)), Target(time=minutes(15)), Target()):
+    for target in (RecoveryTarget(time=minutes(9)), RecoveryTarget(time=minutes(15)), RecoveryTarget()):
         found = choose([OLD[0]], [OLD[1]], shelf, WAL, target)
         assert found.target.branch == 2 and found.target.left is None
 
 
 def test_a_base_behind_where_a_branch_left_does_not_lead_to_it() -> None:
     behind = base(8, 5)
-    assert to(Target(), OLD, behind).base == OLD[0]
-    assert to(Target(time=minutes(9)), OLD, behind).base == behind[0]
+    assert to(RecoveryTarget(), OLD, behind).base == OLD[0]
+    assert to(RecoveryTarget(time=minutes(9)), OLD, behind).base == behind[0]
     with pytest.raises(BackupBad, match="no base leads to timeline 2"):
-        to(Target(), behind)
+        to(RecoveryTarget(), behind)
     within = base(7, 4)  # in the segment, and before the place
-    assert to(Target(), replaced(within, lsn((4 << 24) + 4096))).base == within[0]
+    assert to(RecoveryTarget(), replaced(within, lsn((4 << 24) + 4096))).base == within[0]
     with pytest.raises(BackupBad, match="no base leads"):
-        to(Target(), replaced(within, lsn((4 << 24) + 4104)))
+        to(RecoveryTarget(), replaced(within, lsn((4 << 24) + 4104)))
 
 
 def replaced(known: tuple[Snapshot, Manifest], stop: str, timeline: int = 1) -> tuple[Snapshot, Manifest]:
@@ -131,8 +131,8 @@ def test_right_behind_a_base_of_a_new_branch_there_is_no_log_yet() -> None:
     """What is stored of the one before it is not taken for its end."""
     anew = replaced(base(24, 5), lsn(5 << 24), timeline=2)
     with pytest.raises(TestBroken, match="there is none yet that leads on from it"):
-        choose([OLD[0], anew[0]], [OLD[1], anew[1]], arranged(FORMER), WAL, Target())
-    assert to(Target(), OLD, anew).base == anew[0]
+        choose([OLD[0], anew[0]], [OLD[1], anew[1]], arranged(FORMER), WAL, RecoveryTarget())
+    assert to(RecoveryTarget(), OLD, anew).base == anew[0]
 
 
 def test_pruning_keeps_both_branches_for_as_long_as_a_base_leads_to_them() -> None:
@@ -157,8 +157,8 @@ def test_a_log_whose_new_branch_was_received_too_late_has_a_gap() -> None:
     shelf = arranged([*FORMER, late])
     assert len(shelf.gaps(WAL)) == 1 and shelf.contiguous(WAL) == (shelf.batches[-1],)
     with pytest.raises(BackupBad, match="missing between"):
-        choose([OLD[0]], [OLD[1]], shelf, WAL, Target())
-    assert choose([OLD[0]], [OLD[1]], shelf, WAL, Target(time=minutes(9))).target.branch == 1
+        choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget())
+    assert choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(9))).target.branch == 1
 
 
 @given(st.data())
@@ -289,7 +289,7 @@ def fetched(tmp_path: Path) -> tuple[Path, Choice, Any]:
     class OneJob:
         plan, asset, engine = "p", "crm", Engine()
 
-    choice = Choice(OLD[0], (b,), Target(branch=2), True, (FORK, Fork(3, 1, "0/2000000")))
+    choice = Choice(OLD[0], (b,), RecoveryTarget(branch=2), True, (FORK, Fork(3, 1, "0/2000000")))
 
     def fetch() -> Any:
         into = tmp_path / "into"

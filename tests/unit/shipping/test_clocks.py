@@ -13,7 +13,7 @@ from tests.support.batches import NOW, WAL, base, batch, by_a_clock, chosen, seg
 from ccdr.jobs.shipping.choice import choose
 from ccdr.jobs.shipping.shelf import arranged, let_go
 from ccdr.model.errors import UsageProblem
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
@@ -50,8 +50,8 @@ def test_what_is_dated_ahead_is_told() -> None:
     assert not batch(1, 3, 4).dated_ahead(NOW), "two hosts' clocks are never the same"
     assert [b.point for b in shelf.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
     with pytest.raises(UsageProblem, match="stored up to"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=5)), base(0, 1))
-    at = Target(time=NOW + timedelta(minutes=2))
+        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=5)), base(0, 1))
+    at = RecoveryTarget(time=NOW + timedelta(minutes=2))
     assert chosen(shelf, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
 
 
@@ -61,18 +61,20 @@ def test_a_time_is_told_by_the_sources_clock_as_it_was_then() -> None:
     snapshot, manifest = base(0, 1)
     manifest = replace(manifest, clock_skew_s=0.25)
 
-    def skew(target: Target) -> float:
+    def skew(target: RecoveryTarget) -> float:
         found = choose([snapshot], [manifest], shelf, WAL, target)
         return found.target.clock_skew(manifest)
 
-    at = [skew(Target(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
+    at = [skew(RecoveryTarget(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
     assert at == [0.25, 1.0, 9.0, 9.0]
-    assert skew(Target()) == 9.0 and skew(Target(name="x")) == 9.0
+    assert skew(RecoveryTarget()) == 9.0 and skew(RecoveryTarget(name="x")) == 9.0
     shelf = arranged([batch(1, 3, 10)])  # of the days before it was kept
-    assert skew(Target(time=NOW + timedelta(minutes=9))) == 0.25
+    assert skew(RecoveryTarget(time=NOW + timedelta(minutes=9))) == 0.25
 
 
 def test_older_snapshots_of_a_batch_tell_the_skew_too() -> None:
     shelf = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
-    found = choose(*map(list, zip(base(0, 1), strict=True)), shelf, WAL, Target(time=NOW + timedelta(minutes=15)))
+    found = choose(
+        *map(list, zip(base(0, 1), strict=True)), shelf, WAL, RecoveryTarget(time=NOW + timedelta(minutes=15))
+    )
     assert found.target.skew == 1.0

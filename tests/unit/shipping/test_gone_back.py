@@ -16,7 +16,7 @@ from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.jobs.shipping.choice import choose
 from ccdr.jobs.shipping.shelf import Gap, Shelf, arranged, let_go, same_head
 from ccdr.model.errors import BackupBad
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 
 def test_a_batch_that_begins_otherwise_than_the_open_segment_before_it_leaves_a_gap() -> None:
@@ -77,7 +77,7 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
     new = replace(batch(3, 5, 25), anew=anew, id="new")
     first, between, behind = base(-1, 1), base(12, 4), base(20, 4)
     on = "found on 2026-11-24T12:15:00Z to have gone back"
-    for target in (Target(), Target(name="here"), Target(time=NOW + timedelta(minutes=25))):
+    for target in (RecoveryTarget(), RecoveryTarget(name="here"), RecoveryTarget(time=NOW + timedelta(minutes=25))):
         for latest in (between, behind):
             shelf = arranged(old)
             if target.time is None:
@@ -86,11 +86,11 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
         with pytest.raises(BackupBad, match=on):
             chosen(arranged([*old, new]), target, first, between)
         assert chosen(arranged([*old, new]), target, first, between, behind) == ("base20", ["new"])
-    earlier = Target(time=NOW + timedelta(minutes=9))
+    earlier = RecoveryTarget(time=NOW + timedelta(minutes=9))
     for shelf in (arranged(old), arranged([*old, new])):
         found = choose([first[0], between[0]], [first[1], between[1]], shelf, WAL, earlier, anew)
         assert (found.base, [b.id for b in found.batches]) == (first[0], ["1-3-0", "4-6-10"]), "before it, all is well"
-    assert chosen(arranged(old), Target(), first, between)[0] == "base12", "as it is where no source went back"
+    assert chosen(arranged(old), RecoveryTarget(), first, between)[0] == "base12", "as it is where no source went back"
     again = anew + timedelta(minutes=15)
     assert arranged([*old, new]).torn_from(behind[1].consistent_point, again) is None
     assert arranged([*old, new]).torn_from(again, again) == again
@@ -116,4 +116,4 @@ def test_log_that_goes_further_than_a_base_that_was_taken_behind_it_is_of_anothe
     shelf = Shelf((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
     said = r"went back behind its own log: .* was stored by .* and the base of 2026-11-24T12:20:00Z goes on from"
     with pytest.raises(BackupBad, match=said) if refused else nullcontext():
-        assert chosen(shelf, Target(), base(20, 4))[0] == "base20"
+        assert chosen(shelf, RecoveryTarget(), base(20, 4))[0] == "base20"

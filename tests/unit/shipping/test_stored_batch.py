@@ -13,8 +13,8 @@ import pytest
 from tests.support.batches import NOW, WAL, batch, segment
 
 from ccdr.host.clock import SystemClock
+from ccdr.jobs.shipping.fetching_log import index_of
 from ccdr.jobs.shipping.filling import Filling, Held
-from ccdr.jobs.shipping.recovery import index_of
 from ccdr.jobs.shipping.shelf import INDEX
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import FileDigest

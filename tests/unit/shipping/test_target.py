@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tests.support.batches import NOW
 from tests.support.harness import Site
 
-from ccdr.jobs.shipping.recovery import target_of
+from ccdr.jobs.shipping.targets import target_of
 from ccdr.model.errors import UsageProblem
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 
 def test_a_target_is_a_time_a_name_or_the_end() -> None:
-    assert target_of("latest", UTC) == Target()
+    assert target_of("latest", UTC) == RecoveryTarget()
     assert target_of("2026-11-24T14:05:00+02:00", UTC).time == NOW + timedelta(minutes=5)
     assert target_of("2026-11-24 14:05", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=5)
     assert target_of("2026-11-24 12:05:00.000000+00", UTC).time == NOW + timedelta(minutes=5)  # as psql has it
@@ -26,7 +26,7 @@ def test_a_target_is_a_time_a_name_or_the_end() -> None:
     for name in ("before-migration", "20261124", "2026-W48", "2026-11-24", "2026-11-24T12", "20261124T120000", "0-1-4711",
                  "2026-11-24  12:00", "2026-11-24T12:00:00,5", "2026-328", "2026-W48-2T12:00", " 2026-11-24 12:00",
                  "2026-11-24x12:00", "２０２６-11-24 12:00", "2026-11-24 12:00\n"):  # fmt: skip
-        assert target_of(name, UTC) == Target(name=name)
+        assert target_of(name, UTC) == RecoveryTarget(name=name)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_local_time_is_taken_only_where_it_is_one_moment(naive: datetime, zone
     offsets = {moment.astimezone(zone).utcoffset() for moment in hours}
     meant = {m for o in offsets if o is not None and (m := (naive - o).replace(tzinfo=UTC)).astimezone(zone).replace(tzinfo=None) == naive}  # fmt: skip
     if len(meant) == 1:
-        assert target_of(text, zone) == Target(time=meant.pop())
+        assert target_of(text, zone) == RecoveryTarget(time=meant.pop())
     else:
         with pytest.raises(UsageProblem):
             target_of(text, zone)
@@ -97,11 +97,11 @@ def test_a_local_time_is_taken_only_where_it_is_one_moment(naive: datetime, zone
 @given(MOMENTS, ZONES, st.integers(-14 * 60, 14 * 60))
 def test_a_time_with_its_offset_is_that_moment_in_every_zone(naive: datetime, zone: str, minutes: int) -> None:
     moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    assert target_of(moment.isoformat(), ZoneInfo(zone)) == Target(time=moment)
+    assert target_of(moment.isoformat(), ZoneInfo(zone)) == RecoveryTarget(time=moment)
 
 
 @given(st.text(min_size=1))
 def test_whatever_else_is_said_is_a_name(text: str) -> None:
     if re.match(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d", text, re.ASCII) or not text.strip() or text == "latest":
         return
-    assert target_of(text, UTC) == Target(name=text)
+    assert target_of(text, UTC) == RecoveryTarget(name=text)

@@ -19,7 +19,7 @@ from ccdr.jobs.shipping.shelf import Batch, Shelf, arranged
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 
 def at(minute: float) -> datetime:
@@ -46,9 +46,11 @@ THIRD = (
 STORED = (*FIRST, *SECOND, *THIRD)
 
 
-def by(minute: float | None, stored: Sequence[Batch] = STORED, base: int = 1, anew: datetime | None = None) -> Target:
+def by(
+    minute: float | None, stored: Sequence[Batch] = STORED, base: int = 1, anew: datetime | None = None
+) -> RecoveryTarget:
     """The target, with the timeline to go by; `base` is that of the newest base before it."""
-    target = Target(time=None if minute is None else at(minute))
+    target = RecoveryTarget(time=None if minute is None else at(minute))
     return Written(Shelf(tuple(stored)), WAL, anew).by(target, base)
 
 
@@ -131,9 +133,9 @@ def test_one_of_which_nobody_knows_when_it_began_began_when_it_was_first_stored(
 
 def test_where_a_timelines_beginning_is_not_known_the_newest_is_gone_by() -> None:
     for known in ((), (TWO,), (THREE,)):
-        assert by(24, told(STORED, *known)) == Target(time=at(24), branch=3), known
-    assert by(24, told(FIRST)) == Target(time=at(24), branch=1)
-    assert by(24, told(SECOND, TWO)) == Target(time=at(24), branch=2), "it is the only one"
+        assert by(24, told(STORED, *known)) == RecoveryTarget(time=at(24), branch=3), known
+    assert by(24, told(FIRST)) == RecoveryTarget(time=at(24), branch=1)
+    assert by(24, told(SECOND, TWO)) == RecoveryTarget(time=at(24), branch=2), "it is the only one"
     assert by(24, told([*SECOND, *THIRD], THREE)).branch == 2, "the oldest needs to have begun nowhere"
 
 
@@ -145,10 +147,10 @@ def test_no_timeline_is_gone_by_that_the_base_lies_behind() -> None:
 
 def test_a_timeline_that_is_asked_for_is_gone_by_where_it_is_there() -> None:
     for branch in (1, 2, 3):
-        assert Written(Shelf(STORED), WAL, None).by(Target(branch=branch), 1) == Target(branch=branch)
+        assert Written(Shelf(STORED), WAL, None).by(RecoveryTarget(branch=branch), 1) == RecoveryTarget(branch=branch)
     between = [replace(batch(3, 7, 9), open=segment(8, 11)), *(batch(n, n, n, timeline=n) for n in (9, 10))]
     with pytest.raises(UsageProblem, match=r"no log of timeline 4 .*: there is 1, 9, 10, 11$"):
-        Written(Shelf(tuple(between)), WAL, None).by(Target(branch=4), 1)
+        Written(Shelf(tuple(between)), WAL, None).by(RecoveryTarget(branch=4), 1)
 
 
 def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> None:
@@ -159,7 +161,7 @@ def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> 
     assert by(None, both, anew=anew).branch == 1 and by(24, both, anew=anew).branch == 1
     assert by(24, both) == by(24) and by(15, both) == by(15)
     with pytest.raises(UsageProblem, match=r"there is 1$"):
-        Written(Shelf(both), WAL, anew).by(Target(branch=3), 1)
+        Written(Shelf(both), WAL, anew).by(RecoveryTarget(branch=3), 1)
 
 
 # --- who was written at once ----------------------------------------------------------------------------------
@@ -204,8 +206,8 @@ def test_one_that_holds_nothing_behind_where_it_was_left_was_not_written_on() ->
                 by(21, stored)
             assert by(9, stored).branch == 1
         else:
-            assert by(21, stored) == Target(time=at(21), branch=2)
-            assert by(9, stored) == Target(time=at(9), branch=2), "all of it is on the way to the newest"
+            assert by(21, stored) == RecoveryTarget(time=at(21), branch=2)
+            assert by(9, stored) == RecoveryTarget(time=at(9), branch=2), "all of it is on the way to the newest"
 
 
 # --- branches of one and the same -----------------------------------------------------------------------------
@@ -233,31 +235,31 @@ def test_a_timeline_that_leads_nowhere_had_its_time_too(minute: float, branch: i
 # --- what cannot be gone, and is said -------------------------------------------------------------------------
 
 
-def chosen(stored: Sequence[Batch], target: Target, *bases: tuple[Snapshot, Manifest]) -> Choice:
+def chosen(stored: Sequence[Batch], target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> Choice:
     return choose([s for s, _ in bases], [m for _, m in bases], arranged(stored), WAL, target)
 
 
 def test_a_time_before_all_bases_is_answered_with_the_oldest_of_them() -> None:
     with pytest.raises(UsageProblem, match="the oldest is of 2026-11-24T12:05:00Z"):
-        chosen(FIRST, Target(time=at(1)), base(5, 3), base(8, 4))
+        chosen(FIRST, RecoveryTarget(time=at(1)), base(5, 3), base(8, 4))
 
 
 def test_a_base_that_needs_more_than_is_stored_names_where_the_log_begins_that_would_lead_on() -> None:
     with pytest.raises(BackupBad, match=f"the log begins later: with {segment(3)}$"):
-        chosen(FIRST, Target(), base(0, 1))
+        chosen(FIRST, RecoveryTarget(), base(0, 1))
     anew = at(60)
     since = [replace(b, anew=anew, point=b.point + timedelta(hours=2), id=f"new-{b.id}") for b in FIRST]
     with pytest.raises(BackupBad, match=f"needs {segment(2)}, the log begins later: with {segment(3)}$"):
-        chosen([batch(1, 2, 2), *since], Target(), base(61, 2))
+        chosen([batch(1, 2, 2), *since], RecoveryTarget(), base(61, 2))
 
 
 def test_a_base_of_a_timeline_of_which_all_log_has_gone_is_told_what_there_is() -> None:
     snapshot, manifest = base(12, 8)
     manifest = replace(manifest, contents={"timeline": 5, "stop_lsn": lsn(8 << 24)})
     with pytest.raises(TestBroken, match="there is none yet that leads on from it"):
-        choose([snapshot], [manifest], arranged(FIRST), WAL, Target())
+        choose([snapshot], [manifest], arranged(FIRST), WAL, RecoveryTarget())
     with pytest.raises(BackupBad, match=f"the log begins later: with {segment(3)}$"):
-        choose([snapshot], [manifest], arranged(FIRST), WAL, Target(), None, at(20))
+        choose([snapshot], [manifest], arranged(FIRST), WAL, RecoveryTarget(), None, at(20))
 
 
 def test_of_several_gaps_the_first_is_named() -> None:
@@ -267,7 +269,7 @@ def test_of_several_gaps_the_first_is_named() -> None:
         ([batch(1, 2, 2), only, batch(5, 6, 10)], 3, 5),
     ):
         with pytest.raises(BackupBad, match=f"missing between {segment(after)} and {segment(before)}$"):
-            chosen(stored, Target(), base(0, 1))
+            chosen(stored, RecoveryTarget(), base(0, 1))
 
 
 def test_a_base_of_before_the_source_went_back_leads_to_nothing_since() -> None:
@@ -278,9 +280,9 @@ def test_a_base_of_before_the_source_went_back_leads_to_nothing_since() -> None:
         for b in (*FIRST, *SECOND)
     ]
     old, within, behind = base(0, 3), base(62, 3), base(75, 6)
-    assert chosen([*FIRST, *new], Target(branch=2), old, within, behind).base == within[0]
+    assert chosen([*FIRST, *new], RecoveryTarget(branch=2), old, within, behind).base == within[0]
     with pytest.raises(BackupBad, match="no base leads to timeline 2"):
-        chosen([*FIRST, *new], Target(branch=2), old, behind)
+        chosen([*FIRST, *new], RecoveryTarget(branch=2), old, behind)
 
 
 def test_no_base_is_asked_for_a_name_before_which_there_is_none() -> None:
@@ -298,7 +300,7 @@ def test_whether_a_point_is_met_is_asked_with_the_manifest_of_the_base_that_was_
         asked.append((choice.base, manifest))
         return choice.base == bases[0][0]
 
-    found = holding("x", bases, lambda left: chosen(FIRST, Target(name="x"), *left), meets)
+    found = holding("x", bases, lambda left: chosen(FIRST, RecoveryTarget(name="x"), *left), meets)
     assert found.base == bases[0][0] and asked == bases[::-1]
 
 
@@ -326,7 +328,7 @@ def test_log_stored_before_a_base_that_goes_further_than_it_is_of_another_histor
         last = replace(batch(5, 5, minute), skew=skews[0], begun=at(minute), **held, **named)
         choice: CcdrError | Choice
         try:
-            choice = choose([snapshot], [manifest], Shelf((first, last)), WAL, Target())
+            choice = choose([snapshot], [manifest], Shelf((first, last)), WAL, RecoveryTarget())
         except CcdrError as error:
             choice = error
         assert ("went back behind its own log" in str(choice)) is wrong, minute
@@ -334,7 +336,7 @@ def test_log_stored_before_a_base_that_goes_further_than_it_is_of_another_histor
 
 def test_what_was_chosen_is_taken_again_batch_by_batch() -> None:
     stored = [batch(1, 2), batch(3, 3, 1), batch(4, 5, 2)]
-    choice = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged(stored), WAL, Target())
+    choice = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged(stored), WAL, RecoveryTarget())
     newer = [replace(b, id=f"again-{n}", usable_at=b.usable_at + timedelta(hours=1)) for n, b in enumerate(stored)]
     found = stored_again(choice, arranged(newer))
     assert found is not None and [b.id for b in found.batches] == ["again-0", "again-1", "again-2"]

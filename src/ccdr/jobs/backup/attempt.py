@@ -1,38 +1,35 @@
-"""Capture one asset and store it. A snapshot counts only once its manifest is in repository and catalogue."""
+"""One run of `backup`, from the capture to the catalogue."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
-from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.history.kinds import INTERRUPTED, STORED
 from ccdr.host import interrupts
 from ccdr.host.clock import timed
+from ccdr.host.files import remove_tree
 from ccdr.host.nearby import WORDS
-from ccdr.host.state import Run, remove_tree
-from ccdr.jobs.attest import attestation, compared
+from ccdr.host.state import Run
+from ccdr.jobs.attest import attestation
+from ccdr.jobs.backup.patterns import escaped, pattern
+from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.parents import base_for
-from ccdr.jobs.recorded import Recorded
-from ccdr.jobs.services import BY_HAND, Services, Trigger
+from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import log_of
 from ccdr.jobs.streaming import store
-from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import (
     ROOM,
     BackupFailed,
     CcdrError,
     CommandFailed,
-    Exit,
     RepositoryClosed,
     RepositoryLocked,
     RepositoryMissing,
@@ -40,153 +37,19 @@ from ccdr.model.errors import (
     for_plan,
     told,
 )
-from ccdr.model.values import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
+from ccdr.model.values import Manifest, RecordRef, human_bytes, so_many
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.ports.capture import Capture, Streamed, StreamWriter, Tools
 from ccdr.ports.place import Progress
 from ccdr.storage.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
-from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic, Stored
+from ccdr.storage.listing import RepoSnapshot, Stored
+from ccdr.storage.restic import PROBE_WAIT, Restic
 
 ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
-HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
-_PATTERN = re.compile(r"[*?\[\\]")
-_SPACE = re.compile(r"[^\S ]| $")
 
 
-@dataclass(frozen=True)
-class Member:
-    """An asset's part in a group that is captured together. `ready` returns once all of them may begin."""
-
-    group: GroupRun
-    ready: Callable[[], None]
-
-
-@dataclass
-class BackupResult:
-    """What one backup did. `phases` are seconds, `added` is what the repository grew by, bytes."""
-
-    plan: str
-    asset: str
-    run: str
-    result: str = FAILED
-    reason: str | None = None
-    hint: str | None = None
-    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
-    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
-    snapshot: Snapshot | None = None
-    log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
-    group: GroupRun | None = None
-    added: int = 0
-    skew: float | None = None
-    phases: dict[str, float] = field(default_factory=dict)
-    tools: dict[str, str] = field(default_factory=dict)
-    beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
-    notes: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
-    findings: list[str] = field(default_factory=list)
-    left_behind: list[str] = field(default_factory=list)
-    record: RecordRef | None = None
-
-    @property
-    def exit_code(self) -> Exit:
-        if self.result != STORED or self.findings:
-            return Exit.FINDING
-        return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
-
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
-        s, shown = self.snapshot, None
-        if s is not None:
-            shown = {
-                "id": s.id,
-                "consistent_point": rfc3339(s.consistent_point),
-                "bytes": s.bytes,
-                "manifest_sha256": s.manifest_sha256,
-                "source_sha256": source_digest(s.source),
-                **self.log,
-                **({"upon": [needed.id for needed in s.upon]} if s.upon else {}),
-            }
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "hint": self.hint,
-            **({"repository": self.repository} if self.repository else {}),
-            "snapshot": shown,
-            "group": self.group and {"name": self.group.name, "run": self.group.run},
-            "added_bytes": self.added,
-            "clock_skew_s": self.skew,
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "tools": self.tools,
-            "beside_source": self.beside,
-            "notes": self.notes,
-            **({"left_out": self.left_out} if self.left_out else {}),
-            "findings": self.findings,
-            "left_behind": self.left_behind,
-        }
-
-    def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
-
-
-def backup(
-    job: Job, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, member: Member | None = None
-) -> BackupResult:
-    """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
-    after that is in the result and in the ledger, an interrupt included (and raised again). Of a group's `member`
-    the caller holds the lock already."""
-    repo = services.repository(job.loaded, job.limits, gentle=True)
-    with (
-        services.state.lock(job.plan, job.asset, "backup") if member is None else contextlib.nullcontext(),
-        services.state.reading(repo.location),
-        services.state.run(services.clock) as run,
-    ):
-        result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
-        credentials = run.directory("credentials")
-        services.write_credentials(job, credentials)
-        recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
-        about: dict[str, object] = {"engine": job.engine.engine_name, "method": job.engine.method}
-        if member is not None:
-            about["group"] = {"name": member.group.name, "run": member.group.run}
-        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member, recorded.begin(about))
-        with recorded.attempt(attempt.failed):
-            attempt.carry_out()
-        with recorded.conclusion():  # it was stored, or it was not
-            if result.result == STORED:
-                with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
-                    result.notes += _in_doubt(job, services)
-            result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
-            if result.result != STORED:
-                attempt.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
-            services.state.keep_words(run.id, result.words)
-            if attempt.listed is not None:
-                with contextlib.suppress(CcdrError):
-                    result.notes += _contradicted(job, services, attempt.listed)
-            result.record = recorded.end(result.body())
-            with contextlib.suppress(CcdrError):
-                keep(services.state, services.ledger)
-    return result
-
-
-def _in_doubt(job: Job, services: Services) -> list[str]:
-    """Stored well, and perhaps onto a piece that is missing."""
-    known = services.histories()
-    upkeep, asset = (known.get((job.plan, name), AssetHistory()) for name in (None, job.asset))
-    if (damage := asset.doubted(upkeep)) is None:
-        return []
-    test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot latest`"
-    return [f"{damage}: this one counts only once {test} has; docs/how-to/recover.md, A damaged repository"]
-
-
-def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
-    """Stored or not: is the ledger what the repository's snapshots attest?"""
-    found = compared(services, job.plan, listed, recent=True)
-    said = [f"the ledger: {problem}" for problem in found.problems]
-    return [*said, *(f"the ledger of this host is lost: {one}" for one in found.lost)]
-
-
-class _Attempt:
+class Attempt:
     """One run of `backup`, from the capture to the catalogue."""
 
     def __init__(
@@ -400,13 +263,13 @@ class _Attempt:
         self._progress.step(f"storing {self._job.asset}")
         exclude_file = self._run.scratch / "exclude"
         named = [str(path) for path in capture.excluded]
-        lines = "".join(f"{_pattern(name)}\n" for name in named if "\n" not in name)
+        lines = "".join(f"{pattern(name)}\n" for name in named if "\n" not in name)
         exclude_file.write_text(lines, "utf-8", "surrogateescape")
         stored = self._repo.backup(
             paths,
             tags=tags,
             exclude_file=exclude_file if lines else None,
-            exclude=[_escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
+            exclude=[escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
             on_bytes=lambda done: self._progress.amount(done, capture.bytes),
         )
         self._result.added += stored.added
@@ -477,13 +340,3 @@ class _Attempt:
         with contextlib.suppress(CcdrError, OSError):
             mark.write_text(f"{self._run.id}\n", "ascii")
             self._repo.impatient(within).backup([mark], tags=[*self._tags("failed"), *void])
-
-
-def _escaped(name: str) -> str:
-    """A restic pattern for exactly this path."""
-    return _PATTERN.sub(r"\\\g<0>", name)
-
-
-def _pattern(name: str) -> str:
-    """The same as a line of an exclude file, where restic expands variables and trims white space."""
-    return _SPACE.sub(r"[\g<0>]", _escaped(name)).replace("$", "$$")
