@@ -33,10 +33,11 @@ from ccdr.host.processes import Host
 from ccdr.model.errors import Exit, RepositoryUnavailable
 from ccdr.model.values import Health, Look
 from ccdr.plans.job import Job
+from ccdr.plans.repository_url import http_address
 from ccdr.setup.doctor import Diagnosis, Finding, machine, readiness, repository
 from ccdr.setup.doctor.bucket import _configured, _deletion, _enforced
 from ccdr.setup.doctor.secret_files import secrets
-from ccdr.storage.endpoint import http_address, server_time
+from ccdr.storage.endpoint import server_time
 from ccdr.storage.s3 import Bucket, Canary, ObjectLock, _open_statements
 
 OK, WARN, FAIL, UNKNOWN = Health.OK, Health.WARN, Health.FAIL, Health.UNKNOWN
