@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.records import body_of
-from tests.unit import test_verification
-from tests.unit.test_verification import World
+from tests.support.verified import World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.ledger.verification import verify
@@ -22,8 +21,6 @@ from ccdr.jobs.attest import troubles
 from ccdr.jobs.verification import compare, look
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
-
-world = test_verification.world  # its newest restore test is FAIL
 
 
 def whole(kind: str, run: str = "x", asset: str | None = "recordings", **body: Any) -> dict[str, Any]:

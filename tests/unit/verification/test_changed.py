@@ -3,80 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.clocks import Clock
-from tests.support.harness import Ran, Site
 from tests.support.older import append_older
-from tests.unit.test_history import backup, test
+from tests.support.verified import World
 
-from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger
 from ccdr.evidence.summary import HOLDS
-from ccdr.jobs.services import Services
 from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, compare, newest
 from ccdr.model.trouble import Trouble
-from ccdr.run.ending import Conclusion, conclude
-from ccdr.run.tasks import RunResult
-from ccdr.telling.status import status
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-@dataclass
-class World:
-    """A site with a day of records, the last of them a restore test that failed."""
-
-    site: Site
-    clock: Clock = field(default_factory=Clock)
-    small: bool = False
-
-    @property
-    def services(self) -> Services:
-        return self.site.services(self.clock)
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.site.state / "ledger", self.clock, segment_bytes=600 if self.small else SEGMENT_BYTES)
-
-    def lived(self) -> None:
-        for n in range(4):
-            backup(self.ledger, f"b{n}", "recordings")
-        test(self.ledger, "t1", "recordings-b2", "PASS", "recordings")
-        test(self.ledger, "t2", "recordings-b3", "FAIL", "recordings")
-
-    def day_passes(self, **delta: float) -> Conclusion:
-        """A run's end, a day later (or whatever)."""
-        self.clock.at += timedelta(**(delta or {"days": 1, "minutes": 1}))
-        return conclude([self.site.loaded()], self.services, RunResult(), seconds=1.0)
-
-    def troubles(self) -> set[Trouble]:
-        (found,) = status([self.site.loaded()], self.services)
-        return {p.trouble for p in found.wrong}
-
-    def told(self, end: Conclusion) -> list[str]:
-        assert end.telling is not None
-        return [s.subject for s in end.telling.sent]
-
-    def change_the_summary(self) -> None:
-        """Whoever wants no test to have failed."""
-        (file,) = (self.site.state / "index").glob("histories-*")
-        file.write_bytes(file.read_bytes().replace(b"FAIL", b"PASS"))
-
-    def status(self) -> Ran:
-        return self.site.run("status")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    site = Site(tmp_path)
-    site.recordings(tmp_path / "spool")
-    made = World(site)
-    made.lived()
-    return made
 
 
 def test_a_summary_that_was_changed_is_not_believed_and_is_told_within_a_day(world: World) -> None:
@@ -106,9 +41,6 @@ def test_anybody_who_asks_sees_it_at_once(world: World) -> None:
     assert (done.code, done.json["summary"], done.json["ok"]) == (1, DIFFERS, False), done
     exported = world.site.run("ledger", "verify", str(world.site.state / "ledger"))
     assert exported.code == 0 and exported.json["summary"] is None
-
-
-# --- the ledger itself ---------------------------------------------------------------------------------------
 
 
 def spoil(world: World, old: bytes, new: bytes) -> Path:
