@@ -144,10 +144,6 @@ class Inventory(ServerInventory):
         return cast("Mapping[str, Mapping[str, Any]]", self.facts["tables"])
 
     @property
-    def binary_log(self) -> bool:
-        return self.facts["binlog"] is not None
-
-    @property
     def histories(self) -> bool:
         return bool(self.facts["histories"])
 

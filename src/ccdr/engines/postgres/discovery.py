@@ -8,16 +8,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from ccdr.engines.discovery.checks import database_checks
 from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
 from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, absolute, connection_lines, explained
 from ccdr.engines.discovery.survey import DatabaseFound, described
 from ccdr.engines.discovery.text import scalar, so_many
-from ccdr.engines.postgres import grants, survey
+from ccdr.engines.postgres import address, grants, survey
 from ccdr.engines.postgres.engine import Postgres
-from ccdr.engines.servers.address import ca_file_of, host_of, read_url
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.model.values import human_bytes
 from ccdr.ports.place import Place
@@ -25,7 +23,6 @@ from ccdr.ports.place import Place
 SOCKETS = "/var/run/postgresql"
 ALWAYS_THERE = ("postgres", "template1")  # databases to ask a server through when none is named
 EXAMPLE = "give one like postgresql://user@host:5432/database or postgresql:///database?host=/var/run/postgresql"
-_OPTIONS = {"host", "port", "user", "dbname", "sslmode", "sslrootcert"}
 _ELSEWHERE = re.compile(r'database "[^"]*" does not exist|permission denied for database|no pg_hba\.conf entry')
 # What the server said, and what to do about it. The command line or a file is wrong.
 _REFUSED = (
@@ -213,32 +210,15 @@ class _LocalServer:
 
 
 class PostgresDiscovery(Discovery):
-    schemes = ("postgresql", "postgres")
+    schemes = address.SCHEMES
     example = EXAMPLE
     sockets = Path(SOCKETS)
 
     def parse(self, text: str) -> PostgresServer:
         """As libpq reads it."""
-        parts, port, options = read_url(text, _OPTIONS, EXAMPLE)
-        host = options.get("host") or host_of(parts) or SOCKETS
-        if "," in parts.netloc or "," in host:
-            raise UsageProblem(
-                "the URL names several hosts", hint="name the one that is to be backed up, a standby or not"
-            )
-        try:
-            number = int(options["port"]) if "port" in options else (port or 5432)
-        except ValueError:
-            number = 0
-        if not 1 <= number <= 65535:
-            raise UsageProblem("the URL's port is no port", hint=EXAMPLE)
-        return PostgresServer(
-            host=host,
-            port=number,
-            user=options.get("user") or unquote(parts.username or "") or getpass.getuser(),
-            database=options.get("dbname") or unquote(parts.path.removeprefix("/")) or None,
-            tls="verify" if options.get("sslmode") == "verify-full" else "loopback",
-            ca_file=ca_file_of(options, "sslrootcert"),
-        )
+        named = address.parse(text, address.OPTIONS, EXAMPLE)
+        user = named.user or getpass.getuser()
+        return PostgresServer(named.host or SOCKETS, named.port, user, named.database, named.tls, named.ca_file)
 
     def at(self, path: Path) -> None:
         if (path / "PG_VERSION").exists() and (path / "global").is_dir():

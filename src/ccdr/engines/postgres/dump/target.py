@@ -73,7 +73,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     @classmethod
     def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> PostgresTarget:
-        connection = address.parse(url, password_file, ca_file)
+        connection = address.target(url, password_file, ca_file)
         reached = connection.model_copy(update={"database": MAINTENANCE})
         client = engine.model_copy(update={"connection": reached, "method": "dump"})  # whose programs load it
         return cls(client, connection, engine.jobs)
