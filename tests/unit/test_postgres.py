@@ -149,7 +149,7 @@ def test_a_table_is_safe_only_where_it_was_locked_and_the_same(changed: dict[str
         return next(answers)
 
     found = locks.Locks(known)
-    found.look(ask, "ccdr-dump-1")
+    found.poll(ask, "ccdr-dump-1")
     assert (found.safe, found.rewritten) == ({16400}, {16401})
     assert "pg_terminate_backend" in said[1], "a dump that lacks rows is stopped at once"
 

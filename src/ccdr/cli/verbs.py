@@ -15,7 +15,7 @@ from ccdr.cli.settings import F, Settings, global_options
 from ccdr.cli.streams import open_streams, written
 from ccdr.cli.trouble import tell_error
 from ccdr.host import interrupts
-from ccdr.model.errors import CcdrError, Exit, told, worst
+from ccdr.model.errors import CcdrError, Exit, failure_of, worst
 
 EXIT_STATUS = """\b
 Exit status:
@@ -69,7 +69,7 @@ class VerbGroup(click.Group):
         except Exception as error:
             if options.verbose and sys.stderr.isatty():
                 traceback.print_exc()
-            why = told(error)
+            why = failure_of(error)
             tell_error(CcdrError(why.reason, hint=why.hint, words=why.words), in_json=options.json)
             ctx.exit(Exit.NOT_CARRIED_OUT)
 

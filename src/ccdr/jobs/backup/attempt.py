@@ -133,7 +133,7 @@ class BackupRun:
             contents=capture.contents,
             files=capture.files,
             group=result.group,
-            upon=capture.upon,
+            upon=capture.parents,
             attested=attestation(services, self._began),
         )
 

@@ -14,8 +14,8 @@ from ccdr.model.errors import (
     BackupFailed,
     CcdrError,
     CommandFailed,
+    failure_of,
     for_plan,
-    told,
 )
 from ccdr.model.values import human_bytes
 
@@ -27,7 +27,7 @@ def failed(of: JobRun, result: BackupResult, error: KeyboardInterrupt | Exceptio
         result.reason = INTERRUPTED if result.result != STORED else result.reason
         return
     result.repository = getattr(error, "repository", None)
-    why = told(_without_room(of, error))
+    why = failure_of(_without_room(of, error))
     result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
     result.words += why.words
     if isinstance(error, CommandFailed) and result.hint is None:

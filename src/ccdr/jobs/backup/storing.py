@@ -118,10 +118,10 @@ class Storing:
 
     def still_there(self, capture: Capture) -> None:
         """An increment counts only where all that it builds upon is there, once it is stored."""
-        if not capture.upon:
+        if not capture.parents:
             return
         there = {s.id for s in self._of.repo.snapshots([OURS, f"plan={self._of.job.plan}"])}
-        if gone := [needed.id[:8] for needed in capture.upon if needed.id not in there]:
+        if gone := [needed.id[:8] for needed in capture.parents if needed.id not in there]:
             raise BackupFailed(
                 f"what it builds upon was removed while it was captured: {', '.join(gone)}",
                 hint="back up again: it takes a full base",

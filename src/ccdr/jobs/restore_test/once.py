@@ -15,7 +15,7 @@ from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.restore_test.work import carry_out
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
+from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, failure_of
 from ccdr.model.values import Verdict, details
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
@@ -91,6 +91,6 @@ def _ended(course: Course, test: RestoreTest, error: KeyboardInterrupt | Excepti
         test.fail(str(error), advised(course, error.hint))
     else:
         test.repository = getattr(error, "repository", None)
-        broken = told(error)
+        broken = failure_of(error)
         test.words += broken.words
         test.broke(broken.reason, broken.hint)

@@ -143,8 +143,8 @@ def _open(
         "memory_available": memory_available(),
     }
     if box.differs:
-        course.test.findings.append(isolation.told(box.differs))
-        raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
+        course.test.findings.append(isolation.not_shut_off(box.differs))
+        raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
     return box
 
 

@@ -9,7 +9,7 @@ from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import Services
 from ccdr.jobs.upkeep.outcome import Capacity, Check, Prune
 from ccdr.model import measure
-from ccdr.model.errors import CcdrError, Exit, told
+from ccdr.model.errors import CcdrError, Exit, failure_of
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
 from ccdr.storage import upkeep as storage
@@ -21,7 +21,7 @@ def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
     if isinstance(error, KeyboardInterrupt):
         result.reason = "interrupted"
         return
-    why = told(error)
+    why = failure_of(error)
     result.reason, result.hint = why.reason, why.hint
     result.words += why.words
     result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
