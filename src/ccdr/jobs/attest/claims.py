@@ -39,6 +39,19 @@ class Outcome:
     def result(self) -> str:
         return DIFFERS if self.problems else AGREES
 
+    @property
+    def findings(self) -> list[str]:
+        """The problems, and whatever is gone: of each a sentence."""
+        return [
+            *self.problems,
+            *(f"the ledger of this host is lost: {one}" for one in self.lost),
+            *(
+                f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
+                for asset, gone in (self.vanished or {}).items()
+                for one in gone
+            ),
+        ]
+
     def as_json(self) -> dict[str, object]:
         return {
             "plan": self.plan,
@@ -47,15 +60,7 @@ class Outcome:
             "elsewhere": self.elsewhere,
             "unattested": self.unattested,
             "newest": self.newest,
-            "problems": [
-                *self.problems,
-                *(f"the ledger of this host is lost: {one}" for one in self.lost),
-                *(
-                    f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
-                    for asset, gone in (self.vanished or {}).items()
-                    for one in gone
-                ),
-            ],
+            "problems": self.findings,
         }
 
 
