@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, dry_run_option, verb
+from ccdr.cli.verbs import as_one, asset_option, dry_run_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.telling.acknowledge import InForce, Place
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The trouble that is meant, where it stands, and what is said of it."""
+
+    code: str | None
+    plan: str | None
+    asset: str | None
+    why: str | None
+    until: str | None
+
+    def covers(self, place: Place) -> bool:
+        return self.plan in (None, place[0]) and self.asset in (None, place[1])
 
 
 @verb(short_help="Acknowledge a trouble for a while, and say why.")
@@ -29,16 +44,8 @@ if TYPE_CHECKING:
 @click.option("--list", "listing", is_flag=True, help="Show what is acknowledged now.")
 @click.option("--end", "ending", is_flag=True, help="End it now.")
 @dry_run_option
-def ack(
-    code: str | None,
-    plan: str | None,
-    asset: str | None,
-    why: str | None,
-    until: str | None,
-    listing: bool,
-    ending: bool,
-    dry_run: bool,
-) -> Exit:
+@as_one("asked", _Asked)
+def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
     are those that `ccdr status` shows at its lines' ends, such as BACKUP_LATE.
 
@@ -56,54 +63,71 @@ def ack(
       ccdr ack --list
       ccdr ack --end BACKUP_LATE outbound
     """
-    from ccdr.evidence.acknowledged import code_of, until_of, why_of
-    from ccdr.telling.acknowledge import acknowledge, end, in_force, what_stands
+    from ccdr.evidence.acknowledged import code_of
+    from ccdr.telling.acknowledge import in_force
 
     if listing:
-        if code is not None or ending:
+        if asked.code is not None or ending:
             raise UsageProblem("--list takes no code", hint="`ccdr ack --list` shows all that is acknowledged")
         services = settings().services()
         return _tell(in_force(services, services.histories()), "acknowledged")
-    if code is None:
+    if asked.code is None:
         raise UsageProblem(
             "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
         )
     services = settings().services()
-    if code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
-        return _spoilt(services, why, dry_run=dry_run)
-    trouble = code_of(code)
+    if asked.code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
+        return _spoilt(services, asked.why, dry_run=dry_run)
+    trouble = code_of(asked.code)
     if trouble is Trouble.LEDGER_LOST and not ending:
-        return _lost(services, why, dry_run=dry_run)
-    histories = services.histories()
-    loaded, wrong = settings().load_all([plan] if plan else [])
+        return _lost(services, asked.why, dry_run=dry_run)
+    if ending:
+        return _end(trouble, asked, services, dry_run=dry_run)
+    return _begin(trouble, asked, services, dry_run=dry_run)
+
+
+def _plans(trouble: Trouble, asked: _Asked) -> list[LoadedPlan]:
+    loaded, wrong = settings().load_all([asked.plan] if asked.plan else [])
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
-    if asset is not None and not any(asset in p.plan.assets for p in loaded):
+    if (asset := asked.asset) is not None and not any(asset in p.plan.assets for p in loaded):
         raise UsageProblem(f"no asset is called {asset!a} there", hint=f"`ccdr ack {trouble.name}` is of all assets")
-    tenants = _tenants(loaded)
-    reason = why_of(why) if why is not None else None
-    if ending:
-        matching = [
-            f for f in in_force(services, histories) if plan in (None, f.place[0]) and asset in (None, f.place[1])
-        ]
-        ended = end(trouble, matching, services, why=reason, tenants=tenants, dry_run=dry_run)
-        return _tell(ended, "would end" if dry_run else "ended")
-    if reason is None or until is None:
+    return loaded
+
+
+def _begin(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) -> Exit:
+    from ccdr.evidence.acknowledged import until_of, why_of
+    from ccdr.telling.acknowledge import acknowledge, what_stands
+
+    loaded = _plans(trouble, asked)
+    why = why_of(asked.why) if asked.why is not None else None
+    if why is None or asked.until is None:
         raise UsageProblem(
-            f"{'--why' if reason is None else '--until'} is missing: what is acknowledged has a reason, and an end",
+            f"{'--why' if why is None else '--until'} is missing: what is acknowledged has a reason, and an end",
             hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
         )
     done = acknowledge(
         trouble,
-        list(what_stands(loaded, services, histories)),
+        list(what_stands(loaded, services, services.histories())),
         services,
-        asset=asset,
-        until=until_of(until, services.clock.now()),
-        why=reason,
-        tenants=tenants,
+        asset=asked.asset,
+        until=until_of(asked.until, services.clock.now()),
+        why=why,
+        tenants=_tenants(loaded),
         dry_run=dry_run,
     )
     return _tell(done, "would be acknowledged" if dry_run else "acknowledged")
+
+
+def _end(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) -> Exit:
+    from ccdr.evidence.acknowledged import why_of
+    from ccdr.telling.acknowledge import end, in_force
+
+    tenants = _tenants(_plans(trouble, asked))
+    why = why_of(asked.why) if asked.why is not None else None
+    matching = [one for one in in_force(services, services.histories()) if asked.covers(one.place)]
+    ended = end(trouble, matching, services, why=why, tenants=tenants, dry_run=dry_run)
+    return _tell(ended, "would end" if dry_run else "ended")
 
 
 def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:

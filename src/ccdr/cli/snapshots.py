@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,11 @@ from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, plan_argument, verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.evidence.history.fold import Histories
+    from ccdr.jobs.services import Services
+    from ccdr.plans.job import Job
 
 UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 
@@ -29,38 +36,47 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
-    from ccdr.evidence.history.asset_history import AssetHistory
-    from ccdr.evidence.judgement.asset import judge
-    from ccdr.evidence.judgement.counting import why_not_counting
     from ccdr.jobs import attest
     from ccdr.jobs.in_force import as_recorded
-    from ccdr.model.groups import captured_together
     from ccdr.plans.job import Job
     from ccdr.plans.words import differing
-    from ccdr.telling.status import seen_now
 
     options = settings()
     services = options.services()
     stated = options.jobs(plan, assets)
-    history = services.histories()
-    [judged] = as_recorded([stated[0].loaded], history, services)
+    histories = services.histories()
+    [judged] = as_recorded([stated[0].loaded], histories, services)
     loaded = judged.loaded or stated[0].loaded
     jobs = [Job(loaded, name) for name in loaded.plan.assets if not assets or name in assets]
     repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
     synchronised = services.synchronise(loaded, repo, [j.asset for j in jobs])
-    gone = {s.id for s in synchronised.vanished}
     attest.learned(services, plan, synchronised, [j.asset for j in jobs])
-    known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
-    nothing, reasons = AssetHistory(), dict[str, str | None]()
-    for job in jobs:  # as `status` judges them, but without what is not there any more
-        own, upkeep = (history.get((plan, name), nothing) for name in (job.asset, None))
-        own = replace(own, vanished={})  # the repository has just been asked
-        seen, now = seen_now(job, services, own), services.clock.now()
-        seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
-        reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
-    reasons |= dict.fromkeys(gone, "vanished")
+    listed = _listed(jobs, services, histories, {s.id for s in synchronised.vanished})
+    findings = [f"{name}: {finding}" for name, finding in synchronised.findings]
+    if options.json:
+        print_json({"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings})
+    else:
+        _tell(listed)
+        for finding in findings:
+            click.echo(f"finding: {finding}")
+        for line in differing(judged):
+            click.echo(line)
+    synchronised.understood()
+    return Exit.FINDING if findings else Exit.OK
+
+
+def _listed(
+    jobs: Sequence[Job], services: Services, histories: Histories, gone: Collection[str]
+) -> list[dict[str, object]]:
+    """Every snapshot of these assets, as the catalogue has them; `gone` are those that vanished from the repository."""
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.model.groups import captured_together
+
+    plan = jobs[0].loaded.plan
+    known = [s for name in plan.assets for s in services.catalogue.snapshots(plan.plan, name)]
     together = {t.group.run: t for t in captured_together(known)}
-    listed = [
+    reasons = _why_not(jobs, services, histories, gone)
+    return [
         {
             "asset": s.asset,
             "id": s.id,
@@ -70,49 +86,53 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
             "there": s.id not in gone,
             "group": together[s.group.run].as_json() if s.group else None,
             "builds_upon": [needed.id for needed in s.upon],
-            "last_test": history.get((plan, s.asset), AssetHistory()).proven.get(s.id),
+            "last_test": histories.get((plan.plan, s.asset), AssetHistory()).proven.get(s.id),
             "counts": reasons[s.id] is None,
             "why_not": reasons[s.id],
         }
         for job in jobs
-        for s in services.catalogue.snapshots(plan, job.asset)
+        for s in services.catalogue.snapshots(plan.plan, job.asset)
     ]
-    findings = [f"{name}: {finding}" for name, finding in synchronised.findings]
-    if options.json:
-        print_json({"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings})
-    else:
-        rows = [
-            (
-                str(s["id"])[:8],
-                str(s["asset"]),
-                str(s["consistent_point"]),
-                human_bytes(float(str(s["bytes"]))),
-                word(str(s["last_test"] or "untested")) if s["there"] else word("VANISHED"),
-                "yes" if s["counts"] else f"no: {s['why_not']}",
-                _below(s["builds_upon"]),
-                _beside(s["group"]),
-            )
-            for s in listed
-        ]
-        headings = (
-            "id",
-            "asset",
-            "consistent point",
-            "size",
-            "last test",
-            "counts",
-            "builds upon",
-            "captured together",
+
+
+def _why_not(
+    jobs: Sequence[Job], services: Services, histories: Histories, gone: Collection[str]
+) -> dict[str, str | None]:
+    """By snapshot: why it does not count for the RPO; None where it does. As `status` judges them, but without what is
+    not there any more."""
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.judgement.asset import judge
+    from ccdr.evidence.judgement.counting import why_not_counting
+    from ccdr.telling.status import seen_now
+
+    nothing, reasons = AssetHistory(), dict[str, str | None]()
+    for job in jobs:
+        own, upkeep = (histories.get((job.plan, name), nothing) for name in (job.asset, None))
+        own = replace(own, vanished={})  # the repository has just been asked
+        seen, now = seen_now(job, services, own), services.clock.now()
+        seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
+        reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
+    return reasons | dict.fromkeys(gone, "vanished")
+
+
+def _tell(listed: Sequence[dict[str, object]]) -> None:
+    rows = [
+        (
+            str(s["id"])[:8],
+            str(s["asset"]),
+            str(s["consistent_point"]),
+            human_bytes(float(str(s["bytes"]))),
+            word(str(s["last_test"] or "untested")) if s["there"] else word("VANISHED"),
+            "yes" if s["counts"] else f"no: {s['why_not']}",
+            _below(s["builds_upon"]),
+            _beside(s["group"]),
         )
-        increments = any(s["builds_upon"] for s in listed)
-        shown = [n for n in range(len(headings)) if (n != UPON or increments) and (n != BESIDE or together)]
-        table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])
-        for finding in findings:
-            click.echo(f"finding: {finding}")
-        for line in differing(judged):
-            click.echo(line)
-    synchronised.understood()
-    return Exit.FINDING if findings else Exit.OK
+        for s in listed
+    ]
+    headings = ("id", "asset", "consistent point", "size", "last test", "counts", "builds upon", "captured together")
+    increments, groups = (any(s[key] for s in listed) for key in ("builds_upon", "group"))
+    shown = [n for n in range(len(headings)) if (n != UPON or increments) and (n != BESIDE or groups)]
+    table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])
 
 
 def _below(parents: object) -> str:

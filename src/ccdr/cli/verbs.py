@@ -6,6 +6,7 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, NoReturn
 
 import click
@@ -89,6 +90,20 @@ def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     if len(given) > 1:
         raise click.BadParameter("it is given more than once, and takes one", ctx, param)
     return given[0] if given else None
+
+
+def as_one(name: str, kind: type) -> Callable[[Callable[..., Exit]], Callable[..., Exit]]:
+    """Options that are the fields of this frozen dataclass come to the function as one of it, under this name."""
+
+    def gathering(function: Callable[..., Exit]) -> Callable[..., Exit]:
+        @functools.wraps(function)
+        def gathered(**given: Any) -> Exit:
+            own = {field.name: given.pop(field.name) for field in fields(kind)}
+            return function(**given, **{name: kind(**own)})
+
+        return gathered
+
+    return gathering
 
 
 def asset_option(function: F) -> F:
