@@ -87,56 +87,80 @@ def end_run(
     done = Conclusion()
     ours = OurOwn()
     broken = None
-    extra: list[Concern] = []
+    concerns: list[Concern] = []
     try:
-        extra += _verified(plans, services, done)
+        concerns += _verified(plans, services, done)
         ours = our_own(plans, services)
         done.summary = summary(ours.assets, services.clock.now())
     except CcdrError as error:
         done.troubles.append(str(error))
         broken = error
-    extra += [
-        missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
-        for p in result.missed
-    ]
-    extra += [plan_wrong(p.plan.plan, why) for p in plans for why in wrong]
-    extra += [changed_duties(change.plan, str(change), change.at) for change in result.changes]
+    concerns += _of_the_run(plans, result, wrong)
     if isinstance(broken, LedgerBroken):
-        extra += [ledger_broken(p.plan.plan, broken) for p in plans]
-    failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
-    attempts = [RunAttempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
+        concerns += [ledger_broken(p.plan.plan, broken) for p in plans]
     try:
-        for _ in range(PATIENCE):
-            telling = after_run(
-                plans,
-                services,
-                ours.assets,
-                ours.upkeep,
-                elsewhere=ours.elsewhere,
-                attempts=attempts,
-                extra=extra,
-                failed=failed,
-                lasting=_lasting(ours.assets, logs),
-                whole=broken is None,
-            )
-            if not (telling.busy and extra):
-                break
-            time.sleep(1)  # another run is telling, and does not know of what this one alone has seen
+        telling = _told(
+            plans, services, ours, result, concerns, lasting=_lasting(ours.assets, logs), whole=broken is None
+        )
         done.telling, done.next_due = telling, telling.wakes
         done.troubles += telling.notes
         done.troubles += telling.new_failures  # once: cron would mail it every time
     except CcdrError as error:
         done.troubles.append(str(error))
     if textfile is not None and broken is None:
-        unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
-        code, ledger = worst([result.exit_code, done.code, done.stands]), done.ledger
-        verified, holds = (ledger.at, ledger.ok) if ledger else (None, None)
-        facts = metrics.RunFacts(services.clock.now(), seconds, int(code), unreached, verified, holds)
+        facts = _facts(done, result, services.clock.now(), seconds)
         try:
             metrics.write(textfile, ours.assets, ours.upkeep, services.histories(), facts)
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def _of_the_run(plans: Sequence[LoadedPlan], result: RunResult, wrong: Sequence[PlanInvalid]) -> Iterator[Concern]:
+    """What only this run has seen."""
+    for p in result.missed:
+        yield missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
+    yield from (plan_wrong(p.plan.plan, why) for p in plans for why in wrong)
+    yield from (changed_duties(change.plan, str(change), change.at) for change in result.changes)
+
+
+def _told(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    ours: OurOwn,
+    result: RunResult,
+    concerns: list[Concern],
+    *,
+    lasting: frozenset[tuple[str, str]],
+    whole: bool,
+) -> Telling:
+    failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
+    attempts = [RunAttempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
+    for n in range(PATIENCE):
+        if n:
+            time.sleep(1)  # another run is telling, and does not know of what this one alone has seen
+        telling = after_run(
+            plans,
+            services,
+            ours.assets,
+            ours.upkeep,
+            elsewhere=ours.elsewhere,
+            attempts=attempts,
+            extra=concerns,
+            failed=failed,
+            lasting=lasting,
+            whole=whole,
+        )
+        if not (telling.busy and concerns):
+            break
+    return telling
+
+
+def _facts(done: Conclusion, result: RunResult, now: datetime, seconds: float) -> metrics.RunFacts:
+    unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
+    code, ledger = worst([result.exit_code, done.code, done.stands]), done.ledger
+    verified, holds = (ledger.at, ledger.ok) if ledger else (None, None)
+    return metrics.RunFacts(now, seconds, int(code), unreached, verified, holds)
 
 
 def followed(jobs: Sequence[Job], services: Services) -> list[Log]:
