@@ -32,7 +32,7 @@ from ccdr.cli import main
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
-from ccdr.run.scheduled import KINDS
+from ccdr.run.tasks import KINDS
 from ccdr.setup.migrate import Step, opened
 
 ROOT = Path(__file__).parents[2]

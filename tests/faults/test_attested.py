@@ -26,7 +26,7 @@ from ccdr.evidence.ledger.verification import verify as verify_ledger
 from ccdr.evidence.lineage.beside import read_id
 from ccdr.evidence.lineage.comparing import keep
 from ccdr.jobs.attest import compare_due, places, store_due
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.services import Services

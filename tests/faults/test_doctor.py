@@ -26,7 +26,7 @@ from tests.support.harness import PASSWORD, Ran, ShiftedClock, Site, Source, eve
 from tests.support.stored import assert_clean, on_store, settled_file, with_repository
 
 from ccdr.demo.store import Store
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from ccdr.setup.doctor import repository
 from ccdr.storage.s3 import CANARY, Bucket, ObjectLock
 
@@ -152,7 +152,7 @@ def test_lock_that_a_dead_restic_left(twin: Site) -> None:
         os.killpg(restic.pid, signal.SIGKILL)
         restic.communicate()
 
-    def looked(shift: timedelta) -> Look:
+    def looked(shift: timedelta) -> Probe:
         found = list(repository.repository(twin.loaded(), twin.services(ShiftedClock(shift)), known=True))
         return found[-1]
 

@@ -25,13 +25,13 @@ from tests.support.stored import copy_of, left, restic_of
 import ccdr.jobs.restore.ways
 import ccdr.jobs.restore_test.work
 from ccdr.engines.postgres.physical import upon
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 INCREMENTAL = "method: physical\nincremental: {full_every: 7d}"
 CHECKS = """\
@@ -557,7 +557,7 @@ def test_recovered_by_the_log_from_an_increment(shipped: tuple[Site, Primary], t
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     assert done.json["snapshot"]["id"] == increment["id"] and increment["builds_upon"]
     assert back(done, "select count(*) from call") == "102"
-    asked = Request(to=str(tmp_path / "back"), at=Target())
+    asked = Request(to=str(tmp_path / "back"), at=RecoveryTarget())
     with restoring(Job(site.loaded(), "crm"), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     assert one.result.result == "RESTORED" and one.result.snapshot and one.result.snapshot.upon, one.result

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from tests.support.catalogued import catalogued
 from tests.support.harness import Site
+from tests.support.past import NOW, Past
+from tests.support.runs import World
 from tests.support.schema import report_document
-from tests.unit.test_report import NOW, Past
-from tests.unit.test_run import World
 
 from ccdr.jobs import in_force
 from ccdr.model.errors import CcdrError, Exit

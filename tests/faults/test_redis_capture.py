@@ -19,8 +19,8 @@ from tests.support.watching import watching
 
 from ccdr.engines.redis import capture, server
 from ccdr.engines.redis.description import Description
-from ccdr.engines.redis.server import Server
-from ccdr.jobs.backup import backup
+from ccdr.engines.redis.server import PrivateServer
+from ccdr.jobs.backup.backup import backup
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.setup.doctor.source import source as source_look
@@ -366,22 +366,22 @@ def test_a_server_of_our_own_that_is_killed_loses_no_backup(
 ) -> None:
     """It is the first to go where memory runs short; what it was to describe was sent whole. One that gives up by
     itself has met something in the file."""
-    loaded, described, configured = Server.loaded, capture.describe, server.configuration
+    loaded, described, configured = PrivateServer.loaded, capture.describe, server.configuration
 
-    def kill(one: Server) -> None:
+    def kill(one: PrivateServer) -> None:
         wait = 'until [ -s "$1"/pid ]; do sleep 0.01; done; kill -9 "$(cat "$1"/pid)"'
         one.place.run(["sh", "-c", wait, "sh", one.run])
 
-    def load(one: Server) -> None:
+    def load(one: PrivateServer) -> None:
         kill(one)
         loaded(one)
 
-    def describe(one: Server, since: int) -> Description:
+    def describe(one: PrivateServer, since: int) -> Description:
         kill(one)
         return described(one, since)
 
     if at == "its load":
-        monkeypatch.setattr(Server, "loaded", load)
+        monkeypatch.setattr(PrivateServer, "loaded", load)
     elif at == "its answers":
         monkeypatch.setattr(capture, "describe", describe)
     else:

@@ -22,7 +22,7 @@ from tests.support.sites import copy_of
 from tests.support.stored import assert_clean, with_repository
 from tests.support.target import PASSWORD, Target, server
 
-from ccdr.engines.postgres.dump.target import Target as Restoration
+from ccdr.engines.postgres.dump.target import PostgresTarget as Restoration
 from ccdr.jobs.restore import Request, restoring
 from ccdr.model.errors import UsageProblem
 from ccdr.plans.job import Job

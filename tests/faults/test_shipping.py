@@ -37,7 +37,7 @@ from ccdr.jobs.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf
 from ccdr.jobs.shipping.ship import ship
 from ccdr.model.values import CheckResult, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
 from ccdr.telling.status import status
@@ -936,7 +936,7 @@ def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
         return really(self, *args)
 
     monkeypatch.setattr(Recovery, "fetch", fetch)
-    done = restore_test(Job(there.loaded(), "crm"), "latest", there.services(), Quiet(), at=Target())
+    done = restore_test(Job(there.loaded(), "crm"), "latest", there.services(), Quiet(), at=RecoveryTarget())
     assert done.verdict is (Verdict.PASS if lost == "nothing" else Verdict.FAIL), done.reason
 
 

@@ -46,7 +46,7 @@ from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.shipping.shelf import shelf_of
 from ccdr.model.values import Manifest, Verdict, utc
 from ccdr.plans.job import Job
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 
 CHECKS = """
@@ -453,12 +453,14 @@ def test_a_log_that_was_filtered_when_the_base_was_taken_leads_nowhere(
     ship_once(shipped)
     recover = MariaDB.recover
 
-    def lacking(self: MariaDB, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def lacking(
+        self: MariaDB, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Reached:
         told = replace(manifest, contents={**manifest.contents, "log_lacks": "binlog_do_db (x)"})
         return recover(self, box, restored, log, told, target)
 
     monkeypatch.setattr(MariaDB, "recover", lacking)
-    done = restore_test(Job(shipped.loaded(), "crm"), "latest", shipped.services(), Quiet(), at=Target())
+    done = restore_test(Job(shipped.loaded(), "crm"), "latest", shipped.services(), Quiet(), at=RecoveryTarget())
     assert done.verdict is Verdict.FAIL and "binlog_do_db (x)" in str(done.reason)
 
 

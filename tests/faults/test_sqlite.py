@@ -36,7 +36,7 @@ from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Manifest, Verdict, verdict_of
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output, Source
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -454,7 +454,7 @@ def test_a_user_who_may_only_read_is_told_what_it_takes(public: Path) -> None:
 def test_a_copy_without_locks_does_not_count_where_somebody_wrote_meanwhile(database: Path) -> None:
     with live.undisturbed(str(database), time.monotonic() + 1) as (source, _):
         assert source.execute("select count(*) from call").fetchone() == (3000,)
-    with pytest.raises(live.Refused, match="written"):
+    with pytest.raises(live.CannotCopy, match="written"):
         with live.undisturbed(str(database), time.monotonic() + 1):
             ask_sqlite(database, "update call set seconds = 77 where id = 1")
 
@@ -631,9 +631,9 @@ def manifest_of(done: Capture, path: Path) -> Manifest:
 def looked_at(done: Capture, restored: Path, name: str) -> dict[str, list[CheckResult]]:
     """`identical` and `integrity` of a restored directory."""
     near = Near().beside(restored / name)
-    bench = Bench(manifest_of(done, restored), restored, restored, restored, near, Host(), Digest(Host()))
+    context = CheckContext(manifest_of(done, restored), restored, restored, restored, near, Host(), Digest(Host()))
     one = engine(restored / name)
-    return {"identical": list(one.identical(bench)), "integrity": list(one.integrity(bench))}
+    return {"identical": list(one.identical(context)), "integrity": list(one.integrity(context))}
 
 
 def test_whatever_a_database_holds_passes_undamaged(zoo: Path, tmp_path: Path) -> None:
@@ -888,21 +888,23 @@ def test_what_only_the_application_has_does_not_keep_it_from_being_backed_up(
     tables: Any = done.contents["tables"]
     assert (tables["number"]["rows"], tables["made"]["rows"], tables["words_content"]["rows"]) == (2, 1, 1)
     near = Near().beside(tmp_path / "into" / "app.db")
-    bench = Bench(manifest_of(done, tmp_path), tmp_path, tmp_path / "into", tmp_path, near, Host(), Digest(Host()))
+    context = CheckContext(
+        manifest_of(done, tmp_path), tmp_path, tmp_path / "into", tmp_path, near, Host(), Digest(Host())
+    )
     one = engine(of_an_application)
-    assert verdict_of(list(one.identical(bench))) is Verdict.PASS
+    assert verdict_of(list(one.identical(context))) is Verdict.PASS
     with pytest.raises(TestBroken, match="lacks something that integrity_check needs"):
-        list(one.integrity(bench))
+        list(one.integrity(context))
     for sql in ("select * from shown", "select * from words", "select * from number order by n"):
         with pytest.raises(TestBroken, match="lacks something that the query needs"):
-            one.query(near, bench.manifest, sql)
+            one.query(near, context.manifest, sql)
     with pytest.raises(CommandFailed, match="a table is not there"):
-        one.query(near, bench.manifest, "select * from nowhere")
-    assert one.query(near, bench.manifest, "select a from made") == [["1"]]
+        one.query(near, context.manifest, "select * from nowhere")
+    assert one.query(near, context.manifest, "select a from made") == [["1"]]
     # Damage is damage, whatever cannot be looked at besides.
     ask_sqlite(tmp_path / "into" / "app.db", "create table t (id integer primary key autoincrement); insert into t"
                " values (5); delete from sqlite_sequence")  # fmt: skip
-    found = {r.name: r.status for r in one.integrity(bench)}
+    found = {r.name: r.status for r in one.integrity(context)}
     assert found == {"foreign keys": Verdict.PASS, "sequences": Verdict.FAIL}
 
 
@@ -938,9 +940,9 @@ def test_the_same_file_read_otherwise_proves_nothing(kept: tuple[Capture, Path])
     contents["tables"]["call"]["sha256"] = "0" * 64
     for told in ({"contents": contents}, {"refused": "memory", "lacks": False}):
         place = Scripted(sqlite="3.46.1", **told)
-        bench = Bench(manifest_of(done, into), into, into, into, place, Host(), Digest(Host()))  # type: ignore[arg-type]
+        context = CheckContext(manifest_of(done, into), into, into, into, place, Host(), Digest(Host()))  # type: ignore[arg-type]
         with pytest.raises(TestBroken, match=r"SQLite 3\.46\.1"):
-            list(engine(into / "cdr.sqlite3").identical(bench))
+            list(engine(into / "cdr.sqlite3").identical(context))
 
 
 # --- whole commands, in a real sandbox --------------------------------------------------------------------------

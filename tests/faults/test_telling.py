@@ -24,7 +24,7 @@ from ccdr.model.schedule import Missed
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import FileDigest, Manifest, Verb
 from ccdr.run.ending import conclude
-from ccdr.run.scheduled import Did, Passed, RunResult, Task
+from ccdr.run.tasks import Did, Passed, RunResult, Task
 from ccdr.storage.catalogue import manifest_text, snapshot_of
 from ccdr.telling.notify import Attempt, Telling, after_run, ledger_broken, missed, untold
 from ccdr.telling.notify.concerns import Concern

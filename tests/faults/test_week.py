@@ -20,7 +20,8 @@ from tests.support.stored import assert_clean, settled_file, with_repository
 
 from ccdr.model.schedule import occurrences
 from ccdr.model.values import utc
-from ccdr.run.scheduled import Did, RunResult, Verb, run
+from ccdr.run.scheduled import Verb, run
+from ccdr.run.tasks import Did, RunResult
 from ccdr.telling.report import make_report, period_of
 
 SEED = int(os.environ.get("CCDR_SEED", "2"))

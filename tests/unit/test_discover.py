@@ -36,14 +36,14 @@ from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
 from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.draft import Terms, draft
+from ccdr.setup.discover.draft import PlanTerms, draft
 from ccdr.setup.discover.named import everything_named
 from ccdr.setup.discover.passwords import Passwords
 from ccdr.setup.discover.unprotected import discover
 from ccdr.setup.discover.write import NewFile, write_all
 
 NOW = 1_800_000_000.0
-TERMS = Terms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
+TERMS = PlanTerms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
 NOTHING = DatabaseFound(1, (), (), {}, ())
 
 
@@ -57,7 +57,7 @@ def tree_of(text: str) -> TreeFound:
     return one.found
 
 
-def loaded(root: Path, items: list[Item], terms: Terms = TERMS) -> LoadedPlan:
+def loaded(root: Path, items: list[Item], terms: PlanTerms = TERMS) -> LoadedPlan:
     """What the drafted texts say, read as any plan is read."""
     made = draft(terms, items, NOW)
     tests = root / "restore_tests"

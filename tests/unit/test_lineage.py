@@ -28,7 +28,7 @@ from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
 from ccdr.jobs.attest.storing import superseded
 from ccdr.model.errors import UsageProblem
-from ccdr.storage.restic import RepoSnapshot
+from ccdr.storage.listing import RepoSnapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

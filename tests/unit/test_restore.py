@@ -17,7 +17,7 @@ from ccdr.engines import Files, Postgres
 from ccdr.engines.mariadb import address as mariadb_address
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.dump import Target, roles
+from ccdr.engines.postgres.dump import PostgresTarget, roles
 from ccdr.engines.servers import connection as reached
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore.directory import Guarded, Mount, look, opened, refuse_sources
@@ -162,7 +162,7 @@ def test_whose_server_a_target_is(
 ) -> None:
     monkeypatch.setattr(reached, "_addresses", lambda host: {host})
     source, backup = engine("db1"), manifest(captured)
-    target = Target.of(f"postgresql://x@{url}", source, None, None)
+    target = PostgresTarget.of(f"postgresql://x@{url}", source, None, None)
     known = [KnownSource("crm", source, (backup,)), KnownSource("recordings", RECORDINGS, ())]
     if said is None:
         target.refuse_sources(here, known, onto_source_server=allowed)
@@ -176,7 +176,7 @@ RECORDINGS = Files(engine="files", paths=(Path("/var/spool/recordings"),))
 
 def test_working_name_is_plain_and_short_enough_for_what_is_appended() -> None:
     for name in ("crm", 'My "New" ' * 5, "ăâî", "1crm", "x" * 63):
-        target = Target.of(f"postgresql://x@h/{quote(name, safe='')}", engine("db1"), None, None)
+        target = PostgresTarget.of(f"postgresql://x@h/{quote(name, safe='')}", engine("db1"), None, None)
         target.run = "20261124T184036-abcdef"
         assert re.fullmatch(r"[a-z_][a-z0-9_]*", target.working) and len(f"{target.working}_was") <= 63, target.working
 

@@ -19,7 +19,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, compare, newest
 from ccdr.model.trouble import Trouble
 from ccdr.run.ending import Conclusion, conclude
-from ccdr.run.scheduled import RunResult
+from ccdr.run.tasks import RunResult
 from ccdr.telling.status import status
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -59,9 +59,9 @@ def main():  # type: ignore[no-untyped-def]
         return 3
     names = [n for n in sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\0") if n]
     with multiprocessing.get_context("fork").Pool() as pool:
-        said = pool.map(decode, names, chunksize=32)
-    bad = [(n, why) for n, why in enumerate(said) if why]
-    print(json.dumps({"seen": len(said), "bad": bad, "empty": said.count("")}))  # noqa: T201
+        complaints = pool.map(decode, names, chunksize=32)
+    bad = [(n, why) for n, why in enumerate(complaints) if why]
+    print(json.dumps({"seen": len(complaints), "bad": bad, "empty": complaints.count("")}))  # noqa: T201
     return 0
 
 

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.model.forks import Fork, read, written
 from ccdr.model.measure import Point
 from ccdr.model.values import rfc3339, utc

@@ -27,7 +27,8 @@ from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.model.values import TOLD_BY
 
 HOLDS = "HOLDS"  # what a verification found that found all well

@@ -59,8 +59,8 @@ def _again(lost: sys.UnraisableHookArgs) -> None:
     if not isinstance(lost.exc_value, KeyboardInterrupt) or threading.current_thread() is not main:
         sys.__unraisablehook__(lost)
         return
-    said = next(iter(lost.exc_value.args), None)
-    number = next((number for number in SIGNALS if number.name == said), signal.SIGINT)
+    name = next(iter(lost.exc_value.args), None)
+    number = next((number for number in SIGNALS if number.name == name), signal.SIGINT)
     soon = threading.Timer(GLANCE, signal.pthread_kill, (main.ident, number))  # once this callback has ended
     soon.daemon = True
     soon.start()

@@ -33,7 +33,8 @@ from ccdr.ports.engine import Engine
 from ccdr.ports.place import Clock
 from ccdr.sandbox.lab import Lab
 from ccdr.storage.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning, Synchronised, Told
-from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 
 def policy_of(plan: Plan) -> Policy | None:

@@ -229,14 +229,14 @@ class Attestation:
         }
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Attestation | None:
+    def of(cls, tags: Mapping[str, Any]) -> Attestation | None:
         """The inverse of `flat`, numbers as text or not; None where nothing is attested, ValueError where it is not
         all there."""
-        if found.get("ledger") is None:
+        if tags.get("ledger") is None:
             return None
-        ledger, head, installation = (found.get(key) for key in ("ledger", "ledger_head", "installation"))
-        numbers = [found.get(key) for key in ("ledger_seq", "ledger_start")]
-        prev = found.get("ledger_prev")
+        ledger, head, installation = (tags.get(key) for key in ("ledger", "ledger_head", "installation"))
+        numbers = [tags.get(key) for key in ("ledger_seq", "ledger_start")]
+        prev = tags.get("ledger_prev")
         if not all(isinstance(text, str) for text in (ledger, head, installation, "" if prev is None else prev)):
             raise ValueError("what it attests of its ledger is incomplete")
         if not all(isinstance(n, int | str) and not isinstance(n, bool) and f"{n}".isdecimal() for n in numbers):
@@ -273,7 +273,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Look:
+class Probe:
     """One thing that was looked at before anything is done: what was found there, and the next step, which only an
     OK goes without. Names of objects and counts, never a row and never a secret."""
 
@@ -283,19 +283,19 @@ class Look:
     do: str | None = None
 
     @classmethod
-    def ok(cls, what: str, found: str) -> Look:
+    def ok(cls, what: str, found: str) -> Probe:
         return cls(what, Health.OK, found)
 
     @classmethod
-    def warn(cls, what: str, found: str, do: str) -> Look:
+    def warn(cls, what: str, found: str, do: str) -> Probe:
         return cls(what, Health.WARN, found, do)
 
     @classmethod
-    def fail(cls, what: str, found: str, do: str) -> Look:
+    def fail(cls, what: str, found: str, do: str) -> Probe:
         return cls(what, Health.FAIL, found, do)
 
     @classmethod
-    def unknown(cls, what: str, found: str, do: str) -> Look:
+    def unknown(cls, what: str, found: str, do: str) -> Probe:
         return cls(what, Health.UNKNOWN, found, do)
 
 
@@ -349,8 +349,8 @@ def utc(text: str) -> datetime:
 
 def to_the_second(moment: datetime | str) -> str:
     """A time (or one as a record has it) as sentences name it."""
-    said = moment if isinstance(moment, str) else rfc3339(moment)
-    return said if len(said) <= 20 else f"{said[:19]}Z"
+    text = moment if isinstance(moment, str) else rfc3339(moment)
+    return text if len(text) <= 20 else f"{text[:19]}Z"
 
 
 def rfc3339(when: datetime) -> str:

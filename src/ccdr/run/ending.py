@@ -28,7 +28,7 @@ from ccdr.model.values import Achieved, ObjectiveVerdict, Verb
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.run.next_due import Log, said_of
-from ccdr.run.scheduled import RunResult
+from ccdr.run.tasks import RunResult
 from ccdr.telling import metrics
 from ccdr.telling.notify import (
     Attempt,

@@ -121,7 +121,7 @@ class Box:
     mounts: Mapping[Path, str]
     facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too
     asked: isolation.Facts = field(default_factory=dict)  # how it is to be shut off
-    differs: tuple[isolation.Difference, ...] = ()  # what of that it is not
+    differs: tuple[isolation.Deviation, ...] = ()  # what of that it is not
     no_progress: float = 600.0
     memory: int = 0
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become
@@ -270,11 +270,11 @@ class Box:
     def oom_kills(self) -> int:
         """How many processes the kernel killed in this container for want of memory (cgroup v1 and v2)."""
         with self._exec(["cat", *OOM_FILES], None) as (_, frames):
-            said = bytearray()
+            output = bytearray()
             while not frames.closed:
                 for stream, data in frames.read(LOOK):
-                    said += data if stream == STDOUT else b""
-        return sum(int(line.split()[1]) for line in said.decode().splitlines() if line.startswith("oom_kill "))
+                    output += data if stream == STDOUT else b""
+        return sum(int(line.split()[1]) for line in output.decode().splitlines() if line.startswith("oom_kill "))
 
     def cpu_seconds(self) -> float:
         """Processor time the container has used; 0 where Docker does not say."""

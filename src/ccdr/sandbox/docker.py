@@ -156,8 +156,8 @@ class Docker:
         if not wanted:
             raise TestBroken("no image is named and the engine knows none", hint="name one with `image:`")
         for name in wanted:
-            if (found := self._local(name)) is not None:
-                return found
+            if (local := self._local(name)) is not None:
+                return local
         return self._pulled(wanted[0], wanted)
 
     def _local(self, name: str) -> Image | None:
@@ -175,13 +175,13 @@ class Docker:
 
         try:
             self._client.images.pull(*name.rsplit(":", 1) if ":" in name.rsplit("/", 1)[-1] else (name,))
-            if (found := self._local(name)) is not None:
-                return found
-            said = "it is not there after the pull"
+            if (local := self._local(name)) is not None:
+                return local
+            problem = "it is not there after the pull"
         except (docker.errors.DockerException, OSError) as error:
-            said = told(error)
+            problem = told(error)
         raise TestBroken(
-            f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {said}",
+            f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {problem}",
             hint=f"run `docker pull {name}` where a registry can be reached, or `make images`",
         )
 
@@ -334,12 +334,12 @@ class Docker:
         ours: dict[str, str | list[str] | bool] = {"label": RUN}
         with _answering("list containers and volumes"):
             containers = self._client.containers.list(all=True, filters=ours, ignore_removed=True)
-            found = [Leftover("container", str(c.name), c.labels) for c in containers]
-            found += [
+            leftovers = [Leftover("container", str(c.name), c.labels) for c in containers]
+            leftovers += [
                 Leftover("volume", str(v.name), (v.attrs.get("Labels") or {}))
                 for v in self._client.volumes.list(filters=ours)
             ]
-        return found
+        return leftovers
 
     def remove(self, leftover: Leftover) -> list[str]:
         """Remove one leftover; returns what could not be removed."""

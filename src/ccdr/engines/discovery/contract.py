@@ -20,7 +20,7 @@ NO_PROGRESS = 60.0  # seconds; every question has a shorter limit of its own
 
 
 @dataclass
-class Told:
+class DiscoveryReport:
     """`found` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
     are what has to be typed, and where, before one can succeed. `files` became assets of their own."""
 
@@ -34,7 +34,7 @@ class Told:
 class Looking(Protocol):
     """What an engine looks with. `place` is this host, `now` in seconds since the epoch, `zone` this machine's."""
 
-    told: Told
+    told: DiscoveryReport
 
     @property
     def place(self) -> Place: ...
@@ -85,7 +85,7 @@ class Item(Protocol):
     def as_json(self) -> dict[str, object]: ...
 
 
-class Kind(IntEnum):
+class SourceKind(IntEnum):
     """What somebody names, in the order in which it is looked at."""
 
     SERVER, FILE, TREE = range(3)
@@ -95,7 +95,7 @@ class Named(Protocol):
     """Something that `ccdr init` was given."""
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> SourceKind: ...
 
     @property
     def where(self) -> object:
@@ -109,7 +109,7 @@ class Named(Protocol):
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunningServer:
     """A running server: `identity` tells it from others, however it is reached. `named` of its databases are in plans;
     `others` may hold something, with their bytes; None where they may not be looked into."""
 
@@ -143,7 +143,7 @@ class LocalServer(Protocol):
     def title(self) -> str:
         """What it is called where it does not let us in."""
 
-    def standing(self, looking: Looking) -> Standing: ...
+    def standing(self, looking: Looking) -> RunningServer: ...
 
 
 class Discovery:
@@ -167,7 +167,7 @@ class Discovery:
         """How the server of a plan's asset is reached, if it is of this engine and has databases."""
         return None
 
-    def standing(self, engines: Sequence[Any], looking: Looking, *, others: bool) -> Standing:
+    def standing(self, engines: Sequence[Any], looking: Looking, *, others: bool) -> RunningServer:
         """The server of these assets, which reach it in one way; its other databases are asked for if `others`."""
         raise NotImplementedError
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.discovery.contract import Item, Kind, Looking, Told
+from ccdr.engines.discovery.contract import DiscoveryReport, Item, Looking, SourceKind
 from ccdr.engines.discovery.text import name_from, scalar
 from ccdr.engines.servers.address import Address
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.ports.place import Source
 
 
-class Server(Address):
+class NamedServer(Address):
     """An address as `Named` has it."""
 
     @property
-    def kind(self) -> Kind:
-        return Kind.SERVER
+    def kind(self) -> SourceKind:
+        return SourceKind.SERVER
 
     @property
     def where(self) -> object:
@@ -48,7 +48,7 @@ class Listed(Protocol):
 class DatabaseItem:
     """A database that becomes an asset; an engine adds what it has found in it."""
 
-    address: Server
+    address: NamedServer
     database: str
     version: str
     bytes: int
@@ -101,7 +101,7 @@ class Databases(ABC, Generic[L, I]):
         """No table of it can be seen, and it was named."""
 
     @abstractmethod
-    def remarks(self, item: I, told: Told) -> None:
+    def remarks(self, item: I, told: DiscoveryReport) -> None:
         """Whatever else is to be told of it."""
 
     def items(self, wanted: str | None, looking: Looking) -> Iterator[I]:

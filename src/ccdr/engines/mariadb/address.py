@@ -32,8 +32,8 @@ class MariaAddress(Address):
         try:
             return Connection.model_validate(told)
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UsageProblem(f"{self.shown}: the connection {said}", hint=EXAMPLE) from None
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageProblem(f"{self.shown}: the connection {problem}", hint=EXAMPLE) from None
 
 
 def parse(text: str) -> MariaAddress:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
-from ccdr.engines.discovery.servers import DatabaseItem, Databases, Server, client_of, connection_lines, explained
+from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
+from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, client_of, connection_lines, explained
 from ccdr.engines.discovery.survey import most_rows
 from ccdr.engines.discovery.text import remark, so_many
 from ccdr.engines.mariadb import address as addresses
@@ -37,7 +37,7 @@ _REFUSED = (
 )
 
 
-class MariaServer(addresses.MariaAddress, Server):
+class MariaServer(addresses.MariaAddress, NamedServer):
     """What `ccdr init` was given."""
 
     def engine(self, password_file: Path | None) -> MariaDB:
@@ -67,7 +67,7 @@ class MariaServer(addresses.MariaAddress, Server):
 class MariaItem(DatabaseItem):
     """What is found of one."""
 
-    look: survey.DatabaseLook
+    look: survey.DatabaseFacts
 
     @property
     def tables(self) -> int:
@@ -160,8 +160,8 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
 
     def look_into(self, one: survey.ListedDatabase) -> MariaItem:
         asked = self.asked
-        found = survey.database(asked.place, asked.login, asked.server.account, one.name)
-        return MariaItem(self.address, one.name, asked.server.version, one.bytes or 0, found)
+        database = survey.database(asked.place, asked.login, asked.server.account, one.name)
+        return MariaItem(self.address, one.name, asked.server.version, one.bytes or 0, database)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -173,11 +173,11 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
             hint=f"is it the right one? else, as an administrator: {survey.grant(account, name)}",
         )
 
-    def remarks(self, item: MariaItem, told: Told) -> None:
+    def remarks(self, item: MariaItem, told: DiscoveryReport) -> None:
         for lack in item.look.found.lacks:
             grant = f"as an administrator: {lack.sql}"
-            said = f"{lack.what}; {grant}"
-            told.findings += [said] if said not in told.findings else []
+            finding = f"{lack.what}; {grant}"
+            told.findings += [finding] if finding not in told.findings else []
             told.grants += [grant] if grant not in told.grants else []
         if elsewhere := item.look.elsewhere:
             told.findings.append(
@@ -200,10 +200,10 @@ class MariaDiscovery(Discovery):
         c = engine.connection
         return MariaServer(c.host, c.port, c.user)
 
-    def standing(self, engines: Sequence[MariaDB], looking: Looking, *, others: bool) -> Standing:
+    def standing(self, engines: Sequence[MariaDB], looking: Looking, *, others: bool) -> RunningServer:
         """A whole server's backup leaves nothing out."""
         with ask(engines[0], looking) as asked:
             held = {d.name: d.bytes for d in asked.server.databases if d.tables or d.bytes is None}
             whole = any(engine.method == "physical" for engine in engines)
             named = held.keys() if whole else {engine.connection.database for engine in engines}
-            return Standing(asked.server.identity, named, held if others else {})
+            return RunningServer(asked.server.identity, named, held if others else {})

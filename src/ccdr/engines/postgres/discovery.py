@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
-from ccdr.engines.discovery.servers import DatabaseItem, Databases, Server, absolute, connection_lines, explained
+from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
+from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, absolute, connection_lines, explained
 from ccdr.engines.discovery.survey import DatabaseFound, described
 from ccdr.engines.discovery.text import scalar, so_many
 from ccdr.engines.postgres import grants, survey
@@ -50,7 +50,7 @@ _REFUSED = (
 )
 
 
-class PostgresServer(Server):
+class PostgresServer(NamedServer):
     """What `ccdr init` was given."""
 
     @property
@@ -174,8 +174,8 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
 
     def look_into(self, one: survey.ListedDatabase) -> PostgresItem:
         server = self.asked.server
-        found = survey.database(self.asked.place, self.asked.env_of(one.name))
-        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, found)
+        database = survey.database(self.asked.place, self.asked.env_of(one.name))
+        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, database)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -183,7 +183,7 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
     def empty(self, name: str) -> UsageProblem:
         return UsageProblem(f"the database {name} has no table", hint="is it the right one?")
 
-    def remarks(self, item: PostgresItem, told: Told) -> None:
+    def remarks(self, item: PostgresItem, told: DiscoveryReport) -> None:
         name, lacks = item.database, item.found.lacks
         told.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
         told.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]
@@ -205,9 +205,9 @@ class _LocalServer:
     def title(self) -> str:
         return f"PostgreSQL, port {self.reached.port}"
 
-    def standing(self, looking: Looking) -> Standing:
+    def standing(self, looking: Looking) -> RunningServer:
         with ask(self.reached.engine(None), ALWAYS_THERE[1:], looking) as asked:
-            return Standing(asked.server.identity, (), dict(_with_tables(asked, ())))
+            return RunningServer(asked.server.identity, (), dict(_with_tables(asked, ())))
 
 
 class PostgresDiscovery(Discovery):
@@ -251,12 +251,12 @@ class PostgresDiscovery(Discovery):
         c = engine.connection
         return PostgresServer(c.host, c.port, c.user)
 
-    def standing(self, engines: Sequence[Postgres], looking: Looking, *, others: bool) -> Standing:
+    def standing(self, engines: Sequence[Postgres], looking: Looking, *, others: bool) -> RunningServer:
         databases = {engine.connection.database for engine in engines}
         through = (*sorted(databases - {engines[0].connection.database}), *ALWAYS_THERE)
         with ask(engines[0], through, looking) as asked:
-            found = dict(_with_tables(asked, databases)) if others else {}
-            return Standing(asked.server.identity, databases, found)
+            with_tables = dict(_with_tables(asked, databases)) if others else {}
+            return RunningServer(asked.server.identity, databases, with_tables)
 
     def local_servers(self, sockets: Path) -> Iterator[_LocalServer]:
         for socket in sorted(sockets.glob(".s.PGSQL.*")):

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from ccdr.engines.discovery.contract import Discovery, Looking
-from ccdr.engines.discovery.servers import Server, absolute, client_of, connection_lines
+from ccdr.engines.discovery.servers import NamedServer, absolute, client_of, connection_lines
 from ccdr.engines.discovery.text import name_from, remark, so_many
 from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.engine import Redis
@@ -28,7 +28,7 @@ EXAMPLE = (
 _KEYS = re.compile(r"keys=(\d+),expires=(\d+)")
 
 
-class RedisServer(Server):
+class RedisServer(NamedServer):
     """What `ccdr init` was given: all of its databases, since an RDB holds them."""
 
     def engine(self, password_file: Path | None) -> Redis:
@@ -39,8 +39,8 @@ class RedisServer(Server):
         try:
             return Redis.model_validate({"engine": "redis", "connection": connection})
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UsageProblem(f"{self.shown}: the connection {said}", hint=EXAMPLE) from None
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageProblem(f"{self.shown}: the connection {problem}", hint=EXAMPLE) from None
 
     def look(self, looking: Looking, password_file: Path | None) -> Sequence[RedisItem]:
         """The server, what will make its backup fail, and what gives the rights that lack."""
@@ -63,11 +63,11 @@ class RedisServer(Server):
         return [item]
 
     def _explained(self, error: CommandFailed, engine: Redis) -> CcdrError:
-        said = f"{self.shown}: {error.stderr.answer or error}"
+        problem = f"{self.shown}: {error.stderr.answer or error}"
         if engine.refused(error.stderr):
             hint = "name its user in the URL, and its password's file with --password-file; the user needs: "
-            return UsageProblem(said, hint=hint + setuser(self.user))
-        return CcdrError(said, hint="does a Redis or Valkey server answer there, and can this host reach it?")
+            return UsageProblem(problem, hint=hint + setuser(self.user))
+        return CcdrError(problem, hint="does a Redis or Valkey server answer there, and can this host reach it?")
 
 
 def _item(server: RedisServer, info: dict[str, str], *, writes: bool) -> RedisItem:

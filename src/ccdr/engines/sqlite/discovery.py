@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, Kind, Looking
+from ccdr.engines.discovery.contract import Discovery, Looking, SourceKind
 from ccdr.engines.discovery.filetree import sqlite_files
 from ccdr.engines.discovery.paths import path_of
 from ccdr.engines.discovery.servers import database_name
@@ -29,8 +29,8 @@ class DatabaseFile:
     path: Path
 
     @property
-    def kind(self) -> Kind:
-        return Kind.FILE
+    def kind(self) -> SourceKind:
+        return SourceKind.FILE
 
     @property
     def where(self) -> object:

@@ -67,7 +67,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     `seen`."""
     gone = set(history.vanished)
     known = [s for s in seen.snapshots if s.id not in gone]
-    ours = [s for s in known if of_source(s, job.engine.source_name)]
+    source = job.engine.source_name
+    ours = [s for s in known if of_source(s, source)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     counting = history.counting(usable, upkeep)
     points = [
@@ -86,7 +87,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
     wrong = [*repository_away(job, history, upkeep), *_problems(job, history, usable, now, never=never)]
     # One that a newer good one has made up for is history, not a finding for ever.
-    bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
+    bad = [s for s in ours if newest is None or s.consistent_point > newest.consistent_point]
     if bad:
         count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
         told = [f"{s.short}, {why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]

@@ -12,7 +12,8 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.lineage.own_records import Lineage, fold, named_in
 from ccdr.evidence.lineage.values import LEDGERS, Beside
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.model.errors import LedgerBroken
 from ccdr.model.values import RecordRef
 

@@ -11,7 +11,8 @@ from typing import Any
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.lineage.own_records import Lineage, by_asset
 from ccdr.evidence.lineage.values import Beside, Compared, Lost, Spoilt, Verified
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 
 FORMAT = 4
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import DIFFERS, Standing
 from ccdr.evidence.population import Unsound
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import utc
 

@@ -29,7 +29,7 @@ from ccdr.model.trouble import without_an_older
 from ccdr.model.values import CheckResult, Manifest, Snapshot, details, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.ports.target import KnownSource
 from ccdr.sandbox.lab import room_for
@@ -44,7 +44,7 @@ class Request:
 
     to: str
     snapshot: str = "latest"
-    at: Target | None = None
+    at: RecoveryTarget | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
     onto_source_server: bool = False

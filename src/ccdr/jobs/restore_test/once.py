@@ -14,7 +14,7 @@ from ccdr.model.answers import FreeText, words_of
 from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.model.values import Verdict, details
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import KEPT_LIFETIME
 
@@ -25,7 +25,7 @@ def restore_test(
     services: Services,
     progress: Progress,
     *,
-    at: Target | None = None,
+    at: RecoveryTarget | None = None,
     base: str | None = None,
     keep: bool = False,
     trigger: Trigger = BY_HAND,

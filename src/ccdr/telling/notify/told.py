@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ccdr.host.state import write_durably
+from ccdr.host.files import write_durably
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339, utc

@@ -18,14 +18,11 @@ from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.population import ALONE, Population, read_population
-from ccdr.evidence.reading import Take, read_verified
 from ccdr.host.state import default_state
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.in_force import judged_by, without_file
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import UNRECORDED
-from ccdr.jobs.verification import newest
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Snapshot, utc
@@ -33,7 +30,6 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.versions import Judged
 from ccdr.storage.catalogue import CLOCK_TOLERANCE
-from ccdr.telling.report import index
 from ccdr.telling.report.answer import Answer, answer, over_the_period
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
@@ -45,21 +41,12 @@ from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population import Digest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
+from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import Run
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
-
-
-@dataclass(frozen=True)
-class Before:
-    """The records up to number `upto` were not verified for this report: that was done `at` the time of the daily
-    verification whose record has the number `seq`, and its record itself was."""
-
-    upto: int
-    at: datetime
-    seq: int
 
 
 @dataclass(frozen=True)
@@ -131,7 +118,7 @@ def make_report(
     it, too. UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     running = _not_crashed(services)
     beside = services.population()
-    evidence, found, before, believed = _read(services, beside, period, frozenset(named) or None, whole=whole)
+    evidence, found, before, believed = read(services, beside, period, frozenset(named) or None, whole=whole)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -212,46 +199,6 @@ def _first(found: Verification, evidence: Evidence) -> datetime | None:
     """When the first record is of, of this ledger or of one beside it."""
     beside = (utc(history.first) for history in evidence.histories.values() if history.first)
     return min((at for at in (found.first_time, *beside) if at), default=None)
-
-
-def _read(
-    services: Services, beside: Population, period: Period, wanted: frozenset[str] | None, *, whole: bool
-) -> tuple[Evidence, Verification, Before | None, Population]:
-    """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds. The last
-    are those beside it that were believed."""
-    if not whole and not beside and (found := _from_the_index(services, period, wanted)):
-        return *found, ALONE
-    evidence, ledger = Evidence(period, wanted), services.ledger.directory
-
-    def anew() -> Take:
-        nonlocal evidence
-        evidence = Evidence(period, wanted)
-        return evidence.take
-
-    seen, believed = read_population(ledger, beside, anew) if beside else (read_verified(ledger, anew), ALONE)
-    return evidence, seen, None, believed
-
-
-def _from_the_index(
-    services: Services, period: Period, wanted: frozenset[str] | None
-) -> tuple[Evidence, Verification, Before] | None:
-    verified = newest(services.lineage())
-    if verified is None or not verified.ok:
-        return None
-    stored = index.kept_before(services.state, services.ledger, period.start, verified.index)
-    if stored is None:
-        return None
-    (kept, contents), evidence = stored, Evidence(period, wanted)
-    unused = [kept]  # a fold goes on from it: who begins again reads it again
-
-    def anew() -> Take:
-        nonlocal evidence
-        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted)
-        return evidence.take
-
-    found = read_verified(services.ledger.directory, anew, kept.verified)
-    before = Before(kept.verified.mark.seq, verified.at, verified.seq)
-    return (evidence, found, before) if found.ok else None
 
 
 def _as_recorded(

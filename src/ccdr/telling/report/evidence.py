@@ -16,8 +16,8 @@ from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.shelf import rank
 from ccdr.model.measure import Point
 from ccdr.model.values import TOLD_BY, of_another_host, utc
-from ccdr.plans.due import PATIENCE, Asked
-from ccdr.plans.versions import PLAN_VERSION, Version, version_of
+from ccdr.plans.due import PATIENCE, RequestedRuns
+from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_month
@@ -47,8 +47,8 @@ class OtherHost:
     """What another host's ledger tells of a plan: what runs there were asked for, and which versions were recorded."""
 
     until: datetime
-    asked: list[Asked] = field(default_factory=list)
-    versions: list[Version] = field(default_factory=list)
+    asked: list[RequestedRuns] = field(default_factory=list)
+    versions: list[PlanRevision] = field(default_factory=list)
 
 
 @dataclass
@@ -62,9 +62,9 @@ class PlanEvidence:
     added: list[tuple[datetime, int]] = field(default_factory=list)
     fetched: list[tuple[datetime, int]] = field(default_factory=list)  # by restore tests
     removed: int = 0  # snapshots, within the period
-    asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
+    asked: list[RequestedRuns] = field(default_factory=list)  # what runs here were asked for, change by change
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
-    versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
+    versions: list[PlanRevision] = field(default_factory=list)  # of the plan, as they were recorded
     others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
 
 
@@ -257,7 +257,7 @@ class Evidence:
             plan.lost[told["ledger"]] = until
         plan.asked.append(asked_for(record, time))
 
-    def _version(self, plan: PlanEvidence, version: Version, record: Record) -> None:
+    def _version(self, plan: PlanEvidence, version: PlanRevision, record: Record) -> None:
         other = self._other(plan, record)
         (plan.versions if other is None else other.versions).append(version)
 

@@ -16,7 +16,7 @@ from ccdr.model.values import (
     Achieved,
     utc,
 )
-from ccdr.plans.versions import Version, objectives_in_force
+from ccdr.plans.versions import PlanRevision, objectives_in_force
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.judged import Exposure
 from ccdr.telling.report.period import MOST_POINTS, Period
@@ -95,7 +95,7 @@ def _worst_each(edges: Sequence[datetime], stages: Stages) -> list[float]:
 
 
 def worst_of(
-    versions: Sequence[Version], asset: str, period: Period, now: float, over: Exposure, stages: Stages
+    versions: Sequence[PlanRevision], asset: str, period: Period, now: float, over: Exposure, stages: Stages
 ) -> Achieved:
     """The period's worst exposure against the RPO of its time: where that was changed, the one that is worst against
     its own. Before the first version it was that version's, as far as anybody knows."""

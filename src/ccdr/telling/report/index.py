@@ -26,7 +26,8 @@ from ccdr.evidence.ledger.places import extent_of, lines
 from ccdr.evidence.ledger.verification import Verified
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import RecordRef, utc

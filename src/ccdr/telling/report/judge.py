@@ -27,7 +27,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision
 from ccdr.storage.catalogue import of_source
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.evidence import PlanEvidence
@@ -55,7 +55,7 @@ def judge_asset(
     upkeep: AssetHistory,
     period: Period,
     *,
-    versions: Sequence[Version] = (),
+    versions: Sequence[PlanRevision] = (),
     seen: Seen | None = None,
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own

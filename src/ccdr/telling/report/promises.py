@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.model.values import Verb, utc
-from ccdr.plans.due import Asked, DueTally, Other, Schedule, Start, tallies
+from ccdr.plans.due import DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
-from ccdr.plans.versions import Version, in_force
+from ccdr.plans.versions import PlanRevision, in_force
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.runs import MISSED, NOTED, TEST, Run
@@ -59,10 +59,10 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
     return found
 
 
-def _asked(plan: PlanEvidence) -> list[Asked]:
+def _asked(plan: PlanEvidence) -> list[RequestedRuns]:
     """Behind the end of a ledger that was lost nobody knows what was begun, until the next one says what runs here were
     asked for."""
-    unknown = (Asked(until, frozenset(), {}) for until in plan.lost.values())
+    unknown = (RequestedRuns(until, frozenset(), {}) for until in plan.lost.values())
     return sorted((*plan.asked, *unknown), key=lambda one: one.at) if plan.lost else plan.asked
 
 
@@ -125,7 +125,7 @@ def _of_another(run: Run) -> str | None:
     return None if run.told_by is None or run.told_by["ours"] else run.ledger
 
 
-def _versions(evidence: Evidence, run: Run) -> Sequence[Version]:
+def _versions(evidence: Evidence, run: Run) -> Sequence[PlanRevision]:
     """Those of the plan, as they were recorded on the run's host."""
     plan = evidence.plans.get(run.plan or "")
     if plan is None:
@@ -134,14 +134,14 @@ def _versions(evidence: Evidence, run: Run) -> Sequence[Version]:
     return plan.versions if ledger is None else plan.others[ledger].versions if ledger in plan.others else ()
 
 
-def versions_in_force(evidence: Evidence) -> dict[str, Version]:
+def versions_in_force(evidence: Evidence) -> dict[str, PlanRevision]:
     """By plan: by what it is judged at the period's end. Newer versions are not in the evidence."""
     return {name: plan.versions[-1] for name, plan in evidence.plans.items() if plan.versions}
 
 
-def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, list[Start]]]:
+def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, list[RunStart]]]:
     """By the ledger of another host, or None: this one's; and by plan."""
-    found: dict[tuple[str | None, str], dict[Schedule, list[Start]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str | None, str], dict[Schedule, list[RunStart]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         verb = _VERBS.get(run.verb)
         if verb is None or run.plan is None or run.outcome in (MISSED, NOTED):
@@ -151,5 +151,5 @@ def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, l
             with suppress(ValueError, TypeError, OverflowError):
                 due = int(utc(run.due).timestamp())
         asset = run.asset if verb in (Verb.BACKUP, Verb.TEST) else None
-        found[_of_another(run), run.plan][asset, verb].append(Start(int(run.started.timestamp()), due))
+        found[_of_another(run), run.plan][asset, verb].append(RunStart(int(run.started.timestamp()), due))
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import TOLD_BY, Verb
-from ccdr.plans.due import Asked
+from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
 BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
@@ -131,11 +131,11 @@ def begun_as(verb: str, record: Record, time: datetime) -> Run:
     )
 
 
-def asked_for(record: Record, time: datetime) -> Asked:
+def asked_for(record: Record, time: datetime) -> RequestedRuns:
     known = {verb.value: verb for verb in Verb}
     last = mapping(record.get("asked_last")).items()
     ended = {known[verb]: at for verb, said in last if verb in known and (at := moment_of(said))}
-    return Asked(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
+    return RequestedRuns(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
 def sum_of(seconds: Iterable[Any]) -> float | None:

@@ -155,19 +155,19 @@ class Course:
     def look(self) -> None:
         clock = self.tools.clock
         asked = clock.now()
-        said = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
+        answers = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
         if not self.seen:
-            self.skew = float(said[0]) - (asked + (clock.now() - asked) / 2).timestamp()
+            self.skew = float(answers[0]) - (asked + (clock.now() - asked) / 2).timestamp()
         at = None
-        if len(said) > 1:
-            file, position = said[1].split("\t")[:2]
+        if len(answers) > 1:
+            file, position = answers[1].split("\t")[:2]
             at = (file, int(position))
         self.seen.append((asked, at))
 
     def logged(self) -> int:
         """How far InnoDB's log is, in bytes since the server's first day."""
-        said = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER)
-        return int(said.split()[1])
+        answer = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER)
+        return int(answer.split()[1])
 
     def pulse(self, into: Path) -> Any:
         """Looks while the copy grows; a value that changes with it."""
@@ -201,20 +201,20 @@ def _notes(lost: list[str], lag: float | None, lacks: str) -> Iterator[str]:
 def _position(copy: Path) -> dict[str, object] | None:
     """Where the log stood that the copy agrees with; None where the source writes none."""
     for name in POSITIONS:
-        if (copy / name).is_file() and (said := (copy / name).read_text("utf-8").split("\n")[0].split("\t")) != [""]:
-            return {"file": said[0], "position": int(said[1]), "gtid": said[2].strip() if len(said) > 2 else ""}
+        if (copy / name).is_file() and (fields := (copy / name).read_text("utf-8").split("\n")[0].split("\t")) != [""]:
+            return {"file": fields[0], "position": int(fields[1]), "gtid": fields[2].strip() if len(fields) > 2 else ""}
     return None
 
 
 def _log_end(copy: Path) -> int:
     """How far the copied log goes, as `Course.logged` counts."""
     for name in CHECKPOINTS:
-        if (copy / name).is_file() and (found := _LOG_END.search((copy / name).read_text("utf-8"))):
-            return int(found[1])
+        if (copy / name).is_file() and (match := _LOG_END.search((copy / name).read_text("utf-8"))):
+            return int(match[1])
     raise BackupFailed("mariadb-backup has not noted how far its copy goes")
 
 
 def _version(place: Place) -> str:
-    said = place.run(["mariadb-backup", "--version"])
-    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr.reveal())
-    return found[0] if found else "?"
+    output = place.run(["mariadb-backup", "--version"])
+    match = re.search(r"\d+\.\d+\.\d+", output.stdout + output.stderr.reveal())
+    return match[0] if match else "?"

@@ -19,7 +19,7 @@ from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, upon
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
-from ccdr.engines.postgres.physical.upon import Choice, Cycle
+from ccdr.engines.postgres.physical.upon import Cycle, ParentChoice
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.measure import skew
@@ -81,10 +81,10 @@ class BaseBackup:
                 return None
 
         answers = each_to_its_end([partial(ask, name) for name in databases], facts.AT_ONCE)
-        found = dict(zip(databases, answers, strict=True))
-        return {name: digests for name, digests in found.items() if digests is not None}
+        by_database = dict(zip(databases, answers, strict=True))
+        return {name: digests for name, digests in by_database.items() if digests is not None}
 
-    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> Choice:
+    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> ParentChoice:
         """An increment where the plan wants one and the source can give it, else a full copy."""
         choice = upon.choose(self.tools.base, cluster, self.cycle, self.tools.clock.now())
         if choice.base is None or choice.base.held is None:
@@ -133,11 +133,11 @@ class BaseBackup:
         backup: BackupManifest,
         course: Course,
         held: Mapping[str, Mapping[str, str]],
-        choice: Choice,
+        choice: ParentChoice,
     ) -> Capture:
         beside = [f"{CLUSTER}/{NAME}", *(str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL))]
         files = self.tools.digest(into, beside)
-        said = self.place.run(["pg_basebackup", "--version"]).stdout
+        output = self.place.run(["pg_basebackup", "--version"]).stdout
         contents = {
             **cluster,
             "source": self.source,
@@ -156,7 +156,7 @@ class BaseBackup:
             contents=contents,
             files=files,
             bytes=backup.bytes + sum(d.bytes for d in files.values()),
-            tools={"pg_basebackup": said.split(")")[1].split()[0]},
+            tools={"pg_basebackup": output.split(")")[1].split()[0]},
             notes=[*choice.notes, *_notes(cluster, held)],
             findings=list(choice.findings),
             upon=choice.upon,

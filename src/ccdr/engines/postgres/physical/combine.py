@@ -67,13 +67,13 @@ def _listed(restored: Path, manifest: Manifest) -> dict[str, FileDigest]:
     assert isinstance(chain, list)
     if len(chain) != len(manifest.upon):
         raise BackupBad(f"it builds upon {len(manifest.upon)} snapshots, and names {len(chain)} of their manifests")
-    found: dict[str, FileDigest] = {}
+    digests: dict[str, FileDigest] = {}
     for at in (CLUSTER, *(f"{UPON}/{number}/{CLUSTER}" for number in range(len(chain)))):
-        found |= {f"{at}/{name}": digest for name, digest in listed(restored / at).items()}
+        digests |= {f"{at}/{name}": digest for name, digest in listed(restored / at).items()}
     for number, sha256 in enumerate(chain):
         name = f"{UPON}/{number}/{CLUSTER}/{NAME}"
-        found[name] = FileDigest((restored / name).stat().st_size, sha256)
-    return {**found, **manifest.files}
+        digests[name] = FileDigest((restored / name).stat().st_size, sha256)
+    return {**digests, **manifest.files}
 
 
 def _mapped(box: Place, restored: Path, to: str) -> Iterator[str]:

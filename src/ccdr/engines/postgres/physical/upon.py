@@ -56,7 +56,7 @@ class Cycle(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ParentChoice:
     """`base` is what is built upon; None for a full one. `notes` say why, where that is not as planned."""
 
     base: Base | None = None
@@ -67,8 +67,8 @@ class Choice:
     def upon(self) -> tuple[Needed, ...]:
         return tuple(Needed(s.id, s.manifest_sha256) for s, _ in self.base.chain) if self.base else ()
 
-    def full(self, why: str) -> Choice:
-        return Choice(None, (f"a full base: {why}",), self.findings)
+    def full(self, why: str) -> ParentChoice:
+        return ParentChoice(None, (f"a full base: {why}",), self.findings)
 
     def sizes(self, own: int, cluster: Mapping[str, Any]) -> dict[str, object]:
         """For the manifest. `bytes` is what a restore writes beside `files`; `whole_bytes` what that gives; `chain` the
@@ -86,23 +86,23 @@ class Choice:
         }
 
 
-def choose(base: Base, cluster: Mapping[str, Any], cycle: Cycle | None, now: datetime) -> Choice:
+def choose(base: Base, cluster: Mapping[str, Any], cycle: Cycle | None, now: datetime) -> ParentChoice:
     if cycle is None:
-        return Choice()
+        return ParentChoice()
     if int(major_of(cluster["version"]).split(".")[0]) < FIRST_MAJOR:
-        return Choice().full(f"the source is PostgreSQL {cluster['version']}, increments are of 17 and later")
+        return ParentChoice().full(f"the source is PostgreSQL {cluster['version']}, increments are of 17 and later")
     if not cluster["summarizes_wal"]:
-        return Choice(findings=(OFF,))
+        return ParentChoice(findings=(OFF,))
     if not base.chain:
-        return Choice().full(base.why) if base.why else Choice()
+        return ParentChoice().full(base.why) if base.why else ParentChoice()
     full, last = base.chain[0][0], base.chain[-1][1].contents
     if (now - full.consistent_point).total_seconds() >= NEARLY * cycle.full_every or len(base.chain) > cycle.longest:
-        return Choice()
+        return ParentChoice()
     for key, why in _SAME.items():
         if last.get(key) != cluster[key]:
-            return Choice().full(why)
-    said = f"an increment upon {base.chain[-1][0].short}, number {len(base.chain)} since the full base {full.short}"
-    return Choice(base, (said,))
+            return ParentChoice().full(why)
+    sentence = f"an increment upon {base.chain[-1][0].short}, number {len(base.chain)} since the full base {full.short}"
+    return ParentChoice(base, (sentence,))
 
 
 def leads_on(base: Base) -> str:
@@ -113,5 +113,5 @@ def leads_on(base: Base) -> str:
 
 def impossible(error: CommandFailed) -> str | None:
     """Why pg_basebackup cannot take this increment, where it could take a full base."""
-    found = None if error.stalled else error.stderr.search(_IMPOSSIBLE)
-    return found and f"pg_basebackup took no increment: {lacking(error.stderr)}"
+    match = None if error.stalled else error.stderr.search(_IMPOSSIBLE)
+    return match and f"pg_basebackup took no increment: {lacking(error.stderr)}"
