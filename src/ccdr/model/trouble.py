@@ -250,7 +250,7 @@ _NEXT = {
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; is cron calling `ccdr run` here?",
-    Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` below `limits:` of the plan {plan}",
+    Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
     Trouble.DUTIES: "is that what crontab (or timers) here should say? `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }
