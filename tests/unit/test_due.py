@@ -55,6 +55,18 @@ def test_of_twenty_days_on_which_nothing_ran_each_is_missed():
     assert (gap.first, gap.last, gap.count) == (BEGIN.replace(hour=2) + DAY, BEGIN.replace(hour=2) + 20 * DAY, 20)
 
 
+def test_what_a_clock_that_was_ahead_has_recorded_is_due_once():
+    """A version and what runs were asked for, four days ahead; the clock was set right since, and both were recorded
+    again."""
+    changed = {"crm": replace(CALLS, rpo=7200.0)}
+    versions = [plan(), plan(BEGIN + 9 * DAY, 2, **changed), plan(BEGIN + 5 * DAY, 3)]
+    duties = [asked(), asked(BEGIN + 9 * DAY, {Verb.TEST}), asked(BEGIN + 5 * DAY)]
+    for some in ((versions, None), ([plan()], duties), (versions, duties)):
+        tally = of_crm(some[0], nightly(20), duties=some[1])
+        assert (tally.due, tally.missed, tally.elsewhere, tally.gaps) == (20, 0, 0, ())
+        assert of_crm(some[0], [], duties=some[1]).missed == 20
+
+
 def test_of_twenty_days_on_which_all_ran_none_is():
     tally = of_crm([plan()], nightly(20))
     assert (tally.due, tally.missed, tally.gaps) == (20, 0, ())

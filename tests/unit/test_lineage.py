@@ -137,7 +137,7 @@ def test_one_that_is_begun_anew_names_the_lost_one_until_somebody_answers(host: 
     acknowledge(host.state, host.ledger, "the disk of db1 died")
     found = read(host.state, host.ledger)
     assert found.loss is None and was in found.known
-    assert "acknowledged" in found.told(NOW)[0][1] and found.told(NOW + 400 * DAY) == []
+    assert "acknowledged" in found.past_losses(NOW)[0][1] and found.past_losses(NOW + 400 * DAY) == []
     with pytest.raises(UsageProblem, match="nothing to acknowledge"):
         acknowledge(host.state, host.ledger, "again")
 

@@ -188,6 +188,11 @@ def test_objectives_are_those_of_each_time(loaded):
         (NOON + 2 * day, NOON + 3 * day, 7200.0, 1800.0),
     ]
     assert objectives_in_force(versions, "gone", NOON, NOON + day) == []
+    ahead = [versions[0], replace(versions[1], at=NOON + 9 * day), replace(versions[-1], at=NOON + 2 * day)]
+    until = NOON + 12 * day
+    assert [one[:2] for one in objectives_in_force(ahead, "crm", NOON, until)] == [
+        (NOON, NOON + 2 * day), (NOON + 2 * day, until),
+    ], "what a clock that was ahead has dated takes no time of the next one's"  # fmt: skip
 
 
 # Loosenings

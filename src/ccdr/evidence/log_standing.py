@@ -53,8 +53,8 @@ def as_recorded(standing: Standing | None, recorded: datetime | None, newest: Po
         return standing
     if recorded is not None and max(standing.point, standing.usable or standing.point) <= recorded + UNRECORDED:
         return standing
-    told = {"point": newest and newest.consistent, "usable": newest and newest.usable}
-    return replace(standing, **told, pending=(), claimed=standing.point)  # type: ignore[arg-type]
+    recorded_point = {"point": newest and newest.consistent, "usable": newest and newest.usable}
+    return replace(standing, **recorded_point, pending=(), claimed=standing.point)  # type: ignore[arg-type]
 
 
 def directory(state: State, plan: str, asset: str) -> Path:

@@ -38,9 +38,9 @@ def read_verified(directory: Path, anew: Callable[[], Take], since: Verified | N
     """
     extent = extent_of(directory)
     if _worth_two(extent, since):
-        found = _by_two(directory, extent, lambda: _mappings(anew()), since)
-        if found is not None:
-            return found
+        verification = _by_two(directory, extent, lambda: _mappings(anew()), since)
+        if verification is not None:
+            return verification
     return verify(directory, anew(), crashes=False, extent=extent, since=since)
 
 
@@ -63,8 +63,8 @@ def _by_two(
 ) -> Verification | None:
     with meanwhile(partial(verify, directory, crashes=False, extent=extent, since=since)) as verification:
         folded = _fold(directory, extent, anew(), since.mark if since else BEGINNING)
-        found = verification()
-    return found if found is not None and found.ok and (found.records, found.head) == folded else None
+        result = verification()
+    return result if result is not None and result.ok and (result.records, result.head) == folded else None
 
 
 def several_processors() -> bool:
@@ -83,10 +83,10 @@ def meanwhile(work: Callable[[], T]) -> Iterator[Callable[[], T | None]]:
 
     def result() -> T | None:
         try:
-            found: T = here.recv()
+            answer: T = here.recv()
         except (EOFError, OSError):
             return None
-        return found
+        return answer
 
     try:
         yield result

@@ -18,7 +18,7 @@ from math import ceil, floor
 from ccdr.model.values import Verb
 from ccdr.plans.due_times import DueTimes, of
 from ccdr.plans.facts import PlanFacts
-from ccdr.plans.versions import PlanRevision
+from ccdr.plans.versions import PlanRevision, ends_of
 
 PATIENCE = timedelta(hours=6)  # no longer than `ccdr run` may wait before it tries again
 _PATIENCE = int(PATIENCE.total_seconds())
@@ -165,8 +165,7 @@ def _unknown(
 
 def schedules(versions: Sequence[PlanRevision], start: datetime) -> list[Schedule]:
     """All that any version in force since `start` names."""
-    ends = [*(version.at for version in versions[1:]), None]
-    relevant = [v for v, end in zip(versions, ends if versions else (), strict=True) if end is None or end > start]
+    relevant = [v for v, end in zip(versions, ends_of(versions), strict=True) if end is None or end > start]
     pairs = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
     return [one for one in dict.fromkeys(pairs) if any(_cron(version.facts, one) for version in relevant)]
 
@@ -205,13 +204,13 @@ def _tally(
 def _in_force(versions: Sequence[PlanRevision], schedule: Schedule) -> list[_Window]:
     """As `ccdr run` goes by it: a schedule that is new, or was changed, counts from then."""
     windows: list[_Window] = []
-    for number, version in enumerate(versions):
+    for version, until in zip(versions, ends_of(versions), strict=True):
         cron = _cron(version.facts, schedule)
         if cron is None:
             continue
         times = of(cron, version.facts.timezone)
         start = _behind(version.at)
-        end = _behind(versions[number + 1].at) if number + 1 < len(versions) else _EVER
+        end = _EVER if until is None else _behind(until)
         if windows and windows[-1].times is times and windows[-1].end == start:
             start = windows.pop().start
         if start < end:
@@ -234,7 +233,9 @@ def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
 def _held(asked: Sequence[RequestedRuns], verb: Verb) -> Iterator[tuple[int, int]]:
     """When this host answered for such work. Where no run was ever asked for anything, nobody knows who does."""
     since: int | None = None
-    for one in asked:
+    for one, until in zip(asked, ends_of(asked), strict=True):
+        if until is not None and until <= one.at:
+            continue
         if verb in one.verbs and since is None:
             since = _behind(one.at)
         elif verb not in one.verbs and since is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from ccdr.model.values import ledger_of, number_of, rfc3339, utc
 from ccdr.plans.facts import PlanFacts, facts_from
@@ -147,14 +147,30 @@ def changed(loaded: LoadedPlan, newest: PlanRevision | None) -> bool:
     return newest is None or newest.digest != digest_of(files_of(loaded)) or newest.facts != loaded.facts
 
 
+class Recorded(Protocol):
+    """What was in force from its record on."""
+
+    @property
+    def at(self) -> datetime: ...
+
+
+def ends_of(recorded: Sequence[Recorded]) -> list[datetime | None]:
+    """Until when each was in force, in the ledger's order; None: it still is. That is until another was recorded behind
+    it: one that a clock dated ahead, which was set right since, takes no time of the next one's."""
+    ends: list[datetime | None] = [None]
+    for one in reversed(recorded[1:]):
+        ends.append(one.at if ends[-1] is None else min(one.at, ends[-1]))
+    return ends[::-1] if recorded else []
+
+
 def objectives_in_force(
     versions: Sequence[PlanRevision], asset: str, start: datetime, end: datetime
 ) -> list[tuple[datetime, datetime, float, float]]:
     """What was promised of an asset, from when to when within a period: RPO and RTO in seconds. What lies before the
     first version, and when no version names the asset, is left out."""
     spans: list[tuple[datetime, datetime, float, float]] = []
-    for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=False):
-        since, last = max(version.at, start), min(until, end)
+    for version, until in zip(versions, ends_of(versions), strict=True):
+        since, last = max(version.at, start), min(until or end, end)
         of = version.facts.assets.get(asset)
         if of is None or since >= last:
             continue

@@ -13,7 +13,7 @@ from ccdr.engines.base import PlanLimits
 from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.model.trouble import Level, Trouble, next_step
-from ccdr.model.values import rfc3339
+from ccdr.model.values import Verb, rfc3339
 from ccdr.plans.job import Job
 
 
@@ -185,3 +185,19 @@ def test_who_acknowledged_that_a_limit_is_near_has_not_seen_it_reached(jobs: dic
     past.tested(-0.5, "a", bytes_restored=100)
     assert known(1000) == near, "it stays the same while it is only near"
     assert known(950) != near
+
+
+@pytest.mark.parametrize("what", [Chronicle.checked, Chronicle.pruned, lambda p, at: p.asked(at, *Verb)])
+@pytest.mark.parametrize(("ahead", "late"), [(24 * 3650, True), (1, True), (-1, False)])
+def test_care_that_is_dated_ahead_puts_no_other_off(
+    jobs: dict[str, Job], what: Callable[[Chronicle, float], object], ahead: float, late: bool
+) -> None:
+    """The next check or prune is late from when the last one was, whose date has come; what is asked for, from the
+    beginning."""
+    past = about(jobs["crm"])
+    past.pruned(-20 * 24)
+    past.checked(-20 * 24)
+    before = {code for code, *_ in cared(jobs["crm"], past)}
+    assert before == {"PRUNE_LATE", "CHECK_LATE"}
+    what(past, ahead)
+    assert ({code for code, *_ in cared(jobs["crm"], past)} == before) is late

@@ -128,7 +128,7 @@ class AssetStatus:
             "last_test": _shown(self.last_test),
             "coverage": self.coverage,
             "tested_by_rule": {
-                rule: said and {"time": said[0], "verdict": said[1]} for rule, said in self.by_rule.items()
+                rule: last and {"time": last[0], "verdict": last[1]} for rule, last in self.by_rule.items()
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),

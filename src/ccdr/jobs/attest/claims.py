@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ccdr.evidence.history.kinds import BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.beside import directory_of, found_at, itself, read_id, reader
+from ccdr.evidence.lineage.beside import directory_of, itself, lies_at, read_id, reader
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
 from ccdr.evidence.lineage.values import AGREES, DIFFERS, Lost, Standing
@@ -214,7 +214,7 @@ def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
 def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
     """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
     known = services.lineage().beside.get(other)
-    directory = found_at(services.state, known) if known else directory_of(services.state, other)
+    directory = lies_at(services.state, known) if known else directory_of(services.state, other)
     if not directory.is_dir():
         yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return

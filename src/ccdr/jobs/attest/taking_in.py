@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.evidence.ledger.verification import Verification, verify
-from ccdr.evidence.lineage.beside import directory_of, found_at, new_of, reader
+from ccdr.evidence.lineage.beside import directory_of, lies_at, new_of, reader
 from ccdr.evidence.lineage.values import LEDGERS, Beside, Lost
 from ccdr.evidence.records.schema import schemas
 from ccdr.host.files import remove_tree
@@ -112,7 +112,7 @@ def placed(state: State, taken: Taken) -> Taken:
 
 def settle(state: State, known: Beside) -> None:
     """Put in its place what somebody told of, and was killed before that."""
-    if (found := found_at(state, known)) != directory_of(state, known.ledger):
+    if (found := lies_at(state, known)) != directory_of(state, known.ledger):
         placed(state, Taken(known.ledger, known.records, known.head, found, 0))
 
 

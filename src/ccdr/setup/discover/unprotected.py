@@ -239,7 +239,7 @@ def _our_own(path: Path, services: Services) -> bool:
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
         # A path is of one host: of the ledgers beside ours only those that were this host's tell of it.
         lost = [one.reader for one in services.population().sound().chains if one.ours]
-        for record in chain.from_iterable(one.told(reverse=True) for one in (services.ledger, *lost)):
+        for record in chain.from_iterable(one.as_read(reverse=True) for one in (services.ledger, *lost)):
             if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
                 return record.get("result") == "RESTORED" and not _changed_since(path, utc(record["time"]))
     return False

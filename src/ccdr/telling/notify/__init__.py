@@ -1,7 +1,7 @@
 """Telling the right person once: what is wrong, what is over, and that all went well.
 
 concerns.py   what there is to tell of a plan
-told.py       who was told what: STATE/told.json, and what is news to whom by it
+state.py      who was told what: STATE/told.json, and what is news to whom by it
 message.py    the words
 targets.py    the addresses, and how a message gets there in bounded time
 telling.py    a run's end: what is news goes out, what got there is stamped

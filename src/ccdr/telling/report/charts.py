@@ -284,8 +284,8 @@ def _short_seconds(seconds: float) -> str:
 
 
 def _short_bytes(count: float) -> str:
-    said = human_bytes(count)
-    return said.replace(".0 ", " ")
+    text = human_bytes(count)
+    return text.replace(".0 ", " ")
 
 
 def _word(basis: str) -> str:

@@ -46,9 +46,9 @@ def chosen_tests(tests: Sequence[Run]) -> list[Run]:
     return sorted(chosen.values(), key=lambda run: -run.seq)
 
 
-def chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
+def chosen_interruptions(interruptions: Sequence[Interruption]) -> list[Interruption]:
     """Newest first; what is not mended yet before all else."""
-    ordered = sorted(found, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
+    ordered = sorted(interruptions, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
     return ordered[:MOST_INTERRUPTIONS]
 
 
@@ -78,7 +78,7 @@ def worst_first(counts: Mapping[str, int]) -> str | None:
 
 def gaps(report: Report) -> list[tuple[str, str | None, str, DueGap]]:
     """Of each schedule, the newest due times for which nothing was begun; newest first."""
-    found = [
+    entries = [
         (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
     ]
-    return sorted(found, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
+    return sorted(entries, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]

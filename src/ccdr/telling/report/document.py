@@ -89,20 +89,20 @@ def _dumped(value: object) -> bytes:
 
 
 def _ledger(report: Report) -> dict[str, object]:
-    found, before = report.ledger.verification, report.ledger.before
+    verification, before = report.ledger.verification, report.ledger.before
     return {
         "directory": str(report.ledger.directory),
         "ok": not report.ledger.problems,
-        "records": found.records,
-        "head": found.head,
-        "first": found.first_time and rfc3339(found.first_time),
-        "last": found.last_time and rfc3339(found.last_time),
+        "records": verification.records,
+        "head": verification.head,
+        "first": verification.first_time and rfc3339(verification.first_time),
+        "last": verification.last_time and rfc3339(verification.last_time),
         "problems": list(report.ledger.problems),
         "lineage": report.ledger.lineage.as_json,
-        "lost_before": list(report.ledger.told),
+        "lost_before": list(report.ledger.lost_before),
         "beside": [one.as_json() for one in report.ledger.beside],
-        "notes": list(found.notes),
-        "torn_bytes": found.torn_bytes,
+        "notes": list(verification.notes),
+        "torn_bytes": verification.torn_bytes,
         "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
     }
 
@@ -211,7 +211,7 @@ def _change(change: PlanChange) -> dict[str, object]:
         "by": after.actor,
         "before": {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
-        "loosenings": [{**found.as_json(), "text": sentence(found)} for found in change.loosenings],
+        "loosenings": [{**loosening.as_json(), "text": sentence(loosening)} for loosening in change.loosenings],
     }
 
 
@@ -235,18 +235,18 @@ def _due(promised: PlanPromises) -> dict[str, object]:
     }
 
 
-def _interruption(found: Interruption) -> dict[str, object]:
+def _interruption(interruption: Interruption) -> dict[str, object]:
     return {
-        "plan": found.plan,
-        "asset": found.asset,
-        "what": found.verb,
-        "from": rfc3339(found.runs[0].started),
-        "to": rfc3339(found.runs[-1].started),
-        "outcomes": dict(found.outcomes),
-        "reasons": dict(found.reasons),
-        "seqs": [run.number for run in found.runs],
-        "mended": _good(found.mended),
-        "no_longer_checked": _good(found.unchecked),
+        "plan": interruption.plan,
+        "asset": interruption.asset,
+        "what": interruption.verb,
+        "from": rfc3339(interruption.runs[0].started),
+        "to": rfc3339(interruption.runs[-1].started),
+        "outcomes": dict(interruption.outcomes),
+        "reasons": dict(interruption.reasons),
+        "seqs": [run.number for run in interruption.runs],
+        "mended": _good(interruption.mended),
+        "no_longer_checked": _good(interruption.unchecked),
     }
 
 

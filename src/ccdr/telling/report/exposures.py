@@ -110,14 +110,14 @@ def worst_of(
 
 
 def exposed_elsewhere(
-    objective: float, stages: Stages, period: Period, over: Exposure, looked: datetime | None
+    objective: float, stages: Stages, period: Period, over: Exposure, known_until: datetime | None
 ) -> Achieved:
-    """The worst exposure of the period where another host backs up: a breach is one by what was there when this host
-    last `looked`; what came since is not known here."""
+    """The worst exposure of the period where another host backs up: a breach is one by what was there at
+    `known_until`, when this host last looked; what came since is not known here."""
     points = stages[0][1]
-    if looked is None or any(max(p) > looked for p in points if max(p) < period.end):
-        looked = max((max(p) for p in points if max(p) < period.end), default=period.start)
-    at, first = min(looked, period.end), min(map(max, points), default=period.end)
+    if known_until is None or any(max(p) > known_until for p in points if max(p) < period.end):
+        known_until = max((max(p) for p in points if max(p) < period.end), default=period.start)
+    at, first = min(known_until, period.end), min(map(max, points), default=period.end)
     since = max(period.start, first)
     seen = max(_worst_each((since, at), stages)) if since < at else 0.0
     return measure.judge_elsewhere(objective, over.worst_s, seen)

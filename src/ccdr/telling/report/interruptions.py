@@ -17,7 +17,7 @@ def interruptions(
     `mends`: does a good run take back a bad one, as far as its checks go?"""
     open_: dict[tuple[str | None, str | None, str], list[Run]] = {}
     unchecked: dict[tuple[str | None, str | None, str], Run] = {}
-    found: list[Interruption] = []
+    ended: list[Interruption] = []
     for run in runs:
         key = (run.plan, run.asset, run.verb)
         if run.outcome in GOOD:
@@ -32,15 +32,15 @@ def interruptions(
             ]:
                 open_[key] = still
             if mended := [one for one in bad if one not in still]:
-                found.append(_interruption(mended, run))
+                ended.append(_interruption(mended, run))
         elif run.outcome not in ("RUNNING", "NOTED"):
             open_.setdefault(key, []).append(run)
     for key, bad in open_.items():  # what failed after the last good run was not passed by it
         passed = unchecked.get(key)
         old = [one for one in bad if passed is not None and one.seq < passed.seq]
-        found += [replace(_interruption(old, None), unchecked=passed)] if old else []
-        found += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
-    return sorted(found, key=lambda i: i.runs[-1].seq)
+        ended += [replace(_interruption(old, None), unchecked=passed)] if old else []
+        ended += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
+    return sorted(ended, key=lambda i: i.runs[-1].seq)
 
 
 def _interruption(bad: list[Run], mended: Run | None) -> Interruption:

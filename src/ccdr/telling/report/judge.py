@@ -80,20 +80,20 @@ def judge_asset(
     over_completed = exposure_over(completed, period, min(map(max, ours.values()), default=None))
     over_tested = exposure_over([(one.since, one.tested) for one in stages], period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
-    objectives, found, rpo = job.objectives if job else None, None, None
+    objectives, status, rpo = job.objectives if job else None, None, None
     findings: tuple[Finding, ...] = ()
     if job and source is not None:
-        found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
+        status = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
         backer = upkeep.elsewhere(Verb.BACKUP)
         if not ours_to_do and (backer is None or backer.until < period.end):
-            looks = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
-            looked = max((at for at in looks if at), default=None)
-            rpo = exposed_elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
+            ends = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
+            known_until = max((at for at in ends if at), default=None)
+            rpo = exposed_elsewhere(job.objectives.rpo, completed, period, over_completed, known_until)
         findings = (
-            *(Finding.of(problem, *name) for problem in found.troubles),
-            *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *(Finding.of(problem, *name) for problem in found.near),
+            *(Finding.of(problem, *name) for problem in status.troubles),
+            *_over_the_period(status, rpo, timings, job, over_completed, name),
+            *(Finding.of(problem, *name) for problem in status.near),
         )
     return AssetReport(
         plan=name[0],
@@ -101,15 +101,15 @@ def judge_asset(
         service=job.loaded.plan.service if job else None,
         engine=job.engine.engine_name if job else None,
         in_plan=job is not None,
-        unreached=found is not None and found.away,
+        unreached=status is not None and status.away,
         objectives=objectives,
         basis=job.engine.settings if job else None,
-        coverage=found.coverage if found else None,
+        coverage=status.coverage if status else None,
         findings=tuple(sorted(findings, key=lambda f: -f.level)),
         rpo=rpo,
-        rpo_now=found.rpo if found else None,
-        rto=found.rto if found else None,
-        near_known=found is None or found.near_known,
+        rpo_now=status.rpo if status else None,
+        rto=status.rto if status else None,
+        near_known=status is None or status.near_known,
         completed=over_completed,
         tested=over_tested,
         restores=tuple(_restores(timings)),
@@ -138,8 +138,8 @@ def _with(
     how far their log leads on."""
     if now is not None and not now.by_records:
         return now
-    told = _as_of(ev, elsewhere, source, name, period)
-    return told if now is None else replace(now, logged=told.logged)
+    recorded = _as_of(ev, elsewhere, source, name, period)
+    return recorded if now is None else replace(now, logged=recorded.logged)
 
 
 def _as_of(
@@ -169,7 +169,7 @@ def judge_plan(
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
     plan = loaded.plan if loaded else None
-    told = fetched(ev.fetched, plan.limits.fetch_per_month if plan else None)
+    of_tests = fetched(ev.fetched, plan.limits.fetch_per_month if plan else None)
     return PlanReport(
         plan=name,
         service=plan.service if plan else None,
@@ -181,7 +181,7 @@ def judge_plan(
         last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
-        fetched=told,
+        fetched=of_tests,
         elsewhere=elsewhere,
     )
 
@@ -192,7 +192,7 @@ def day(moment: datetime) -> str:
 
 
 def _over_the_period(
-    found: AssetStatus,
+    status: AssetStatus,
     rpo: Achieved,
     timings: Sequence[Timing],
     job: Job,
@@ -200,17 +200,17 @@ def _over_the_period(
     name: tuple[str, str],
 ) -> Iterable[Finding]:
     """What was once not as promised in the period, and is again at its end."""
-    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(found.rto.objective_s)
-    now = found.rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.achieved_s != math.inf
+    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(status.rto.objective_s)
+    now = status.rpo.verdict is ObjectiveVerdict.BREACHED and status.rpo.achieved_s != math.inf
     if not now and rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
         text = f"up to {worst} of its data could have been lost at one time in the period, {over_by} more than its RPO"
         yield Finding(Level.NOTE, f"{text} of {wanted}", *name)
-    elif rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.verdict is not ObjectiveVerdict.BREACHED:
+    elif rpo.verdict is ObjectiveVerdict.BREACHED and status.rpo.verdict is not ObjectiveVerdict.BREACHED:
         text = "at one time in the period none of its backups was good: all of its data could have been lost"
         yield Finding(Level.NOTE, text, *name)
     over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
-    if over and found.rto.verdict is not ObjectiveVerdict.BREACHED:
+    if over and status.rto.verdict is not ObjectiveVerdict.BREACHED:
         took = human_seconds(max(t.achieved_s for t in over))
         text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
         yield Finding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))

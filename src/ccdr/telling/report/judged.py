@@ -33,8 +33,8 @@ class Finding:
     @classmethod
     def of(cls, problem: Problem, plan: str, asset: str | None = None) -> Finding:
         because = problem.because and problem.because.name
-        told = problem.step, problem.trouble.name, problem.acknowledged, because
-        return cls(problem.level, problem.text, plan, asset, *told)
+        of_problem = problem.step, problem.trouble.name, problem.acknowledged, because
+        return cls(problem.level, problem.text, plan, asset, *of_problem)
 
     @property
     def about(self) -> str:

@@ -75,8 +75,8 @@ def digesting(runs: Sequence[Run]) -> Iterator[Callable[[], Digest]]:
     if len(runs) < WORTH_IT or not several_processors():
         yield partial(digest_of, runs)
         return
-    with meanwhile(partial(digest_of, runs)) as found:
-        yield lambda: found() or digest_of(runs)
+    with meanwhile(partial(digest_of, runs)) as digest:
+        yield lambda: digest() or digest_of(runs)
 
 
 def csv_text(report: Report) -> Iterator[bytes]:
@@ -136,10 +136,10 @@ def _names(*texts: str | None) -> str:
     return ",".join(map(_cell, texts))
 
 
-def _who(found: Record | None) -> str:
-    if not found:
+def _who(who: Record | None) -> str:
+    if not who:
         return _NOBODY
-    uid, login, terminal, by, sudo = who_began(found)
+    uid, login, terminal, by, sudo = who_began(who)
     return _by(uid, login, terminal, by, sudo)
 
 

@@ -43,7 +43,7 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
     """Of each plan that a version is recorded of, by name."""
     period = evidence.period
     begun = _begun([*evidence.before, *evidence.runs])
-    found = []
+    promised = []
     for name, plan in sorted(evidence.plans.items()):
         versions = plan.versions or next((o.versions for o in plan.others.values() if o.versions), [])
         if not versions:
@@ -54,9 +54,9 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
         ]
         due = tallies(plan.versions, _asked(plan), begun.get((None, name), {}), period.start, period.end, others)
         since = versions[0].at if versions[0].at > period.start else None
-        told = tuple(changes(versions, period.start, period.end))
-        found.append(PlanPromises(name, since, tuple(due), told))
-    return found
+        in_period = tuple(changes(versions, period.start, period.end))
+        promised.append(PlanPromises(name, since, tuple(due), in_period))
+    return promised
 
 
 def _asked(plan: PlanEvidence) -> list[RequestedRuns]:
@@ -73,11 +73,11 @@ def counted(
     recorded of before is all that is known of that; where the period has no version at all, what was due is not known,
     however much was recorded as that."""
     since = {one.plan: one.since for one in promised}
-    found: Tallies = {}
+    by_verb: Tallies = {}
     for (plan, verb), counts in recorded.items():
-        found[plan, verb] = {**counts}
+        by_verb[plan, verb] = {**counts}
         if verb in _VERBS and plan not in since:
-            found[plan, verb] |= {DUE: None, RECORDED: counts.get(DUE, 0)}
+            by_verb[plan, verb] |= {DUE: None, RECORDED: counts.get(DUE, 0)}
     before: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for run in runs:
         edge = since.get(run.plan or "")
@@ -86,16 +86,16 @@ def counted(
     for one in promised:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for due in one.due:
-            told = {DUE: due.due, MISSED: due.missed, WAITING: int(due.waiting), NOT_KNOWN_HERE: due.elsewhere}
-            sums[due.verb.value].update(told)
+            numbers = {DUE: due.due, MISSED: due.missed, WAITING: int(due.waiting), NOT_KNOWN_HERE: due.elsewhere}
+            sums[due.verb.value].update(numbers)
         for verb in _VERBS:
             key, total = (one.plan, verb), sums[verb] + before[one.plan, verb]
-            if key in found or total:
-                tally = found.setdefault(key, {STARTED: 0})
+            if key in by_verb or total:
+                tally = by_verb.setdefault(key, {STARTED: 0})
                 for what in (DUE, MISSED, WAITING, NOT_KNOWN_HERE):
                     if total[what] or what in tally or what == DUE:
                         tally[what] = total[what]
-    return found
+    return by_verb
 
 
 def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
@@ -122,7 +122,7 @@ def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
 
 def _of_another(run: Run) -> str | None:
     """The ledger of the host that it is of, where that is another one."""
-    return None if run.told_by is None or run.told_by["ours"] else run.ledger
+    return None if run.origin is None or run.origin["ours"] else run.ledger
 
 
 def _versions(evidence: Evidence, run: Run) -> Sequence[PlanRevision]:
@@ -141,7 +141,7 @@ def versions_in_force(evidence: Evidence) -> dict[str, PlanRevision]:
 
 def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, list[RunStart]]]:
     """By the ledger of another host, or None: this one's; and by plan."""
-    found: dict[tuple[str | None, str], dict[Schedule, list[RunStart]]] = defaultdict(lambda: defaultdict(list))
+    starts: dict[tuple[str | None, str], dict[Schedule, list[RunStart]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         verb = _VERBS.get(run.verb)
         if verb is None or run.plan is None or run.outcome in (MISSED, NOTED):
@@ -151,5 +151,5 @@ def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, l
             with suppress(ValueError, TypeError, OverflowError):
                 due = int(utc(run.due).timestamp())
         asset = run.asset if verb in (Verb.BACKUP, Verb.TEST) else None
-        found[_of_another(run), run.plan][asset, verb].append(RunStart(int(run.started.timestamp()), due))
-    return found
+        starts[_of_another(run), run.plan][asset, verb].append(RunStart(int(run.started.timestamp()), due))
+    return starts

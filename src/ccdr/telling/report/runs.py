@@ -56,8 +56,8 @@ class Run:
     findings: int = 0
     body: Record | None = None
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
-    told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
-    told_last: Mapping[str, Any] | None = None  # … and of the last one
+    origin: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
+    end_origin: Mapping[str, Any] | None = None  # … and of the last one
     who: Record | None = None  # began it: as its first record has it
     tenant: str | None = None
     attempt: int | None = None
@@ -69,12 +69,12 @@ class Run:
     @property
     def ledger(self) -> str | None:
         """Whose records they are, where that is not ours."""
-        return str(self.told_by["ledger"]) if self.told_by else None
+        return str(self.origin["ledger"]) if self.origin else None
 
     @property
     def number(self) -> int:
         """Its first record's number in its own ledger."""
-        return int(self.told_by["seq"] if self.told_by else self.seq)
+        return int(self.origin["seq"] if self.origin else self.seq)
 
     @property
     def place(self) -> str:
@@ -86,7 +86,7 @@ class Run:
         """Its last one's."""
         if self.end_seq is None:
             return None
-        return int(self.told_last["seq"] if self.told_last else self.end_seq)
+        return int(self.end_origin["seq"] if self.end_origin else self.end_seq)
 
     @property
     def good(self) -> bool:
@@ -124,7 +124,7 @@ def begun_as(verb: str, record: Record, time: datetime) -> Run:
         record["time"],
         text(by) or "",
         text(due) or "",
-        told_by=record.get(TOLD_BY),
+        origin=record.get(TOLD_BY),
         who=record.get("who"),
         tenant=text(record.get("tenant")),
         attempt=whole(record.get("attempt")),
@@ -134,7 +134,7 @@ def begun_as(verb: str, record: Record, time: datetime) -> Run:
 def asked_for(record: Record, time: datetime) -> RequestedRuns:
     known = {verb.value: verb for verb in Verb}
     last = mapping(record.get("asked_last")).items()
-    ended = {known[verb]: at for verb, said in last if verb in known and (at := moment_of(said))}
+    ended = {known[verb]: at for verb, moment in last if verb in known and (at := moment_of(moment))}
     return RequestedRuns(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
@@ -146,13 +146,13 @@ def sum_of(seconds: Iterable[Any]) -> float | None:
     return float(total) if total < 1e12 else None
 
 
-def who_began(said: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
+def who_began(who: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
     """User id, login user id, terminal, what has started it (these by the kernel, and by names), and who is claimed to
     have called sudo."""
-    found = mapping(said)
+    fields = mapping(who)
     names = (
-        text(found.get("terminal")),
-        text(found.get("started_by")),
-        text(mapping(found.get("claims")).get("sudo_user")),
+        text(fields.get("terminal")),
+        text(fields.get("started_by")),
+        text(mapping(fields.get("claims")).get("sudo_user")),
     )
-    return whole(found.get("uid")), whole(found.get("login_uid")), *names
+    return whole(fields.get("uid")), whole(fields.get("login_uid")), *names

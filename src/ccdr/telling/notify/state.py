@@ -67,7 +67,7 @@ class Kind(StrEnum):
 @dataclass
 class Entry:
     """One concern, from when it was first seen until everybody knows that it is over; `text` and `step` as they are by
-    now; `private` and `why` as seen now, and not kept. `told` is by address: what it was last told, and when."""
+    now; `private` and `why` as seen now, and not kept. `by_address`: what each was last told, and when."""
 
     asset: str | None
     trouble: Trouble
@@ -79,7 +79,7 @@ class Entry:
     noted: datetime | None = None  # until when it is acknowledged: seen anew by each run, never kept
     gone: datetime | None = None
     returns: int = 0
-    told: dict[str, tuple[As, datetime]] = field(default_factory=dict)
+    by_address: dict[str, tuple[As, datetime]] = field(default_factory=dict)
     private: tuple[str, ...] = ()
     why: str = ""
     because: Trouble | None = None
@@ -111,7 +111,7 @@ class Failure:
 
 
 @dataclass
-class Book:
+class NotificationState:
     """What one plan's people were told."""
 
     entries: dict[Key, Entry] = field(default_factory=dict)
@@ -162,18 +162,18 @@ class Book:
     def news(self, address: str, now: datetime, remind: timedelta) -> list[News]:
         """What this address does not know yet, or has to be reminded of, the worst first. One reminder takes along
         the others that would follow it soon."""
-        found, soon = [], []
+        due, soon = [], []
         for entry in self.open_and_gone():
             if entry.trouble is Trouble.UNTOLD and entry.about == address:
                 continue  # whoever reads it has been reached
             kind = _kind(entry, address, now, remind)
             if kind is not None:
-                found.append(News(kind, entry))
+                due.append(News(kind, entry))
             elif _kind(entry, address, now, remind / 2) is Kind.STILL:
                 soon.append(News(Kind.STILL, entry))
-        if any(n.kind is Kind.STILL for n in found):
-            found += soon
-        return sorted(found, key=lambda n: _rank(n.entry))
+        if any(n.kind is Kind.STILL for n in due):
+            due += soon
+        return sorted(due, key=lambda n: _rank(n.entry))
 
     def open_and_gone(self) -> list[Entry]:
         return sorted(self.entries.values(), key=_rank)
@@ -181,17 +181,17 @@ class Book:
     def accept(self, address: str, news: Iterable[News], now: datetime) -> None:
         """The address has taken this in."""
         for one in news:
-            before = one.entry.told.get(address)
+            before = one.entry.by_address.get(address)
             if one.kind is Kind.STILL and before is not None:
-                one.entry.told[address] = (before[0], now)
+                one.entry.by_address[address] = (before[0], now)
             else:
-                told = {Kind.AGAIN: As.FLAPPING, Kind.FIXED: As.FIXED}.get(one.kind, As.OPEN)
-                one.entry.told[address] = (told, now)
+                word = {Kind.AGAIN: As.FLAPPING, Kind.FIXED: As.FIXED}.get(one.kind, As.OPEN)
+                one.entry.by_address[address] = (word, now)
 
     def owe(self, address: str, news: Iterable[News], now: datetime) -> None:
         """The address could not be reached: what it has never heard of, it is told even when that is over."""
         for one in news:
-            one.entry.told.setdefault(address, (As.OWED, now))
+            one.entry.by_address.setdefault(address, (As.OWED, now))
 
     def fail(self, address: str, name: str, reason: str, now: datetime) -> None:
         before = self.failures.get(address)
@@ -210,13 +210,13 @@ class Book:
     def tidy(self, addresses: Collection[str], now: datetime, remind: timedelta) -> None:
         """Forget addresses that are no more, and what everybody knows to be over."""
         for entry in self.entries.values():
-            entry.told = {a: word for a, word in entry.told.items() if a in addresses}
+            entry.by_address = {a: word for a, word in entry.by_address.items() if a in addresses}
         self.entries = {k: e for k, e in self.entries.items() if not _done(e, addresses, now, remind)}
 
     def wakes(self, remind: timedelta) -> Iterator[datetime]:
         """When there is something to tell again, if nothing changes."""
         for entry in self.entries.values():
-            for knows, at in entry.told.values():
+            for knows, at in entry.by_address.values():
                 if not entry.passing and knows in (As.OPEN, As.FLAPPING):
                     yield max((entry.gone or at) + remind, entry.noted or at)
         for failure in self.failures.values():
@@ -230,7 +230,7 @@ def _is_over(entry: Entry, assets: Collection[str], *, whole: bool) -> bool:
 
 
 def _kind(entry: Entry, address: str, now: datetime, remind: timedelta) -> Kind | None:
-    word = entry.told.get(address)
+    word = entry.by_address.get(address)
     if entry.gone is not None:
         if word is None or word[0] is As.FIXED:
             return None
@@ -249,12 +249,12 @@ def _kind(entry: Entry, address: str, now: datetime, remind: timedelta) -> Kind 
 
 def _done(entry: Entry, addresses: Collection[str], now: datetime, remind: timedelta) -> bool:
     if entry.passing:
-        everybody = all(entry.told.get(a, (As.OWED, now))[0] is not As.OWED for a in addresses)
+        everybody = all(entry.by_address.get(a, (As.OWED, now))[0] is not As.OWED for a in addresses)
         return everybody or _elapsed(entry.since, now) >= OWED_FOR
     if entry.gone is None:
         return False
     return _elapsed(entry.gone, now) >= max(OWED_FOR, remind) or all(
-        knows is As.FIXED and _elapsed(at, now) >= remind for knows, at in entry.told.values()
+        knows is As.FIXED and _elapsed(at, now) >= remind for knows, at in entry.by_address.values()
     )
 
 
@@ -272,7 +272,7 @@ def _rank(entry: Entry) -> tuple[bool, int, bool, str, str]:
 # --- the file ------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> tuple[dict[str, Book], str | None]:
+def load(path: Path) -> tuple[dict[str, NotificationState], str | None]:
     """By plan; and a sentence where the file could not be read. CcdrError where a newer ccdr has written it."""
     try:
         body = json.loads(path.read_text("utf-8"))
@@ -283,20 +283,20 @@ def load(path: Path) -> tuple[dict[str, Book], str | None]:
                 f"{path} was written by a newer ccdr: it has format {body['format']}, this one knows {FORMAT}",
                 hint="run the newer ccdr, or move the file away: then everything that is wrong is told again",
             )
-        return {plan: _book(b) for plan, b in body["plans"].items()}, None
+        return {plan: _state(b) for plan, b in body["plans"].items()}, None
     except FileNotFoundError:
         return {}, None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return {}, f"{path} could not be read, so all that is wrong is told again: {type(error).__name__}"
 
 
-def save(path: Path, books: dict[str, Book]) -> None:
+def save(path: Path, states: dict[str, NotificationState]) -> None:
     """CcdrError where the disk refuses."""
-    plans = {plan: _body(book) for plan, book in books.items()}
+    plans = {plan: _body(state) for plan, state in states.items()}
     write_durably(path, json.dumps({"format": FORMAT, "plans": plans}, indent=1, ensure_ascii=False) + "\n")
 
 
-def _body(book: Book) -> dict[str, object]:
+def _body(state: NotificationState) -> dict[str, object]:
     entries = [
         {
             "asset": e.asset,
@@ -309,21 +309,21 @@ def _body(book: Book) -> dict[str, object]:
             "because": e.because and e.because.value,
             "gone": e.gone and rfc3339(e.gone),
             "returns": e.returns,
-            "told": {a: [knows.value, rfc3339(at)] for a, (knows, at) in e.told.items()},
+            "told": {a: [knows.value, rfc3339(at)] for a, (knows, at) in e.by_address.items()},
         }
-        for e in book.entries.values()
+        for e in state.entries.values()
     ]
     failures = {
         a: {"name": f.name, "reason": f.reason, "since": rfc3339(f.since), "last": rfc3339(f.last), "tries": f.tries}
-        for a, f in book.failures.items()
+        for a, f in state.failures.items()
     }
     return {"entries": entries, "failures": failures}
 
 
-def _book(body: dict[str, Any]) -> Book:
-    book = Book()
+def _state(body: dict[str, Any]) -> NotificationState:
+    state = NotificationState()
     for e in body["entries"]:
-        told = {str(a): (As(knows), utc(at)) for a, (knows, at) in e["told"].items()}
+        by_address = {str(a): (As(knows), utc(at)) for a, (knows, at) in e["told"].items()}
         gone = None if e["gone"] is None else utc(e["gone"])
         entry = Entry(
             asset=None if e["asset"] is None else str(e["asset"]),
@@ -335,12 +335,12 @@ def _book(body: dict[str, Any]) -> Book:
             step=None if e.get("step") is None else str(e["step"]),
             gone=gone,
             returns=int(e["returns"]),
-            told=told,
+            by_address=by_address,
             because=Trouble(e["because"]) if e.get("because") else None,
         )
-        book.entries[entry.key] = entry
+        state.entries[entry.key] = entry
     for a, f in body["failures"].items():
-        book.failures[str(a)] = Failure(
+        state.failures[str(a)] = Failure(
             str(f["name"]), str(f["reason"]), utc(f["since"]), utc(f["last"]), int(f["tries"])
         )
-    return book
+    return state

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Trouble
 from ccdr.telling.notify.concerns import Attempt, Concern
-from ccdr.telling.notify.told import As, Book, Kind, load, save
+from ccdr.telling.notify.state import As, Kind, NotificationState, load, save
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -27,7 +27,7 @@ class People:
     """Addresses, one book, and a clock that only goes when told to. `told` is what each address took."""
 
     def __init__(self, *addresses: str) -> None:
-        self.book, self.now = Book(), NOW
+        self.state, self.now = NotificationState(), NOW
         self.addresses = addresses or ("mail",)
         self.down: set[str] = set()
         self.told: list[tuple[str, str, str]] = []
@@ -44,21 +44,21 @@ class People:
         """One run's telling, as `telling.py` goes about it; what was told, as `new backup_failed`."""
         self.now += after
         before = len(self.told)
-        everything = [*concerns, *self.book.untold("p")]
-        self.book.observe(everything, ASSETS, self.now, whole=whole, elsewhere=[c.key for c in elsewhere])
+        everything = [*concerns, *self.state.untold("p")]
+        self.state.observe(everything, ASSETS, self.now, whole=whole, elsewhere=[c.key for c in elsewhere])
         for address in self.addresses:
-            news = self.book.news(address, self.now, DAY)
-            if not news and address not in self.book.failures:
+            news = self.state.news(address, self.now, DAY)
+            if not news and address not in self.state.failures:
                 continue
             self.tries += 1
             if address in self.down:
-                self.book.owe(address, news, self.now)
-                self.book.fail(address, address, "is down", self.now)
+                self.state.owe(address, news, self.now)
+                self.state.fail(address, address, "is down", self.now)
                 continue
-            self.book.accept(address, news, self.now)
-            self.book.failures.pop(address, None)
+            self.state.accept(address, news, self.now)
+            self.state.failures.pop(address, None)
             self.told += [(address, n.kind.value, n.entry.trouble.value) for n in news]
-        self.book.tidy(self.addresses, self.now, DAY)
+        self.state.tidy(self.addresses, self.now, DAY)
         return [f"{kind} {trouble}" for _, kind, trouble in self.told[before:]]
 
 
@@ -74,7 +74,7 @@ def test_another_text_of_the_same_state_is_no_news() -> None:
     people = People()
     people.run(FAILED)
     assert people.run(replace(FAILED, text="the backup failed: no route to host", step="look at the cable")) == []
-    (entry,) = people.book.entries.values()
+    (entry,) = people.state.entries.values()
     assert (entry.text, entry.step) == ("the backup failed: no route to host", "look at the cable")
 
 
@@ -94,7 +94,7 @@ def test_what_is_acknowledged_is_told_and_over_and_not_reminded_of_until_that_en
     assert people.run(noted, after=3 * DAY) == []
     assert people.run(noted, TEST, after=3 * DAY) == ["new test_failed"]
     assert people.run(noted, TEST, after=DAY) == ["still test_failed"]
-    assert min(people.book.wakes(DAY)) < NOW + 10 * DAY <= max(people.book.wakes(DAY))
+    assert min(people.state.wakes(DAY)) < NOW + 10 * DAY <= max(people.state.wakes(DAY))
     assert people.run(FAILED, after=4 * DAY) == ["fixed test_failed", "still backup_failed"]
     assert people.run(noted, after=DAY) == ["still backup_failed"], "it has ended, whatever is written there"
     assert people.run() == ["fixed backup_failed"]
@@ -116,22 +116,22 @@ def test_over_is_told_once_and_how_long_it_lasted() -> None:
     people.run(FAILED)
     assert people.run(FAILED, after=HOUR) == []
     assert people.run(after=HOUR) == ["fixed backup_failed"]
-    (entry,) = people.book.entries.values()
+    (entry,) = people.state.entries.values()
     assert entry.gone and entry.gone - entry.since == 2 * HOUR
     assert [people.run() for _ in range(3)] == [[], [], []]
     people.run(after=DAY)
-    assert people.book.entries == {}
+    assert people.state.entries == {}
     assert people.run(FAILED) == ["new backup_failed"]
 
 
 def test_what_was_wrong_before_it_was_seen_lasted_as_long() -> None:
     people = People()
     people.run(replace(FAILED, since=NOW - 3 * HOUR))
-    (entry,) = people.book.entries.values()
+    (entry,) = people.state.entries.values()
     assert entry.since == NOW - 3 * HOUR
     ahead = People()
     ahead.run(replace(FAILED, since=NOW + DAY))
-    assert next(iter(ahead.book.entries.values())).since == ahead.now
+    assert next(iter(ahead.state.entries.values())).since == ahead.now
 
 
 def test_flapping_does_not_spam() -> None:
@@ -142,7 +142,7 @@ def test_flapping_does_not_spam() -> None:
     assert said[3:] == ["still backup_failed"] * 2  # one reminder a day
     quiet = [s for _ in range(2 * 288) for s in people.run(after=5 * MINUTE)]
     assert quiet == ["fixed backup_failed"]
-    assert people.book.entries == {}
+    assert people.state.entries == {}
 
 
 def test_something_worse_in_its_place_is_no_fix() -> None:
@@ -178,7 +178,7 @@ def test_what_happened_is_told_once_and_never_over() -> None:
     people = People()
     missed = Concern("p", "crm", Trouble.MISSED, "missed", about="backup 1", passing=True)
     assert people.run(missed) == ["new missed"]
-    assert people.run() == [] and people.book.entries == {}
+    assert people.run() == [] and people.state.entries == {}
     assert people.run(replace(missed, about="backup 2")) == ["new missed"]
 
 
@@ -203,7 +203,7 @@ def test_one_that_was_down_gets_it_later_and_the_others_hear_of_it() -> None:
     people.run(FAILED)
     assert people.told[2:] == [("chat", "new", "backup_failed")]
     people.run(FAILED)
-    assert people.told[3:] == [("mail", "fixed", "untold")] and people.book.failures == {}
+    assert people.told[3:] == [("mail", "fixed", "untold")] and people.state.failures == {}
     people.run(FAILED)
     assert len(people.told) == 4
 
@@ -246,7 +246,7 @@ def test_a_down_address_is_never_owed_more_than_a_week() -> None:
     for n in range(200):
         people.run(Concern("p", "crm", Trouble.MISSED, "missed", about=f"backup {n}", passing=True), after=HOUR)
         people.run(Concern("p", "crm", Trouble.FINDING, "found", about=f"{n}"), after=HOUR)
-    assert len(people.book.entries) < 2 * 7 * 24
+    assert len(people.state.entries) < 2 * 7 * 24
 
 
 def test_an_address_that_is_no_more_is_forgotten() -> None:
@@ -254,8 +254,8 @@ def test_an_address_that_is_no_more_is_forgotten() -> None:
     people.run(FAILED)
     people.addresses = ("chat",)
     people.run(FAILED)
-    (entry,) = people.book.entries.values()
-    assert set(entry.told) == {"chat"}
+    (entry,) = people.state.entries.values()
+    assert set(entry.by_address) == {"chat"}
 
 
 def test_a_new_address_is_told_all_that_is_wrong() -> None:
@@ -277,13 +277,13 @@ def test_a_clock_that_was_set_back_silences_nothing() -> None:
 def test_when_there_is_something_to_tell_again() -> None:
     people = People("mail")
     people.run(FAILED)
-    assert list(people.book.wakes(DAY)) == [people.now + DAY]
+    assert list(people.state.wakes(DAY)) == [people.now + DAY]
     people.down = {"mail"}
     people.run(FAILED, TEST)
     waits = []
     for _ in range(6):
         people.run(FAILED, TEST)
-        waits.append(min(people.book.wakes(DAY)) - people.now)
+        waits.append(min(people.state.wakes(DAY)) - people.now)
     assert waits == [10 * MINUTE, 20 * MINUTE, 40 * MINUTE, HOUR, HOUR, HOUR]
 
 
@@ -308,7 +308,7 @@ def test_whatever_happens_everybody_knows_the_truth_in_the_end(
     people.down = set()
     for _ in range(14):
         people.run(after=DAY)
-    assert people.book == Book()
+    assert people.state == NotificationState()
     for address in people.addresses:
         known: dict[str, str] = {}
         for who, kind, trouble in people.told:
@@ -328,10 +328,10 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     people.run(FAILED, Concern("p", None, Trouble.MISSED, "ț missed", about="check 1", passing=True))
     people.run(replace(TEST, step="wait"))
     path = tmp_path / "state" / "told.json"
-    save(path, {"p": people.book})
-    assert load(path) == ({"p": people.book}, None)
+    save(path, {"p": people.state})
+    assert load(path) == ({"p": people.state}, None)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert {w[0] for e in people.book.entries.values() for w in e.told.values()} >= {As.OPEN, As.OWED, As.FIXED}
+    assert {w[0] for e in people.state.entries.values() for w in e.by_address.values()} >= {As.OPEN, As.OWED, As.FIXED}
 
 
 def test_no_file_is_no_news_yet(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_every_cut_of_a_file_is_read_or_noticed(tmp_path: Path) -> None:
     people = People()
     people.run(FAILED)
     path = tmp_path / "told.json"
-    save(path, {"p": people.book})
+    save(path, {"p": people.state})
     whole = path.read_bytes()
     for length in range(len(whole) - 2):
         path.write_bytes(whole[:length])
