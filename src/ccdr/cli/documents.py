@@ -206,6 +206,7 @@ class Snapshots(Doc):
     version: Version
     snapshots: list[Snapshot]
     findings: list[str]
+    ledger_troubles: list[Problem]
 
 
 class Did(Doc):
