@@ -246,6 +246,22 @@ def test_a_snapshot_that_somebody_removed_is_missed_at_the_next_look_and_counts_
     twin.ledger_holds()
 
 
+def test_a_loss_that_somebody_has_acknowledged_is_listed_and_is_no_finding_of_a_test(twin: Site) -> None:
+    """As `status` has it. What vanishes afterwards nobody has acknowledged."""
+    older, newest = (twin.repo / "snapshots" / json.loads(one.read_text())["snapshot"]["id"] for one in entries(twin))
+    older.unlink()
+    looks = ("snapshots", "test")
+    assert [twin.run(look, "p").code for look in looks] == [1, 1]
+    assert twin.run("ack", "SNAPSHOT_VANISHED", "p", "--until", "1d", "--why", "it was ours to remove").code == 0
+    for look in looks:
+        done = twin.run(look, "p")
+        assert done.code == 0 and "vanished" in str(done.json["findings"]), done
+    assert codes(twin) == (0, {"SNAPSHOT_VANISHED"})
+    twin.backed_up()
+    newest.unlink()
+    assert [twin.run(look, "p").code for look in looks] == [1, 1]
+
+
 @pytest.mark.parametrize("look", ["test", "snapshots"])
 def test_whoever_misses_a_snapshot_tells_status_at_once(twin: Site, look: str) -> None:
     newest = json.loads(entries(twin)[1].read_text())["snapshot"]["id"]
