@@ -480,7 +480,14 @@ def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
 @settings(everybody, max_examples=examples(25))
 @given(events, st.integers(1, 4), st.sampled_from([0.5, 2, 87600]))
 @example([(fail(None, "disk full"), 0.02, "crm")], 1, 2)
-@example([(store(True, False, False, False, False), 5, "crm"), (test("FAIL", False, "latest", 60.0, "throwaway", "", None), 0.2, "crm")], 1, 87600)
+@example(
+    [
+        (store(True, False, False, False, False), 5, "crm"),
+        (test("FAIL", False, "latest", 60.0, "throwaway", "", None), 0.2, "crm"),
+    ],
+    1,
+    87600,
+)
 def test_what_was_recorded_while_a_clock_was_ahead_is_seen_alike(
     site: Site, loaded: LoadedPlan, made: list[tuple[Event, float, str]], last: int, ahead: float
 ) -> None:

@@ -54,9 +54,7 @@ class Kept:
     open: list[tuple[RunKey, Record, datetime]]
     seen: list[str | None]
 
-    def evidence(
-        self, period: Period, wanted: Collection[str] | None, clock: Callable[[], datetime]
-    ) -> Evidence:
+    def evidence(self, period: Period, wanted: Collection[str] | None, clock: Callable[[], datetime]) -> Evidence:
         """The fold as it would be had it been given all records up to the mark. It may be made once: it goes on."""
         found = Evidence(period, wanted, boundary=self.boundary, clock=clock)
 
