@@ -95,6 +95,8 @@ class Evidence:
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
+    _made: datetime = field(init=False, default=NEVER)
+    _before: datetime = field(init=False, default=LONG_AGO)  # of the newest record that is not dated ahead
 
     def take(self, record: Record, time: datetime) -> None:
         time = self.placed(time)
@@ -141,7 +143,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self._made = self.clock()
-        self._before = self.boundary if self.boundary > LONG_AGO else min(self._made, self.period.end) - _MOMENT
+        first = (self.period.end if self.period.until_now else self._made) - _MOMENT  # where none is before it
+        self._before = self.boundary if self.boundary > LONG_AGO else first
         self._last = month_of(max(self.period.start, LONG_AGO + PATIENCE) - PATIENCE)
         self._next = self._after(self.boundary)
 
