@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Quiet, Site
 
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.services import Services
 from ccdr.plans.job import Job

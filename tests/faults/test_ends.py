@@ -16,8 +16,9 @@ import pytest
 from tests.support.harness import Quiet, Site
 
 from ccdr.host import interrupts
-from ccdr.jobs import backup as backups
-from ccdr.jobs.backup import _Attempt, backup
+from ccdr.jobs.backup.attempt import Attempt
+from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.backup import backup as backups
 from ccdr.jobs.restore_test import once
 from ccdr.jobs.restore_test.work import Work
 from ccdr.plans.job import Job
@@ -114,13 +115,13 @@ def test_an_interrupt_while_a_failed_try_is_marked_is_not_lost(
     """It would go on with the next try, which may take hours."""
     interrupt, aside = stop
     tries: list[int] = []
-    mark = _Attempt.mark_failed
+    mark = Attempt.mark_failed
 
     def changed(engine: Any, capture: Any, into: Path) -> list[str]:
         tries.append(1)
         return ["call.wav"] if len(tries) == 1 else []
 
-    def marking(attempt: _Attempt, *args: Any, **more: Any) -> None:
+    def marking(attempt: Attempt, *args: Any, **more: Any) -> None:
         if not interrupted.is_set():
             interrupted.set()
             threading.Timer(0.1, interrupt).start()
@@ -128,7 +129,7 @@ def test_an_interrupt_while_a_failed_try_is_marked_is_not_lost(
 
     interrupted = threading.Event()
     monkeypatch.setattr(type(job(twin).engine), "settled", changed)
-    monkeypatch.setattr(_Attempt, "mark_failed", marking)
+    monkeypatch.setattr(Attempt, "mark_failed", marking)
     before = len(twin.services().catalogue.snapshots("p", "recordings"))
     with pytest.raises(KeyboardInterrupt):
         aside(lambda: backup(job(twin), twin.services(), Quiet()))
@@ -154,7 +155,7 @@ def test_what_cannot_be_kept_for_the_next_backup_takes_nothing_back(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_Attempt, "_keep_for_the_next", full)
+    monkeypatch.setattr(Attempt, "_keep_for_the_next", full)
     done = backup(job(twin), twin.services(), Quiet())
     assert done.result == "STORED" and any("No space left" in note for note in done.notes)
     assert done.snapshot and twin.run("test", "p").json["snapshot"]["id"] == done.snapshot.id
@@ -165,15 +166,15 @@ def test_what_was_stored_before_its_failed_run_heard_of_it_does_not_count(
     twin: Site, monkeypatch: pytest.MonkeyPatch, heard: bool
 ) -> None:
     """restic is done, and nobody has yet asked whether the files changed meanwhile. Its twin is stored."""
-    store = _Attempt._store
+    store = Attempt._store
 
-    def stopped(attempt: _Attempt, *args: Any) -> Any:
+    def stopped(attempt: Attempt, *args: Any) -> Any:
         done = store(attempt, *args)
         if not heard:
             raise KeyboardInterrupt
         return done
 
-    monkeypatch.setattr(_Attempt, "_store", stopped)
+    monkeypatch.setattr(Attempt, "_store", stopped)
     before = len(twin.services().catalogue.snapshots("p", "recordings"))
     with contextlib.nullcontext() if heard else pytest.raises(KeyboardInterrupt):
         backup(job(twin), twin.services(), Quiet())

@@ -25,7 +25,8 @@ from ccdr.engines.mariadb.dump import Dump, files
 from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.dump.rows import RowDump
 from ccdr.engines.mariadb.server import LOGIN
-from ccdr.jobs.backup import BackupResult, backup
+from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.result import BackupResult
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest, Verdict
 from ccdr.plans.job import Job

@@ -20,13 +20,16 @@ from tests.support.older import append_older
 from tests.support.stored import assert_clean, other_host
 
 from ccdr.evidence.history.kinds import STORED
-from ccdr.jobs.backup import BackupResult, _Attempt, backup
+from ccdr.jobs.backup.attempt import Attempt
+from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.result import BackupResult
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.jobs.restore_test.work import Work
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
-from ccdr.run.scheduled import KINDS, run
+from ccdr.run.scheduled import run
+from ccdr.run.tasks import KINDS
 from ccdr.storage.restic import Restic
 
 MAY_TAKE = 60  # seconds until somebody who is waited for has failed
@@ -76,16 +79,16 @@ def while_it_checks(happens: Callable[[], object]) -> Iterator[None]:
 def held_at(step: str, site: Site) -> Iterator[Callable[[], BackupResult]]:
     """A backup of the site that has come to this step of it, and stays there: until what is given is called, which
     returns its result."""
-    really, here, go_on = getattr(_Attempt, step), threading.Event(), threading.Event()
+    really, here, go_on = getattr(Attempt, step), threading.Event(), threading.Event()
 
-    def held(attempt: _Attempt, *args: Any, **more: Any) -> Any:
+    def held(attempt: Attempt, *args: Any, **more: Any) -> Any:
         done = really(attempt, *args, **more) if step in ("_store", "mark_failed") else None
         here.set()
         assert go_on.wait(MAY_TAKE)
         return done if step in ("_store", "mark_failed") else really(attempt, *args, **more)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr(_Attempt, step, held)
+        patch.setattr(Attempt, step, held)
         doing: Future[BackupResult] = pool.submit(backup, job(site), site.services(), Quiet())
         assert here.wait(MAY_TAKE)
 
@@ -251,7 +254,7 @@ def test_a_backup_elsewhere_that_tries_again_has_not_failed(
         return ["call.wav"]
 
     monkeypatch.setattr(type(job(twin).engine), "settled", changed)
-    monkeypatch.setattr("ccdr.jobs.backup.ATTEMPTS", 2)
+    monkeypatch.setattr("ccdr.jobs.backup.attempt.ATTEMPTS", 2)
     before = newest(twin)
     with held_at("mark_failed", twin) as ends:
         done = by_hand(there)
@@ -268,14 +271,14 @@ def test_a_backup_elsewhere_that_does_not_go_on_after_a_try_has_failed(
 ) -> None:
     """Killed between two tries: by the time that the next but one is due, there is no other way to see it."""
     monkeypatch.setattr(type(job(twin).engine), "settled", lambda *_: ["call.wav"])
-    mark = _Attempt.mark_failed
+    mark = Attempt.mark_failed
 
-    def dies(attempt: _Attempt, *args: Any, **more: Any) -> None:
+    def dies(attempt: Attempt, *args: Any, **more: Any) -> None:
         if not more.get("ended"):
             mark(attempt, *args, **more)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_Attempt, "mark_failed", dies)
+    monkeypatch.setattr(Attempt, "mark_failed", dies)
     with pytest.raises(KeyboardInterrupt):
         backup(job(twin), twin.services(), Quiet())
     assert by_hand(there).verdict is Verdict.PASS
@@ -308,17 +311,17 @@ def test_what_its_own_backup_takes_back_while_another_host_tests_it_proves_nothi
     """A file changed between its digest and restic's reading: the backup elsewhere sees it a moment later than we see
     what it stored. Its twin is taken back by nobody: FAIL."""
     monkeypatch.setattr(type(job(twin).engine), "settled", lambda *_: ["today.wav"])
-    monkeypatch.setattr("ccdr.jobs.backup.ATTEMPTS", 1)
-    really = _Attempt._store
+    monkeypatch.setattr("ccdr.jobs.backup.attempt.ATTEMPTS", 1)
+    really = Attempt._store
     today = twin.root / "tree" / "agent0" / "today.wav"
 
-    def store(attempt: _Attempt, *args: Any) -> Any:
+    def store(attempt: Attempt, *args: Any) -> Any:
         at = today.stat().st_mtime
         today.write_bytes(os.urandom(today.stat().st_size))
         os.utime(today, (at, at + 1))
         return really(attempt, *args)
 
-    monkeypatch.setattr(_Attempt, "_store", store)
+    monkeypatch.setattr(Attempt, "_store", store)
     with held_at("_still_there", twin) as ends:
         bad = by_hand(there)
         assert bad.verdict is Verdict.FAIL and bad.snapshot and bad.snapshot.id != newest(twin), "so far nobody has"

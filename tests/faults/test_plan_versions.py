@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from tests.support.catalogued import catalogued
 from tests.support.harness import Site
-from tests.unit.test_report import NOW, Past, written
-from tests.unit.test_run import World
+from tests.support.past import NOW, Past
+from tests.support.runs import World
+from tests.support.schema import report_document
 
 from ccdr.jobs import in_force
 from ccdr.model.errors import CcdrError, Exit
@@ -23,7 +24,7 @@ from ccdr.model.values import rfc3339
 from ccdr.plans.loosened import Code
 from ccdr.plans.versions import PLAN_VERSION, digest_of, version_of
 from ccdr.storage.restic import Restic
-from ccdr.telling.report import Report, html, json_lines, make_report, period_of
+from ccdr.telling.report import Report, html, make_report, period_of
 
 PLAN = """
 crm:
@@ -222,7 +223,7 @@ class Story(Past):
             catalogued(services, loaded)
         made = make_report(plans, services, period, there=["p"] if plans else [], command="ccdr report")
         assert "".join(map(bytes.decode, html(made)))
-        return made, json.loads(written(json_lines(made)))
+        return made, report_document(made)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.support.older import append_older
 from tests.support.stored import again, other_host, pristine, restic_of, retained, settled_file
 
 from ccdr.engines.base import LogShipping
-from ccdr.jobs.backup import backup
+from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.shelf import Batch
 from ccdr.jobs.upkeep import prune

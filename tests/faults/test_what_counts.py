@@ -16,8 +16,9 @@ import pytest
 from tests.support.harness import Quiet, Ran, ShiftedClock, Site
 from tests.support.stored import other_host, restic_of, settled_file
 
-import ccdr.jobs.backup
-from ccdr.jobs.backup import BackupResult, backup
+import ccdr.jobs.backup.attempt
+from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.result import BackupResult
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.values import Needed, Snapshot, Verdict, rfc3339
 from ccdr.plans import LoadedPlan
@@ -50,7 +51,7 @@ def test_what_restic_stored_with_a_warning_never_counts(
     twin.write("bin/restic", f'#!/bin/sh\ncase "$*" in {partly} esac\nexec {restic} "$@"\n', mode=0o755)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{twin.root}/bin:{os.environ['PATH']}")
-        patch.setattr(ccdr.jobs.backup, "ATTEMPTS", 2)
+        patch.setattr(ccdr.jobs.backup.attempt, "ATTEMPTS", 2)
         done = backup(job(twin), twin.services(), Quiet())
     assert (done.result, int(done.exit_code)) == (("FAILED", 1) if warned else ("STORED", 0)), done
     assert [s.id for s in snapshots(twin)] == known + ([] if warned else [done.snapshot and done.snapshot.id])
@@ -109,7 +110,7 @@ def building_upon(site: Site, base: Snapshot, meanwhile: Callable[[], object]) -
         def capture(self, source: Place, into: Path, tools: Tools) -> Capture:
             captured = super().capture(source, into, tools)
             meanwhile()
-            return replace(captured, upon=(Needed(base.id, base.manifest_sha256),))
+            return replace(captured, parents=(Needed(base.id, base.manifest_sha256),))
 
     fields = {name: getattr(engine, name) for name in type(engine).model_fields}
     plan = loaded.plan.model_copy(update={"assets": {"recordings": Increment.model_construct(**fields)}})

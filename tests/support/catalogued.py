@@ -16,7 +16,7 @@ def catalogued(services: Services, loaded: LoadedPlan) -> None:
     if any(r["kind"] == "log.shipped" for r in records):
         return
     of_prunes = (r for r in records if r["kind"] == "prune.end")
-    gone = {one["id"] for r in of_prunes for one in r.get("removed") or ()}
+    gone = {one["id"] for r in of_prunes for one in r.get("removed") or () if isinstance(one, dict)}
     gone |= {path.stem for path in catalogue.directory.rglob("*")}
     assets = loaded.plan.assets
     for r in (r for r in records if r["kind"] == "backup.end" and r.get("snapshot")):

@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Site
 from tests.support.older import append_older
-from tests.unit.test_run import SetClock
+from tests.support.runs import SetClock
 
 from ccdr.evidence.lineage.answers import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import installation
 from ccdr.evidence.lineage.values import AGREES, DIFFERS
-from ccdr.jobs.attest import comparison
+from ccdr.jobs.attest import claims, comparison
 from ccdr.jobs.services import Services
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import Attestation, FileDigest, Manifest, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.storage.catalogue import manifest_text, snapshot_of
-from ccdr.storage.restic import RepoSnapshot
+from ccdr.storage.listing import RepoSnapshot
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -158,18 +158,18 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     said = Attestation(str(own), head.seq, head.hash, start, mine, prev)
     host.tags = [*said.as_tags(), "run=r"]
     listed, _ = host.looked(host.site.loaded(), services)
-    assert comparison.compare(services, "p", listed).problems == ()
+    assert claims.compare(services, "p", listed).problems == ()
     (segment,) = services.ledger.directory.glob("*.jsonl")
     *lines, last = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(b"".join(lines) + b"[" + last[1:])
     services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
-    (told,) = comparison.compare(services, "p", listed).problems
+    (told,) = claims.compare(services, "p", listed).problems
     assert "it was rewritten" in told
     assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]
-    assert comparison.compare(services, "p", listed).problems == ()
+    assert claims.compare(services, "p", listed).problems == ()
     host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine, prev).as_tags(), "run=r"]
     planted, _ = host.looked(host.site.loaded(), services)
-    (told,) = comparison.compare(services, "p", planted).problems
+    (told,) = claims.compare(services, "p", planted).problems
     assert "no record knows its run" in told
 
 
@@ -178,7 +178,7 @@ def crashed(host: Host) -> Attestation:
     ledger = host.services.ledger
     append_older(ledger, "backup.start", plan="p", asset="a", run="q", body={})
     append_older(ledger, "backup.start", plan="p", asset="a", run="r", body={})
-    said = comparison.attestation(host.services, ledger.head())
+    said = claims.attestation(host.services, ledger.head())
     assert said is not None and said.start == said.seq
     host.tags = [*said.as_tags(), "run=r"]
     return said
@@ -195,7 +195,7 @@ def garbled(host: Host, change: bytes = b"") -> None:
 
 def problems_of(host: Host, *more: RepoSnapshot) -> tuple[str, ...]:
     listed, _ = host.looked(host.site.loaded(), host.services)
-    return comparison.compare(host.services, "p", [*listed, *more]).problems
+    return claims.compare(host.services, "p", [*listed, *more]).problems
 
 
 def test_a_start_that_somebody_answers_for_is_known_to_its_one_run(host: Host) -> None:

@@ -26,7 +26,7 @@ REVEALS = {
     "engines/redis/checked.py": 1,  # numbers of keys, the file's own remarks
     "engines/sqlite/comparison.py": 2,  # details
     "sandbox/box.py": 1,  # is it Docker that speaks? and then into FreeText again
-    "storage/restic.py": 1,  # into FreeText again, as sentences
+    "storage/restic_messages.py": 1,  # into FreeText again, as sentences
     "storage/upkeep.py": 2,  # names of packs; into FreeText again
 }
 

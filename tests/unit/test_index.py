@@ -24,9 +24,9 @@ from ccdr.jobs import verification
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan
 from ccdr.telling.report import Period, Report, html, index, json_lines, make_report
-from ccdr.telling.report.build import Before
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import NEVER, month_of, next_month
+from ccdr.telling.report.reading import Before
 from ccdr.wiring import services as wired
 
 DAY = timedelta(days=1)

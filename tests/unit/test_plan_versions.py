@@ -28,7 +28,7 @@ from ccdr.plans.facts import (
 )
 from ccdr.plans.loosened import Code, Loosening, loosened
 from ccdr.plans.versions import (
-    Version,
+    PlanRevision,
     body_of,
     changed,
     digest_of,
@@ -154,7 +154,7 @@ def test_each_check_says_by_what_its_strength_is_measured(kind):
 
 
 def version(seq, at, facts, digest="d"):
-    return Version("outbound", f"{digest}{seq}", facts, seq, at, "root", None, {})
+    return PlanRevision("outbound", f"{digest}{seq}", facts, seq, at, "root", None, {})
 
 
 def test_what_was_in_force_at_a_time_and_at_a_record(loaded):

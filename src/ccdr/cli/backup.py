@@ -15,7 +15,7 @@ from ccdr.model.errors import Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.jobs.backup import BackupResult
+    from ccdr.jobs.backup.result import BackupResult
     from ccdr.jobs.group_backup import GroupResult
     from ccdr.plans.job import Job
 
@@ -38,7 +38,7 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
       ccdr backup outbound --dry-run
     """
     from ccdr.evidence.history.kinds import STORED
-    from ccdr.jobs.backup import backup as back_up
+    from ccdr.jobs.backup.backup import backup as back_up
     from ccdr.jobs.group_backup import backup_together
     from ccdr.jobs.in_force import store
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.ledger.ledger import Ledger
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.jobs.attest import Outcome
-    from ccdr.jobs.attest.beside import Taken
+    from ccdr.jobs.attest.taking_in import Taken
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
 
@@ -283,7 +283,7 @@ def recover(names: tuple[str, ...]) -> Exit:
       ccdr ledger recover
       ccdr ledger recover outbound
     """
-    from ccdr.jobs.attest.beside import recover as bring_back
+    from ccdr.jobs.attest.recovering import recover as bring_back
 
     options = settings()
     plans, wrong = options.load_all(names)
@@ -355,7 +355,7 @@ def export(directory: Path) -> Exit:
     Examples:
       ccdr ledger export /mnt/auditor/export
     """
-    from ccdr.jobs.attest.beside import exported
+    from ccdr.jobs.attest.taking_in import exported
 
     options = settings()
     services = options.services()

@@ -95,7 +95,7 @@ def restore(
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
     """
     from ccdr.jobs.restore import Request, restoring
-    from ccdr.jobs.shipping.recovery import target_of
+    from ccdr.jobs.shipping.targets import target_of
 
     options = settings()
     (job,) = options.jobs(plan, [asset])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ccdr.model.values import Verb
     from ccdr.plans import LoadedPlan
     from ccdr.plans.job import Job
-    from ccdr.run.scheduled import Did, RunResult
+    from ccdr.run.tasks import Did, RunResult
 
 KINDS = ("backups", "tests", "upkeep")
 
@@ -75,9 +75,9 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     from ccdr.jobs.shipping.background import WAKES
     from ccdr.plans import plan_names
     from ccdr.run.ending import conclude, followed
-    from ccdr.run.scheduled import ALL
-    from ccdr.run.scheduled import KINDS as VERBS
     from ccdr.run.scheduled import run as run_due
+    from ccdr.run.tasks import ALL
+    from ccdr.run.tasks import KINDS as VERBS
 
     loaded, wrong = options.load_all(names)
     stated = plan_names(options.plans)
@@ -183,7 +183,7 @@ def summary(result: RunResult) -> str:
 def _tell_trouble(did: Did) -> None:
     from ccdr.cli.backup import tell as tell_backup
     from ccdr.cli.test import tell as tell_test
-    from ccdr.jobs.backup import BackupResult
+    from ccdr.jobs.backup.result import BackupResult
     from ccdr.jobs.restore_test import RestoreTest
 
     if isinstance(did.outcome, BackupResult):

@@ -111,7 +111,7 @@ class At(NamedTuple):
 def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Services, keep: bool, dry_run: bool) -> Exit:
     """Tests that recover to a point: only of assets that ship their log."""
     from ccdr.jobs.restore_test import AT, restore_test
-    from ccdr.jobs.shipping.recovery import target_of
+    from ccdr.jobs.shipping.targets import target_of
 
     if snapshot in WORDS:
         raise UsageProblem(

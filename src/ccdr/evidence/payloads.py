@@ -12,7 +12,8 @@ import secrets
 from hashlib import sha256
 from pathlib import Path
 
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

@@ -29,8 +29,6 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -44,13 +42,13 @@ from ccdr.model.values import rfc3339, utc
 
 if TYPE_CHECKING:
     from ccdr.ports.place import Clock
+from ccdr.host.files import free, remove_tree
 
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
 FORMAT = 2
 RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes
 PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
-
 # `held` and `at_work` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
 PRIVATE_KEPT, PRIVATE_MOST = timedelta(days=7), 100  # of notes by name: how long, and of how many runs
@@ -202,12 +200,12 @@ class State:
                 return False
             raise CcdrError(f"the lock {path} cannot be looked at: {error.strerror}") from None
         try:
-            return not _free(handle, 1, fcntl.LOCK_SH)
+            return not free(handle, 1, fcntl.LOCK_SH)
         finally:
             os.close(handle)
 
     def _lock_path(self, plan: str, asset: str, verb: str) -> Path:
-        return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
+        return Path(f"{self.root}/locks/{plan}.{asset}.{verb}.lock")
 
     @contextlib.contextmanager
     def _flock(self, path: Path, *, tries: int = 1, shared: bool = False) -> Iterator[bool]:
@@ -218,7 +216,7 @@ class State:
         except OSError as error:
             raise CcdrError(f"the lock {path} cannot be taken: {error.strerror}") from None
         try:
-            yield _free(handle, tries, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            yield free(handle, tries, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         finally:
             os.close(handle)
 
@@ -272,12 +270,12 @@ class State:
 
     def kept_runs(self, now: datetime) -> list[Path]:
         """Scratch directories of runs that have ended and are kept until later, for a person's look."""
-        found = []
+        runs = []
         for path in sorted((self.root / "scratch").glob("run-*.alive")):
             run_id = path.stem.removeprefix("run-")
             if not self.at_work(run_id) and self.alive(run_id, now):
-                found.append(path.with_suffix(""))
-        return found
+                runs.append(path.with_suffix(""))
+        return runs
 
     def dead_runs(self, now: datetime) -> list[Path]:
         """Scratch directories whose run has ended without removing them, or whose keeping has."""
@@ -317,12 +315,12 @@ class State:
 
     def private_of(self, run_id: str) -> list[Path]:
         """What is kept for people's eyes of a run: its programs' words, and what it found by name."""
-        found = (self.words_path(run_id), self.root / "private" / f"{run_id}.jsonl")
-        return [path for path in found if path.exists()]
+        paths = (self.words_path(run_id), Path(f"{self.root}/private/{run_id}.jsonl"))
+        return [path for path in paths if path.exists()]
 
     def words_path(self, run_id: str) -> Path:
         """Where what programs said in a run is kept, if anything was said."""
-        return self.root / "private" / f"{run_id}.txt"
+        return Path(f"{self.root}/private/{run_id}.txt")  # `status` asks for hundreds: `/` takes as long as the look
 
     def forget_private(self, now: datetime) -> None:
         """Remove what has been kept for long enough, or is more than should be there."""
@@ -359,83 +357,3 @@ def default_state() -> Path:
         return Path("/var/lib/ccdr")
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
-
-
-def _free(handle: int, tries: int, how: int) -> bool:
-    for left in reversed(range(tries)):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, how | fcntl.LOCK_NB)
-            return True
-        if left:
-            time.sleep(0.02)
-    return False
-
-
-def write_durably(path: Path, contents: str | bytes) -> None:
-    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
-    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
-        directory.mkdir(mode=0o700, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(contents.encode("utf-8", "surrogateescape") if isinstance(contents, str) else contents)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o600)
-        temporary.replace(path)
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise CcdrError(
-            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
-        ) from None
-
-
-def remove_tree(path: Path) -> list[str]:
-    """Remove a directory and prove that it is gone; returns what is left, as sentences. A restored tree may
-    hold directories without write permission: they are opened first."""
-
-    def again(function: object, name: str, error: BaseException) -> None:
-        with contextlib.suppress(OSError):
-            Path(name).parent.chmod(0o700)
-            Path(name).chmod(0o700)
-        with contextlib.suppress(OSError):
-            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink(missing_ok=True)
-
-    if path.exists():
-        try:
-            _rmtree(path, again)
-        except RecursionError:  # a thousand directories in each other
-            with contextlib.suppress(OSError):
-                _remove_deep(path)
-    return [f"{path} is still there"] if path.exists() else []
-
-
-def _remove_deep(path: Path) -> None:
-    open_: list[Path] = [path]
-    while open_:
-        open_[-1].chmod(0o700)
-        below = []
-        for entry in open_[-1].iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                below.append(entry)
-            else:
-                entry.unlink()
-        if not below:
-            open_.pop().rmdir()
-        open_ += below
-
-
-def _rmtree(path: Path, again: object) -> None:
-    import sys
-
-    # The handler's name changed in Python 3.12; its first two arguments did not.
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(path, onexc=again)  # type: ignore[arg-type]
-    else:
-        shutil.rmtree(path, onerror=again)  # type: ignore[arg-type]

@@ -33,7 +33,8 @@ from ccdr.storage.catalogue import (
     text_digest,
 )
 from ccdr.storage.catalogue import Attempt as Failed
-from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 A_DAY = timedelta(days=1)
 SHORTEST_ID = 4  # characters of an id that are taken for one

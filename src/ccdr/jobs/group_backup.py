@@ -15,7 +15,8 @@ from functools import partial
 
 from ccdr.evidence.history.kinds import GROUP
 from ccdr.host import interrupts
-from ccdr.jobs.backup import BackupResult, Member, backup
+from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, own_error, worst
 from ccdr.model.measure import apart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ccdr.host.state import remove_tree
+from ccdr.host.files import remove_tree
 from ccdr.host.who import who
 from ccdr.jobs.services import Services
 from ccdr.model.errors import Locked

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.ports.capture import Streamed, StreamWriter
-from ccdr.storage.restic import Restic, Stored
+from ccdr.storage.listing import Stored
+from ccdr.storage.restic import Restic
 
 NOBODY_READS = (141, -signal.SIGPIPE)  # a writer's exit status: a shell's word for it, or its own end
 SAID_WITHIN = 10.0  # seconds that restic may take to tell why it reads no more

@@ -29,7 +29,8 @@ from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import ALONE
 from ccdr.evidence.reading import meanwhile
 from ccdr.evidence.summary import HOLDS, Summing, forget_older, keep_summary, kept, sum_up
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import SET_BACK

@@ -26,7 +26,8 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import DUTIES
 from ccdr.evidence.lineage.own_records import installation
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import second_due

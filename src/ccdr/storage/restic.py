@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ccdr.host.processes import Host
-from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.answers import FreeText
 from ccdr.model.errors import (
     BackupBad,
     BackupFailed,
@@ -33,108 +32,35 @@ from ccdr.model.errors import (
 )
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
+from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
 from ccdr.storage.remains import damage, store_at
+from ccdr.storage.restic_messages import (
+    DAMAGE,
+    DENIED,
+    DISK_FULL,
+    KEY_UNREAD,
+    LOCKED,
+    NETWORK,
+    NO_BUCKET,
+    NO_REPOSITORY,
+    NOT_HERE,
+    NOT_OPENED,
+    PARTIAL,
+    RETRIED,
+    UNDECIPHERABLE,
+    WRONG_PASSWORD,
+    Said,
+    readable,
+)
 from ccdr.storage.s3 import Bucket, Refused
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
 STALE_LOCK = timedelta(minutes=30)  # restic's: it renews its own every five
-PARTIAL, NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 3, 10, 11, 12
 # restic asks Go to collect garbage at 50 % growth, to save memory. 200 took 6 % off its processor time and 10 % off the
 # backup of a 1.4 GB dump, for 190 MB of memory instead of 110; 400 gains nothing more. `--pack-size 64` and
 # `--read-concurrency` 1 and 4 made no difference that could be measured, `--compression off` stores 4.6 times as much.
 GOGC = "200"
-# What restic's messages say when the way to the repository broke, not the repository.
-_NETWORK = re.compile(
-    r"connection (reset|refused)|timed? ?out|no route to host|no such host|broken pipe|TLS|x509|"
-    r"\b50[0-9]\b|Internal ?Server ?Error|InternalError|SlowDown|Service ?Unavailable|Bad Gateway|"
-    r"AccessDenied|Access Denied|Forbidden|server misbehaving|context canceled",
-    re.IGNORECASE,
-)
-# An S3 server that refuses: by what it says, or by nothing but the status of its answer.
-_DENIED = re.compile(
-    r"access.?denied|forbidden|\b40[013]\b|signature|access.?key",
-    re.IGNORECASE,
-)
-# An S3 server that answers, and has no such bucket: restic tries that again and again, as if it were out of order.
-_NO_BUCKET = re.compile(r"bucket does not exist|NoSuchBucket", re.IGNORECASE)
-_DAMAGE = re.compile(
-    r"ciphertext|verification failed|hash|invalid data|not found|no such file|does not exist|"
-    r"NoSuchKey|unexpected (EOF|file size|pack id)|wrong (size|length)|too short|corrupt|cannot load|decrypt|"
-    r"(?-i:\bMAC\b)",
-    re.IGNORECASE,
-)
-# What it says, with the exit code of anything else, where a key or the config could not be read …
-_NOT_OPENED = re.compile(
-    r"LoadRaw\(<key/|config or key \w+ is damaged|config cannot be loaded|config file has zero size"
-)
-_KEY_UNREAD = re.compile(r"Load(?:Raw)?\(<key/")
-# … and where a key did open, and what is encrypted with it is not what it was.
-_UNDECIPHERABLE = re.compile(r"config or key \w+ is damaged: ciphertext|config cannot be loaded: nonce is invalid")
-# What restic says after the error that matters.
-_FOLLOW_UP = re.compile(r"lchown |UtimesNano|There were \d+ errors")
-# What the file system that is restored to, or the user who restores, does not allow. The repository has no part in it.
-_NOT_HERE = re.compile(
-    r"\b(link|symlink|mknod|lchown|chmod) /.*?: (operation not (permitted|supported)|permission denied|too many links)",
-    re.IGNORECASE,
-)
-_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
-# A try that was not the last one: what counts is what became of them.
-_RETRIED = re.compile(r"^.* returned error, retrying after .*$", re.MULTILINE)
-# What restic's messages name, and do not say: a customer may call a directory `501`, and a recording `hash not found`.
-_NAMED = (
-    (re.compile(r"\b(\w+)\(<[^>]*>[^)]*\)"), r"\1"),  # Load(<data/0123456789>, 216, 503)
-    (re.compile(r"(?<=retrying after )[^:]*"), ""),
-    (re.compile(r'"(?:[^"\\]|\\.)*"'), '""'),
-    (re.compile(r"\b[\w:]+://\S+?(?=:?(?:\s|$))"), "/"),
-    (re.compile(r"\b(link|symlink) .*(?= /)"), r"\1"),  # where it leads, which may be relative
-    (re.compile(r"(?<![^\s(=])/.*?(?=: |$)"), "/"),
-)
-
-
-@dataclass(frozen=True)
-class Said(FreeText):
-    """restic's last few messages, for a person; `plain` are all of them, without the names in them, to be judged."""
-
-    plain: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class RepoSnapshot:
-    """One line of `restic snapshots`. `time` is when its backup began, `finished` when it was stored; `tags` are
-    as we set them (`key=value`)."""
-
-    id: str
-    time: datetime
-    finished: datetime
-    paths: tuple[str, ...]
-    tags: tuple[str, ...]
-
-    def tag(self, key: str) -> str | None:
-        """The value of `key=value`, None where the tag is not there."""
-        return next((t.removeprefix(f"{key}=") for t in self.tags if t.startswith(f"{key}=")), None)
-
-
-@dataclass(frozen=True)
-class RepoLock:
-    """A lock that a program holds, or left. restic renews a live one's time every five minutes."""
-
-    id: str
-    time: datetime
-    exclusive: bool
-    holder: str
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What one backup stored. `warning` is set where restic could not read everything: never a good backup. `words` are
-    restic's own of that."""
-
-    id: str
-    bytes: int
-    added: int
-    warning: str | None = None
-    words: FreeText = NO_WORDS
 
 
 @dataclass(frozen=True)
@@ -306,7 +232,7 @@ class Restic:
             if node.get("struct_type") == "node":
                 times = (0, 0, 0)  # what has no time that can be read is like nothing that was listed
                 with contextlib.suppress(ValueError, KeyError):
-                    times = (_nanoseconds(node["mtime"]), _nanoseconds(node["ctime"]), int(node.get("inode", 0)))
+                    times = (nanoseconds(node["mtime"]), nanoseconds(node["ctime"]), int(node.get("inode", 0)))
                 found.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
 
         argv = self._argv(["ls", "--json", "--no-lock", snapshot])
@@ -344,14 +270,14 @@ class Restic:
         """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
         said = f"{what}: {error}"
         plain = readable(error.stderr).plain
-        of_damage = _DAMAGE.search(_NOT_HERE.sub("", _RETRIED.sub("", plain)))
-        if _DISK_FULL.search(plain):
+        of_damage = DAMAGE.search(NOT_HERE.sub("", RETRIED.sub("", plain)))
+        if DISK_FULL.search(plain):
             return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
-        if _NOT_HERE.search(plain) and not of_damage:
+        if NOT_HERE.search(plain) and not of_damage:
             return TestBroken(said, hint="restore as root, to a file system that has links, owners and modes")
         if error.stalled or error.code < 0 or error.code in (127, 130):
             return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
-        if _NETWORK.search(plain) and not of_damage:
+        if NETWORK.search(plain) and not of_damage:
             return TestBroken(said, hint="the repository was not reachable throughout; try again")
         try:
             self.probe()
@@ -450,17 +376,17 @@ class Restic:
         """Did it not open for damage? By what its store holds: the exit codes say the same of a wrong password, and of
         a place where there never was one."""
         said = error.stderr + readable(error.stderr)  # some of it is JSON, in which `<` is \\u003c
-        unreadable = error.code == 1 and said.search(_NOT_OPENED)
+        unreadable = error.code == 1 and said.search(NOT_OPENED)
         if error.stalled or not (unreadable or error.code in (NO_REPOSITORY, WRONG_PASSWORD)):
             return None
         if (store := store_at(self.location, self.env)) is None:
             return None
-        return damage(store, undecipherable=bool(unreadable and said.search(_UNDECIPHERABLE)))
+        return damage(store, undecipherable=bool(unreadable and said.search(UNDECIPHERABLE)))
 
     def _credential_refused(self, error: CommandFailed, said: Said) -> tuple[str, str] | None:
         """Does the store not know the access key, or its secret? restic asks by HEAD, whose answer has no code in it,
         and says `Access Denied` of all that may be wrong: so the store is asked once more, in our own words."""
-        if error.argv[0] != "restic" or not _DENIED.search(said.plain):
+        if error.argv[0] != "restic" or not DENIED.search(said.plain):
             return None
         if (found := Bucket.of(self.location, self.env)) is None:
             return None
@@ -486,12 +412,12 @@ class Restic:
                     hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
                     "older versions: docs/how-to/recover.md, A damaged repository",
                 ) from None
-            if _DISK_FULL.search(said.plain):
+            if DISK_FULL.search(said.plain):
                 raise RepositoryUnavailable(
                     f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
                     hint="see which of the two is full (`df -h`), and make room there",
                 ) from None
-            if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said.plain)):
+            if error.code == NO_REPOSITORY or (error.stalled and NO_BUCKET.search(said.plain)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}{why}", hint=self._where_is_it()
                 ) from None
@@ -507,59 +433,14 @@ class Restic:
                 ) from None
             if unknown := self._credential_refused(error, said):
                 raise RepositoryUnavailable(unknown[0], hint=unknown[1]) from None
-            if error.stalled or (error.argv[0] == "restic" and _NETWORK.search(said.plain)):
+            if error.stalled or (error.argv[0] == "restic" and NETWORK.search(said.plain)):
                 raise RepositoryUnavailable(
                     f"the repository at {self.location} does not answer{why or f': {error}'}",
                     hint="check the address, the network and the store itself",
                 ) from None
-            if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(_KEY_UNREAD):
+            if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(KEY_UNREAD):
                 raise RepositoryUnavailable(
                     f"a key of the repository at {self.location} cannot be read{why}",
                     hint="is the disk mounted that its keys lie on, and may this user read them?",
                 ) from None
             raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
-
-
-def _nanoseconds(said: str) -> int:
-    """RFC 3339 with up to nine digits of a second, since the epoch."""
-    moment, _, rest = said.partition(".")
-    digits = re.match(r"\d*", rest)
-    zone = rest[len(digits[0]) :] if digits and rest else moment[19:]
-    whole = datetime.fromisoformat(f"{moment[:19]}{'+00:00' if zone in ('', 'Z') else zone}")
-    seconds = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-    return seconds * 10**9 + int((digits[0] if digits and rest else "0").ljust(9, "0"))
-
-
-def unnamed(message: str, item: str = "") -> str:
-    """What restic says, without what it says that of (`item`), paths, quoted names and offsets: those decide nothing.
-    A name may hold anything, so that the item goes first, wherever it stands."""
-    if item.startswith("/") and item != "/":
-        message = message.replace(item, "/")
-    message = message.replace("\n", " ")
-    for pattern, left in _NAMED:
-        message = pattern.sub(left, message)
-    return message
-
-
-def readable(stderr: FreeText) -> Said:
-    """restic's messages as sentences, the last few: it mixes JSON lines and text on standard error."""
-    if isinstance(stderr, Said):
-        return stderr
-    said: dict[str, None] = {}
-    plain: dict[str, None] = {}
-    for line in stderr.reveal().splitlines():
-        text = line.strip().removeprefix("\x1b[2K")
-        item = ""
-        if text.endswith('"}') and not text.startswith("{"):
-            continue  # the rest of a line that was too long ago to be kept: what in it is a name, nobody can say
-        with contextlib.suppress(ValueError, AttributeError):
-            message = json.loads(text)
-            error = message.get("error") or {}
-            text = str(message.get("message") or error.get("message") or text)
-            item = str(message.get("item") or "")
-        text = text.removeprefix("Fatal: ")
-        bare = unnamed(text, item)
-        if text.strip() and not _FOLLOW_UP.search(bare):
-            said[f"{item}: {text}".replace("\n", " ") if item else text.replace("\n", " ")] = None
-            plain[bare] = None
-    return Said("\n".join([*said][-4:]), "\n".join(plain))

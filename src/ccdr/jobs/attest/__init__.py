@@ -4,19 +4,8 @@
 hosts', `standing.py` says what is wrong.
 """
 
-from ccdr.jobs.attest.comparison import (
-    RECENT,
-    Outcome,
-    attestation,
-    compare,
-    compare_due,
-    compared,
-    here,
-    learned,
-    listed_of,
-    looked,
-    record,
-)
+from ccdr.jobs.attest.claims import Outcome, attestation, compare, here
+from ccdr.jobs.attest.comparison import RECENT, compare_due, compared, learned, listed_of, looked, record
 from ccdr.jobs.attest.standing import by_what_is_known, news, troubles
 from ccdr.jobs.attest.storing import Place, homes, places, prune_stored, store_due
 

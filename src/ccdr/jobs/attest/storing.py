@@ -15,17 +15,18 @@ from datetime import datetime, timedelta
 
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
-from ccdr.evidence.lineage.values import Standing
-from ccdr.host.state import write_durably
-from ccdr.jobs.attest.beside import KIND, elsewhere, number
-from ccdr.jobs.attest.comparison import TAG
+from ccdr.evidence.lineage.values import LedgerStanding
+from ccdr.host.files import write_durably
+from ccdr.jobs.attest.claims import TAG
+from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked, RepositoryMissing
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.storage import upkeep as storage
-from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import PROBE_WAIT, Restic
 
 EVERY, AGAIN = timedelta(days=1), timedelta(hours=1)
 KEPT_FOR, KEPT_LEAST = timedelta(days=35), 7
@@ -92,7 +93,7 @@ def store_due(
     and raises CcdrError where not all can be read: then it is not known whose data the ledger tells of. CcdrError also
     where the ledger cannot be read."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
-    if lineage.ledger is None or lineage.kept is not Standing.HOLDS:
+    if lineage.ledger is None or lineage.kept is not LedgerStanding.HOLDS:
         return
     known = places(services)
     first = {p.plan.plan for p in plans if at_once and services.catalogue.knows(p.plan.plan)}

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.host import interrupts
+from ccdr.host.files import remove_tree
 from ccdr.host.state import RESTORE_MARK as MARK
-from ccdr.host.state import remove_tree
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import human_bytes, so_many
 from ccdr.ports.place import Place

@@ -12,7 +12,7 @@ from ccdr.jobs.shipping.shelf import EARLIEST, Batch, Gap, Shelf, held_of, key_o
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot, rfc3339
-from ccdr.ports.log import ShippedLog, Target
+from ccdr.ports.log import RecoveryTarget, ShippedLog
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Choice:
 
     base: Snapshot
     batches: tuple[Batch, ...]
-    target: Target
+    target: RecoveryTarget
     current: bool = True
     forks: tuple[Fork, ...] = ()
 
@@ -32,7 +32,7 @@ def choose(
     manifests: Sequence[Manifest],
     shelf: Shelf,
     log: ShippedLog,
-    target: Target,
+    target: RecoveryTarget,
     anew: datetime | None = None,
     point: datetime | None = None,
 ) -> Choice:
@@ -142,7 +142,7 @@ class Written:
     def newest(self) -> int:
         return self.branches[-1]
 
-    def by(self, target: Target, base: int) -> Target:
+    def by(self, target: RecoveryTarget, base: int) -> RecoveryTarget:
         """With the branch to go by; `base` is that of the newest base before the target. UsageProblem where the one
         that is asked for is not there; TestBroken where two may be meant."""
         if target.branch is not None:
@@ -157,7 +157,7 @@ class Written:
             return replace(target, branch=max(self.newest, base))
         return self._at(replace(target, branch=max(self.newest, base)), target.time, base)
 
-    def _at(self, target: Target, time: datetime, base: int) -> Target:
+    def _at(self, target: RecoveryTarget, time: datetime, base: int) -> RecoveryTarget:
         forks = {fork.branch: fork for fork in self.shelf.forks(self.anew)}
         known = [branch for branch in self.branches if branch >= base]
         if len(known) < 2 or any(branch not in forks for branch in known[1:]):

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ccdr.host.state import remove_tree, write_durably
+from ccdr.host.files import remove_tree, write_durably
 from ccdr.jobs.shipping.branches import joins
 from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Gap, rank, same_head
 from ccdr.model.errors import CcdrError

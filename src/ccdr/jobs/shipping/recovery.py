@@ -2,79 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from ccdr.evidence.log_standing import Standing, read_standing
-from ccdr.host.interrupts import threads
-from ccdr.host.state import Run, remove_tree
+from ccdr.evidence.log_standing import LogStanding, read_standing
+from ccdr.host.files import remove_tree
+from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.branches import covers, line_to
-from ccdr.jobs.shipping.choice import Choice, Written, choose, holding, stored_again
-from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
-from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer, blaming_the_log
-from ccdr.model.forks import written
+from ccdr.jobs.shipping.choice import Choice, choose, stored_again
+from ccdr.jobs.shipping.fetching_log import Looking, batches_holding, fetch_log
+from ccdr.jobs.shipping.shelf import LOG, Shelf, log_of, log_repository, shelf_of
+from ccdr.model.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
 from ccdr.model.measure import Point
-from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
+from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
-from ccdr.ports.log import Reached, ShippedLog, Target
-from ccdr.ports.place import Digester, Place, Progress
+from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
-# A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII)
-AT_ONCE = 2  # batches that are fetched side by side
 
-
-def target_of(text: str, zone: Any, timeline: int | None = None) -> Target:
-    """What `--at` and `--timeline` say."""
-    return replace(_target_of(text, zone), branch=timeline)
-
-
-def _target_of(text: str, zone: Any) -> Target:
-    """`latest`, a time (in the plan's zone where it names none), or the name of a point."""
-    if text == LATEST:
-        return Target()
-    if not text.strip():  # a script's variable that was not set must not mean a point that nobody named
-        raise UsageProblem("--at is empty", hint='write a time like "2026-11-24 14:05:00", `latest`, or a name')
-    if _TIME.fullmatch(text) is None:
-        return Target(name=text)
-    try:
-        when = datetime.fromisoformat(text)
-        return Target(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
-    except (ValueError, OverflowError):
-        raise UsageProblem(f"there is no such time as {text}", hint="is a part of it out of its range?") from None
-
-
-def _local(text: str, when: datetime, zone: Any) -> datetime:
-    """The one moment at which clocks there show it; UsageProblem where there are two, or none."""
-    earlier, later = (when.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    if earlier.utcoffset() == later.utcoffset():
-        return earlier.astimezone(UTC)
-    one, other = (f"`{text}{str(moment)[len(str(when)) :]}`" for moment in (earlier, later))
-    if earlier.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == when:
-        raise UsageProblem(f"{text} comes twice in {zone}: clocks are set back", hint=f"write {one}, or {other}")
-    raise UsageProblem(
-        f"{text} never comes in {zone}: clocks are set forward", hint=f"write {one}, if it is by a clock that was not"
-    )
-
-
-def told(target: Target) -> str:
+def told(target: RecoveryTarget) -> str:
     """As a record names it: the end of a branch that somebody has chosen is not the log's."""
     if target.to_the_end and target.branch is not None:
         return f"{LATEST} of timeline {target.branch}"
     return rfc3339(target.time) if target.time else target.name or LATEST
 
 
-def _on_its_branch(standing: Standing, shelf: Shelf, log: ShippedLog) -> Standing:
+def _on_its_branch(standing: LogStanding, shelf: Shelf, log: ShippedLog) -> LogStanding:
     """The same, with where in the log's history it stands as the repository has it."""
     if shelf.newest is None:
         return standing
@@ -87,7 +46,7 @@ def logged(
     usable: Sequence[Snapshot],
     disproved: Callable[[Snapshot], bool] = lambda _: False,
     shelf: Callable[[], Shelf] | None = None,
-    standing: Standing | None = None,
+    standing: LogStanding | None = None,
 ) -> list[Point]:
     """How far the log is stored, as this host wrote it down (`standing`: as far as that is believed), if the newest
     usable base is one that it goes on from, and the log from there on is not `disproved`. With a `shelf`, no more than
@@ -150,7 +109,7 @@ class Recovery:
         needed: str,
         *,
         ahead: bool,
-        asked: Target | None = None,
+        asked: RecoveryTarget | None = None,
     ) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
         self._asked = asked or replace(choice.target, branch=None)
@@ -159,7 +118,13 @@ class Recovery:
 
     @classmethod
     def prepared(
-        cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target, run: Run, progress: Progress
+        cls,
+        job: Job,
+        services: Services,
+        usable: Sequence[Snapshot],
+        target: RecoveryTarget,
+        run: Run,
+        progress: Progress,
     ) -> Recovery:
         """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log, or none
         that is stored has a point of that name: the log is fetched to look for it."""
@@ -172,7 +137,7 @@ class Recovery:
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 
-            def chosen(wanted: Target, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+            def chosen(wanted: RecoveryTarget, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
                 return choose([s for s, _ in among], [m for _, m in among], shelf, log, wanted, anew, point)
 
             if target.name is None:
@@ -180,10 +145,10 @@ class Recovery:
             else:
                 progress.step(f"looking for {target.name} in the log")
                 with services.state.reading(repo.location):
-                    look = _Looking(
+                    look = Looking(
                         job, repo.with_cache(run.directory("points-cache")), log, shelf, run.directory("points")
                     )
-                    choice = _holding(target, log, shelf, bases, chosen, look)
+                    choice = batches_holding(target, log, shelf, bases, chosen, look)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         ahead = choice.batches[-1].dated_ahead(services.clock.now())
         return cls(job, repo, log, choice, needed, ahead=ahead, asked=target)
@@ -299,9 +264,6 @@ class Recovery:
         return [Point(self._reached.at, self.choice.batches[-1].usable_at)]
 
 
-_Known = Sequence[tuple[Snapshot, Manifest]]
-
-
 def the_base(named: Snapshot, usable: Sequence[Snapshot]) -> list[Snapshot]:
     """The snapshot that somebody named to recover from. UsageProblem where no recovery may begin with it."""
     if named not in usable:
@@ -311,145 +273,3 @@ def the_base(named: Snapshot, usable: Sequence[Snapshot]) -> list[Snapshot]:
             hint="leave --snapshot out: then the newest base before that point is taken",
         )
     return [named]
-
-
-def _holding(
-    target: Target,
-    log: ShippedLog,
-    shelf: Shelf,
-    bases: _Known,
-    chosen: Callable[[Target, _Known], Choice],
-    look: _Looking,
-) -> Choice:
-    """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""
-    first: CcdrError | None = None
-    assert target.name is not None
-    newest = shelf.newest
-    others = Written(shelf, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
-    for branch in (target.branch, *others):
-        wanted = replace(target, branch=branch)
-        try:
-            return holding(target.name, bases, partial(chosen, wanted), look.meets)
-        except (BackupBad, TestBroken, UsageProblem) as error:
-            first = first or error
-    assert first is not None
-    raise first
-
-
-@dataclass(frozen=True)
-class _Looking:
-    """For a point in the log: each batch is fetched once, into a directory of its own below `into`."""
-
-    job: Job
-    repo: Restic
-    log: ShippedLog
-    shelf: Shelf
-    into: Path
-
-    def meets(self, choice: Choice, manifest: Manifest) -> bool:
-        needed, files = self.log.needed_from(manifest), []
-        line = self.shelf.line(self.log, choice.target.branch, choice.batches[-1].anew)
-        for batch in choice.batches:
-            place = self.into / batch.id
-            if not place.exists():
-                _fetched(self.repo, batch, place)
-            index = index_of(self.job, place, batch)
-            files += [(name, place / name) for name in index["segments"]]
-            if index["open"] is not None and batch == choice.batches[-1]:
-                files.append((index["open"], place / f"{index['open']}{OPEN}"))
-        start = self.log.place(needed)
-        wanted = [(name, file) for name, file in files if line.takes(name) and self.log.place(name) >= start]
-        return self.log.finds(wanted, str(choice.target.name), manifest)
-
-
-def fetch_log(
-    job: Job, repo: Restic, choice: Choice, needed: str, log: ShippedLog, into: Path, digest: Digester
-) -> CheckResult:
-    """Every segment of the chosen batches into the directory `into`, under the names that recovery asks for.
-
-    Each whole one has the SHA-256 that was taken before it was stored, and follows the one before: BackupBad where
-    not. The result says so, for the record.
-    """
-    into.mkdir(mode=0o700)
-    with threads(AT_ONCE) as pool:
-        named = [(batch, into / f"batch-{n}") for n, batch in enumerate(choice.batches)]
-        places = list(pool.map(lambda pair: _fetched(repo, *pair), named))
-    chain: list[str] = []
-    compared = 0
-    branch = choice.target.branch
-    for number, place in enumerate(places):
-        index = index_of(job, place, choice.batches[number])
-        files: dict[str, Any] = index["files"]
-        found = digest(place, sorted(files))
-        wrong = sorted(name for name, said in files.items() if found[name].sha256 != said["sha256"])
-        if wrong:
-            raise BackupBad(f"segments of the log are not as they were stored: {', '.join(wrong[:3])}")
-        if flawed := next(filter(None, (log.flaw(place / name) for name in sorted(files))), None):
-            raise BackupBad(f"the log snapshot {choice.batches[number].id[:8]} is not what was received: {flawed}")
-        compared += len(files)
-        last = number == len(places) - 1
-        for name in files:
-            (place / name).replace(into / name)
-        chain += index["segments"]
-        if last and index["open"] is not None:
-            (place / f"{index['open']}{OPEN}").replace(into / index["open"])
-            log.fill_up(into / index["open"])
-            chain.append(index["open"])
-    branch = log.branch(needed) if branch is None else branch
-    if (lacks := log.lacks(into, branch)) is not None:
-        raise BackupBad(f"the log lacks {lacks}, by which a recovery finds its way", hint="back up again")
-    wanted = line_to(log, log.forks(into), branch).stretch(chain, needed)
-    log.reserve(into, choice.forks)
-    return CheckResult(
-        kind="log",
-        name="shipped log",
-        status=Verdict.PASS,
-        expected=f"{len(wanted)} segments without a gap",
-        actual=f"{wanted[0]} to {wanted[-1]}, {compared} equal by SHA-256",
-    )
-
-
-def _fetched(repo: Restic, batch: Batch, into: Path) -> Path:
-    into.mkdir(mode=0o700)
-    repo.restore(batch.id, batch.root, into)
-    return into
-
-
-def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
-    """What the fetched snapshot says of itself: BackupBad where that is not what its tags say, by which it was chosen,
-    and which anybody who writes to the repository can change."""
-    try:
-        body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
-        if body.get("format", INDEX_FORMAT) > INDEX_FORMAT:
-            raise WrittenByNewer(f"the log snapshot {batch.id[:8]}", body["format"], INDEX_FORMAT)
-        whose = (body["plan"], body["asset"], body["source"])
-        if whose != (job.plan, job.asset, job.engine.source_name):
-            raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")
-        whole = body["segments"]
-        ends = (whole[0], whole[-1]) if whole else (None, None)
-        said = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
-        said |= {"first": ends[0], "last": ends[1]}
-        claimed = {name: getattr(batch, name) for name in said} | {"point": batch.told or batch.point}
-        heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
-        later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
-        body.setdefault("anew", None)
-        later["anew"] = batch.anew and rfc3339(batch.anew)
-        later["forks"] = written(batch.forks) or None
-        for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
-            if name in body:  # an index did not always say so
-                said[name], claimed[name] = heads if name == "heads" else body[name], tag
-        if wrong := [name for name in said if said[name] != claimed[name]]:
-            raise BackupBad(
-                f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "
-                f"instead of {said[wrong[0]]}",
-                hint="its tags were changed since: find out who writes to the repository",
-            )
-        every = dict.fromkeys((*body["segments"], *body["files"]))
-        missing = [n for n in every if n not in body["files"] or not (place / n).is_file()]
-        if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
-            missing.append(body["open"])
-        if missing:
-            raise BackupBad(f"the log snapshot {batch.id[:8]} lacks {', '.join(missing[:3])}")
-        return body
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackupBad(f"the log snapshot {batch.id[:8]} cannot be read: {error}") from None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.history.kinds import LOGS, STOPPED
-from ccdr.evidence.log_standing import Standing, directory, read_standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, directory, read_standing, write_standing
 from ccdr.host.interrupts import tick
 from ccdr.host.state import Run
 from ccdr.jobs import in_force
@@ -34,7 +34,7 @@ from ccdr.model.errors import (
     RepositoryDamaged,
     RepositoryMissing,
     RepositoryUnavailable,
-    told,
+    failure_of,
 )
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
@@ -43,7 +43,8 @@ from ccdr.plans.job import Job
 from ccdr.ports.log import LogMark
 from ccdr.ports.place import Progress, Session, Source
 from ccdr.storage.catalogue import FUTURE
-from ccdr.storage.restic import Restic, Stored
+from ccdr.storage.listing import Stored
+from ccdr.storage.restic import Restic
 
 SHIP = "ship"  # the lock's verb
 REVIEW = 300.0  # seconds between two looks at what threatens the source
@@ -112,7 +113,7 @@ class _Shipping:
         self._home = directory(services.state, job.plan, job.asset)
         self._spool = services.state.directory("shipping", job.plan, job.asset, "spool")
         self._batch = Filling(self._log, self._spool, self._home / "batch", services.digest, services.clock)
-        self._standing = read_standing(services.state, job.plan, job.asset) or Standing()
+        self._standing = read_standing(services.state, job.plan, job.asset) or LogStanding()
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience, meanwhile=self._watch_spool))
@@ -553,8 +554,8 @@ class _Shipping:
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
         anew, forks = self._standing.anew, self._batch.forks
         self._batch.write_index(self._job, held, point, position, self._server, self._skew, anew, forks)
-        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew, anew, forks)
-        labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
+        marks = (rfc3339(point), position, self._server, self._batch.heads, self._skew, anew, forks)
+        labels = tags(self._job, self._run.id, name, held.whole, held.open, *marks)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)
 
@@ -617,7 +618,7 @@ class _Shipping:
         write_standing(self._home, self._standing)
 
     def _troubled(self, error: Exception) -> None:
-        found = told(error)
+        found = failure_of(error)
         why = " ".join(found.reason.split())
         if why != self._standing.trouble:
             self._services.state.keep_words(self._run.id, found.words)

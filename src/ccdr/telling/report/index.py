@@ -23,10 +23,11 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER, folded
 from ccdr.evidence.ledger.places import extent_of, lines
-from ccdr.evidence.ledger.verification import Verified
+from ccdr.evidence.ledger.verification import VerifiedPart
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
-from ccdr.host.state import State, write_durably
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import RecordRef, utc
@@ -42,12 +43,12 @@ SUFFIX = ".state"
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFold:
     """One file: the fold of all records up to `verified.mark`, which is the last one before the month of `boundary`."""
 
     format: tuple[int, int]
     boundary: datetime
-    verified: Verified
+    verified: VerifiedPart
     assets: list[tuple[str, str, AssetEvidence]]
     plans: list[tuple[str, PlanEvidence]]
     upkeep: list[tuple[str | None, str | None, AssetHistory]]
@@ -56,18 +57,18 @@ class Kept:
 
     def evidence(self, period: Period, wanted: Collection[str] | None, clock: Callable[[], datetime]) -> Evidence:
         """The fold as it would be had it been given all records up to the mark. It may be made once: it goes on."""
-        found = Evidence(period, wanted, boundary=self.boundary, clock=clock)
+        fold = Evidence(period, wanted, boundary=self.boundary, clock=clock)
 
         def asked(plan: str | None) -> bool:
             return wanted is None or plan in wanted
 
-        found.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
-        found.plans.update((plan, one) for plan, one in self.plans if asked(plan))
-        found.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
-        found.histories.update((name, one.history) for name, one in found.assets.items())
-        found.plans_seen = set(self.seen)
-        found.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
-        return found
+        fold.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
+        fold.plans.update((plan, one) for plan, one in self.plans if asked(plan))
+        fold.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
+        fold.histories.update((name, one.history) for name, one in fold.assets.items())
+        fold.plans_seen = set(self.seen)
+        fold.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
+        return fold
 
 
 @dataclass
@@ -97,8 +98,8 @@ class _Making:
         mark = self.ledger.mark_of(ref)
         if mark is None:
             return
-        fold, part = self.fold, Verified(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
-        kept = Kept(
+        fold, part = self.fold, VerifiedPart(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
+        kept = KeptFold(
             (FORMAT, history.FORMAT),
             fold.boundary,
             part,
@@ -127,7 +128,9 @@ def make(services: Services) -> dict[str, str]:
     return {}
 
 
-def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]) -> tuple[Kept, bytes] | None:
+def kept_before(
+    state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]
+) -> tuple[KeptFold, bytes] | None:
     """The newest state that a period from `start` on can begin with, as it is to be by these digests, and its file's
     contents; None where there is none, or the ledger does not hold any more what it was made from."""
     newest = _name_of(max(start, LONG_AGO + PATIENCE) - PATIENCE)
@@ -144,12 +147,12 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
     return None
 
 
-def read(contents: bytes) -> Kept:
+def read(contents: bytes) -> KeptFold:
     """ValueError where it is none of ours, or of another format."""
-    found = msgspec.msgpack.decode(contents, type=built(Kept))
-    if found.format != (FORMAT, history.FORMAT):
+    kept = msgspec.msgpack.decode(contents, type=built(KeptFold))
+    if kept.format != (FORMAT, history.FORMAT):
         raise ValueError("of another format")
-    return found
+    return kept
 
 
 def _name_of(moment: datetime) -> str:

@@ -7,7 +7,6 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -17,25 +16,18 @@ from markupsafe import Markup, escape
 
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
-from ccdr.plans.due import Gap
 from ccdr.plans.words import differing, sentence
 from ccdr.telling.report import charts
 from ccdr.telling.report.answer import QUESTION
 from ccdr.telling.report.asset_evidence import BY_ID, BY_LOG, RULES
 from ccdr.telling.report.build import Report
-from ccdr.telling.report.charts import Chart
-from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport
+from ccdr.telling.report.choice import MOST_LISTED, asset_panels, chosen_interruptions, chosen_tests, gaps, worst_first
+from ccdr.telling.report.judged import AssetReport, PlanReport
 from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
-from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, who_began
-
-MOST_TESTS = 250  # told in full on the page; all are in the JSON
-MOST_PANELS = 24  # assets with charts of their own
-MOST_INTERRUPTIONS = 500
-MOST_GAPS = 200
-MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
+from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, RecordedRun, who_began
 
 WORDS = {
     "test": "restore test",
@@ -66,20 +58,8 @@ PROOFS = {
     "checked": "checked: every check passed",
     "equal": "equal to the source",
 }
-# What the worst test of a part of the period was, first of these.
-WORST = ("FAIL", "INCONCLUSIVE", CRASHED, "PASS", MISSED, SKIPPED, RUNNING)
-
 # Controls, and characters that turn the direction of what follows: shown as what they are, something strange.
 _STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One asset's two charts."""
-
-    asset: AssetReport
-    exposure: Chart
-    restore: Chart
 
 
 def html(report: Report) -> Iterator[bytes]:
@@ -103,7 +83,7 @@ def html(report: Report) -> Iterator[bytes]:
     environment.filters["proof"] = lambda word: PROOFS.get(word, word)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
-    for piece in template.stream(style=style, **_told(report)):
+    for piece in template.stream(style=style, **_context(report)):
         yield piece.encode("utf-8", "backslashreplace")
 
 
@@ -118,8 +98,8 @@ def _plain(value: Any) -> Any:
 
 def _step(text: str) -> Markup:
     """A next step as a terminal has it: what is to be typed is told apart from words."""
-    said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
+    escaped = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
 
 
 def _cards(table: str) -> Markup:
@@ -129,41 +109,41 @@ def _cards(table: str) -> Markup:
         " ".join(re.sub("<[^>]+>", " ", heading).split()) for heading in re.findall(r"<th\b.*?</th>", head, re.DOTALL)
     ]
 
-    def row(found: re.Match[str]) -> str:
+    def row(match: re.Match[str]) -> str:
         column = iter(labels)
-        return re.sub(r"<t[dh](?=[ >])", lambda cell: f'{cell[0]} data-label="{next(column, "")}"', found[0])
+        return re.sub(r"<t[dh](?=[ >])", lambda cell: f'{cell[0]} data-label="{next(column, "")}"', match[0])
 
     return Markup(head + "</thead>" + re.sub(r"<tr>.*?</tr>", row, body, flags=re.DOTALL))  # noqa: S704 - was escaped
 
 
-def _who(run: Run | Noted) -> str:
+def _who(run: RecordedRun | Noted) -> str:
     """Who began it, and what each fact rests on; empty where the record does not say."""
     uid, login, terminal, by, sudo = who_began(run.who)
     if uid is None:
         return ""
-    said = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
-    said += [f"terminal {terminal}"] if terminal else []
-    said += [f"started by {by}"] if by else []
-    said += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
-    return ", ".join(said)
+    facts = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
+    facts += [f"terminal {terminal}"] if terminal else []
+    facts += [f"started by {by}"] if by else []
+    facts += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
+    return ", ".join(facts)
 
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else human_seconds(value)
 
 
-def _told(report: Report) -> dict[str, Any]:
+def _context(report: Report) -> dict[str, Any]:
     """All that the template needs, cut to what a page can hold, with how much was cut."""
     judged = [a for a in report.assets if a.in_plan]
     tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED]
-    shown_tests = _chosen_tests(tests)
-    panels = _panels(judged, report)
-    interruptions = _chosen_interruptions(report.interruptions)
+    shown_tests = chosen_tests(tests)
+    panels = asset_panels(judged, report)
+    interruptions = chosen_interruptions(report.interruptions)
     return {
         "report": report,
         "question": QUESTION,
         "changes": [change for one in report.promises for change in one.changes],
-        "gaps": _gaps(report),
+        "gaps": gaps(report),
         "differing": [line for one in report.judged_by for line in differing(one)],
         "figures": _figures(report, judged, tests),
         "levels": LEVELS,
@@ -177,7 +157,7 @@ def _told(report: Report) -> dict[str, Any]:
         "judged": judged,
         "rules": [r for r in RULES if r not in (BY_LOG, BY_ID) or any(r in a.by_rule for a in report.assets)],
         "parts": _parts(report),
-        "worst": _worst,
+        "worst": worst_first,
         "fleet": charts.fleet_chart(judged, report.period, "fleet"),
         "panels": panels,
         "growth": [
@@ -196,7 +176,7 @@ def _told(report: Report) -> dict[str, Any]:
     }
 
 
-def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]) -> list[tuple[str, str, str]]:
+def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[RecordedRun]) -> list[tuple[str, str, str]]:
     """The few numbers that a person wants first: what it is, the number, and what it means."""
     proven = sum(a.level <= Level.LATE for a in judged)
     passed = sum(run.outcome == "PASS" for run in tests)
@@ -226,16 +206,16 @@ def _missed(report: Report, count: int) -> tuple[str, str]:
     due = sum(t.get(DUE) or 0 for t in tallies)
     elsewhere = sum(t.get(NOT_KNOWN_HERE) or 0 for t in tallies)
     if unknown and len(unknown) == len({plan for plan, _ in report.tallies if plan}):
-        said = "recorded as missed; what was due in the period is not known, as no version of a plan is recorded of it"
-        return f"{count:,}", said
-    said = "that were due and did not take place"
+        text = "recorded as missed; what was due in the period is not known, as no version of a plan is recorded of it"
+        return f"{count:,}", text
+    text = "that were due and did not take place"
     if elsewhere:
-        said += f"; {elsewhere:,} due elsewhere, not known here"
+        text += f"; {elsewhere:,} due elsewhere, not known here"
     if since := [one.since for one in report.promises if one.since is not None]:
-        said += f"; what was due before {max(since):%Y-%m-%d %H:%M} is not known, beyond what records tell"
+        text += f"; what was due before {max(since):%Y-%m-%d %H:%M} is not known, beyond what records tell"
     if unknown:
-        said += f"; of {so_many(len(unknown), 'plan')} without a recorded version it is not known"
-    return f"{count:,} of {due:,}", said
+        text += f"; of {so_many(len(unknown), 'plan')} without a recorded version it is not known"
+    return f"{count:,} of {due:,}", text
 
 
 def _most(judged: Sequence[AssetReport], of: Any, when: str) -> tuple[str, str] | None:
@@ -252,58 +232,12 @@ def _most(judged: Sequence[AssetReport], of: Any, when: str) -> tuple[str, str] 
     return worst, f"{asset.name}, of {_seconds(achieved.objective_s)} allowed; {when}"
 
 
-def _chosen_tests(tests: Sequence[Run]) -> list[Run]:
-    """Newest first: those that did not pass, the newest that passed of each asset, then the newest of all."""
-    newest: dict[tuple[str | None, str | None], Run] = {}
-    for run in tests:
-        if run.outcome == "PASS":
-            newest[run.plan, run.asset] = run
-    wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
-    wanted += sorted(newest.values(), key=lambda run: -run.seq)
-    wanted += reversed(tests)
-    chosen: dict[float, Run] = {}
-    for run in wanted:
-        if len(chosen) < MOST_TESTS:
-            chosen.setdefault(run.seq, run)
-    return sorted(chosen.values(), key=lambda run: -run.seq)
-
-
-def _chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
-    """Newest first; what is not mended yet before all else."""
-    ordered = sorted(found, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
-    return ordered[:MOST_INTERRUPTIONS]
-
-
-def _panels(judged: Sequence[AssetReport], report: Report) -> list[Panel]:
-    def badness(asset: AssetReport) -> tuple[float, float]:
-        shares = [
-            a.achieved_s / a.objective_s if a.achieved_s is not None else 0.0
-            for a in (asset.rpo, asset.rto)
-            if a is not None
-        ]
-        return float(asset.level), max(shares, default=0.0)
-
-    some = sorted(judged, key=badness, reverse=True)[:MOST_PANELS] if len(judged) > MOST_PANELS else judged
-    return [
-        Panel(
-            asset,
-            charts.exposure_chart(asset, report.period, f"e{n}"),
-            charts.restore_chart(asset, report.period, f"r{n}"),
-        )
-        for n, asset in enumerate(some)
-    ]
-
-
 def _parts(report: Report) -> list[tuple[datetime, datetime]]:
     edges = report.period.edges(MOST_PARTS)
     return list(itertools.pairwise(edges))
 
 
-def _worst(counts: Mapping[str, int]) -> str | None:
-    return next((word for word in WORST if counts.get(word)), None)
-
-
-def _test(run: Run) -> dict[str, Any]:
+def _test(run: RecordedRun) -> dict[str, Any]:
     """A test's record for the page: whatever it holds, nothing here may fail."""
     body = run.body or {}
     phases = [
@@ -347,14 +281,6 @@ def _population(report: Report) -> list[dict[str, Any]]:
         if plan:  # what is of no plan is in the sums
             rows.append(_counted(plan, verb, tally, at_least=at_least))
     return [*(_counted("", verb, total, at_least=verb in more) for verb, total in sums.items()), *rows]
-
-
-def _gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
-    """Of each schedule, the newest due times for which nothing was begun; newest first."""
-    found = [
-        (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
-    ]
-    return sorted(found, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
 
 
 def _rank(verb: str) -> int:

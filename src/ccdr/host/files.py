@@ -1,0 +1,96 @@
+"""Files written durably, and trees removed however deep they are."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.model.errors import CcdrError
+
+if TYPE_CHECKING:
+    pass
+
+
+def free(handle: int, tries: int, how: int) -> bool:
+    for left in reversed(range(tries)):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+            return True
+        if left:
+            time.sleep(0.02)
+    return False
+
+
+def write_durably(path: Path, contents: str | bytes) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
+    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
+        directory.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(contents.encode("utf-8", "surrogateescape") if isinstance(contents, str) else contents)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        temporary.replace(path)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
+        ) from None
+
+
+def remove_tree(path: Path) -> list[str]:
+    """Remove a directory and prove that it is gone; returns what is left, as sentences. A restored tree may
+    hold directories without write permission: they are opened first."""
+
+    def again(function: object, name: str, error: BaseException) -> None:
+        with contextlib.suppress(OSError):
+            Path(name).parent.chmod(0o700)
+            Path(name).chmod(0o700)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink(missing_ok=True)
+
+    if path.exists():
+        try:
+            _rmtree(path, again)
+        except RecursionError:  # a thousand directories in each other
+            with contextlib.suppress(OSError):
+                _remove_deep(path)
+    return [f"{path} is still there"] if path.exists() else []
+
+
+def _remove_deep(path: Path) -> None:
+    open_: list[Path] = [path]
+    while open_:
+        open_[-1].chmod(0o700)
+        below = []
+        for entry in open_[-1].iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                below.append(entry)
+            else:
+                entry.unlink()
+        if not below:
+            open_.pop().rmdir()
+        open_ += below
+
+
+def _rmtree(path: Path, again: object) -> None:
+    import sys
+
+    # The handler's name changed in Python 3.12; its first two arguments did not.
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=again)  # type: ignore[arg-type]
+    else:
+        shutil.rmtree(path, onerror=again)  # type: ignore[arg-type]

@@ -1,0 +1,232 @@
+"""What a repository's snapshots attest of this ledger, and where it does not stand to that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccdr.evidence.history.kinds import BACKUP_START
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.beside import directory_of, itself, lies_at, reader
+from ccdr.evidence.lineage.comparing import read
+from ccdr.evidence.lineage.own_records import Lineage, installation
+from ccdr.evidence.lineage.values import AGREES, DIFFERS, LedgerStanding, Lost
+from ccdr.jobs.services import Services
+from ccdr.model.values import ATTESTED, Attestation, RecordRef, Snapshot, rfc3339, so_many
+from ccdr.storage.listing import RepoSnapshot
+
+MOST_NAMED = 3  # problems of one kind
+TAG = "ccdr"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`snapshots` attest this ledger, `elsewhere` another host's, `unattested` are from before; `lost` are ledgers of
+    this installation's that this one does not follow."""
+
+    plan: str
+    snapshots: int
+    elsewhere: int
+    unattested: int
+    newest: int
+    problems: tuple[str, ...]
+    lost: tuple[Lost, ...]
+    whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
+    vanished: Mapping[str, Sequence[str]] | None = None  # by asset: snapshots that are gone; None: not looked for
+
+    @property
+    def result(self) -> str:
+        return DIFFERS if self.problems else AGREES
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.plan,
+            "ok": not self.problems and not self.lost and not any((self.vanished or {}).values()),
+            "snapshots": self.snapshots,
+            "elsewhere": self.elsewhere,
+            "unattested": self.unattested,
+            "newest": self.newest,
+            "problems": [
+                *self.problems,
+                *(f"the ledger of this host is lost: {one}" for one in self.lost),
+                *(
+                    f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
+                    for asset, gone in (self.vanished or {}).items()
+                    for one in gone
+                ),
+            ],
+        }
+
+
+def attestation(services: Services, start: RecordRef) -> Attestation | None:
+    """What a snapshot that is made now says of the ledger; `start` is its run's first record. Which ledger it is, its
+    records say: what a changed `id` says would contradict them for as long as the snapshot is there."""
+    if (ledger := services.lineage().ledger) is None:
+        return None
+    head = services.ledger.head()
+    prev = (services.ledger.numbered(head.seq) or {}).get("prev")
+    return Attestation(ledger, head.seq, head.hash, start.seq, installation(services.state, services.ledger.host), prev)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """One snapshot's attestation."""
+
+    snapshot: str
+    asset: str
+    run: str
+    at: datetime
+    said: Attestation
+
+    @property
+    def of_run(self) -> tuple[str, str, str]:
+        return self.asset, self.run, self.said.head
+
+    def __str__(self) -> str:
+        return f"snapshot {self.snapshot[:8]} ({self.asset}, {rfc3339(self.at)})"
+
+
+def compare(
+    services: Services,
+    plan: str,
+    listed: Sequence[RepoSnapshot],
+    *,
+    most: int | None = None,
+    vanished: Mapping[str, Sequence[str]] | None = None,
+) -> Outcome:
+    """`listed` is what the repository holds, asked for before the ledger is read here; of it the `most` newest are
+    looked at. Changes nothing. CcdrError where the ledger cannot be read."""
+    backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
+    claims: list[_Claim] = []
+    problems: list[str] = []
+    unattested = 0
+    for s in backups[-most:] if most else backups:
+        try:
+            said = _claimed(services, plan, s)
+        except ValueError as error:
+            problems.append(f"snapshot {s.id[:8]} ({s.tag('asset')}): {error}")
+            continue
+        if said is None:
+            unattested += 1
+        else:
+            claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
+    lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    problems += _against(services.ledger, own, plan, lineage, whole=True)
+    for other in lineage.beside:
+        beside = [claim for claim in claims if claim.said.ledger == other]
+        how = "which was brought back" if other in lineage.linked else "which was collected"
+        problems += _beside(services, other, beside, plan, how)
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    lost = _lost(strange, services.clock.now())
+    if lost and lineage.ledger is not None and lineage.installation != ours:
+        problems += [
+            f"another host's ledger, {str(lineage.ledger)[:8]}…, lies where this host's was, {one}" for one in lost
+        ]
+        lost = ()
+    newest = max((claim.said.seq for claim in own), default=0)
+    whole = not most or len(backups) <= most
+    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished)
+
+
+def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) -> str | None:
+    """What the newest snapshots that this host knows of attest, without asking their repositories: a sentence where the
+    ledger is not so. Of this ledger only the newest record that is attested is looked at, of others that they are this
+    installation's. CcdrError where the ledger cannot be read."""
+    ours = installation(services.state, services.ledger.host)
+    claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    if own:
+        newest = max(own, key=lambda claim: claim.said.seq)
+        found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
+        if found[0] < newest.said.seq:
+            return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
+        if found[1] != newest.said.head and not _excused(services.ledger, lineage, newest.said):
+            return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    if strange and lineage.kept is LedgerStanding.HOLDS:
+        one = max(strange, key=lambda claim: claim.said.seq)
+        return f"{one} attests the ledger {one.said.ledger[:8]}… of this host, which the one here does not follow"
+    return None
+
+
+def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
+    """By its manifest, where that is known, else by its tags. ValueError where the two differ, or it makes no sense."""
+    tags = {key: listed.tag(key) for key in ATTESTED}
+    tagged = Attestation.of(tags)
+    known = services.catalogue.attested(plan, listed.tag("asset") or "", listed.id)
+    if known is not None and not _same(tagged, known):
+        raise ValueError("its tags attest another record of the ledger than its manifest")
+    return known or tagged
+
+
+def _same(tagged: Attestation | None, known: Attestation) -> bool:
+    """An older ccdr did not take all of it down."""
+    both = tagged is not None and tagged.prev is not None and known.prev is not None
+    return tagged is not None and (tagged == known if both else replace(tagged, prev=None) == replace(known, prev=None))
+
+
+def _excused(ledger: Ledger, lineage: Lineage, said: Attestation) -> bool:
+    """Has somebody answered for it that the line which this attests is lost, and does all before it hold?"""
+    return lineage.excuses(ledger, said.seq, said.prev)
+
+
+def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, lineage: Lineage, *, whole: bool) -> Iterator[str]:
+    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lineage` is
+    what it says of itself: which lines of it are lost, and answered for."""
+    head = ledger.head()
+    beyond = [claim for claim in claims if claim.said.seq > head.seq]
+    if beyond and whole:
+        last = max(beyond, key=lambda claim: claim.said.seq)
+        missing = so_many(last.said.seq - head.seq, "record is", "records are")
+        yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
+    within = [claim for claim in claims if claim.said.seq <= head.seq]
+    not_so = (claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head)
+    wrong, lost = list[_Claim](), list[_Claim]()
+    for claim in not_so:
+        (lost if _excused(ledger, lineage, claim.said) else wrong).append(claim)
+    if wrong:
+        first = min(wrong, key=lambda claim: claim.said.seq)
+        more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""
+        yield f"record {first.said.seq} of the ledger is not the one that {first} attests: it was rewritten{more}"
+    first_of = {claim.said.seq: claim for claim in reversed(lost) if claim.said.start == claim.said.seq}
+    begun = {seq: claim.of_run for seq, claim in first_of.items()}  # one line was one run's start
+    unknown = [
+        claim
+        for claim in within
+        if claim not in wrong and begun.get(claim.said.start) != claim.of_run and not _knows(ledger, claim, plan)
+    ]
+    for claim in unknown[:MOST_NAMED]:
+        yield f"{claim} claims to be of this ledger, and no record knows its run {claim.run}"
+    if len(unknown) > MOST_NAMED:
+        yield f"and {len(unknown) - MOST_NAMED} more that no record knows"
+
+
+def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
+    """Has its run begun there, where it says? One without an end is a crash's."""
+    record = ledger.numbered(claim.said.start) if claim.said.start <= claim.said.seq else None
+    if record is None:
+        return False
+    said = (record["kind"], record["plan"], record["asset"], record["run"])
+    return said == (BACKUP_START, plan, claim.asset, claim.run)
+
+
+def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
+    """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
+    known = services.lineage().beside.get(other)
+    directory = lies_at(services.state, known) if known else directory_of(services.state, other)
+    if not directory.is_dir():
+        yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
+        return
+    for said in _against(reader(directory), claims, plan, itself(directory), whole=False):
+        yield f"of the ledger {other[:8]}…, {how}: {said}"
+
+
+def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
+    found: dict[str, Attestation] = {}
+    for claim in claims:
+        said = claim.said
+        if said.ledger not in found or found[said.ledger].seq < said.seq:
+            found[said.ledger] = said
+    return tuple(Lost(said.ledger, said.seq, said.head, rfc3339(now)) for said in found.values())

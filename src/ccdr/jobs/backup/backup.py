@@ -1,0 +1,81 @@
+"""Capture one asset and store it. A snapshot counts only once its manifest is in repository and catalogue."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, STORED
+from ccdr.evidence.lineage.comparing import keep
+from ccdr.host.files import remove_tree
+from ccdr.jobs.attest import compared
+from ccdr.jobs.backup.attempt import Attempt
+from ccdr.jobs.backup.result import BackupResult, Member
+from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.services import BY_HAND, Services, Trigger
+from ccdr.model.errors import (
+    CcdrError,
+)
+from ccdr.plans.job import Job
+from ccdr.ports.place import Progress
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import PROBE_WAIT
+
+HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
+
+
+def backup(
+    job: Job, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, member: Member | None = None
+) -> BackupResult:
+    """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
+    after that is in the result and in the ledger, an interrupt included (and raised again). Of a group's `member`
+    the caller holds the lock already."""
+    repo = services.repository(job.loaded, job.limits, gentle=True)
+    with (
+        services.state.lock(job.plan, job.asset, "backup") if member is None else contextlib.nullcontext(),
+        services.state.reading(repo.location),
+        services.state.run(services.clock) as run,
+    ):
+        result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
+        credentials = run.directory("credentials")
+        services.write_credentials(job, credentials)
+        recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
+        about: dict[str, object] = {"engine": job.engine.engine_name, "method": job.engine.method}
+        if member is not None:
+            about["group"] = {"name": member.group.name, "run": member.group.run}
+        attempt = Attempt(job, services, repo, run, credentials, progress, result, member, recorded.begin(about))
+        with recorded.attempt(attempt.failed):
+            attempt.carry_out()
+        with recorded.conclusion():  # it was stored, or it was not
+            if result.result == STORED:
+                with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
+                    result.notes += _in_doubt(job, services)
+            result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
+            if result.result != STORED:
+                attempt.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
+            services.state.keep_words(run.id, result.words)
+            if attempt.listed is not None:
+                with contextlib.suppress(CcdrError):
+                    result.notes += _contradicted(job, services, attempt.listed)
+            result.record = recorded.end(result.body())
+            with contextlib.suppress(CcdrError):
+                keep(services.state, services.ledger)
+    return result
+
+
+def _in_doubt(job: Job, services: Services) -> list[str]:
+    """Stored well, and perhaps onto a piece that is missing."""
+    known = services.histories()
+    upkeep, asset = (known.get((job.plan, name), AssetHistory()) for name in (None, job.asset))
+    if (damage := asset.doubted(upkeep)) is None:
+        return []
+    test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot latest`"
+    return [f"{damage}: this one counts only once {test} has; docs/how-to/recover.md, A damaged repository"]
+
+
+def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
+    """Stored or not: is the ledger what the repository's snapshots attest?"""
+    found = compared(services, job.plan, listed, recent=True)
+    said = [f"the ledger: {problem}" for problem in found.problems]
+    return [*said, *(f"the ledger of this host is lost: {one}" for one in found.lost)]

@@ -1,0 +1,89 @@
+"""What one backup did, and its part in a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ccdr.evidence.history.kinds import FAILED, STORED
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import (
+    Exit,
+)
+from ccdr.model.values import GroupRun, RecordRef, Snapshot, rfc3339, source_digest
+
+
+@dataclass(frozen=True)
+class Member:
+    """An asset's part in a group that is captured together. `ready` returns once all of them may begin."""
+
+    group: GroupRun
+    ready: Callable[[], None]
+
+
+@dataclass
+class BackupResult:
+    """What one backup did. `phases` are seconds, `added` is what the repository grew by, bytes."""
+
+    plan: str
+    asset: str
+    run: str
+    result: str = FAILED
+    reason: str | None = None
+    hint: str | None = None
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
+    snapshot: Snapshot | None = None
+    log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
+    group: GroupRun | None = None
+    added: int = 0
+    skew: float | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
+    findings: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        if self.result != STORED or self.findings:
+            return Exit.FINDING
+        return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        s, shown = self.snapshot, None
+        if s is not None:
+            shown = {
+                "id": s.id,
+                "consistent_point": rfc3339(s.consistent_point),
+                "bytes": s.bytes,
+                "manifest_sha256": s.manifest_sha256,
+                "source_sha256": source_digest(s.source),
+                **self.log,
+                **({"upon": [needed.id for needed in s.upon]} if s.upon else {}),
+            }
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "hint": self.hint,
+            **({"repository": self.repository} if self.repository else {}),
+            "snapshot": shown,
+            "group": self.group and {"name": self.group.name, "run": self.group.run},
+            "added_bytes": self.added,
+            "clock_skew_s": self.skew,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "tools": self.tools,
+            "beside_source": self.beside,
+            "notes": self.notes,
+            **({"left_out": self.left_out} if self.left_out else {}),
+            "findings": self.findings,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}

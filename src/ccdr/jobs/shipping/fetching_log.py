@@ -1,0 +1,168 @@
+"""A log's batches from the repository onto a disk, in their order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ccdr.host.interrupts import threads
+from ccdr.jobs.shipping.branches import line_to
+from ccdr.jobs.shipping.choice import Choice, Written, holding
+from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Shelf
+from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer
+from ccdr.model.forks import written
+from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
+from ccdr.plans.job import Job
+from ccdr.ports.log import RecoveryTarget, ShippedLog
+from ccdr.ports.place import Digester
+from ccdr.storage.restic import Restic
+
+AT_ONCE = 2  # batches that are fetched side by side
+
+_Known = Sequence[tuple[Snapshot, Manifest]]
+
+
+def batches_holding(
+    target: RecoveryTarget,
+    log: ShippedLog,
+    shelf: Shelf,
+    bases: _Known,
+    chosen: Callable[[RecoveryTarget, _Known], Choice],
+    look: Looking,
+) -> Choice:
+    """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""
+    first: CcdrError | None = None
+    assert target.name is not None
+    newest = shelf.newest
+    others = Written(shelf, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
+    for branch in (target.branch, *others):
+        wanted = replace(target, branch=branch)
+        try:
+            return holding(target.name, bases, partial(chosen, wanted), look.meets)
+        except (BackupBad, TestBroken, UsageProblem) as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+@dataclass(frozen=True)
+class Looking:
+    """For a point in the log: each batch is fetched once, into a directory of its own below `into`."""
+
+    job: Job
+    repo: Restic
+    log: ShippedLog
+    shelf: Shelf
+    into: Path
+
+    def meets(self, choice: Choice, manifest: Manifest) -> bool:
+        needed, files = self.log.needed_from(manifest), []
+        line = self.shelf.line(self.log, choice.target.branch, choice.batches[-1].anew)
+        for batch in choice.batches:
+            place = self.into / batch.id
+            if not place.exists():
+                _fetched(self.repo, batch, place)
+            index = index_of(self.job, place, batch)
+            files += [(name, place / name) for name in index["segments"]]
+            if index["open"] is not None and batch == choice.batches[-1]:
+                files.append((index["open"], place / f"{index['open']}{OPEN}"))
+        start = self.log.place(needed)
+        wanted = [(name, file) for name, file in files if line.takes(name) and self.log.place(name) >= start]
+        return self.log.finds(wanted, str(choice.target.name), manifest)
+
+
+def fetch_log(
+    job: Job, repo: Restic, choice: Choice, needed: str, log: ShippedLog, into: Path, digest: Digester
+) -> CheckResult:
+    """Every segment of the chosen batches into the directory `into`, under the names that recovery asks for.
+
+    Each whole one has the SHA-256 that was taken before it was stored, and follows the one before: BackupBad where
+    not. The result says so, for the record.
+    """
+    into.mkdir(mode=0o700)
+    with threads(AT_ONCE) as pool:
+        named = [(batch, into / f"batch-{n}") for n, batch in enumerate(choice.batches)]
+        places = list(pool.map(lambda pair: _fetched(repo, *pair), named))
+    chain: list[str] = []
+    compared = 0
+    branch = choice.target.branch
+    for number, place in enumerate(places):
+        index = index_of(job, place, choice.batches[number])
+        files: dict[str, Any] = index["files"]
+        found = digest(place, sorted(files))
+        wrong = sorted(name for name, said in files.items() if found[name].sha256 != said["sha256"])
+        if wrong:
+            raise BackupBad(f"segments of the log are not as they were stored: {', '.join(wrong[:3])}")
+        if flawed := next(filter(None, (log.flaw(place / name) for name in sorted(files))), None):
+            raise BackupBad(f"the log snapshot {choice.batches[number].id[:8]} is not what was received: {flawed}")
+        compared += len(files)
+        last = number == len(places) - 1
+        for name in files:
+            (place / name).replace(into / name)
+        chain += index["segments"]
+        if last and index["open"] is not None:
+            (place / f"{index['open']}{OPEN}").replace(into / index["open"])
+            log.fill_up(into / index["open"])
+            chain.append(index["open"])
+    branch = log.branch(needed) if branch is None else branch
+    if (lacks := log.lacks(into, branch)) is not None:
+        raise BackupBad(f"the log lacks {lacks}, by which a recovery finds its way", hint="back up again")
+    wanted = line_to(log, log.forks(into), branch).stretch(chain, needed)
+    log.reserve(into, choice.forks)
+    return CheckResult(
+        kind="log",
+        name="shipped log",
+        status=Verdict.PASS,
+        expected=f"{len(wanted)} segments without a gap",
+        actual=f"{wanted[0]} to {wanted[-1]}, {compared} equal by SHA-256",
+    )
+
+
+def _fetched(repo: Restic, batch: Batch, into: Path) -> Path:
+    into.mkdir(mode=0o700)
+    repo.restore(batch.id, batch.root, into)
+    return into
+
+
+def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
+    """What the fetched snapshot says of itself: BackupBad where that is not what its tags say, by which it was chosen,
+    and which anybody who writes to the repository can change."""
+    try:
+        body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
+        if body.get("format", INDEX_FORMAT) > INDEX_FORMAT:
+            raise WrittenByNewer(f"the log snapshot {batch.id[:8]}", body["format"], INDEX_FORMAT)
+        whose = (body["plan"], body["asset"], body["source"])
+        if whose != (job.plan, job.asset, job.engine.source_name):
+            raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")
+        whole = body["segments"]
+        ends = (whole[0], whole[-1]) if whole else (None, None)
+        said = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
+        said |= {"first": ends[0], "last": ends[1]}
+        claimed = {name: getattr(batch, name) for name in said} | {"point": batch.told or batch.point}
+        heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
+        later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
+        body.setdefault("anew", None)
+        later["anew"] = batch.anew and rfc3339(batch.anew)
+        later["forks"] = written(batch.forks) or None
+        for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
+            if name in body:  # an index did not always say so
+                said[name], claimed[name] = heads if name == "heads" else body[name], tag
+        if wrong := [name for name in said if said[name] != claimed[name]]:
+            raise BackupBad(
+                f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "
+                f"instead of {said[wrong[0]]}",
+                hint="its tags were changed since: find out who writes to the repository",
+            )
+        every = dict.fromkeys((*body["segments"], *body["files"]))
+        missing = [n for n in every if n not in body["files"] or not (place / n).is_file()]
+        if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
+            missing.append(body["open"])
+        if missing:
+            raise BackupBad(f"the log snapshot {batch.id[:8]} lacks {', '.join(missing[:3])}")
+        return body
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupBad(f"the log snapshot {batch.id[:8]} cannot be read: {error}") from None

@@ -1,0 +1,169 @@
+"""Schedules of plans as tasks, what a run did of them, and what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ccdr.engines import EngineConfig
+from ccdr.jobs.services import Services, Trigger
+from ccdr.model.errors import CcdrError, Exit, own_error, worst
+from ccdr.model.schedule import Missed
+from ccdr.model.values import Verb, rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.ports.place import Outcome, Progress
+from ccdr.run.duties import Change
+
+# What `--only` may name: a database host backs up, another host tests without the database's credentials.
+KINDS = {
+    "backups": frozenset({Verb.BACKUP}),
+    "tests": frozenset({Verb.TEST}),
+    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK}),
+}
+ALL = frozenset(Verb)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One schedule of a plan. `asset` is None for what concerns the whole repository."""
+
+    loaded: LoadedPlan
+    verb: Verb
+    asset: str | None
+    cron: str
+
+    @property
+    def plan(self) -> str:
+        return self.loaded.plan.plan
+
+    @property
+    def group(self) -> str | None:
+        """What it is carried out together with; None for what is done alone."""
+        return self.loaded.plan.assets[self.asset].group if self.asset and self.verb is Verb.BACKUP else None
+
+    @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
+
+    @property
+    def timezone(self) -> str:
+        return self.loaded.plan.timezone
+
+    @property
+    def name(self) -> str:
+        """`outbound/crm backup`, for people."""
+        return f"{self.plan}/{self.asset} {self.verb}" if self.asset else f"{self.plan} {self.verb}"
+
+
+@dataclass(frozen=True)
+class Performed:
+    """`done`: carried out, whatever it found; what was not is tried again."""
+
+    outcome: Outcome
+    done: bool
+
+
+Perform = Callable[[Task, Trigger, Services, Progress], Performed]
+# Of each task, in order: what came of it, or why it could not begin. Locked where another run is at one of them.
+Together = Callable[[Sequence[Task], Sequence[Trigger], Services, Progress], list[Performed | CcdrError]]
+
+
+@dataclass(frozen=True)
+class Did:
+    """One task that this run carried out, or tried to. `reason` is why it could not even begin."""
+
+    task: Task
+    due: datetime
+    outcome: Outcome | None
+    done: bool
+    code: Exit
+    reason: str | None = None
+    hint: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.task.plan,
+            "asset": self.task.asset,
+            "verb": self.task.verb.value,
+            "due": rfc3339(self.due),
+            "done": self.done,
+            "exit": int(self.code),
+            "reason": self.reason,
+            "result": self.outcome and self.outcome.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Due times of a task that passed without a try."""
+
+    task: Task
+    missed: Missed
+
+    def body(self) -> dict[str, object]:
+        return {
+            "verb": self.task.verb.value,
+            "due": rfc3339(self.missed.last),
+            "first_due": rfc3339(self.missed.first),
+            "count": self.missed.count,
+            "reason": "nothing ran then: the machine, cron or an earlier run stood in the way",
+        }
+
+
+@dataclass
+class RunResult:
+    """What one run did. `busy` is what another run, or a person, was at; `wakes` is when to look again; `duties` is
+    what became this host's to do by it, or another's."""
+
+    did: list[Did] = field(default_factory=list)
+    missed: list[Passed] = field(default_factory=list)
+    busy: list[Task] = field(default_factory=list)
+    duties: list[Change] = field(default_factory=list)
+    wakes: datetime | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        """That something was missed is a finding; that another run is at work is not."""
+        return worst([d.code for d in self.did] + [Exit.FINDING for _ in self.missed])
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "did": [d.as_json() for d in self.did],
+            "missed": [{"plan": p.task.plan, "asset": p.task.asset, **p.body()} for p in self.missed],
+            "busy": [t.name for t in self.busy],
+            "duties": [{"plan": change.plan, "change": str(change)} for change in self.duties],
+            "wakes": self.wakes and rfc3339(self.wakes),
+        }
+
+
+def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[list[Task]]:
+    """Every schedule of these plans, as chains: what is in one is done one after the other, but for the backups of a
+    group, which are done together. An asset's backup comes before its test; a plan's last chain is its repository's
+    upkeep."""
+    chains = []
+    for loaded in plans:
+        for names in captured_together(loaded.plan.assets):
+            assets = [(name, loaded.plan.assets[name]) for name in names]
+            backups = [Task(loaded, Verb.BACKUP, name, a.backup.schedule) for name, a in assets if a.backup]
+            tests = [Task(loaded, Verb.TEST, name, a.restore_test.schedule) for name, a in assets if a.restore_test]
+            chains.append([task for task in backups + tests if task.verb in only])
+        upkeep = [(Verb.PRUNE, loaded.plan.upkeep.prune), (Verb.CHECK, loaded.plan.upkeep.check)]
+        chains.append([Task(loaded, verb, None, cron) for verb, cron in upkeep if verb in only])
+    return [chain for chain in chains if chain]
+
+
+def captured_together(assets: Mapping[str, EngineConfig]) -> list[list[str]]:
+    """A plan's assets in its order, those of a group in one list."""
+    found: dict[str, list[str]] = {}
+    for name, asset in assets.items():
+        found.setdefault(f"group {asset.group}" if asset.group else name, []).append(name)
+    return list(found.values())
+
+
+def as_done(task: Task, due: datetime, came: Performed | Exception) -> Did:
+    if isinstance(came, Performed):
+        return Did(task, due, came.outcome, came.done, came.outcome.exit_code)
+    if isinstance(came, CcdrError):
+        return Did(task, due, None, False, came.exit_code, str(came), came.hint)
+    return Did(task, due, None, False, Exit.NOT_CARRIED_OUT, *own_error(came))

@@ -1,0 +1,57 @@
+"""What restic lists: its snapshots, its locks, and what one backup stored."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ccdr.model.answers import NO_WORDS, FreeText
+
+
+@dataclass(frozen=True)
+class RepoSnapshot:
+    """One line of `restic snapshots`. `time` is when its backup began, `finished` when it was stored; `tags` are
+    as we set them (`key=value`)."""
+
+    id: str
+    time: datetime
+    finished: datetime
+    paths: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    def tag(self, key: str) -> str | None:
+        """The value of `key=value`, None where the tag is not there."""
+        return next((t.removeprefix(f"{key}=") for t in self.tags if t.startswith(f"{key}=")), None)
+
+
+@dataclass(frozen=True)
+class RepoLock:
+    """A lock that a program holds, or left. restic renews a live one's time every five minutes."""
+
+    id: str
+    time: datetime
+    exclusive: bool
+    holder: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What one backup stored. `warning` is set where restic could not read everything: never a good backup. `words` are
+    restic's own of that."""
+
+    id: str
+    bytes: int
+    added: int
+    warning: str | None = None
+    words: FreeText = NO_WORDS
+
+
+def nanoseconds(said: str) -> int:
+    """RFC 3339 with up to nine digits of a second, since the epoch."""
+    moment, _, rest = said.partition(".")
+    digits = re.match(r"\d*", rest)
+    zone = rest[len(digits[0]) :] if digits and rest else moment[19:]
+    whole = datetime.fromisoformat(f"{moment[:19]}{'+00:00' if zone in ('', 'Z') else zone}")
+    seconds = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return seconds * 10**9 + int((digits[0] if digits and rest else "0").ljust(9, "0"))
