@@ -134,6 +134,19 @@ def test_what_the_catalogues_snapshots_attest_tells_before_any_repository_is_ask
     assert twin.run("ledger", "verify").code == 1
 
 
+def test_an_id_that_was_changed_is_attested_by_no_snapshot(twin: Site) -> None:
+    """And once it is put back, all agrees again."""
+    path = twin.state / "ledger" / "id"
+    whole = path.read_text()
+    path.write_text("f" * 32 + "\n")
+    assert twin.run("ledger", "verify").code == 1
+    twin.backed_up()
+    newest = json.loads(entries(twin)[-1].read_text())["snapshot"]["id"]
+    assert f"ledger={whole.strip()}" in tags_of(twin, newest)
+    path.write_text(whole)
+    assert twin.run("ledger", "verify", "--repository").code == 0 and codes(twin) == (0, set())
+
+
 # --- plans ----------------------------------------------------------------------------------------------------------
 
 
