@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.faults.test_shipping import SMALL as CALLS
-from tests.faults.test_shipping import back, note, plan, recovered, ship_once
 from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import SMALL, Quiet, Ran, Site, eventually
 from tests.support.pages import commands
 from tests.support.primary import Primary, primary
+from tests.support.shipping import SMALL as CALLS
+from tests.support.shipping import back, note, plan, recovered, ship_once
 from tests.support.stored import copy_of, left, restic_of
 
 import ccdr.jobs.restore.ways

@@ -39,7 +39,7 @@ from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
-from ccdr.telling.acknowledge import Standing, acknowledge, in_force
+from ccdr.telling.acknowledge import StandingProblem, acknowledge, in_force
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATE = Problem(Trouble.BACKUP_LATE, "its backup is overdue")
@@ -375,7 +375,7 @@ def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(sit
     services, here = site.services(), Problem(Trouble.NOT_BEGUN, "nothing could begin on this host")
     acknowledge(
         Trouble.NOT_BEGUN,
-        [Standing((None, None), here)],
+        [StandingProblem((None, None), here)],
         services,
         asset=None,
         until=services.clock.now() + timedelta(days=1),

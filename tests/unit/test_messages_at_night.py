@@ -15,7 +15,7 @@ from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
 
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.run.ending import our_own
 from ccdr.telling.notify import concerns_of
 from ccdr.telling.notify.message import Message, compose
@@ -63,7 +63,7 @@ class Night:
     site: Site
     past: Chronicle = field(default_factory=lambda: Chronicle(END, ""))
     state: NotificationState = field(default_factory=NotificationState)
-    standing: Standing | None = None
+    standing: LogStanding | None = None
     only: tuple[str | None, ...] = ()  # whose troubles are told
 
     def of(self, asset: str) -> Chronicle:
@@ -134,7 +134,7 @@ def wrote(hours: float, kind: str, asset: str | None = "crm", **body: Any) -> Be
 def stands(**more: Any) -> Before:
     """How the shipping of a log does."""
     point = {"since": "000000010000000000000001", "position": "0/3", "point": END + 20 * DAY, "usable": END + 20 * DAY}
-    return lambda n: setattr(n, "standing", Standing(**{**point, **more}))
+    return lambda n: setattr(n, "standing", LogStanding(**{**point, **more}))
 
 
 FALLEN = [{"kind": "rows", "name": "call has rows", "status": "FAIL", "expected": "1", "actual": "0"}]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Trouble
-from ccdr.telling.notify.concerns import Attempt, Concern
+from ccdr.telling.notify.concerns import Concern, RunAttempt
 from ccdr.telling.notify.state import As, Kind, NotificationState, load, save
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ class People:
         self,
         *concerns: Concern,
         after: timedelta = MINUTE,
-        attempts: tuple[Attempt, ...] = (),
+        attempts: tuple[RunAttempt, ...] = (),
         whole: bool = True,
         elsewhere: tuple[Concern, ...] = (),
     ) -> list[str]:
@@ -165,7 +165,7 @@ def test_what_is_not_known_is_not_over() -> None:
 
 def test_what_could_not_begin_is_over_when_status_says_so() -> None:
     people = People()
-    attempt = Attempt("p", "crm", "backup", "there is no password")
+    attempt = RunAttempt("p", "crm", "backup", "there is no password")
     concern = attempt.concern()
     assert concern is not None
     assert people.run(concern, attempts=(attempt,)) == ["new not_begun"]

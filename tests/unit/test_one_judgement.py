@@ -28,7 +28,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.counting import why_not_counting
 from ccdr.evidence.judgement.coverage import UNTESTED
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.restore.estimate import PHASES, estimate
@@ -299,7 +299,7 @@ def looked(
         side_by_side(services.state, *beside)
     if told.shipped:
         point = told.past.at(told.shipped["log"])
-        standing = Standing(since="000000010000000000000001", point=point, usable=point, position="0/3")
+        standing = LogStanding(since="000000010000000000000001", point=point, usable=point, position="0/3")
         then = Clock()
         then.at = point
         ships(replace(services, clock=then, ledger=Ledger(services.state.ledger, then)), "p", "log", standing)

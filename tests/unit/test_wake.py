@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.evidence.log_standing import Standing, directory, write_standing
+from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.host.state import State
 from ccdr.model.schedule import advance, occurrences
 from ccdr.run.next_due import LONGEST, Log, asleep, fingerprint, said_of, sleep
@@ -145,7 +145,7 @@ def test_a_half_written_one_is_never_read(slept: Slept) -> None:
     assert set(json.loads(path.read_text())) >= {"since", "until", "files"}
 
 
-CALM = Standing(since="000000010000000000000003", point=datetime.fromtimestamp(NOON, UTC))
+CALM = LogStanding(since="000000010000000000000003", point=datetime.fromtimestamp(NOON, UTC))
 
 
 class Shipped(Slept):
@@ -160,7 +160,7 @@ class Shipped(Slept):
         said = said_of(State(self.state), "p", "crm")
         self.sleeps(logs=[Log("p", "crm", "ship", 240.0, said)])
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: LogStanding) -> None:
         write_standing(directory(State(self.state), "p", "crm"), standing)
 
 

@@ -14,14 +14,14 @@ from msgspec import Struct
 
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
-from ccdr.cli.report_documents import Report, ReportWritten
+from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
 
 FORMAT = 1  # raised when a key changes its meaning or goes; a new key is no new format
 
 
-class RecordRef(Doc):
+class RecordRefDocument(Doc):
     seq: Annotated[int, about("the ledger's record of it: its number")]
     hash: str
 
@@ -46,20 +46,20 @@ class PassedOver(Doc):
     hint: Text = None
 
 
-class Capacity(Doc):
+class CapacityDocument(Doc):
     repository_bytes: int | None
     free_bytes: int | None
     growth_bytes_per_day: int | None
     full_in_s: int | None
 
 
-_Record = RecordRef | None
+_Record = RecordRefDocument | None
 Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
-Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=Capacity)
-Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=Capacity)
+Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
+Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
 
 class Backups(Doc):
@@ -83,7 +83,7 @@ class WouldRestore(Doc):
     would_restore: Map
 
 
-class Upkeep(Doc):
+class UpkeepDocument(Doc):
     """One plan's. What was not asked for is not there; `LOCKED` where another run holds it."""
 
     plan: str
@@ -92,7 +92,7 @@ class Upkeep(Doc):
 
 
 class UpkeepOfPlans(Doc):
-    plans: list[Upkeep]
+    plans: list[UpkeepDocument]
 
 
 class PlanCheck(Doc):
@@ -129,7 +129,7 @@ class Objective(Doc):
     basis: Text = None
 
 
-class Problem(Doc):
+class ProblemDocument(Doc):
     code: str
     level: str
     text: str
@@ -140,7 +140,7 @@ class Problem(Doc):
     until: Text
 
 
-class AssetStatus(Doc):
+class AssetStatusDocument(Doc):
     asset: str
     rpo: Objective
     rto: Objective
@@ -151,8 +151,8 @@ class AssetStatus(Doc):
     tested_by_rule: Map
     group: Map | None
     problems: list[str]
-    troubles: list[Problem]
-    near: list[Problem]
+    troubles: list[ProblemDocument]
+    near: list[ProblemDocument]
     near_known: bool
     private: list[str]
 
@@ -168,9 +168,9 @@ class Version(Doc):
 
 class PlanStatus(Doc):
     plan: str
-    assets: list[AssetStatus]
+    assets: list[AssetStatusDocument]
     problems: list[str]
-    troubles: list[Problem]
+    troubles: list[ProblemDocument]
     private: list[str]
     could_not_tell: list[str]
     elsewhere: list[Map]
@@ -187,7 +187,7 @@ class Status(Doc):
     lineage: Map
 
 
-class Snapshot(Doc):
+class SnapshotDocument(Doc):
     asset: str
     id: str
     consistent_point: Time
@@ -204,11 +204,11 @@ class Snapshot(Doc):
 class Snapshots(Doc):
     plan: str
     version: Version
-    snapshots: list[Snapshot]
+    snapshots: list[SnapshotDocument]
     findings: list[str]
 
 
-class Did(Doc):
+class DidDocument(Doc):
     plan: str
     asset: Text
     verb: str
@@ -219,10 +219,10 @@ class Did(Doc):
     result: Map | None
 
 
-class Run(Doc):
+class RunDocument(Doc):
     """`did`, `missed` and `busy` alone where it was not yet time for anything."""
 
-    did: list[Did]
+    did: list[DidDocument]
     missed: list[Map]
     busy: list[str]
     duties: list[Map] | None = None
@@ -248,7 +248,7 @@ class Schedules(Doc):
     schedules: list[Schedule]
 
 
-class Initialised(Doc):
+class InitialisedDocument(Doc):
     plan: str
     dry_run: bool
     written: list[str]
@@ -259,7 +259,7 @@ class Initialised(Doc):
     next: list[str]
 
 
-class Discovered(Doc):
+class DiscoveredDocument(Doc):
     unprotected: list[Map]
     untested: list[Map]
     unreachable: list[Map]
@@ -270,7 +270,7 @@ class Acknowledged(Doc):
     ended: list[Map] | None = None
 
 
-class Sent(Doc):
+class SentDocument(Doc):
     plan: str
     sent: list[Map]
 
@@ -283,7 +283,7 @@ class Records(Doc):
     records: list[Map]
 
 
-class Verification(Doc):
+class VerificationDocument(Doc):
     ok: bool
     says: Text
     records: int
@@ -318,7 +318,7 @@ class AnySchema(Struct, kw_only=True):
     """A JSON Schema."""
 
 
-class Reaped(Doc):
+class ReapedDocument(Doc):
     dry_run: bool
     removed: list[str]
     left: list[str]
@@ -340,28 +340,28 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "demo": (Demo,),
-    "discover": (Discovered,),
+    "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
-    "init": (Initialised,),
+    "init": (InitialisedDocument,),
     "ledger collect": (Ledgers,),
     "ledger export": (Exported,),
     "ledger recover": (Ledgers,),
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
-    "ledger verify": (Verification,),
-    "notify test": (Sent, WouldSend),
+    "ledger verify": (VerificationDocument,),
+    "notify test": (SentDocument, WouldSend),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
-    "report": (Report, ReportWritten),
+    "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
-    "run": (Run, Schedules),
-    "sandbox reap": (Reaped,),
+    "run": (RunDocument, Schedules),
+    "sandbox reap": (ReapedDocument,),
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),
     "status": (Status,),
     "test": (Test, PassedOver, Tests, WouldTest),
-    "upkeep": (Upkeep, UpkeepOfPlans),
+    "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
 _WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)
 

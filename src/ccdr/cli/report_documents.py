@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.evidence.records.registry import VERSIONS
-from ccdr.evidence.records.values import ObjectiveVerdict, Who, about
+from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
 What = Literal["backup", "test", "prune", "check", "restore"]
@@ -187,7 +187,7 @@ class ReportAcknowledged(Doc):
     actor: str
     host: str
     record: int
-    who: Who | None
+    who: RecordedUser | None
     why_sha256: Text
     why: Annotated[str | None, about("what was written for it, with `--words`")]
 
@@ -284,7 +284,7 @@ class ReportRun(Doc, kw_only=True):
     copy: Text = None
     site: Text = None
     attempt: int | None = None
-    who: Who | None = None
+    who: RecordedUser | None = None
     proof: Text = None
     bytes_restored: Bytes = None
 
@@ -435,7 +435,7 @@ class ReportInterruption(Doc, rename={"from_": "from"}):
 
 def _whole(name: str, kind: str) -> type[Struct]:
     """An end's record in full, with when and by whom it was begun."""
-    return record_of(name, kind, what=What, started=Time, started_seq=int, who=Who | None)
+    return record_of(name, kind, what=What, started=Time, started_seq=int, who=RecordedUser | None)
 
 
 _ENDS = ("restore_test.end", "restore.end", "prune.end", "check.end")
@@ -453,7 +453,7 @@ class ReportOlder(Struct, kw_only=True):
     what: What
     started: Time
     started_seq: int
-    who: Who | None
+    who: RecordedUser | None
     seq: int
     time: Time
     host: str
@@ -466,7 +466,7 @@ class ReportOlder(Struct, kw_only=True):
     ledger: Text = None
 
 
-class Report(Doc):
+class ReportDocument(Doc):
     """`ccdr report --format json`: everything that the page tells, every run of the period, and every test in full."""
 
     format: Literal[1]

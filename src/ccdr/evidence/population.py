@@ -29,7 +29,7 @@ from ccdr.evidence.ledger.places import BEGINNING, Extent, extent_of, lines
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.beside import lies_at, reader
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import LEDGERS, Beside
+from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside
 from ccdr.evidence.reading import Take, meanwhile
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError
@@ -167,7 +167,7 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
     return Population(tuple(_chain(state, one) for one in there))
 
 
-def _chain(state: State, one: Beside) -> Chain:
+def _chain(state: State, one: LedgerBeside) -> Chain:
     """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
     directory = lies_at(state, one)
     last = next(reader(directory).records(reverse=True))

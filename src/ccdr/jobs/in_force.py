@@ -6,8 +6,8 @@ nothing.
 
 STATE/plans/PLAN/DIGEST/ has the version's files as they were, for ever: they are small, and they are what the ledger's
 digests stand for; that they are not there any more is told (`not_kept`). STATE/plans/PLAN/newest.json says where in the
-ledger the newest version stands, and from which directory it was; where it is lost, or does not hold, the ledger is
-asked.
+ledger the newest version stands, and from which directory it was; where it is lost, or does not hold, or another
+version was recorded since, the ledger has the say.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
 
 
 def _stands(loaded: LoadedPlan, services: Services) -> bool:
-    """Is this version the newest in the ledger, as far as is noted, and are its files kept?"""
+    """Is this version the newest in the ledger, and are its files kept? The note only says where to look first: that
+    none came after it the records say."""
     plan, noted = loaded.plan.plan, _noted(services, loaded.plan.plan)
     try:
         found = services.ledger.numbered(int(noted["seq"]))
@@ -219,6 +220,10 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
     known = version_of(found) if found and (found["kind"], found["plan"]) == (PLAN_VERSION, plan) else None
     if known is None or changed(loaded, known) or noted.get("plans") != str(loaded.path.parent.absolute()):
         return False
+    with contextlib.suppress(CcdrError):  # of a ledger that is damaged somewhere the note is all there is
+        last = newest(plan, services)
+        if last is None or last.seq != known.seq:
+            return False
     return all((_directory(services, plan, known.digest) / name).exists() for name in loaded.texts)
 
 

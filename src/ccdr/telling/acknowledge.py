@@ -21,7 +21,7 @@ Place = tuple[str | None, str | None]  # plan and asset; a plan's upkeep has no 
 
 
 @dataclass(frozen=True)
-class Standing:
+class StandingProblem:
     """One trouble that stands now, and where."""
 
     place: Place
@@ -48,17 +48,17 @@ class InForce:
         }
 
 
-def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[Standing]:
+def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[StandingProblem]:
     """All that is wrong now and bears a code."""
     for asset in status(plans, services, histories):
-        yield from (Standing((asset.plan, asset.asset), problem) for problem in (*asset.troubles, *asset.near))
+        yield from (StandingProblem((asset.plan, asset.asset), problem) for problem in (*asset.troubles, *asset.near))
     for plan, problems in upkeep_problems(plans, services, histories).items():
-        yield from (Standing((plan, None), problem) for problem in problems)
+        yield from (StandingProblem((plan, None), problem) for problem in problems)
 
 
 def acknowledge(
     code: Trouble,
-    standing: Sequence[Standing],
+    standing: Sequence[StandingProblem],
     services: Services,
     *,
     asset: str | None,

@@ -13,7 +13,7 @@ from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import about, judged, well
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.trouble import Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
 from ccdr.plans.job import Job
 
@@ -222,7 +222,7 @@ def test_the_same_again_is_not_what_to_do(crm: Followed, event: Event, first: st
 def test_a_log_that_is_not_shipped_is_not_shipped_by_the_same_command(jobs: dict[str, Job]) -> None:
     past = well(about(jobs["log"]))
     away: dict[str, Any] = {"point": past.at(-0.05), "usable": past.at(-0.05), "position": "0/3"}
-    standing = Standing(**away, trouble="the source is away", troubled=past.at(-0.1))
+    standing = LogStanding(**away, trouble="the source is away", troubled=past.at(-0.1))
     found = judged(jobs["log"], past, ships=True, standing=standing, logged=lambda *_: ())
     (late,) = (p for p in found.troubles if p.trouble is Trouble.LOG_LATE)
     assert actions(str(late.step))[0] == "ccdr doctor p"

@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, NOON, Told, about, codes, judged, step, told, well
 
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Trouble, ship_again
 from ccdr.model.values import Snapshot, to_the_second
@@ -35,7 +35,7 @@ def test_log_that_failed_is_told_as_that_and_beside_a_test_since(jobs: dict[str,
     assert codes(judged(job, past)) == []
 
 
-def shipping(past: Chronicle, job: Job, standing: Standing | None, leads: bool = True, **seen: Any) -> list[Told]:
+def shipping(past: Chronicle, job: Job, standing: LogStanding | None, leads: bool = True, **seen: Any) -> list[Told]:
     """What is told of the shipping by a host that knows of it."""
 
     def logged(bases: Sequence[Snapshot], _: object) -> Sequence[Point]:
@@ -50,7 +50,7 @@ def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job
     todo = step(Trouble.LOG_LATE, job)
     never = "its log was never shipped: run `ccdr ship p`, or `ccdr run`"
     assert shipping(past, job, None) == [("LOG_LATE", Level.NOTE, never, todo)]
-    good = Standing(point=past.at(-0.05), usable=past.at(-0.05), position="0/3")
+    good = LogStanding(point=past.at(-0.05), usable=past.at(-0.05), position="0/3")
     assert shipping(past, job, good) == []
     for minutes, late in ((4, False), (4.01, True), (30, True)):
         one = replace(good, point=END - timedelta(minutes=minutes), usable=END)
@@ -74,7 +74,7 @@ def test_what_is_known_of_shipping_is_judged_only_where_it_is_asked_for(jobs: di
     job = jobs["log"]
     past = well(about(job))
     assert told(judged(job, past, standing=None, ships=False)) == []
-    late = Standing(point=past.at(-3), usable=past.at(-3), position="0/3")
+    late = LogStanding(point=past.at(-3), usable=past.at(-3), position="0/3")
     assert told(judged(job, past, standing=late)) == []
     assert shipping(well(about(jobs["crm"])), jobs["crm"], late) == [], "its plan ships none"
     other = about(job)
@@ -86,7 +86,7 @@ def test_what_is_known_of_shipping_is_judged_only_where_it_is_asked_for(jobs: di
 def test_log_that_does_not_lead_on_from_the_newest_backup_is_a_gap(jobs: dict[str, Job]) -> None:
     job = jobs["log"]
     past = well(about(job))
-    standing = Standing(point=END, usable=END, position="0/3")
+    standing = LogStanding(point=END, usable=END, position="0/3")
     meanwhile = "until then it can be restored as of its backups only"
     text = f"its newest backup is no base that the log goes on from; {meanwhile}"
     todo = step(Trouble.LOG_GAP, job)

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from tests.support.past import HOUR, MINUTE, NOW, Past
 
-from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level
 from ccdr.model.values import rfc3339
@@ -165,7 +165,7 @@ def test_log_of_a_source_that_went_back_counts_from_bases_since_then_alone(
         shipped_hour(past, NOW - hours * HOUR)
     home = past.site.services(past.clock).state.directory("shipping", "p", "recordings")
     point = NOW - MINUTE
-    write_standing(home, Standing(since="c", point=point, usable=point, pending=(Point(point, point),)))
+    write_standing(home, LogStanding(since="c", point=point, usable=point, pending=(Point(point, point),)))
     (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
     assert asset.rpo_now and asset.rpo_now.achieved_s == (60.0 if counts else (NOW - taken).total_seconds())
     if at == "after":
@@ -190,7 +190,7 @@ def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins
                added_bytes=0, gaps=[], trouble=None, findings=[])  # fmt: skip
     home, point = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - 2 * MINUTE
     for since, achieved in (("a", 120.0), ("b", 120.0), ("c", 7 * 3600.0), (None, 7 * 3600.0)):
-        write_standing(home, Standing(since=since, point=point, usable=point, pending=(Point(point, point),)))
+        write_standing(home, LogStanding(since=since, point=point, usable=point, pending=(Point(point, point),)))
         (asset,) = past.report().assets
         assert asset.rpo_now and asset.rpo_now.achieved_s == achieved, since
 
@@ -202,7 +202,7 @@ def test_no_log_that_stands_still_is_made_alive_for_a_report_either(past: Past) 
     home, now = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - MINUTE
     for point in (now, NOW - 47 * HOUR):
         pending = (Point(point, point), Point(now, NOW - 47 * HOUR))
-        write_standing(home, Standing(since="a", point=now, usable=now, pending=pending))
+        write_standing(home, LogStanding(since="a", point=now, usable=now, pending=pending))
         (asset,) = past.report(rfc3339(NOW - 71 * HOUR), rfc3339(NOW)).assets
         assert asset.rpo_now and asset.rpo_now.achieved_s and asset.rpo_now.achieved_s > 46 * 3600
 
@@ -213,7 +213,7 @@ def test_what_no_record_tells_of_a_log_is_believed_for_two_hours(past: Past) -> 
     shipped_hour(past, NOW - 70 * HOUR)
     home = past.site.services(past.clock).state.directory("shipping", "p", "recordings")
     never_stopped = tuple(Point(NOW - n * MINUTE, NOW - n * MINUTE) for n in range(70 * 60, 0, -1))
-    write_standing(home, Standing(since="a", point=never_stopped[-1].consistent, usable=NOW, pending=never_stopped))
+    write_standing(home, LogStanding(since="a", point=never_stopped[-1].consistent, usable=NOW, pending=never_stopped))
     (asset,) = past.report(rfc3339(NOW - 71 * HOUR), rfc3339(NOW)).assets
     assert asset.completed.worst_s > 60 * 3600
 

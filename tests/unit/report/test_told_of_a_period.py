@@ -23,9 +23,9 @@ from ccdr.telling.report import exposures
 from ccdr.telling.report.asset_evidence import AssetEvidence, LogFailure
 from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
-from ccdr.telling.report.judged import AssetReport, Exposure, Finding, PlanReport, Restores, Timing
+from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
 from ccdr.telling.report.period import Period
-from ccdr.telling.report.runs import BACKUP, CHECK, TEST, Run
+from ccdr.telling.report.runs import BACKUP, CHECK, TEST, RecordedRun
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -123,7 +123,9 @@ def test_what_is_wrong_at_the_end_is_as_the_one_judgement_has_it_the_worst_first
 def test_its_worst_finding_is_its_state_in_a_word(
     jobs: dict[str, Job], past: Chronicle, level: Level, state: str
 ) -> None:
-    report = replace(judged(jobs["crm"], well(past)), findings=(Finding(Level.NOTE, "-"), Finding(level, "-")))
+    report = replace(
+        judged(jobs["crm"], well(past)), findings=(ReportedFinding(Level.NOTE, "-"), ReportedFinding(level, "-"))
+    )
     assert (report.level, report.state) == (level, state)
 
 
@@ -479,17 +481,20 @@ def test_what_the_plan_leaves_out_is_told_by_the_newest_good_backup(jobs: dict[s
 
 
 def test_a_finding_says_what_it_is_about() -> None:
-    one = Finding(Level.LOST, "gone", "p", "crm", "do")
+    one = ReportedFinding(Level.LOST, "gone", "p", "crm", "do")
     assert one.about == "p/crm" and replace(one, asset=None).about == "p"
     assert replace(one, plan=None, asset=None).about == "the ledger"
     assert one.as_json() == {
         "level": "LOST", "code": None, "plan": "p", "asset": "crm", "text": "gone", "next_step": "do",
         "acknowledged": False, "because": None,
     }  # fmt: skip
-    told = Finding.of(
+    told = ReportedFinding.of(
         Problem(Trouble.BREACH_RPO, "late", step="do", as_bad_as=Level.LOST, acknowledged=END), "p", "crm"
     )
-    assert told == Finding(Level.LOST, "late", "p", "crm", "do", "BREACH_RPO", END) and told.as_json()["acknowledged"]
+    assert (
+        told == ReportedFinding(Level.LOST, "late", "p", "crm", "do", "BREACH_RPO", END)
+        and told.as_json()["acknowledged"]
+    )
 
 
 def test_each_test_is_counted_in_the_part_of_the_period_that_it_began_in(jobs: dict[str, Job], past: Chronicle) -> None:
@@ -528,14 +533,14 @@ def test_of_a_plan_its_care_is_told_and_what_was_removed(jobs: dict[str, Job], p
 # --- what did not end well, over a period ---------------------------------------------------------------------
 
 
-def ran(hours: float, verb: str, outcome: str, **more: Any) -> Run:
+def ran(hours: float, verb: str, outcome: str, **more: Any) -> RecordedRun:
     seq, at = 100_000 + int(hours * 100), END + hours * HOUR
-    made = Run(seq, verb, "p", "crm", f"r{seq}", "h", "me", at, "", ended=at, end_seq=seq, outcome=outcome)
+    made = RecordedRun(seq, verb, "p", "crm", f"r{seq}", "h", "me", at, "", ended=at, end_seq=seq, outcome=outcome)
     return replace(made, **more)
 
 
 def test_runs_in_a_row_that_did_not_end_well_are_one_interruption() -> None:
-    def of(hours: float, outcome: str, asset: str = "crm", **more: Any) -> Run:
+    def of(hours: float, outcome: str, asset: str = "crm", **more: Any) -> RecordedRun:
         return replace(ran(hours, BACKUP, outcome, **more), asset=asset)
 
     runs = [
@@ -559,7 +564,7 @@ def test_runs_in_a_row_that_did_not_end_well_are_one_interruption() -> None:
 
 
 def test_damage_that_was_not_read_again_is_not_mended_with_the_rest() -> None:
-    def check(hours: float, outcome: str, part: int = 1) -> Run:
+    def check(hours: float, outcome: str, part: int = 1) -> RecordedRun:
         return ran(hours, CHECK, outcome, body={"part": part, "parts": 2})
 
     runs = [check(1, "DAMAGED"), check(2, "INCONCLUSIVE"), check(3, "CLEAN", 2)]

@@ -22,7 +22,7 @@ from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.wal import Wal
-from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose
 from ccdr.jobs.shipping.fetching_log import fetch_log
@@ -431,7 +431,9 @@ class Led(Wal):
         return None
 
 
-def looked_back(tmp_path: Path, led: tuple[int, tuple[Fork, ...]], standing: Standing, *, stored: bool = True) -> bool:
+def looked_back(
+    tmp_path: Path, led: tuple[int, tuple[Fork, ...]], standing: LogStanding, *, stored: bool = True
+) -> bool:
     """Is what was received stored for good, and out of the receiver's way? It is of timeline 1, up to in segment 6,
     unless a file in the spool tells more."""
     held = filling(tmp_path, [replace(FORMER[1], heads={})])
@@ -449,7 +451,7 @@ def looked_back(tmp_path: Path, led: tuple[int, tuple[Fork, ...]], standing: Sta
     return not WAL.segments(held.spool)
 
 
-SHIPPED = Standing(position=lsn((6 << 24) + 4096), branch=1, point=NOW)
+SHIPPED = LogStanding(position=lsn((6 << 24) + 4096), branch=1, point=NOW)
 
 
 @pytest.mark.parametrize(
@@ -492,7 +494,7 @@ def test_log_counts_by_an_older_base_where_the_source_was_recovered_to_before_it
         text = manifest_text(manifest)
         known.append(replace(snapshot, manifest_sha256=text_digest(text)))
         services.catalogue.add(known[-1], text)
-    stands = Standing(since=segment(1), point=LATER.point, usable=LATER.point, position=LATER.position, branch=2)
+    stands = LogStanding(since=segment(1), point=LATER.point, usable=LATER.point, position=LATER.position, branch=2)
     home = services.state.directory("shipping", "p", "crm")
     write_standing(home, replace(stands, forks=(FORK,)))
     assert [p.consistent for p in logged_up_to(job, services, known)] == [LATER.point]

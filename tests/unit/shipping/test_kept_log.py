@@ -17,7 +17,7 @@ from tests.support.batches import NOW, WAL, base, batch, segment
 from tests.support.harness import Quiet, ShiftedClock, Site
 
 from ccdr.engines.postgres.position import lsn
-from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.filling import Filling, Held
 from ccdr.jobs.shipping.recovery import logged
@@ -108,7 +108,7 @@ class Believing:
         shipping._repo = cast("Restic", SimpleNamespace(probe=lambda: None))
         shipping._batch = cast("Filling", SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held,
                                                           goes_on=lambda *_: None))  # fmt: skip
-        shipping._standing = Standing(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
+        shipping._standing = LogStanding(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
         shipping._tally, shipping._vanished, shipping._ahead = _Tally(NOW), None, ()
         shipping._begun, shipping._server, shipping._answering = False, None, None
         monkeypatch.setattr(shipping, "_newest_base", lambda: (segment(7), None))
@@ -144,7 +144,7 @@ def test_log_that_is_there_or_was_let_go_is_no_gap(tmp_path: Path, monkeypatch: 
     held.shipping._begin()
     assert held.gaps() == [] and held.shipping._standing.since == segment(5)
     first = Believing(monkeypatch, tmp_path)
-    first.shipping._standing = Standing()
+    first.shipping._standing = LogStanding()
     first.shipping._begin()
     assert first.gaps() == [] and first.shipping._standing.gap is None
 
@@ -162,7 +162,7 @@ def test_only_log_that_is_there_counts(job: Job, site: Site, there: tuple[int, .
     services.catalogue.add(snapshot, text)
     point = NOW + timedelta(minutes=10)
     home = services.state.directory("shipping", "p", "crm")
-    write_standing(home, Standing(since=segment(5), point=point, usable=point, position=lsn(11 << 24)))
+    write_standing(home, LogStanding(since=segment(5), point=point, usable=point, position=lsn(11 << 24)))
     shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
     found = logged(job, services, [snapshot], shelf=lambda: shelf)
     assert [p.consistent for p in found] == ([] if counts is None else [NOW + timedelta(minutes=counts)])
@@ -179,7 +179,7 @@ def test_log_in_which_nothing_is_written_counts_up_to_when_it_was_stored_last(jo
     shelf = arranged([whole, idle])
     assert shelf.batches == (whole, idle)
     home = services.state.directory("shipping", "p", "crm")
-    write_standing(home, Standing(since=segment(5), point=idle.point, usable=idle.point, position=idle.position))
+    write_standing(home, LogStanding(since=segment(5), point=idle.point, usable=idle.point, position=idle.position))
     assert [p.consistent for p in logged(job, services, [snapshot], shelf=lambda: shelf)] == [idle.point]
 
 

@@ -24,7 +24,7 @@ from ccdr.engines.postgres.canary import make_canary
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.slot import former_slot_name, slot_name
-from ccdr.evidence.log_standing import Standing, read_standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, read_standing, write_standing
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.ship import _Shipping
@@ -145,7 +145,9 @@ def test_what_is_in_a_receivers_way_stays_until_it_is_stored(tmp_path: Path) -> 
 def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     assert read_standing(state, "p", "crm") is None
-    written = Standing(since=segment(1), point=NOW, usable=NOW + timedelta(seconds=2), position="0/1", findings=("x",))
+    written = LogStanding(
+        since=segment(1), point=NOW, usable=NOW + timedelta(seconds=2), position="0/1", findings=("x",)
+    )
     write_standing(state.directory("shipping", "p", "crm"), written)
     assert read_standing(state, "p", "crm") == written and written.newest is not None
     for damaged in ("{}", "{", ""):

@@ -12,7 +12,7 @@ from tests.support.older import append_older
 from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from ccdr.telling.status import exit_code, status
@@ -35,7 +35,7 @@ def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site
         return {"target": "latest", "verdict": verdict, "until": rfc3339(ago(minutes=2))}
 
     based(site, services, 1, ago(hours=3))
-    shipped = Standing(since="000000010000000000000001", point=ago(minutes=2), usable=ago(minutes=1), position="0/3")
+    shipped = LogStanding(since="000000010000000000000001", point=ago(minutes=2), usable=ago(minutes=1), position="0/3")
     ships(services, "p", "crm", shipped)
     found = tested("PASS", "PASS", None)
     assert found.rpo.achieved_s == 120 and not found.wrong
@@ -57,9 +57,11 @@ def test_the_log_of_a_source_that_went_back_asks_for_a_base_and_then_for_what_sh
     """Until log is stored behind a base from since then; what was stored before leads nowhere."""
     site.plan(LOGGED)
     services, loaded = site.services(Clock()), site.loaded()
-    back = Standing(anew=ago(hours=1), gap="the source went back: a new base backup is needed")
+    back = LogStanding(anew=ago(hours=1), gap="the source went back: a new base backup is needed")
 
-    def told(standing: Standing, number: int | None = None, **taken: float) -> tuple[list[Trouble], str, float | None]:
+    def told(
+        standing: LogStanding, number: int | None = None, **taken: float
+    ) -> tuple[list[Trouble], str, float | None]:
         if number is not None:
             based(site, services, number, ago(**taken))
         ships(services, "p", "crm", standing)

@@ -17,7 +17,7 @@ from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.jobs.services import Services
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
@@ -26,7 +26,7 @@ from ccdr.model.values import Manifest, Needed, Verb
 from ccdr.storage.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.telling.status import status
 
-SHIPPED = Standing(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")
+SHIPPED = LogStanding(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")
 LATE = 240.0  # seconds, at an interval of 60: three of them, and a minute
 
 
@@ -43,13 +43,13 @@ class Shipping:
     def wrote(self, kind: str, **body: Any) -> None:
         append_older(self.services.ledger, kind, plan="p", asset="crm", run=body.pop("run", "r"), body=body)
 
-    def now(self, standing: Standing | None = None) -> AssetStatus:
+    def now(self, standing: LogStanding | None = None) -> AssetStatus:
         if standing is not None:
             ships(self.services, "p", "crm", standing)
         (found,) = status([self.site.loaded()], self.services)
         return found
 
-    def wrong(self, standing: Standing | None = None) -> list[Problem]:
+    def wrong(self, standing: LogStanding | None = None) -> list[Problem]:
         kinds = (Trouble.LOG_LATE, Trouble.LOG_GAP, Trouble.FINDING)
         return [p for p in self.now(standing).wrong if p.trouble in kinds]
 
@@ -134,7 +134,7 @@ def test_log_that_was_never_shipped_is_told_where_backups_are_taken(shipping: Sh
     assert shipping.wrong() == [], "another host backs up, and ships"
     shipping.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
     assert said(shipping.wrong()) == [(Trouble.LOG_LATE, "its log was never shipped: run `ccdr ship p`, or `ccdr run`")]
-    assert said(shipping.wrong(Standing())) == [], "it has begun, and there need not be any yet"
+    assert said(shipping.wrong(LogStanding())) == [], "it has begun, and there need not be any yet"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_backup_of_another_kind_is_no_base_though_an_older_one_is(shipping: Sh
 
 def test_where_the_source_went_back_and_no_base_counts_the_log_is_told_by_itself(tmp_path: Path) -> None:
     shipping = Shipping(tmp_path, based_on=None)
-    assert shipping.wrong(Standing(anew=ago(hours=1), gap="it went back")) == []
+    assert shipping.wrong(LogStanding(anew=ago(hours=1), gap="it went back")) == []
     shipped = replace(SHIPPED, anew=ago(hours=1), point=ago(hours=2))
     assert [p.since for p in shipping.wrong(shipped)] == [ago(hours=2)]
 
@@ -172,7 +172,7 @@ def test_where_the_source_went_back_and_no_base_counts_the_log_is_told_by_itself
 def test_a_base_of_when_the_log_began_anew_is_one_that_it_leads_on_from(
     shipping: Shipping, seconds: float, begins: bool
 ) -> None:
-    anew = Standing(anew=ago(hours=1), gap="it went back")
+    anew = LogStanding(anew=ago(hours=1), gap="it went back")
     based(shipping.site, shipping.services, 2, ago(hours=1, seconds=seconds))
     ((trouble, text),) = said(shipping.wrong(anew))
     assert trouble is (Trouble.LOG_LATE if begins else Trouble.LOG_GAP), text

@@ -70,7 +70,7 @@ def verify(
     crashes: bool = True,
     extent: Extent | None = None,
     typed: Callable[[Record], None] | None = None,
-    since: Verified | None = None,
+    since: VerifiedPart | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
@@ -115,7 +115,7 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedPart:
     """What a verification had found where it came to `mark`, and that it had found nothing wrong: `times` of the first
     and the last record, the files of torn lines that were `set_aside`, how many records were `newer`."""
 
@@ -150,7 +150,7 @@ class _Walk:
     newer: int = 0
     _begins: Mark = BEGINNING
 
-    def go_on(self, since: Verified) -> None:
+    def go_on(self, since: VerifiedPart) -> None:
         self._begins, self.newer = since.mark, since.newer
         self.records = self.seq = since.mark.seq
         self.before = self.head = since.mark.hash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.kept import read_kept
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, Lost, Spoilt, Standing
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, LedgerStanding, Lost, Spoilt
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.state import State
 from ccdr.model.errors import UsageProblem
@@ -68,6 +68,6 @@ def _shown(ledger: Ledger, seq: int) -> bool:
 def waiting(state: State, ledger: Ledger) -> list[Lost]:
     """What was lost, and nobody has answered for. CcdrError where the ledger cannot be read."""
     lineage, kept = read(state, ledger), read_kept(state)
-    if lineage.kept is not Standing.GONE or kept is None or kept.lineage.ledger is None:
+    if lineage.kept is not LedgerStanding.GONE or kept is None or kept.lineage.ledger is None:
         return [*lineage.lost, *(Lost(one.ledger, one.records, one.head, one.at) for one in lineage.gone)]
     return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]

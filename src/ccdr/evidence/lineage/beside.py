@@ -11,7 +11,7 @@ from pathlib import Path
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.lineage.own_records import Lineage, fold, named_in
-from ccdr.evidence.lineage.values import LEDGERS, Beside
+from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.model.errors import LedgerBroken
@@ -30,13 +30,13 @@ def new_of(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.new")
 
 
-def lies_at(state: State, one: Beside) -> Path:
+def lies_at(state: State, one: LedgerBeside) -> Path:
     """Where it lies as it was taken in: who told of it may have been killed before it came to its place."""
     place = directory_of(state, one.ledger)
     return next((path for path in (place, new_of(place)) if _ends_so(path, one)), place)
 
 
-def _ends_so(directory: Path, one: Beside) -> bool:
+def _ends_so(directory: Path, one: LedgerBeside) -> bool:
     with contextlib.suppress(LedgerBroken):
         return directory.is_dir() and reader(directory).head() == RecordRef(one.records, one.head)
     return False

@@ -18,9 +18,9 @@ from dataclasses import replace
 from ccdr.evidence.ledger.ledger import BEGIN, Beginning, Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.lineage.beside import id_in, read_id, with_what_lies_beside, write_id
-from ccdr.evidence.lineage.kept import Kept, kept_file, read_kept, write_kept
+from ccdr.evidence.lineage.kept import KeptLineage, kept_file, read_kept, write_kept
 from ccdr.evidence.lineage.own_records import Lineage, fold, installation, verified_of
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, Lost, Spoilt, Standing
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, LedgerStanding, Lost, Spoilt
 from ccdr.host.state import State
 from ccdr.model.values import RecordRef, so_many
 
@@ -49,7 +49,7 @@ def beginning(state: State, host: str) -> Beginning:
     return begin
 
 
-def _predecessor(kept: Kept | None, named: str | None) -> dict[str, object] | None:
+def _predecessor(kept: KeptLineage | None, named: str | None) -> dict[str, object] | None:
     """The ledger that was here and is not any more, as far as the state tells."""
     if kept is not None and kept.lineage.ledger is not None:
         return {"ledger": kept.lineage.ledger, "last_seq": kept.mark.seq, "last_head": kept.mark.hash}
@@ -74,7 +74,7 @@ def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
     return lineage
 
 
-def _judged(kept: Kept | None, state: State, ledger: Ledger) -> Lineage:
+def _judged(kept: KeptLineage | None, state: State, ledger: Ledger) -> Lineage:
     if kept is not None and kept.whole and ledger.holds(kept.mark):
         if _stands(kept, ledger):
             return fold(ledger.of_itself(kept.mark), kept.lineage)
@@ -89,7 +89,7 @@ def _judged(kept: Kept | None, state: State, ledger: Ledger) -> Lineage:
     return _against(kept, lineage, ledger)
 
 
-def _stands(kept: Kept, ledger: Ledger) -> bool:
+def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
     """Does what is kept say what the records say, as far as the newest two segments go, and the records that it goes
     by? Whatever is older, the daily verification compares."""
     lineage, since = kept.lineage, ledger.recently()
@@ -143,7 +143,7 @@ def differs(state: State, ledger: Ledger) -> bool:
     return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
 
 
-def _against(kept: Kept, lineage: Lineage, ledger: Ledger) -> Lineage:
+def _against(kept: KeptLineage, lineage: Lineage, ledger: Ledger) -> Lineage:
     """What was kept does not stand in the ledger any more."""
     was, seq, head = kept.lineage.ledger, kept.mark.seq, ledger.head()
     assert was is not None
@@ -151,18 +151,18 @@ def _against(kept: Kept, lineage: Lineage, ledger: Ledger) -> Lineage:
         return lineage
     if not head.seq:
         problem = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
-        return replace(lineage, kept=Standing.GONE, problem=problem)
+        return replace(lineage, kept=LedgerStanding.GONE, problem=problem)
     if lineage.ledger != was:
         if was in lineage.known:
             return lineage  # it says so itself
         named = "which does not say which one it is" if lineage.ledger is None else f"{lineage.ledger[:8]}…"
         problem = f"another ledger, {named}, lies where this host's was, {was[:8]}…"
-        return replace(lineage, kept=Standing.OTHER, problem=problem)
+        return replace(lineage, kept=LedgerStanding.OTHER, problem=problem)
     if head.seq < seq:
         problem = f"the ledger was cut: it ends with record {head.seq}, and held at least {seq}"
-        return replace(lineage, kept=Standing.CUT, problem=problem)
+        return replace(lineage, kept=LedgerStanding.CUT, problem=problem)
     problem = f"the ledger was rewritten: its record {seq} is not the one that it held"
-    return replace(lineage, kept=Standing.REWRITTEN, problem=problem)
+    return replace(lineage, kept=LedgerStanding.REWRITTEN, problem=problem)
 
 
 def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
@@ -177,11 +177,11 @@ def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
 def _keep(state: State, ledger: Ledger, *, anew: bool) -> Lineage:
     mark, lineage = ledger.mark_of(ledger.head()), read(state, ledger)
     doubted = any(one.result == DIFFERS for one in lineage.compared.values())
-    if lineage.kept is not Standing.HOLDS or doubted or mark is None or (lineage.changed and not anew):
+    if lineage.kept is not LedgerStanding.HOLDS or doubted or mark is None or (lineage.changed and not anew):
         return lineage
     kept = read_kept(state)
     if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
-        kept = Kept(BEGINNING, Lineage())
+        kept = KeptLineage(BEGINNING, Lineage())
     if kept.mark.seq > mark.seq:  # an older ccdr, which takes no turns, has come by
         return lineage
     # Not what others have written since: it would be passed over by whoever goes on from the mark.

@@ -10,7 +10,7 @@ from typing import Any
 
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.lineage.own_records import Lineage, by_asset
-from ccdr.evidence.lineage.values import Beside, Compared, Lost, Spoilt, Verified
+from ccdr.evidence.lineage.values import Compared, LedgerBeside, Lost, RecordedVerification, Spoilt
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 
@@ -18,7 +18,7 @@ FORMAT = 4
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptLineage:
     """What is kept; not `whole`: of an older format, which tells less. `prev` is the hash of the record before the
     mark's."""
 
@@ -32,7 +32,7 @@ def kept_file(state: State) -> Path:
     return state.root / "chain.json"
 
 
-def read_kept(state: State) -> Kept | None:
+def read_kept(state: State) -> KeptLineage | None:
     try:
         body = json.loads(kept_file(state).read_text("utf-8"))
         if body["format"] not in range(1, FORMAT + 1):
@@ -47,7 +47,8 @@ def read_kept(state: State) -> Kept | None:
             past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in fields["past"]),
             linked=tuple(fields["linked"]),
             beside={
-                key: Beside(**{**one, "apart": tuple(one["apart"])}) for key, one in fields.get("beside", {}).items()
+                key: LedgerBeside(**{**one, "apart": tuple(one["apart"])})
+                for key, one in fields.get("beside", {}).items()
             },
             compared={
                 plan: Compared(**{**one, "problems": tuple(one["problems"]), "vanished": by_asset(one.get("vanished"))})
@@ -57,13 +58,13 @@ def read_kept(state: State) -> Kept | None:
             answers=fields.get("answers", {}),
             spoilt=tuple(Spoilt(**one) for one in fields.get("spoilt", ())),
         )
-        return Kept(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
+        return KeptLineage(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _verified(fields: Mapping[str, Any] | None) -> Verified | None:
-    return None if fields is None else Verified(**{**fields, "problems": tuple(fields["problems"])})
+def _verified(fields: Mapping[str, Any] | None) -> RecordedVerification | None:
+    return None if fields is None else RecordedVerification(**{**fields, "problems": tuple(fields["problems"])})
 
 
 def write_kept(state: State, mark: Mark, lineage: Lineage, prev: str | None = None) -> None:

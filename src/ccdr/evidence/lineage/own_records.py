@@ -19,12 +19,12 @@ from ccdr.evidence.lineage.values import (
     LOST,
     TOLD_FOR,
     VERIFIED,
-    Beside,
     Compared,
+    LedgerBeside,
+    LedgerStanding,
     Lost,
+    RecordedVerification,
     Spoilt,
-    Standing,
-    Verified,
 )
 from ccdr.evidence.records import newer
 from ccdr.host.state import State
@@ -46,15 +46,17 @@ class Lineage:
     lost: tuple[Lost, ...] = ()
     past: tuple[tuple[Lost, str, str], ...] = ()  # … when, and by which kind of record
     linked: tuple[str, ...] = ()  # those that were brought back
-    beside: Mapping[str, Beside] = field(default_factory=dict)  # all that lie beside it, by their ids, as last taken in
+    beside: Mapping[str, LedgerBeside] = field(
+        default_factory=dict
+    )  # all that lie beside it, by their ids, as last taken in
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
-    verified: Verified | None = None
+    verified: RecordedVerification | None = None
     answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
     spoilt: tuple[Spoilt, ...] = ()
-    kept: Standing = Standing.HOLDS
+    kept: LedgerStanding = LedgerStanding.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
     changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
-    gone: tuple[Beside, ...] = ()
+    gone: tuple[LedgerBeside, ...] = ()
     astray: tuple[tuple[str, str], ...] = ()  # by id: a sentence
 
     @property
@@ -139,7 +141,7 @@ class Lineage:
     @property
     def loss(self) -> str | None:
         """What LEDGER_LOST says; None where there is no such trouble."""
-        if self.kept is Standing.GONE and self.problem:
+        if self.kept is LedgerStanding.GONE and self.problem:
             return self.problem
         sentences = []
         if self.lost:
@@ -192,19 +194,19 @@ def by_asset(vanished: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
     return {str(asset): tuple(map(str, ids)) for asset, ids in (vanished or {}).items()}
 
 
-def verified_of(record: Mapping[str, Any]) -> Verified:
+def verified_of(record: Mapping[str, Any]) -> RecordedVerification:
     facts = (str(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
     index = {str(name): str(digest) for name, digest in (record.get("index") or {}).items()}
-    return Verified(*facts, tuple(map(str, record["problems"])), int(record["seq"]), index)
+    return RecordedVerification(*facts, tuple(map(str, record["problems"])), int(record["seq"]), index)
 
 
-def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
+def _beside(ledger: str, record: Mapping[str, Any]) -> LedgerBeside:
     apart = tuple(map(str, record.get("apart") or ()))
     linked = record["kind"] == LINKED
-    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
+    return LedgerBeside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
 
 
-def named_in(one: Beside) -> str:
+def named_in(one: LedgerBeside) -> str:
     return f"{one.ledger[:8]}…, of {so_many(one.records, 'record')}"
 
 

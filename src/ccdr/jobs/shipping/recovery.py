@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.log_standing import Standing, read_standing
+from ccdr.evidence.log_standing import LogStanding, read_standing
 from ccdr.host.files import remove_tree
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
@@ -33,7 +33,7 @@ def told(target: RecoveryTarget) -> str:
     return rfc3339(target.time) if target.time else target.name or LATEST
 
 
-def _on_its_branch(standing: Standing, shelf: Shelf, log: ShippedLog) -> Standing:
+def _on_its_branch(standing: LogStanding, shelf: Shelf, log: ShippedLog) -> LogStanding:
     """The same, with where in the log's history it stands as the repository has it."""
     if shelf.newest is None:
         return standing
@@ -46,7 +46,7 @@ def logged(
     usable: Sequence[Snapshot],
     disproved: Callable[[Snapshot], bool] = lambda _: False,
     shelf: Callable[[], Shelf] | None = None,
-    standing: Standing | None = None,
+    standing: LogStanding | None = None,
 ) -> list[Point]:
     """How far the log is stored, as this host wrote it down (`standing`: as far as that is believed), if the newest
     usable base is one that it goes on from, and the log from there on is not `disproved`. With a `shelf`, no more than

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.history.kinds import LOGS, STOPPED
-from ccdr.evidence.log_standing import Standing, directory, read_standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, directory, read_standing, write_standing
 from ccdr.host.interrupts import tick
 from ccdr.host.state import Run
 from ccdr.jobs import in_force
@@ -113,7 +113,7 @@ class _Shipping:
         self._home = directory(services.state, job.plan, job.asset)
         self._spool = services.state.directory("shipping", job.plan, job.asset, "spool")
         self._batch = Filling(self._log, self._spool, self._home / "batch", services.digest, services.clock)
-        self._standing = read_standing(services.state, job.plan, job.asset) or Standing()
+        self._standing = read_standing(services.state, job.plan, job.asset) or LogStanding()
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience, meanwhile=self._watch_spool))

@@ -8,9 +8,9 @@ telling.py    a run's end: what is news goes out, what got there is stamped
 """
 
 from ccdr.telling.notify.concerns import (
-    Attempt,
     Concern,
     Key,
+    RunAttempt,
     changed_duties,
     concerns_of,
     ledger_broken,
@@ -22,9 +22,9 @@ from ccdr.telling.notify.message import summary
 from ccdr.telling.notify.telling import Telling, after_run, send_test, untold, would_tell
 
 __all__ = [
-    "Attempt",
     "Concern",
     "Key",
+    "RunAttempt",
     "Telling",
     "after_run",
     "changed_duties",

@@ -43,7 +43,7 @@ class Concern:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RunAttempt:
     """One piece of work that a run took on. `failed` is why it could not even begin (so that the ledger says nothing
     of it), None where it began: then the ledger tells the rest."""
 

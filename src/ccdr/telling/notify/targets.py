@@ -34,7 +34,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Target:
+class MessageTarget:
     """One address. `id` tells it from others without telling it."""
 
     id: str
@@ -42,9 +42,9 @@ class Target:
     url: str = field(repr=False)
 
 
-def read_targets(path: Path) -> list[Target]:
+def read_targets(path: Path) -> list[MessageTarget]:
     """The file's addresses; blank lines and `#` comments are passed over. UsageProblem where there is none."""
-    targets: dict[str, Target] = {}
+    targets: dict[str, MessageTarget] = {}
     for number, line in enumerate(_read(path).splitlines(), 1):
         url = line.strip()
         if not url or url.startswith("#"):
@@ -52,7 +52,7 @@ def read_targets(path: Path) -> list[Target]:
         kind = re.match(r"([a-z][a-z0-9+.-]{0,19})://", url, re.IGNORECASE)
         if kind is None:
             raise UsageProblem(f"{path}:{number}: is no Apprise URL, expected one like mailto://… or slack://…")
-        target = Target(_id(url), f"{path.name} line {number} ({kind[1].lower()})", url)
+        target = MessageTarget(_id(url), f"{path.name} line {number} ({kind[1].lower()})", url)
         targets.setdefault(target.id, target)
     if not targets:
         raise UsageProblem(f"{path} names no address", hint="write one Apprise URL a line: mailto://…, slack://…")

@@ -15,7 +15,7 @@ from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import ObjectiveVerdict, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.telling.notify.concerns import Attempt, Concern, Key, concerns_of
+from ccdr.telling.notify.concerns import Concern, Key, RunAttempt, concerns_of
 from ccdr.telling.notify.message import Message, compose, one_line, trial
 from ccdr.telling.notify.state import News, NotificationState, load, save
 from ccdr.telling.notify.targets import (
@@ -23,7 +23,7 @@ from ccdr.telling.notify.targets import (
     PING_SECONDS,
     SECONDS,
     URLS,
-    Target,
+    MessageTarget,
     at_once,
     ping,
     read_ping,
@@ -69,7 +69,7 @@ NOT_WELL = frozenset(
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentMessage:
     """A message that an address has taken (or, as `would_tell` has it, would be sent)."""
 
     plan: str
@@ -86,7 +86,7 @@ class Telling:
     """What was told. `failures` are sentences by plan: told themselves the next time. `wakes` is when there is
     something to tell again, if nothing else happens until then."""
 
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentMessage] = field(default_factory=list)
     failures: dict[str, list[str]] = field(default_factory=dict)
     new_failures: list[str] = field(default_factory=list)  # of addresses that were well before
     pinged: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ class _Plan:
 
     loaded: LoadedPlan
     state: NotificationState
-    targets: list[Target] | None
+    targets: list[MessageTarget] | None
     well: bool
 
     @property
@@ -120,7 +120,7 @@ class _Plan:
     def remind(self) -> timedelta:
         return timedelta(seconds=self.loaded.plan.notify.remind)
 
-    def messages(self, now: datetime) -> Iterator[tuple[Target, list[News], Message]]:
+    def messages(self, now: datetime) -> Iterator[tuple[MessageTarget, list[News], Message]]:
         """What each address is to be sent. One that could not be reached is tried again, with news or without."""
         for target in self.targets or ():
             news, unreached = self.state.news(target.id, now, self.remind), self.state.failures.get(target.id)
@@ -146,7 +146,7 @@ def after_run(
     upkeep: Mapping[str, Sequence[Problem]],
     *,
     elsewhere: Collection[tuple[str, Key]] = (),
-    attempts: Collection[Attempt] = (),
+    attempts: Collection[RunAttempt] = (),
     extra: Iterable[Concern] = (),
     failed: Collection[str] = (),
     lasting: Collection[tuple[str, str]] = (),
@@ -199,17 +199,19 @@ def would_tell(
     assets: Sequence[AssetStatus],
     upkeep: Mapping[str, Sequence[Problem]],
     elsewhere: Collection[tuple[str, Key]] = (),
-) -> list[Sent]:
+) -> list[SentMessage]:
     """What the next run would tell, as things stand. Nothing is sent or stamped. UsageProblem where the addresses
     cannot be read."""
     now, states = services.clock.now(), load(state_file(services.state))[0]
     if loaded.plan.notify.urls_file is not None:
         read_targets(loaded.plan.notify.urls_file)
     part = _begin(loaded, states, list(concerns_of(assets, upkeep)), (), now, whole=True, elsewhere=elsewhere)
-    return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
+    return [SentMessage(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 
-def send_test(loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS) -> list[tuple[Target, str | None]]:
+def send_test(
+    loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS
+) -> list[tuple[MessageTarget, str | None]]:
     """Send a test message to every address of the plan; with each, why it was not taken, None where it was."""
     path = loaded.plan.notify.urls_file
     if path is None:
@@ -255,7 +257,7 @@ def _begin(
     mine = [*(c for c in concerns if c.plan == name), *state.untold(name)]
     others = [key for plan, key in elsewhere if plan == name]
     state.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
-    targets: list[Target] | None = []
+    targets: list[MessageTarget] | None = []
     if settings.urls_file is not None:
         try:
             targets = read_targets(settings.urls_file)
@@ -286,7 +288,7 @@ def _tell(parts: Sequence[_Plan], now: datetime, seconds: float, result: Telling
         if refused is None:
             part.state.accept(target.id, news, now)
             part.state.failures.pop(target.id, None)
-            result.sent.append(Sent(part.name, target.name, message.subject, message.body))
+            result.sent.append(SentMessage(part.name, target.name, message.subject, message.body))
         else:
             part.state.owe(target.id, news, now)
             part.state.fail(target.id, target.name, refused, now)

@@ -12,10 +12,10 @@ from datetime import datetime
 from ccdr.model.trouble import Level
 from ccdr.model.values import ObjectiveVerdict, human_seconds, so_many
 from ccdr.telling.report.judge import day
-from ccdr.telling.report.judged import AssetReport, Finding
+from ccdr.telling.report.judged import AssetReport, ReportedFinding
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
-from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, Run
+from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, RecordedRun
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
@@ -32,7 +32,7 @@ class Answer:
 
 def answer(
     assets: Sequence[AssetReport],
-    findings: Sequence[Finding],
+    findings: Sequence[ReportedFinding],
     ledger_problems: int,
     *,
     until_now: bool,
@@ -89,7 +89,7 @@ def answer(
 def over_the_period(
     period: Period,
     assets: Sequence[AssetReport],
-    runs: Sequence[Run],
+    runs: Sequence[RecordedRun],
     tallies: Tallies,
     promised: Sequence[PlanPromises],
     first: datetime | None,
@@ -139,7 +139,7 @@ def _share(achieved: float | None, objective: float) -> float:
     return _or_never(achieved) / objective
 
 
-def _tests(runs: Sequence[Run]) -> str:
+def _tests(runs: Sequence[RecordedRun]) -> str:
     ended = [r for r in runs if r.verb == TEST and r.outcome not in (MISSED, SKIPPED, RUNNING)]
     if not ended:
         return "no restore test was carried out"

@@ -18,7 +18,7 @@ from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest
 from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
-from ccdr.telling.report.runs import BACKUP, GOOD, TEST, Run, newer_run
+from ccdr.telling.report.runs import BACKUP, GOOD, TEST, RecordedRun, newer_run
 
 BY_LOG, BY_ID = "by log", "by id"
 RULES = ("latest", "random", "oldest", BY_LOG, BY_ID)  # how a test's snapshot was selected
@@ -75,11 +75,13 @@ class AssetEvidence:
     recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
     parents: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
-    last: dict[str, Run] = field(default_factory=dict)  # by verb
-    last_good: dict[str, Run] = field(default_factory=dict)
-    last_conclusive: Run | None = None  # test
-    by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
-    tests: list[Run] = field(default_factory=list)  # within the period
+    last: dict[str, RecordedRun] = field(default_factory=dict)  # by verb
+    last_good: dict[str, RecordedRun] = field(default_factory=dict)
+    last_conclusive: RecordedRun | None = None  # test
+    by_rule: dict[str, RecordedRun] = field(
+        default_factory=dict
+    )  # the last conclusive test by how its snapshot was selected
+    tests: list[RecordedRun] = field(default_factory=list)  # within the period
 
     def disproved(self, snapshot: str) -> bool:
         """By a test of it, or of what it builds upon."""
@@ -111,7 +113,7 @@ class AssetEvidence:
         there = [made(key, record) for key, record in self.stored.items() if self.points[key].usable <= end]
         return sorted(there, key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
-    def take(self, run: Run, record: Record | None) -> None:
+    def take(self, run: RecordedRun, record: Record | None) -> None:
         verb = run.verb
         newer_run(self.last, run)
         if run.outcome in GOOD:

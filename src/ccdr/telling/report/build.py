@@ -36,13 +36,13 @@ from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
-from ccdr.telling.report.judged import AssetReport, Finding, Interruption, PlanReport
+from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
-from ccdr.telling.report.population import Digest, digesting
+from ccdr.telling.report.population import PopulationDigest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.telling.report.reading import Before, read
-from ccdr.telling.report.runs import Run
+from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
@@ -82,13 +82,13 @@ class Report:
     ledger: LedgerFacts
     answer: Answer
     over_the_period: str
-    findings: tuple[Finding, ...]
+    findings: tuple[ReportedFinding, ...]
     assets: tuple[AssetReport, ...]
     plans: tuple[PlanReport, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
     tallies: Tallies
     interruptions: tuple[Interruption, ...]
-    population: Digest
+    population: PopulationDigest
     promises: tuple[PlanPromises, ...] = ()
     judged_by: tuple[Judged, ...] = ()
     noted: tuple[Noted, ...] = ()  # what somebody has taken note of
@@ -142,8 +142,11 @@ def make_report(
     lineage = services.lineage()
     of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
     findings = (
-        *(Finding(Level.UNPROVEN, problem, step=step) for problem in verification.problems),
-        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name) for p in of_ledger),
+        *(ReportedFinding(Level.UNPROVEN, problem, step=step) for problem in verification.problems),
+        *(
+            ReportedFinding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name)
+            for p in of_ledger
+        ),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )

@@ -10,7 +10,7 @@ from ccdr.telling.report import charts
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.charts import Chart
 from ccdr.telling.report.judged import AssetReport, Interruption
-from ccdr.telling.report.runs import CRASHED, MISSED, RUNNING, SKIPPED, Run
+from ccdr.telling.report.runs import CRASHED, MISSED, RUNNING, SKIPPED, RecordedRun
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own
@@ -30,16 +30,16 @@ class Panel:
     restore: Chart
 
 
-def chosen_tests(tests: Sequence[Run]) -> list[Run]:
+def chosen_tests(tests: Sequence[RecordedRun]) -> list[RecordedRun]:
     """Newest first: those that did not pass, the newest that passed of each asset, then the newest of all."""
-    newest: dict[tuple[str | None, str | None], Run] = {}
+    newest: dict[tuple[str | None, str | None], RecordedRun] = {}
     for run in tests:
         if run.outcome == "PASS":
             newest[run.plan, run.asset] = run
     wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
     wanted += sorted(newest.values(), key=lambda run: -run.seq)
     wanted += reversed(tests)
-    chosen: dict[float, Run] = {}
+    chosen: dict[float, RecordedRun] = {}
     for run in wanted:
         if len(chosen) < MOST_TESTS:
             chosen.setdefault(run.seq, run)

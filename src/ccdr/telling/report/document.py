@@ -14,7 +14,7 @@ from ccdr.telling.report.answer import QUESTION
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
-from ccdr.telling.report.runs import RESTORE, TEST, Run
+from ccdr.telling.report.runs import RESTORE, TEST, RecordedRun
 
 FORMAT = 1  # raised when a key changes its meaning
 
@@ -250,18 +250,18 @@ def _interruption(interruption: Interruption) -> dict[str, object]:
     }
 
 
-def _good(run: Run | None) -> dict[str, object] | None:
+def _good(run: RecordedRun | None) -> dict[str, object] | None:
     if run is None:
         return None
     return {"seq": run.number, "end_seq": run.end_number, "time": rfc3339(run.started), **_whose(run)}
 
 
-def _whose(run: Run) -> dict[str, object]:
+def _whose(run: RecordedRun) -> dict[str, object]:
     """Whose numbers they are, where that is not this host's ledger."""
     return {"ledger": run.ledger} if run.ledger else {}
 
 
-def _run(run: Run) -> dict[str, object]:
+def _run(run: RecordedRun) -> dict[str, object]:
     """One row of the population; what is not there is left out."""
     shown: dict[str, object] = {
         "seq": run.number,
@@ -299,7 +299,7 @@ def _run(run: Run) -> dict[str, object]:
     return {key: value for key, value in shown.items() if value is not None}
 
 
-def _whole(run: Run) -> dict[str, Any]:
+def _whole(run: RecordedRun) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
     began = {"what": run.verb, "started": run.since, "started_seq": run.number, "who": run.who}
     return {**began, **as_written(run.body or {})}

@@ -33,7 +33,7 @@ from ccdr.telling.report.runs import (
     TEST,
     TEST_KIND,
     WHOLE,
-    Run,
+    RecordedRun,
     RunKey,
     asked_for,
     begun_as,
@@ -58,8 +58,8 @@ class PlanEvidence:
     """What the records say of one plan's repository, beside its history. `sizes` and `added` are of the period:
     bytes."""
 
-    last: dict[str, Run] = field(default_factory=dict)
-    last_conclusive_check: Run | None = None
+    last: dict[str, RecordedRun] = field(default_factory=dict)
+    last_conclusive_check: RecordedRun | None = None
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     fetched: list[tuple[datetime, int]] = field(default_factory=list)  # by restore tests
@@ -86,8 +86,8 @@ class Evidence:
     wanted: Collection[str] | None = None
     boundary: datetime = field(default=LONG_AGO, kw_only=True)  # up to where that was done
     clock: Callable[[], datetime] = field(default=lambda: NEVER, kw_only=True)
-    runs: list[Run] = field(default_factory=list)  # the population
-    before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
+    runs: list[RecordedRun] = field(default_factory=list)  # the population
+    before: list[RecordedRun] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     histories: Histories = field(default_factory=dict)
@@ -225,7 +225,7 @@ class Evidence:
         plan, asset, host, actor = start["plan"], start["asset"], start["host"], start["actor"]
         by, outcome = text(trigger.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
         same: Callable[[Any, Any], Any] = self._words.setdefault
-        run = Run(
+        run = RecordedRun(
             start["seq"], verb, same(plan, plan), same(asset, asset), start["run"], same(host, host),
             same(actor, actor), started, start["time"], same(by, by), text(trigger.get("due")) or "",
             time, record["time"], record["seq"], same(outcome, outcome),
@@ -312,7 +312,7 @@ class Evidence:
             asset.shipped(points)
         return bool(gaps) or record.get("trouble") not in (None, STOPPED)
 
-    def _conclude(self, run: Run, record: Record | None) -> None:
+    def _conclude(self, run: RecordedRun, record: Record | None) -> None:
         plan, asset, verb = run.plan, run.asset, run.verb
         within = run.started >= self.period.start
         if within:
@@ -337,7 +337,7 @@ class Evidence:
         elif verb in (PRUNE, CHECK):
             self._of_plan(self.plans[plan], run, record, within=within)
 
-    def _of_plan(self, plan: PlanEvidence, run: Run, record: Record | None, *, within: bool) -> None:
+    def _of_plan(self, plan: PlanEvidence, run: RecordedRun, record: Record | None, *, within: bool) -> None:
         if run.outcome != MISSED:
             newer_run(plan.last, run)
         if record is None or run.outcome == MISSED:

@@ -23,7 +23,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER, folded
 from ccdr.evidence.ledger.places import extent_of, lines
-from ccdr.evidence.ledger.verification import Verified
+from ccdr.evidence.ledger.verification import VerifiedPart
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
 from ccdr.host.files import write_durably
@@ -43,12 +43,12 @@ SUFFIX = ".state"
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFold:
     """One file: the fold of all records up to `verified.mark`, which is the last one before the month of `boundary`."""
 
     format: tuple[int, int]
     boundary: datetime
-    verified: Verified
+    verified: VerifiedPart
     assets: list[tuple[str, str, AssetEvidence]]
     plans: list[tuple[str, PlanEvidence]]
     upkeep: list[tuple[str | None, str | None, AssetHistory]]
@@ -98,8 +98,8 @@ class _Making:
         mark = self.ledger.mark_of(ref)
         if mark is None:
             return
-        fold, part = self.fold, Verified(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
-        kept = Kept(
+        fold, part = self.fold, VerifiedPart(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
+        kept = KeptFold(
             (FORMAT, history.FORMAT),
             fold.boundary,
             part,
@@ -128,7 +128,9 @@ def make(services: Services) -> dict[str, str]:
     return {}
 
 
-def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]) -> tuple[Kept, bytes] | None:
+def kept_before(
+    state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]
+) -> tuple[KeptFold, bytes] | None:
     """The newest state that a period from `start` on can begin with, as it is to be by these digests, and its file's
     contents; None where there is none, or the ledger does not hold any more what it was made from."""
     newest = _name_of(max(start, LONG_AGO + PATIENCE) - PATIENCE)
@@ -145,9 +147,9 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
     return None
 
 
-def read(contents: bytes) -> Kept:
+def read(contents: bytes) -> KeptFold:
     """ValueError where it is none of ours, or of another format."""
-    kept = msgspec.msgpack.decode(contents, type=built(Kept))
+    kept = msgspec.msgpack.decode(contents, type=built(KeptFold))
     if kept.format != (FORMAT, history.FORMAT):
         raise ValueError("of another format")
     return kept

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ccdr.telling.report.judged import Interruption
-from ccdr.telling.report.runs import CRASHED, GOOD, Run, read_again
+from ccdr.telling.report.runs import CRASHED, GOOD, RecordedRun, read_again
 
 
 def interruptions(
-    runs: Iterable[Run], mends: Callable[[Run, Run], bool] = lambda bad, good: True
+    runs: Iterable[RecordedRun], mends: Callable[[RecordedRun, RecordedRun], bool] = lambda bad, good: True
 ) -> list[Interruption]:
     """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither.
     `mends`: does a good run take back a bad one, as far as its checks go?"""
-    open_: dict[tuple[str | None, str | None, str], list[Run]] = {}
-    unchecked: dict[tuple[str | None, str | None, str], Run] = {}
+    open_: dict[tuple[str | None, str | None, str], list[RecordedRun]] = {}
+    unchecked: dict[tuple[str | None, str | None, str], RecordedRun] = {}
     ended: list[Interruption] = []
     for run in runs:
         key = (run.plan, run.asset, run.verb)
@@ -43,7 +43,7 @@ def interruptions(
     return sorted(ended, key=lambda i: i.runs[-1].seq)
 
 
-def _interruption(bad: list[Run], mended: Run | None) -> Interruption:
+def _interruption(bad: list[RecordedRun], mended: RecordedRun | None) -> Interruption:
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for run in bad:

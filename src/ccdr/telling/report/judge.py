@@ -40,10 +40,10 @@ from ccdr.telling.report.exposures import (
     worst_of,
 )
 from ccdr.telling.report.growth import growth
-from ccdr.telling.report.judged import AssetReport, Exposure, Finding, PlanReport, Restores, Timing
+from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
 from ccdr.telling.report.mappings import mapping
 from ccdr.telling.report.period import MOST_PARTS, Period
-from ccdr.telling.report.runs import BACKUP, CHECK, PRUNE, TEST, Run
+from ccdr.telling.report.runs import BACKUP, CHECK, PRUNE, TEST, RecordedRun
 from ccdr.telling.status import Answering
 
 
@@ -82,7 +82,7 @@ def judge_asset(
     over_tested = exposure_over([(one.since, one.tested) for one in stages], period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
     objectives, status, rpo = job.objectives if job else None, None, None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ReportedFinding, ...] = ()
     if job and source is not None:
         status = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
@@ -92,9 +92,9 @@ def judge_asset(
             known_until = max((at for at in ends if at), default=None)
             rpo = exposed_elsewhere(job.objectives.rpo, completed, period, over_completed, known_until)
         findings = (
-            *(Finding.of(problem, *name) for problem in status.troubles),
+            *(ReportedFinding.of(problem, *name) for problem in status.troubles),
             *_over_the_period(status, rpo, timings, job, over_completed, name),
-            *(Finding.of(problem, *name) for problem in status.near),
+            *(ReportedFinding.of(problem, *name) for problem in status.near),
         )
     return AssetReport(
         plan=name[0],
@@ -157,12 +157,12 @@ def _as_of(
     return Seen(there, logged)
 
 
-def _near_limit(of_tests: Fetched, plan: str, period: Period) -> Iterator[Finding]:
+def _near_limit(of_tests: Fetched, plan: str, period: Period) -> Iterator[ReportedFinding]:
     if of_tests.limit is not None and of_tests.near(period.end):
         month = of_tests.in_month(period.end)
         text = f"its restore tests fetched {human_bytes(month)} of the {human_bytes(of_tests.limit)} allowed this month"
         step = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
-        yield Finding(Level.NOTE, text, plan, step=step)
+        yield ReportedFinding(Level.NOTE, text, plan, step=step)
 
 
 def judge_plan(
@@ -184,7 +184,7 @@ def judge_plan(
         service=plan.service if plan else None,
         owner=plan.owner if plan else None,
         in_plan=plan is not None,
-        findings=(*(Finding.of(problem, name) for problem in problems), *_near_limit(of_tests, name, period)),
+        findings=(*(ReportedFinding.of(problem, name) for problem in problems), *_near_limit(of_tests, name, period)),
         last_prune=ev.last.get(PRUNE),
         last_check=ev.last.get(CHECK),
         last_conclusive_check=ev.last_conclusive_check,
@@ -207,25 +207,25 @@ def _over_the_period(
     job: Job,
     completed: Exposure,
     name: tuple[str, str],
-) -> Iterable[Finding]:
+) -> Iterable[ReportedFinding]:
     """What was once not as promised in the period, and is again at its end."""
     wanted, allowed = human_seconds(rpo.objective_s), human_seconds(status.rto.objective_s)
     now = status.rpo.verdict is ObjectiveVerdict.BREACHED and status.rpo.achieved_s != math.inf
     if not now and rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
         text = f"up to {worst} of its data could have been lost at one time in the period, {over_by} more than its RPO"
-        yield Finding(Level.NOTE, f"{text} of {wanted}", *name)
+        yield ReportedFinding(Level.NOTE, f"{text} of {wanted}", *name)
     elif rpo.verdict is ObjectiveVerdict.BREACHED and status.rpo.verdict is not ObjectiveVerdict.BREACHED:
         text = "at one time in the period none of its backups was good: all of its data could have been lost"
-        yield Finding(Level.NOTE, text, *name)
+        yield ReportedFinding(Level.NOTE, text, *name)
     over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
     if over and status.rto.verdict is not ObjectiveVerdict.BREACHED:
         took = human_seconds(max(t.achieved_s for t in over))
         text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
-        yield Finding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
+        yield ReportedFinding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
 
 
-def _timing(run: Run) -> Timing | None:
+def _timing(run: RecordedRun) -> Timing | None:
     rto = mapping((run.body or {}).get("rto"))
     achieved = rto.get("achieved_s")
     if not isinstance(achieved, (int, float)):
@@ -241,7 +241,7 @@ def _restores(timings: Sequence[Timing]) -> Iterable[Restores]:
         yield Restores(basis, len(some), max(took), median(took), took[-1], breached)
 
 
-def _calendar(tests: Sequence[Run], period: Period) -> tuple[Mapping[str, int], ...]:
+def _calendar(tests: Sequence[RecordedRun], period: Period) -> tuple[Mapping[str, int], ...]:
     edges = period.edges(MOST_PARTS)
     counts: list[Counter[str]] = [Counter() for _ in edges[1:]]
     at = 0

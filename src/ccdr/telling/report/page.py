@@ -27,7 +27,7 @@ from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
-from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, who_began
+from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, RecordedRun, who_began
 
 WORDS = {
     "test": "restore test",
@@ -116,7 +116,7 @@ def _cards(table: str) -> Markup:
     return Markup(head + "</thead>" + re.sub(r"<tr>.*?</tr>", row, body, flags=re.DOTALL))  # noqa: S704 - was escaped
 
 
-def _who(run: Run | Noted) -> str:
+def _who(run: RecordedRun | Noted) -> str:
     """Who began it, and what each fact rests on; empty where the record does not say."""
     uid, login, terminal, by, sudo = who_began(run.who)
     if uid is None:
@@ -176,7 +176,7 @@ def _context(report: Report) -> dict[str, Any]:
     }
 
 
-def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]) -> list[tuple[str, str, str]]:
+def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[RecordedRun]) -> list[tuple[str, str, str]]:
     """The few numbers that a person wants first: what it is, the number, and what it means."""
     proven = sum(a.level <= Level.LATE for a in judged)
     passed = sum(run.outcome == "PASS" for run in tests)
@@ -237,7 +237,7 @@ def _parts(report: Report) -> list[tuple[datetime, datetime]]:
     return list(itertools.pairwise(edges))
 
 
-def _test(run: Run) -> dict[str, Any]:
+def _test(run: RecordedRun) -> dict[str, Any]:
     """A test's record for the page: whatever it holds, nothing here may fail."""
     body = run.body or {}
     phases = [

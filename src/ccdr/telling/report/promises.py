@@ -18,7 +18,7 @@ from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import PlanRevision, in_force
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.mappings import listing, mapping
-from ccdr.telling.report.runs import MISSED, NOTED, TEST, Run
+from ccdr.telling.report.runs import MISSED, NOTED, TEST, RecordedRun
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"
 RECORDED = "due_recorded"  # as due, by the records, where what was due is not known
@@ -67,7 +67,7 @@ def _asked(plan: PlanEvidence) -> list[RequestedRuns]:
 
 
 def counted(
-    recorded: Mapping[tuple[str, str], Mapping[str, int]], runs: Iterable[Run], promised: Sequence[PlanPromises]
+    recorded: Mapping[tuple[str, str], Mapping[str, int]], runs: Iterable[RecordedRun], promised: Sequence[PlanPromises]
 ) -> Tallies:
     """The tallies of what was recorded, with due and missed by the schedules: from a plan's first version on. What is
     recorded of before is all that is known of that; where the period has no version at all, what was due is not known,
@@ -98,11 +98,11 @@ def counted(
     return by_verb
 
 
-def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
+def mending(evidence: Evidence) -> Callable[[RecordedRun, RecordedRun], bool]:
     """Does a good run take back one that was not, as far as its checks go? Where no version tells what was checked,
     it is believed."""
 
-    def mends(bad: Run, good: Run) -> bool:
+    def mends(bad: RecordedRun, good: RecordedRun) -> bool:
         if bad.verb != TEST or bad.outcome != "FAIL" or bad.plan is None or bad.asset is None:
             return True
         then, later = (in_force(_versions(evidence, run), run.seq) for run in (bad, good))
@@ -120,12 +120,12 @@ def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
     return mends
 
 
-def _of_another(run: Run) -> str | None:
+def _of_another(run: RecordedRun) -> str | None:
     """The ledger of the host that it is of, where that is another one."""
     return None if run.origin is None or run.origin["ours"] else run.ledger
 
 
-def _versions(evidence: Evidence, run: Run) -> Sequence[PlanRevision]:
+def _versions(evidence: Evidence, run: RecordedRun) -> Sequence[PlanRevision]:
     """Those of the plan, as they were recorded on the run's host."""
     plan = evidence.plans.get(run.plan or "")
     if plan is None:
@@ -139,7 +139,7 @@ def versions_in_force(evidence: Evidence) -> dict[str, PlanRevision]:
     return {name: plan.versions[-1] for name, plan in evidence.plans.items() if plan.versions}
 
 
-def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, list[RunStart]]]:
+def _begun(runs: Iterable[RecordedRun]) -> dict[tuple[str | None, str], dict[Schedule, list[RunStart]]]:
     """By the ledger of another host, or None: this one's; and by plan."""
     starts: dict[tuple[str | None, str], dict[Schedule, list[RunStart]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:

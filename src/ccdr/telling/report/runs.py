@@ -23,7 +23,7 @@ WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told
 
 
 @dataclass(slots=True)
-class Run:
+class RecordedRun:
     """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
 
     `seq` and `since` are its first record's place and that record's time as it stands there, `end_seq` and `until` its
@@ -93,7 +93,7 @@ class Run:
         return self.outcome in GOOD
 
 
-def read_again(damaged: Run, clean: Run) -> bool:
+def read_again(damaged: RecordedRun, clean: RecordedRun) -> bool:
     """Was what one check found damaged read by another, which found it clean?"""
     bad, good = damaged.body or {}, clean.body or {}
     if (bad.get("part"), bad.get("parts")) == (good.get("part"), good.get("parts")):
@@ -102,17 +102,17 @@ def read_again(damaged: Run, clean: Run) -> bool:
     return full is not None and full >= damaged.started
 
 
-def newer_run(held: dict[str, Run], run: Run) -> None:
+def newer_run(held: dict[str, RecordedRun], run: RecordedRun) -> None:
     """By the ledger's own order: crashes are concluded last, whenever they began."""
     before = held.get(run.verb)
     if before is None or before.seq < run.seq:
         held[run.verb] = run
 
 
-def begun_as(verb: str, record: Record, time: datetime) -> Run:
+def begun_as(verb: str, record: Record, time: datetime) -> RecordedRun:
     trigger = record.get("trigger")
     by, due = (trigger.get("by"), trigger.get("due")) if type(trigger) is dict else (None, None)
-    return Run(
+    return RecordedRun(
         record["seq"],
         verb,
         record["plan"],
