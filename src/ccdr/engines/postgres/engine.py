@@ -172,6 +172,6 @@ class Postgres(MethodsConfig[Method]):
 # One line for each way to capture a server, by the name that plans and manifests have for it.
 METHODS = {
     "dump": "ccdr.engines.postgres.dump:Dump",
-    "stream": "ccdr.engines.postgres.stream:Stream",
+    "stream": "ccdr.engines.postgres.stream:StreamedDump",
     "physical": "ccdr.engines.postgres.physical:Physical",
 }
