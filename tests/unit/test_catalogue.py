@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.manifests import NOW, a_manifest
 from tests.support.years import Centre, write_catalogue, write_ledger
 
 from ccdr.host import state
@@ -26,8 +27,6 @@ from ccdr.storage.catalogue import (
     snapshot_of,
     text_digest,
 )
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 # Any text, also file names that are not UTF-8 (as surrogates), quotes and line ends.
 texts = st.text(st.characters(codec=None, exclude_categories=()) | st.sampled_from('\udc80\udcff\n"\\\x00'))
@@ -60,23 +59,6 @@ snapshots = st.builds(
     group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
     attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, st.none() | texts),
 )  # fmt: skip
-
-
-def a_manifest(**changes: object) -> Manifest:
-    made = Manifest(
-        plan="p",
-        asset="crm",
-        run="r1",
-        engine="postgres",
-        method="dump",
-        host="h",
-        consistent_point=NOW,
-        clock_skew_s=0.1,
-        tools={"restic": "0.18.0"},
-        contents={"tables": {"public call": {"rows": 3}}},
-        files={"dump/toc.dat": FileDigest(10, "a" * 64), "dump/1.dat": FileDigest(90, "b" * 64, 5)},
-    )
-    return replace(made, **changes)
 
 
 @given(manifests)
