@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_retention import a_snapshot
+from tests.support.manifests import a_snapshot
 
 from ccdr.engines.postgres.engine import Incremental
 from ccdr.engines.postgres.physical import parents

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.ledger_problems import tell_ledger_problems
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, plan_argument, verb
-from ccdr.model.errors import Exit
+from ccdr.model.errors import Exit, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.evidence.history.fold import Histories
     from ccdr.jobs.services import Services
+    from ccdr.model.values import Snapshot
+    from ccdr.plans import Plan
     from ccdr.plans.job import Job
 
 UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
@@ -29,17 +32,20 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
     not), and what an increment builds upon.
 
-    Asks the repository: what vanished from it, or bears a future date, is a finding.
+    Asks the repository: what vanished from it, or bears a future date, is a finding. So is what is wrong with the
+    ledger, which tells what was tested.
 
     \b
     Examples:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
+    from ccdr.evidence.acknowledged import exit_of
     from ccdr.jobs import attest
     from ccdr.jobs.in_force import as_recorded
     from ccdr.plans.job import Job
     from ccdr.plans.words import differing
+    from ccdr.telling.status import ledger_problems
 
     options = settings()
     services = options.services()
@@ -51,28 +57,49 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
     synchronised = services.synchronise(loaded, repo, [j.asset for j in jobs])
     attest.learned(services, plan, synchronised, [j.asset for j in jobs])
-    listed = _listed(jobs, services, histories, {s.id for s in synchronised.vanished})
+    listed = _listed(loaded.plan, jobs, services, histories, {s.id for s in synchronised.vanished})
     findings = [f"{name}: {finding}" for name, finding in synchronised.findings]
+    noted = _acknowledged(jobs, services, histories, synchronised.vanished)
+    newest = (services.catalogue.snapshots(plan, job.asset) for job in jobs)
+    of_ledger = ledger_problems([loaded], services, histories, [s for some in newest for s in some[-1:]])
     if options.json:
-        print_json({"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings})
+        document = {"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings}
+        print_json(document | {"ledger_troubles": [p.as_json() for p in of_ledger]})
     else:
         _tell(listed)
         for finding in findings:
             click.echo(f"finding: {finding}")
         for line in differing(judged):
             click.echo(line)
+        tell_ledger_problems(of_ledger)
     synchronised.understood()
-    return Exit.FINDING if findings else Exit.OK
+    return worst([Exit.OK if noted.issuperset(findings) else Exit.FINDING, exit_of(of_ledger)])
+
+
+def _acknowledged(
+    jobs: Sequence[Job], services: Services, histories: Histories, vanished: Sequence[Snapshot]
+) -> set[str]:
+    """The findings on what vanished that somebody has answered for."""
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.judgement.counting import answered_for
+    from ccdr.storage.catalogue import vanished_finding
+
+    noted = set[str]()
+    for job in jobs:
+        missed = [s for s in vanished if s.asset == job.asset]
+        history = histories.get((job.plan, job.asset), AssetHistory())
+        if missed and answered_for(missed, history, services.clock.now()):
+            noted |= {f"{job.asset}: {vanished_finding(s)}" for s in missed}
+    return noted
 
 
 def _listed(
-    jobs: Sequence[Job], services: Services, histories: Histories, gone: Collection[str]
+    plan: Plan, jobs: Sequence[Job], services: Services, histories: Histories, gone: Collection[str]
 ) -> list[dict[str, object]]:
     """Every snapshot of these assets, as the catalogue has them; `gone` are those that vanished from the repository."""
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.model.groups import captured_together
 
-    plan = jobs[0].loaded.plan
     known = [s for name in plan.assets for s in services.catalogue.snapshots(plan.plan, name)]
     together = {t.group.run: t for t in captured_together(known)}
     reasons = _why_not(jobs, services, histories, gone)

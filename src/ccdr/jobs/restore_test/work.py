@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ccdr.checks.identical import Identical
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.counting import answered_for
 from ccdr.jobs import attest
 from ccdr.jobs.fetch import (
     bases_of,
@@ -18,7 +19,7 @@ from ccdr.model import measure
 from ccdr.model.errors import RepositoryMissing, TestBroken
 from ccdr.model.values import RULES, CheckResult, Snapshot, Verdict, rfc3339, verdict_of
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import dated_in_future
+from ccdr.storage.catalogue import dated_in_future, vanished_finding
 
 
 def carry_out(course: Course, selection: str) -> None:
@@ -73,6 +74,9 @@ def _ask_repository(course: Course, selection: str) -> None:
     course.answered = True
     attest.learned(services, job.plan, course.synchronised, assets)
     course.test.findings = [finding for asset, finding in course.synchronised.findings if asset == job.asset]
+    gone = [s for s in course.synchronised.vanished if s.asset == job.asset]
+    if gone and answered_for(gone, course.history, services.clock.now()):
+        course.test.noted = frozenset(map(vanished_finding, gone))
     if course.at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
         course.synchronised.understood(assets)
 
