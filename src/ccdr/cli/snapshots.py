@@ -82,7 +82,7 @@ def _acknowledged(
     """The findings on what vanished that somebody has answered for."""
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.judgement.counting import answered_for
-    from ccdr.storage.catalogue import vanished_finding
+    from ccdr.storage.synchronised import vanished_finding
 
     noted = set[str]()
     for job in jobs:

@@ -30,7 +30,7 @@ from ccdr.ports.engine import Engine
 from ccdr.sandbox import isolation
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
 from ccdr.sandbox.lab import readable_inside, room_for
-from ccdr.storage.catalogue import Synchronised
+from ccdr.storage.synchronised import Synchronised
 
 PHASES = ("provision", "fetch", "check", "dispose")
 

@@ -19,22 +19,12 @@ from ccdr.plans.job import Job
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Digester, Progress
-from ccdr.storage.catalogue import (
-    CLOCK_TOLERANCE,
-    MANIFEST,
-    OURS,
-    PRUNED,
-    STREAM,
-    Catalogue,
-    Synchronised,
-    dated_in_future,
-    of_source,
-    stream_of,
-    text_digest,
-)
-from ccdr.storage.catalogue import Attempt as Failed
+from ccdr.storage.catalogue import OURS, STREAM, Catalogue, of_source, stream_of
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.manifest import MANIFEST, text_digest
+from ccdr.storage.removals import CLOCK_TOLERANCE, PRUNED, dated_in_future
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import FailureMark, Synchronised
 
 A_DAY = timedelta(days=1)
 SHORTEST_ID = 4  # characters of an id that are taken for one
@@ -146,7 +136,7 @@ def _failed_by_the_repository(
 ) -> Iterator[NewerAttempt]:
     """By the marks that failed backups leave there. It is asked again only where it told of one."""
 
-    def newer(listing: Synchronised) -> list[Failed]:
+    def newer(listing: Synchronised) -> list[FailureMark]:
         ours = [a for a in listing.failed if a.asset == job.asset and a.run != snapshot.run]
         return [a for a in ours if a.at > snapshot.usable_at]
 
@@ -170,7 +160,7 @@ def _failed_by_the_repository(
         yield NewerAttempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
 
 
-def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:
+def _goes_on(attempt: FailureMark, runs: Collection[str | None], job: Job, now: datetime) -> bool:
     """Of a backup that has said of one of its tries that it came to nothing, and not that it has ended: has another try
     been stored, or may it be under way? A host that stores nothing until the next but one is due does not go on."""
     if attempt.ended:

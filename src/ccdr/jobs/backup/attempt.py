@@ -27,8 +27,8 @@ from ccdr.model.errors import (
 from ccdr.model.values import Manifest, RecordRef, so_many
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.ports.capture import Capture, Tools
-from ccdr.storage.catalogue import CAPTURED, MANIFEST, manifest_text, snapshot_of
 from ccdr.storage.listing import Stored
+from ccdr.storage.manifest import CAPTURED, MANIFEST, manifest_text, snapshot_of
 
 ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
 

@@ -17,7 +17,9 @@ from ccdr.model.errors import BackupBad, UsageProblem
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
-from ccdr.storage.catalogue import Synchronised, dated_in_future, of_source
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
+from ccdr.storage.synchronised import Synchronised
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from ccdr.ports.engine import Engine
 from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import Disposal
-from ccdr.storage.catalogue import Synchronised
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import Synchronised
 
 
 @dataclass

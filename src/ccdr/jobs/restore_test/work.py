@@ -19,7 +19,8 @@ from ccdr.model import measure
 from ccdr.model.errors import RepositoryMissing, TestBroken
 from ccdr.model.values import RULES, CheckResult, Snapshot, Verdict, rfc3339, verdict_of
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import dated_in_future, vanished_finding
+from ccdr.storage.removals import dated_in_future
+from ccdr.storage.synchronised import vanished_finding
 
 
 def carry_out(course: Course, selection: str) -> None:
