@@ -21,7 +21,7 @@ from ccdr.jobs.backup.attempt import BackupRun
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.storing import Storing
 from ccdr.jobs.restore_test import once
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 
@@ -96,7 +96,7 @@ def test_a_pass_is_recorded_whoever_stops_its_cleaning_up(
     interrupt, aside = stop
     finish = once.finish
 
-    def slowly(course: Course) -> None:
+    def slowly(course: CourseOfTest) -> None:
         interrupt()
         interrupts.tick()
         finish(course)

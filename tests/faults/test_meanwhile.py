@@ -25,7 +25,7 @@ from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult
 from ccdr.jobs.backup.storing import Storing
 from ccdr.jobs.restore_test import RestoreTest, once, restore_test, sandboxed
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
@@ -65,7 +65,7 @@ def while_it_checks(happens: Callable[[], object]) -> Iterator[None]:
     """Once a restore test has chosen and fetched its snapshot, and long before its end."""
     really, left = sandboxed.check_alone, [happens]
 
-    def check(course: Course, *args: Any) -> Any:
+    def check(course: CourseOfTest, *args: Any) -> Any:
         if left:
             left.pop()()
         return really(course, *args)
@@ -192,7 +192,7 @@ def test_a_backup_that_succeeds_while_a_test_is_concluding_heals_it(
     """It has looked for what failed by then, and its record comes after the backup's."""
     finish = once.finish
 
-    def slowly(course: Course) -> None:
+    def slowly(course: CourseOfTest) -> None:
         twin.backed_up()
         assert Trouble.TEST_INCONCLUSIVE not in troubles(twin), "nor has a test crashed that is concluding"
         finish(course)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
     from ccdr.evidence.verdicts import Record
-    from ccdr.jobs.attest import Place
+    from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.services import Services
     from ccdr.jobs.verification import Finding
     from ccdr.plans import LoadedPlan
@@ -324,7 +324,7 @@ def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
         click.echo(f"ledger: {plan}: {text} {when} UTC" + (older if comparison.unattested else ""))
 
 
-def _stored(plan: str, place: Place, *, ours: bool) -> str:
+def _stored(plan: str, place: LedgerCopy, *, ours: bool) -> str:
     """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
     if not ours:
         return f"ledger: not stored with the backups of {plan} yet: {place.not_ours}"

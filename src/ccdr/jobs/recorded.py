@@ -14,7 +14,7 @@ from ccdr.plans import LoadedPlan
 
 
 @dataclass
-class Recorded:
+class RecordedRun:
     """One run of work on a plan, or on an asset of it. `kinds` are those of its two records."""
 
     services: Services

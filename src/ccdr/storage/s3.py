@@ -79,7 +79,7 @@ class ObjectLock:
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryTrial:
     """What trying to delete has shown. `held`: a locked version could not be deleted (None: none was tried, as
     nothing can be deleted, or the credential may write or lock nothing). `deletable`: one that nothing locks could
     be."""
@@ -260,7 +260,7 @@ class Bucket:
             sentences += _open_statements(client.get_bucket_policy(Bucket=self.name)["Policy"])
         return sentences
 
-    def canary(self, prefix: str, *, lock: bool) -> Canary:
+    def canary(self, prefix: str, *, lock: bool) -> CanaryTrial:
         """Write one small version and try to delete it: while it is locked (where `lock` is asked for), and once
         nothing locks it any more. The second is the control: only where it succeeds does a refusal prove the lock
         and not a missing right. What an earlier look could not remove is removed, or serves as the control.
@@ -272,7 +272,7 @@ class Bucket:
             now, left = self._left(client, place)
             tried = [self._deleted(client, key, version) for key, version in left]
             if left and not any(tried):
-                return Canary(None, deletable=False)  # and no second one that would stay as well
+                return CanaryTrial(None, deletable=False)  # and no second one that would stay as well
             key, began = f"{place}{secrets.token_hex(6)}", time.monotonic()
             extra: dict[str, Any] = {}
             if lock:
@@ -286,10 +286,10 @@ class Bucket:
                 if lock:  # it may be that right alone which is missing
                     return replace(self.canary(prefix, lock=False), lock_refusal=_code(error))
                 # What is not there can be deleted by whoever may delete.
-                return Canary(None, self._deleted(client, key, "null"), lock_refusal=_code(error))
+                return CanaryTrial(None, self._deleted(client, key, "null"), lock_refusal=_code(error))
             version = put.get("VersionId") or "null"  # by name: without one, a deletion may leave a marker
             if not lock:
-                return Canary(None, self._deleted(client, key, version))
+                return CanaryTrial(None, self._deleted(client, key, version))
             gone = self._deleted(client, key, version)
             if gone and time.monotonic() - began > LOCKED_FOR - 1:  # its Date is whole seconds
                 raise RepositoryUnavailable(
@@ -297,9 +297,9 @@ class Bucket:
                     hint="try again when the store answers faster",
                 )
             if gone:
-                return Canary(held=False, deletable=True)
+                return CanaryTrial(held=False, deletable=True)
             time.sleep(max(0.0, LOCKED_FOR + 1 - (time.monotonic() - began)))
-            return Canary(held=True, deletable=self._deleted(client, key, version))
+            return CanaryTrial(held=True, deletable=self._deleted(client, key, version))
 
     def _left(self, client: S3Client, place: str) -> tuple[datetime, list[tuple[str, str]]]:
         """The store's clock, and what earlier looks left (key, version)."""

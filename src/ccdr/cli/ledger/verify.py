@@ -20,7 +20,7 @@ from ccdr.model.values import rfc3339, so_many
 if TYPE_CHECKING:
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.evidence.lineage.own_records import Lineage
-    from ccdr.jobs.attest import Outcome
+    from ccdr.jobs.attest import LedgerComparison
     from ccdr.jobs.services import Services
     from ccdr.jobs.verification import Comparison
     from ccdr.plans import LoadedPlan
@@ -172,7 +172,7 @@ def _plans_not_kept(services: Services) -> list[str]:
 class _Answers:
     """What the repositories attest, and those that could not be asked."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[LedgerComparison] = field(default_factory=list)
     failed: list[tuple[str, CcdrError]] = field(default_factory=list)
 
 
@@ -194,7 +194,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services) -> _Answers:
     return answers
 
 
-def _agreed(outcome: Outcome) -> str:
+def _agreed(outcome: LedgerComparison) -> str:
     line = f"the repository of {outcome.plan}: {so_many(outcome.snapshots, 'snapshot attests', 'snapshots attest')} it"
     if outcome.snapshots:
         line += f", up to record {outcome.newest}"

@@ -21,7 +21,7 @@ TAG = "ccdr"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LedgerComparison:
     """`snapshots` attest this ledger, `elsewhere` another host's, `unattested` are from before; `lost` are ledgers of
     this installation's that this one does not follow."""
 
@@ -99,7 +99,7 @@ def compare(
     *,
     most: int | None = None,
     vanished: Mapping[str, Sequence[str]] | None = None,
-) -> Outcome:
+) -> LedgerComparison:
     """`listed` is what the repository holds, asked for before the ledger is read here; of it the `most` newest are
     looked at. Changes nothing. CcdrError where the ledger cannot be read."""
     backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
@@ -132,7 +132,9 @@ def compare(
         lost = ()
     newest = max((claim.attested.seq for claim in own), default=0)
     whole = not most or len(backups) <= most
-    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished)
+    return LedgerComparison(
+        plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished
+    )
 
 
 def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) -> str | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from ccdr.evidence.lineage.comparing import keep, keep_first, read
 from ccdr.evidence.lineage.values import AGREES, COMPARED, LOST, Compared
-from ccdr.jobs.attest.claims import TAG, Outcome, compare
+from ccdr.jobs.attest.claims import TAG, LedgerComparison, compare
 from ccdr.jobs.attest.when_due import EVERY, due, last_tried, note_try, recorded_within
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
@@ -32,7 +32,7 @@ def compared(
     *,
     recent: bool = False,
     vanished: Mapping[str, Sequence[str]] | None = None,
-) -> Outcome:
+) -> LedgerComparison:
     """Compare, and keep what was found: a record once a day, and whenever it is news. `recent`: only the newest, where
     nothing was wrong the last time. CcdrError where ledger or state cannot be read or written."""
     last = read(services.state, services.ledger).compared.get(plan)
@@ -50,7 +50,7 @@ def learned(services: Services, plan: str, synchronised: Synchronised, assets: C
         compared(services, plan, synchronised.listed, recent=True, vanished=missed)
 
 
-def record(services: Services, outcome: Outcome, *, whole: bool = True, by_hand: bool = False) -> None:
+def record(services: Services, outcome: LedgerComparison, *, whole: bool = True, by_hand: bool = False) -> None:
     """Keep what a comparison has found, of all snapshots or of the newest; one that a person asked for is recorded
     whether or not it is news. CcdrError where that cannot be written."""
     begins = not services.ledger.head().seq  # on a new host: there is nothing yet that could be kept
@@ -76,7 +76,7 @@ def record(services: Services, outcome: Outcome, *, whole: bool = True, by_hand:
     keep(services.state, services.ledger, anew=begins)
 
 
-def _news(last: Compared | None, outcome: Outcome, now: datetime, *, whole: bool) -> bool:
+def _news(last: Compared | None, outcome: LedgerComparison, now: datetime, *, whole: bool) -> bool:
     """Is there to be a record of it? Of one of the whole repository once a day: by these the next one is due."""
     gone = outcome.vanished or {}
     if last is None:

@@ -15,7 +15,7 @@ from ccdr.jobs.backup.attempt import BackupRun
 from ccdr.jobs.backup.failure import failed
 from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.job_run import JobRun
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import (
     CcdrError,
@@ -43,7 +43,7 @@ def backup(
         result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
-        recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
+        recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
         about: dict[str, object] = {"engine": job.engine.engine_name, "method": job.engine.method}
         if member is not None:
             about["group"] = {"name": member.group.name, "run": member.group.run}

@@ -34,19 +34,19 @@ class Guarded:
 
 
 @dataclass(frozen=True)
-class Mount:
+class MountPoint:
     point: str
     device: str  # major:minor
     root: str  # what of the file system is mounted there
 
 
-def mounts(table: Path = MOUNTS) -> list[Mount]:
+def mounts(table: Path = MOUNTS) -> list[MountPoint]:
     """The kernel's table; empty where it cannot be read."""
     mounted = []
     with contextlib.suppress(OSError):
         for line in table.read_text("utf-8", "surrogateescape").splitlines():
             fields = line.split(" ")
-            mounted.append(Mount(_plain(fields[4]), fields[2], _plain(fields[3])))
+            mounted.append(MountPoint(_plain(fields[4]), fields[2], _plain(fields[3])))
     return mounted
 
 
@@ -66,7 +66,7 @@ def refuse_sources(target: Path, guarded: Sequence[Guarded]) -> None:
             )
 
 
-def _overlap(target: Path, path: Path, table: Sequence[Mount]) -> str | None:
+def _overlap(target: Path, path: Path, table: Sequence[MountPoint]) -> str | None:
     for mine in _positions(target, table):
         for theirs in _positions(path, table):
             if mine == theirs:
@@ -82,7 +82,7 @@ def _overlap(target: Path, path: Path, table: Sequence[Mount]) -> str | None:
     return None
 
 
-def _positions(path: Path, table: Sequence[Mount]) -> set[tuple[str, ...]]:
+def _positions(path: Path, table: Sequence[MountPoint]) -> set[tuple[str, ...]]:
     """All the places that a path is: as written, as resolved, and on its file system, whatever that is mounted as."""
     real = Path(os.path.realpath(path))
     positions = {("", *Path(os.path.normpath(path.absolute())).parts), ("", *real.parts)}

@@ -13,7 +13,7 @@ from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of, candidates
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.request import Request
@@ -89,7 +89,7 @@ class Restoring:
         self._sources = Sources(job, services, request.others)
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.estimate: Estimate | None = None
-        self._recorded = Recorded(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
+        self._recorded = RecordedRun(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
         self._started = self._unknown = False  # unknown: which name it has
         self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None

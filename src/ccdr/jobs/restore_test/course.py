@@ -31,7 +31,7 @@ from ccdr.storage.synchronised import Synchronised
 
 
 @dataclass
-class Course:
+class CourseOfTest:
     """One restore test under way. `at` is the point to recover to by the log, `base` the id that somebody named for
     that; `answered`: the repository has said what it holds; `parents` are what the snapshot builds upon."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ccdr import __version__
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.log_standing import read_standing
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.shipping import log_repository, shelf_of
 from ccdr.jobs.shipping.recovery import logged, told
 from ccdr.model import measure
@@ -21,7 +21,7 @@ from ccdr.storage.catalogue import of_source
 from ccdr.storage.restic import PROBE_WAIT
 
 
-def finish(course: Course) -> None:
+def finish(course: CourseOfTest) -> None:
     """Objectives from what is known now, and the proof of disposal."""
     job, services, test = course.job, course.services, course.test
     if test.rto is None:
@@ -63,7 +63,7 @@ def finish(course: Course) -> None:
     }
 
 
-def _logged(course: Course, usable: list[Snapshot]) -> list[measure.Point]:
+def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]:
     """How far the log is stored: the repository is asked, for what was written down of it does not know what has
     vanished since."""
     job, services, disproved = course.job, course.services, course.history.log_disproved
@@ -85,7 +85,7 @@ def _logged(course: Course, usable: list[Snapshot]) -> list[measure.Point]:
     return there
 
 
-def _log_judged(course: Course, target: RecoveryTarget) -> dict[str, object]:
+def _log_judged(course: CourseOfTest, target: RecoveryTarget) -> dict[str, object]:
     """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
     verdict, until = course.test.log_verdict, target.time or course.began
     if course.recovery is not None and (former := course.recovery.former) is not None:
@@ -96,13 +96,13 @@ def _log_judged(course: Course, target: RecoveryTarget) -> dict[str, object]:
     return {"verdict": verdict, "until": rfc3339(until)}
 
 
-def _closed_by_damage(course: Course) -> bool:
+def _closed_by_damage(course: CourseOfTest) -> bool:
     """Once this test is recorded: can nothing in the repository be restored, as far as anybody has found?"""
     destroyed = course.test.repository == RepositoryDamaged.repository
     return destroyed or (not course.answered and course.history.closed_by_damage(course.upkeep))
 
 
-def _damage_is_open(course: Course) -> bool:
+def _damage_is_open(course: CourseOfTest) -> bool:
     """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""
     test = course.test
     if test.verdict is Verdict.PASS and LATEST in (test.selected, course.at and told(course.at)):
@@ -110,7 +110,7 @@ def _damage_is_open(course: Course) -> bool:
     return test.damaged or course.history.doubt(course.upkeep) is not None
 
 
-def _as_recorded(course: Course) -> AssetHistory:
+def _as_recorded(course: CourseOfTest) -> AssetHistory:
     """What tests have proven, once this one is recorded."""
     tested, verdict = course.test.snapshot, course.test.own_verdict
     proven = dict(course.history.proven)

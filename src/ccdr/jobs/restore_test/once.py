@@ -7,9 +7,9 @@ from functools import partial
 
 from ccdr.evidence.history.kinds import TEST_END, TEST_START
 from ccdr.jobs.job_run import JobRun
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore_test.advice import advised, never_to_count, pruned_meanwhile
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.restore_test.objectives import finish
 from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.restore_test.work import carry_out
@@ -52,9 +52,9 @@ def restore_test(
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
             test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
-            recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
+            recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
             recorded.begin({"restore_tests": dict(job.loaded.restore_tests), "selection": selection})
-            course = Course(JobRun(job, services, repo, run, progress), test, at, base, services.clock.now())
+            course = CourseOfTest(JobRun(job, services, repo, run, progress), test, at, base, services.clock.now())
             with recorded.attempt(partial(_ended, course, test)):
                 try:
                     carry_out(course, selection)
@@ -73,7 +73,7 @@ def restore_test(
     return test
 
 
-def _ended(course: Course, test: RestoreTest, error: KeyboardInterrupt | Exception) -> None:
+def _ended(course: CourseOfTest, test: RestoreTest, error: KeyboardInterrupt | Exception) -> None:
     """What it says of the backup that the test ended early: a test that could not be carried out proves nothing, and
     neither does what nobody foresaw."""
     if isinstance(error, KeyboardInterrupt):

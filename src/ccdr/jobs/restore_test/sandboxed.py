@@ -13,7 +13,7 @@ from ccdr.jobs.fetch import (
     fetch,
     fetch_bases,
 )
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.restore_test.result import READABLE, RESTORED
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Snapshot
@@ -36,7 +36,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Shown:
+class SandboxResults:
     """What came of it: the asset's own results, those of comparing it with others, and the seconds of its recovery."""
 
     own: list[CheckResult]
@@ -44,7 +44,7 @@ class Shown:
     seconds: float
 
 
-def prepared(course: Course, snapshot: Snapshot, manifest: Manifest) -> Prepared:
+def prepared(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest) -> Prepared:
     """Everything that is not part of a restore: is there an image, and room."""
     again = snapshot.bytes if course.engine.in_sandbox else 0  # the second dump or copy, to compare
     room_for(course.run.scratch, int((snapshot.bytes + again) * 1.05) + 2**24)
@@ -55,7 +55,7 @@ def prepared(course: Course, snapshot: Snapshot, manifest: Manifest) -> Prepared
     return Prepared(snapshot, manifest, needs, course.services.lab.image(course.engine, needs))
 
 
-def restore_and_check(course: Course, of: Prepared) -> Shown:
+def restore_and_check(course: CourseOfTest, of: Prepared) -> SandboxResults:
     """The measured part: provision beside fetch, load, check. Then, with the asset's own recovery over, what compares
     it with others; then the sandbox is disposed of, that timed too."""
     services, test, asset = course.services, course.test, course.job.asset
@@ -79,11 +79,11 @@ def restore_and_check(course: Course, of: Prepared) -> Shown:
         compared = _compare(course, of.snapshot, context)
         disposing = services.clock.monotonic()
     test.phases["dispose"] += services.clock.monotonic() - disposing
-    return Shown(results, compared, seconds)
+    return SandboxResults(results, compared, seconds)
 
 
 def _provided_and_fetched(
-    course: Course, of: Prepared, stack: contextlib.ExitStack, fetched: Path, out: Path
+    course: CourseOfTest, of: Prepared, stack: contextlib.ExitStack, fetched: Path, out: Path
 ) -> tuple[Box | None, list[CheckResult]]:
     """Side by side: both wait more than they work. The fetch may be long, so it is what an interrupt meets."""
     results: list[CheckResult] = []
@@ -105,7 +105,7 @@ def _provided_and_fetched(
         return providing.result(), results
 
 
-def _load(course: Course, of: Prepared, box: Box, fetched: Path, restored: Path, out: Path) -> list[CheckResult]:
+def _load(course: CourseOfTest, of: Prepared, box: Box, fetched: Path, restored: Path, out: Path) -> list[CheckResult]:
     """What the log gave, where that is applied to it."""
     services, needs = course.services, of.needs
     readable_inside(services.host, fetched)
@@ -120,7 +120,7 @@ def _load(course: Course, of: Prepared, box: Box, fetched: Path, restored: Path,
 
 
 def _open(
-    course: Course, stack: contextlib.ExitStack, needs: SandboxNeeds, image: Image, fetched: Path, out: Path
+    course: CourseOfTest, stack: contextlib.ExitStack, needs: SandboxNeeds, image: Image, fetched: Path, out: Path
 ) -> Box:
     course.disposal = Disposal()
     box = stack.enter_context(
@@ -148,7 +148,7 @@ def _open(
     return box
 
 
-def _fetch(course: Course, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
+def _fetch(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
     # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
     repo = course.repo.with_cache(course.run.directory("cache"))
     course.fetching = True
@@ -159,7 +159,7 @@ def _fetch(course: Course, snapshot: Snapshot, manifest: Manifest, fetched: Path
     course.test.proof = READABLE
 
 
-def check_alone(course: Course, context: CheckContext) -> list[CheckResult]:
+def check_alone(course: CourseOfTest, context: CheckContext) -> list[CheckResult]:
     results: list[CheckResult] = []
     opened = course.engine.in_sandbox
     for check in (c for c in course.job.checks if c.beside is None):
@@ -171,7 +171,7 @@ def check_alone(course: Course, context: CheckContext) -> list[CheckResult]:
     return results
 
 
-def _compare(course: Course, snapshot: Snapshot, context: CheckContext) -> list[CheckResult]:
+def _compare(course: CourseOfTest, snapshot: Snapshot, context: CheckContext) -> list[CheckResult]:
     """What looks at another asset too, restored beside this one."""
     checks, recovery = [c for c in course.job.checks if c.beside is not None], course.recovery
     if not checks:

@@ -7,7 +7,7 @@ import random
 from ccdr.jobs.fetch import (
     none_counts,
 )
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.shipping.recovery import Recovery, the_base
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad
@@ -15,7 +15,7 @@ from ccdr.model.values import Snapshot
 from ccdr.ports.log import RecoveryTarget
 
 
-def by_rule(course: Course, selection: str) -> Snapshot:
+def by_rule(course: CourseOfTest, selection: str) -> Snapshot:
     """The latest, the oldest, one at random; or the one whose id, or its beginning, was named."""
     job, test = course.job, course.test
     snapshots = course.candidates
@@ -38,7 +38,7 @@ def by_rule(course: Course, selection: str) -> Snapshot:
     return chosen
 
 
-def by_point(course: Course, target: RecoveryTarget) -> Snapshot:
+def by_point(course: CourseOfTest, target: RecoveryTarget) -> Snapshot:
     """The newest good base before the target, or the one that was named; the log that leads there with it."""
     job, services, test = course.job, course.services, course.test
     snapshots = course.candidates

@@ -11,7 +11,7 @@ from ccdr.jobs.fetch import (
     newer_attempts,
 )
 from ccdr.jobs.restore_test.advice import look_closer, never_to_count
-from ccdr.jobs.restore_test.course import Course
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.restore_test.result import CHECKED, EQUAL, STORED
 from ccdr.jobs.restore_test.sandboxed import prepared, restore_and_check
 from ccdr.jobs.restore_test.selection import by_point, by_rule
@@ -23,7 +23,7 @@ from ccdr.storage.removals import dated_in_future
 from ccdr.storage.synchronised import vanished_finding
 
 
-def carry_out(course: Course, selection: str) -> None:
+def carry_out(course: CourseOfTest, selection: str) -> None:
     """Raises BackupBad or TestBroken; returns with a verdict set."""
     job, services, test = course.job, course.services, course.test
     _ask_repository(course, selection)
@@ -54,7 +54,7 @@ def carry_out(course: Course, selection: str) -> None:
     _judge_newer_attempts(course, snapshot, selection)
 
 
-def _ask_repository(course: Course, selection: str) -> None:
+def _ask_repository(course: CourseOfTest, selection: str) -> None:
     """What is there, of the asset and of those that it is compared with; and what this host knows of them."""
     job, services = course.job, course.services
     known = services.histories()
@@ -82,7 +82,7 @@ def _ask_repository(course: Course, selection: str) -> None:
         course.synchronised.understood(assets)
 
 
-def _judge_apart(course: Course, own: list[CheckResult]) -> None:
+def _judge_apart(course: CourseOfTest, own: list[CheckResult]) -> None:
     """The snapshot and the log, by its own checks: that two snapshots do not fit each other does not say which of
     them is bad. Nor does what the log led to say anything bad of its base, which was as captured when it was
     loaded: a test of the base alone does."""
@@ -98,7 +98,7 @@ def _judge_apart(course: Course, own: list[CheckResult]) -> None:
         test.proof = EQUAL if equal else CHECKED
 
 
-def _judge_as_stored(course: Course, snapshot: Snapshot) -> None:
+def _judge_as_stored(course: CourseOfTest, snapshot: Snapshot) -> None:
     """Whatever its checks say: what was stored with a warning, or bears a date that is yet to come, is no good."""
     job, test, services = course.job, course.test, course.services
     if snapshot.note:
@@ -116,7 +116,7 @@ def _judge_as_stored(course: Course, snapshot: Snapshot) -> None:
         )
 
 
-def _judge_newer_attempts(course: Course, snapshot: Snapshot, selection: str) -> None:
+def _judge_newer_attempts(course: CourseOfTest, snapshot: Snapshot, selection: str) -> None:
     """With `latest`, a newer attempt that failed is the backup that would be wanted: FAIL, and named."""
     if selection != "latest":
         return

@@ -10,7 +10,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECK_START, CHECKED, CLEAN, DAMAGED
 from ccdr.host.state import Run
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
 from ccdr.jobs.shipping import log_repository
 from ccdr.jobs.upkeep.outcome import PLANNED, Check
@@ -45,7 +45,7 @@ def check(
     with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
         result = _next_check(loaded, services.histories(), all_data=all_data)
         result.run = run.id
-        recorded = Recorded(services, loaded, None, run.id, trigger, (CHECK_START, CHECKED))
+        recorded = RecordedRun(services, loaded, None, run.id, trigger, (CHECK_START, CHECKED))
         recorded.begin({"part": result.part, "parts": result.parts, "all_data": all_data})
         with recorded.attempt(partial(failed, result)):
             _check(loaded, services, repo, progress, result, run)

@@ -16,7 +16,7 @@ from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
 from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
 from ccdr.host.state import Run
 from ccdr.jobs.attest import prune_stored
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
 from ccdr.jobs.shipping import log_repository, shelf_of
 from ccdr.jobs.shipping.recovery import stored
@@ -61,7 +61,7 @@ def prune(
     with state.lock(plan, "", "upkeep"), state.rewriting(repo.location), state.run(services.clock) as run:
         result = Prune(plan, run.id)
         work = _Pruning(loaded, services, repo, progress, result)
-        recorded = Recorded(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
+        recorded = RecordedRun(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
         recorded.begin({})
         with recorded.attempt(partial(failed, result)):
             work.carry_out(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import Services
 from ccdr.jobs.upkeep.outcome import Capacity, Check, Prune
 from ccdr.model import measure
@@ -27,7 +27,7 @@ def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
     result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
 
 
-def record_end(recorded: Recorded, result: Prune | Check) -> None:
+def record_end(recorded: RecordedRun, result: Prune | Check) -> None:
     with recorded.conclusion():
         recorded.services.state.keep_words(recorded.run, result.words)
         result.record = recorded.end(result.body())

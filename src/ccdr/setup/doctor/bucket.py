@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ccdr.host.secrets import env_file
 from ccdr.model.values import Probe, so_many
 from ccdr.plans import LoadedPlan
-from ccdr.storage.s3 import LOCKED_FOR, Bucket, Canary, ObjectLock, Refused
+from ccdr.storage.s3 import LOCKED_FOR, Bucket, CanaryTrial, ObjectLock, Refused
 
 NARROW = (
     "give hosts that back up a credential that may get, put and list, and delete only below locks/;"
@@ -104,7 +104,7 @@ def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = Non
     return Probe.ok(what, f"every version is locked for {lock.days} days, in mode COMPLIANCE")
 
 
-def _enforced(tried: Canary) -> Probe:
+def _enforced(tried: CanaryTrial) -> Probe:
     what = "Object Lock, tried"
     other = "run `ccdr doctor` once with a credential that may lock and delete versions (pruning's)"
     if tried.held is False:
@@ -121,7 +121,7 @@ def _enforced(tried: Canary) -> Probe:
     return Probe.ok(what, sentence)
 
 
-def _deletion(tried: Canary, lock: ObjectLock | None) -> Probe:
+def _deletion(tried: CanaryTrial, lock: ObjectLock | None) -> Probe:
     what = "right to delete"
     if not tried.deletable:
         return Probe.ok(what, "this credential may not delete what is stored")
