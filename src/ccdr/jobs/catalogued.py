@@ -51,7 +51,7 @@ class _Stored:
     usable: datetime
     fields: Mapping[str, Any]
     of: str | None
-    upon: Sequence[str]
+    parents: Sequence[str]
 
 
 def _lacking(
@@ -73,7 +73,7 @@ def _lacking(
         return Snapshot(
             one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, int(one.fields.get("bytes") or 0), "",
             digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
-            upon=tuple(Needed(base, digests.get(base, "")) for base in one.upon),
+            upon=tuple(Needed(base, digests.get(base, "")) for base in one.parents),
         )  # fmt: skip
 
     return sorted(map(made, stored), key=lambda s: (s.consistent_point, s.usable_at, s.id))

@@ -216,8 +216,8 @@ def fetch(
         path = restored / name
         size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
         if size != digest.bytes:
-            found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
-            raise BackupBad(f"the restore is incomplete: {name} {found}")
+            difference = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
+            raise BackupBad(f"the restore is incomplete: {name} {difference}")
     if more := _more(restored, [*listed, MANIFEST]):
         raise BackupBad(
             f"the snapshot holds what was not captured: {', '.join(more[:3])}",

@@ -139,7 +139,7 @@ class Services:
             stored_here,
             self._expiry(loaded),
             self._at_work,
-            self._told(loaded, histories),
+            self._removals_known(loaded, histories),
         )
 
     def _expiry(self, loaded: LoadedPlan) -> Expired:
@@ -152,7 +152,7 @@ class Services:
 
         return let_go
 
-    def _told(self, loaded: LoadedPlan, histories: Histories) -> LedgerOfRemovals:
+    def _removals_known(self, loaded: LoadedPlan, histories: Histories) -> LedgerOfRemovals:
         plan, later = loaded.plan.plan, self.clock.now() + CLOCK_TOLERANCE
         upkeep = histories.get((plan, None), AssetHistory())
 
@@ -199,7 +199,7 @@ class Services:
         """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before` and
         `histories`: what was known before it was asked."""
         now, plan = self.clock.now(), loaded.plan.plan
-        expectation = self._told(loaded, histories)
+        expectation = self._removals_known(loaded, histories)
         return self.catalogue.vanished(repo, plan, there, before, now, self._expiry(loaded), expectation)
 
     def lineage(self) -> Lineage:

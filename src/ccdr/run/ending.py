@@ -99,7 +99,7 @@ def end_run(
     if isinstance(broken, LedgerBroken):
         concerns += [ledger_broken(p.plan.plan, broken) for p in plans]
     try:
-        telling = _told(
+        telling = _tell_people(
             plans, services, ours, result, concerns, lasting=_lasting(ours.assets, logs), whole=broken is None
         )
         done.telling, done.next_due = telling, telling.wakes
@@ -124,7 +124,7 @@ def _of_the_run(plans: Sequence[LoadedPlan], result: RunResult, wrong: Sequence[
     yield from (changed_duties(change.plan, str(change), change.at) for change in result.changes)
 
 
-def _told(
+def _tell_people(
     plans: Sequence[LoadedPlan],
     services: Services,
     ours: OurOwn,

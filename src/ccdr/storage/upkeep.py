@@ -113,10 +113,10 @@ def _judged(repo: Restic, code: int, stderr: FreeText, what: str) -> Damage:
     if not isinstance(error, BackupBad):
         raise error
     packs = tuple(dict.fromkeys(_PACK.findall(stderr.reveal())))
-    return Damage(_told(packs, words), packs, words)
+    return Damage(_described(packs, words), packs, words)
 
 
-def _told(packs: Sequence[str], words: FreeText) -> str:
+def _described(packs: Sequence[str], words: FreeText) -> str:
     """What is damaged, by the names that restic gave it: a tree that lacks something names files too, and those may be
     customers'."""
     why = words.answer or "it is not as it was stored"

@@ -45,7 +45,7 @@ def collect(source: Path, services: Services) -> Taken:
     if known is not None:
         settle(services.state, known)
     taken = copied(services.state, str(ledger), directory, verification, str(source), known)
-    return placed(services.state, _told(taken, services))
+    return placed(services.state, _recorded(taken, services))
 
 
 def _apart(taken: Taken, services: Services) -> list[str]:
@@ -89,7 +89,7 @@ def _as_known(directory: Path, ledger: str, services: Services) -> None:
                 )
 
 
-def _told(taken: Taken, services: Services) -> Taken:
+def _recorded(taken: Taken, services: Services) -> Taken:
     """Have our ledger say that it lies there, as it is: only what it says so of is read with it."""
     known, apart = read(services.state, services.ledger).beside.get(taken.ledger), _apart(taken, services)
     if known is not None and (known.records, known.head, list(known.apart)) == (taken.records, taken.head, apart):
