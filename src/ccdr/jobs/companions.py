@@ -29,7 +29,7 @@ from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 from ccdr.sandbox import isolation
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
-from ccdr.sandbox.lab import readable_inside, room_for
+from ccdr.sandbox.lab import SandboxOrder, readable_inside, room_for
 from ccdr.storage.synchronised import Synchronised
 
 PHASES = ("provision", "fetch", "check", "dispose")
@@ -224,14 +224,15 @@ class Alongside:
                 services.lab.sandbox(
                     needs,
                     image,
-                    run=self._run.id,
-                    part=companion.job.asset,
-                    fetched=context.fetched,
-                    out=context.out,
-                    storage=engine.storage,
-                    no_progress=companion.job.limits.no_progress,
-                    disposal=disposal,
-                    keep=False,
+                    SandboxOrder(
+                        run=self._run.id,
+                        part=companion.job.asset,
+                        fetched=context.fetched,
+                        out=context.out,
+                        storage=engine.storage,
+                        no_progress=companion.job.limits.no_progress,
+                    ),
+                    disposal,
                 )
             )
             companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}

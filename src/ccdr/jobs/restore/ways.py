@@ -28,6 +28,7 @@ from ccdr.ports.engine import Engine, ServerTarget
 from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
 from ccdr.sandbox.docker import Disposal
+from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.manifest import MANIFEST
 from ccdr.storage.restic import Restic
 
@@ -182,13 +183,14 @@ class IntoDirectory:
             box_of = order.services.lab.sandbox(
                 needs,
                 image,
-                run=order.run.id,
-                fetched=staging.tree,
-                out=staging.out,
-                storage="disk",
-                no_progress=order.job.limits.no_progress,
-                disposal=disposal,
-                keep=False,
+                SandboxOrder(
+                    run=order.run.id,
+                    fetched=staging.tree,
+                    out=staging.out,
+                    storage="disk",
+                    no_progress=order.job.limits.no_progress,
+                ),
+                disposal,
             )
             try:
                 with box_of as box:
@@ -245,13 +247,14 @@ class IntoDirectory:
             made = order.services.lab.sandbox(
                 needs,
                 image,
-                run=order.run.id,
-                fetched=staging.tree,
-                out=staging.out,
-                storage=order.job.engine.storage,
-                no_progress=order.job.limits.no_progress,
-                disposal=disposal,
-                keep=False,
+                SandboxOrder(
+                    run=order.run.id,
+                    fetched=staging.tree,
+                    out=staging.out,
+                    storage=order.job.engine.storage,
+                    no_progress=order.job.limits.no_progress,
+                ),
+                disposal,
             )
             with opened(staging.tree), made as box:
                 context = self._bench(box)

@@ -22,7 +22,7 @@ from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
-from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
+from ccdr.sandbox.lab import SandboxOrder, given_inside, memory_available, readable_inside, room_for
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,15 @@ def _open(
         course.services.lab.sandbox(
             needs,
             image,
-            run=course.run.id,
-            fetched=fetched,
-            out=out,
-            storage=course.job.engine.storage,
-            no_progress=course.job.limits.no_progress,
-            disposal=course.disposal,
-            keep=course.run.kept_until is not None,
+            SandboxOrder(
+                run=course.run.id,
+                fetched=fetched,
+                out=out,
+                storage=course.job.engine.storage,
+                no_progress=course.job.limits.no_progress,
+                keep=course.run.kept_until is not None,
+            ),
+            course.disposal,
         )
     )
     course.test.sandbox = {
