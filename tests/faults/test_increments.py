@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.faults.test_shipping import SMALL as CALLS
-from tests.faults.test_shipping import back, note, plan, recovered, ship_once
 from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import SMALL, Quiet, Ran, Site, eventually
 from tests.support.pages import commands
 from tests.support.primary import Primary, primary
+from tests.support.shipping import SMALL as CALLS
+from tests.support.shipping import back, note, plan, recovered, ship_once
 from tests.support.stored import copy_of, left, restic_of
 
 import ccdr.jobs.restore.ways
 import ccdr.jobs.restore_test.work
-from ccdr.engines.postgres.physical import upon
+from ccdr.engines.postgres.physical import parents
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
@@ -394,7 +394,7 @@ def test_another_server_is_built_upon_nothing(site: Site, server: Cluster, tmp_p
         prepared(other)
         site.crm(other, "crm", INCREMENTAL, checks=CHECKS)
         with pytest.MonkeyPatch.context() as patch:  # it is asked before; the server would not take it either
-            patch.setattr(upon, "_SAME", {})
+            patch.setattr(parents, "_SAME", {})
             done = ccdr_backup(site)
         assert done.snapshot is not None and not done.snapshot.upon and "no increment" in done.notes[0], done
         site.crm(server, "crm", INCREMENTAL, checks=CHECKS)

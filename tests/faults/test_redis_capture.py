@@ -50,7 +50,7 @@ def passes(site: Site) -> dict[str, Any]:
 def doctor(site: Site) -> list[dict[str, Any]]:
     """What it says of the source."""
     looks = source_look(Job(site.loaded(), "queues"), site.services())
-    return [{"what": look.what, "state": look.state.value, "found": look.found, "do": look.do} for look in looks]
+    return [{"what": look.what, "state": look.state.value, "found": look.answer, "do": look.do} for look in looks]
 
 
 # --- the transfer -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from ccdr.jobs.shipping.shelf import Batch, Shelf
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import FileDigest, Manifest, Snapshot
 from ccdr.ports.log import LogMark, RecoveryTarget
-from ccdr.storage.restic import RepoSnapshot, Stored
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Stored
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")

@@ -12,7 +12,8 @@ from typing import Any, cast
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest
 from ccdr.storage.catalogue import CAPTURED, MANIFEST, Catalogue, Synchronised, manifest_text
-from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

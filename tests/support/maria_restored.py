@@ -170,10 +170,10 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "mariadb", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / "out"
         host = Sorting()
-        bench = CheckContext(
+        context = CheckContext(
             manifest, self.top, restored, out, cast("Any", self.server), cast("Any", host), cast("Any", digest)
         )
-        results = list(compare(bench, LOGIN, jobs, working=working))
+        results = list(compare(context, LOGIN, jobs, working=working))
         assert all(one.kind == "identical" and one.detail is None for one in results)
         return {one.name: one for one in results}
 

@@ -21,7 +21,7 @@ from ccdr.jobs.attest.beside import collect, copied, placed
 from ccdr.jobs.attest.recovering import link
 from ccdr.jobs.services import Services
 from ccdr.setup.discover.unprotected import untested
-from ccdr.storage.restic import RepoSnapshot
+from ccdr.storage.listing import RepoSnapshot
 from ccdr.telling.metrics import RunFacts
 from ccdr.telling.metrics import collect as numbers
 from ccdr.telling.notify.concerns import concerns_of

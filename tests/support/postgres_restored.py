@@ -192,10 +192,10 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "postgres", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / f"out{len(self.server.calls)}/out"
         out.mkdir(parents=True)
-        bench = CheckContext(
+        context = CheckContext(
             manifest, self.top, restored, out, cast("Any", self.server), cast("Any", Sorting()), cast("Any", digest)
         )
-        results = list(compare(bench, self.env, 3, working=working))
+        results = list(compare(context, self.env, 3, working=working))
         assert all(one.kind == "identical" and one.detail is None for one in results)
         return {one.name: one for one in results}
 

@@ -11,8 +11,8 @@ from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Exit
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
-from ccdr.run.scheduled import RunResult, Task, Verb, run
-from ccdr.run.tasks import KINDS, Performed
+from ccdr.run.scheduled import Verb, run
+from ccdr.run.tasks import KINDS, Performed, RunResult, Task
 from tests.support.clocks import Clock
 from tests.support.harness import Quiet, Site
 

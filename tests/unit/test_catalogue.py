@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.manifests import NOW, a_manifest
+from tests.support.years import Centre, write_catalogue, write_ledger
 
 from ccdr.host import state
 from ccdr.host.files import write_durably
@@ -25,8 +27,6 @@ from ccdr.storage.catalogue import (
     snapshot_of,
     text_digest,
 )
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 # Any text, also file names that are not UTF-8 (as surrogates), quotes and line ends.
 texts = st.text(st.characters(codec=None, exclude_categories=()) | st.sampled_from('\udc80\udcff\n"\\\x00'))
@@ -59,23 +59,6 @@ snapshots = st.builds(
     group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
     attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, st.none() | texts),
 )  # fmt: skip
-
-
-def a_manifest(**changes: object) -> Manifest:
-    made = Manifest(
-        plan="p",
-        asset="crm",
-        run="r1",
-        engine="postgres",
-        method="dump",
-        host="h",
-        consistent_point=NOW,
-        clock_skew_s=0.1,
-        tools={"restic": "0.18.0"},
-        contents={"tables": {"public call": {"rows": 3}}},
-        files={"dump/toc.dat": FileDigest(10, "a" * 64), "dump/1.dat": FileDigest(90, "b" * 64, 5)},
-    )
-    return replace(made, **changes)
 
 
 @given(manifests)
@@ -263,3 +246,13 @@ def test_the_future_begins_after_the_clocks_tolerance(seconds: int) -> None:
 @pytest.mark.parametrize("outside, total", [(0, 100), (900, 1000), ("many", 100), (None, 100)])
 def test_size_counts_what_a_restore_writes(outside: object, total: int) -> None:
     assert snapshot_of(a_manifest(contents={"bytes": outside}), "x", "1" * 64, "/r", NOW).bytes == total
+
+
+def test_a_catalogue_of_years_is_of_what_was_stored_and_not_removed(known: Catalogue, tmp_path: Path) -> None:
+    """What the bench measures `status` with: each manifest is the one that its record names."""
+    centre = Centre(1, 2, NOW, 60, timedelta(days=1), timedelta(days=15))
+    write_ledger(centre, tmp_path / "ledger")
+    count = write_catalogue(tmp_path / "ledger", known.directory)
+    there = [s for asset in known.assets("outbound") for s in known.snapshots("outbound", asset)]
+    assert len(there) == count and 2 * 35 <= count <= 2 * 43
+    assert all(known.manifest(s).asset == s.asset for s in there)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_retention import a_snapshot
+from tests.support.manifests import a_snapshot
 
 from ccdr.engines.postgres.engine import Incremental
-from ccdr.engines.postgres.physical import upon
+from ccdr.engines.postgres.physical import parents
 from ccdr.model import parents as chain
 from ccdr.model.errors import CommandFailed
 from ccdr.model.retention import AssetSnapshots, Policy, decide
@@ -159,14 +159,14 @@ def based_on(length: int, age: timedelta = DAY, **changed: object) -> Base:
     return Base(tuple((s, manifest) for s in snapshots), Path("/held"))
 
 
-def chosen(base: Base, **changed: object) -> upon.ParentChoice:
-    return upon.choose(base, {**CLUSTER, **changed}, WEEKLY, NOW)
+def chosen(base: Base, **changed: object) -> parents.ParentChoice:
+    return parents.choose(base, {**CLUSTER, **changed}, WEEKLY, NOW)
 
 
 def test_an_increment_names_its_whole_chain() -> None:
     base = based_on(3)
     choice = chosen(base)
-    assert choice.base is base and [n.id for n in choice.upon] == [s.id for s, _ in base.chain]
+    assert choice.base is base and [n.id for n in choice.parents] == [s.id for s, _ in base.chain]
     sizes = choice.sizes(10, CLUSTER)
     assert sizes["whole_bytes"] == 1010 and sizes["bytes"] == 10 + base.chain[-1][0].bytes
     assert sizes["chain"] == ["e" * 64] * 3
@@ -184,7 +184,7 @@ def test_an_increment_names_its_whole_chain() -> None:
 )
 def test_a_full_base_says_why_it_is_one(base: Base, changed: dict[str, object], why: str) -> None:
     choice = chosen(base, **changed)
-    assert choice.upon == () and why in choice.notes[0] and choice.sizes(10, CLUSTER) == {}
+    assert choice.parents == () and why in choice.notes[0] and choice.sizes(10, CLUSTER) == {}
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_a_full_base_says_why_it_is_one(base: Base, changed: dict[str, object], 
 )
 def test_a_full_base_that_was_due_says_nothing(base: Base) -> None:
     """The first one, one whose time has come, and one after as many increments as the plan allows."""
-    assert chosen(base) == upon.ParentChoice()
+    assert chosen(base) == parents.ParentChoice()
 
 
 def test_a_source_without_summaries_is_a_finding_whatever_was_due() -> None:
-    assert chosen(based_on(1), summarizes_wal=False).findings == (upon.OFF,)
-    assert chosen(Base(), summarizes_wal=False).findings == (upon.OFF,)
-    assert upon.choose(Base(), {**CLUSTER, "summarizes_wal": False}, None, NOW) == upon.ParentChoice()
+    assert chosen(based_on(1), summarizes_wal=False).findings == (parents.OFF,)
+    assert chosen(Base(), summarizes_wal=False).findings == (parents.OFF,)
+    assert parents.choose(Base(), {**CLUSTER, "summarizes_wal": False}, None, NOW) == parents.ParentChoice()
 
 
 @pytest.mark.parametrize(
@@ -217,5 +217,5 @@ def test_a_source_without_summaries_is_a_finding_whatever_was_due() -> None:
     ],
 )
 def test_only_what_an_increment_alone_cannot_do_leads_to_a_full_base(said: str, full: bool) -> None:
-    assert bool(upon.impossible(CommandFailed(["pg_basebackup"], 1, said))) is full
-    assert upon.impossible(CommandFailed(["pg_basebackup"], 1, said, stalled=True)) is None
+    assert bool(parents.impossible(CommandFailed(["pg_basebackup"], 1, said))) is full
+    assert parents.impossible(CommandFailed(["pg_basebackup"], 1, said, stalled=True)) is None

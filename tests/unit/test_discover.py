@@ -21,7 +21,7 @@ from ccdr.engines import Files, Postgres, Sqlite
 from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery.checks import half
 from ccdr.engines.discovery.contract import Item
-from ccdr.engines.discovery.filetree import TreeFound, has_audio, look
+from ccdr.engines.discovery.filetree import TreeFound, has_audio, survey_tree
 from ccdr.engines.discovery.survey import DatabaseFound, NewestFound, TableFound
 from ccdr.engines.discovery.survey import gap as longest
 from ccdr.engines.discovery.text import name_from, scalar
@@ -29,7 +29,7 @@ from ccdr.engines.files.discovery import Tree, TreeItem
 from ccdr.engines.postgres.discovery import PostgresItem, PostgresServer
 from ccdr.engines.sqlite.discovery import DatabaseFile, FileItem
 from ccdr.engines.sqlite.survey import FileFound
-from ccdr.engines.sqlite.survey import look as look_into
+from ccdr.engines.sqlite.survey import survey_file as look_into
 from ccdr.host.processes import Host
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan, load_plan
@@ -54,7 +54,7 @@ def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHIN
 def tree_of(text: str) -> TreeFound:
     (one,) = everything_named((text,))
     assert isinstance(one, Tree)
-    return one.found
+    return one.facts
 
 
 def loaded(root: Path, items: list[Item], terms: PlanTerms = TERMS) -> LoadedPlan:
@@ -326,7 +326,7 @@ def test_look_counts_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "two.gsm").write_bytes(b"")
     (tmp_path / "link.wav").symlink_to("one.WAV")
     os.mkfifo(tmp_path / "pipe.wav")
-    found = look(tmp_path)
+    found = survey_tree(tmp_path)
     assert (found.files, found.bytes - 43, dict(found.audio), found.silent) == (3, 5, {"wav": 1, "gsm": 1}, 1)
     assert found.decodable == ("wav",)
     assert found.whole
@@ -337,7 +337,7 @@ def test_look_counts_what_is_there(tmp_path: Path) -> None:
 def test_look_is_broken_off_in_a_huge_tree(tmp_path: Path) -> None:
     for n in range(20):
         (tmp_path / str(n)).write_text("x")
-    found = look(tmp_path, enough=10)
+    found = survey_tree(tmp_path, enough=10)
     assert (found.files, found.whole) == (10, False)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 
-from ccdr.model.schedule import look
+from ccdr.model.schedule import advance
 from ccdr.model.values import Verb
 from ccdr.plans.due import PATIENCE, RequestedRuns, due, tallies
 from ccdr.plans.due import RunStart as Begun
@@ -160,10 +160,10 @@ def test_due_times_go_by_the_zone_of_the_plan():
 def test_missed_is_what_run_would_have_recorded(cron, zone, calls):
     """`ccdr run` is called at any times at all, and all that it begins is done well."""
     version = plan(timezone=zone, crm=replace(CALLS, backup=cron))
-    slot, _ = look(None, cron, zone, BEGIN)
+    slot, _ = advance(None, cron, zone, BEGIN)
     starts, recorded = [], 0
     for now in (BEGIN + timedelta(seconds=second) for second in calls):
-        slot, missed = look(slot, cron, zone, now)
+        slot, missed = advance(slot, cron, zone, now)
         recorded += missed.count if missed else 0
         if slot.ready(now):
             starts.append(start(now, slot.pending))

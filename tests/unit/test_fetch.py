@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from tests.support.harness import Quiet
-from tests.unit.test_catalogue import a_manifest
+from tests.support.manifests import a_manifest
 
 from ccdr.jobs.fetch import fetch
 from ccdr.model.errors import BackupBad

@@ -7,13 +7,15 @@ import shutil
 import subprocess
 from dataclasses import astuple, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 
+from ccdr.engines.mariadb.engine import METHODS as MARIADB_METHODS
 from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.dump import archive, described, locks, references, roles
-from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.postgres.engine import METHODS, Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.model.errors import BackupBad, CommandFailed
 
@@ -149,7 +151,7 @@ def test_a_table_is_safe_only_where_it_was_locked_and_the_same(changed: dict[str
         return next(answers)
 
     found = locks.Locks(known)
-    found.look(ask, "ccdr-dump-1")
+    found.poll(ask, "ccdr-dump-1")
     assert (found.safe, found.rewritten) == ({16400}, {16401})
     assert "pg_terminate_backend" in said[1], "a dump that lacks rows is stopped at once"
 
@@ -276,3 +278,9 @@ def test_templates_are_no_database_to_dump() -> None:
     for database, method in [("template1", "dump"), ("template1", "stream"), ("template0", "physical")]:
         with pytest.raises(ValueError, match="belongs to the server itself"):
             made(database, method)
+
+
+@pytest.mark.parametrize("named", [*METHODS.values(), *MARIADB_METHODS.values()])
+def test_every_method_of_capture_is_where_its_engine_says(named: str) -> None:
+    """They are loaded by name, and only once they are wanted: nothing else notices that one was moved or renamed."""
+    assert isinstance(resolve_name(named), type)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.host.state import State
-from ccdr.model.schedule import look, occurrences
+from ccdr.model.schedule import advance, occurrences
 from ccdr.run.next_due import LONGEST, Log, asleep, fingerprint, said_of, sleep
 
 NOON = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC).timestamp()
@@ -264,7 +264,7 @@ def test_no_due_time_is_slept_over(
     due is awake. Cron's own reckoning tells what is due, from the last look on."""
     slept = Slept(tmp_path_factory.mktemp("slept"))
     now = datetime.fromisoformat(around) - timedelta(seconds=before)
-    slot, _ = look(None, cron, zone, now)
+    slot, _ = advance(None, cron, zone, now)
     slept.sleeps((slot.wakes(now) - now).total_seconds(), at=now.timestamp())
     for step in calls:
         now += timedelta(seconds=step)
@@ -273,7 +273,7 @@ def test_no_due_time_is_slept_over(
             assert not due, f"{cron} in {zone}: {now} is slept over"
             continue
         began = now
-        slot, _ = look(slot, cron, zone, now)
+        slot, _ = advance(slot, cron, zone, now)
         if slot.ready(now):
             now += timedelta(seconds=work)
             slot = slot.done()

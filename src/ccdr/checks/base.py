@@ -86,7 +86,7 @@ class CheckConfig(Strict):
         """What was found. May raise CommandFailed: then the check has failed."""
         raise NotImplementedError
 
-    def compare(self, engine: Engine, context: CheckContext, beside: Counterpart) -> Iterator[CheckResult]:
+    def compare(self, engine: Engine, context: CheckContext, counterpart: Counterpart) -> Iterator[CheckResult]:
         """As `run`, of a check that says what is to be restored beside."""
         raise NotImplementedError
 
@@ -103,10 +103,10 @@ def run_check(check: CheckConfig, engine: Restored, context: CheckContext) -> li
     return looked_at(check, lambda: check.run(engine, context))
 
 
-def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
+def looked_at(check: CheckConfig, results_of: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
     """As `run_check`, of whatever look."""
     try:
-        results = list(look())
+        results = list(results_of())
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(

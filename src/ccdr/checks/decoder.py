@@ -5,7 +5,6 @@ Standard library and `soundfile` only; any Python 3.9.
 """
 
 import json
-import multiprocessing
 import os
 import re
 import sys
@@ -53,6 +52,8 @@ def decode(name):  # type: ignore[no-untyped-def]
 
 
 def main():  # type: ignore[no-untyped-def]
+    import multiprocessing  # here alone: whoever reads a plan imports this module, too
+
     try:
         import soundfile  # noqa: F401
     except ImportError:

@@ -61,7 +61,7 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
         click.echo(click.style(where, bold=True))
         for finding in findings:
             _tell(finding)
-    counts = {state: sum(f.look.state is state for f in diagnosis.findings) for state in Health}
+    counts = {state: sum(f.probe.state is state for f in diagnosis.findings) for state in Health}
     click.echo(", ".join(f"{count} {word(state)}" for state, count in counts.items() if count))
     return diagnosis.exit_code
 
@@ -71,8 +71,8 @@ def _where(finding: DoctorFinding) -> str:
 
 
 def _tell(finding: DoctorFinding) -> None:
-    look = finding.look
+    look = finding.probe
     padding = " " * (len(Health.UNKNOWN) - len(look.state))
-    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.found}")
+    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.answer}")
     if look.do:
         click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {look.do}")

@@ -93,7 +93,7 @@ def init(
 
 
 def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
-    for line in made.found:
+    for line in made.contents:
         click.echo(line)
     for note in made.notes:
         click.echo(f"note: {note}")

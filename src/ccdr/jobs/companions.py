@@ -237,8 +237,8 @@ class Alongside:
             )
             companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
             if box.differs:
-                self.findings.append(isolation.told(box.differs))
-                raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
+                self.findings.append(isolation.not_shut_off(box.differs))
+                raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
             engine.start(box, companion.manifest)
         companion.context = CheckContext(
             context.manifest, context.fetched, context.restored, context.out, box, services.host, services.digest

@@ -232,7 +232,7 @@ class AttemptFailure:
     words: FreeText
 
 
-def told(error: Exception) -> AttemptFailure:
+def failure_of(error: Exception) -> AttemptFailure:
     """Of whatever has ended an attempt."""
     if isinstance(error, CcdrError):
         return AttemptFailure(str(error), error.hint, words_of(error))

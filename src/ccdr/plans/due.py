@@ -124,8 +124,8 @@ def tallies(
         for other in others:
             first, last = _edges(start, end)
             last, begun = min(last, _behind(other.until)), other.starts.get(schedule, ())
-            if first < last and (told := _tally(schedule, other.versions, other.asked, begun, first, last)):
-                theirs.append(told)
+            if first < last and (tally := _tally(schedule, other.versions, other.asked, begun, first, last)):
+                theirs.append(tally)
         if theirs:
             unknown = _unknown(schedule, versions, asked, others, *_edges(start, end))
             own = _together([one for one in (own, *theirs) if one], own is not None and own.waiting, unknown)
@@ -133,12 +133,12 @@ def tallies(
     return tallied
 
 
-def _together(told: Sequence[DueTally], waiting: bool, unknown: int) -> DueTally:
+def _together(parts: Sequence[DueTally], waiting: bool, unknown: int) -> DueTally:
     """What a ledger ends with that was neither served nor missed by then is not known."""
-    gaps = sorted((gap for one in told for gap in one.gaps), key=lambda gap: gap.first)[-MOST_GAPS:]
-    unknown += sum(one.waiting for one in told) - waiting
-    due, missed = sum(one.due for one in told), sum(one.missed for one in told)
-    return DueTally(told[0].asset, told[0].verb, due, missed, waiting, unknown, tuple(gaps))
+    gaps = sorted((gap for one in parts for gap in one.gaps), key=lambda gap: gap.first)[-MOST_GAPS:]
+    unknown += sum(one.waiting for one in parts) - waiting
+    due, missed = sum(one.due for one in parts), sum(one.missed for one in parts)
+    return DueTally(parts[0].asset, parts[0].verb, due, missed, waiting, unknown, tuple(gaps))
 
 
 def _unknown(
@@ -196,8 +196,8 @@ def _tally(
     elsewhere -= sum(w.count for window in ours for w in _clipped(window, start, end))
     if not (due or waits or elsewhere):
         return None
-    told = (gap for window in reversed(counted) for gap in _gaps(window, served)) if missed else ()
-    gaps = tuple(islice(told, MOST_GAPS))[::-1]
+    gaps_found = (gap for window in reversed(counted) for gap in _gaps(window, served)) if missed else ()
+    gaps = tuple(islice(gaps_found, MOST_GAPS))[::-1]
     return DueTally(*schedule, due, missed, waits, elsewhere, gaps)
 
 

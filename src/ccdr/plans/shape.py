@@ -136,9 +136,9 @@ class Shape:
 
     def _union(self, schemas: list[Schema]) -> tuple[str, dict[str, Schema]] | None:
         for schema in schemas:
-            if (told := schema.get("discriminator")) and "mapping" in told:
-                mapping = {tag: self._ref({"$ref": ref}) for tag, ref in told["mapping"].items()}
-                return told["propertyName"], mapping
+            if (discriminator := schema.get("discriminator")) and "mapping" in discriminator:
+                mapping = {tag: self._ref({"$ref": ref}) for tag, ref in discriminator["mapping"].items()}
+                return discriminator["propertyName"], mapping
         return None
 
 

@@ -137,7 +137,7 @@ class Engine(Restored, Protocol):
 
 class ServerTarget(Protocol):
     """A real server that one snapshot is to be restored onto. One object for one restore, used in this order:
-    `look`, `load`, checks by `restored`, `finish`; or `undo` at any point. Where `finish` was stopped, `named` and
+    `examine`, `load`, checks by `restored`, `finish`; or `undo` at any point. Where `finish` was stopped, `named` and
     `settle`.
 
     `name` is what the data will be called there (a database), `shown` the address without a secret, `client` the
@@ -157,7 +157,7 @@ class ServerTarget(Protocol):
     @property
     def notes(self) -> Sequence[str]: ...
 
-    def look(
+    def examine(
         self,
         source: Source,
         manifest: Manifest,

@@ -20,7 +20,7 @@ from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Output, Pulse, Session
 from ccdr.sandbox import isolation
-from ccdr.sandbox.words import told, words
+from ccdr.sandbox.words import reason_of, words
 
 STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
@@ -147,17 +147,17 @@ class Box:
         for _ in range(TRIES):
             code, output = self._ran(argv, env, stdin, what, watch, pulse)
             # Docker's own words come as the command's.
-            told = "" if code not in NOT_STARTED else (output.stdout + output.stderr.reveal()).strip()
-            if not RUNTIME.match(told) or not self.running():
+            error_text = "" if code not in NOT_STARTED else (output.stdout + output.stderr.reveal()).strip()
+            if not RUNTIME.match(error_text) or not self.running():
                 break
         else:
             hint = "see the Docker daemon's log (`journalctl -u docker`), then run it again"
-            words = FreeText(told)
+            words = FreeText(error_text)
             raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries", hint=hint, words=words)
         if code in NOT_STARTED and code not in ok:
             if self._ended(code):
                 raise self._broken(f"it ended before: {what or argv[0]}")
-            words = FreeText(told)
+            words = FreeText(error_text)
             program = repr(what) if what is not None and argv[0] == "sh" else argv[0]  # of a script: what it is for
             raise TestBroken(
                 f"the image {self.image_name} cannot run {program}" + (f": {words.answer}" if words.answer else ""),
@@ -286,7 +286,7 @@ class Box:
 
     def _broken(self, why: BaseException | str) -> TestBroken:
         return TestBroken(
-            f"the sandbox is gone: {why if isinstance(why, str) else told(why)}",
+            f"the sandbox is gone: {why if isinstance(why, str) else reason_of(why)}",
             hint="see `docker events` and the kernel log for who ended it, then run the test again",
             words=None if isinstance(why, str) else words(why),
         )

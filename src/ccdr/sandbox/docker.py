@@ -21,7 +21,7 @@ from ccdr.model.values import rfc3339, utc
 from ccdr.ports.place import Clock
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box, close_socket
-from ccdr.sandbox.words import denied, told
+from ccdr.sandbox.words import denied, reason_of
 
 if TYPE_CHECKING:
     import docker
@@ -98,7 +98,7 @@ def _answering(what: str) -> Iterator[None]:
         yield
     except (docker.errors.DockerException, OSError) as error:
         hint = "see `docker info` and the daemon's log (`journalctl -u docker`)"
-        raise TestBroken(f"Docker does not {what}: {told(error)}", hint=hint) from None
+        raise TestBroken(f"Docker does not {what}: {reason_of(error)}", hint=hint) from None
 
 
 class Docker:
@@ -123,7 +123,7 @@ class Docker:
             start = "start it (`systemctl start docker`, or `make system` where no init system runs)"
             may = "let this user use it (`usermod -aG docker USER`; it is then as good as root), or run ccdr as root"
             hint = may if denied(error) else start
-            raise TestBroken(f"Docker does not answer at {where}: {told(error)}", hint=hint) from None
+            raise TestBroken(f"Docker does not answer at {where}: {reason_of(error)}", hint=hint) from None
         return client
 
     def check(self) -> None:
@@ -179,7 +179,7 @@ class Docker:
                 return local
             problem = "it is not there after the pull"
         except (docker.errors.DockerException, OSError) as error:
-            problem = told(error)
+            problem = reason_of(error)
         raise TestBroken(
             f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {problem}",
             hint=f"run `docker pull {name}` where a registry can be reached, or `make images`",
@@ -205,7 +205,7 @@ class Docker:
             except (docker.errors.DockerException, OSError) as error:
                 whom = f", as {spec.user}" if spec.user else ""
                 raise TestBroken(
-                    f"the sandbox did not start from {spec.image.name}{whom}: {told(error)}",
+                    f"the sandbox did not start from {spec.image.name}{whom}: {reason_of(error)}",
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
             box = self._box(spec, container["Id"], isolation.asked(config))
@@ -317,7 +317,7 @@ class Docker:
             except (docker.errors.DockerException, OSError) as error:
                 # 409: its own removal is under way
                 if time.monotonic() > deadline:
-                    problems.append(f"container {name} is still there: {told(error)}")
+                    problems.append(f"container {name} is still there: {reason_of(error)}")
                     break
             time.sleep(0.02)
         if volume:
@@ -326,7 +326,7 @@ class Docker:
             except docker.errors.NotFound:
                 pass
             except (docker.errors.DockerException, OSError) as error:
-                problems.append(f"volume {volume} is still there: {told(error)}")
+                problems.append(f"volume {volume} is still there: {reason_of(error)}")
         return problems
 
     def leftovers(self) -> list[Leftover]:
@@ -351,7 +351,7 @@ class Docker:
             except docker.errors.NotFound:
                 return []
             except (docker.errors.DockerException, OSError) as error:
-                return [f"volume {leftover.name} is still there: {told(error)}"]
+                return [f"volume {leftover.name} is still there: {reason_of(error)}"]
             return []
         return self._remove(leftover.name, None)
 

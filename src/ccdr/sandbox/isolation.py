@@ -56,7 +56,7 @@ def differences(wanted: Facts, there: Facts) -> list[Deviation]:
     return [Deviation(fact, value, there.get(fact)) for fact, value in wanted.items() if there.get(fact) != value]
 
 
-def told(differing: Sequence[Deviation]) -> str:
+def not_shut_off(differing: Sequence[Deviation]) -> str:
     return f"the sandbox is not shut off as it was asked for: {'; '.join(map(str, differing))}"
 
 

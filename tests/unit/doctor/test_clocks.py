@@ -55,7 +55,7 @@ def test_clock_against_the_stores(plain: Site, seconds: int, state: Health) -> N
         (look,) = repository.clock(plain.loaded(), plain.services())
     assert look.state is state, look
     if state is not OK:
-        assert ("behind" if seconds > 0 else "ahead") in look.found
+        assert ("behind" if seconds > 0 else "ahead") in look.answer
 
 
 def test_store_that_tells_no_time() -> None:

@@ -42,7 +42,7 @@ def test_restic_is_new_enough(tmp_path: Path, says: str, state: Health) -> None:
 def test_no_restic_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     *_, last = machine.programs(Host())
-    assert last.state is FAIL and "not installed" in last.found
+    assert last.state is FAIL and "not installed" in last.answer
 
 
 MOUNTS = r"""
@@ -98,7 +98,7 @@ def test_scratch_in_memory_and_not() -> None:
 def test_state_directory(plain: Site) -> None:
     services, jobs = plain.services(), [Job(plain.loaded(), "recordings")]
     first = list(machine.state(services, jobs))
-    assert first[0].state is OK and "not there yet" in first[0].found
+    assert first[0].state is OK and "not there yet" in first[0].answer
     assert not plain.state.exists(), "looking does not make it"
     services.state.directory()
     assert states(machine.state(services, jobs))[0] is OK
@@ -125,13 +125,13 @@ def test_too_little_disk_for_the_largest_asset(plain: Site, monkeypatch: pytest.
 def test_what_a_killed_run_left_is_named_with_what_removes_it(plain: Site) -> None:
     services = plain.services()
     (look,) = machine.leftovers(services, docker=False)
-    assert look.state is OK and "Docker was not asked" in look.found
+    assert look.state is OK and "Docker was not asked" in look.answer
     services.state.directory("scratch", "run-20261124T120000-abcdef").joinpath("fetched").mkdir()
     services.state.directory("scratch", "capture", "p", "recordings")
     (look,) = machine.leftovers(services, docker=False)
     assert look.state is WARN and look.do == "`ccdr sandbox reap` removes them"
-    assert "scratch run-20261124T120000-abcdef" in look.found and "capture of p/recordings" in look.found
+    assert "scratch run-20261124T120000-abcdef" in look.answer and "capture of p/recordings" in look.answer
     with services.state.lock("p", "recordings", "backup"), services.state.run(SystemClock()):
         (look,) = machine.leftovers(services, docker=False)
-    assert "capture" not in look.found, "a backup that is under way has left nothing"
+    assert "capture" not in look.answer, "a backup that is under way has left nothing"
     assert services.state.captures() == [("p", "recordings")], "looking removes nothing"

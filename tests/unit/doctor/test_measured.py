@@ -76,7 +76,7 @@ def test_rto_of_another_basis_or_of_a_test_that_failed_does_not_count(plain: Sit
     tested(plain, 10.0, basis="durable")
     tested(plain, None, verdict="FAIL")
     (look,) = measured(plain)[1]
-    assert look.state is WARN and "FAIL" in look.found
+    assert look.state is WARN and "FAIL" in look.answer
 
 
 def test_percentile() -> None:
@@ -114,7 +114,7 @@ def test_upkeep_as_planned(plain: Site) -> None:
     record(plain, "prune.end", result="DONE", reason=None, removed=[], kept={}, held=[])
     assert {look.state for look in upkeep(plain).values()} == {OK}
     later = upkeep(plain, ShiftedClock(timedelta(days=3)))
-    assert later["repository check"].state is WARN and "overdue" in later["repository check"].found
+    assert later["repository check"].state is WARN and "overdue" in later["repository check"].answer
     record(plain, "prune.end", result="FAILED", reason="the disk is full", removed=[], kept={}, held=[])
     assert upkeep(plain)["retention"].state is WARN
 

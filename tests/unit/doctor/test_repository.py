@@ -12,7 +12,7 @@ from ccdr.setup.doctor import repository
 def test_repository_beside_what_it_protects(plain: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     services = plain.services()
     missing, beside = repository.local_path(plain.loaded(), services)
-    assert (missing.state, beside.state) == (WARN, WARN) and "recordings" in beside.found
+    assert (missing.state, beside.state) == (WARN, WARN) and "recordings" in beside.answer
     plain.repo.mkdir()
     assert states(repository.local_path(plain.loaded(), services)) == [WARN]
     monkeypatch.setattr(repository, "_device", lambda _: -1)

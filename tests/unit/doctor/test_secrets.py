@@ -36,7 +36,7 @@ def test_secret_that_others_read(plain: Site, mode: int) -> None:
 def test_secret_that_is_not_there(plain: Site) -> None:
     (plain.root / "plans" / "key").unlink()
     found = looked(plain)
-    assert found["secrets"].state is FAIL and "does not exist" in found["secrets"].found
+    assert found["secrets"].state is FAIL and "does not exist" in found["secrets"].answer
     assert found["repository password"].state is FAIL
 
 

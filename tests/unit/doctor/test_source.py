@@ -53,7 +53,7 @@ def test_rights(changed: dict[str, Any], expected: list[Health]) -> None:
 
 def test_many_unreadable_tables_are_one_short_line() -> None:
     (look, _) = rights.judged({**READER, "unreadable": [f"t{n}" for n in range(500)]}, "ccdr")
-    assert "t0, t1, t2 and 497 more" in look.found and "GRANT pg_read_all_data" in str(look.do)
+    assert "t0, t1, t2 and 497 more" in look.answer and "GRANT pg_read_all_data" in str(look.do)
 
 
 WHOLE: dict[str, Any] = {
@@ -78,12 +78,12 @@ def test_a_canary_needs_a_right_of_its_own(canary: bool, creates: bool) -> None:
     source: Any = SimpleNamespace(place=Answers({**WHOLE, "creates": creates}), credentials=Path("/c"))
     connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
     shipping = LogShipping(canary=ShippingCanary() if canary else None)
-    found = {look.what: look for look in physical_rights.looks(source, connection, shipping=shipping)}
+    found = {look.what: look for look in physical_rights.probes(source, connection, shipping=shipping)}
     assert ("canary" in found) == canary
     if canary:
         assert found["canary"].state is (OK if creates else FAIL)
         assert creates or "GRANT CREATE ON DATABASE crm TO ccdr" in str(found["canary"].do)
-    assert (found["rights to write"].found == "ccdr may change nothing") == (not creates)
+    assert (found["rights to write"].answer == "ccdr may change nothing") == (not creates)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_what_a_slot_keeps_at_the_source_is_looked_at(
         place=Answers({**WHOLE, "slot_keeps": keeps, "slots": [slot]}), credentials=Path("/c")
     )
     connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
-    found = list(physical_rights.looks(source, connection, shipping=LogShipping()))
+    found = list(physical_rights.probes(source, connection, shipping=LogShipping()))
     assert states(slots := [look for look in found if look.what == "replication slots"]) == expected
-    assert said in slots[0].found, slots
-    assert "replication slots" not in {look.what for look in physical_rights.looks(source, connection)}
+    assert said in slots[0].answer, slots
+    assert "replication slots" not in {look.what for look in physical_rights.probes(source, connection)}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_canary_in_mariadb(granted: str, state: Health, writes: str) -> None:
     )
     held = maria_rights.read_rights([f"{base} ON *.* TO `c`@`%`", *([granted] if granted else [])], "crm")
     found = {look.what: look for look in maria_rights.judged(held, "c", "crm", canary=True)}
-    assert found["canary"].state is state and "c " + writes in found["rights to write"].found
+    assert found["canary"].state is state and "c " + writes in found["rights to write"].answer
     assert "canary" not in {look.what for look in maria_rights.judged(held, "c", "crm")}
 
 

@@ -29,8 +29,8 @@ from ccdr.model.errors import LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Attestation
 from ccdr.run.ending import _verified, conclude
-from ccdr.run.scheduled import RunResult
-from ccdr.storage.restic import RepoSnapshot
+from ccdr.run.tasks import RunResult
+from ccdr.storage.listing import RepoSnapshot
 from ccdr.telling.report import Period, make_report
 
 

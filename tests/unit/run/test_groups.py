@@ -8,8 +8,7 @@ import pytest
 from tests.support.runs import NEVER, ONE, Result, World
 
 from ccdr.model.errors import CcdrError, Exit, Locked, UsageProblem
-from ccdr.run.scheduled import Task
-from ccdr.run.tasks import Performed
+from ccdr.run.tasks import Performed, Task
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from tests.support.runs import World
 
 from ccdr.model.errors import Exit, Locked
-from ccdr.run.scheduled import RunResult, Task
-from ccdr.run.tasks import Performed
+from ccdr.run.tasks import Performed, RunResult, Task
 
 
 def test_nothing_is_due_when_a_plan_is_first_seen(world: World) -> None:

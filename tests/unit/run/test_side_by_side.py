@@ -10,7 +10,7 @@ from tests.support.runs import ONE, World
 
 from ccdr.evidence.ledger.verification import verify
 from ccdr.model.errors import Exit
-from ccdr.run.scheduled import Task
+from ccdr.run.tasks import Task
 
 
 def many(site: Site, names: str) -> None:

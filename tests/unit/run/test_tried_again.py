@@ -9,8 +9,7 @@ from tests.support.older import append_older
 from tests.support.runs import NEVER, ONE, Result, World
 
 from ccdr.model.errors import Exit, RepositoryUnavailable, UsageProblem
-from ccdr.run.scheduled import Task
-from ccdr.run.tasks import Performed
+from ccdr.run.tasks import Performed, Task
 from ccdr.telling.status import status
 
 

@@ -97,7 +97,7 @@ class Reconcile(CheckConfig):
     within: Duration = Field(300.0, description="how far apart the two consistent points may lie")
     apart: Duration = Field(60.0, description="how long one after the other a row and its file may be written")
     at_least: int = Field(1, ge=1, description="fewer rows that match than this is a FAIL")
-    allow: Allowed = Allowed()
+    allow: Allowed = Field(Allowed(), description="how many that do not match are no FAIL")
 
     @model_validator(mode="after")
     def _columns_once(self) -> Self:
@@ -125,41 +125,43 @@ class Reconcile(CheckConfig):
             return f"whose paths have nothing in common with the root {self.root}, expected one of them"
         return None
 
-    def compare(self, engine: Engine, context: CheckContext, beside: Counterpart) -> Iterator[CheckResult]:
-        instants = self._instants(context, beside)
-        yield self._skew(instants, beside)
-        exported = context.out / f"rows-{beside.work.name}"
+    def compare(self, engine: Engine, context: CheckContext, counterpart: Counterpart) -> Iterator[CheckResult]:
+        instants = self._instants(context, counterpart)
+        yield self._skew(instants, counterpart)
+        exported = context.out / f"rows-{counterpart.work.name}"
         engine.export(context.sandbox, context.manifest, self.query, exported)
         wanted = StatedColumns("size" in self.columns, "sha256" in self.columns)
         try:
-            with Matcher.opened(beside.work / "book.sqlite", instants, wanted) as book:
-                book.add_files(self._files(beside.context))
-                book.add_rows(self._rows(exported, self._root(beside.context)))
-                matched = book.judge(lambda names: _hashed(beside.context, names), self._decoder(beside.context))
-                self._note(book, beside)
-                yield self._rows_result(matched, instants, book)
-                yield self._files_result(matched, instants, book)
+            with Matcher.opened(counterpart.work / "matches.sqlite", instants, wanted) as matcher:
+                matcher.add_files(self._files(counterpart.context))
+                matcher.add_rows(self._rows(exported, self._root(counterpart.context)))
+                matched = matcher.judge(
+                    lambda names: _hashed(counterpart.context, names), self._decoder(counterpart.context)
+                )
+                self._note(matcher, counterpart)
+                yield self._rows_result(matched, instants, matcher)
+                yield self._files_result(matched, instants, matcher)
         except _OtherColumns as error:
             yield self._of("rows", False, f"{len(self.columns)} columns: {', '.join(self.columns)}", str(error))
         finally:
             exported.unlink(missing_ok=True)
 
-    def _instants(self, context: CheckContext, beside: Counterpart) -> Instants:
-        files = beside.context.manifest
-        settle = files.contents.get("settle", getattr(beside.engine, "settle", 0.0))
+    def _instants(self, context: CheckContext, counterpart: Counterpart) -> Instants:
+        files = counterpart.context.manifest
+        settle = files.contents.get("settle", getattr(counterpart.engine, "settle", 0.0))
         return Instants(
-            rows=beside.point.timestamp(),
+            rows=counterpart.point.timestamp(),
             files=files.consistent_point.timestamp(),
             settle=float(str(settle)),
             apart=self.apart,
             clocks=CLOCKS + abs(context.manifest.clock_skew_s or 0.0),
         )
 
-    def _skew(self, instants: Instants, beside: Counterpart) -> CheckResult:
-        how = "captured together" if beside.together else "captured apart"
-        which = f"snapshot {beside.snapshot.short} of {beside.asset}, {how}"
+    def _skew(self, instants: Instants, counterpart: Counterpart) -> CheckResult:
+        how = "captured together" if counterpart.together else "captured apart"
+        which = f"snapshot {counterpart.snapshot.short} of {counterpart.asset}, {how}"
         actual = f"{human_seconds(instants.skew)} apart ({which})"
-        if beside.recovered:  # no schedule brings a backup of the files at that very moment: the rows tell
+        if counterpart.recovered:  # no schedule brings a backup of the files at that very moment: the rows tell
             far = "" if instants.skew <= self.within else f", more than {format_duration(self.within)}"
             return self._of("consistent points", True, "told; the rows judge", f"{actual}{far}")
         expected = f"at most {format_duration(self.within)} apart"
@@ -218,7 +220,7 @@ class Reconcile(CheckConfig):
 
     # --- what was found -------------------------------------------------------------------------------
 
-    def _rows_result(self, matched: Matches, instants: Instants, book: Matcher) -> CheckResult:
+    def _rows_result(self, matched: Matches, instants: Instants, matcher: Matcher) -> CheckResult:
         allow, unsaid = self.allow, matched.of(RowOutcome.UNSAID)
         here = matched.of(RowOutcome.MATCHED, RowOutcome.UNSAID)
         silent = matched.decoded > 0 and matched.silent == matched.decoded  # every one: the recorder records nothing
@@ -248,7 +250,7 @@ class Reconcile(CheckConfig):
         actual += [f"{name} {matched.of(kind)}" for name, kind in kinds.items() if self._compares(kind)]
         actual += [f"in flight {matched.of(RowOutcome.IN_FLIGHT)}", f"files that several rows name {matched.shared}"]
         actual += ["all without sound"] if silent else []
-        return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(book.bad_rows()))
+        return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(matcher.bad_rows()))
 
     def _compares(self, kind: RowOutcome) -> bool:
         """Could a row end so? What was not looked at is not said to be 0."""
@@ -260,7 +262,7 @@ class Reconcile(CheckConfig):
         }
         return needs.get(kind, True)
 
-    def _files_result(self, matched: Matches, instants: Instants, book: Matcher) -> CheckResult:
+    def _files_result(self, matched: Matches, instants: Instants, matcher: Matcher) -> CheckResult:
         without, allowed = matched.files.get(FileOutcome.WITHOUT_ROW, 0), self.allow.files_without_row
         total = sum(matched.files.values())
         limit = ANY if allowed == ANY else f"≤ {allowed}"
@@ -268,15 +270,17 @@ class Reconcile(CheckConfig):
         actual = f"{without} of {total} files without a row, in flight {matched.files.get(FileOutcome.IN_FLIGHT, 0)}"
         if not total:  # a pattern with a slip in it must not look like a check
             actual = "no file matches its patterns"
-        return self._of("files", total > 0 and _within(without, allowed), expected, actual, _named(book.lone_files()))
+        return self._of(
+            "files", total > 0 and _within(without, allowed), expected, actual, _named(matcher.lone_files())
+        )
 
-    def _note(self, book: Matcher, beside: Counterpart) -> None:
+    def _note(self, matcher: Matcher, counterpart: Counterpart) -> None:
         """All of them into the run's private output: what is wrong with each row, and which files have none."""
-        for references in (book.bad_rows(), book.lone_files()):
+        for references in (matcher.bad_rows(), matcher.lone_files()):
             for reference in itertools.islice(references, NOTED):
-                beside.note({"check": self.label, **asdict(reference)})
+                counterpart.note({"check": self.label, **asdict(reference)})
             if left := sum(1 for _ in references):
-                beside.note({"check": self.label, "what": f"{left} more, beside these {NOTED}"})
+                counterpart.note({"check": self.label, "what": f"{left} more, beside these {NOTED}"})
 
     def _of(self, what: str, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
         result = self.result(passed, expected, actual, detail)

@@ -21,10 +21,10 @@ NO_PROGRESS = 60.0  # seconds; every question has a shorter limit of its own
 
 @dataclass
 class DiscoveryReport:
-    """`found` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
+    """`contents` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
     are what has to be typed, and where, before one can succeed. `files` became assets of their own."""
 
-    found: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     grants: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class DiscoveryReport:
 class Looking(Protocol):
     """What an engine looks with. `place` is this host, `now` in seconds since the epoch, `zone` this machine's."""
 
-    told: DiscoveryReport
+    report: DiscoveryReport
 
     @property
     def place(self) -> Place: ...
@@ -104,7 +104,7 @@ class Named(Protocol):
     def plan_name(self, hostname: str) -> tuple[str, str]:
         """What a plan of it may be called, and how where nothing of that is left; `hostname` is this machine's."""
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[Item]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[Item]:
         """UsageProblem where it refuses us or is nothing to back up, another CcdrError where it does not answer."""
 
 

@@ -44,7 +44,7 @@ class TreeFound:
         return tuple(suffix for suffix, _ in self.audio.most_common() if suffix in DECODABLE)
 
 
-def look(path: Path, *, enough: int = ENOUGH, patience: float = PATIENCE) -> TreeFound:
+def survey_tree(path: Path, *, enough: int = ENOUGH, patience: float = PATIENCE) -> TreeFound:
     """Look through a directory, or at a file; what cannot be read is counted, never an error."""
     tree = TreeFound(path)
     deadline = time.monotonic() + patience

@@ -180,12 +180,12 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
         "linked": tally.linked,
         "listing_sha256": files[LISTING].sha256,
     }
-    told = {
+    counts = {
         "went before they were stored": done.gone - done.moved,
         "were moved meanwhile, and found again": done.moved,
         "came or changed meanwhile: stored, and not proven by this backup": done.doubtful,
     }
-    notes = [f"entries that {what}: {count}" for what, count in told.items() if count]
+    notes = [f"entries that {what}: {count}" for what, count in counts.items() if count]
     return replace(capture, contents=contents, files=files, bytes=tally.size, notes=[*capture.notes, *notes])
 
 

@@ -24,7 +24,7 @@ KINDS = {
 GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def look(path: str, shown_as: str) -> TreeEntry:
+def entry_at(path: str, shown_as: str) -> TreeEntry:
     """Look at `path` (not through a link); OSError where it is gone."""
     s = os.lstat(path)
     kind = KINDS.get(stat.S_IFMT(s.st_mode), "o")
@@ -55,7 +55,7 @@ def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[TreeEntry]
         real, shown, names = above[-1]
         for name in names:
             try:
-                entry = look(real + name, shown + name)
+                entry = entry_at(real + name, shown + name)
                 below = _names(real + name, shown + name) if entry.type == "d" else None
             except FileNotFoundError:
                 continue
@@ -112,7 +112,7 @@ def still_there(listed: TreeEntry) -> bool:
                 listed.size,
                 listed.inode,
             ) and stat.S_ISREG(s.st_mode)
-        now = look(listed.path, listed.path)
+        now = entry_at(listed.path, listed.path)
     except OSError as error:
         return not gone(listed.path, error)
     if listed.type == "l" and now.mtime != listed.mtime:

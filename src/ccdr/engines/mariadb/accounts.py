@@ -114,4 +114,4 @@ def read(directory: Path) -> list[str]:
 
 def _lines(place: Place, login: Login, asked: str, what: str) -> list[str]:
     """Statements may hold what ends a line: a table's name may."""
-    return [told for (told,) in rows_of(place, login, asked, what)]
+    return [line for (line,) in rows_of(place, login, asked, what)]

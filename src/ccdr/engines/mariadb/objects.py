@@ -97,7 +97,7 @@ class Objects:
         return Objects(
             self.tables,
             tuple(name for name in self.views if name not in views),
-            {name: told for name, told in self.named.items() if name not in gone},
+            {name: definition for name, definition in self.named.items() if name not in gone},
             {name: definer for name, definer in self.definers.items() if name not in gone},
             frozenset(part for part in self.state if part[0] != "view" or part[1] not in views),
             tuple(sorted(gone & self.named.keys())),

@@ -114,20 +114,20 @@ def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple
     """Those of `database` are named without it."""
     name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
     asked = "".join(f"CHECK TABLE {quote_name(where)}.{quote_name(t)} EXTENDED;\n" for where, t in tables)
-    told = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
-    if lacks := next((message for row in told if (message := FreeText(row[-1])).search(LACKS)), None):
+    messages = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
+    if lacks := next((message for row in messages if (message := FreeText(row[-1])).search(LACKS)), None):
         raise TestBroken(
             f"the image lacks something that a table needs: {lacking(lacks)}",
             hint="name an image that has it (`image:`)",
             words=lacks,
         )
-    bad = sorted({row[0].removeprefix(prefix) for row in told if not _is_well(row)})
-    seen = {row[0].removeprefix(prefix) for row in told}
+    bad = sorted({row[0].removeprefix(prefix) for row in messages if not _is_well(row)})
+    seen = {row[0].removeprefix(prefix) for row in messages}
     unseen = sorted({f"{where}.{t}".removeprefix(prefix) for where, t in tables} - seen)
-    cannot = sum(row[3] == _CANNOT for row in told)
+    cannot = sum(row[3] == _CANNOT for row in messages)
     note = f", {cannot} of an engine that has no such check" if cannot else ""
     wrong = [f"{t} is not well" for t in bad] + [f"{t} was not checked" for t in unseen]
-    detail = "\n".join("\t".join(row) for row in told if not _is_well(row))
+    detail = "\n".join("\t".join(row) for row in messages if not _is_well(row))
     return judged(
         name,
         wrong,
@@ -170,8 +170,8 @@ def _auto_increments(box: Place, login: Login, database: str) -> CheckResult:
         f"FROM {quote_name(database)}.{quote_name(t)};\n"
         for t, c, n in listed
     )
-    told = answers(box, login, asked, "asking for the newest numbers") if listed else []
-    wrong = [f"{t} would give a number twice" for t, is_behind in told if is_behind]
+    behind = answers(box, login, asked, "asking for the newest numbers") if listed else []
+    wrong = [f"{t} would give a number twice" for t, is_behind in behind if is_behind]
     return judged(
         "auto-increments are ahead",
         wrong,

@@ -135,12 +135,12 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
             hint="set binlog_format to ROW at the source, and back up again",
         )
     if doubts:
-        told = "; ".join(
+        differing = "; ".join(
             f"{n} change{'s' * (n > 1)} in the log {'are each' if n > 1 else 'is'} {kind}"
             for kind, n in sorted(doubts.items())
         )
         raise TestBroken(
-            f"{told}: nobody can tell whether the log does the same again",
+            f"{differing}: nobody can tell whether the log does the same again",
             hint="back up again: what a base holds is not done again",
         )
 

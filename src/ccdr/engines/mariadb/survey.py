@@ -75,7 +75,7 @@ class ServerFound:
 class DatabaseFacts:
     """`locked` counts tables that are not transactional, by engine; `elsewhere` names those that a dump refuses."""
 
-    found: DatabaseFound
+    database: DatabaseFound
     locked: Mapping[str, int]
     elsewhere: tuple[str, ...]
     code: Mapping[str, int]  # how many views, triggers, routines and events

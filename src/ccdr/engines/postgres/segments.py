@@ -132,8 +132,8 @@ def forks_in(files: Path) -> tuple[Fork, ...]:
     forks_of: dict[int, Fork] = {}
     for path in sorted(p for p in files.iterdir() if HISTORY.fullmatch(p.name)):
         with contextlib.suppress(OSError, ValueError):
-            told = forks(int(path.name[:8], 16), path.read_text("utf-8", "replace"))
-            forks_of |= {fork.branch: fork for fork in told}
+            listed = forks(int(path.name[:8], 16), path.read_text("utf-8", "replace"))
+            forks_of |= {fork.branch: fork for fork in listed}
     return tuple(replace(fork, at=_began(files, fork)) for _, fork in sorted(forks_of.items()))
 
 

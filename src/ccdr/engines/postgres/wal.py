@@ -46,7 +46,6 @@ from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.log import LogMark, RecoveryTarget, Segment
 from ccdr.ports.place import Clock, Source
 
-RECEIVER = ("pg_receivewal",)
 ANSWER = 20.0  # seconds
 # Who reads the slot has come how far; the last column is for anybody to choose.
 PROGRESS = """\

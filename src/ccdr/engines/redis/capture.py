@@ -198,8 +198,8 @@ def memory_free(place: Place) -> int | None:
 
 def _modules(listed: list[Any]) -> dict[str, int]:
     """Name and version of those that were loaded from a file; what is built in comes with every server."""
-    told = [m if isinstance(m, dict) else dict(zip(m[::2], m[1::2], strict=True)) for m in listed]
-    return {str(m["name"]): int(m["ver"]) for m in told if m.get("path")}
+    modules = [m if isinstance(m, dict) else dict(zip(m[::2], m[1::2], strict=True)) for m in listed]
+    return {str(m["name"]): int(m["ver"]) for m in modules if m.get("path")}
 
 
 def _notes(contents: Mapping[str, object]) -> list[str]:

@@ -112,7 +112,7 @@ def describe(server: PrivateServer, since: int) -> Description:
     """All of what a server holds. `since` (milliseconds since the epoch) is where spans of time are counted from, and
     must be the same for two descriptions that are to be compared."""
     info = server.info()
-    databases = {int(name.removeprefix("db")): told for name, told in info.items() if re.fullmatch(r"db\d+", name)}
+    databases = {int(name.removeprefix("db")): facts for name, facts in info.items() if re.fullmatch(r"db\d+", name)}
     names = " ".join(map(str, sorted(databases)))
     argv = ["sh", "-c", _LOOK, "sh", _WALK.read_text("utf-8"), names, str(since), *server.cli]
     parts: dict[str, list[str]] = {}
@@ -123,7 +123,7 @@ def describe(server: PrivateServer, since: int) -> Description:
     return Description(
         server=info.get("valkey_version") or info["redis_version"],
         at=int(seconds) * 1000 + int(micros) // 1000,
-        keys={database: int(_KEYS.findall(told)[0]) for database, told in sorted(databases.items())},
+        keys={database: int(_KEYS.findall(facts)[0]) for database, facts in sorted(databases.items())},
         contents=parts["contents"][0],
         groups=tuple(_merged(parts.get("group", []))),
         functions=_functions(json.loads(parts["functions"][0])),
@@ -146,7 +146,7 @@ def _functions(listed: Iterable[Any]) -> dict[str, str]:
     """Each library's name, engine and code."""
     digests = {}
     for library in listed:
-        told = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
-        code = json.dumps([told["engine"], told["library_code"]])
-        digests[str(told["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
+        fields = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
+        code = json.dumps([fields["engine"], fields["library_code"]])
+        digests[str(fields["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
     return dict(sorted(digests.items()))

@@ -42,24 +42,24 @@ class RedisServer(NamedServer):
             problem = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise UsageProblem(f"{self.shown}: the connection {problem}", hint=EXAMPLE) from None
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[RedisItem]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[RedisItem]:
         """The server, what will make its backup fail, and what gives the rights that lack."""
         looking.progress.step(f"asking {self.shown}")
-        engine, told = self.engine(password_file), looking.told
+        engine, report = self.engine(password_file), looking.report
         try:
             with client_of(looking, self.host, engine) as source:
                 info = Client(source.place, engine.connection, source.credentials).first_info()
-                looks = list(engine.rights(source))
+                probes = list(engine.rights(source))
         except BackupFailed as error:
             raise UsageProblem(f"{self.shown}: {error}", hint=error.hint) from None
         except CommandFailed as error:
             raise self._explained(error, engine) from None
-        writes = any(look.what == "rights to write" and look.state is not Health.OK for look in looks)
+        writes = any(probe.what == "rights to write" and probe.state is not Health.OK for probe in probes)
         item = _item(self, info, writes=writes)
-        told.found.append(item.described)
-        failing = [look for look in looks if look.state is Health.FAIL]
-        told.findings += [f"{self.shown}: {look.found}; {look.do}" for look in failing]
-        told.grants += dict.fromkeys(str(look.do) for look in failing if setuser(self.user) in str(look.do))
+        report.contents.append(item.described)
+        failing = [probe for probe in probes if probe.state is Health.FAIL]
+        report.findings += [f"{self.shown}: {probe.answer}; {probe.do}" for probe in failing]
+        report.grants += dict.fromkeys(str(probe.do) for probe in failing if setuser(self.user) in str(probe.do))
         return [item]
 
     def _explained(self, error: CommandFailed, engine: Redis) -> CcdrError:

@@ -26,8 +26,8 @@ def compare(context: CheckContext, server: PrivateServer, reference: Reference) 
     changed = _changed(context)
     yield _files(context, changed)
     restored = describe(server, int(str(held["since"])))
-    told = held["described"]
-    expected = Description.parse(told) if isinstance(told, Mapping) else reference()
+    described = held["described"]
+    expected = Description.parse(described) if isinstance(described, Mapping) else reference()
     if expected.contents != restored.contents and expected.server != restored.server:
         again = reference()
         expected = replace(expected, contents=again.contents, groups=again.groups)

@@ -57,8 +57,8 @@ def load(server: PrivateServer, restored: Path, manifest: Manifest, databases: i
         server.start()
     except CommandFailed as error:
         raise _judged(error, server, rdb, manifest) from None
-    told = server.info("persistence")
-    loaded = int(told["rdb_last_load_keys_loaded"])
+    persistence = server.info("persistence")
+    loaded = int(persistence["rdb_last_load_keys_loaded"])
     if loaded == 0 and manifest.contents["keys"]:
         raise TestBroken(
             "the sandbox's server started without the RDB", hint="run the test with --keep, and see its log"

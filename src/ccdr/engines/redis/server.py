@@ -17,7 +17,6 @@ from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Place
 
 ADMIN = "ccdr.looks"  # our own user, whatever users a backup brings
-LOG_LINES = 5
 DATABASES = 16  # what a server has that was told nothing else
 # Waits until the server has loaded its file. A server that ended is a zombie where its parent has not looked yet.
 _WAIT = """\

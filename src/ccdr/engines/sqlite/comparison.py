@@ -45,7 +45,7 @@ def identical(context: CheckContext, answer: ReaderAnswer) -> Iterator[CheckResu
             )
         results.append(_result("contents", False, "every table can be read", answer.why, answer.refused.reveal()))
     else:
-        restored = answer.told["contents"]
+        restored = answer.answers["contents"]
         logical = [_tables(captured, restored), _definitions(captured, restored)]
         if equal and any(one.status is not Verdict.PASS for one in logical):
             raise TestBroken(
@@ -165,12 +165,12 @@ def integrity(context: CheckContext, answer: ReaderAnswer) -> list[CheckResult]:
     if answer.refused is not None:
         detail = answer.refused.reveal()
         return [_result("integrity_check", False, "an answer", answer.why, detail, kind="integrity")]
-    told = answer.told
+    answers = answer.answers
     results = [
-        _references(context.manifest.contents["references"], told["references"]),  # type: ignore[arg-type]
-        _sequences(told["sequences"]),
+        _references(context.manifest.contents["references"], answers["references"]),  # type: ignore[arg-type]
+        _sequences(answers["sequences"]),
     ]
-    checked = told["integrity"]
+    checked = answers["integrity"]
     against = f"rows break a CHECK of their table: {_many(checked['against'])}" if checked["against"] else ""
     if checked["found"]:
         before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(context) else ""
@@ -209,9 +209,9 @@ def _references(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> Che
         ]
         actual = named([*references, *(f"{name}: cannot be checked" for name in lost)])
     elif after or restored["unchecked"]:
-        told = [_lead_nowhere(after)] if after else []
-        told += [f"not checked: {named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
-        actual = f"{'; '.join(told)}; as in the source when it was captured"
+        notes = [_lead_nowhere(after)] if after else []
+        notes += [f"not checked: {named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
+        actual = f"{'; '.join(notes)}; as in the source when it was captured"
     else:
         actual = "none leads nowhere"
     return _result("foreign keys", not new and not lost, "none that led anywhere when captured leads nowhere", actual,

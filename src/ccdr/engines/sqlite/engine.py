@@ -193,8 +193,8 @@ class Sqlite(EngineConfig):
                 hint=programs.SENTENCES["damaged"][1],
                 words=self._words,
             )
-        told = answer.told
-        return {**told["contents"], "references": told["references"], "sequences": told["sequences"]}
+        answers = answer.answers
+        return {**answers["contents"], "references": answers["references"], "sequences": answers["sequences"]}
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
@@ -251,7 +251,7 @@ class Sqlite(EngineConfig):
     def _answered(self, box: Place, questions: dict[str, list[str]]) -> dict[str, Any]:
         answer = self._asked(box, questions, "the query")
         if answer.refused is None:
-            return answer.told
+            return answer.answers
         if answer.lacks:
             raise TestBroken(
                 f"the image's SQLite lacks something that the query needs: {answer.why}",

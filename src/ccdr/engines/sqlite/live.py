@@ -270,16 +270,16 @@ def main() -> None:
     # Python's own end runs what closes the database, and so removes what was made beside it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     asked = json.load(sys.stdin)
-    told: dict[str, Any]
+    answer: dict[str, Any]
     try:
-        told = work(asked["source"], asked["target"], asked["wait"], asked.get("survey"))
+        answer = work(asked["source"], asked["target"], asked["wait"], asked.get("survey"))
     except CannotCopy as error:
-        told = {"refused": str(error), "said": ""}
+        answer = {"refused": str(error), "said": ""}
     except sqlite3.Error as error:
-        told = {"refused": KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed"), "said": str(error)}
+        answer = {"refused": KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed"), "said": str(error)}
     except OSError as error:
-        told = {"refused": "cannot open", "said": error.strerror}
-    print(json.dumps(told))  # noqa: T201
+        answer = {"refused": "cannot open", "said": error.strerror}
+    print(json.dumps(answer))  # noqa: T201
 
 
 if __name__ == "__main__":

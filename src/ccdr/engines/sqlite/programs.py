@@ -86,14 +86,14 @@ def source(
     request = json.dumps({"source": str(path), "target": target and str(target), "wait": wait, "survey": survey})
     argv = [HOST_PYTHON, "-I", "-c", _program("live.py")]
     out = place.run(argv, stdin=request, watch=target and target.parent, what="copying the database")
-    told = _answer(out.stdout)
-    if (word := told.get("refused")) is not None:
+    answer = _answer(out.stdout)
+    if (word := answer.get("refused")) is not None:
         sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
-        words = FreeText(told["said"] or "")
+        words = FreeText(answer["said"] or "")
         why = f": {words.answer}" if words.answer else ""
         words += FreeText(str(path))
         raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=words)
-    return Looked(told["sqlite"], told["tables"], told["began"], told["notes"], told["survey"])
+    return Looked(answer["sqlite"], answer["tables"], answer["began"], answer["notes"], answer["survey"])
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ReaderAnswer:
     whether that is for want of something that the database's application has and this SQLite has not."""
 
     sqlite: str
-    told: dict[str, Any]
+    answers: dict[str, Any]
     refused: FreeText | None
     lacks: bool
     table: str | None = None  # at which it stopped
@@ -117,10 +117,10 @@ class ReaderAnswer:
 def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> ReaderAnswer:
     """Ask a copy of which nobody else knows; `database` is its name in that place."""
     argv = [python, "-I", "-c", _program("reader.py"), database]
-    told = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
-    refused = told.get("refused")
+    answers = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
+    refused = answers.get("refused")
     words = None if refused is None else FreeText(refused)
-    return ReaderAnswer(told["sqlite"], told, words, bool(told.get("lacks")), told.get("table"))
+    return ReaderAnswer(answers["sqlite"], answers, words, bool(answers.get("lacks")), answers.get("table"))
 
 
 def _program(name: str) -> str:
@@ -129,8 +129,8 @@ def _program(name: str) -> str:
 
 def _answer(output: str) -> dict[str, Any]:
     try:
-        told = json.loads(output.rstrip("\n").rpartition("\n")[2])
+        answer = json.loads(output.rstrip("\n").rpartition("\n")[2])
     except ValueError:
         raise CommandFailed(["sqlite"], 0, "it gave no answer") from None
-    assert isinstance(told, dict)
-    return told
+    assert isinstance(answer, dict)
+    return answer

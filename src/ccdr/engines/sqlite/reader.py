@@ -293,16 +293,16 @@ ASKED: "dict[str, Callable[..., dict[str, Any]]]" = {
 
 def main() -> None:
     path, asked = sys.argv[1], json.load(sys.stdin)
-    told: dict[str, Any] = {"sqlite": sqlite3.sqlite_version}
+    answers: dict[str, Any] = {"sqlite": sqlite3.sqlite_version}
     try:
         for name, arguments in asked.items():
-            told[name] = ASKED[name](path, *arguments)
+            answers[name] = ASKED[name](path, *arguments)
     except (sqlite3.Error, sqlite3.Warning) as error:
-        told["refused"], told["lacks"] = str(error), bool(LACKS.search(str(error)))
-        told["table"] = getattr(error, "table", None)
+        answers["refused"], answers["lacks"] = str(error), bool(LACKS.search(str(error)))
+        answers["table"] = getattr(error, "table", None)
     except MemoryError:
-        told["refused"], told["lacks"] = "memory", False
-    print(json.dumps(told))  # noqa: T201
+        answers["refused"], answers["lacks"] = "memory", False
+    print(json.dumps(answers))  # noqa: T201
 
 
 if __name__ == "__main__":

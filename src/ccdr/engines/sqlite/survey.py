@@ -47,7 +47,7 @@ def is_database(path: Path) -> bool:
         return False
 
 
-def look(place: Place, path: Path, now: float, zone: tzinfo) -> FileFound:
+def survey_file(place: Place, path: Path, now: float, zone: tzinfo) -> FileFound:
     """A close look at a live database; `zone` is this machine's. BackupFailed where it does not let us."""
     wanted: dict[str, object] = {"small": SMALL, "window": WINDOW, "times_in": HAPPENED.pattern}
     seen = programs.source(place, path, None, LOCK_WAIT, wanted, named=str(path))

@@ -34,7 +34,7 @@ from ccdr.model.errors import (
     RepositoryDamaged,
     RepositoryMissing,
     RepositoryUnavailable,
-    told,
+    failure_of,
 )
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
@@ -554,8 +554,8 @@ class _Shipping:
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
         anew, forks = self._standing.anew, self._batch.forks
         self._batch.write_index(self._job, held, point, position, self._server, self._skew, anew, forks)
-        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew, anew, forks)
-        labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
+        marks = (rfc3339(point), position, self._server, self._batch.heads, self._skew, anew, forks)
+        labels = tags(self._job, self._run.id, name, held.whole, held.open, *marks)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)
 
@@ -618,7 +618,7 @@ class _Shipping:
         write_standing(self._home, self._standing)
 
     def _troubled(self, error: Exception) -> None:
-        found = told(error)
+        found = failure_of(error)
         why = " ".join(found.reason.split())
         if why != self._standing.trouble:
             self._services.state.keep_words(self._run.id, found.words)

@@ -50,13 +50,13 @@ class InitRequest:
 
 @dataclass
 class Initialised:
-    """What was found and written. `found` and `notes` are for people; a finding is something left unprotected, or
+    """What was found and written. `contents` and `notes` are for people; a finding is something left unprotected, or
     that will make the first backup fail; `grants` are what has to be typed, and where, before one can succeed."""
 
     plan: str
     files: dict[Path, str]
     written: list[Path] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
     assets: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -79,13 +79,15 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
     plan_file = wanted.plans / f"{name}.yaml"
     _refuse_existing(plan_file, wanted)
     looking = Looker(services, progress)
-    told = looking.told
-    sources = [(item, passwords.file_of(one)) for one in named for item in one.look(looking, passwords.file_of(one))]
+    report = looking.report
+    sources = [
+        (item, passwords.file_of(one)) for one in named for item in one.discover(looking, passwords.file_of(one))
+    ]
     items = [item for item, _ in sources]
     if not items:
-        raise UsageProblem("there is nothing to protect: " + "; ".join([*told.notes, *told.findings]))
+        raise UsageProblem("there is nothing to protect: " + "; ".join([*report.notes, *report.findings]))
     if passwords.shared and len([one for one in servers if one.where not in passwords.own]) > 1:
-        told.notes.append(
+        report.notes.append(
             f"{passwords.shared} is the password file of each server that was given no other: where one has a password"
             " of its own, say --password-file URL=FILE for it"
         )
@@ -94,9 +96,9 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
     drafted = draft(terms, items, looking.now)
     _well_formed(drafted, wanted.plans.absolute())
     files = _files(drafted, terms, plan_file, wanted)
-    made = Initialised(name, {f.path: f.text for f in files}, found=told.found, notes=told.notes)
+    made = Initialised(name, {f.path: f.text for f in files}, contents=report.contents, notes=report.notes)
     made.notes += _near(terms, items)
-    made.findings, made.grants = told.findings, told.grants
+    made.findings, made.grants = report.findings, report.grants
     made.assets = [{"asset": a, **i.as_json()} for a, i in zip(drafted.assets, items, strict=True)]
     if terms.env_file and wanted.env_file is None:
         made.findings.append(f"write the store's credentials into {wanted.plans / terms.env_file}, mode 0600")

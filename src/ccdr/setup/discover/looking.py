@@ -24,7 +24,7 @@ class Looker:
 
     services: Services
     progress: Progress
-    told: DiscoveryReport = field(default_factory=DiscoveryReport)
+    report: DiscoveryReport = field(default_factory=DiscoveryReport)
 
     @property
     def place(self) -> Place:

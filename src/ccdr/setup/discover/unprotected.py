@@ -14,7 +14,7 @@ from pathlib import Path
 from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery.contract import Discovery, RunningServer, ServerAddress
-from ccdr.engines.discovery.filetree import has_audio, look
+from ccdr.engines.discovery.filetree import has_audio, survey_tree
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.coverage import UNTESTED, coverage
@@ -212,7 +212,7 @@ def _directories(
         for child in children:
             related = any(child == path or child in path.parents or path in child.parents for path in known)
             if not related and has_audio(child) and not _our_own(child, services):
-                size = look(child, patience=PATIENCE).bytes
+                size = survey_tree(child, patience=PATIENCE).bytes
                 discovered.unprotected.append(Unprotected(DIRECTORY, str(parent), child.name, size))
 
 

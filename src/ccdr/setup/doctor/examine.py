@@ -41,12 +41,12 @@ class DoctorFinding:
 
     plan: str | None
     asset: str | None
-    look: Probe
+    probe: Probe
 
     def as_json(self) -> dict[str, object]:
-        look = self.look
+        probe = self.probe
         where: dict[str, object] = {"plan": self.plan, "asset": self.asset}
-        return {**where, "what": look.what, "state": look.state.value, "found": look.found, "do": look.do}
+        return {**where, "what": probe.what, "state": probe.state.value, "found": probe.answer, "do": probe.do}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> Exit:
-        return worst([EXITS[f.look.state] for f in self.findings if f.look.state in EXITS])
+        return worst([EXITS[f.probe.state] for f in self.findings if f.probe.state in EXITS])
 
     def as_json(self) -> dict[str, object]:
         return {"checks": [f.as_json() for f in self.findings]}
@@ -66,20 +66,20 @@ class _Task:
     plan: str | None
     asset: str | None
     what: str
-    looks: Callable[[], Iterable[Probe]]
+    probes: Callable[[], Iterable[Probe]]
 
     def carry_out(self) -> list[DoctorFinding]:
-        looks = self._looked()
+        probes = self._looked()
         if self.plan is not None:
-            looks = [replace(look, do=for_plan(look.do, self.plan)) for look in looks]
-        return [DoctorFinding(self.plan, self.asset, look) for look in looks]
+            probes = [replace(probe, do=for_plan(probe.do, self.plan)) for probe in probes]
+        return [DoctorFinding(self.plan, self.asset, probe) for probe in probes]
 
     def _looked(self) -> list[Probe]:
         """What was seen until something broke, and what broke."""
         seen: list[Probe] = []
         try:
-            for look in self.looks():
-                seen.append(look)
+            for probe in self.probes():
+                seen.append(probe)
         except CcdrError as error:
             seen.append(Probe.unknown(self.what, str(error), error.hint or "see the message, and look again"))
         except OSError as error:
@@ -110,13 +110,13 @@ def examine(
     daemon: DockerFacts | None = None
     if part is not HostRole.BACKUPS:
         daemon, docker = machine.docker(services.lab.docker)
-        findings += [DoctorFinding(None, None, look) for look in docker]
+        findings += [DoctorFinding(None, None, probe) for probe in docker]
     left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
     findings += left.carry_out()
     names = {*stated, *(loaded.plan.plan for loaded in plans)}
     findings += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
     known, ledger = _history(services)
-    findings += [DoctorFinding(None, None, look) for look in ledger]
+    findings += [DoctorFinding(None, None, probe) for probe in ledger]
     scene = _Scene(services, part, canary, daemon, known)
     with interrupts.threads(AT_ONCE, stopped_by=BaseException) as pool:  # a canary is waited for: it must not be left
         for of_task in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
@@ -130,8 +130,8 @@ def _history(services: Services) -> tuple[_Known, list[Probe]]:
         past, older = readiness.read_past(services.records())
         return _Known(services.histories(), past), list(readiness.older_texts(older))
     except CcdrError as error:
-        look = Probe.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
-        return _Known({}, readiness.Past()), [look]
+        probe = Probe.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
+        return _Known({}, readiness.Past()), [probe]
 
 
 @dataclass(frozen=True)

@@ -64,21 +64,21 @@ def docker(daemon: Docker) -> tuple[DockerFacts | None, list[Probe]]:
         facts = daemon.facts()
     except TestBroken as error:
         return None, [Probe.unknown(what, str(error), error.hint or "start it")]
-    looks = [Probe.ok(what, f"{facts.version}, storage driver {facts.storage}")]
+    probes = [Probe.ok(what, f"{facts.version}, storage driver {facts.storage}")]
     if facts.unlimited:
         problem = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may take all there is"
-        looks.append(
+        probes.append(
             Probe.warn(what, problem, "enable the cgroup controllers (see `docker info`), then restart Docker")
         )
     if facts.storage == "vfs":
         problem = "the storage driver vfs copies every image whole for each container"
-        looks.append(Probe.warn(what, problem, "use overlay2 (`storage-driver` in /etc/docker/daemon.json)"))
+        probes.append(Probe.warn(what, problem, "use overlay2 (`storage-driver` in /etc/docker/daemon.json)"))
     if facts.root.is_dir():
         free = shutil.disk_usage(facts.root).free
         if free < SPARE:
             problem = f"{facts.root} has {human_bytes(free)} free"
-            looks.append(Probe.warn(what, problem, "free space there: `docker system df` shows what takes it"))
-    return facts, looks
+            probes.append(Probe.warn(what, problem, "free space there: `docker system df` shows what takes it"))
+    return facts, probes
 
 
 def state(services: Services, jobs: Sequence[Job]) -> Iterator[Probe]:

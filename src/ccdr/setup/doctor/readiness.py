@@ -126,8 +126,8 @@ def _rpo_by_log(interval: float, objective: float, took: float | None) -> Probe:
     what, more = "RPO by log", "store the log more often (`log_shipping: interval`), or state an RPO that is true"
     sentence = f"{human_seconds(interval)} between two parts of the log"
     if took is None:
-        look = Probe.fail if interval > objective else Probe.warn
-        return look(
+        probe_as = Probe.fail if interval > objective else Probe.warn
+        return probe_as(
             what, f"{sentence}; how long storing one takes is not measured", "run `ccdr ship PLAN`, or `ccdr run`"
         )
     sentence += f" and {human_seconds(took)} to store the last one make {human_seconds(interval + took)} of the "
@@ -181,10 +181,10 @@ def fetching(loaded: LoadedPlan, past: Past, now: datetime) -> Iterator[Probe]:
     what, limit = "fetched by tests", loaded.plan.limits.fetch_per_month
     if limit is None:
         return
-    told = fetched(past.fetched.get(loaded.plan.plan, ()), limit)
-    sentence = f"{human_bytes(told.in_month(now))} of the {human_bytes(limit)} allowed this month"
+    traffic = fetched(past.fetched.get(loaded.plan.plan, ()), limit)
+    sentence = f"{human_bytes(traffic.in_month(now))} of the {human_bytes(limit)} allowed this month"
     do = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
-    yield Probe.warn(what, sentence, do) if told.near(now) else Probe.ok(what, sentence)
+    yield Probe.warn(what, sentence, do) if traffic.near(now) else Probe.ok(what, sentence)
 
 
 def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Probe]:

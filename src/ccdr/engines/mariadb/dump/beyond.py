@@ -99,7 +99,9 @@ def held_so(error: CommandFailed, inventory: Inventory) -> BackupBad | None:
     forbidden, file = error.stderr.search(_FORBIDDEN), error.stderr.search(_FILE)
     if forbidden is None or file is None:
         return None
-    table = next((t for t, told in inventory.tables.items() if Path(str(told["file"])).name == file["file"]), "a table")
+    table = next(
+        (t for t, facts in inventory.tables.items() if Path(str(facts["file"])).name == file["file"]), "a table"
+    )
     hint = "mend those rows at the source; `method: physical` brings them back as they are"
     if any(column.startswith(f"{table}.") for column in inventory.facts["rounded"]):
         hint = "a dump writes FLOAT to six digits, and two values may become one: use DOUBLE, or `method: physical`"

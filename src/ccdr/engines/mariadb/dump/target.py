@@ -85,7 +85,7 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
 
     # --- before ---------------------------------------------------------------------------------------
 
-    def look(
+    def examine(
         self,
         source: Source,
         manifest: Manifest,
@@ -101,19 +101,23 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
         facts = fitness.Facts.ask(place, login)
         self.refuse_sources(facts.identity, sources, onto_source_server=onto_source_server)
         fitness.refuse_unfit(place, login, self.connection, facts, self.inventory)
-        look = TargetOutlook(facts.version)
+        outlook = TargetOutlook(facts.version)
         if self.name in facts.databases:
             fitness.refuse_unless_empty(place, login, self.connection)
             self.before = facts.databases[self.name]
         there = "the empty" if self.before else "a new"
-        look.will.append(f"loads into a new database {self.working}, and moves it into {there} {self.name} at the end")
+        outlook.will.append(
+            f"loads into a new database {self.working}, and moves it into {there} {self.name} at the end"
+        )
         self.accounts = accounts.names(place, login)
-        look.will.append("makes the users that the database needs and the server lacks, as captured, with rights in it")
+        outlook.will.append(
+            "makes the users that the database needs and the server lacks, as captured, with rights in it"
+        )
         orphans = newcomers.orphans_of(self.inventory)
         if orphans:
-            look.notes.append(f"its definers {', '.join(orphans)} did not exist at the source either")
-        look.notes.extend(fitness.notes(self.connection, facts, self.inventory))
-        return look
+            outlook.notes.append(f"its definers {', '.join(orphans)} did not exist at the source either")
+        outlook.notes.extend(fitness.notes(self.connection, facts, self.inventory))
+        return outlook
 
     # --- the load -------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ class Copier:
         started = origin_of(self.place, self.login)
         with self.place.session(self.login.asking()) as session:
             course = Course(session, self.tools)
-            course.look()
+            course.ask_position()
             first = course.logged()
             self._copy(into, course)
             self._refuse_another(into / COPY, first, course.logged())
@@ -119,7 +119,9 @@ class Copier:
             "binlog": binlog and {**binlog, "until": rfc3339(until)},
             "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
             "without_rows": [],
-            "objects": {name: told for name, told in after.named.items() if before.named.get(name) == told},
+            "objects": {
+                name: definition for name, definition in after.named.items() if before.named.get(name) == definition
+            },
             "definers": {name: d for name, d in after.definers.items() if before.definers.get(name) == d},
             "orphans": accounts.orphans(after.definers, accounts.names(self.place, self.login)),
             "unchanged": len(steady),
@@ -137,8 +139,8 @@ class Copier:
         )
 
     def _waiting(self) -> list[str]:
-        told = "in the copy they wait too, and hold their rows, until XA COMMIT or ROLLBACK (XA RECOVER lists them)"
-        return prepared_notes(self.place, self.login, told)
+        what = "in the copy they wait too, and hold their rows, until XA COMMIT or ROLLBACK (XA RECOVER lists them)"
+        return prepared_notes(self.place, self.login, what)
 
 
 @dataclass
@@ -152,7 +154,7 @@ class Course:
     lag: float | None = None
     seen: list[tuple[datetime, tuple[str, int] | None]] = field(default_factory=list)
 
-    def look(self) -> None:
+    def ask_position(self) -> None:
         clock = self.tools.clock
         asked = clock.now()
         answers = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
@@ -173,7 +175,7 @@ class Course:
         """Looks while the copy grows; a value that changes with it."""
 
         def grown() -> object:
-            self.look()
+            self.ask_position()
             size = sum(path.stat().st_size for path in into.rglob("*") if path.is_file())
             self.tools.progress.amount(size, None)
             return size

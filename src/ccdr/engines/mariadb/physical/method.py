@@ -188,7 +188,7 @@ class Physical:
         there = objects_of(box, server.LOGIN, inventory.database)
         names = {t.name: t.engine for t in there.tables}
         wrong = [f"table {n}" for n, t in sorted(inventory.tables.items()) if names.get(n) != t["engine"]]
-        wrong += [name for name, told in inventory.objects.items() if there.named.get(name) != told]
+        wrong += [name for name, definition in inventory.objects.items() if there.named.get(name) != definition]
         wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
         count = f"{so_many(len(inventory.tables), 'table')}, {so_many(len(inventory.objects), 'other object')}"
         empty = sum(engine == "MEMORY" for _, _, engine in _server_tables(box))

@@ -182,9 +182,9 @@ class Dumper:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
         with threads(1) as pool:
             # What the client tells in small answers, while the data is hashed.
-            told = pool.submit(self._told, into, dumped.inventory)
+            listed = pool.submit(self._told, into, dumped.inventory)
             files = self.tools.digest(into, data, lines=True)
-            toc, schema = told.result()
+            toc, schema = listed.result()
         (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]

@@ -72,9 +72,9 @@ class Holder:
         who = [f"role {self.role}"] if self.role else []
         if self.application:
             who.append(self.application if _NAME.fullmatch(self.application) else "an application of an odd name")
-        told = f" ({', '.join(who)})" if who else ""
+        names = f" ({', '.join(who)})" if who else ""
         since = f", in a transaction since {self.since:%Y-%m-%d %H:%M:%S} UTC" if self.since else ""
-        return f"process {self.pid}{told}{since}"
+        return f"process {self.pid}{names}{since}"
 
 
 def holder_of(answer: Mapping[str, Any]) -> Holder:
@@ -106,7 +106,7 @@ Tables = Mapping[int, TableState]
 
 def tables_of(answer: str) -> dict[int, TableState]:
     """What TABLES gives, by OID."""
-    return {int(oid): TableState(*told) for oid, told in json.loads(answer).items()}
+    return {int(oid): TableState(*fields) for oid, fields in json.loads(answer).items()}
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Locks:
     holder: Holder | None = None
     _held: int = 0
 
-    def look(self, ask: Callable[[str], str], app: str) -> None:
+    def poll(self, ask: Callable[[str], str], app: str) -> None:
         """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word."""
         held, _, tables = ask(HELD.format(known=self._held, app=app)).partition("\n")
         self._held = int(held)
@@ -156,7 +156,7 @@ def watched(locks: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]
         with contextlib.suppress(CommandFailed, ValueError):  # whoever asks next is told what is wrong with the session
             while not over.wait(pause):
                 began = time.monotonic()
-                locks.look(ask, app)
+                locks.poll(ask, app)
                 pause = max(min(pause * GROWTH, OFTEN), 5 * (time.monotonic() - began))
 
     with threads(1) as pool:

@@ -23,8 +23,8 @@ def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
         "roles": lambda attributes_of: {name: _role(attributes) for name, attributes in attributes_of.items()},
     }
     # An older manifest may not tell of all of them.
-    told = {key: digest(facts[key]) for key, digest in digested.items() if facts.get(key) is not None}
-    return {**facts, **told, DIGESTED: True}
+    digests = {key: digest(facts[key]) for key, digest in digested.items() if facts.get(key) is not None}
+    return {**facts, **digests, DIGESTED: True}
 
 
 def _role(attributes: list[Any]) -> list[Any]:

@@ -73,7 +73,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     @classmethod
     def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> PostgresTarget:
-        connection = address.parse(url, password_file, ca_file)
+        connection = address.target(url, password_file, ca_file)
         reached = connection.model_copy(update={"database": MAINTENANCE})
         client = engine.model_copy(update={"connection": reached, "method": "dump"})  # whose programs load it
         return cls(client, connection, engine.jobs)
@@ -93,7 +93,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     # --- before ---------------------------------------------------------------------------------------
 
-    def look(
+    def examine(
         self,
         source: Source,
         manifest: Manifest,
@@ -109,21 +109,21 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         facts = fitness.Facts.ask(place, env)
         self.refuse_sources(facts.identifier, sources, onto_source_server=onto_source_server)
         fitness.refuse_unfit(self.connection, facts, inventory)
-        look = TargetOutlook(facts.version)
+        outlook = TargetOutlook(facts.version)
         self.version, self.exists = facts.version, self.name in facts.databases
         if self.exists:
             self._refuse_unless_empty(source)
-            look.will.append(f"loads into {self.working}, which takes the place of the empty {self.name} at the end")
+            outlook.will.append(f"loads into {self.working}, which takes the place of the empty {self.name} at the end")
         else:
-            look.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
+            outlook.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
         fitness.refuse_locale(place, env, self.connection, inventory, facts.encoding)
         captured = cast("Mapping[str, Any]", manifest.contents["roles"])
         self.missing = sorted(captured.keys() - set(facts.roles))
         if self.missing:
             named = [f"{r} (superuser)" if captured[r][0] else r for r in self.missing]
-            look.will.append(f"creates the roles {', '.join(named)}, as captured")
-        look.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(self.missing)))
-        return look
+            outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
+        outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(self.missing)))
+        return outlook
 
     def _refuse_unless_empty(self, source: Source) -> None:
         fitness.refuse_unless_empty(source.place, self._looking(source, self.name), self.connection)

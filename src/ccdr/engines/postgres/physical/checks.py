@@ -29,8 +29,8 @@ def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckRe
     contents: Mapping[str, Any] = context.manifest.contents
     verified = context.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
     count = f"{contents['files']} files and {len(context.manifest.files)} beside them"
-    if upon := context.manifest.upon:
-        count += f", put together of {len(upon) + 1} snapshots"
+    if parents := context.manifest.upon:
+        count += f", put together of {len(parents) + 1} snapshots"
     yield judged(
         "files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", joint=", "
     )

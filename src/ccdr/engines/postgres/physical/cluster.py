@@ -110,10 +110,10 @@ def compare(box: Place, root: str, listed: Mapping[str, FileDigest], *clusters: 
     says. pg_verifybackup, which reads one file after the other, is left what sums do not tell: which are there, how
     long they are, and whether the log can be read. `clusters` are its arguments, for each."""
 
-    def look(arguments: Sequence[str]) -> None:
+    def verify_backup(arguments: Sequence[str]) -> None:
         box.run(["pg_verifybackup", "--quiet", "--skip-checksums", *arguments], what="pg_verifybackup")
 
-    sums.compare(box, root, listed, *(partial(look, arguments) for arguments in clusters))
+    sums.compare(box, root, listed, *(partial(verify_backup, arguments) for arguments in clusters))
 
 
 def unlike(error: CommandFailed, what: str) -> BackupBad | TestBroken:

@@ -38,9 +38,9 @@ def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
     BackupBad where any of what it is made of is not as it was captured, or is not what belongs together."""
     here = box.path(restored)
     # Of what it builds upon, the log is of no use: it is not looked at.
-    upon = [["--no-parse-wal", f"{here}/{UPON}/{number}/{CLUSTER}"] for number in range(len(manifest.upon))]
+    parents = [["--no-parse-wal", f"{here}/{UPON}/{number}/{CLUSTER}"] for number in range(len(manifest.upon))]
     try:
-        cluster.compare(box, here, _listed(restored, manifest), [f"{here}/{CLUSTER}"], *upon)
+        cluster.compare(box, here, _listed(restored, manifest), [f"{here}/{CLUSTER}"], *parents)
     except CommandFailed as error:
         raise cluster.unlike(error, "the increment, or what it builds upon, is not what was captured") from None
     mapped = list(_mapped(box, restored, to))

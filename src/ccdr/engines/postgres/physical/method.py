@@ -55,7 +55,7 @@ class Physical:
     def rights(self, source: Source) -> Iterator[Probe]:
         asset = self.asset
         increments = asset.incremental is not None
-        return rights.looks(source, asset.connection, increments=increments, shipping=asset.log_shipping)
+        return rights.probes(source, asset.connection, increments=increments, shipping=asset.log_shipping)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset = self.asset

@@ -11,7 +11,7 @@ from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.canary import canary_grant
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
-from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
+from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
 from ccdr.engines.postgres.slot import nearly
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import Probe, human_bytes, so_many
@@ -44,7 +44,7 @@ from pg_roles where rolname = current_user
 SENDERS = 2  # one for the files, one for the log beside them
 
 
-def looks(
+def probes(
     source: Source, connection: Connection, *, increments: bool = False, shipping: LogShipping | None = None
 ) -> Iterator[Probe]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
