@@ -9,7 +9,7 @@ from typing import Any
 
 from ccdr.jobs.services import Services
 from ccdr.model.values import FileDigest, Manifest
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.notify import Telling, after_run
 from ccdr.telling.status import status, upkeep_problems
 from tests.support.clocks import Clock

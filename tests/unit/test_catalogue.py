@@ -18,15 +18,9 @@ from ccdr.host import state
 from ccdr.host.files import write_durably
 from ccdr.model.errors import BackupBad, CcdrError
 from ccdr.model.values import Attestation, FileDigest, GroupRun, Manifest, Needed, Snapshot
-from ccdr.storage.catalogue import (
-    CLOCK_TOLERANCE,
-    Catalogue,
-    dated_in_future,
-    manifest_text,
-    parse_manifest,
-    snapshot_of,
-    text_digest,
-)
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.manifest import manifest_text, parse_manifest, snapshot_of, text_digest
+from ccdr.storage.removals import CLOCK_TOLERANCE, dated_in_future
 
 # Any text, also file names that are not UTF-8 (as surrogates), quotes and line ends.
 texts = st.text(st.characters(codec=None, exclude_categories=()) | st.sampled_from('\udc80\udcff\n"\\\x00'))

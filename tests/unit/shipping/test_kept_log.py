@@ -26,7 +26,7 @@ from ccdr.jobs.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.jobs.upkeep.prune import _Pruning
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import manifest_text, text_digest
+from ccdr.storage.manifest import manifest_text, text_digest
 from ccdr.storage.restic import Restic
 
 

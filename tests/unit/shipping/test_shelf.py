@@ -32,8 +32,8 @@ from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.storage.restic import Restic
 
 MINUTE = timedelta(minutes=1)

@@ -42,9 +42,9 @@ from ccdr.model.values import human_bytes, rfc3339
 from ccdr.plans.job import Job
 from ccdr.ports.log import LogMark
 from ccdr.ports.place import Progress, Session, Source
-from ccdr.storage.catalogue import FUTURE
 from ccdr.storage.listing import Stored
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import FUTURE
 
 SHIP = "ship"  # the lock's verb
 REVIEW = 300.0  # seconds between two looks at what threatens the source
