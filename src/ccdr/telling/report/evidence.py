@@ -325,7 +325,7 @@ class Evidence:
         if asset is not None:
             of_asset = self.assets.get((plan, asset))
             if of_asset is None:
-                of_asset = self.assets[plan, asset] = AssetEvidence(run.started, self.history(plan, asset))
+                of_asset = self.assets[plan, asset] = AssetEvidence(self.history(plan, asset))
             if run.outcome not in NO_RUN:
                 of_asset.take(run, record)
             if within and verb == TEST:

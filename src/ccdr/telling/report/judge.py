@@ -60,7 +60,7 @@ def judge_asset(
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
     history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for."""
-    ev = evidence or AssetEvidence(period.start, AssetHistory())
+    ev = evidence or AssetEvidence(AssetHistory())
     course = _course(job, ev, elsewhere, upkeep, period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
     status, rpo = None, None
