@@ -188,14 +188,7 @@ class AssetHistory:
         if self.first is None or record["time"] < self.first:  # a clock may have been ahead
             self.first = record["time"]
         if kind in STARTS:
-            self.open_runs[run] = record
-            if kind == BACKUP_START and not self.begun_here:
-                self.begun_here = not of_another_host(record)
-            if kind == TEST_START:
-                self.checks_at_start[run] = checks
-            if kind == TEST_START and record.get("selection") in RULES:
-                due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
-                self.tried[record["selection"]] = [record["seq"], due]
+            self._take_start(kind, run, record, checks)
             return
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
@@ -232,6 +225,16 @@ class AssetHistory:
                 self.retentions.append([record["time"], *retention])
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
+
+    def _take_start(self, kind: str, run: str, record: Record, checks: list[Any] | None) -> None:
+        self.open_runs[run] = record
+        if kind == BACKUP_START and not self.begun_here:
+            self.begun_here = not of_another_host(record)
+        if kind == TEST_START:
+            self.checks_at_start[run] = checks
+        if kind == TEST_START and record.get("selection") in RULES:
+            due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
+            self.tried[record["selection"]] = [record["seq"], due]
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record

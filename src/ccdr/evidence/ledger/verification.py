@@ -208,15 +208,7 @@ class _Walk:
             self.notes.append(f"{name}:{number}: time goes back by {back} s")
         self.last_time = time
         if isinstance(record, LedgerRecovered):
-            self.set_aside.add(record.file)
-            if record.spoilt:
-                what = "a whole line that had been changed was set aside in"
-                self.spoilt[seq] = f"{name}:{number}: {what} {record.file}: what it told is lost"
-                if not lies_aside(self.directory, record.file, record.sha256):
-                    gone = "is not there as it was set aside: nothing shows that there was such a line"
-                    self.problems.append(f"{name}:{number}: {record.file} {gone}")
-            else:
-                self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
+            self._recovered(f"{name}:{number}", record)
         elif isinstance(record, LedgerAcknowledged):
             for number_of in record.spoilt:
                 if sentence := self.spoilt.pop(number_of, None):
@@ -239,6 +231,18 @@ class _Walk:
             self.newer += 1
         elif misfits(record):
             self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
+
+    def _recovered(self, where: str, record: LedgerRecovered) -> None:
+        """A line was set aside: torn, or a whole one that had been changed."""
+        self.set_aside.add(record.file)
+        if not record.spoilt:
+            self.notes.append(f"{where}: a torn line was set aside in {record.file}")
+            return
+        what = "a whole line that had been changed was set aside in"
+        self.spoilt[record.seq] = f"{where}: {what} {record.file}: what it told is lost"
+        if not lies_aside(self.directory, record.file, record.sha256):
+            gone = "is not there as it was set aside: nothing shows that there was such a line"
+            self.problems.append(f"{where}: {record.file} {gone}")
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
         wrong = []
