@@ -35,14 +35,14 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.verdicts import (
     Record,
-    _as_strict,
-    _newer,
-    _still_stands,
+    as_strict,
     blames_the_log,
     does_not_open,
     log_failure,
+    of_a_newer,
     of_the_newest,
     reached_for,
+    still_stands,
 )
 from ccdr.model import parents as chain
 from ccdr.model.fetched import month_of
@@ -275,13 +275,13 @@ class AssetHistory:
             self.last_damage = record
         self.log_failure = log_failure(self.log_failure, record)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
-        if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
+        if record["verdict"] == "FAIL" and not blames_the_log(record) and not of_a_newer(self.failure, record):
             self.failure = record
             self.unmended = [*self.unmended, [record, checks]][-MOST_UNMENDED:]
         elif record["verdict"] == "PASS" and (
-            snapshot.get("selected") == LATEST or not _still_stands(self.failure, record)
+            snapshot.get("selected") == LATEST or not still_stands(self.failure, record)
         ):
-            self.unmended = [[failed, then] for failed, then in self.unmended if not _as_strict(failed, then, checks)]
+            self.unmended = [[failed, then] for failed, then in self.unmended if not as_strict(failed, then, checks)]
             self.failure = None
 
     def _take_check(self, record: Record) -> None:

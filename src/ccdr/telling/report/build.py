@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import TAMPERING, UNTOLD
+from ccdr.evidence.acknowledged import TAMPERING, UNDECIDED
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
@@ -46,7 +46,7 @@ from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
-_UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
+_UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -106,7 +106,7 @@ class Report:
         acknowledged, or another host's to know."""
         unknown = Trouble.NOT_KNOWN_HERE.name
         open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown]
-        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNTOLD else Exit.FINDING for f in open_] or [Exit.OK])
+        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_] or [Exit.OK])
 
 
 def make_report(
@@ -231,7 +231,7 @@ def _answer(
         ledger.unproven,
         until_now=period.until_now,
         lost=any(p.trouble is Trouble.LEDGER_LOST for p in ledger.troubles),
-        newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
+        newer=any(f.code in _UNDECIDED and f.acknowledged is None for f in findings),
     )
 
 

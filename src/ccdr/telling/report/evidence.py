@@ -187,9 +187,6 @@ class Evidence:
         run.outcome = outcome
         self._conclude(run, None)
 
-    def asset(self, plan: str, asset: str) -> AssetEvidence | None:
-        return self.assets.get((plan, asset))
-
     def tallies(self) -> dict[tuple[str, str], Counter[str]]:
         """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
         counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
