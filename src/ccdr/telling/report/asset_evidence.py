@@ -61,7 +61,6 @@ class AssetEvidence:
     which nothing that retention removed is forgotten; and what only a period asks for. `points` has every snapshot that
     was stored, by id, `stored` what the records tell of those that were not removed since."""
 
-    first_seen: datetime
     history: AssetHistory
     points: dict[str, Point] = field(default_factory=dict)
     stored: dict[str, Record] = field(default_factory=dict)
