@@ -32,8 +32,8 @@ from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.shipping import background
+from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, archive_of, log_of, log_repository, tags
 from ccdr.jobs.shipping.recovery import Recovery
-from ccdr.jobs.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
 from ccdr.jobs.shipping.ship import ship
 from ccdr.model.values import CheckResult, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
@@ -285,7 +285,7 @@ def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path
         ship_once(site)
         assert not standing(site)["gap"] and not standing(site)["findings"], standing(site)
         assert [bool(r["trouble"]) for r in site.records("log.shipped") if r["trouble"] != STOPPED].count(True) == 1
-        assert not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         rows = "select count(*), max(note) filter (where id = (select max(id) from call)) from call"
         expected = source.psql(rows)
         done = recovered(site, "latest", "--keep")
@@ -365,7 +365,7 @@ def test_how_far_a_recovery_reaches_is_read_from_the_canary(site: Site, source: 
     reached = utc(done.json["recovery"]["reached"]["at"])
     if canary:
         restored = float(back(done, HEARTBEAT))
-        newest = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).newest
+        newest = archive_of(Job(site.loaded(), "crm"), log_repo(site)).newest
         assert newest is not None and newest.skew is not None
         behind = reached.timestamp() - (restored - newest.skew)  # the row's time is the source's; its commit came after
         assert restored >= point.timestamp() + 4 and -0.001 <= behind < 0.5, (restored, reached, newest.skew)
@@ -404,7 +404,7 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
         assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
         assert back(done, rows) == expected, at
     assert done.json["recovery"]["reached"]["last_commit"]
-    newest = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped)).newest
+    newest = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped)).newest
     assert newest is not None and newest.point < newest.taken
     done = recovered(shipped, rfc3339(newest.taken))  # behind what is proven, and nothing was written since
     assert done.code == 2 and "holds no commit after" in done.stdout + done.stderr, done
@@ -519,13 +519,13 @@ def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, sou
         source.psql("select pg_switch_wal()")
         ship_once(shipped)
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
-    shelf = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
-    assert len(shelf.batches) >= 3
-    torn = shelf.batches[-2]
-    storage.forget(log_repo(shipped), [torn.id, *(b.id for b in shelf.spare)])
+    archive = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
+    assert len(archive.batches) >= 3
+    torn = archive.batches[-2]
+    storage.forget(log_repo(shipped), [torn.id, *(b.id for b in archive.spare)])
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    before, behind = shelf.batches[-3].last, shelf.batches[-1].begins
+    before, behind = archive.batches[-3].last, archive.batches[-1].begins
     assert f"missing between {before} and {behind}" in done.json["reason"], done.json["reason"]
     assert str(before) < torn.begins < behind, "which is what was taken away"
     # A new base lies behind the gap.
@@ -544,9 +544,9 @@ def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
     assert "recovery by the log" not in shipped.run("status").stdout
     job = Job(shipped.loaded(), "crm")
-    storage.forget(log_repo(shipped), [shelf_of(job, log_repo(shipped)).batches[-2].id])
-    shelf = shelf_of(job, log_repo(shipped))
-    assert shelf.spare
+    storage.forget(log_repo(shipped), [archive_of(job, log_repo(shipped)).batches[-2].id])
+    archive = archive_of(job, log_repo(shipped))
+    assert archive.spare
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"], done.json["recovery"]["verdict"]) == (1, "FAIL", "FAIL"), done
     done = shipped.run("test", "p")
@@ -556,7 +556,7 @@ def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site
     path = shipped.root / "plans/p.yaml"
     path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
     shipped.run("upkeep", "p", "--prune")
-    assert shelf_of(job, log_repo(shipped)) == shelf, "an older snapshot may hold what a newer one lacks"
+    assert archive_of(job, log_repo(shipped)) == archive, "an older snapshot may hold what a newer one lacks"
     shipped.backed_up()
     ship_once(shipped)
     assert "its recovery by the log of" in shipped.run("status").stdout, "nobody has proven it yet"
@@ -582,7 +582,7 @@ def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source
     note(source, "first")
     ship_once(shipped)
     job, restic = Job(shipped.loaded(), "crm"), shutil.which("restic")
-    whole, before = shelf_of(job, log_repo(shipped)), standing(shipped)["point"]
+    whole, before = archive_of(job, log_repo(shipped)), standing(shipped)["point"]
     note(source, "second")
     source.psql("select pg_switch_wal()")
     partly = f"*kind=log*last=*) {restic} --exclude='*/0000000100000000000000??' \"$@\"; exit 3;;"
@@ -591,7 +591,7 @@ def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source
     assert done.code == 3 and "restic exit 3" in done.stderr, done
     listed = log_repo(shipped).snapshots(["ccdr", "kind=log"])
     assert len([s for s in listed if s.tag("void")]) == 3
-    after = shelf_of(job, log_repo(shipped))
+    after = archive_of(job, log_repo(shipped))
     assert all(b.last == whole.batches[-1].last for b in after.batches[-1:]) or after.batches[-1].last is None
     assert standing(shipped)["point"] == before
     ship_once(shipped)
@@ -611,7 +611,7 @@ def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary,
     note(source, "second")
     ship_once(shipped)
     repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
-    batch = shelf_of(job, repo).batches[-1]
+    batch = archive_of(job, repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     assert batch.last is not None
@@ -664,9 +664,9 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
                 "insert into call (id, note) select max(id) + 1, 'lost' from call; select pg_switch_wal(); checkpoint"
             )
         assert "lost" in source.psql("select wal_status from pg_replication_slots")
-        stored = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).batches[-1]
+        stored = archive_of(Job(site.loaded(), "crm"), log_repo(site)).batches[-1]
         ship_once(site)
-        (gap,) = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        (gap,) = archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         assert stored.begins <= gap.after <= str(stored.open) < gap.before, (stored, gap)
         assert standing(site)["gap"] and any("gave the slot" in f for f in standing(site)["findings"])
         found = site.run("status")
@@ -688,8 +688,8 @@ def test_log_that_vanished_is_told_by_test_and_by_status(shipped: Site, source: 
         ship_once(shipped)
     done = shipped.run("test", "p")
     assert (done.code, done.json["verdict"], done.json["findings"]) == (0, "PASS", []), done
-    shelf = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
-    storage.forget(log_repo(shipped), [b.id for b in (*shelf.batches, *shelf.spare)])
+    archive = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
+    storage.forget(log_repo(shipped), [b.id for b in (*archive.batches, *archive.spare)])
     done = shipped.run("test", "p")
     assert done.code == 1 and any("has vanished" in said for said in done.json["findings"]), done
     assert recovered(shipped, "latest").json["verdict"] == "FAIL"
@@ -844,10 +844,10 @@ def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primar
     path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
     job = Job(shipped.loaded(), "crm")
-    before = shelf_of(job, log_repo(shipped))
+    before = archive_of(job, log_repo(shipped))
     done = shipped.run("upkeep", "p", "--prune")
     assert done.code in (0, 1) and done.json, done
-    after = shelf_of(job, log_repo(shipped))
+    after = archive_of(job, log_repo(shipped))
     assert after.batches == before.batches and not after.spare
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
@@ -865,13 +865,13 @@ def test_what_a_failed_backup_has_stored_needs_no_log(shipped: Site, source: Pri
     labels = ["ccdr", "plan=p", "asset=crm", "run=broken"]
     stored = repo.backup([path], tags=[*labels, "kind=backup"])
     repo.backup([path], tags=[*labels, "kind=failed", f"void={stored.id}"])
-    before = shelf_of(job, log_repo(shipped))
+    before = archive_of(job, log_repo(shipped))
     assert before.spare
     done = shipped.run("upkeep", "p", "--prune")
     assert done.json["prune"]["result"] == "DONE", done
     (stayed,) = [d for d in done.json["prune"]["decisions"] if "of a backup that failed" in d["why"]]
     assert stayed["keep"]
-    after = shelf_of(job, log_repo(shipped))
+    after = archive_of(job, log_repo(shipped))
     assert after.batches == before.batches and not after.spare
 
 
@@ -891,7 +891,7 @@ def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, sou
     needs = [WAL.needed_from(services.catalogue.manifest(base)) for base in bases]
     assert len(needs) == 3 and needs == sorted(set(needs))
     assert recovered(shipped, "latest").json["verdict"] == "PASS", "else the last one that was proven stays too"
-    every = shelf_of(job, log_repo(shipped)).batches
+    every = archive_of(job, log_repo(shipped)).batches
     assert every[0].begins <= needs[0]
     left = every
     for keep in (3, 2, 1):
@@ -899,8 +899,8 @@ def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, sou
         done = shipped.run("upkeep", "p", "--prune")
         assert done.code in (0, 1) and done.json, done
         assert [s.id for s in shipped.services().catalogue.snapshots("p", "crm")] == [s.id for s in bases[-keep:]]
-        before, left = left, shelf_of(job, log_repo(shipped)).batches
-        assert left == Shelf(every).from_segment(needs[-keep], WAL), "from where the oldest kept base begins"
+        before, left = left, archive_of(job, log_repo(shipped)).batches
+        assert left == LogArchive(every).from_segment(needs[-keep], WAL), "from where the oldest kept base begins"
         assert (left == before) == (keep == 3), "and what only the removed one needed is gone"
         gone = recovered(shipped, moments[2 - keep].isoformat()) if keep < 3 else None
         assert gone is None or gone.code == 2, gone
@@ -920,7 +920,7 @@ def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
         note(source, text)
         ship_once(shipped)
     there, job = other_host(shipped, tmp_path / "there"), Job(shipped.loaded(), "crm")
-    chosen = shelf_of(job, log_repo(shipped)).batches[-1]
+    chosen = archive_of(job, log_repo(shipped)).batches[-1]
     really = Recovery.fetch
 
     def fetch(self: Recovery, *args: Any) -> CheckResult:
@@ -930,7 +930,7 @@ def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
             assert shipped.run("upkeep", "p", "--prune").code in (0, 1)
         else:
             storage.forget(log_repo(shipped), [chosen.id])
-        after = shelf_of(job, log_repo(shipped))
+        after = archive_of(job, log_repo(shipped))
         assert chosen not in (*after.batches, *after.spare)
         assert chosen.name == after.batches[-1].name, "of the same batch"
         return really(self, *args)
@@ -952,7 +952,7 @@ def test_another_host_counts_the_log_that_it_does_not_ship(shipped: Site, source
     note(source, "shipped")
     source.psql("select pg_switch_wal()")
     ship_once(shipped)
-    stored = shelf_of(job, log_repo(shipped)).batches[-1].point
+    stored = archive_of(job, log_repo(shipped)).batches[-1].point
     done = restore_test(job, "latest", there.services(), Quiet())
     assert done.rpo and done.rpo.achieved_s is not None
     now = there.services().clock.now()
@@ -986,7 +986,7 @@ def test_a_source_that_cannot_ship_its_log_says_so(site: Site, tmp_path: Path, s
         assert done.code == 1 and "too little log" in done.json["reason"]
 
 
-def stored_again(site: Site, batch: Batch, copy: Path, **changed: Any) -> None:
+def stored_again(site: Site, batch: StoredBatch, copy: Path, **changed: Any) -> None:
     """The batch as it stands in `copy`, under its own tags but for those that are `changed`."""
     b, job = replace(batch, **changed), Job(site.loaded(), "crm")
     whole = [b.first, b.last] if b.first and b.last else []
@@ -994,10 +994,10 @@ def stored_again(site: Site, batch: Batch, copy: Path, **changed: Any) -> None:
     log_repo(site).backup([copy], tags=labels)
 
 
-def cut_short(site: Site, tmp_path: Path) -> Batch:
+def cut_short(site: Site, tmp_path: Path) -> StoredBatch:
     """Store the newest batch again, without the last of what its open segment held."""
     repo = log_repo(site)
-    batch = shelf_of(Job(site.loaded(), "crm"), repo).batches[-1]
+    batch = archive_of(Job(site.loaded(), "crm"), repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     with (copy / f"{batch.open}.open").open("r+b") as segment:

@@ -43,7 +43,7 @@ from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.server import SOCKET
 from ccdr.jobs.restore_test import restore_test
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.model.values import Manifest, Verdict, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import Reached, Target
@@ -356,7 +356,7 @@ def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, 
     ship_once(shipped)
     assert recovered(shipped, moment).json["verdict"] == "PASS"
     repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
-    batch = shelf_of(job, repo).batches[-1]
+    batch = archive_of(job, repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     log = copy / f"{batch.open}.open"

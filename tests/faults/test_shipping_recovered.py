@@ -16,7 +16,7 @@ from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import Site, eventually
 from tests.support.primary import Primary
 
-from ccdr.jobs.shipping.shelf import Shelf, shelf_of
+from ccdr.jobs.shipping.log_archive import LogArchive, archive_of
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
 
@@ -89,8 +89,8 @@ def failed_over(made: Cluster) -> datetime:
     return between
 
 
-def stored(site: Site) -> Shelf:
-    return shelf_of(Job(site.loaded(), "crm"), log_repo(site))
+def stored(site: Site) -> LogArchive:
+    return archive_of(Job(site.loaded(), "crm"), log_repo(site))
 
 
 def there(site: Site, at: str, *options: str) -> str:

@@ -38,11 +38,11 @@ from ccdr.host.clock import SystemClock
 from ccdr.host.state import Run, State
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import background
+from ccdr.jobs.shipping.batch import Batch, Held, WentBack
 from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
 from ccdr.jobs.shipping.fetching_log import index_of
-from ccdr.jobs.shipping.filling import Filling, Held, WentBack
+from ccdr.jobs.shipping.log_archive import INDEX, Gap, LogArchive, StoredBatch, arranged, let_go, same_head
 from ccdr.jobs.shipping.recovery import Recovery, logged, the_base
-from ccdr.jobs.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.jobs.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.jobs.shipping.targets import target_of
 from ccdr.jobs.upkeep.log import _needed
@@ -73,12 +73,12 @@ def segment(n: int, timeline: int = 1) -> str:
     return f"{timeline:08X}{n // 256:08X}{n % 256:08X}"
 
 
-def batch(first: int, last: int, at: int = 0, *, id_: str = "", timeline: int = 1) -> Batch:
+def batch(first: int, last: int, at: int = 0, *, id_: str = "", timeline: int = 1) -> StoredBatch:
     """Whole segments from `first` to `last`, the next one open; minutes after NOW."""
     when = NOW + timedelta(minutes=at)
     names = [segment(n, timeline) for n in (first, last, last + 1)]
     whole = (names[0], names[1]) if last >= first else (None, None)
-    return Batch(
+    return StoredBatch(
         id=id_ or f"{first}-{last}-{at}",
         root="/spool",
         name=names[0],
@@ -268,10 +268,10 @@ def test_what_is_in_a_receivers_way_stays_until_it_is_stored(tmp_path: Path) -> 
 
 
 def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:
-    shelf = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
-    assert [b.id for b in shelf.batches] == ["1-3-2", "4-6-4"]
-    assert {b.id for b in shelf.spare} == {"1-1-0", "1-2-1"}
-    assert shelf.newest is not None and shelf.newest.id == "4-6-4" and not shelf.gaps(WAL)
+    archive = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
+    assert [b.id for b in archive.batches] == ["1-3-2", "4-6-4"]
+    assert {b.id for b in archive.spare} == {"1-1-0", "1-2-1"}
+    assert archive.newest is not None and archive.newest.id == "4-6-4" and not archive.gaps(WAL)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.data())
@@ -282,13 +282,13 @@ def test_whatever_order_they_are_listed_in_a_whole_log_has_no_gap(lengths: list[
             found.append(batch(first, end, at))
             at += 1
         first += length
-    shelf = arranged(data.draw(st.permutations(found)))
-    assert not shelf.gaps(WAL) and shelf.contiguous(WAL) == shelf.batches
-    assert len(shelf.batches) == len(lengths) and len(shelf.spare) == len(found) - len(lengths)
-    if len(shelf.batches) > 2:
-        lost = data.draw(st.integers(1, len(shelf.batches) - 2))
-        torn = Shelf(shelf.batches[:lost] + shelf.batches[lost + 1 :])
-        assert len(torn.gaps(WAL)) == 1 and torn.contiguous(WAL) == shelf.batches[lost + 1 :]
+    archive = arranged(data.draw(st.permutations(found)))
+    assert not archive.gaps(WAL) and archive.contiguous(WAL) == archive.batches
+    assert len(archive.batches) == len(lengths) and len(archive.spare) == len(found) - len(lengths)
+    if len(archive.batches) > 2:
+        lost = data.draw(st.integers(1, len(archive.batches) - 2))
+        torn = LogArchive(archive.batches[:lost] + archive.batches[lost + 1 :])
+        assert len(torn.gaps(WAL)) == 1 and torn.contiguous(WAL) == archive.batches[lost + 1 :]
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
@@ -297,16 +297,16 @@ def test_pruning_never_cuts_the_log_that_a_kept_base_needs(lengths: list[int], d
     for at, length in enumerate(lengths):
         found += [batch(first, first, 2 * at), batch(first, first + length - 1, 2 * at + 1)]
         first += length
-    shelf = arranged(found)
+    archive = arranged(found)
     needed = data.draw(st.none() | st.integers(0, first + 2).map(segment))
-    gone = let_go(shelf, needed, WAL)
+    gone = let_go(archive, needed, WAL)
     left = arranged(b for b in found if b not in gone)
-    assert not left.spare and not left.gaps(WAL) and left.newest == shelf.newest
-    if needed is not None and shelf.from_segment(needed, WAL):
-        assert left.from_segment(needed, WAL) == shelf.from_segment(needed, WAL)
-        assert all(b.last is not None and b.last < needed for b in gone if b not in shelf.spare)
+    assert not left.spare and not left.gaps(WAL) and left.newest == archive.newest
+    if needed is not None and archive.from_segment(needed, WAL):
+        assert left.from_segment(needed, WAL) == archive.from_segment(needed, WAL)
+        assert all(b.last is not None and b.last < needed for b in gone if b not in archive.spare)
     else:
-        assert left.batches == shelf.batches
+        assert left.batches == archive.batches
 
 
 def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
@@ -323,40 +323,40 @@ def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
 def test_a_batch_that_another_holds_all_of_is_spare() -> None:
     """As where a snapshot was removed, and the log went on from the one before it."""
     held, overlapping = replace(batch(2, 4, 20), open=segment(5)), replace(batch(3, 3, 12), open=None)
-    shelf = arranged([batch(1, 1, 5), overlapping, held])
-    assert (shelf.batches, shelf.spare) == ((batch(1, 1, 5), held), (overlapping,))
-    assert shelf.gaps(WAL) == []
+    archive = arranged([batch(1, 1, 5), overlapping, held])
+    assert (archive.batches, archive.spare) == ((batch(1, 1, 5), held), (overlapping,))
+    assert archive.gaps(WAL) == []
     # A database that nobody writes to: the log goes no further, and yet it is true for later.
     idle = replace(batch(6, 6, 30), first=None, last=None, open=segment(6), position=batch(2, 5, 20).position)
     before = replace(batch(2, 5, 20), open=segment(6))
     assert arranged([before, idle]).batches == (before, idle)
 
 
-def chosen(shelf: Shelf, target: Target, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
-    found = choose([s for s, _ in bases], [m for _, m in bases], shelf, WAL, target)
+def chosen(archive: LogArchive, target: Target, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
+    found = choose([s for s, _ in bases], [m for _, m in bases], archive, WAL, target)
     return found.base.id, [b.id for b in found.batches]
 
 
 def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     bases = base(0, 1), base(15, 5)
-    assert chosen(shelf, Target(), *bases) == ("base15", ["4-6-20", "7-9-30"])
+    assert chosen(archive, Target(), *bases) == ("base15", ["4-6-20", "7-9-30"])
     at = NOW + timedelta(minutes=12)
-    assert chosen(shelf, Target(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
-    assert chosen(shelf, Target(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
-    assert chosen(shelf, Target(name="before-migration"), *bases)[0] == "base15"
+    assert chosen(archive, Target(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
+    assert chosen(archive, Target(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
+    assert chosen(archive, Target(name="before-migration"), *bases)[0] == "base15"
 
 
 def test_a_base_that_the_log_has_not_come_to_yet_is_no_failure() -> None:
     """Right after it was taken; but where this host knows of more log than there is, that has gone."""
-    shelf, (snapshot, manifest) = arranged([batch(1, 3, 10)]), base(15, 5)
+    archive, (snapshot, manifest) = arranged([batch(1, 3, 10)]), base(15, 5)
     with pytest.raises(TestBroken, match="none yet that leads on from it"):
-        choose([snapshot], [manifest], shelf, WAL, Target())
+        choose([snapshot], [manifest], archive, WAL, Target())
     for known in (None, NOW, NOW + timedelta(minutes=10)):
         with pytest.raises(TestBroken):
-            choose([snapshot], [manifest], shelf, WAL, Target(), None, known)
-    gone = choose([snapshot], [manifest], shelf, WAL, Target(), None, NOW + timedelta(minutes=11))
-    assert gone.batches == shelf.batches, "and is found to be missing by who fetches it"
+            choose([snapshot], [manifest], archive, WAL, Target(), None, known)
+    gone = choose([snapshot], [manifest], archive, WAL, Target(), None, NOW + timedelta(minutes=11))
+    assert gone.batches == archive.batches, "and is found to be missing by who fetches it"
     reached = arranged([batch(1, 3, 10), replace(batch(4, 4, 11), open=segment(5))])
     assert chosen(reached, Target(), (snapshot, manifest))[0] == "base15"
 
@@ -373,11 +373,11 @@ def test_a_time_behind_what_is_proven_may_still_be_in_what_was_stored() -> None:
 
 
 def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     bases = [base(0, 1), base(15, 5), base(29, 8)]
 
     def held(among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
-        return choose([s for s, _ in among], [m for _, m in among], shelf, WAL, Target(name="p"))
+        return choose([s for s, _ in among], [m for _, m in among], archive, WAL, Target(name="p"))
 
     def found(*behind: str) -> str:
         return holding("p", bases, held, lambda choice, _: choice.base.id in behind).base.id
@@ -393,20 +393,20 @@ def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> 
     assert found("base29") == "base29"
     with pytest.raises(UsageProblem, match=r"no log that is stored .*none yet that leads on"):
         found()
-    shelf = arranged([batch(1, 2, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 2, 10), batch(4, 6, 20), batch(7, 9, 30)])
     with pytest.raises(UsageProblem, match=r"no log that is stored has .*log is missing between"):
         found()  # a gap far behind makes no failure of a name that nobody gave
-    shelf = arranged([batch(7, 9, 30)])
+    archive = arranged([batch(7, 9, 30)])
     bases[:] = [base(15, 5)]
     with pytest.raises(BackupBad):
         found("base15")
 
 
 def test_to_the_end_means_what_was_stored_as_the_end() -> None:
-    shelf = arranged([batch(1, 3, 10)])
+    archive = arranged([batch(1, 3, 10)])
     snapshot, manifest = base(0, 1)
     for target in (Target(), Target(time=NOW + timedelta(minutes=9)), Target(name="before-migration")):
-        found = choose([snapshot], [manifest], shelf, WAL, target)
+        found = choose([snapshot], [manifest], archive, WAL, target)
         assert found.target == replace(target, position=batch(1, 3).position, skew=0.0, branch=1), (
             "log that ends before it is cut off"
         )
@@ -423,7 +423,7 @@ def test_what_was_stored_again_since_it_was_chosen_is_fetched_in_its_stead() -> 
     assert newer.target.position == more.position and newer.base == chosen.base
     less = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, more]), WAL, Target())
     assert stored_again(less, arranged([first, open_])) is None
-    assert stored_again(chosen, arranged([open_])) is None and stored_again(chosen, Shelf()) is None
+    assert stored_again(chosen, arranged([open_])) is None and stored_again(chosen, LogArchive()) is None
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: in
     """Seconds after the last point; storing began two after it."""
     snapshot, manifest = base(0, 1)
     last = replace(batch(1, 3, 10), begun=NOW + timedelta(minutes=10, seconds=2))
-    choice = choose([snapshot], [manifest], Shelf((last,)), WAL, Target())
+    choice = choose([snapshot], [manifest], LogArchive((last,)), WAL, Target())
     claimed = None if said is None else last.point + timedelta(seconds=said)
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", claimed, None))
     one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
@@ -462,11 +462,11 @@ def test_a_point_with_a_name_alone_is_of_no_known_time() -> None:
 
 
 def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reaching() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     snapshot, manifest = base(0, 1)
 
     def position(target: Target) -> str | None:
-        return choose([snapshot], [manifest], shelf, WAL, target).target.position
+        return choose([snapshot], [manifest], archive, WAL, target).target.position
 
     assert position(Target(time=NOW + timedelta(minutes=12))) == batch(4, 6).position
     assert position(Target(time=NOW + timedelta(minutes=20))) == batch(4, 6).position
@@ -477,8 +477,8 @@ def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reach
 @pytest.mark.parametrize("target", [Target(), Target(time=NOW + timedelta(minutes=1)), Target(name="x")])
 def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, target: Target) -> None:
     """There is nothing to compare with what was replayed."""
-    (snapshot, manifest), shelf = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
-    choice = choose([snapshot], [manifest], shelf, WAL, target)
+    (snapshot, manifest), archive = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
+    choice = choose([snapshot], [manifest], archive, WAL, target)
     recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1), ahead=False)
     with pytest.raises(TestBroken, match="does not say which position"):
         recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest)
@@ -513,7 +513,7 @@ def place(job: Job, tmp_path: Path) -> Path:
     made, spool = tmp_path / "batch", tmp_path / "spool"
     made.mkdir()
     spool.mkdir()
-    filling = Filling(WAL, spool, made, hashes_of, SystemClock())
+    filling = Batch(WAL, spool, made, hashes_of, SystemClock())
     filling.name = SAID.name
     held = Held([segment(1), segment(2)], segment(3), torn=False)
     for name in (*held.whole, f"{held.open}.open"):
@@ -540,7 +540,7 @@ def test_a_snapshot_whose_tags_are_its_own_is_read(job: Job, place: Path) -> Non
         {"skew": None},
         {"heads": HEADS | {segment(2): "begun-9"}},
         {"heads": {}},
-        {"told": NOW + timedelta(minutes=9)},
+        {"claimed": NOW + timedelta(minutes=9)},
         {"name": segment(7)},
         {"first": segment(2)},
         {"last": segment(1)},
@@ -552,7 +552,7 @@ def test_tags_that_say_something_else_than_the_index_are_refused(
 ) -> None:
     """Anybody who may write to the repository can tag a snapshot anew; what it holds is still what was stored."""
     (what,) = changed
-    named = {"name": "batch", "told": "point", "skew": "clock_skew_s"}.get(what, what)
+    named = {"name": "batch", "claimed": "point", "skew": "clock_skew_s"}.get(what, what)
     with pytest.raises(BackupBad, match=f"log snapshot 01234567 claims another {named} "):
         index_of(job, place, replace(SAID, **changed))
 
@@ -566,38 +566,38 @@ def test_an_index_that_names_no_server_is_of_before_it_did(job: Job, place: Path
 
 def test_a_point_that_is_not_believed_is_still_the_one_that_was_stored(job: Job, place: Path) -> None:
     """A host's clock was ahead: its snapshot is taken for what it holds, and nobody has changed its tags."""
-    doubted = replace(SAID, point=SAID.point - timedelta(minutes=1), told=SAID.point, skew=None)
+    doubted = replace(SAID, point=SAID.point - timedelta(minutes=1), claimed=SAID.point, skew=None)
     assert index_of(job, place, doubted)["open"] == segment(3)
 
 
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
-    shelf = arranged([batch(1, 3, 10)])
+    archive = arranged([batch(1, 3, 10)])
     with pytest.raises(UsageProblem, match="stored up to 2026-11-24T12:10:00Z"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=11)), base(0, 1))
+        chosen(archive, Target(time=NOW + timedelta(minutes=11)), base(0, 1))
     with pytest.raises(UsageProblem, match="the oldest is of 2026-11-24T12:05:00Z"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=4)), base(5, 1))
+        chosen(archive, Target(time=NOW + timedelta(minutes=4)), base(5, 1))
     with pytest.raises(UsageProblem, match="there is none"):
-        chosen(shelf, Target())
+        chosen(archive, Target())
 
 
 def test_log_that_was_never_stored_proves_nothing_and_what_was_and_is_gone_is_a_failure() -> None:
     """A first test may come before the first of the log is stored; what is told then is what to do."""
     (snapshot, manifest) = base(0, 1)
     with pytest.raises(TestBroken, match="nothing is shipped yet") as first:
-        choose([snapshot], [manifest], Shelf(), WAL, Target())
+        choose([snapshot], [manifest], LogArchive(), WAL, Target())
     assert "ccdr ship PLAN --once" in str(first.value.hint)
     with pytest.raises(BackupBad, match="no log is there, and it was stored up to 2026-11-24T12:00:00Z"):
-        choose([snapshot], [manifest], Shelf(), WAL, Target(), None, NOW)
+        choose([snapshot], [manifest], LogArchive(), WAL, Target(), None, NOW)
 
 
 def test_a_gap_is_a_failure_that_names_where_it_is() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(6, 9, 20)])
-    assert shelf.gaps(WAL) == [Gap(segment(3), segment(6))]
+    archive = arranged([batch(1, 3, 10), batch(6, 9, 20)])
+    assert archive.gaps(WAL) == [Gap(segment(3), segment(6))]
     with pytest.raises(BackupBad, match=f"missing between {segment(3)} and {segment(6)}"):
-        chosen(shelf, Target(), base(0, 1))
-    assert chosen(shelf, Target(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
+        chosen(archive, Target(), base(0, 1))
+    assert chosen(archive, Target(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
     before = Target(time=NOW + timedelta(minutes=9))
-    assert chosen(shelf, before, base(0, 1)) == ("base0", ["1-3-10"])
+    assert chosen(archive, before, base(0, 1)) == ("base0", ["1-3-10"])
     with pytest.raises(BackupBad, match="begins later"):
         chosen(arranged([batch(4, 6, 10)]), Target(), base(0, 1))
 
@@ -723,8 +723,8 @@ def undigested(directory: Path, names: Sequence[str]) -> dict[str, FileDigest]:
     return {name: FileDigest(0, "0" * 64) for name in names}
 
 
-def filling(tmp_path: Path, chain: Sequence[Batch] = ()) -> Filling:
-    made = Filling(BINLOG, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
+def receiving(tmp_path: Path, chain: Sequence[StoredBatch] = ()) -> Batch:
+    made = Batch(BINLOG, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
     if chain:
         made.goes_on(chain[-1], chain)
     return made
@@ -740,7 +740,7 @@ def test_a_binary_log_tells_when_it_was_begun(tmp_path: Path) -> None:
 def test_what_was_received_before_counts_until_there_is_as_much_again(tmp_path: Path) -> None:
     """A receiver that is started again begins the last file anew."""
     name, spool = "binlog.000002", tmp_path / "spool"
-    batch = filling(tmp_path)
+    batch = receiving(tmp_path)
     logfile(spool, 1, 1000)
     logfile(spool, 2, 1001, b"what was received")
     size = (spool / name).stat().st_size
@@ -764,7 +764,7 @@ def test_what_was_received_before_counts_until_there_is_as_much_again(tmp_path: 
 @pytest.mark.parametrize("anew", [False, True])
 def test_what_was_received_before_is_not_taken_for_what_the_source_has_now(tmp_path: Path, anew: bool) -> None:
     """A later file has begun, so this one is as the source has it; or the log was begun anew."""
-    spool, batch = tmp_path / "spool", filling(tmp_path)
+    spool, batch = tmp_path / "spool", receiving(tmp_path)
     logfile(spool, 1, 1001, b"what the source has lost")
     batch.gather()
     (spool / "binlog.000001").rename(spool / "binlog.000001.kept")
@@ -780,7 +780,7 @@ def test_what_was_received_before_is_not_taken_for_what_the_source_has_now(tmp_p
 
 
 def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: Path) -> None:
-    spool, batch = tmp_path / "spool", filling(tmp_path)
+    spool, batch = tmp_path / "spool", receiving(tmp_path)
     logfile(spool, 1, 1000)
     assert batch.gather().open == "binlog.000001"
     logfile(spool, 1, 1000, b"what has come since")
@@ -800,7 +800,7 @@ def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: P
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_source_that_begins_anew_right_after_a_batch_was_closed_is_refused(tmp_path: Path, number: int) -> None:
     """Nobody has looked at the spool since: how its segments began is known from what was stored."""
-    spool, batch = tmp_path / "spool", filling(tmp_path)
+    spool, batch = tmp_path / "spool", receiving(tmp_path)
     logfile(spool, 1, 1000)
     logfile(spool, 2, 1001)
     batch.close(batch.gather())
@@ -813,7 +813,7 @@ def test_a_gap_in_the_log_is_told_once(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     stored = replace(batch(1, 1), name="binlog.000001", first="binlog.000001", last="binlog.000001")
     logfile(spool, 3, 1002)
-    going = filling(tmp_path, [stored])
+    going = receiving(tmp_path, [stored])
     assert going.gather().gaps == (Gap("binlog.000001", "binlog.000003"),)
     logfile(spool, 3, 1002, b"more has come")
     assert going.gather().gaps == ()
@@ -832,30 +832,30 @@ def test_how_segments_begin_is_known_from_what_is_stored(tmp_path: Path) -> None
         heads=heads,
     )
     logfile(tmp_path / "spool", 2, 1001)
-    assert filling(tmp_path, [stored]).gather().open == "binlog.000002"
+    assert receiving(tmp_path, [stored]).gather().open == "binlog.000002"
     logfile(tmp_path / "spool", 2, 2000)
     with pytest.raises(CcdrError, match="begun anew"):
-        filling(tmp_path, [stored]).gather()
+        receiving(tmp_path, [stored]).gather()
 
 
 def test_a_log_goes_on_from_the_newest_base_or_not_at_all(tmp_path: Path) -> None:
     logfile(tmp_path / "spool", 3, 1000)
-    made = filling(tmp_path)
+    made = receiving(tmp_path)
     made.base = ("binlog.000003", "19700101T002640Z-7")
     with pytest.raises(CcdrError, match="begun anew") as refused:
         made.gather()
     assert "ccdr backup" in str(refused.value.hint)
     for base in (("binlog.000003", "19700101T001640Z-7"), ("binlog.000003", None), ("binlog.000002", "else"), None):
-        made = filling(tmp_path)
+        made = receiving(tmp_path)
         made.base = base
         assert made.gather().open == "binlog.000003"
 
 
 def test_a_batch_that_begins_otherwise_than_the_open_segment_before_it_leaves_a_gap() -> None:
     one, other = replace(batch(1, 3), heads={segment(4): "a"}), batch(4, 6, 9)
-    assert not Shelf((one, other)).gaps(WAL)
-    assert not Shelf((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
-    torn = Shelf((one, replace(other, heads={segment(4): "b"})))
+    assert not LogArchive((one, other)).gaps(WAL)
+    assert not LogArchive((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
+    torn = LogArchive((one, replace(other, heads={segment(4): "b"})))
     assert torn.gaps(WAL) == [Gap(segment(3), segment(4))] and torn.contiguous(WAL) == torn.batches[1:]
 
 
@@ -890,15 +890,15 @@ def test_what_a_source_wrote_after_it_went_back_leads_on_from_bases_since_then_a
     anew = NOW + timedelta(minutes=15)
     new = [replace(b, anew=anew, id=f"new-{b.id}") for b in (batch(3, 4, 20), batch(5, 5, 30))]
     for found in permutations([*old, *new]):
-        shelf = arranged(found)
-        assert [b.id for b in shelf.batches] == [b.id for b in (*old, *new)] and not shelf.spare
-        assert len(shelf.gaps(WAL)) == 1 and [b.id for b in shelf.contiguous(WAL)] == [b.id for b in new]
+        archive = arranged(found)
+        assert [b.id for b in archive.batches] == [b.id for b in (*old, *new)] and not archive.spare
+        assert len(archive.gaps(WAL)) == 1 and [b.id for b in archive.contiguous(WAL)] == [b.id for b in new]
         before, since = NOW + timedelta(minutes=9), anew + timedelta(seconds=1)
-        assert shelf.from_segment(segment(5), WAL, before)[0].id == old[1].id
-        assert [b.id for b in shelf.from_segment(segment(3), WAL, since)] == [b.id for b in new]
-        assert shelf.from_segment(segment(2), WAL, since) == ()
-        assert [b.id for b in let_go(shelf, segment(4), WAL, before)] == [old[0].id]
-        assert [b.id for b in let_go(shelf, segment(4), WAL, since)] == [b.id for b in old]
+        assert archive.from_segment(segment(5), WAL, before)[0].id == old[1].id
+        assert [b.id for b in archive.from_segment(segment(3), WAL, since)] == [b.id for b in new]
+        assert archive.from_segment(segment(2), WAL, since) == ()
+        assert [b.id for b in let_go(archive, segment(4), WAL, before)] == [old[0].id]
+        assert [b.id for b in let_go(archive, segment(4), WAL, since)] == [b.id for b in old]
     again = replace(old[0], anew=anew, id="again", point=NOW + timedelta(minutes=20))  # a batch of the same name
     assert {b.id for b in arranged([*old, again]).batches} == {old[0].id, old[1].id, "again"}
 
@@ -911,22 +911,22 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
     on = "found on 2026-11-24T12:15:00Z to have gone back"
     for target in (Target(), Target(name="here"), Target(time=NOW + timedelta(minutes=25))):
         for latest in (between, behind):
-            shelf = arranged(old)
+            archive = arranged(old)
             if target.time is None:
                 with pytest.raises(BackupBad, match=f"{on}.*leads on from the base of {latest[1].consistent_point:%F}"):
-                    choose([first[0], latest[0]], [first[1], latest[1]], shelf, WAL, target, anew)
+                    choose([first[0], latest[0]], [first[1], latest[1]], archive, WAL, target, anew)
         with pytest.raises(BackupBad, match=on):
             chosen(arranged([*old, new]), target, first, between)
         assert chosen(arranged([*old, new]), target, first, between, behind) == ("base20", ["new"])
     earlier = Target(time=NOW + timedelta(minutes=9))
-    for shelf in (arranged(old), arranged([*old, new])):
-        found = choose([first[0], between[0]], [first[1], between[1]], shelf, WAL, earlier, anew)
+    for archive in (arranged(old), arranged([*old, new])):
+        found = choose([first[0], between[0]], [first[1], between[1]], archive, WAL, earlier, anew)
         assert (found.base, [b.id for b in found.batches]) == (first[0], ["1-3-0", "4-6-10"]), "before it, all is well"
     assert chosen(arranged(old), Target(), first, between)[0] == "base12", "as it is where no source went back"
     again = anew + timedelta(minutes=15)
     assert arranged([*old, new]).torn_from(behind[1].consistent_point, again) is None
     assert arranged([*old, new]).torn_from(again, again) == again
-    assert Shelf().torn_from(NOW) is None and arranged([new]).torn_from(NOW) is None
+    assert LogArchive().torn_from(NOW) is None and arranged([new]).torn_from(NOW) is None
     assert let_go(arranged([*old, new]), segment(4), WAL, between[1].consistent_point) == []
 
 
@@ -945,13 +945,13 @@ def test_log_that_goes_further_than_a_base_that_was_taken_behind_it_is_of_anothe
     stored: int, to: int, host: int, source: int | None, *, refused: bool
 ) -> None:
     found = by_a_clock(batch(1, to, stored), timedelta(minutes=host))
-    shelf = Shelf((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
+    archive = LogArchive((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
     said = r"went back behind its own log: .* was stored by .* and the base of 2026-11-24T12:20:00Z goes on from"
     with pytest.raises(BackupBad, match=said) if refused else nullcontext():
-        assert chosen(shelf, Target(), base(20, 4))[0] == "base20"
+        assert chosen(archive, Target(), base(20, 4))[0] == "base20"
 
 
-def by_a_clock(found: Batch, ahead: timedelta) -> Batch:
+def by_a_clock(found: StoredBatch, ahead: timedelta) -> StoredBatch:
     """As a host stores it whose clock is ahead."""
     return replace(found, point=found.point + ahead, usable_at=found.usable_at + ahead)
 
@@ -967,10 +967,12 @@ def test_the_log_is_in_its_own_order_whatever_clock_it_was_stored_by(lengths: li
     right = arranged(found)
     wrong = data.draw(st.integers(0, len(found) - 1))
     off = timedelta(hours=data.draw(st.integers(-30, 30)))
-    shelf = arranged([by_a_clock(b, off) if n == wrong else b for n, b in enumerate(found)])
-    assert [b.id for b in shelf.batches] == [b.id for b in right.batches] and not shelf.gaps(WAL)
-    assert {b.id for b in let_go(shelf, segment(first), WAL)} == {b.id for b in let_go(right, segment(first), WAL)}
-    for one, other in zip(shelf.batches, right.batches, strict=True):  # only what was stored last is believed as it is
+    archive = arranged([by_a_clock(b, off) if n == wrong else b for n, b in enumerate(found)])
+    assert [b.id for b in archive.batches] == [b.id for b in right.batches] and not archive.gaps(WAL)
+    assert {b.id for b in let_go(archive, segment(first), WAL)} == {b.id for b in let_go(right, segment(first), WAL)}
+    for one, other in zip(
+        archive.batches, right.batches, strict=True
+    ):  # only what was stored last is believed as it is
         assert one.point <= other.point or one.id == found[wrong].id == found[-1].id
 
 
@@ -984,37 +986,37 @@ def test_an_order_of_the_logs_own_goes_by_what_was_stored_of_a_batch() -> None:
 
 
 def test_what_is_dated_ahead_is_told() -> None:
-    shelf = arranged([batch(1, 3, 0), by_a_clock(batch(4, 6, 1), timedelta(hours=9)), batch(7, 9, 2)])
-    assert [b.dated_ahead(NOW + timedelta(minutes=3)) for b in shelf.batches] == [False, True, False]
-    assert not any(b.dated_ahead(NOW + timedelta(hours=9)) for b in shelf.batches)
+    archive = arranged([batch(1, 3, 0), by_a_clock(batch(4, 6, 1), timedelta(hours=9)), batch(7, 9, 2)])
+    assert [b.dated_ahead(NOW + timedelta(minutes=3)) for b in archive.batches] == [False, True, False]
+    assert not any(b.dated_ahead(NOW + timedelta(hours=9)) for b in archive.batches)
     assert not batch(1, 3, 4).dated_ahead(NOW), "two hosts' clocks are never the same"
-    assert [b.point for b in shelf.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
+    assert [b.point for b in archive.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
     with pytest.raises(UsageProblem, match="stored up to"):
-        chosen(shelf, Target(time=NOW + timedelta(minutes=5)), base(0, 1))
+        chosen(archive, Target(time=NOW + timedelta(minutes=5)), base(0, 1))
     at = Target(time=NOW + timedelta(minutes=2))
-    assert chosen(shelf, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
+    assert chosen(archive, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
 
 
 def test_a_time_is_told_by_the_sources_clock_as_it_was_then() -> None:
     """The source's clock drifted after the base was taken."""
-    shelf = arranged([replace(batch(1, 3, 10), skew=1.0), replace(batch(4, 6, 20), skew=9.0), batch(7, 9, 30)])
+    archive = arranged([replace(batch(1, 3, 10), skew=1.0), replace(batch(4, 6, 20), skew=9.0), batch(7, 9, 30)])
     snapshot, manifest = base(0, 1)
     manifest = replace(manifest, clock_skew_s=0.25)
 
     def skew(target: Target) -> float:
-        found = choose([snapshot], [manifest], shelf, WAL, target)
+        found = choose([snapshot], [manifest], archive, WAL, target)
         return found.target.clock_skew(manifest)
 
     at = [skew(Target(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
     assert at == [0.25, 1.0, 9.0, 9.0]
     assert skew(Target()) == 9.0 and skew(Target(name="x")) == 9.0
-    shelf = arranged([batch(1, 3, 10)])  # of the days before it was kept
+    archive = arranged([batch(1, 3, 10)])  # of the days before it was kept
     assert skew(Target(time=NOW + timedelta(minutes=9))) == 0.25
 
 
 def test_older_snapshots_of_a_batch_tell_the_skew_too() -> None:
-    shelf = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
-    found = choose(*map(list, zip(base(0, 1), strict=True)), shelf, WAL, Target(time=NOW + timedelta(minutes=15)))
+    archive = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
+    found = choose(*map(list, zip(base(0, 1), strict=True)), archive, WAL, Target(time=NOW + timedelta(minutes=15)))
     assert found.target.skew == 1.0
 
 
@@ -1207,7 +1209,7 @@ def test_whose_log_is_stored_is_asked_when_the_repository_is_back(
     waiting: _Shipping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = replace(batch(0, 0), server="7312")
-    monkeypatch.setattr("ccdr.jobs.shipping.ship.shelf_of", lambda *_: Shelf((stored,)))
+    monkeypatch.setattr("ccdr.jobs.shipping.ship.archive_of", lambda *_: LogArchive((stored,)))
     store_of(waiting).away = False
     waiting._answering = "8000"
     for _ in range(2):
@@ -1278,15 +1280,15 @@ def test_what_ships_a_wanted_log_beside_it_is_let_be(tmp_path: Path) -> None:
 class Believing:
     """A shipper that has stored segments from 5 on, as it wrote down; a base needs 7. `there` is what it finds."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *there: Batch, spool: int = 9) -> None:
-        monkeypatch.setattr("ccdr.jobs.shipping.ship.shelf_of", lambda *_: Shelf(there))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *there: StoredBatch, spool: int = 9) -> None:
+        monkeypatch.setattr("ccdr.jobs.shipping.ship.archive_of", lambda *_: LogArchive(there))
         self.shipping = shipping = object.__new__(_Shipping)
         held = Held([segment(spool)], None, torn=False)
         shipping._job = cast("Job", SimpleNamespace(asset="crm"))
         shipping._progress, shipping._log, shipping._home = Quiet(), WAL, tmp_path
         shipping._services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
         shipping._repo = cast("Restic", SimpleNamespace(probe=lambda: None))
-        shipping._batch = cast("Filling", SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held,
+        shipping._batch = cast("Batch", SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held,
                                                           goes_on=lambda *_: None))  # fmt: skip
         shipping._standing = Standing(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
         shipping._tally, shipping._vanished, shipping._ahead = _Tally(NOW), None, ()
@@ -1343,8 +1345,8 @@ def test_only_log_that_is_there_counts(job: Job, site: Site, there: tuple[int, .
     point = NOW + timedelta(minutes=10)
     home = services.state.directory("shipping", "p", "crm")
     write_standing(home, Standing(since=segment(5), point=point, usable=point, position=lsn(11 << 24)))
-    shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
-    found = logged(job, services, [snapshot], shelf=lambda: shelf)
+    archive = LogArchive(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
+    found = logged(job, services, [snapshot], archive=lambda: archive)
     assert [p.consistent for p in found] == ([] if counts is None else [NOW + timedelta(minutes=counts)])
     assert logged(job, services, [snapshot]), "as it was written down"
 
@@ -1356,11 +1358,11 @@ def test_log_in_which_nothing_is_written_counts_up_to_when_it_was_stored_last(jo
     services.catalogue.add(snapshot, text)
     whole = batch(5, 8, 1)
     idle = replace(whole, id="idle", name=segment(9), first=None, last=None, point=NOW + timedelta(minutes=9))
-    shelf = arranged([whole, idle])
-    assert shelf.batches == (whole, idle)
+    archive = arranged([whole, idle])
+    assert archive.batches == (whole, idle)
     home = services.state.directory("shipping", "p", "crm")
     write_standing(home, Standing(since=segment(5), point=idle.point, usable=idle.point, position=idle.position))
-    assert [p.consistent for p in logged(job, services, [snapshot], shelf=lambda: shelf)] == [idle.point]
+    assert [p.consistent for p in logged(job, services, [snapshot], archive=lambda: archive)] == [idle.point]
 
 
 @pytest.mark.parametrize(
@@ -1374,8 +1376,8 @@ def test_what_is_at_stake_for_a_prune_is_counted_by_the_log_that_is_there(
     text = manifest_text(base(0, 7)[1])
     snapshot, services = replace(base(0, 7)[0], manifest_sha256=text_digest(text)), site.services()
     services.catalogue.add(snapshot, text)
-    shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
-    monkeypatch.setattr(sys.modules[_Pruning.__module__], "shelf_of", lambda *_: shelf)
+    archive = LogArchive(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
+    monkeypatch.setattr(sys.modules[_Pruning.__module__], "archive_of", lambda *_: archive)
     rpo = timedelta(seconds=job.objectives.rpo)
     assert snapshot.consistent_point + rpo < NOW + timedelta(minutes=10) + rpo
 

@@ -30,7 +30,7 @@ from ccdr.jobs.fetch import (
 )
 from ccdr.jobs.restore_test.result import CHECKED, EQUAL, READABLE, RESTORED, STORED, RestoreTest
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping import log_repository, shelf_of
+from ccdr.jobs.shipping import archive_of, log_repository
 from ccdr.jobs.shipping.recovery import Recovery, logged, the_base, told
 from ccdr.model import measure
 from ccdr.model import parents as chain
@@ -443,7 +443,7 @@ class Work:
             return claimed
         repo = log_repository(job, services).impatient(PROBE_WAIT)
         try:
-            there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
+            there = logged(job, services, usable, disproved, lambda: archive_of(job, repo))
         except (CcdrError, OSError) as error:
             if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
                 self._test.findings.append(f"its log could not be asked for: {error}")

@@ -1,17 +1,17 @@
-"""The log of changes between two backups: received and stored all the time (`ship.py`), found again (`shelf.py`),
+"""The log of changes between two backups: received and stored all the time (`ship.py`), found again (`log_archive.py`),
 fetched for a recovery (`recovery.py`)."""
 
 from ccdr.evidence.log_standing import UNRECORDED, Standing, as_recorded, read_standing
-from ccdr.jobs.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of
+from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, archive_of, log_of, log_repository
 
 __all__ = [
     "UNRECORDED",
-    "Batch",
-    "Shelf",
+    "LogArchive",
     "Standing",
+    "StoredBatch",
+    "archive_of",
     "as_recorded",
     "log_of",
     "log_repository",
     "read_standing",
-    "shelf_of",
 ]

@@ -1,4 +1,4 @@
-"""Which base and which log lead to a target: from what the shelf says, before anything of it is fetched."""
+"""Which base and which log lead to a target: from what the log archive says, before anything of it is fetched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from ccdr.engines.base import two_branches
-from ccdr.jobs.shipping.shelf import EARLIEST, Batch, Gap, Shelf, held_of, key_of, rank
+from ccdr.jobs.shipping.log_archive import EARLIEST, Gap, LogArchive, StoredBatch, held_of, key_of, rank
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot, rfc3339
@@ -21,7 +21,7 @@ class Choice:
     `forks` are where all branches began that are known of that history."""
 
     base: Snapshot
-    batches: tuple[Batch, ...]
+    batches: tuple[StoredBatch, ...]
     target: Target
     current: bool = True
     forks: tuple[Fork, ...] = ()
@@ -30,7 +30,7 @@ class Choice:
 def choose(
     bases: Sequence[Snapshot],
     manifests: Sequence[Manifest],
-    shelf: Shelf,
+    archive: LogArchive,
     log: ShippedLog,
     target: Target,
     anew: datetime | None = None,
@@ -42,7 +42,7 @@ def choose(
     BackupBad where log is missing on the way, naming where; UsageProblem where the target lies outside of all that
     is stored; TestBroken where the log has not come as far as the newest base yet, or two branches of it may be meant.
     """
-    newest = shelf.newest
+    newest = archive.newest
     if newest is None:
         raise _nothing_there(point)
     if target.time is not None and target.time > max(newest.point, newest.taken):
@@ -57,19 +57,19 @@ def choose(
             hint="name a later time (a base holds what was written while it was taken); `method: physical` takes such",
         )
     last = bases[before[-1]]
-    if (back := shelf.torn_from(last.consistent_point, anew)) is not None:
+    if (back := archive.torn_from(last.consistent_point, anew)) is not None:
         raise BackupBad(
             f"the source was found on {rfc3339(back)} to have gone back behind its own log, and no log that is stored "
             f"leads on from the base of {rfc3339(last.consistent_point)}",
             hint="where it is older, `ccdr backup PLAN` takes a new one; behind that, `ccdr ship PLAN` stores log",
         )
-    mine = shelf.history_of(last.consistent_point)
-    written = Written(shelf, log, mine)
+    mine = archive.history_of(last.consistent_point)
+    written = Written(archive, log, mine)
     target = written.by(target, log.branch(log.needed_from(manifests[before[-1]])))
     assert target.branch is not None
-    line = shelf.line(log, target.branch, mine)
+    line = archive.line(log, target.branch, mine)
     leading = [
-        n for n in before if line.leads_on_from(manifests[n]) and shelf.history_of(bases[n].consistent_point) == mine
+        n for n in before if line.leads_on_from(manifests[n]) and archive.history_of(bases[n].consistent_point) == mine
     ]
     if not leading:
         raise BackupBad(
@@ -79,7 +79,7 @@ def choose(
         )
     base, manifest = bases[leading[-1]], manifests[leading[-1]]
     needed = log.needed_from(manifest)
-    way = shelf.along(line, mine)
+    way = archive.along(line, mine)
     ends = way[-1].ends if way else newest.ends
     if rank(ends) < rank(needed) and (point is None or point <= newest.point):  # else it was there, and has gone
         raise TestBroken(
@@ -87,11 +87,11 @@ def choose(
             f"{rfc3339(base.consistent_point)}: there is none yet that leads on from it",
             hint="`ccdr ship PLAN --once` stores what there is now; if `ccdr ship` is at work, wait for its interval",
         )
-    batches = shelf.from_segment(needed, log, base.consistent_point, anew, target.branch)
+    batches = archive.from_segment(needed, log, base.consistent_point, anew, target.branch)
     if not batches:
         raise BackupBad(
             f"the base of {rfc3339(base.consistent_point)} needs {needed}, the log begins later: "
-            f"with {(way or shelf.batches)[0].begins}",
+            f"with {(way or archive.batches)[0].begins}",
             hint="back up again: recovery goes from that base on",
         )
     _refuse_of_another_history(base, manifest, needed, batches)
@@ -99,14 +99,14 @@ def choose(
         reach = next((n for n, batch in enumerate(batches) if batch.point >= target.time), len(batches))
         target = replace(target, beyond=reach == len(batches))
         batches = batches[: reach + 1]
-    if gaps := torn(batches, log, shelf.forks(mine)):
+    if gaps := torn(batches, log, archive.forks(mine)):
         raise BackupBad(
             f"log is missing between {gaps[0].after} and {gaps[0].before}", hint="back up again, and find out why"
         )
-    skew = shelf.skew_at(target.time, (base.consistent_point, manifest.clock_skew_s))
+    skew = archive.skew_at(target.time, (base.consistent_point, manifest.clock_skew_s))
     target = replace(target, position=batches[-1].position, skew=skew)
     current = target.branch == written.newest
-    return Choice(base, batches, target, current, shelf.forks(mine))
+    return Choice(base, batches, target, current, archive.forks(mine))
 
 
 def _nothing_there(point: datetime | None) -> BackupBad | TestBroken:
@@ -125,13 +125,13 @@ def _nothing_there(point: datetime | None) -> BackupBad | TestBroken:
 class Written:
     """Which branch of a history was written when: each from its own beginning until the next one's."""
 
-    shelf: Shelf
+    archive: LogArchive
     log: ShippedLog
     anew: datetime | None
 
     @property
-    def batches(self) -> list[Batch]:
-        return [b for b in self.shelf.batches if b.anew == self.anew]
+    def batches(self) -> list[StoredBatch]:
+        return [b for b in self.archive.batches if b.anew == self.anew]
 
     @property
     def branches(self) -> list[int]:
@@ -158,7 +158,7 @@ class Written:
         return self._at(replace(target, branch=max(self.newest, base)), target.time, base)
 
     def _at(self, target: Target, time: datetime, base: int) -> Target:
-        forks = {fork.branch: fork for fork in self.shelf.forks(self.anew)}
+        forks = {fork.branch: fork for fork in self.archive.forks(self.anew)}
         known = [branch for branch in self.branches if branch >= base]
         if len(known) < 2 or any(branch not in forks for branch in known[1:]):
             return target
@@ -179,7 +179,7 @@ class Written:
 
     def _left_at(self, branch: int, way: int) -> str | None:
         """Where the way to another branch leaves this one; None where it does not go through it."""
-        parts = self.shelf.line(self.log, way, self.anew).parts
+        parts = self.archive.line(self.log, way, self.anew).parts
         return next((part.until for part in parts if part.branch == branch), None)
 
     def _began(self, fork: Fork) -> datetime | None:
@@ -211,7 +211,7 @@ class Written:
             )
 
 
-def torn(batches: Sequence[Batch], log: ShippedLog, forks: Sequence[Fork]) -> list[Gap]:
+def torn(batches: Sequence[StoredBatch], log: ShippedLog, forks: Sequence[Fork]) -> list[Gap]:
     """Where one does not begin right after the one before it ends."""
     return [
         Gap(one.last or one.name, other.begins)
@@ -250,11 +250,11 @@ def holding(
     )
 
 
-def stored_again(choice: Choice, shelf: Shelf) -> Choice | None:
+def stored_again(choice: Choice, archive: LogArchive) -> Choice | None:
     """The same by the newest snapshots of the same batches; None where what was chosen is all there still, or what has
     gone is in no newer one. Pure."""
-    there = {batch.id for batch in (*shelf.batches, *shelf.spare)}
-    newest = {key_of(batch): batch for batch in shelf.batches}
+    there = {batch.id for batch in (*archive.batches, *archive.spare)}
+    newest = {key_of(batch): batch for batch in archive.batches}
     found = tuple(newest.get(key_of(batch), batch) for batch in choice.batches)
     pairs = list(zip(choice.batches, found, strict=True))
     whole = all(new.id in there and held_of(new) >= held_of(old) for old, new in pairs)
@@ -263,7 +263,7 @@ def stored_again(choice: Choice, shelf: Shelf) -> Choice | None:
     return replace(choice, batches=found, target=replace(choice.target, position=found[-1].position))
 
 
-def _refuse_of_another_history(base: Snapshot, manifest: Manifest, needed: str, batches: Sequence[Batch]) -> None:
+def _refuse_of_another_history(base: Snapshot, manifest: Manifest, needed: str, batches: Sequence[StoredBatch]) -> None:
     """BackupBad where log was stored before the base was taken that goes further than it: the source went back in
     between. Nothing else may tell: after a clean start both histories may write records of the same length at the same
     places. By both clocks, for one of them may have been wrong; who knows no skew says nothing."""

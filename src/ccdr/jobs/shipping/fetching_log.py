@@ -12,7 +12,7 @@ from typing import Any
 from ccdr.host.interrupts import threads
 from ccdr.jobs.shipping.branches import line_to
 from ccdr.jobs.shipping.choice import Choice, Written, holding
-from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Shelf
+from ccdr.jobs.shipping.log_archive import INDEX, INDEX_FORMAT, OPEN, LogArchive, StoredBatch
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer
 from ccdr.model.forks import written
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
@@ -29,7 +29,7 @@ _Known = Sequence[tuple[Snapshot, Manifest]]
 def batches_holding(
     target: Target,
     log: ShippedLog,
-    shelf: Shelf,
+    archive: LogArchive,
     bases: _Known,
     chosen: Callable[[Target, _Known], Choice],
     look: Looking,
@@ -37,8 +37,8 @@ def batches_holding(
     """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""
     first: CcdrError | None = None
     assert target.name is not None
-    newest = shelf.newest
-    others = Written(shelf, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
+    newest = archive.newest
+    others = Written(archive, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
     for branch in (target.branch, *others):
         wanted = replace(target, branch=branch)
         try:
@@ -56,12 +56,12 @@ class Looking:
     job: Job
     repo: Restic
     log: ShippedLog
-    shelf: Shelf
+    archive: LogArchive
     into: Path
 
     def meets(self, choice: Choice, manifest: Manifest) -> bool:
         needed, files = self.log.needed_from(manifest), []
-        line = self.shelf.line(self.log, choice.target.branch, choice.batches[-1].anew)
+        line = self.archive.line(self.log, choice.target.branch, choice.batches[-1].anew)
         for batch in choice.batches:
             place = self.into / batch.id
             if not place.exists():
@@ -122,13 +122,13 @@ def fetch_log(
     )
 
 
-def _fetched(repo: Restic, batch: Batch, into: Path) -> Path:
+def _fetched(repo: Restic, batch: StoredBatch, into: Path) -> Path:
     into.mkdir(mode=0o700)
     repo.restore(batch.id, batch.root, into)
     return into
 
 
-def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
+def index_of(job: Job, place: Path, batch: StoredBatch) -> dict[str, Any]:
     """What the fetched snapshot says of itself: BackupBad where that is not what its tags say, by which it was chosen,
     and which anybody who writes to the repository can change."""
     try:
@@ -142,13 +142,13 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
         ends = (whole[0], whole[-1]) if whole else (None, None)
         said = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
         said |= {"first": ends[0], "last": ends[1]}
-        claimed = {name: getattr(batch, name) for name in said} | {"point": batch.told or batch.point}
+        claimed = {name: getattr(batch, name) for name in said} | {"point": batch.claimed or batch.point}
         heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
         later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
         body.setdefault("anew", None)
         later["anew"] = batch.anew and rfc3339(batch.anew)
         later["forks"] = written(batch.forks) or None
-        for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
+        for name, tag in (later if batch.claimed else later | {"clock_skew_s": batch.skew}).items():
             if name in body:  # an index did not always say so
                 said[name], claimed[name] = heads if name == "heads" else body[name], tag
         if wrong := [name for name in said if said[name] != claimed[name]]:

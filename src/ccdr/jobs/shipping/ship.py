@@ -23,9 +23,9 @@ from ccdr.host.interrupts import tick
 from ccdr.host.state import Run
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.batch import Batch, Held, WentBack
 from ccdr.jobs.shipping.branches import Line, contradicts, covers, line_to, merged
-from ccdr.jobs.shipping.filling import Filling, Held, WentBack
-from ccdr.jobs.shipping.shelf import INDEX, Gap, log_of, log_repository, rank, shelf_of, tags, take_back
+from ccdr.jobs.shipping.log_archive import INDEX, Gap, archive_of, log_of, log_repository, rank, tags, take_back
 from ccdr.model.errors import (
     BackupFailed,
     CcdrError,
@@ -112,7 +112,7 @@ class _Shipping:
         self._settings, self._log = log_of(job)
         self._home = directory(services.state, job.plan, job.asset)
         self._spool = services.state.directory("shipping", job.plan, job.asset, "spool")
-        self._batch = Filling(self._log, self._spool, self._home / "batch", services.digest, services.clock)
+        self._batch = Batch(self._log, self._spool, self._home / "batch", services.digest, services.clock)
         self._standing = read_standing(services.state, job.plan, job.asset) or Standing()
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
@@ -267,8 +267,8 @@ class _Shipping:
 
     def _begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
-        shelf = shelf_of(self._job, self._repo)
-        if (newest := shelf.newest) is None:
+        archive = archive_of(self._job, self._repo)
+        if (newest := archive.newest) is None:
             with contextlib.suppress(CommandFailed):
                 self._ensure_repository()
                 self._all_vanished()
@@ -280,7 +280,7 @@ class _Shipping:
             self._all_vanished()  # if anything was stored since
             self._begun = True
             return
-        chain = shelf.contiguous(self._log)
+        chain = archive.contiguous(self._log)
         self._skew = newest.skew
         if newest.dated_ahead(self._services.clock.now()):
             self._ahead = (f"log snapshot {newest.id[:8]} {FUTURE}: a host's clock was wrong when it was stored",)
@@ -294,7 +294,7 @@ class _Shipping:
             usable=newest.usable_at,
             anew=newest.anew,
             branch=self._log.branch(newest.ends),
-            forks=shelf.forks(newest.anew),
+            forks=archive.forks(newest.anew),
         )
         self._batch.goes_on(newest, chain)
         self._begun = True
@@ -313,14 +313,14 @@ class _Shipping:
             self._set(since=None, gap=VANISHED)
 
     def _compare(self) -> None:
-        """The shelf as it is now with what we believe of it: what has vanished no standing of ours brings back. What
-        pruning let go, the newest base does not need."""
-        shelf, before = shelf_of(self._job, self._repo), self._standing.since
-        if shelf.newest is None or shelf.newest.anew != self._standing.anew:
+        """The log archive as it is now with what we believe of it: what has vanished no standing of ours brings back.
+        What pruning let go, the newest base does not need."""
+        archive, before = archive_of(self._job, self._repo), self._standing.since
+        if archive.newest is None or archive.newest.anew != self._standing.anew:
             self._ensure_repository()  # an unmounted path looks like nothing, too
             self._all_vanished()
         elif before is not None:
-            since, base = shelf.contiguous(self._log)[0].begins, self._newest_base()
+            since, base = archive.contiguous(self._log)[0].begins, self._newest_base()
             if covers(self._log, since, before):
                 return
             if not covers(self._log, since, base[0] if base else before):

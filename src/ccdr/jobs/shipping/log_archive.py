@@ -39,7 +39,7 @@ _PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or nam
 
 
 @dataclass(frozen=True)
-class Batch:
+class StoredBatch:
     """One snapshot of a batch: its segments from `first` to `last` (whole ones; None where there is none yet) and
     the `open` one that was still written to. Every commit acknowledged before `point` is in it or in an earlier one."""
 
@@ -55,7 +55,7 @@ class Batch:
     run: str
     server: str | None = None  # as `ShippedLog.identity` has it
     begun: datetime | None = None  # when it began to be stored: nothing in it was written later
-    told: datetime | None = None  # the point that it bears, where that is not believed
+    claimed: datetime | None = None  # the point that it bears, where that is not believed
     skew: float | None = None  # seconds by which the source's clock was ahead of the host's at `point`
     heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
     # When the source was found to have gone back behind its own log, last: the same names are of another history since.
@@ -70,7 +70,7 @@ class Batch:
         """Does it bear a date that is yet to come? Then a clock was wrong, and how far it reaches is not known."""
         return max(self.point, self.usable_at) > now + CLOCK_TOLERANCE
 
-    def leads_to(self, other: Batch, log: ShippedLog, forks: Sequence[Fork] = ()) -> bool:
+    def leads_to(self, other: StoredBatch, log: ShippedLog, forks: Sequence[Fork] = ()) -> bool:
         """Does `other` begin right after this one ends, in one and the same log, or where a branch of it began?"""
         left = log.branch(other.begins) != log.branch(self.begins)
         ends = (self.open if left else None) or self.last
@@ -97,14 +97,14 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class LogArchive:
     """The newest snapshot of each batch, in the log's order. `spare` are older snapshots of the same batches."""
 
-    batches: tuple[Batch, ...] = ()
-    spare: tuple[Batch, ...] = ()
+    batches: tuple[StoredBatch, ...] = ()
+    spare: tuple[StoredBatch, ...] = ()
 
     @property
-    def newest(self) -> Batch | None:
+    def newest(self) -> StoredBatch | None:
         return self.batches[-1] if self.batches else None
 
     def skew_at(self, moment: datetime | None, base: tuple[datetime, float | None]) -> float | None:
@@ -128,7 +128,7 @@ class Shelf:
             branch, anew = log.branch(newest.ends), newest.anew
         return line_to(log, self.forks(anew), branch)
 
-    def along(self, line: Line, anew: datetime | None) -> tuple[Batch, ...]:
+    def along(self, line: Line, anew: datetime | None) -> tuple[StoredBatch, ...]:
         """Those of a history that hold anything of the way to a branch of it."""
         return tuple(b for b in self.batches if b.anew == anew and line.passes(b.begins, b.ends))
 
@@ -144,12 +144,12 @@ class Shelf:
                 found.append(Gap(one.last or one.name, other.begins))
         return found
 
-    def contiguous(self, log: ShippedLog) -> tuple[Batch, ...]:
+    def contiguous(self, log: ShippedLog) -> tuple[StoredBatch, ...]:
         """The newest batches that have no gap between them, on the way to the newest branch."""
         if (newest := self.newest) is None:
             return ()
         forks = self.forks(newest.anew)
-        kept: list[Batch] = []
+        kept: list[StoredBatch] = []
         for batch in reversed(self.along(self.line(log), newest.anew)):
             if kept and not batch.leads_to(kept[-1], log, forks):
                 break
@@ -168,7 +168,7 @@ class Shelf:
         since: datetime | None = None,
         anew: datetime | None = None,
         branch: int | None = None,
-    ) -> tuple[Batch, ...]:
+    ) -> tuple[StoredBatch, ...]:
         """The batches that a recovery from segment `needed` asks for, along the way to a `branch` (None: all of them);
         empty where the log does not hold it. Where the source went back (`anew`: as `torn_from` has it), its segment is
         the one of the history in which the base was taken (`since`)."""
@@ -196,26 +196,28 @@ class Shelf:
         return later if base > ends[mine] else None
 
 
-def let_go(shelf: Shelf, needed: str | None, log: ShippedLog, since: datetime | None = None) -> list[Batch]:
+def let_go(
+    archive: LogArchive, needed: str | None, log: ShippedLog, since: datetime | None = None
+) -> list[StoredBatch]:
     """What no recovery will ask for any more: older snapshots of the same batches, and batches before the one that
     holds segment `needed`, with which the oldest kept base (of `since`) begins (None: there is no base, and all batches
     stay). Where the log does not hold that one, all batches stay: what is wrong is not for pruning to make worse.
     Pure."""
-    kept = shelf.batches if needed is None else shelf.from_segment(needed, log, since) or shelf.batches
-    return [*shelf.spare, *(batch for batch in shelf.batches if batch not in kept)]
+    kept = archive.batches if needed is None else archive.from_segment(needed, log, since) or archive.batches
+    return [*archive.spare, *(batch for batch in archive.batches if batch not in kept)]
 
 
-def arranged(found: Iterable[Batch]) -> Shelf:
+def arranged(found: Iterable[StoredBatch]) -> LogArchive:
     """Snapshots in the log's own order, told apart by batch: their dates are of a host whose clock may have been wrong.
     Where one bears a later point than what came after it, that is not believed: it claims no more than the one before
     it. Pure."""
-    newest: dict[tuple[datetime, str], Batch] = {}
+    newest: dict[tuple[datetime, str], StoredBatch] = {}
     older = []
     for batch in sorted(found, key=held_of):
         if key_of(batch) in newest:
             older.append(newest[key_of(batch)])
         newest[key_of(batch)] = batch
-    batches: list[Batch] = []
+    batches: list[StoredBatch] = []
     for batch in sorted(newest.values(), key=lambda b: (key_of(b)[0], rank(b.begins))):
         before = batches[-1] if batches and batches[-1].anew == batch.anew else None
         if before is not None and _end(batch) < _end(before):  # all that it holds is in the one before it, and more
@@ -229,15 +231,17 @@ def arranged(found: Iterable[Batch]) -> Shelf:
         point = told[-1].point
     limit_of = {key_of(batch): limit for batch, limit in zip(batches, limits, strict=True)}
     last = datetime.max.replace(tzinfo=UTC)
-    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(key_of(batch), last), EARLIEST) for batch in older))
+    return LogArchive(
+        tuple(told), tuple(_believed(batch, limit_of.get(key_of(batch), last), EARLIEST) for batch in older)
+    )
 
 
-def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
+def _believed(batch: StoredBatch, limit: datetime, point: datetime) -> StoredBatch:
     """A point behind `limit` is replaced; nor is the skew believed that was measured by the same clock."""
-    return batch if batch.point <= limit else replace(batch, point=point, told=batch.point, skew=None)
+    return batch if batch.point <= limit else replace(batch, point=point, claimed=batch.point, skew=None)
 
 
-def key_of(batch: Batch) -> tuple[datetime, str]:
+def key_of(batch: StoredBatch) -> tuple[datetime, str]:
     """What a batch is told apart by: names come again where the source went back."""
     return batch.anew or EARLIEST, batch.name
 
@@ -252,11 +256,11 @@ def rank(name: str) -> tuple[int, str]:
     return len(name), name
 
 
-def _end(batch: Batch) -> tuple[tuple[int, str], tuple[tuple[int, str], ...]]:
+def _end(batch: StoredBatch) -> tuple[tuple[int, str], tuple[tuple[int, str], ...]]:
     return rank(batch.open or batch.last or ""), tuple(rank(part) for part in _PLACE.split(batch.position))
 
 
-def held_of(batch: Batch) -> tuple[object, ...]:
+def held_of(batch: StoredBatch) -> tuple[object, ...]:
     """How much of the log a snapshot of a batch holds."""
     return rank(batch.last or ""), *_end(batch), batch.point, batch.usable_at, batch.id
 
@@ -277,16 +281,16 @@ def log_repository(job: Job, services: Services) -> Restic:
     return replace(repo, location=f"{repo.location.rstrip('/')}/{LOG}")
 
 
-def shelf_of(job: Job, repo: Restic) -> Shelf:
-    """Ask the repository; an empty shelf where nothing was ever stored."""
-    return _shelf(_listed(job, repo))
+def archive_of(job: Job, repo: Restic) -> LogArchive:
+    """Ask the repository; an empty log archive where nothing was ever stored."""
+    return _archive(_listed(job, repo))
 
 
 def void_of(job: Job, repo: Restic) -> list[str]:
     """Ids of snapshots that do not count, and of the marks that say so, where a newer one holds all that they claim:
     whoever may write to the repository may write a mark."""
     there = _listed(job, repo)
-    newest = {key_of(batch): batch for batch in _shelf(there).batches}
+    newest = {key_of(batch): batch for batch in _archive(there).batches}
     marks = {(s.tag(VOID), s.tag("run")): s.id for s in there if s.tag(VOID)}
     found = []
     for s in there:
@@ -296,7 +300,7 @@ def void_of(job: Job, repo: Restic) -> list[str]:
     return found
 
 
-def _shelf(there: Sequence[RepoSnapshot]) -> Shelf:
+def _archive(there: Sequence[RepoSnapshot]) -> LogArchive:
     void = {(s.tag(VOID), s.tag("run")) for s in there}
     return arranged(batch for s in there if (s.id, s.tag("run")) not in void and (batch := _batch(s)) is not None)
 
@@ -328,7 +332,7 @@ def tags(
     anew: datetime | None = None,
     forks: Sequence[Fork] = (),
 ) -> list[str]:
-    """What `shelf_of` reads back."""
+    """What `archive_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
     found += [f"first={whole[0]}", f"last={whole[-1]}"] if whole else []
     found += [f"open={open_}"] if open_ else []
@@ -346,7 +350,7 @@ def _pair(said: str) -> tuple[str, str]:
     return name, head
 
 
-def _batch(listed: RepoSnapshot) -> Batch | None:
+def _batch(listed: RepoSnapshot) -> StoredBatch | None:
     """None for what is not ours to read: it has no such tags."""
     try:
         point, name = utc(str(listed.tag("point"))), listed.tag("batch")
@@ -357,7 +361,7 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         return None
     if name is None or not listed.paths:
         return None
-    return Batch(
+    return StoredBatch(
         id=listed.id,
         root=listed.paths[0],
         name=name,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.host.files import remove_tree, write_durably
 from ccdr.jobs.shipping.branches import joins
-from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Gap, rank, same_head
+from ccdr.jobs.shipping.log_archive import INDEX, INDEX_FORMAT, OPEN, Gap, StoredBatch, rank, same_head
 from ccdr.model.errors import CcdrError
 from ccdr.model.forks import Fork, written
 from ccdr.model.values import rfc3339
@@ -50,7 +50,7 @@ class Held:
 
 
 @dataclass
-class Filling:
+class Batch:
     """`spool` is where a receiver writes, `directory` what is stored. A segment leaves the spool once its batch
     is closed, its snapshot confirmed."""
 
@@ -74,7 +74,7 @@ class Filling:
         self.began = self.clock.now()
         self._empty()
 
-    def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
+    def goes_on(self, newest: StoredBatch, chain: Sequence[StoredBatch]) -> None:
         """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
         self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
         self.left = newest.open
