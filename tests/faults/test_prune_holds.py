@@ -19,7 +19,7 @@ from tests.support.stored import again, other_host, pristine, restic_of, retaine
 from ccdr.engines.base import LogShipping
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.log_archive import StoredBatch
+from ccdr.jobs.shipping.stored_batch import StoredBatch
 from ccdr.jobs.upkeep import prune
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan

@@ -32,9 +32,11 @@ from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.shipping import background
-from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, archive_of, log_of, log_repository, tags
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.jobs.shipping.ship import ship
+from ccdr.jobs.shipping.stored_batch import Extent, StoredBatch, tags_of
 from ccdr.model.values import CheckResult, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import Target
@@ -990,7 +992,7 @@ def stored_again(site: Site, batch: StoredBatch, copy: Path, **changed: Any) -> 
     """The batch as it stands in `copy`, under its own tags but for those that are `changed`."""
     b, job = replace(batch, **changed), Job(site.loaded(), "crm")
     whole = [b.first, b.last] if b.first and b.last else []
-    labels = tags(job, "r", b.name, whole, b.open, rfc3339(b.point), b.position, b.server, b.heads, b.skew)
+    labels = tags_of(job, "r", b.name, whole, b.open, Extent(b.point, b.position, b.server, b.skew), b.heads)
     log_repo(site).backup([copy], tags=labels)
 
 

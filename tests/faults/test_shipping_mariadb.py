@@ -43,7 +43,7 @@ from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.server import SOCKET
 from ccdr.jobs.restore_test import restore_test
-from ccdr.jobs.shipping.log_archive import archive_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import Manifest, Verdict, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import Reached, Target

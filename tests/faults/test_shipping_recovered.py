@@ -16,7 +16,8 @@ from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import Site, eventually
 from tests.support.primary import Primary
 
-from ccdr.jobs.shipping.log_archive import LogArchive, archive_of
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
 

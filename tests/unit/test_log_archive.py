@@ -14,23 +14,11 @@ from tests.support.harness import Site
 from tests.unit.test_shipping import NOW, WAL, batch, segment
 
 from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.shipping.log_archive import (
-    Gap,
-    LogArchive,
-    StoredBatch,
-    archive_of,
-    arranged,
-    let_go,
-    log_of,
-    log_repository,
-    same_head,
-    tags,
-    take_back,
-    void_of,
-)
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, take_back, void_of
+from ccdr.jobs.shipping.stored_batch import Extent, Gap, StoredBatch, same_head, tags_of
 from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.model.forks import Fork
-from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.storage.listing import RepoSnapshot
@@ -79,11 +67,10 @@ def shipping(tmp_path: Path, shipped: str, engine: str = "engine: postgres\n  me
 
 def said(job: Job, *whole: int, run: str = "r1", name: int | None = None, **more: Any) -> list[str]:
     names = [segment(n) for n in whole]
-    open_ = segment((whole or (0,))[-1] + 1)
-    point, position = more.pop("point", NOW), more.pop("position", "0/3000000")
-    return tags(
-        job, run, segment(whole[0] if name is None else name), names, more.pop("open_", open_), rfc3339(point), position, **more
-    )  # fmt: skip
+    heads, name_ = more.pop("heads", None), segment(whole[0] if name is None else name)
+    open_ = more.pop("open_", segment((whole or (0,))[-1] + 1))
+    extent = Extent(more.pop("point", NOW), more.pop("position", "0/3000000"), **more)
+    return tags_of(job, run, name_, names, open_, extent, heads)
 
 
 def archive(job: Job, repo: Repository) -> LogArchive:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -17,19 +18,28 @@ from hypothesis import strategies as st
 from tests.support.harness import Quiet, ShiftedClock, Site
 from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 
+from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.host.state import Run
+from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import Batch, WentBack
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose
+from ccdr.jobs.shipping.continuity import Continuity
 from ccdr.jobs.shipping.fetching_log import fetch_log
-from ccdr.jobs.shipping.log_archive import INDEX, StoredBatch, arranged, let_go
+from ccdr.jobs.shipping.journal import Journal
+from ccdr.jobs.shipping.log_archive import arranged, let_go
+from ccdr.jobs.shipping.proven import Proven
 from ccdr.jobs.shipping.recovery import logged as logged_up_to
-from ccdr.jobs.shipping.ship import _Shipping
+from ccdr.jobs.shipping.shipment import Shipment
+from ccdr.jobs.shipping.source_history import SourceHistory
+from ccdr.jobs.shipping.spool import Spool
+from ccdr.jobs.shipping.stored_batch import INDEX, StoredBatch
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written
@@ -431,21 +441,27 @@ class Led(Wal):
         return None
 
 
+class Untold(Journal):
+    """Nobody keeps its records."""
+
+    def record(self, trouble: str | None) -> None:
+        pass
+
+
 def looked_back(tmp_path: Path, led: tuple[int, tuple[Fork, ...]], standing: Standing, *, stored: bool = True) -> bool:
     """Is what was received stored for good, and out of the receiver's way? It is of timeline 1, up to in segment 6,
     unless a file in the spool tells more."""
     held = receiving(tmp_path, [replace(FORMER[1], heads={})])
     spooled(held.spool, f"{segment(6)}.partial", written=SEGMENT_BYTES // 2)
     (held.spool / "00000002.history").unlink()
-    shipping = object.__new__(_Shipping)
     type.__setattr__(Led, "led", led)
-    shipping._log = held.log = Led(WAL.connection, WAL.shipping, WAL.name)
-    shipping._batch, shipping._spool, shipping._standing, shipping._home = held, held.spool, standing, tmp_path
-    shipping._job = cast(Job, type("J", (), {"asset": "crm", "plan": "p"}))
-    shipping._progress = Quiet()
-    shipping._record = lambda _: None  # type: ignore[method-assign]
-    shipping._led_on = lambda _: None  # type: ignore[method-assign]
-    shipping._look_back(cast(Source, None), stored=stored)
+    log = held.log = Led(WAL.connection, WAL.shipping, WAL.name)
+    job, run, clock = cast(Job, SimpleNamespace(asset="crm", plan="p")), cast(Run, None), ShiftedClock()
+    services = cast(Services, SimpleNamespace(clock=clock, catalogue=SimpleNamespace(snapshots=lambda *_: [])))
+    journal, spool = Untold(job, services, run, Quiet(), tmp_path, standing), Spool(log, held.spool, 2**30, clock)
+    shipment = Shipment(job, services, run, Quiet(), LogShipping(), log, spool, held, journal)
+    history = SourceHistory(shipment, Proven(shipment), Continuity(shipment, cast(Restic, None)))
+    history.compare(cast(Source, None), stored=stored)
     return not WAL.segments(held.spool)
 
 

@@ -15,7 +15,8 @@ from tests.unit.test_shipping import NOW, WAL, base, batch, segment
 
 from ccdr.engines.postgres.position import lsn
 from ccdr.jobs.shipping.choice import Choice, Written, choose, holding, stored_again
-from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, arranged
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged
+from ccdr.jobs.shipping.stored_batch import StoredBatch
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot

@@ -2,7 +2,9 @@
 fetched for a recovery (`recovery.py`)."""
 
 from ccdr.evidence.log_standing import UNRECORDED, Standing, as_recorded, read_standing
-from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, archive_of, log_of, log_repository
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
+from ccdr.jobs.shipping.stored_batch import StoredBatch
 
 __all__ = [
     "UNRECORDED",

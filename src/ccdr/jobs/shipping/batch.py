@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.host.files import remove_tree, write_durably
 from ccdr.jobs.shipping.branches import joins
-from ccdr.jobs.shipping.log_archive import INDEX, INDEX_FORMAT, OPEN, Gap, StoredBatch, rank, same_head
+from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, Extent, Gap, StoredBatch, rank, same_head
 from ccdr.model.errors import CcdrError
 from ccdr.model.forks import Fork, written
 from ccdr.model.values import rfc3339
@@ -184,12 +184,7 @@ class Batch:
         self,
         job: Job,
         held: Held,
-        point: datetime,
-        position: str,
-        server: str | None,
-        skew: float | None,
-        anew: datetime | None = None,
-        forks: Sequence[Fork] = (),
+        extent: Extent,
     ) -> None:
         body = {
             "format": INDEX_FORMAT,
@@ -197,13 +192,13 @@ class Batch:
             "asset": job.asset,
             "engine": job.engine.engine_name,
             "source": job.engine.source_name,
-            "point": rfc3339(point),
-            "position": position,
-            "server": server,
+            "point": rfc3339(extent.point),
+            "position": extent.position,
+            "server": extent.server,
             "batch": self.name,
-            "clock_skew_s": skew,
-            "anew": anew and rfc3339(anew),
-            "forks": written(forks) or None,
+            "clock_skew_s": extent.skew,
+            "anew": extent.anew and rfc3339(extent.anew),
+            "forks": written(extent.forks) or None,
             "segments": held.whole,
             "open": held.open,
             "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from ccdr.engines.base import two_branches
-from ccdr.jobs.shipping.log_archive import EARLIEST, Gap, LogArchive, StoredBatch, held_of, key_of, rank
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.stored_batch import EARLIEST, Gap, StoredBatch, held_of, key_of, rank
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot, rfc3339

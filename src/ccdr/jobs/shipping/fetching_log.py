@@ -12,7 +12,8 @@ from typing import Any
 from ccdr.host.interrupts import threads
 from ccdr.jobs.shipping.branches import line_to
 from ccdr.jobs.shipping.choice import Choice, Written, holding
-from ccdr.jobs.shipping.log_archive import INDEX, INDEX_FORMAT, OPEN, LogArchive, StoredBatch
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, StoredBatch
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer
 from ccdr.model.forks import written
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc

@@ -15,7 +15,9 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.branches import covers, line_to
 from ccdr.jobs.shipping.choice import Choice, choose, stored_again
 from ccdr.jobs.shipping.fetching_log import Looking, batches_holding, fetch_log
-from ccdr.jobs.shipping.log_archive import LOG, LogArchive, archive_of, log_of, log_repository
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
+from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
 from ccdr.model.measure import Point
 from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many

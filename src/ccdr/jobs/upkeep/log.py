@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.log_archive import StoredBatch, archive_of, let_go, log_of, log_repository, rank, void_of
+from ccdr.jobs.shipping.log_archive import let_go
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, void_of
+from ccdr.jobs.shipping.stored_batch import StoredBatch, rank
 from ccdr.model.errors import Locked
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
