@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.unit.test_shipping import NOW, WAL, base, batch, segment
 
 from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.shipping.choice import Choice, Written, choose, holding, stored_again
+from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
 from ccdr.jobs.shipping.log_archive import LogArchive, arranged
 from ccdr.jobs.shipping.stored_batch import StoredBatch
+from ccdr.jobs.shipping.which_branch import WrittenBranches
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot
@@ -52,7 +53,7 @@ def by(
 ) -> Target:
     """The target, with the timeline to go by; `base` is that of the newest base before it."""
     target = Target(time=None if minute is None else at(minute))
-    return Written(LogArchive(tuple(stored)), WAL, anew).by(target, base)
+    return WrittenBranches(LogArchive(tuple(stored)), WAL, anew).by(target, base)
 
 
 def told(stored: Sequence[StoredBatch], *forks: Fork) -> list[StoredBatch]:
@@ -148,10 +149,10 @@ def test_no_timeline_is_gone_by_that_the_base_lies_behind() -> None:
 
 def test_a_timeline_that_is_asked_for_is_gone_by_where_it_is_there() -> None:
     for branch in (1, 2, 3):
-        assert Written(LogArchive(STORED), WAL, None).by(Target(branch=branch), 1) == Target(branch=branch)
+        assert WrittenBranches(LogArchive(STORED), WAL, None).by(Target(branch=branch), 1) == Target(branch=branch)
     between = [replace(batch(3, 7, 9), open=segment(8, 11)), *(batch(n, n, n, timeline=n) for n in (9, 10))]
     with pytest.raises(UsageProblem, match=r"no log of timeline 4 .*: there is 1, 9, 10, 11$"):
-        Written(LogArchive(tuple(between)), WAL, None).by(Target(branch=4), 1)
+        WrittenBranches(LogArchive(tuple(between)), WAL, None).by(Target(branch=4), 1)
 
 
 def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> None:
@@ -162,7 +163,7 @@ def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> 
     assert by(None, both, anew=anew).branch == 1 and by(24, both, anew=anew).branch == 1
     assert by(24, both) == by(24) and by(15, both) == by(15)
     with pytest.raises(UsageProblem, match=r"there is 1$"):
-        Written(LogArchive(both), WAL, anew).by(Target(branch=3), 1)
+        WrittenBranches(LogArchive(both), WAL, anew).by(Target(branch=3), 1)
 
 
 # --- who was written at once ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The log of changes between two backups: received and stored all the time (`ship.py`), found again (`log_archive.py`),
+"""The log of changes between two backups: received and stored all the time (`ship.py`), read back (`log_archive.py`),
 fetched for a recovery (`recovery.py`)."""
 
 from ccdr.evidence.log_standing import UNRECORDED, Standing, as_recorded, read_standing

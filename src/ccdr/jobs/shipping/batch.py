@@ -1,4 +1,4 @@
-"""The batch that is being filled: what the spool holds, linked under names that stay, in order and without a gap."""
+"""The batch that is being stored: what the spool holds, linked under names that stay, in order and without a gap."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Batch:
     last: str | None = None  # the newest whole segment that is in the chain
     closed: str | None = None  # the last segment of the batches before this one
     left: str | None = None  # the segment that was open when the newest snapshot was stored by another process
-    stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
+    stored: list[tuple[str, int]] | None = None  # what `seen` was when it was last stored
     heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
     base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
     _digests: dict[str, dict[str, object]] = field(default_factory=dict)

@@ -33,8 +33,8 @@ class LogArchive:
     def skew_at(self, moment: datetime | None, base: tuple[datetime, float | None]) -> float | None:
         """The source's clock's lead over the host's as it was read nearest to `moment` (None: last). `base` is when
         it was read with a base, and found; None where nobody read it."""
-        told = [base, *((batch.point, batch.skew) for batch in (*self.spare, *self.batches))]
-        known = [(when, skew) for when, skew in told if skew is not None]
+        readings = [base, *((batch.point, batch.skew) for batch in (*self.spare, *self.batches))]
+        known = [(when, skew) for when, skew in readings if skew is not None]
         if moment is None:
             return known[-1][1] if known else None
         return min(known, key=lambda pair: abs(pair[0] - moment), default=(moment, None))[1]
@@ -59,13 +59,13 @@ class LogArchive:
         """Where a batch does not begin right after the one before it ends, on the way to the newest branch."""
         if (newest := self.newest) is None:
             return []
-        forks, found = self.forks(newest.anew), []
+        forks, gaps = self.forks(newest.anew), []
         mine = self.along(self.line(log), newest.anew)
         others = tuple(b for b in self.batches if b.anew != newest.anew)
         for one, other in pairwise((*others, *mine)):
             if not one.leads_to(other, log, forks):
-                found.append(Gap(one.last or one.name, other.begins))
-        return found
+                gaps.append(Gap(one.last or one.name, other.begins))
+        return gaps
 
     def contiguous(self, log: ShippedLog) -> tuple[StoredBatch, ...]:
         """The newest batches that have no gap between them, on the way to the newest branch."""
@@ -130,13 +130,13 @@ def let_go(
     return [*archive.spare, *(batch for batch in archive.batches if batch not in kept)]
 
 
-def arranged(found: Iterable[StoredBatch]) -> LogArchive:
+def arranged(snapshots: Iterable[StoredBatch]) -> LogArchive:
     """Snapshots in the log's own order, told apart by batch: their dates are of a host whose clock may have been wrong.
     Where one bears a later point than what came after it, that is not believed: it claims no more than the one before
     it. Pure."""
     newest: dict[tuple[datetime, str], StoredBatch] = {}
     older = []
-    for batch in sorted(found, key=held_of):
+    for batch in sorted(snapshots, key=held_of):
         if key_of(batch) in newest:
             older.append(newest[key_of(batch)])
         newest[key_of(batch)] = batch
@@ -148,14 +148,14 @@ def arranged(found: Iterable[StoredBatch]) -> LogArchive:
         else:
             batches.append(batch)
     limits = list(accumulate((b.point for b in reversed(batches)), min))[::-1]  # the earliest from each on
-    told, point = [], EARLIEST
+    believed, point = [], EARLIEST
     for batch, limit in zip(batches, limits, strict=True):
-        told.append(_believed(batch, limit, point))
-        point = told[-1].point
+        believed.append(_believed(batch, limit, point))
+        point = believed[-1].point
     limit_of = {key_of(batch): limit for batch, limit in zip(batches, limits, strict=True)}
     last = datetime.max.replace(tzinfo=UTC)
     return LogArchive(
-        tuple(told), tuple(_believed(batch, limit_of.get(key_of(batch), last), EARLIEST) for batch in older)
+        tuple(believed), tuple(_believed(batch, limit_of.get(key_of(batch), last), EARLIEST) for batch in older)
     )
 
 

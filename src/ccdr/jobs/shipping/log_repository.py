@@ -46,12 +46,12 @@ def void_of(job: Job, repo: Restic) -> list[str]:
     there = _listed(job, repo)
     newest = {key_of(batch): batch for batch in _archive(there).batches}
     marks = {(s.tag(VOID), s.tag("run")): s.id for s in there if s.tag(VOID)}
-    found = []
+    void = []
     for s in there:
         mark, batch = marks.get((s.id, s.tag("run"))), read_batch(s)
         if mark and batch and key_of(batch) in newest and held_of(newest[key_of(batch)]) >= held_of(batch):
-            found += [s.id, mark]
-    return found
+            void += [s.id, mark]
+    return void
 
 
 def _archive(there: Sequence[RepoSnapshot]) -> LogArchive:

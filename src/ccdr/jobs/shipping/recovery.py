@@ -14,7 +14,7 @@ from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.branches import covers, line_to
 from ccdr.jobs.shipping.choice import Choice, choose, stored_again
-from ccdr.jobs.shipping.fetching_log import Looking, batches_holding, fetch_log
+from ccdr.jobs.shipping.fetching_log import PointSearch, batches_holding, fetch_log
 from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
 from ccdr.jobs.shipping.stored_batch import LOG
@@ -28,7 +28,7 @@ from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
 
-def told(target: Target) -> str:
+def recorded_target(target: Target) -> str:
     """As a record names it: the end of a branch that somebody has chosen is not the log's."""
     if target.to_the_end and target.branch is not None:
         return f"{LATEST} of timeline {target.branch}"
@@ -141,10 +141,10 @@ class Recovery:
             else:
                 progress.step(f"looking for {target.name} in the log")
                 with services.state.reading(repo.location):
-                    look = Looking(
+                    search = PointSearch(
                         job, repo.with_cache(run.directory("points-cache")), log, archive, run.directory("points")
                     )
-                    choice = batches_holding(target, log, archive, bases, chosen, look)
+                    choice = batches_holding(target, log, archive, bases, chosen, search)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         ahead = choice.batches[-1].dated_ahead(services.clock.now())
         return cls(job, repo, log, choice, needed, ahead=ahead, asked=target)
@@ -232,7 +232,7 @@ class Recovery:
         """For the record."""
         target, batches, reached = self.choice.target, self.choice.batches, self._reached
         return {
-            "target": told(self._asked),
+            "target": recorded_target(self._asked),
             "log": {
                 "snapshots": len(batches),
                 "first": self._needed,
