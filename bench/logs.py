@@ -28,8 +28,8 @@ from machine import facts
 from rounds import carry_out, command, numbers, options, say, write_json
 from sides import init
 from source import pick_image
-from tests.faults import test_shipping as postgres
-from tests.faults import test_shipping_mariadb as mariadb
+from tests.support import shipping as postgres
+from tests.support import shipping_mariadb as mariadb
 from tests.support.harness import Ran, Site
 from tests.support.mariadb_source import MAJOR, acknowledged, crm, dialling, mariadb_server, whole_server
 from tests.support.primary import primary

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from machine import timed
 from sides import CCDR
-from tests.support.years import Centre, write_ledger, write_plans
+from tests.support.years import Centre, write_catalogue, write_ledger, write_plans
 
 TARGETS = {"status": 0.5, "report": 2.5, "whole": 5.0, "run": 0.3}  # seconds
 SAME = 1.3  # how much longer what needs not read years may take where there are --times as many of them
@@ -65,7 +65,10 @@ def measured(given: argparse.Namespace, work: Path, days: int, *, long: bool) ->
         write_plans(centre, work)
         (work / "plans/key").write_text("correct horse battery staple\n")
         count = write_ledger(centre, work / "state/ledger", older=given.older)
-        print(f"made {count} records in {time.monotonic() - began:.1f} s in {work}", flush=True)
+        entries = write_catalogue(work / "state/ledger", work / "state/catalogue")
+        print(
+            f"made {count} records, {entries} entries of the catalogue, in {time.monotonic() - began:.1f} s in {work}"
+        )
     size = sum(p.stat().st_size for p in (work / "state/ledger").glob("*.jsonl"))
     print(f"ledger: {size / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f}", flush=True)
     start = (end - timedelta(days=days)).date().isoformat()

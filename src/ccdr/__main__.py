@@ -7,7 +7,7 @@ import signal
 def main() -> None:
     """`ccdr`. Until the command line is there to answer it, and once it is done, an interrupt ends us at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    gc.set_threshold(50_000)  # reading modules leaves no garbage: to look for some takes a tenth of a second
+    gc.set_threshold(200_000)  # reading modules leaves no garbage: to look for some takes a tenth of a second
     from ccdr.cli import main as command_line
 
     try:
@@ -17,6 +17,7 @@ def main() -> None:
         raise SystemExit(3) from None
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        gc.freeze()  # the end of the process frees it all: to look through it first takes as long again
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
-from ccdr.model.values import CheckResult, Health, Look, Manifest, Verdict
+from ccdr.model.values import CheckResult, Health, Manifest, Probe, Verdict
 from ccdr.plans.job import Job
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 from ccdr.setup.doctor.source import source as source_look
 from ccdr.storage.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
@@ -245,17 +245,17 @@ def subject(
 
 def harmed(subject: Subject, damage: Damage) -> RestoreTest:
     """The damage is done to what was restored, right before `identical` looks at it."""
-    return looked_into(subject, lambda bench: damage(bench.box or bench.host, bench.restored, bench.manifest))
+    return looked_into(subject, lambda context: damage(context.box or context.host, context.restored, context.manifest))
 
 
-def looked_into(subject: Subject, look: Callable[[Bench], None]) -> RestoreTest:
+def looked_into(subject: Subject, look: Callable[[CheckContext], None]) -> RestoreTest:
     """A restore test in which `look` is given what was restored, right before `identical` is."""
     kind = type(subject.job.engine)
     real = kind.identical
 
-    def identical(self: Any, bench: Bench) -> Iterator[CheckResult]:
-        look(bench)
-        yield from real(self, bench)
+    def identical(self: Any, context: CheckContext) -> Iterator[CheckResult]:
+        look(context)
+        yield from real(self, context)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "identical", identical)
@@ -374,18 +374,18 @@ def test_exported_rows_come_back_as_they_are(subject: Subject) -> None:
         return
     found: list[Any] = []
 
-    def export(bench: Bench) -> None:
-        sql, to = EXPORTS[engine.engine_name], bench.out / "rows"
-        engine.export(bench.sandbox, bench.manifest, sql, to)
+    def export(context: CheckContext) -> None:
+        sql, to = EXPORTS[engine.engine_name], context.out / "rows"
+        engine.export(context.sandbox, context.manifest, sql, to)
         found.extend(read_rows(to.open("rb")))
         with pytest.raises(CommandFailed):
-            engine.export(bench.sandbox, bench.manifest, "select nothing from nowhere", bench.out / "none")
+            engine.export(context.sandbox, context.manifest, "select nothing from nowhere", context.out / "none")
         # A client's own commands are none here: the server is asked what the plan says, and nothing else is done.
         for command in ("\\! touch {}", "system touch {}", "\\o {}", "\\g {}", "\\w {}", "\\gexec"):
-            planted, to = bench.out / "planted", bench.out / "refused"
-            sql = f"select 1\n{command.format(bench.sandbox.path(planted))}\n"
+            planted, to = context.out / "planted", context.out / "refused"
+            sql = f"select 1\n{command.format(context.sandbox.path(planted))}\n"
             with pytest.raises(CommandFailed):
-                engine.export(bench.sandbox, bench.manifest, sql, to)
+                engine.export(context.sandbox, context.manifest, sql, to)
             assert not planted.exists(), command
 
     assert looked_into(subject, export).verdict is Verdict.PASS
@@ -470,7 +470,7 @@ def test_redis_manifest_counts_keys_by_database_and_type(subject: Subject) -> No
     assert held["settings"]["databases"] == "16" and held["modules"] == {}
 
 
-def looked_at(subject: Subject) -> list[Look]:
+def looked_at(subject: Subject) -> list[Probe]:
     found = list(source_look(subject.job, subject.site.services()))
     assert all((look.do is None) == (look.state is Health.OK) for look in found)
     assert "correct horse" not in str(found) and "tefan" not in str(found)

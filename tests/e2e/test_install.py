@@ -27,6 +27,7 @@ from tests.support.harness import Site, Source, eventually
 from tests.support.older import append_older
 from tests.support.stored import left, settled_file, with_repository
 
+from ccdr import __version__
 from ccdr.cli import main
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
@@ -105,10 +106,12 @@ def test_wheel_holds_all_that_the_tree_does(wheel: Path) -> None:
     assert not [name for name in held if name.endswith((".pyc", ".key", ".pw", ".env"))]
 
 
-def test_wheel_is_the_same_each_time(wheel: Path, tmp_path: Path) -> None:
-    do(ROOT / "deploy/setup/wheel", tmp_path)
+def test_wheel_is_the_same_each_time_and_from_the_source_archive(wheel: Path, tmp_path: Path) -> None:
+    """deploy/setup/wheel compares the two itself."""
+    do(ROOT / "deploy/setup/wheel", "--source", tmp_path)
     (again,) = tmp_path.glob("*.whl")
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(wheel.read_bytes()).digest()
+    assert (tmp_path / f"ccdr-{__version__}.tar.gz").is_file() and f"-{__version__}-" in wheel.name
 
 
 def test_installed_ccdr_lacks_nothing(machine: Path) -> None:

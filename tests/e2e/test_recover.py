@@ -49,7 +49,7 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
             "/root/db2.pw": str(new.root / "db2.pw"),
         }
         lines = commands(PAGE, "A new host") + commands(PAGE, "One asset")
-        # tests/faults/test_restore_maria_server.py has that, and tests/faults/test_restore_server.py the other.
+        # tests/faults/test_restore_maria_server.py has that, and tests/faults/restore_server/ the other.
         lines = [line for line in lines if "mysql://" not in line and "--onto-source-server" not in line]
         lines = [line for line in lines if not line.startswith(("export ", "set "))]  # `restic_of` has them
         by_restic = [shlex.split(line, comments=True) for line in lines if line.startswith("restic ")]

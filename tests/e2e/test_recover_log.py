@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.faults import test_shipping, test_shipping_mariadb
+from tests.support import shipping, shipping_mariadb
 from tests.support.harness import Site, image_on
 from tests.support.mariadb_source import MAJOR, MariaSource, crm, data_directory, image_of, mariadb_server, whole_server
 from tests.support.pages import commands
@@ -90,15 +90,15 @@ class ByHand:
 def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
     image = _image()
     with primary(tmp_path / "source", image, "max_slot_wal_keep_size=1GB") as source:
-        source.psql(test_shipping.SMALL)
-        test_shipping.plan(site, source)
+        source.psql(shipping.SMALL)
+        shipping.plan(site, source)
         site.backed_up()
-        test_shipping.note(source, "first")
-        test_shipping.ship_once(site)
+        shipping.note(source, "first")
+        shipping.ship_once(site)
         source.psql("select pg_switch_wal()")
-        moment = test_shipping.note(source, "second")
-        test_shipping.note(source, "third")
-        test_shipping.ship_once(site)
+        moment = shipping.note(source, "second")
+        shipping.note(source, "third")
+        shipping.ship_once(site)
     me = ByHand(site, place, str(moment))
     base = f"restic restore {me.names['ID:CAPTURED']} --target {place}/restore/whole"  # which stands on its own
     first, then = me.lines(LOG, "PostgreSQL").split("psql", 1)
@@ -109,7 +109,7 @@ def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
 def test_mariadb(site: Site, place: Path) -> None:
     data = data_directory()
     with mariadb_server("--log-bin=binlog", "--binlog-format=ROW", data=data) as source:
-        source.sql(test_shipping_mariadb.SMALL)
+        source.sql(shipping_mariadb.SMALL)
         moment = _shipped(site, source, data)
     me = ByHand(site, place, moment.replace(" ", "T"))
     whole = "By hand: a whole MariaDB server"
@@ -120,14 +120,14 @@ def test_mariadb(site: Site, place: Path) -> None:
 
 def _shipped(site: Site, source: MariaSource, data: Path) -> str:
     """The moment before the third row."""
-    crm(site, source, "crm", whole_server(data, "{interval: 2s}"), checks=test_shipping_mariadb.CHECKS)
+    crm(site, source, "crm", whole_server(data, "{interval: 2s}"), checks=shipping_mariadb.CHECKS)
     site.backed_up()
     source.sql("insert into crm.calls (note) values ('first')")
-    test_shipping.ship_once(site)
+    shipping.ship_once(site)
     source.sql("flush binary logs; insert into crm.calls (note) values ('second')")
     time.sleep(1.1)  # the log tells whole seconds
     moment = source.sql("select utc_timestamp()")
     time.sleep(1.1)
     source.sql("insert into crm.calls (note) values ('third')")
-    test_shipping.ship_once(site)
+    shipping.ship_once(site)
     return moment

@@ -19,7 +19,7 @@ from tests.support.logs import ships
 from tests.support.older import append_older
 from tests.support.stored import LIMITS, assert_clean, settled_file, with_repository
 
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
 from ccdr.run.ending import conclude, followed
@@ -237,7 +237,7 @@ def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Si
     body = {"verdict": "PASS", "reason": None, "findings": [], "recovery": None, "rto": None, "snapshot": told}
     append_older(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
     begins = "000000010000000000000009" if gap else "000000010000000000000001"
-    standing = Standing(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
+    standing = LogStanding(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
     ships(services, "p", "crm", standing)
     logs = followed([Job(loaded, "crm")], services)
     wakes = conclude([loaded], services, RunResult(), seconds=0, logs=logs).wakes

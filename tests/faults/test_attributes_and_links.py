@@ -21,10 +21,10 @@ import pytest
 from tests.support.harness import Site
 from tests.support.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
 
-from ccdr.engines.files import LISTING, Entry, attributes
+from ccdr.engines.files import LISTING, TreeEntry, attributes
 from ccdr.engines.files.listing import entries
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534
@@ -66,7 +66,7 @@ def without_attributes(at: Path) -> Iterator[Path]:
         subprocess.run(["umount", at], check=True)
 
 
-def fetched(site: Site, into: Path) -> Bench:
+def fetched(site: Site, into: Path) -> CheckContext:
     """The newest snapshot, restored by restic itself, as a restore test would look at it."""
     services = site.services()
     snapshot = services.catalogue.snapshots("p", "recordings")[-1]
@@ -74,11 +74,11 @@ def fetched(site: Site, into: Path) -> Bench:
     (into / "out").mkdir()
     restored = Path(f"{into}/fetched{snapshot.root}")
     manifest = services.catalogue.manifest(snapshot)
-    return Bench(manifest, into / "fetched", restored, into / "out", None, services.host, services.digest)
+    return CheckContext(manifest, into / "fetched", restored, into / "out", None, services.host, services.digest)
 
 
-def compared(site: Site, bench: Bench) -> list[CheckResult]:
-    return list(site.loaded().plan.assets["recordings"].identical(bench))
+def compared(site: Site, context: CheckContext) -> list[CheckResult]:
+    return list(site.loaded().plan.assets["recordings"].identical(context))
 
 
 def passes(site: Site) -> None:
@@ -109,28 +109,28 @@ def test_file_system_without_attributes_leaves_the_question_open(site: Site, tre
 def test_file_system_without_attributes_hides_no_other_damage(site: Site, tree: Path) -> None:
     site.backed_up()
     with without_attributes(site.root / "ram") as ram:
-        bench = fetched(site, ram)
-        noted = Path(f"{bench.fetched}{tree}/noted.wav")
+        context = fetched(site, ram)
+        noted = Path(f"{context.fetched}{tree}/noted.wav")
         noted.write_bytes(b"NOTED")
         os.utime(noted, (LONG_AGO, LONG_AGO))
-        assert compared(site, bench)[0].status is Verdict.FAIL
+        assert compared(site, context)[0].status is Verdict.FAIL
 
 
 @root_only
 def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As another user restic leaves it out without a word. As root the same loss is damage."""
     site.backed_up()
-    bench = fetched(site, Path(tempfile.mkdtemp()))
-    above = bench.fetched.parent
-    os.removexattr(f"{bench.fetched}{tree}/program", attributes.CAPABILITY)
-    (lost,) = compared(site, bench)
+    context = fetched(site, Path(tempfile.mkdtemp()))
+    above = context.fetched.parent
+    os.removexattr(f"{context.fetched}{tree}/program", attributes.CAPABILITY)
+    (lost,) = compared(site, context)
     assert lost.status is Verdict.FAIL and "security.capability" in str(lost.detail)
     subprocess.run(["chown", "-hR", str(NOBODY), above], check=True)
     engine = site.loaded().plan.assets["recordings"]
     monkeypatch.setattr(sys, "executable", shutil.which("python3", path="/usr/bin"))  # which that user may run, too
     os.seteuid(NOBODY)
     try:
-        (told,) = engine.identical(bench)
+        (told,) = engine.identical(context)
     finally:
         os.seteuid(0)
         shutil.rmtree(above)
@@ -176,7 +176,7 @@ def test_what_changes_while_it_is_stored_is_listed_as_it_is_stored(site: Site, t
     passes(site)
 
 
-def listed(site: Site) -> dict[str, Entry]:
+def listed(site: Site) -> dict[str, TreeEntry]:
     return {Path(e.path).name: e for e in entries(site.state / "index" / f"p.recordings.{LISTING}")}
 
 
@@ -206,34 +206,34 @@ def test_file_replaced_by_another_of_the_same_size_and_time_is_read_again(site: 
 # --- backups of before ----------------------------------------------------------------------------------------------
 
 
-def of_before(bench: Bench) -> Bench:
+def of_before(context: CheckContext) -> CheckContext:
     """The same snapshot, as the ccdr of before listed it: neither attributes nor which names are one file, nor what is
     a pipe and what a device."""
-    listing = bench.restored / LISTING
+    listing = context.restored / LISTING
     older = (e._replace(type="o" if e.type in "pcb" else e.type) for e in entries(listing))
     lines = [json.dumps(list(entry)[:11], separators=(",", ":")) for entry in older]
     listing.write_text("".join(f"{line}\n" for line in lines), "ascii")
     digest = hashlib.sha256(listing.read_bytes()).hexdigest()
-    contents = {k: v for k, v in bench.manifest.contents.items() if k not in ("attributes", "linked")}
+    contents = {k: v for k, v in context.manifest.contents.items() if k not in ("attributes", "linked")}
     files = {LISTING: FileDigest(listing.stat().st_size, digest)}
-    manifest: Manifest = replace(bench.manifest, contents={**contents, "listing_sha256": digest}, files=files)
-    return replace(bench, manifest=manifest)
+    manifest: Manifest = replace(context.manifest, contents={**contents, "listing_sha256": digest}, files=files)
+    return replace(context, manifest=manifest)
 
 
 def test_backup_of_before_is_compared_by_what_it_lists(site: Site, tree: Path) -> None:
     site.backed_up()
     (site.root / "disk").mkdir()
-    bench = of_before(fetched(site, site.root / "disk"))
+    context = of_before(fetched(site, site.root / "disk"))
     engine = site.loaded().plan.assets["recordings"]
-    engine.complete(bench.fetched, bench.restored, bench.manifest)
-    os.removexattr(f"{bench.fetched}{tree}/noted.wav", "user.agent")
-    (files,) = compared(site, bench)
+    engine.complete(context.fetched, context.restored, context.manifest)
+    os.removexattr(f"{context.fetched}{tree}/noted.wav", "user.agent")
+    (files,) = compared(site, context)
     assert files.status is Verdict.PASS
     assert "not compared: extended attributes and hard links, which the ccdr that took this backup" in files.actual
-    noted = Path(f"{bench.fetched}{tree}/noted.wav")
+    noted = Path(f"{context.fetched}{tree}/noted.wav")
     noted.write_bytes(b"NOTED")
     os.utime(noted, (LONG_AGO, LONG_AGO))
-    (files,) = compared(site, bench)
+    (files,) = compared(site, context)
     assert files.status is Verdict.FAIL and "contents differ" in str(files.detail)
 
 
@@ -258,7 +258,7 @@ ODD: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.fixture
-def odd(site: Site, tree: Path) -> Bench:
+def odd(site: Site, tree: Path) -> CheckContext:
     """A device, a pipe and a link beside the files, restored."""
     for name, kind in (("null", ("c", "1", "3")), ("pipe", ("p",))):
         subprocess.run(["mknod", tree / name, *kind], check=True)
@@ -271,7 +271,7 @@ def odd(site: Site, tree: Path) -> Bench:
 
 
 @root_only
-def test_special_files_and_links_come_back_as_they_were(site: Site, tree: Path, odd: Bench) -> None:
+def test_special_files_and_links_come_back_as_they_were(site: Site, tree: Path, odd: CheckContext) -> None:
     at, found = Path(f"{odd.fetched}{tree}"), {}
     assert odd.manifest.contents["special"] == 2 and compared(site, odd)[0].status is Verdict.PASS
     for name, (damage, _) in ODD.items():
@@ -286,15 +286,15 @@ def test_special_files_and_links_come_back_as_they_were(site: Site, tree: Path, 
 
 
 @root_only
-def test_special_files_of_before_are_as_good_as_their_listing(site: Site, tree: Path, odd: Bench) -> None:
-    bench = of_before(odd)
-    site.loaded().plan.assets["recordings"].complete(bench.fetched, bench.restored, bench.manifest)
-    replaced(Path(f"{bench.fetched}{tree}/null"), "p")
-    (files,) = compared(site, bench)
+def test_special_files_of_before_are_as_good_as_their_listing(site: Site, tree: Path, odd: CheckContext) -> None:
+    context = of_before(odd)
+    site.loaded().plan.assets["recordings"].complete(context.fetched, context.restored, context.manifest)
+    replaced(Path(f"{context.fetched}{tree}/null"), "p")
+    (files,) = compared(site, context)
     assert files.status is Verdict.PASS and "kind and number of 2 devices and pipes" in files.actual
-    Path(f"{bench.fetched}{tree}/pipe").unlink()
-    settled_file(Path(f"{bench.fetched}{tree}/pipe"), b"")
-    (files,) = compared(site, bench)
+    Path(f"{context.fetched}{tree}/pipe").unlink()
+    settled_file(Path(f"{context.fetched}{tree}/pipe"), b"")
+    (files,) = compared(site, context)
     assert files.status is Verdict.FAIL and "type differs" in str(files.detail)
 
 
@@ -305,15 +305,15 @@ def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(site: Site, tr
     notes = site.backed_up().json["notes"]
     assert any("come back with another time" in note and note.endswith(": 1") for note in notes), notes
     (site.root / "disk").mkdir()
-    bench = fetched(site, site.root / "disk")
-    (files,) = compared(site, bench)
+    context = fetched(site, site.root / "disk")
+    (files,) = compared(site, context)
     assert files.status is Verdict.PASS and "modification times of 1, which restic cannot hold" in files.actual
     assert str(far) in str(files.detail)
-    os.utime(f"{bench.fetched}{tree}/noted.wav", (5, 5))
-    assert compared(site, bench)[0].status is Verdict.FAIL
-    os.utime(f"{bench.fetched}{tree}/noted.wav", (LONG_AGO, LONG_AGO))
-    Path(f"{bench.fetched}{far}").write_bytes(b"FAR")
-    assert compared(site, bench)[0].status is Verdict.FAIL
+    os.utime(f"{context.fetched}{tree}/noted.wav", (5, 5))
+    assert compared(site, context)[0].status is Verdict.FAIL
+    os.utime(f"{context.fetched}{tree}/noted.wav", (LONG_AGO, LONG_AGO))
+    Path(f"{context.fetched}{far}").write_bytes(b"FAR")
+    assert compared(site, context)[0].status is Verdict.FAIL
 
 
 # --- many -----------------------------------------------------------------------------------------------------------
@@ -338,13 +338,13 @@ def test_directory_with_very_many_entries(site: Site, crowded: Path) -> None:
     """All are compared; one of them that lost what was in it is found."""
     site.backed_up()
     (crowded / "back").mkdir()
-    bench = fetched(site, crowded / "back")
-    (files,) = compared(site, bench)
+    context = fetched(site, crowded / "back")
+    (files,) = compared(site, context)
     assert files.status is Verdict.PASS and files.actual == f"{MANY} files equal by SHA-256"
-    victim = Path(f"{bench.fetched}{crowded}/calls/{MANY // 2}.wav")
+    victim = Path(f"{context.fetched}{crowded}/calls/{MANY // 2}.wav")
     victim.write_text("x" * victim.stat().st_size)
     os.utime(victim, (LONG_AGO, LONG_AGO))
-    (files,) = compared(site, bench)
+    (files,) = compared(site, context)
     assert files.status is Verdict.FAIL and files.actual == f"0 missing, 1 changed, {MANY - 1} equal"
 
 

@@ -16,9 +16,9 @@ import pytest
 from tests.support.harness import Quiet, Site
 
 from ccdr.host import interrupts
-from ccdr.jobs.backup import backup as backups
 from ccdr.jobs.backup.attempt import Attempt
 from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup.backup import backup as backups
 from ccdr.jobs.restore_test import once
 from ccdr.jobs.restore_test.work import Work
 from ccdr.plans.job import Job

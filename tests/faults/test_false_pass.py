@@ -14,7 +14,7 @@ from tests.support.harness import Quiet, Site, Source, sql_damage
 from tests.support.older import append_older
 
 from ccdr.checks.decoder import ends_early
-from ccdr.engines.files import WAITING, Entry
+from ccdr.engines.files import WAITING, TreeEntry
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
@@ -179,7 +179,7 @@ def test_file_that_never_settles_is_a_finding(site: Site, tree: Path) -> None:
     first = site.backed_up()
     assert first.json["notes"] and not first.json["findings"]
     index = next((site.state / "index").glob("*.jsonl"))
-    lines = [Entry.parse(line) for line in index.read_text("ascii").splitlines()]
+    lines = [TreeEntry.parse(line) for line in index.read_text("ascii").splitlines()]
     early = (datetime.now(UTC) - timedelta(hours=1)).timestamp()  # as if that backup had been an hour ago
     index.write_text("".join((e.waiting(early) if e.type == WAITING else e).line() for e in lines), "ascii")
     os.utime(busy)

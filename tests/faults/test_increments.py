@@ -14,24 +14,24 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.faults.test_shipping import SMALL as CALLS
-from tests.faults.test_shipping import back, note, plan, recovered, ship_once
 from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import SMALL, Quiet, Ran, Site, eventually
 from tests.support.pages import commands
 from tests.support.primary import Primary, primary
+from tests.support.shipping import SMALL as CALLS
+from tests.support.shipping import back, note, plan, recovered, ship_once
 from tests.support.stored import copy_of, left, restic_of
 
 import ccdr.jobs.restore.ways
 import ccdr.jobs.restore_test.work
-from ccdr.engines.postgres.physical import upon
+from ccdr.engines.postgres.physical import parents
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 INCREMENTAL = "method: physical\nincremental: {full_every: 7d}"
 CHECKS = """\
@@ -394,7 +394,7 @@ def test_another_server_is_built_upon_nothing(site: Site, server: Cluster, tmp_p
         prepared(other)
         site.crm(other, "crm", INCREMENTAL, checks=CHECKS)
         with pytest.MonkeyPatch.context() as patch:  # it is asked before; the server would not take it either
-            patch.setattr(upon, "_SAME", {})
+            patch.setattr(parents, "_SAME", {})
             done = ccdr_backup(site)
         assert done.snapshot is not None and not done.snapshot.upon and "no increment" in done.notes[0], done
         site.crm(server, "crm", INCREMENTAL, checks=CHECKS)
@@ -557,7 +557,7 @@ def test_recovered_by_the_log_from_an_increment(shipped: tuple[Site, Primary], t
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     assert done.json["snapshot"]["id"] == increment["id"] and increment["builds_upon"]
     assert back(done, "select count(*) from call") == "102"
-    asked = Request(to=str(tmp_path / "back"), at=Target())
+    asked = Request(to=str(tmp_path / "back"), at=RecoveryTarget())
     with restoring(Job(site.loaded(), "crm"), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     assert one.result.result == "RESTORED" and one.result.snapshot and one.result.snapshot.upon, one.result

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from tests.faults.test_increments import flipped, hooked
 from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
-from tests.faults.test_shipping_mariadb import back
 from tests.support.harness import Ran, Site, eventually
 from tests.support.mariadb_source import (
     BY_TRANSACTION,
@@ -27,6 +26,7 @@ from tests.support.mariadb_source import (
     small_database,
     whole_server,
 )
+from tests.support.shipping_mariadb import back
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean, brought_back, left, restored, tested
 from tests.support.stored import copy_of as with_own_repository

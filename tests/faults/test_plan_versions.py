@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from tests.support.catalogued import catalogued
 from tests.support.harness import Site
-from tests.unit.test_report import NOW, Past, written
-from tests.unit.test_run import World
+from tests.support.past import NOW, Past
+from tests.support.runs import World
+from tests.support.schema import report_document
 
 from ccdr.jobs import in_force
 from ccdr.model.errors import CcdrError, Exit
@@ -23,7 +24,7 @@ from ccdr.model.values import rfc3339
 from ccdr.plans.loosened import Code
 from ccdr.plans.versions import PLAN_VERSION, digest_of, version_of
 from ccdr.storage.restic import Restic
-from ccdr.telling.report import Report, html, json_lines, make_report, period_of
+from ccdr.telling.report import Report, html, make_report, period_of
 
 PLAN = """
 crm:
@@ -86,6 +87,22 @@ def test_the_files_of_each_version_are_kept_byte_for_byte_and_for_nobody_else(si
     assert {name: (kept / first["digest"] / name).read_bytes() for name in before} == before
     assert (kept / second["digest"] / "restore_tests/c.yaml").read_text() == FEWER
     assert {path.stat().st_mode & 0o077 for path in kept.rglob("*")} == {0}
+
+
+def test_a_note_that_names_an_older_version_hides_none_that_is_in_force_again(site: Site, world: World) -> None:
+    """Whoever has the checks of before back, and the note of then, acts by another version than the newest."""
+    note = site.state / "plans/p/newest.json"
+    site.write("restore_tests/c.yaml", FEWER)
+    in_force.record(site.loaded(), world.services)
+    older = note.read_text()
+    site.write("restore_tests/c.yaml", CHECKS)
+    in_force.record(site.loaded(), world.services)
+    site.write("restore_tests/c.yaml", FEWER)
+    note.write_text(older)
+    for _ in range(2):
+        in_force.record(site.loaded(), world.services)
+    weak, strong, again = versions(site)
+    assert again["digest"] == weak["digest"] != strong["digest"] and again["predecessor"]["seq"] == strong["seq"]
 
 
 def test_a_lost_note_or_a_lost_copy_makes_no_other_version(site: Site, world: World) -> None:
@@ -190,7 +207,7 @@ class Story(Past):
             catalogued(services, loaded)
         made = make_report(plans, services, period, there=["p"] if plans else [], command="ccdr report")
         assert "".join(map(bytes.decode, html(made)))
-        return made, json.loads(written(json_lines(made)))
+        return made, report_document(made)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from tests.support.harness import Site, in_background
 from tests.support.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 
-from ccdr.engines.files.listing import Entry, entries
+from ccdr.engines.files.listing import TreeEntry, entries
 from ccdr.host.files import remove_tree
 
 ROUNDS = 5
@@ -48,7 +48,7 @@ def passes(site: Site) -> dict[str, object]:
     return document
 
 
-def listing(site: Site) -> dict[str, Entry]:
+def listing(site: Site) -> dict[str, TreeEntry]:
     """What the newest backup holds, by path; what waits was left out."""
     return {entry.path: entry for entry in entries(site.state / "index" / "p.recordings.files.jsonl")}
 

@@ -19,7 +19,7 @@ from tests.support.watching import watching
 
 from ccdr.engines.redis import capture, server
 from ccdr.engines.redis.description import Description
-from ccdr.engines.redis.server import Server
+from ccdr.engines.redis.server import PrivateServer
 from ccdr.jobs.backup.backup import backup
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
@@ -50,7 +50,7 @@ def passes(site: Site) -> dict[str, Any]:
 def doctor(site: Site) -> list[dict[str, Any]]:
     """What it says of the source."""
     looks = source_look(Job(site.loaded(), "queues"), site.services())
-    return [{"what": look.what, "state": look.state.value, "found": look.found, "do": look.do} for look in looks]
+    return [{"what": look.what, "state": look.state.value, "found": look.answer, "do": look.do} for look in looks]
 
 
 # --- the transfer -----------------------------------------------------------------------------------------------------
@@ -366,22 +366,22 @@ def test_a_server_of_our_own_that_is_killed_loses_no_backup(
 ) -> None:
     """It is the first to go where memory runs short; what it was to describe was sent whole. One that gives up by
     itself has met something in the file."""
-    loaded, described, configured = Server.loaded, capture.describe, server.configuration
+    loaded, described, configured = PrivateServer.loaded, capture.describe, server.configuration
 
-    def kill(one: Server) -> None:
+    def kill(one: PrivateServer) -> None:
         wait = 'until [ -s "$1"/pid ]; do sleep 0.01; done; kill -9 "$(cat "$1"/pid)"'
         one.place.run(["sh", "-c", wait, "sh", one.run])
 
-    def load(one: Server) -> None:
+    def load(one: PrivateServer) -> None:
         kill(one)
         loaded(one)
 
-    def describe(one: Server, since: int) -> Description:
+    def describe(one: PrivateServer, since: int) -> Description:
         kill(one)
         return described(one, since)
 
     if at == "its load":
-        monkeypatch.setattr(Server, "loaded", load)
+        monkeypatch.setattr(PrivateServer, "loaded", load)
     elif at == "its answers":
         monkeypatch.setattr(capture, "describe", describe)
     else:

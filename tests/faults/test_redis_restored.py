@@ -20,7 +20,7 @@ from ccdr.engines.redis.restored import restored_server
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.plans.job import Job
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 
 EXPIRY = "expiry times and consumer groups"
@@ -107,12 +107,12 @@ def each_damaged(site: Site, damages: dict[str, tuple[str, ...]]) -> dict[str, l
     found: dict[str, list[CheckResult]] = {}
     real = Redis.identical
 
-    def identical(self: Redis, bench: Bench) -> Iterator[CheckResult]:
+    def identical(self: Redis, context: CheckContext) -> Iterator[CheckResult]:
         for name, commands in damages.items():
-            restored_server(bench.sandbox, bench.manifest).stop()
-            self.load(bench.sandbox, bench.restored, bench.manifest)
-            redis_damage(*commands)(bench.sandbox, bench.restored, bench.manifest)
-            found[name] = list(real(self, bench))
+            restored_server(context.sandbox, context.manifest).stop()
+            self.load(context.sandbox, context.restored, context.manifest)
+            redis_damage(*commands)(context.sandbox, context.restored, context.manifest)
+            found[name] = list(real(self, context))
         yield from found[name]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -335,9 +335,9 @@ def test_durable_settings_write_the_append_only_file(undescribed: Site, tmp_path
     asked: list[str] = []
     real = Redis.identical
 
-    def identical(self: Redis, bench: Bench) -> Iterator[CheckResult]:
-        asked.append(restored_server(bench.sandbox, bench.manifest).info("persistence")["aof_enabled"])
-        yield from real(self, bench)
+    def identical(self: Redis, context: CheckContext) -> Iterator[CheckResult]:
+        asked.append(restored_server(context.sandbox, context.manifest).info("persistence")["aof_enabled"])
+        yield from real(self, context)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Redis, "identical", identical)

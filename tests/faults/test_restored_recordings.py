@@ -97,9 +97,9 @@ def harmed(site: Site, tree: Path, harm: Callable[[Path, Path], None]) -> Restor
 
     real = Files.identical
 
-    def identical(self: Files, bench: object) -> Iterator[CheckResult]:
-        damage(None, bench.restored, bench.manifest)  # type: ignore[attr-defined, arg-type]
-        return real(self, bench)  # type: ignore[arg-type]
+    def identical(self: Files, context: object) -> Iterator[CheckResult]:
+        damage(None, context.restored, context.manifest)  # type: ignore[attr-defined, arg-type]
+        return real(self, context)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Files, "identical", identical)

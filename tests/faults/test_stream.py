@@ -34,7 +34,7 @@ from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.capture import StreamWriter
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Pulse
 from ccdr.storage.restic import Restic
 
@@ -376,24 +376,24 @@ def test_only_what_came_back_as_captured_passes(crm: Site, dbname: str) -> None:
     found: list[list[CheckResult]] = []
     real = Dump.identical
 
-    def admin(bench: Bench, sql: str) -> None:
-        assert bench.sandbox is not None
-        sql_damage(sql, "postgres")(bench.sandbox, bench.restored, bench.manifest)
+    def admin(context: CheckContext, sql: str) -> None:
+        assert context.sandbox is not None
+        sql_damage(sql, "postgres")(context.sandbox, context.restored, context.manifest)
 
-    def identical(self: Dump, bench: Bench) -> Iterator[CheckResult]:
-        assert bench.sandbox is not None
-        admin(bench, f"alter database {dbname} rename to as_loaded;")
+    def identical(self: Dump, context: CheckContext) -> Iterator[CheckResult]:
+        assert context.sandbox is not None
+        admin(context, f"alter database {dbname} rename to as_loaded;")
         for sql, _ in DAMAGES:
-            admin(bench, f"create database {dbname} template as_loaded strategy file_copy;")
+            admin(context, f"create database {dbname} template as_loaded strategy file_copy;")
             damage = sql_damage(sql.replace(r"a\nb", "a\nb"), dbname)
-            damage(bench.sandbox, bench.restored, bench.manifest)
-            out = bench.out / str(len(found))
+            damage(context.sandbox, context.restored, context.manifest)
+            out = context.out / str(len(found))
             out.mkdir()
-            out.chmod(bench.out.stat().st_mode)
-            found.append(list(real(self, replace(bench, out=out))))
-            admin(bench, f"drop database {dbname} with (force);")
-        admin(bench, f"create database {dbname} template as_loaded strategy file_copy;")
-        yield from real(self, bench)
+            out.chmod(context.out.stat().st_mode)
+            found.append(list(real(self, replace(context, out=out))))
+            admin(context, f"drop database {dbname} with (force);")
+        admin(context, f"create database {dbname} template as_loaded strategy file_copy;")
+        yield from real(self, context)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Dump, "identical", identical)

@@ -4,7 +4,6 @@ what happened. Real backups and restore tests; only the wall clock is ours."""
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import random
 import time
@@ -16,13 +15,14 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Quiet, Site
+from tests.support.schema import report_document
 from tests.support.stored import assert_clean, settled_file, with_repository
 
 from ccdr.model.schedule import occurrences
 from ccdr.model.values import utc
 from ccdr.run.scheduled import Verb, run
 from ccdr.run.tasks import Did, RunResult
-from ccdr.telling.report import json_lines, make_report, period_of
+from ccdr.telling.report import make_report, period_of
 
 SEED = int(os.environ.get("CCDR_SEED", "2"))
 SCHEDULES = {"backup": "0 */12 * * *", "test": "30 6 * * *"}
@@ -209,7 +209,7 @@ def told_as_it_happened(world: World, clock: Running) -> str:
     """The report of now, compared run by run; its headline's word."""
     services, now = world.site.services(clock), clock.now()
     made = make_report([world.site.loaded()], services, period_of(None, None, now), named=(), command="test")
-    report = json.loads(b"".join(json_lines(made)))
+    report = report_document(made)
     rows = [row for row in report["runs"] if row["what"] in SCHEDULES]
     for one, row in itertools.zip_longest(world.happened, rows):
         assert one is not None and row is not None and one.is_told_by(row), f"{one}\n{row}"

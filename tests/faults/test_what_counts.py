@@ -110,7 +110,7 @@ def building_upon(site: Site, base: Snapshot, meanwhile: Callable[[], object]) -
         def capture(self, source: Place, into: Path, tools: Tools) -> Capture:
             captured = super().capture(source, into, tools)
             meanwhile()
-            return replace(captured, upon=(Needed(base.id, base.manifest_sha256),))
+            return replace(captured, parents=(Needed(base.id, base.manifest_sha256),))
 
     fields = {name: getattr(engine, name) for name in type(engine).model_fields}
     plan = loaded.plan.model_copy(update={"assets": {"recordings": Increment.model_construct(**fields)}})

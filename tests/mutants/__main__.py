@@ -91,7 +91,7 @@ def _module(
     if not asked.doubt:
         counted[EQUAL] = sum((file, *m.key) in equal for file, m in chosen)
         chosen = [(file, m) for file, m in chosen if (file, *m.key) not in equal]
-    tests = [f"tests/{test}.py" for test in module["tests"]]
+    tests = [file for test in module["tests"] for file in _files(test)]
     book = _Book(name, [ROOT / test for test in tests], asked)
     for file in module["files"]:
         path = ROOT / "src/ccdr" / file
@@ -140,6 +140,13 @@ def _equals() -> dict[Key, str]:
         for entry in entries
         for new in ([entry["new"]] if isinstance(entry["new"], str) else entry["new"])
     }
+
+
+def _files(test: str) -> list[str]:
+    """The file of that name under tests/, or all tests of the folder of that name."""
+    folder = ROOT / "tests" / test
+    within = sorted(path.name for path in folder.glob("test_*.py"))
+    return [f"tests/{test}/{name}" for name in within] or [f"tests/{test}.py"]
 
 
 class _Book:

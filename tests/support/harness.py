@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -414,7 +415,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 15) -> bool:
 
 def killed(process: subprocess.Popen[str]) -> None:
     """By SIGKILL, and all that it had started is gone too: the kernel ends that, and who reaps orphans may take seconds.
-    Until then restic takes the lock of a dead one for that of a living."""
+    Until then restic takes the lock of a dead one for that of a living. It is stopped first: what it started after we
+    had looked would be waited for by nobody."""
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGSTOP)  # not by Popen, which would collect one that has ended meanwhile
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     started = _below(process.pid)
     process.kill()
     process.wait()

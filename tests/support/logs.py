@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ccdr.evidence.log_standing import Standing, directory, write_standing
+from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
 from tests.support.older import append_older
 
 
-def ships(services: Services, plan: str, asset: str, standing: Standing, *, recorded: bool = True) -> None:
+def ships(services: Services, plan: str, asset: str, standing: LogStanding, *, recorded: bool = True) -> None:
     """It stands so by now, and the ledger was just told: no more is believed than what it was told of lately."""
     write_standing(directory(services.state, plan, asset), standing)
     if not recorded:

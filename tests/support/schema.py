@@ -10,15 +10,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ccdr.cli.documents import output_schema
 from ccdr.evidence.records import VERSIONS
 from ccdr.evidence.records.schema import schema_of
+from ccdr.telling.report import Report, json_lines
 
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "null": (type(None),),
 }  # fmt: skip
 KNOWN = frozenset((
     "$schema", "$id", "$defs", "$ref", "title", "description", "default", "type", "properties", "required", "additionalProperties",
-    "items", "prefixItems", "minItems", "maxItems", "anyOf", "enum", "const", "pattern", "format", "minLength", "maxLength", "minimum",
+    "items", "prefixItems", "minItems", "maxItems", "anyOf", "enum", "const", "pattern", "format", "minLength", "maxLength", "minimum", "maximum",
 ))  # fmt: skip
 _schema = cache(schema_of)
 
@@ -42,6 +44,7 @@ def misfits(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str =
         "pattern" in schema and not re.search(schema["pattern"], value),
         "minLength" in schema and not schema["minLength"] <= len(value) <= schema.get("maxLength", len(value)),
         "minimum" in schema and value < schema["minimum"],
+        "maximum" in schema and value > schema["maximum"],
         "minItems" in schema and not schema["minItems"] <= len(value) <= schema["maxItems"],
         schema.get("format") == "date-time" and datetime.fromisoformat(value).tzinfo is None,
     ]
@@ -75,3 +78,17 @@ def ledger_misfits(directory: Path) -> list[str]:
     return [
         wrong for path in sorted(directory.glob("*.jsonl")) for line in path.open("rb") for wrong in line_misfits(line)
     ]
+
+
+def document_misfits(command: str, document: Any) -> list[str]:
+    """The nearest of the documents that the command may print: where it is another."""
+    schema = output_schema(command)
+    return min((list(misfits(document, one, schema)) for one in schema["anyOf"]), key=len)
+
+
+def report_document(report: Report) -> Any:
+    """The report as JSON, and as its published schema says."""
+    document = json.loads(b"".join(json_lines(report)))
+    wrong = document_misfits("report", document)
+    assert not wrong, "\n".join(wrong[:20])
+    return document

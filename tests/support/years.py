@@ -1,4 +1,4 @@
-"""A ledger of years, chained for real, and the plans it is about: what a large contact centre leaves behind.
+"""A ledger of years, chained for real, the plans it is about, and the catalogue: what a large contact centre leaves.
 
 Made line by line as `Ledger.append` writes them, without its fsync for each; or, `older`, as version 2 had them. By a
 seed, so that it can be had again.
@@ -20,6 +20,8 @@ import msgspec
 from ccdr.evidence import records
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
 from ccdr.evidence.older import CLOSED
+from ccdr.model.values import FileDigest, Manifest, utc
+from ccdr.storage.catalogue import entry_text, manifest_text, snapshot_of, text_digest
 
 Event = tuple[
     datetime, int, str, str, str | None, str | None, dict[str, Any]
@@ -38,6 +40,7 @@ SERVICES = (
     "bank",
 )
 DAY = timedelta(days=1)
+KEPT = 35 * DAY  # by the plans' retention; a weekly prune removes the rest
 MOST_BYTES = 10**12  # else an asset that grows each day has no end in twenty years
 
 
@@ -90,7 +93,7 @@ def write_plans(centre: Centre, root: Path) -> None:
             lines += [
                 f"  {asset}:",
                 "    engine: files",
-                f"    paths: [{root}/source/{name}/{asset}]",
+                f"    paths: [{_source(name, asset)}]",
                 f'    backup: {{schedule: "{cron.format(at * 5 % 60)}"}}',
                 f'    restore_test: {{schedule: "{at % 60} 3 * * {at % 7}", snapshot: latest, checks: [files]}}',
             ]
@@ -118,6 +121,42 @@ def write_ledger(centre: Centre, directory: Path, *, older: bool = False) -> int
     if file is not None:
         file.close()
     return seq
+
+
+def write_catalogue(ledger: Path, catalogue: Path) -> int:
+    """An entry of every snapshot that this ledger has seen stored, and no prune removed; how many. Without an fsync for
+    each."""
+    stored: dict[str, dict[str, Any]] = {}
+    read = msgspec.json.Decoder().decode
+    for segment in sorted(ledger.glob("*.jsonl")):
+        for line in segment.read_bytes().splitlines():
+            if b'"kind":"backup.end"' in line and (snapshot := (record := read(line))["snapshot"]):
+                stored[snapshot["id"]] = record
+            elif b'"kind":"prune.end"' in line:
+                for removed in read(line)["removed"]:
+                    stored.pop(removed["id"], None)
+    for key, record in stored.items():
+        said, plan, asset = record["snapshot"], record["plan"], record["asset"]
+        manifest = _manifest(plan, asset, record["run"], utc(said["consistent_point"]), said["bytes"])
+        text, directory = manifest_text(manifest), catalogue / plan / asset
+        if text_digest(text) != said["manifest_sha256"]:
+            raise ValueError(f"record {record['seq']} is of another manifest")
+        directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+        snapshot = snapshot_of(manifest, text, key, "/var/lib/ccdr/ccdr-capture", utc(record["time"]))
+        (directory / f"{key}.json").write_text(entry_text(snapshot, text), "utf-8")
+    return len(stored)
+
+
+def _source(plan: str, asset: str) -> str:
+    return f"/srv/{plan}/{asset}"
+
+
+def _manifest(plan: str, asset: str, run: str, point: datetime, size: int) -> Manifest:
+    """Of a capture of forty directories."""
+    dirs = {f"{_source(plan, asset)}/{n:02}": {"files": 1000 + n, "bytes": size // 40} for n in range(40)}
+    contents = {"source": _source(plan, asset), "files": 40_000, "bytes": size - size % 1000, "directories": dirs}
+    files = {"listing.jsonl": FileDigest(size % 1000, "ab" * 32, 40_000)}
+    return Manifest(plan, asset, run, "files", "scan", "dr1", point, 0.0, {"ccdr": "0.1.0"}, contents, files)
 
 
 def _run_id(when: datetime, dice: random.Random) -> str:
@@ -160,6 +199,9 @@ def _asset(centre: Centre, plan_at: int, asset_at: int) -> Iterator[Event]:
         done = due + timedelta(seconds=took)
         snapshot = {"id": _snapshot_id(plan, asset, due), "consistent_point": _text(due + timedelta(seconds=1)),
                     "bytes": size, "manifest_sha256": f"{dice.getrandbits(256):064x}"}  # fmt: skip
+        if due > centre.end - KEPT - 8 * DAY:  # it may be in the catalogue yet
+            manifest = _manifest(plan, asset, run, due + timedelta(seconds=1), size)
+            snapshot["manifest_sha256"] = text_digest(manifest_text(manifest))
         added = int(size * dice.uniform(0.001, 0.01))
         size = min(size + added // 2, MOST_BYTES)
         yield done, order, "backup.end", plan, asset, run, {
@@ -277,8 +319,8 @@ def _past_retention(centre: Centre, plan_at: int, when: datetime) -> Iterator[di
     plan = centre.plan_name(plan_at)
     for asset_at, asset in enumerate(centre.asset_names()):
         slot = _first_slot(centre, plan_at, asset_at)
-        while slot < when - 35 * DAY:
-            if slot >= when - 42 * DAY:
+        while slot < when - KEPT:
+            if slot >= when - KEPT - 7 * DAY:
                 yield {"asset": asset, "id": _snapshot_id(plan, asset, slot), "consistent_point": _text(slot),
                        "why": "older than keep_within"}  # fmt: skip
             slot += centre.every

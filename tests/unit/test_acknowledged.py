@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Ran, Site
+from tests.support.judged import acked
 
 from ccdr.cli.status import coded
 from ccdr.evidence.acknowledged import (
@@ -23,7 +24,6 @@ from ccdr.evidence.acknowledged import (
     TAMPERING,
     Acknowledgements,
     acknowledged,
-    as_bad_as_now,
     code_of,
     counts,
     known_by,
@@ -39,7 +39,7 @@ from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
-from ccdr.telling.acknowledge import Standing, acknowledge, in_force
+from ccdr.telling.acknowledge import StandingProblem, acknowledge, in_force
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATE = Problem(Trouble.BACKUP_LATE, "its backup is overdue")
@@ -375,7 +375,7 @@ def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(sit
     services, here = site.services(), Problem(Trouble.NOT_BEGUN, "nothing could begin on this host")
     acknowledge(
         Trouble.NOT_BEGUN,
-        [Standing((None, None), here)],
+        [StandingProblem((None, None), here)],
         services,
         asset=None,
         until=services.clock.now() + timedelta(days=1),
@@ -389,18 +389,6 @@ def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(sit
 
 
 # --- what has become worse ------------------------------------------------------------------------------------
-
-
-def acked(problem: Problem, later: Problem) -> bool:
-    """Is what is wrong later covered by what was acknowledged of the first?"""
-    key = known_by(problem)
-    lasting = {} if problem.lasting is None else {key: problem.lasting}
-    record = {
-        "seq": 1, "time": rfc3339(NOW), "code": problem.trouble.name, "act": BEGUN, "until": rfc3339(NOW + timedelta(days=9)),
-        "of": [key], "values": {key: as_bad_as_now(problem)}, "lasting": lasting,
-    }  # fmt: skip
-    (found,) = acknowledged([later], {problem.trouble.name: record}, NOW + timedelta(days=1))
-    return found.acknowledged is not None
 
 
 def breach(achieved: float, point: float) -> Problem:

@@ -15,7 +15,7 @@ import ccdr
 from ccdr.engines.postgres.questions import LACKS
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
-from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, told
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, failure_of
 from ccdr.model.values import Manifest
 
 ROW = "Failing row contains (1, Ionescu, 0722000001)."
@@ -80,7 +80,7 @@ def test_words_come_along_whoever_words_an_error_anew() -> None:
             loaded()
         except BackupBad as error:
             raise TestBroken(f"{error}; but it was pruned", words=FreeText("the server's log")) from None
-    why = told(raised.value)
+    why = failure_of(raised.value)
     assert why.reason == "the backup does not load: pg_restore exited with 1; but it was pruned"
     assert why.words.reveal() == f"{ROW}\nthe server's log"
 
@@ -89,7 +89,7 @@ def test_what_a_library_says_is_anybody_s() -> None:
     try:
         int("0722000001x")
     except ValueError as error:
-        why = told(error)
+        why = failure_of(error)
     assert "0722000001" not in why.reason and "ValueError" in why.reason
     assert "0722000001x" in why.words
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ccdr.host import state
 from ccdr.host.files import write_durably
 from ccdr.model.errors import BackupBad, CcdrError
-from ccdr.model.values import FileDigest, Manifest, Snapshot
+from ccdr.model.values import Attestation, FileDigest, GroupRun, Manifest, Needed, Snapshot
 from ccdr.storage.catalogue import (
     CLOCK_TOLERANCE,
     Catalogue,
@@ -50,6 +50,15 @@ manifests = st.builds(
     contents=st.dictionaries(texts, plain, max_size=4),
     files=st.dictionaries(texts, st.builds(FileDigest, sizes, texts, st.none() | sizes), max_size=4),
 )
+
+times = st.datetimes(timezones=st.just(UTC))
+snapshots = st.builds(
+    Snapshot, id=st.just("1" * 64), plan=st.just("p"), asset=st.just("crm"), run=texts, engine=texts, method=texts,
+    consistent_point=times, usable_at=times, bytes=sizes, root=texts, manifest_sha256=texts, note=st.none() | texts,
+    source=st.none() | texts | st.just(f"/{'recordings' * 900}"), upon=st.tuples() | st.tuples(st.builds(Needed, texts, texts)),
+    group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
+    attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, st.none() | texts),
+)  # fmt: skip
 
 
 def a_manifest(**changes: object) -> Manifest:
@@ -137,6 +146,48 @@ def test_an_entry_comes_back_whole(known: Catalogue) -> None:
     assert known.snapshots("p", "crm") == [snapshot]
     assert known.manifest(snapshot) == a_manifest(consistent_point=NOW + timedelta(hours=1))
     assert snapshot.bytes == 100
+
+
+@given(snapshots, texts)
+def test_any_entry_comes_back_as_it_was_added(
+    tmp_path_factory: pytest.TempPathFactory, snapshot: Snapshot, text: str
+) -> None:
+    """File names that are not UTF-8, sources whose names are longer than what is read of an entry at first."""
+    known = Catalogue(tmp_path_factory.mktemp("c"))
+    known.add(snapshot, text)
+    assert known.snapshots("p", "crm") == [snapshot]
+    assert known.attested("p", "crm", snapshot.id) == snapshot.attested
+
+
+def test_whoever_edits_an_entry_is_taken_at_their_word_or_not_at_all(known: Catalogue) -> None:
+    """A time in another zone is the same time; one without a zone, a number that is text, and an entry in another shape
+    are none."""
+    snapshot = added(known, 1)
+    path = known.directory / "p" / "crm" / f"{snapshot.id}.json"
+    whole = path.read_text()
+
+    def edited(before: str, after: str) -> list[Snapshot]:
+        assert before in whole
+        path.write_text(whole.replace(before, after, 1))
+        return known.snapshots("p", "crm")
+
+    assert edited("13:00:00Z", "15:00:00+02:00") == [snapshot]
+    assert edited("13:00:00Z", "12:00:00Z") == [replace(snapshot, consistent_point=NOW)]
+    assert edited("13:00:00Z", "13:00:00") == edited('"bytes": 100', '"bytes": "100"') == []
+    assert edited('{"snapshot": {', '{ "snapshot": {') == edited("}\n", "") == []
+    assert edited('"bytes": 100', '"bytes": 100, "of a later ccdr": {}') == [snapshot]
+
+
+@given(st.integers(0, 700), st.binary(max_size=3))
+def test_no_byte_of_an_entry_hides_the_others(
+    tmp_path_factory: pytest.TempPathFactory, at: int, instead: bytes
+) -> None:
+    known = Catalogue(tmp_path_factory.mktemp("c"))
+    other, good = added(known, 1), added(known, 2)
+    path = known.directory / "p" / "crm" / f"{other.id}.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + instead + whole[at + 1 :])
+    assert good in known.snapshots("p", "crm")
 
 
 def test_snapshots_are_by_consistent_point_whatever_their_ids(known: Catalogue) -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.unit.test_retention import a_snapshot
 
 from ccdr.engines.postgres.engine import Incremental
-from ccdr.engines.postgres.physical import upon
+from ccdr.engines.postgres.physical import parents
 from ccdr.model import parents as chain
 from ccdr.model.errors import CommandFailed
-from ccdr.model.retention import Policy, Standing, decide
+from ccdr.model.retention import AssetSnapshots, Policy, decide
 from ccdr.model.values import Manifest, Needed, Snapshot
 from ccdr.ports.capture import Base
 from ccdr.storage.catalogue import manifest_text, parse_manifest
@@ -101,7 +101,7 @@ def test_retention_lets_go_of_nothing_that_a_kept_increment_needs(lengths: list[
     for n, length in enumerate(lengths):
         newest = NOW - DAY * sum(lengths[n + 1 :])
         made += a_chain(length, first=len(made), newest=newest)
-    standing = Standing(tuple(made), proven=frozenset(s.id for s in made))
+    standing = AssetSnapshots(tuple(made), proven=frozenset(s.id for s in made))
     decisions = decide(standing, Policy(keep_last=last, keep_within=within * 86400.0 or None), NOW, UTC)
     kept = {d.snapshot.id for d in decisions if d.keep}
     assert all({n.id for n in d.snapshot.upon} <= kept for d in decisions if d.keep)
@@ -115,7 +115,7 @@ def test_retention_lets_go_of_nothing_that_a_kept_increment_needs(lengths: list[
 def test_what_is_kept_for_an_increment_alone_is_held_and_not_for_ever() -> None:
     full, increment = a_chain(2, newest=NOW)
     full = replace(full, consistent_point=NOW - DAY * 100)
-    decisions = decide(Standing((full, increment)), Policy(keep_within=5 * 86400.0), NOW, UTC)
+    decisions = decide(AssetSnapshots((full, increment)), Policy(keep_within=5 * 86400.0), NOW, UTC)
     held = decisions[0]
     assert held.keep and held.overdue and held.held_since == NOW - DAY * 95
     assert held.why == (f"snapshot {increment.short} builds upon it",)
@@ -124,9 +124,9 @@ def test_what_is_kept_for_an_increment_alone_is_held_and_not_for_ever() -> None:
 def test_what_an_increment_needs_says_so_beside_its_own_reasons() -> None:
     full, increment = a_chain(2)
     why = f"snapshot {increment.short} builds upon it"
-    kept, _ = decide(Standing((full, increment)), Policy(keep_last=2), NOW, UTC)
+    kept, _ = decide(AssetSnapshots((full, increment)), Policy(keep_last=2), NOW, UTC)
     assert kept.why == ("keep_last", why) and kept.held_since is None
-    held, _ = decide(Standing((increment,), {"disproved": (full,)}), Policy(keep_last=1), NOW, UTC)
+    held, _ = decide(AssetSnapshots((increment,), {"disproved": (full,)}), Policy(keep_last=1), NOW, UTC)
     assert held.keep and held.why == ("disproved", why)
 
 
@@ -159,14 +159,14 @@ def based_on(length: int, age: timedelta = DAY, **changed: object) -> Base:
     return Base(tuple((s, manifest) for s in snapshots), Path("/held"))
 
 
-def chosen(base: Base, **changed: object) -> upon.Choice:
-    return upon.choose(base, {**CLUSTER, **changed}, WEEKLY, NOW)
+def chosen(base: Base, **changed: object) -> parents.ParentChoice:
+    return parents.choose(base, {**CLUSTER, **changed}, WEEKLY, NOW)
 
 
 def test_an_increment_names_its_whole_chain() -> None:
     base = based_on(3)
     choice = chosen(base)
-    assert choice.base is base and [n.id for n in choice.upon] == [s.id for s, _ in base.chain]
+    assert choice.base is base and [n.id for n in choice.parents] == [s.id for s, _ in base.chain]
     sizes = choice.sizes(10, CLUSTER)
     assert sizes["whole_bytes"] == 1010 and sizes["bytes"] == 10 + base.chain[-1][0].bytes
     assert sizes["chain"] == ["e" * 64] * 3
@@ -184,7 +184,7 @@ def test_an_increment_names_its_whole_chain() -> None:
 )
 def test_a_full_base_says_why_it_is_one(base: Base, changed: dict[str, object], why: str) -> None:
     choice = chosen(base, **changed)
-    assert choice.upon == () and why in choice.notes[0] and choice.sizes(10, CLUSTER) == {}
+    assert choice.parents == () and why in choice.notes[0] and choice.sizes(10, CLUSTER) == {}
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_a_full_base_says_why_it_is_one(base: Base, changed: dict[str, object], 
 )
 def test_a_full_base_that_was_due_says_nothing(base: Base) -> None:
     """The first one, one whose time has come, and one after as many increments as the plan allows."""
-    assert chosen(base) == upon.Choice()
+    assert chosen(base) == parents.ParentChoice()
 
 
 def test_a_source_without_summaries_is_a_finding_whatever_was_due() -> None:
-    assert chosen(based_on(1), summarizes_wal=False).findings == (upon.OFF,)
-    assert chosen(Base(), summarizes_wal=False).findings == (upon.OFF,)
-    assert upon.choose(Base(), {**CLUSTER, "summarizes_wal": False}, None, NOW) == upon.Choice()
+    assert chosen(based_on(1), summarizes_wal=False).findings == (parents.OFF,)
+    assert chosen(Base(), summarizes_wal=False).findings == (parents.OFF,)
+    assert parents.choose(Base(), {**CLUSTER, "summarizes_wal": False}, None, NOW) == parents.ParentChoice()
 
 
 @pytest.mark.parametrize(
@@ -217,5 +217,5 @@ def test_a_source_without_summaries_is_a_finding_whatever_was_due() -> None:
     ],
 )
 def test_only_what_an_increment_alone_cannot_do_leads_to_a_full_base(said: str, full: bool) -> None:
-    assert bool(upon.impossible(CommandFailed(["pg_basebackup"], 1, said))) is full
-    assert upon.impossible(CommandFailed(["pg_basebackup"], 1, said, stalled=True)) is None
+    assert bool(parents.impossible(CommandFailed(["pg_basebackup"], 1, said))) is full
+    assert parents.impossible(CommandFailed(["pg_basebackup"], 1, said, stalled=True)) is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Site
 from tests.support.older import append_older
-from tests.unit.test_run import SetClock
+from tests.support.runs import SetClock
 
 from ccdr.evidence.lineage.answers import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import read

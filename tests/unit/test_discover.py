@@ -21,7 +21,7 @@ from ccdr.engines import Files, Postgres, Sqlite
 from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery.checks import half
 from ccdr.engines.discovery.contract import Item
-from ccdr.engines.discovery.filetree import TreeFound, has_audio, look
+from ccdr.engines.discovery.filetree import TreeFound, has_audio, survey_tree
 from ccdr.engines.discovery.survey import DatabaseFound, NewestFound, TableFound
 from ccdr.engines.discovery.survey import gap as longest
 from ccdr.engines.discovery.text import name_from, scalar
@@ -29,21 +29,21 @@ from ccdr.engines.files.discovery import Tree, TreeItem
 from ccdr.engines.postgres.discovery import PostgresItem, PostgresServer
 from ccdr.engines.sqlite.discovery import DatabaseFile, FileItem
 from ccdr.engines.sqlite.survey import FileFound
-from ccdr.engines.sqlite.survey import look as look_into
+from ccdr.engines.sqlite.survey import survey_file as look_into
 from ccdr.host.processes import Host
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
 from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.draft import Terms, draft
+from ccdr.setup.discover.draft import PlanTerms, draft
 from ccdr.setup.discover.named import everything_named
 from ccdr.setup.discover.passwords import Passwords
 from ccdr.setup.discover.unprotected import discover
 from ccdr.setup.discover.write import NewFile, write_all
 
 NOW = 1_800_000_000.0
-TERMS = Terms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
+TERMS = PlanTerms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
 NOTHING = DatabaseFound(1, (), (), {}, ())
 
 
@@ -54,10 +54,10 @@ def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHIN
 def tree_of(text: str) -> TreeFound:
     (one,) = everything_named((text,))
     assert isinstance(one, Tree)
-    return one.found
+    return one.facts
 
 
-def loaded(root: Path, items: list[Item], terms: Terms = TERMS) -> LoadedPlan:
+def loaded(root: Path, items: list[Item], terms: PlanTerms = TERMS) -> LoadedPlan:
     """What the drafted texts say, read as any plan is read."""
     made = draft(terms, items, NOW)
     tests = root / "restore_tests"
@@ -326,7 +326,7 @@ def test_look_counts_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "two.gsm").write_bytes(b"")
     (tmp_path / "link.wav").symlink_to("one.WAV")
     os.mkfifo(tmp_path / "pipe.wav")
-    found = look(tmp_path)
+    found = survey_tree(tmp_path)
     assert (found.files, found.bytes - 43, dict(found.audio), found.silent) == (3, 5, {"wav": 1, "gsm": 1}, 1)
     assert found.decodable == ("wav",)
     assert found.whole
@@ -337,7 +337,7 @@ def test_look_counts_what_is_there(tmp_path: Path) -> None:
 def test_look_is_broken_off_in_a_huge_tree(tmp_path: Path) -> None:
     for n in range(20):
         (tmp_path / str(n)).write_text("x")
-    found = look(tmp_path, enough=10)
+    found = survey_tree(tmp_path, enough=10)
     assert (found.files, found.whole) == (10, False)
 
 

@@ -20,7 +20,7 @@ from ccdr.ports.capture import ClientNeed
 from ccdr.sandbox import docker as room
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
-from ccdr.sandbox.words import UNANSWERED, UNKNOWN, denied, told, words
+from ccdr.sandbox.words import UNANSWERED, UNKNOWN, denied, reason_of, words
 
 PYTHONIC = ("Error(", "Exception", "HTTPConnection", "errno", "Errno", "('", "Traceback")
 
@@ -91,15 +91,15 @@ def test_one_that_is_no_docker(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_socket_that_is_not_for_this_user() -> None:
     error = OSError("outer")
     error.__cause__ = PermissionError(13, "Permission denied")
-    assert told(error) == "Permission denied" and denied(error) and not denied(OSError("outer"))
+    assert reason_of(error) == "Permission denied" and denied(error) and not denied(OSError("outer"))
 
 
 def test_the_daemons_own_explanation_comes_first() -> None:
     busy = APIError("409 Client Error for http+docker://localhost", explanation="it is busy")
-    assert words(busy).reveal() == "it is busy" and told(busy) == UNKNOWN
+    assert words(busy).reveal() == "it is busy" and reason_of(busy) == UNKNOWN
     missing = APIError("404", explanation="No such image: postgres:17")
-    assert told(missing) == "no such image", "what it says itself may be anything, and stands in no sentence"
-    assert told(ValueError("odd")) == UNKNOWN and told(ValueError()) == UNKNOWN
+    assert reason_of(missing) == "no such image", "what it says itself may be anything, and stands in no sentence"
+    assert reason_of(ValueError("odd")) == UNKNOWN and reason_of(ValueError()) == UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,4 @@ def test_a_client_that_only_docker_could_run_says_so(tmp_path: Path, monkeypatch
 def test_every_layer_is_looked_at_once(tmp_path: Path) -> None:
     one, other = ValueError("a"), ValueError("b")
     one.__cause__, other.__cause__ = other, one
-    assert told(one) == UNKNOWN and os.path.isdir(tmp_path)
+    assert reason_of(one) == UNKNOWN and os.path.isdir(tmp_path)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 
-from ccdr.model.schedule import look
+from ccdr.model.schedule import advance
 from ccdr.model.values import Verb
-from ccdr.plans.due import PATIENCE, Asked, due, tallies
-from ccdr.plans.due import Start as Begun
+from ccdr.plans.due import PATIENCE, RequestedRuns, due, tallies
+from ccdr.plans.due import RunStart as Begun
 from ccdr.plans.facts import AssetFacts, PlanFacts, RestoreTestFacts
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,11 +26,11 @@ CALLS = AssetFacts("files", "copy", None, 3600.0, 3600.0, "throwaway", backup="0
 
 def plan(at=BEGIN, seq=1, timezone="UTC", **assets):
     facts = PlanFacts(timezone, None, None, "0 5 * * 0", "0 6 * * *", 30, assets or {"crm": CALLS})
-    return Version("outbound", f"d{seq}", facts, seq, at, "root", None, {})
+    return PlanRevision("outbound", f"d{seq}", facts, seq, at, "root", None, {})
 
 
 def asked(at=BEGIN, verbs=ALL, **last):
-    return Asked(at, frozenset(verbs), {Verb(verb): when for verb, when in last.items()})
+    return RequestedRuns(at, frozenset(verbs), {Verb(verb): when for verb, when in last.items()})
 
 
 def start(at, due=None):
@@ -53,6 +53,18 @@ def test_of_twenty_days_on_which_nothing_ran_each_is_missed():
     assert (tally.due, tally.missed, tally.waiting) == (20, 20, False)
     [gap] = tally.gaps
     assert (gap.first, gap.last, gap.count) == (BEGIN.replace(hour=2) + DAY, BEGIN.replace(hour=2) + 20 * DAY, 20)
+
+
+def test_what_a_clock_that_was_ahead_has_recorded_is_due_once():
+    """A version and what runs were asked for, four days ahead; the clock was set right since, and both were recorded
+    again."""
+    changed = {"crm": replace(CALLS, rpo=7200.0)}
+    versions = [plan(), plan(BEGIN + 9 * DAY, 2, **changed), plan(BEGIN + 5 * DAY, 3)]
+    duties = [asked(), asked(BEGIN + 9 * DAY, {Verb.TEST}), asked(BEGIN + 5 * DAY)]
+    for some in ((versions, None), ([plan()], duties), (versions, duties)):
+        tally = of_crm(some[0], nightly(20), duties=some[1])
+        assert (tally.due, tally.missed, tally.elsewhere, tally.gaps) == (20, 0, 0, ())
+        assert of_crm(some[0], [], duties=some[1]).missed == 20
 
 
 def test_of_twenty_days_on_which_all_ran_none_is():
@@ -148,10 +160,10 @@ def test_due_times_go_by_the_zone_of_the_plan():
 def test_missed_is_what_run_would_have_recorded(cron, zone, calls):
     """`ccdr run` is called at any times at all, and all that it begins is done well."""
     version = plan(timezone=zone, crm=replace(CALLS, backup=cron))
-    slot, _ = look(None, cron, zone, BEGIN)
+    slot, _ = advance(None, cron, zone, BEGIN)
     starts, recorded = [], 0
     for now in (BEGIN + timedelta(seconds=second) for second in calls):
-        slot, missed = look(slot, cron, zone, now)
+        slot, missed = advance(slot, cron, zone, now)
         recorded += missed.count if missed else 0
         if slot.ready(now):
             starts.append(start(now, slot.pending))

@@ -17,10 +17,10 @@ import pytest
 from ccdr.engines.files import comparison, scan
 from ccdr.engines.files.attributes import Keeps
 from ccdr.engines.files.comparison import identical, whole
-from ccdr.engines.files.listing import LISTING, OTHER, WAITING, Entry
+from ccdr.engines.files.listing import LISTING, OTHER, WAITING, TreeEntry
 from ccdr.model.errors import BackupBad, CommandFailed
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FILES = {
@@ -39,7 +39,7 @@ class Tree:
     top: Path
     roots: list[str] = field(default_factory=lambda: ["/srv/spool", "/srv/voice"])
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
-    listed: dict[str, Entry] = field(default_factory=dict)
+    listed: dict[str, TreeEntry] = field(default_factory=dict)
     contents: dict[str, Any] = field(default_factory=dict)
     hashed: list[str] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ class Tree:
         self.listed[path] = self.listed[path]._replace(**cast("Any", other))
 
     @property
-    def bench(self) -> Bench:
+    def context(self) -> CheckContext:
         self.listing.write_text("".join(entry.line() for entry in self.listed.values()))
         contents = {"listing_sha256": sha256(self.listing.read_bytes()).hexdigest(), **self.contents}
         manifest = Manifest("p", "spool", "r", "files", "copy", "h", NOW, 0.0, {}, contents, {})
@@ -81,10 +81,10 @@ class Tree:
             return {n: FileDigest(0, sha256((root / n).read_bytes()).hexdigest()) for n in names}
 
         fetched, restored, out = (self.top / name for name in ("fetched", "restored", "out"))
-        return Bench(manifest, fetched, restored, out, None, cast("Any", None), cast("Any", digest))
+        return CheckContext(manifest, fetched, restored, out, None, cast("Any", None), cast("Any", digest))
 
     def results(self) -> list[CheckResult]:
-        return list(identical(self.bench))
+        return list(identical(self.context))
 
     def one(self) -> CheckResult:
         (one,) = self.results()
@@ -517,12 +517,12 @@ def test_all_that_is_left_out_is_said_in_one_breath(tree: Tree) -> None:
 def test_what_was_fetched_is_whole_where_type_size_and_target_are_right(tree: Tree) -> None:
     tree.was("/srv/spool/a.wav", mtime=1, mode=0o600, sha256="0" * 64)
     tree.listed["/srv/spool/w.wav"] = tree.listed["/srv/spool/a.wav"].waiting(1.0)
-    bench = tree.bench
-    assert whole(bench.fetched, tree.listing) == (8, 0)
+    context = tree.context
+    assert whole(context.fetched, tree.listing) == (8, 0)
     gone(tree)
     leads_elsewhere(tree)
-    bench = tree.bench
-    assert whole(bench.fetched, tree.listing) == (6, 2)
+    context = tree.context
+    assert whole(context.fetched, tree.listing) == (6, 2)
 
 
 @pytest.mark.parametrize(
@@ -532,9 +532,9 @@ def test_what_cannot_be_looked_at_is_not_missing(
     tree: Tree, name: str, missing: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk of this host that fails says nothing of the backup."""
-    bench = tree.bench
+    context = tree.context
     everything = len(tree.listed)
-    assert whole(bench.fetched, tree.listing) == (everything, 0)
+    assert whole(context.fetched, tree.listing) == (everything, 0)
     lstat = os.lstat
 
     def refused(asked: str) -> os.stat_result:
@@ -546,7 +546,7 @@ def test_what_cannot_be_looked_at_is_not_missing(
     monkeypatch.setattr(os, "lstat", refused)
     if missing is None:
         with pytest.raises(CommandFailed) as raised:
-            whole(bench.fetched, tree.listing)
+            whole(context.fetched, tree.listing)
         assert not isinstance(raised.value, BackupBad) and "b.wav" not in str(raised.value)
     else:
-        assert whole(bench.fetched, tree.listing) == (everything - missing, missing)
+        assert whole(context.fetched, tree.listing) == (everything - missing, missing)

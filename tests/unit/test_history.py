@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.older import append_older
+from tests.support.recorded import backup, check, test
 
 from ccdr.evidence.history import asset_history as history
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -18,31 +19,6 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.host.clock import SystemClock
 from ccdr.model.values import Needed, Snapshot, rfc3339
-
-VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
-
-
-def backup(ledger: Ledger, run: str, asset: str = "a", *, result: str = "STORED", ends: bool = True) -> None:
-    append_older(ledger, "backup.start", plan="p", asset=asset, run=run, body={})
-    if ends:
-        body = {"result": result, "reason": None, "snapshot": {"id": f"{asset}-{run}"} if result == "STORED" else None}
-        append_older(ledger, "backup.end", plan="p", asset=asset, run=run, body=body)
-
-
-def test(ledger: Ledger, run: str, snapshot: str, verdict: str, asset: str = "a", rule: str = "latest") -> None:
-    started = {"selection": rule, "trigger": {"by": "run", "due": f"for {run}"}}
-    append_older(ledger, "restore_test.start", plan="p", asset=asset, run=run, body=started)
-    own = verdict if verdict in ("PASS", "FAIL") else None
-    body = {"verdict": verdict, "snapshot": {"id": snapshot, "verdict": own, "selected": rule}}
-    append_older(ledger, "restore_test.end", plan="p", asset=asset, run=run, body=body)
-
-
-test.__test__ = False  # type: ignore[attr-defined]
-
-
-def check(ledger: Ledger, result: str, part: int, *, all_data: bool = False) -> None:
-    body = {"result": result, "reason": None, "part": part, "parts": 4, "all_data": all_data}
-    append_older(ledger, "check.end", plan="p", asset=None, run="c", body=body)
 
 
 def test_a_check_of_all_data_is_one_of_every_part(tmp_path: Path) -> None:

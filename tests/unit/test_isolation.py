@@ -160,7 +160,7 @@ def test_what_a_daemon_does_otherwise_is_found(fault: str) -> None:
     (found,) = box.differs
     assert expected in str(found)
     assert box.facts["differs"] == [found.body()] and found.body()["asked"] != found.body()["observed"]
-    assert expected in isolation.told(box.differs)
+    assert expected in isolation.not_shut_off(box.differs)
 
 
 @pytest.mark.parametrize("able", [False, True])

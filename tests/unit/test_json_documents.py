@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from tests.support.harness import Ran, Site
-from tests.support.schema import misfits
+from tests.support.schema import document_misfits as wrong
 from tests.support.stored import settled_file
 
 from ccdr.cli import main
@@ -22,13 +21,6 @@ from ccdr.jobs.services import limits_of
 
 SILENT = {"completion", "ship"}  # print no document
 ELSEWHERE = {"demo"}  # needs Docker
-
-
-def wrong(command: str, document: Any) -> list[str]:
-    """The nearest of the documents that the command may print: where it is another."""
-    schema = output_schema(command)
-    found = [list(misfits(document, one, schema)) for one in schema["anyOf"]]
-    return min(found, key=len)
 
 
 @pytest.fixture(scope="module")

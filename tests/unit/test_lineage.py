@@ -23,7 +23,7 @@ from ccdr.evidence.lineage.beside import id_in, misnamed, read_id
 from ccdr.evidence.lineage.comparing import beginning, differs, keep, read
 from ccdr.evidence.lineage.kept import write_kept
 from ccdr.evidence.lineage.own_records import Lineage, fold
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, COMPARED, LINKED, LOST, VERIFIED, Standing
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, COMPARED, LINKED, LOST, VERIFIED, LedgerStanding
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
 from ccdr.jobs.attest.storing import superseded
@@ -104,24 +104,24 @@ def test_its_name_is_found_again_where_the_file_is_lost_or_a_crash_came_before_i
 
 def test_what_is_kept_of_it_tells_a_cut_a_rewrite_and_another_one(host: Host) -> None:
     host.lived()
-    assert read(host.state, host.ledger).kept is Standing.HOLDS
+    assert read(host.state, host.ledger).kept is LedgerStanding.HOLDS
     newest = max(host.state.ledger.glob("*.jsonl"))
     whole = newest.read_bytes()
     newest.write_bytes(whole[: whole.rstrip(b"\n").rfind(b"\n") + 1])
-    assert read(host.state, host.ledger).kept is Standing.CUT
+    assert read(host.state, host.ledger).kept is LedgerStanding.CUT
     newest.write_bytes(whole.replace(b'"host":"', b'"host":"x'))
-    assert read(host.state, host.ledger).kept is Standing.REWRITTEN
+    assert read(host.state, host.ledger).kept is LedgerStanding.REWRITTEN
     keep(host.state, host.ledger)
-    assert read(host.state, host.ledger).kept is Standing.REWRITTEN, "nor does it go over by itself"
+    assert read(host.state, host.ledger).kept is LedgerStanding.REWRITTEN, "nor does it go over by itself"
     other = Host(host.root / "other")
     other.lived()
     shutil.rmtree(host.state.ledger)
     shutil.copytree(other.state.ledger, host.state.ledger)
     found = read(host.state, host.ledger)
-    assert found.kept is Standing.OTHER and found.loss is None
+    assert found.kept is LedgerStanding.OTHER and found.loss is None
     shutil.rmtree(host.state.ledger)
     gone = read(host.state, host.ledger)
-    assert gone.kept is Standing.GONE and gone.loss
+    assert gone.kept is LedgerStanding.GONE and gone.loss
 
 
 def test_one_that_is_begun_anew_names_the_lost_one_until_somebody_answers(host: Host) -> None:
@@ -137,7 +137,7 @@ def test_one_that_is_begun_anew_names_the_lost_one_until_somebody_answers(host: 
     acknowledge(host.state, host.ledger, "the disk of db1 died")
     found = read(host.state, host.ledger)
     assert found.loss is None and was in found.known
-    assert "acknowledged" in found.told(NOW)[0][1] and found.told(NOW + 400 * DAY) == []
+    assert "acknowledged" in found.past_losses(NOW)[0][1] and found.past_losses(NOW + 400 * DAY) == []
     with pytest.raises(UsageProblem, match="nothing to acknowledge"):
         acknowledge(host.state, host.ledger, "again")
 
@@ -325,7 +325,7 @@ def test_what_an_older_ccdr_kept_is_read_from_the_ledger_and_still_tells_a_cut(h
     for path in (*kept[1:], *([last] if kept else [])):
         path.unlink()
     (kept or [last])[0].write_bytes(lines[0])
-    assert read(host.state, host.ledger).kept is Standing.CUT
+    assert read(host.state, host.ledger).kept is LedgerStanding.CUT
 
 
 # --- several processes at once -----------------------------------------------------------------------------------
@@ -386,6 +386,6 @@ def test_who_gets_no_turn_leaves_it_to_the_next(host: Host, monkeypatch: pytest.
     before, seq = path.read_text(), host.add()
     monkeypatch.setattr(comparing, "KEPT_WITHIN", 2)
     with host.state.turn("chain") as mine:
-        assert mine and keep(host.state, host.ledger).kept is Standing.HOLDS and path.read_text() == before
+        assert mine and keep(host.state, host.ledger).kept is LedgerStanding.HOLDS and path.read_text() == before
     keep(host.state, host.ledger)
     assert json.loads(path.read_text())["mark"]["seq"] == seq

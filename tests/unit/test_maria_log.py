@@ -27,7 +27,7 @@ from ccdr.jobs.companions import Alongside
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import Manifest, Verdict, rfc3339
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Output, Source
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -112,7 +112,7 @@ def test_what_was_written_while_a_base_was_taken_is_in_it() -> None:
     log, _ = log_of(Server())
     base = manifest(file="binlog.000001", position=4, gtid="0-7-100,3-9-5", until=rfc3339(NOW + timedelta(seconds=8)))
     for seconds, leads in ((0, False), (7, False), (8, True), (60, True)):
-        assert log.leads_to(base, Target(time=NOW + timedelta(seconds=seconds))) is leads, seconds
+        assert log.leads_to(base, RecoveryTarget(time=NOW + timedelta(seconds=seconds))) is leads, seconds
     for gtid, leads in {
         "0-7-99": False,
         "0-7-100": True,
@@ -120,10 +120,10 @@ def test_what_was_written_while_a_base_was_taken_is_in_it() -> None:
         "3-9-4,0-7-200": False,
         "5-1-1": True,
     }.items():
-        assert log.leads_to(base, Target(name=gtid)) is leads, gtid
-    assert log.leads_to(base, Target())
+        assert log.leads_to(base, RecoveryTarget(name=gtid)) is leads, gtid
+    assert log.leads_to(base, RecoveryTarget())
     older = manifest(file="binlog.000001", position=4, gtid="")
-    assert log.leads_to(older, Target(time=NOW)) and log.leads_to(older, Target(name="0-7-1"))
+    assert log.leads_to(older, RecoveryTarget(time=NOW)) and log.leads_to(older, RecoveryTarget(name="0-7-1"))
 
 
 @pytest.mark.parametrize("name", ["calls", "a\tb", "a\nb", "a\\tb", "a\\", "`a`", "'\"", "a;b", "a\u2028b"])
@@ -227,7 +227,7 @@ def test_damage_counts_where_the_log_leads_over_it(
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), at, ("binlog.000002",)))
     box: Any = SimpleNamespace(run=lambda *_, **__: Output(0, "0\n", ""), path=str)
     with pytest.raises(BackupBad, match=r"binlog\.000002 is damaged") if bad else nullcontext():
-        recover(box, LOGIN, tmp_path, base, Target(time=datetime(2026, 11, 25, 9, tzinfo=UTC)))
+        recover(box, LOGIN, tmp_path, base, RecoveryTarget(time=datetime(2026, 11, 25, 9, tzinfo=UTC)))
 
 
 def test_gtids_that_a_log_does_not_hold(tmp_path: Path) -> None:
@@ -472,7 +472,7 @@ def test_a_log_is_read_from_within_its_file_and_with_its_sources_time_zone(
         if position > 100
         else pytest.raises(TestBroken)
     ):
-        recover(None, LOGIN, tmp_path, base, Target())  # type: ignore[arg-type]
+        recover(None, LOGIN, tmp_path, base, RecoveryTarget())  # type: ignore[arg-type]
     assert asked.get("local") == (local if position == 100 else None)
 
 
@@ -492,7 +492,7 @@ def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
     box: Any = SimpleNamespace(run=run, path=str)
     lost = image == "NOBLOB" and versioned
     with pytest.raises(TestBroken, match=r"crm\.past keeps its history") if lost else nullcontext():
-        assert recover(box, LOGIN, tmp_path, base, Target()).position == "binlog.000001:100"
+        assert recover(box, LOGIN, tmp_path, base, RecoveryTarget()).position == "binlog.000001:100"
 
 
 @pytest.mark.parametrize(("said", "error"), [

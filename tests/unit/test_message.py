@@ -10,7 +10,7 @@ from tests.support.harness import Site
 
 from ccdr.model.trouble import Trouble
 from ccdr.telling.notify.message import _subject, compose
-from ccdr.telling.notify.told import Entry, Kind, News
+from ccdr.telling.notify.state import Entry, Kind, News
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -15,11 +15,11 @@ from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
 
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.run.ending import our_own
 from ccdr.telling.notify import concerns_of
 from ccdr.telling.notify.message import Message, compose
-from ccdr.telling.notify.told import Book
+from ccdr.telling.notify.state import NotificationState
 
 STORED = {"id": "f" * 64, "consistent_point": "2026-11-23T12:00:00Z", "bytes": 1, "manifest_sha256": "0" * 64}
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -62,8 +62,8 @@ class Night:
 
     site: Site
     past: Chronicle = field(default_factory=lambda: Chronicle(END, ""))
-    book: Book = field(default_factory=Book)
-    standing: Standing | None = None
+    state: NotificationState = field(default_factory=NotificationState)
+    standing: LogStanding | None = None
     only: tuple[str | None, ...] = ()  # whose troubles are told
 
     def of(self, asset: str) -> Chronicle:
@@ -83,13 +83,13 @@ class Night:
             ships(services, "p", "log", replace(at, point=point, usable=usable))
         ours = our_own([loaded], services)
         concerns = [c for c in concerns_of(ours.assets, ours.upkeep) if not self.only or c.asset in self.only]
-        self.book.observe(concerns, list(loaded.plan.assets), now, whole=True,
+        self.state.observe(concerns, list(loaded.plan.assets), now, whole=True,
                           elsewhere=[key for _, key in ours.elsewhere])  # fmt: skip
-        news = self.book.news("a", now, REMIND)
+        news = self.state.news("a", now, REMIND)
         if not news:
             return None
-        message = compose(loaded, news, now, known=self.book.entries.values())
-        self.book.accept("a", news, now)
+        message = compose(loaded, news, now, known=self.state.entries.values())
+        self.state.accept("a", news, now)
         return message
 
     def well(self, *, until: float = -24.0, assets: tuple[str, ...] = ("crm", "idle", "log")) -> Night:
@@ -134,7 +134,7 @@ def wrote(hours: float, kind: str, asset: str | None = "crm", **body: Any) -> Be
 def stands(**more: Any) -> Before:
     """How the shipping of a log does."""
     point = {"since": "000000010000000000000001", "position": "0/3", "point": END + 20 * DAY, "usable": END + 20 * DAY}
-    return lambda n: setattr(n, "standing", Standing(**{**point, **more}))
+    return lambda n: setattr(n, "standing", LogStanding(**{**point, **more}))
 
 
 FALLEN = [{"kind": "rows", "name": "call has rows", "status": "FAIL", "expected": "1", "actual": "0"}]

@@ -16,7 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.harness import Site
 from tests.support.older import append_older
-from tests.unit.test_status import NOW, World, ago
+from tests.support.standing import NOW, World, ago
 
 from ccdr.evidence.acknowledged import known_by
 from ccdr.model.errors import CcdrError

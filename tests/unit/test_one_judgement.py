@@ -28,13 +28,13 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.counting import why_not_counting
 from ccdr.evidence.judgement.coverage import UNTESTED
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.restore.estimate import PHASES, estimate
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Level, Problem, Trouble
-from ccdr.model.values import ObjectiveVerdict, rfc3339
+from ccdr.model.values import ObjectiveVerdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.setup.discover.unprotected import untested
@@ -299,7 +299,7 @@ def looked(
         side_by_side(services.state, *beside)
     if told.shipped:
         point = told.past.at(told.shipped["log"])
-        standing = Standing(since="000000010000000000000001", point=point, usable=point, position="0/3")
+        standing = LogStanding(since="000000010000000000000001", point=point, usable=point, position="0/3")
         then = Clock()
         then.at = point
         ships(replace(services, clock=then, ledger=Ledger(services.state.ledger, then)), "p", "log", standing)
@@ -475,6 +475,29 @@ def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
             ]
     care = [p.trouble.name for p in look.care["p"]]
     assert [f.code for f in look.report.plans[0].findings] == care
+
+
+@settings(everybody, max_examples=examples(25))
+@given(events, st.integers(1, 4), st.sampled_from([0.5, 2, 87600]))
+@example([(fail(None, "disk full"), 0.02, "crm")], 1, 2)
+@example(
+    [
+        (store(True, False, False, False, False), 5, "crm"),
+        (test("FAIL", False, "latest", 60.0, "throwaway", "", None), 0.2, "crm"),
+    ],
+    1,
+    87600,
+)
+def test_what_was_recorded_while_a_clock_was_ahead_is_seen_alike(
+    site: Site, loaded: LoadedPlan, made: list[tuple[Event, float, str]], last: int, ahead: float
+) -> None:
+    """And set right since: no report of now leaves out what `status` goes by."""
+    told = told_by(made, loaded)
+    for record in told.past.records[-last:]:
+        record["time"] = rfc3339(utc(record["time"]) + timedelta(hours=ahead))
+    look = looked(site, loaded, told)
+    for asked in (agreed, as_told, as_measured, as_exits, as_discovered, as_listed):
+        asked(look)
 
 
 @settings(everybody, max_examples=40)

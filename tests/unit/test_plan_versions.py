@@ -28,7 +28,7 @@ from ccdr.plans.facts import (
 )
 from ccdr.plans.loosened import Code, Loosening, loosened
 from ccdr.plans.versions import (
-    Version,
+    PlanRevision,
     body_of,
     changed,
     digest_of,
@@ -154,7 +154,7 @@ def test_each_check_says_by_what_its_strength_is_measured(kind):
 
 
 def version(seq, at, facts, digest="d"):
-    return Version("outbound", f"{digest}{seq}", facts, seq, at, "root", None, {})
+    return PlanRevision("outbound", f"{digest}{seq}", facts, seq, at, "root", None, {})
 
 
 def test_what_was_in_force_at_a_time_and_at_a_record(loaded):
@@ -188,6 +188,11 @@ def test_objectives_are_those_of_each_time(loaded):
         (NOON + 2 * day, NOON + 3 * day, 7200.0, 1800.0),
     ]
     assert objectives_in_force(versions, "gone", NOON, NOON + day) == []
+    ahead = [versions[0], replace(versions[1], at=NOON + 9 * day), replace(versions[-1], at=NOON + 2 * day)]
+    until = NOON + 12 * day
+    assert [one[:2] for one in objectives_in_force(ahead, "crm", NOON, until)] == [
+        (NOON, NOON + 2 * day), (NOON + 2 * day, until),
+    ], "what a clock that was ahead has dated takes no time of the next one's"  # fmt: skip
 
 
 # Loosenings

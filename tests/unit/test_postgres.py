@@ -140,7 +140,7 @@ def test_who_keeps_a_lock_is_told_without_what_may_be_a_persons(changed: dict[st
 def test_a_table_is_safe_only_where_it_was_locked_and_the_same(changed: dict[str, Any]) -> None:
     """Answers as the session gives them: how many are locked, and what those are by now."""
     said: list[str] = []
-    known = {oid: locks.Table(2200, "public", f"public.t{oid}", oid, 7) for oid in (16400, 16401)}
+    known = {oid: locks.TableState(2200, "public", f"public.t{oid}", oid, 7) for oid in (16400, 16401)}
     now = {16400: astuple(known[16400]), 16401: astuple(replace(known[16401], **changed)), 16409: (1, "a", "a.b", 2, 3)}
     answers = iter([f"2\n{json.dumps(now)}\n", "", "", "2\n", ""])
 
@@ -149,13 +149,13 @@ def test_a_table_is_safe_only_where_it_was_locked_and_the_same(changed: dict[str
         return next(answers)
 
     found = locks.Locks(known)
-    found.look(ask, "ccdr-dump-1")
+    found.poll(ask, "ccdr-dump-1")
     assert (found.safe, found.rewritten) == ({16400}, {16401})
     assert "pg_terminate_backend" in said[1], "a dump that lacks rows is stopped at once"
 
 
 def test_what_changed_after_the_lock_was_seen_is_none_of_the_dumps_but_a_schemas_name_is() -> None:
-    was = locks.Table(2200, "public", "public.t", 1, 7)
+    was = locks.TableState(2200, "public", "public.t", 1, 7)
     altered, gone = replace(was, name="public.u", file=2, columns=8), replace(was, schema="old", name="old.t")
     safe, unseen = locks.Locks({16400: was}, safe={16400}), locks.Locks({16400: was})
     assert [safe.changed(now) for now in ({16400: was}, {16400: altered}, {})] == [[], [], []]

@@ -85,7 +85,7 @@ def test_nobody_is_told_by_a_file_that_is_not_there(site: Site) -> None:
 
     def look() -> list[tuple[Health, str]]:
         now = site.services().clock.now()
-        return [(x.state, x.found) for x in readiness.upkeep(site.loaded(), {}, now) if x.what == "notification"]
+        return [(x.state, x.answer) for x in readiness.upkeep(site.loaded(), {}, now) if x.what == "notification"]
 
     ((state, found),) = look()
     assert state is Health.FAIL and "notify.urls is not there: nobody is told" in found

@@ -22,7 +22,7 @@ from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
 from ccdr.model.errors import CcdrError
 from ccdr.telling.report import population
-from ccdr.telling.report.runs import Run
+from ccdr.telling.report.runs import RecordedRun
 
 RECORDS = 12
 
@@ -145,7 +145,10 @@ def test_work_that_fails_in_the_other_process_is_not_done_and_says_nothing(capfd
 
 def test_a_population_digested_meanwhile_is_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
     began = datetime(2026, 3, 1, tzinfo=UTC)
-    runs = [Run(n, "backup", "p", "a", f"r{n}", "h", "x", began, began.isoformat(), reason="=1+1") for n in range(50)]
+    runs = [
+        RecordedRun(n, "backup", "p", "a", f"r{n}", "h", "x", began, began.isoformat(), reason="=1+1")
+        for n in range(50)
+    ]
     monkeypatch.setattr(population, "WORTH_IT", 10)
     with population.digesting(runs) as digest:
         assert digest() == population.digest_of(runs)

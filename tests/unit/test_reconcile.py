@@ -16,8 +16,17 @@ from hypothesis import strategies as st
 from tests.support.harness import Site
 
 from ccdr.checks.reconcile.check import Reconcile
-from ccdr.checks.reconcile.instants import Instants, moment
-from ccdr.checks.reconcile.match import Book, File, FileFact, Found, Reference, Row, RowFact, Wanted
+from ccdr.checks.reconcile.instants import Instants, instant_of
+from ccdr.checks.reconcile.match import (
+    FileFact,
+    FileOutcome,
+    Matcher,
+    Matches,
+    Reference,
+    RowFact,
+    RowOutcome,
+    StatedColumns,
+)
 from ccdr.checks.reconcile.paths import follow, resolve
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.host.state import PRIVATE_MOST, State
@@ -112,7 +121,7 @@ def test_links_are_followed_as_the_system_follows_them(made: list[str], links: d
     ],
 )
 def test_a_time_is_taken_only_as_what_it_must_be(said: str, expected: float | None) -> None:
-    assert moment(said) == expected
+    assert instant_of(said) == expected
 
 
 # --- what becomes of rows and files -------------------------------------------------------------------
@@ -155,42 +164,42 @@ def sounds(path: bytes) -> bool:
 
 
 def judged(
-    files: dict[bytes, FileFact], rows: list[RowFact], wanted: Wanted, audio: bool
-) -> tuple[Found, list[Reference]]:
+    files: dict[bytes, FileFact], rows: list[RowFact], wanted: StatedColumns, audio: bool
+) -> tuple[Matches, list[Reference]]:
     def decode(names: list[str]) -> tuple[dict[str, str], int]:
         return {n: "noise" for n in names if not sounds(os.fsencode(n))}, 0
 
-    with tempfile.TemporaryDirectory() as directory, Book.opened(Path(directory) / "book", NOW, wanted) as book:
+    with tempfile.TemporaryDirectory() as directory, Matcher.opened(Path(directory) / "book", NOW, wanted) as book:
         book.add_files(replace(fact, path=path) for path, fact in files.items())
         book.add_rows(rows)
         found = book.judge(lambda names: {n: digest(os.fsencode(n)) for n in names}, decode if audio else None)
         return found, [*book.bad_rows(), *book.lone_files()]
 
 
-def by_hand(files: dict[bytes, FileFact], row: RowFact, wanted: Wanted, audio: bool) -> Row:
+def by_hand(files: dict[bytes, FileFact], row: RowFact, wanted: StatedColumns, audio: bool) -> RowOutcome:
     """The same, said once more, a row at a time."""
 
-    def unless_late(what: Row, after: float) -> Row:
-        return Row.IN_FLIGHT if row.at is not None and after < row.at <= 1300.0 else what
+    def unless_late(what: RowOutcome, after: float) -> RowOutcome:
+        return RowOutcome.IN_FLIGHT if row.at is not None and after < row.at <= 1300.0 else what
 
     if row.path is None:
-        return Row.UNUSABLE
+        return RowOutcome.UNUSABLE
     there = files.get(row.path)
     if there is None or there.kind != "f":
-        return unless_late(Row.MISSING, 890.0)
+        return unless_late(RowOutcome.MISSING, 890.0)
     if row.size is not None and row.size != there.size:
-        return unless_late(Row.WRONG_SIZE, 940.0)
+        return unless_late(RowOutcome.WRONG_SIZE, 940.0)
     if row.sha256 is not None and row.sha256 != digest(row.path):
-        return unless_late(Row.WRONG_CONTENTS, 940.0)
+        return unless_late(RowOutcome.WRONG_CONTENTS, 940.0)
     if audio and not sounds(row.path):
-        return unless_late(Row.UNREADABLE, 940.0)
+        return unless_late(RowOutcome.UNREADABLE, 940.0)
     unsaid = (wanted.size and row.size is None) or (wanted.sha256 and row.sha256 is None)
-    return Row.UNSAID if unsaid else Row.MATCHED
+    return RowOutcome.UNSAID if unsaid else RowOutcome.MATCHED
 
 
-@given(FILES, ROWS, st.builds(Wanted, st.booleans(), st.booleans()), st.booleans())
+@given(FILES, ROWS, st.builds(StatedColumns, st.booleans(), st.booleans()), st.booleans())
 def test_every_row_and_every_file_is_counted_once_as_what_it_is(
-    files: dict[bytes, FileFact], rows: list[RowFact], wanted: Wanted, audio: bool
+    files: dict[bytes, FileFact], rows: list[RowFact], wanted: StatedColumns, audio: bool
 ) -> None:
     found, references = judged(files, rows, wanted, audio)
     expected = [by_hand(files, row, wanted, audio) for row in rows]
@@ -199,23 +208,27 @@ def test_every_row_and_every_file_is_counted_once_as_what_it_is(
     names = [row.path for row in rows]
     looked_at = {path: fact for path, fact in files.items() if fact.kind == "f" and fact.looked_at}
     kinds = [
-        File.NAMED if path in names else File.IN_FLIGHT if 950.0 < fact.mtime <= 1250.0 else File.WITHOUT_ROW
+        FileOutcome.NAMED
+        if path in names
+        else FileOutcome.IN_FLIGHT
+        if 950.0 < fact.mtime <= 1250.0
+        else FileOutcome.WITHOUT_ROW
         for path, fact in looked_at.items()
     ]
     assert {k: n for k, n in found.files.items() if n} == {k: kinds.count(k) for k in set(kinds)}
     assert found.shared == sum(fact.kind == "f" and names.count(path) > 1 for path, fact in files.items())
     in_use = [path for path, fact in files.items() if fact.kind == "w"]
-    missing = [row for row, what in zip(rows, expected, strict=True) if what is Row.MISSING]
+    missing = [row for row, what in zip(rows, expected, strict=True) if what is RowOutcome.MISSING]
     assert found.in_use == sum(row.path in in_use for row in missing)
-    assert len(references) == sum(what is not Row.MATCHED for what in expected) + sum(
-        k is not File.NAMED for k in kinds
+    assert len(references) == sum(what is not RowOutcome.MATCHED for what in expected) + sum(
+        k is not FileOutcome.NAMED for k in kinds
     )
 
 
 def test_a_missing_file_that_is_there_in_another_case_is_told() -> None:
     files = {b"/r/A": FileFact(b"", "f", 1, 0.0), "/r/nota\u0306".encode(): FileFact(b"", "f", 1, 0.0)}
     rows = [RowFact(b"a", b"/r/a"), RowFact(b"n", "/r/not\u0103".encode()), RowFact(b"z", b"/r/z")]
-    _, references = judged(files, rows, Wanted(), audio=False)
+    _, references = judged(files, rows, StatedColumns(), audio=False)
     assert [(r.what, bool(r.why)) for r in references[:3]] == [("missing", True), ("missing", True), ("missing", False)]
 
 
@@ -223,7 +236,10 @@ def test_what_is_not_hashed_is_not_taken_for_equal() -> None:
     """More files than are hashed in one call, each with a digest of its own."""
     files = {f"/r/{n:05}".encode(): FileFact(b"", "f", 1, 0.0) for n in range(9000)}
     rows = [RowFact(path, path, 1, "x0") for path in files]
-    with tempfile.TemporaryDirectory() as directory, Book.opened(Path(directory) / "book", NOW, Wanted()) as book:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Matcher.opened(Path(directory) / "book", NOW, StatedColumns()) as book,
+    ):
         book.add_files(replace(fact, path=path) for path, fact in files.items())
         book.add_rows(rows)
         asked: list[str] = []
@@ -234,7 +250,7 @@ def test_what_is_not_hashed_is_not_taken_for_equal() -> None:
 
         found = book.judge(hash_, None)
     assert sorted(asked) == sorted(map(os.fsdecode, files))
-    assert (found.of(Row.MATCHED), found.of(Row.WRONG_CONTENTS)) == (8999, 1)
+    assert (found.of(RowOutcome.MATCHED), found.of(RowOutcome.WRONG_CONTENTS)) == (8999, 1)
 
 
 # --- which snapshot of the other asset ----------------------------------------------------------------

@@ -149,8 +149,12 @@ def test_every_code_that_a_program_of_ours_has_may_be_recorded() -> None:
         return set(next(one for one in schema.get("anyOf", [schema]) if "enum" in one)["enum"])
 
     tested, parts = schema_of("restore_test.end")["properties"], schema_of("restore_test.end")["$defs"]
-    assert codes(parts["Check"]["properties"]["status"]) == codes(tested["verdict"]) == {*Verdict} - {"MISSED"}
-    assert codes(parts["Achieved"]["properties"]["verdict"]) == {*ObjectiveVerdict}
+    assert (
+        codes(parts["RecordedCheckResult"]["properties"]["status"])
+        == codes(tested["verdict"])
+        == {*Verdict} - {"MISSED"}
+    )
+    assert codes(parts["AchievedRpo"]["properties"]["verdict"]) == {*ObjectiveVerdict}
     assert codes(schema_of("missed")["properties"]["verb"]) == {*Verb}
     assert codes(schema_of("backup.end")["properties"]["beside_source"]) == set(WORDS)
     known = {getattr(error, "repository", None) for error in vars(errors).values() if isinstance(error, type)}

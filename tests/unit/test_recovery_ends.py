@@ -33,11 +33,11 @@ class Here:
         return Output(done.returncode, done.stdout, NO_WORDS)
 
 
-def restored(log: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> recovery.Server:
+def restored(log: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> recovery.RecoveringServer:
     log.write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(server, "LOG", str(log))
     box: Any = Here()
-    return recovery.Server(
+    return recovery.RecoveringServer(
         box,
         lambda settings: None,
         lambda error: error,

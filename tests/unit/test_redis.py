@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from ccdr.engines.redis import Redis, client
-from ccdr.engines.redis.capture import Taker, Terms, consistent_point, memory_free, refuse
-from ccdr.engines.redis.checked import Checked, Unsound, check
+from ccdr.engines.redis.capture import CaptureTerms, Taker, consistent_point, memory_free, refuse
+from ccdr.engines.redis.checked import Checked, UnsoundFile, check
 from ccdr.engines.redis.connection import Connection
-from ccdr.engines.redis.description import Description, Group
+from ccdr.engines.redis.description import Description, KeyGroup
 from ccdr.engines.redis.discovery import RedisItem, RedisServer
 from ccdr.engines.redis.identity import _expiry, _keys
-from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_said
+from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_in
 from ccdr.engines.redis.server import configuration
 from ccdr.host.processes import Host
 from ccdr.model.answers import NO_WORDS
@@ -24,13 +24,13 @@ from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.values import Verdict
 from ccdr.plans import load_plan
 from ccdr.ports.place import Output, Source
-from ccdr.setup.discover.draft import Terms as Drafted
+from ccdr.setup.discover.draft import PlanTerms as Drafted
 from ccdr.setup.discover.draft import draft
 from ccdr.setup.discover.init import _near
 from ccdr.setup.discover.named import everything_named
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
-TERMS = Terms(may_be_empty=False, cluster_node=False, describe_up_to=2**30)
+TERMS = CaptureTerms(may_be_empty=False, cluster_node=False, describe_up_to=2**30)
 PRIMARY = {"redis_version": "8.0.2", "role": "master", "rdb_bgsave_in_progress": "0"}
 
 
@@ -61,7 +61,7 @@ def test_valkey_is_known_though_it_calls_itself_an_old_redis() -> None:
     ],
 )
 def test_programs_tell_their_version(said: str, major: str | None) -> None:
-    found = release_said(said)
+    found = release_in(said)
     assert (found.major if found else None) == major
 
 
@@ -90,7 +90,7 @@ def test_servers_whose_rdb_is_not_what_a_plan_asks_for_are_refused(info: dict[st
 @pytest.mark.parametrize("info", [{}, {"role": "slave", "master_link_status": "up", "master_sync_in_progress": "0"}])
 def test_other_servers_are_not(info: dict[str, str]) -> None:
     assert refuse({**PRIMARY, **info}, TERMS) == Release(REDIS, "8.0.2")
-    assert refuse({**PRIMARY, "cluster_enabled": "1"}, Terms(False, True, 1)).kind is REDIS
+    assert refuse({**PRIMARY, "cluster_enabled": "1"}, CaptureTerms(False, True, 1)).kind is REDIS
 
 
 # --- the consistent point -------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_what_a_sound_file_holds() -> None:
     [(1, BAD), (0, BAD), (0, SOUND.replace("OK! ", "")), (0, SOUND.replace("14 keys read", "")), (0, "")],
 )
 def test_whatever_else_it_says_is_no_sound_file(code: int, said: str) -> None:
-    with pytest.raises(Unsound) as error:
+    with pytest.raises(UnsoundFile) as error:
         checked(code, said)
     assert "tefan" not in str(error.value) and "customer" not in str(error.value)
 
@@ -221,15 +221,15 @@ def test_a_file_that_cannot_be_read_is_not_a_damaged_one(said: str) -> None:
 # --- what was loaded ------------------------------------------------------------------------------------------------
 
 GROUPS = (
-    Group(0, "string", None, 10, "0" * 40),
-    Group(0, "string", 2000, 3, "a" * 40),
-    Group(0, "string", 9000, 4, "b" * 40),
-    Group(0, "group", None, 1, "c" * 40),
+    KeyGroup(0, "string", None, 10, "0" * 40),
+    KeyGroup(0, "string", 2000, 3, "a" * 40),
+    KeyGroup(0, "string", 9000, 4, "b" * 40),
+    KeyGroup(0, "group", None, 1, "c" * 40),
 )
 TOLD = Description("8.0.2", 1000, {0: 17}, "d" * 40, GROUPS, {})
 
 
-def later(at: int, *groups: Group, keys: int = 17) -> Description:
+def later(at: int, *groups: KeyGroup, keys: int = 17) -> Description:
     return Description("8.0.2", at, {0: keys}, "d" * 40, groups, {})
 
 
@@ -244,13 +244,13 @@ def test_a_description_comes_back_from_a_manifest() -> None:
     [
         (TOLD, "PASS", "PASS"),
         (later(5000, GROUPS[0], GROUPS[2], GROUPS[3]), "PASS", "PASS"),
-        (later(5000, GROUPS[0], Group(0, "string", 2000, 1, "e" * 40), GROUPS[2], GROUPS[3]), "PASS", "PASS"),
+        (later(5000, GROUPS[0], KeyGroup(0, "string", 2000, 1, "e" * 40), GROUPS[2], GROUPS[3]), "PASS", "PASS"),
         (later(5000, GROUPS[0], GROUPS[2], GROUPS[3], keys=16), "FAIL", "PASS"),
         (later(1500, GROUPS[0], GROUPS[2], GROUPS[3]), "FAIL", "FAIL"),
-        (later(5000, GROUPS[0], Group(0, "string", 9000, 4, "f" * 40), GROUPS[3]), "PASS", "FAIL"),
-        (later(5000, GROUPS[0], Group(0, "string", 9000, 3, "b" * 40), GROUPS[3]), "FAIL", "FAIL"),
+        (later(5000, GROUPS[0], KeyGroup(0, "string", 9000, 4, "f" * 40), GROUPS[3]), "PASS", "FAIL"),
+        (later(5000, GROUPS[0], KeyGroup(0, "string", 9000, 3, "b" * 40), GROUPS[3]), "FAIL", "FAIL"),
         (later(5000, GROUPS[0], GROUPS[2]), "PASS", "FAIL"),
-        (later(5000, Group(0, "list", None, 10, "0" * 40), GROUPS[2], GROUPS[3]), "FAIL", "FAIL"),
+        (later(5000, KeyGroup(0, "list", None, 10, "0" * 40), GROUPS[2], GROUPS[3]), "FAIL", "FAIL"),
         (later(99_000, GROUPS[0], GROUPS[3]), "PASS", "PASS"),
         (later(5000), "FAIL", "FAIL"),
     ],

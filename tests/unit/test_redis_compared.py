@@ -13,20 +13,20 @@ import pytest
 
 from ccdr.engines.redis import identity
 from ccdr.engines.redis.capture import RDB, USERS
-from ccdr.engines.redis.description import Description, Group
+from ccdr.engines.redis.description import Description, KeyGroup
 from ccdr.engines.redis.server import ADMIN
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USER = "user calls on #abc ~* +@all"
 GROUPS = (
-    Group(0, "string", None, 5, "-"),
-    Group(0, "hash", None, 2, "-"),
-    Group(0, "string", 2000, 3, "later"),
-    Group(1, "stream", None, 1, "groups"),
-    Group(1, "field", None, 4, "fields"),
-    Group(1, "module:ReJSON-RL", None, 1, "-"),
+    KeyGroup(0, "string", None, 5, "-"),
+    KeyGroup(0, "hash", None, 2, "-"),
+    KeyGroup(0, "string", 2000, 3, "later"),
+    KeyGroup(1, "stream", None, 1, "groups"),
+    KeyGroup(1, "field", None, 4, "fields"),
+    KeyGroup(1, "module:ReJSON-RL", None, 1, "-"),
 )
 HELD = Description("redis 8.0.2", 1000, {0: 11, 1: 2}, "c0ffee", GROUPS, {"lib": "f1", "other": "f2"})
 
@@ -35,7 +35,7 @@ HELD = Description("redis 8.0.2", 1000, {0: 11, 1: 2}, "c0ffee", GROUPS, {"lib":
 class Restored:
     """What was captured, what the restored server holds, and what a second server would say of the fetched file."""
 
-    bench: Bench
+    context: CheckContext
     monkeypatch: pytest.MonkeyPatch
     found: Description = HELD
     reference: Description = HELD
@@ -48,7 +48,7 @@ class Restored:
 
     @property
     def captured(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", self.bench.manifest.contents)
+        return cast("dict[str, Any]", self.context.manifest.contents)
 
     def results(self) -> dict[str, CheckResult]:
         def described(_: object, since: int) -> Description:
@@ -60,7 +60,7 @@ class Restored:
             return self.reference
 
         self.monkeypatch.setattr(identity, "describe", described)
-        found = list(identity.compare(self.bench, cast("Any", self), reference))
+        found = list(identity.compare(self.context, cast("Any", self), reference))
         assert {one.kind for one in found} == {"identical"}
         return {one.name: one for one in found}
 
@@ -79,8 +79,8 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restored:
     def digest(root: Path, names: Sequence[str]) -> dict[str, FileDigest]:
         return {n: FileDigest(0, sha256((root / n).read_bytes()).hexdigest()) for n in names}
 
-    bench = Bench(manifest, tmp_path, tmp_path, tmp_path, None, cast("Any", None), cast("Any", digest))
-    return Restored(bench, monkeypatch)
+    context = CheckContext(manifest, tmp_path, tmp_path, tmp_path, None, cast("Any", None), cast("Any", digest))
+    return Restored(context, monkeypatch)
 
 
 def test_what_is_as_it_was_captured_passes_and_is_told(restored: Restored) -> None:
@@ -97,7 +97,7 @@ def test_what_is_as_it_was_captured_passes_and_is_told(restored: Restored) -> No
 @pytest.mark.parametrize("name", [RDB, USERS])
 def test_a_file_that_was_changed_is_named(restored: Restored, name: str) -> None:
     """A list of users that is no list any more stops nothing: it was a crash of ccdr, and so INCONCLUSIVE."""
-    (restored.bench.restored / name).write_text(f"{USER}\n#5e884898da")
+    (restored.context.restored / name).write_text(f"{USER}\n#5e884898da")
     results = restored.results()
     assert restored.failed() == ["files"] and results["files"].actual == f"changed: {name}"
     assert ("users" in results) is (name == RDB)
@@ -106,7 +106,7 @@ def test_a_file_that_was_changed_is_named(restored: Restored, name: str) -> None
 
 def test_a_backup_without_users_asks_for_none(restored: Restored) -> None:
     restored.captured["users"] = None
-    cast("dict[str, Any]", restored.bench.manifest.files).pop(USERS)
+    cast("dict[str, Any]", restored.context.manifest.files).pop(USERS)
     results = restored.results()
     assert "users" not in results and results["files"].expected == f"{RDB} as captured, by SHA-256"
 

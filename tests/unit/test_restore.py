@@ -17,7 +17,7 @@ from ccdr.engines import Files, Postgres
 from ccdr.engines.mariadb import address as mariadb_address
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.dump import Target, roles
+from ccdr.engines.postgres.dump import PostgresTarget, roles
 from ccdr.engines.servers import connection as reached
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore.directory import Guarded, Mount, look, opened, refuse_sources
@@ -43,9 +43,9 @@ from ccdr.ports.target import KnownSource
     ],
 )
 def test_url_names_a_server_and_a_database(url: str, host: str, port: int, user: str, database: str) -> None:
-    found = address.parse(url, None, None)
-    assert (found.host, found.port, found.user, found.database) == (host, port, user, database)
-    assert address.parse(address.shown(found), None, None) == found
+    connection = address.target(url, None, None)
+    assert (connection.host, connection.port, connection.user, connection.database) == (host, port, user, database)
+    assert address.target(address.shown(connection), None, None) == connection
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_url_names_a_server_and_a_database(url: str, host: str, port: int, user:
     ],
 )
 def test_url_is_shown_as_a_person_writes_it(url: str, shown: str) -> None:
-    found = address.parse(url, None, None)
-    assert address.shown(found) == shown
-    assert address.parse(shown, None, None) == found
+    connection = address.target(url, None, None)
+    assert address.shown(connection) == shown
+    assert address.target(shown, None, None) == connection
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_url_of_mariadb_is_shown_as_a_person_writes_it(url: str, shown: str) -> 
         ("postgresql://dba:hunter2@db2/crm", "password"),
         ("postgresql://dba@db2/crm?password=hunter2", "password"),
         ("postgresql://dba:@db2/crm", "password"),
-        ("postgresql://dba@db2/crm?sslmode=disable", "not understood"),
+        ("postgresql://dba@db2/crm?sslmode=disable", "sslmode is not known"),
         ("mysql://dba@db2/crm", "neither"),
         ("postgresql://db2/crm", "user"),
         ("postgresql://dba@/crm", "host"),
@@ -95,12 +95,16 @@ def test_url_of_mariadb_is_shown_as_a_person_writes_it(url: str, shown: str) -> 
         ("postgresql://dba@db2/postgres", "belongs to the server"),
         ("postgresql://dba@db2/template1", "belongs to the server"),
         (f"postgresql://dba@db2/{'x' * 64}", "cannot have"),
-        ("postgresql://[::1/crm", "no URL"),
+        ("postgresql://[::1/crm", "cannot be read"),
+        ("postgresql://dba@db1,db2/crm", "several hosts"),
+        ("postgresql://dba@db1:5432,db2:5432/crm?port=5432", "no port"),
+        ("postgresql://dba@db2:0/crm", "port"),
+        ("postgresql://dba@db2/crm#part", "behind a #"),
     ],
 )
 def test_url_that_will_not_do_is_refused_and_never_quoted(url: str, said: str) -> None:
     with pytest.raises(UsageProblem, match=said) as refused:
-        address.parse(url, None, None)
+        address.target(url, None, None)
     assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
 
@@ -162,7 +166,7 @@ def test_whose_server_a_target_is(
 ) -> None:
     monkeypatch.setattr(reached, "_addresses", lambda host: {host})
     source, backup = engine("db1"), manifest(captured)
-    target = Target.of(f"postgresql://x@{url}", source, None, None)
+    target = PostgresTarget.of(f"postgresql://x@{url}", source, None, None)
     known = [KnownSource("crm", source, (backup,)), KnownSource("recordings", RECORDINGS, ())]
     if said is None:
         target.refuse_sources(here, known, onto_source_server=allowed)
@@ -176,7 +180,7 @@ RECORDINGS = Files(engine="files", paths=(Path("/var/spool/recordings"),))
 
 def test_working_name_is_plain_and_short_enough_for_what_is_appended() -> None:
     for name in ("crm", 'My "New" ' * 5, "ăâî", "1crm", "x" * 63):
-        target = Target.of(f"postgresql://x@h/{quote(name, safe='')}", engine("db1"), None, None)
+        target = PostgresTarget.of(f"postgresql://x@h/{quote(name, safe='')}", engine("db1"), None, None)
         target.run = "20261124T184036-abcdef"
         assert re.fullmatch(r"[a-z_][a-z0-9_]*", target.working) and len(f"{target.working}_was") <= 63, target.working
 

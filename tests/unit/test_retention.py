@@ -15,9 +15,9 @@ from tests.support.drawn import examples
 from ccdr.model.retention import (
     LAST_GOOD,
     LAST_PROVEN,
+    AssetSnapshots,
     Decision,
     Policy,
-    Standing,
     decide,
     expired,
     kept_by_rules,
@@ -76,7 +76,7 @@ sentences = st.lists(st.sampled_from(["its last restore test is FAIL", "2 of its
 
 
 @st.composite
-def standings(draw: st.DrawFn) -> Standing:
+def standings(draw: st.DrawFn) -> AssetSnapshots:
     """Any asset: some snapshots good, some disproved, some of another source, some from the future, some proven."""
     everything = draw(histories)
     places = [draw(st.sampled_from(["good", "good", "disproved", "renamed", "future"])) for _ in everything]
@@ -85,7 +85,7 @@ def standings(draw: st.DrawFn) -> Standing:
     proven = frozenset(s.id for s in good if draw(st.booleans()))
     others = {why: chosen[why] for why in ("disproved", "renamed") if why in chosen}
     kept = {"dated in the future": chosen["future"]} if "future" in chosen else {}
-    return Standing(good, others, kept, proven, tuple(draw(sentences)))
+    return AssetSnapshots(good, others, kept, proven, tuple(draw(sentences)))
 
 
 def ids(decisions: list[Decision], *, keep: bool) -> set[str]:
@@ -94,7 +94,7 @@ def ids(decisions: list[Decision], *, keep: bool) -> set[str]:
 
 @given(standings(), policies, zones)
 def test_last_good_and_last_proven_stay_and_all_have_a_reason(
-    standing: Standing, policy: Policy, zone: ZoneInfo
+    standing: AssetSnapshots, policy: Policy, zone: ZoneInfo
 ) -> None:
     decisions = decide(standing, policy, NOW, zone)
     kept = ids(decisions, keep=True)
@@ -109,13 +109,13 @@ def test_last_good_and_last_proven_stay_and_all_have_a_reason(
 
 
 @given(standings(), policies, zones)
-def test_nothing_goes_while_a_finding_is_open(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
+def test_nothing_goes_while_a_finding_is_open(standing: AssetSnapshots, policy: Policy, zone: ZoneInfo) -> None:
     assume(standing.open)
     assert not ids(decide(standing, policy, NOW, zone), keep=False)
 
 
 @given(standings(), policies, zones)
-def test_what_does_not_count_pushes_no_good_one_out(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
+def test_what_does_not_count_pushes_no_good_one_out(standing: AssetSnapshots, policy: Policy, zone: ZoneInfo) -> None:
     """Planted, disproved and foreign snapshots change nothing about which good ones stay."""
     alone = replace(standing, others={}, kept={})
     good = {s.id for s in standing.good}
@@ -126,12 +126,12 @@ def test_what_does_not_count_pushes_no_good_one_out(standing: Standing, policy: 
 
 def test_good_ones_stay_though_as_many_newer_ones_do_not_count() -> None:
     history = series(4, timedelta(days=1))
-    decisions = decide(Standing(history[:2], {"disproved": history[2:]}), Policy(keep_last=2), NOW, UTC)
+    decisions = decide(AssetSnapshots(history[:2], {"disproved": history[2:]}), Policy(keep_last=2), NOW, UTC)
     assert [(d.keep, d.why) for d in decisions[:2]] == [(True, ("keep_last",))] * 2
 
 
 @given(standings(), policies, zones)
-def test_doing_it_again_removes_nothing_more(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
+def test_doing_it_again_removes_nothing_more(standing: AssetSnapshots, policy: Policy, zone: ZoneInfo) -> None:
     kept = ids(decide(standing, policy, NOW, zone), keep=True)
     left = replace(
         standing,
@@ -168,7 +168,7 @@ def test_time_alone_brings_none_back(history: tuple[Snapshot, ...], policy: Poli
 
 @given(standings(), policies, zones, st.data())
 def test_another_host_agrees_to_what_was_removed(
-    standing: Standing, policy: Policy, zone: ZoneInfo, data: st.DataObject
+    standing: AssetSnapshots, policy: Policy, zone: ZoneInfo, data: st.DataObject
 ) -> None:
     """It knows only some of the snapshots, does not know which were bad, and looks after newer ones came; what the
     rules of the same plan removed has not vanished."""
@@ -182,14 +182,14 @@ def test_another_host_agrees_to_what_was_removed(
 @given(histories, st.integers(1, 300), zones)
 def test_keep_within_is_a_promise_to_delete(history: tuple[Snapshot, ...], days: int, zone: ZoneInfo) -> None:
     """With nothing to hold them, all older ones go but the last good one, however long ago that was."""
-    decisions = decide(Standing(history), Policy(keep_within=days * DAY), NOW, zone)
+    decisions = decide(AssetSnapshots(history), Policy(keep_within=days * DAY), NOW, zone)
     old = {s.id for s in history if s.consistent_point < ago(days=days)}
     assert ids(decisions, keep=False) == old - ({history[-1].id} if history else set())
 
 
 def test_it_counts_back_from_now_not_from_the_newest() -> None:
     history = series(5, timedelta(days=1), ago(days=40))
-    decisions = decide(Standing(history), Policy(keep_within=35 * DAY), NOW, UTC)
+    decisions = decide(AssetSnapshots(history), Policy(keep_within=35 * DAY), NOW, UTC)
     assert ids(decisions, keep=True) == {history[-1].id}
     assert decisions[-1].why == (LAST_GOOD,) and decisions[-1].held_since == ago(days=5)
 
@@ -237,7 +237,7 @@ def test_an_hour_that_comes_twice_is_two_hours() -> None:
 def test_what_is_held_for_too_long_is_told() -> None:
     history = series(3, timedelta(days=1), ago(days=60))
     policy = Policy(keep_within=35 * DAY, longest_hold=26 * DAY)
-    decisions = decide(Standing(history, open=("its last restore test is FAIL",)), policy, NOW, UTC)
+    decisions = decide(AssetSnapshots(history, open=("its last restore test is FAIL",)), policy, NOW, UTC)
     assert [(d.keep, d.overdue) for d in decisions] == [(True, True), (True, False), (True, False)]
     assert decisions[0].held_since == ago(days=27)
     assert "its last restore test is FAIL" in decisions[0].why
@@ -245,7 +245,7 @@ def test_what_is_held_for_too_long_is_told() -> None:
 
 def test_with_counted_rules_a_hold_counts_from_when_it_was_first_seen() -> None:
     history = series(4, timedelta(days=1))
-    held = Standing(history, open=("a finding",), held_since={history[0].id: ago(days=100)})
+    held = AssetSnapshots(history, open=("a finding",), held_since={history[0].id: ago(days=100)})
     decisions = decide(held, Policy(keep_last=1), NOW, UTC)
     assert [(d.held_since, d.overdue) for d in decisions] == [
         (ago(days=100), True),
@@ -269,7 +269,7 @@ def test_all_that_stood_before_the_newest_does_not_go_by_one_leap_of_the_clock()
 def test_last_proven_is_the_newest_that_has_passed() -> None:
     history = series(6, timedelta(days=1))
     proven = frozenset({history[1].id, history[3].id})
-    decisions = decide(Standing(history, proven=proven), Policy(keep_last=1), NOW, UTC)
+    decisions = decide(AssetSnapshots(history, proven=proven), Policy(keep_last=1), NOW, UTC)
     assert ids(decisions, keep=True) == {history[3].id, history[5].id}
     assert decisions[3].why == (LAST_PROVEN,)
 
@@ -277,7 +277,7 @@ def test_last_proven_is_the_newest_that_has_passed() -> None:
 @settings(max_examples=examples(20))
 @given(policies)
 def test_no_snapshots_no_decisions(policy: Policy) -> None:
-    assert decide(Standing(), policy, NOW, UTC) == []
+    assert decide(AssetSnapshots(), policy, NOW, UTC) == []
 
 
 COUNTED = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"]
@@ -287,7 +287,7 @@ COUNTED = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthl
 def test_a_rule_that_counts_others_leaves_the_end_open_whatever_else_is_stated(rule: str) -> None:
     """When its time was up is known beforehand by `keep_within` alone; else it is when it was first held."""
     old, *_ = history = series(30, timedelta(days=31))
-    held = Standing(history, open=("a finding",), held_since={old.id: ago(days=3)})
+    held = AssetSnapshots(history, open=("a finding",), held_since={old.id: ago(days=3)})
     alone, counted = Policy(keep_within=35 * DAY), Policy(keep_within=35 * DAY, **{rule: 1})
     assert decide(held, alone, NOW, UTC)[0].held_since == old.consistent_point + timedelta(days=35)
     assert decide(held, counted, NOW, UTC)[0].held_since == ago(days=3)
@@ -298,7 +298,7 @@ def test_a_rule_that_counts_others_leaves_the_end_open_whatever_else_is_stated(r
 def test_a_hold_is_too_long_after_ninety_days_where_the_plan_says_nothing() -> None:
     history = series(2, timedelta(days=1), ago(days=100))
     for held_for, overdue in ((timedelta(days=90), False), (timedelta(days=90, seconds=1), True)):
-        held = Standing(history, open=("a finding",), held_since={history[0].id: NOW - held_for})
+        held = AssetSnapshots(history, open=("a finding",), held_since={history[0].id: NOW - held_for})
         assert decide(held, Policy(keep_last=1), NOW, UTC)[0].overdue is overdue
 
 
@@ -306,20 +306,20 @@ def test_what_does_not_count_is_not_kept_in_the_place_of_one_that_does() -> None
     """It stays as long as a good one of its age, and its reason says that it does not count."""
     history = series(4, timedelta(days=1))
     by_age = {
-        n: decide(Standing(history[n + 1 :], {"disproved": (history[n],)}), Policy(keep_last=2), NOW, UTC)
+        n: decide(AssetSnapshots(history[n + 1 :], {"disproved": (history[n],)}), Policy(keep_last=2), NOW, UTC)
         for n in (1, 2)
     }
     assert next((d.keep, d.why) for d in by_age[1]) == (False, ("disproved", "no rule keeps it"))
     assert next((d.keep, d.why) for d in by_age[2]) == (True, ("disproved", "keep_last"))
     held = decide(
-        Standing(history[1:], {"disproved": (history[0],)}, open=("a finding",)), Policy(keep_last=2), NOW, UTC
+        AssetSnapshots(history[1:], {"disproved": (history[0],)}, open=("a finding",)), Policy(keep_last=2), NOW, UTC
     )
     assert held[0].keep and held[0].why == ("disproved", "a finding")
 
 
 @given(standings(), policies, zones, st.randoms())
 def test_in_whatever_order_snapshots_are_given(
-    standing: Standing, policy: Policy, zone: ZoneInfo, random: Random
+    standing: AssetSnapshots, policy: Policy, zone: ZoneInfo, random: Random
 ) -> None:
     found = decide(standing, policy, NOW, zone)
     points = [(d.snapshot.consistent_point, d.snapshot.id) for d in found]
@@ -331,14 +331,14 @@ def test_in_whatever_order_snapshots_are_given(
 def test_the_last_good_one_is_the_newest_and_not_the_one_that_was_given_last() -> None:
     history = series(3, timedelta(days=1), ago(days=50))
     proven = frozenset({history[0].id, history[1].id})
-    decisions = decide(Standing(history[::-1], proven=proven), Policy(keep_within=DAY), NOW, UTC)
+    decisions = decide(AssetSnapshots(history[::-1], proven=proven), Policy(keep_within=DAY), NOW, UTC)
     assert [d.why for d in decisions[1:]] == [(LAST_PROVEN,), (LAST_GOOD,)] and not decisions[0].keep
 
 
 def test_one_that_is_the_last_good_and_the_last_proven_is_said_to_be_both() -> None:
     history = series(3, timedelta(days=1), ago(days=50))
     proven = frozenset({history[0].id, history[2].id})
-    newest = decide(Standing(history, proven=proven), Policy(keep_within=DAY), NOW, UTC)[-1]
+    newest = decide(AssetSnapshots(history, proven=proven), Policy(keep_within=DAY), NOW, UTC)[-1]
     assert newest.keep and newest.why == (LAST_GOOD, LAST_PROVEN)
 
 

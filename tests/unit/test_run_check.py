@@ -11,7 +11,7 @@ from ccdr.checks.base import CheckConfig, run_check
 from ccdr.host.processes import Host
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Verdict, verdict_of
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 HERE = cast("Any", None)  # what these checks look at is not what is restored
@@ -23,7 +23,7 @@ class Found(CheckConfig):
     name: str | None = "rows of every call"
     results: ClassVar[tuple[bool, ...]] = ()
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         for passed in self.results:
             yield self.result(passed, "one", "one" if passed else "none")
 
@@ -38,7 +38,7 @@ class Program(CheckConfig):
     name: str | None = "all of it can be read"
     script: ClassVar[str] = ""
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         Host(no_progress=0.2).run(["sh", "-c", self.script])
         yield self.result(True, "the end", "the end")
 

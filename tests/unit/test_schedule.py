@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.model.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, look, newest, occurrences, second_due
+from ccdr.model.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, advance, newest, occurrences, second_due
 
 ZONE = "Europe/Bucharest"
 HALF_HOURLY = "*/30 * * * *"
@@ -21,7 +21,7 @@ def at(text: str) -> datetime:
 
 
 def seen(cron: str = HALF_HOURLY, now: datetime = NOON, zone: str = "UTC") -> Slot:
-    return look(None, cron, zone, now)[0]
+    return advance(None, cron, zone, now)[0]
 
 
 def seconds(**delta: float) -> timedelta:
@@ -29,7 +29,7 @@ def seconds(**delta: float) -> timedelta:
 
 
 def test_a_schedule_counts_from_when_it_is_first_seen() -> None:
-    slot, missed = look(None, HALF_HOURLY, "UTC", NOON)
+    slot, missed = advance(None, HALF_HOURLY, "UTC", NOON)
     assert not slot.ready(NOON) and missed is None
     assert slot.wakes(NOON) == at("2026-11-24T12:30:00Z")
 
@@ -37,59 +37,59 @@ def test_a_schedule_counts_from_when_it_is_first_seen() -> None:
 def test_due_work_is_pending_until_it_is_done() -> None:
     due = at("2026-11-24T12:30:00Z")
     for now in (due, due + seconds(minutes=4), due + seconds(minutes=29, seconds=59)):
-        slot, missed = look(seen(), HALF_HOURLY, "UTC", now)
+        slot, missed = advance(seen(), HALF_HOURLY, "UTC", now)
         assert (slot.pending, missed) == (due, None) and slot.ready(now)
     slot = slot.begun(now).done()
-    assert look(slot, HALF_HOURLY, "UTC", now) == (slot, None) and not slot.ready(now)
+    assert advance(slot, HALF_HOURLY, "UTC", now) == (slot, None) and not slot.ready(now)
     assert slot.wakes(now) == at("2026-11-24T13:00:00Z")
 
 
 def test_a_second_before_it_is_not_due() -> None:
-    slot, _ = look(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:29:59.999Z"))
+    slot, _ = advance(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:29:59.999Z"))
     assert slot.pending is None
 
 
 def test_asleep_over_many_due_times_is_caught_up_once_and_the_rest_is_missed() -> None:
     now = at("2026-11-25T08:10:00Z")
-    slot, missed = look(seen(), HALF_HOURLY, "UTC", now)
+    slot, missed = advance(seen(), HALF_HOURLY, "UTC", now)
     assert slot.pending == at("2026-11-25T08:00:00Z")
     assert missed == Missed(at("2026-11-24T12:30:00Z"), at("2026-11-25T07:30:00Z"), 39)
-    assert look(slot, HALF_HOURLY, "UTC", now + seconds(minutes=5))[1] is None, "told once"
+    assert advance(slot, HALF_HOURLY, "UTC", now + seconds(minutes=5))[1] is None, "told once"
 
 
 def test_a_run_longer_than_its_interval_misses_what_came_meanwhile_but_the_newest() -> None:
-    slot, _ = look(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:30:00Z"))
+    slot, _ = advance(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:30:00Z"))
     after_it = slot.begun(at("2026-11-24T12:30:00Z")).done()
-    slot, missed = look(after_it, HALF_HOURLY, "UTC", at("2026-11-24T13:40:00Z"))
+    slot, missed = advance(after_it, HALF_HOURLY, "UTC", at("2026-11-24T13:40:00Z"))
     assert slot.pending == at("2026-11-24T13:30:00Z")
     assert missed == Missed(at("2026-11-24T13:00:00Z"), at("2026-11-24T13:00:00Z"), 1)
 
 
 def test_work_that_never_got_its_turn_is_missed_when_the_next_comes_due() -> None:
-    slot, _ = look(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:30:00Z"))
-    slot, missed = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:00Z"))
+    slot, _ = advance(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:30:00Z"))
+    slot, missed = advance(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:00Z"))
     assert missed == Missed(at("2026-11-24T12:30:00Z"), at("2026-11-24T12:30:00Z"), 1)
 
 
 def test_work_that_failed_was_not_missed() -> None:
     now = at("2026-11-24T12:30:00Z")
-    slot = look(seen(), HALF_HOURLY, "UTC", now)[0].begun(now).failed(now)
-    slot, missed = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:01Z"))
+    slot = advance(seen(), HALF_HOURLY, "UTC", now)[0].begun(now).failed(now)
+    slot, missed = advance(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:01Z"))
     assert missed is None and slot.pending == at("2026-11-24T13:00:00Z")
     assert slot.ready(at("2026-11-24T13:00:01Z")), "the next one is tried in its own time"
 
 
 def test_what_came_due_after_work_that_failed_and_was_not_tried_is_missed() -> None:
     now = at("2026-11-24T12:30:00Z")
-    slot = look(seen(), HALF_HOURLY, "UTC", now)[0].begun(now).failed(now)
-    slot, _ = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:01Z"))
-    missed = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:30:01Z"))[1]
+    slot = advance(seen(), HALF_HOURLY, "UTC", now)[0].begun(now).failed(now)
+    slot, _ = advance(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:01Z"))
+    missed = advance(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:30:01Z"))[1]
     assert missed == Missed(at("2026-11-24T13:00:00Z"), at("2026-11-24T13:00:00Z"), 1)
 
 
 def test_failed_work_waits_longer_each_time() -> None:
     now, waits = at("2026-11-24T12:30:00Z"), []
-    slot = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
+    slot = advance(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
     for _ in range(9):
         slot = slot.begun(now).failed(now + seconds(minutes=1))
         assert slot.retry_at
@@ -103,8 +103,8 @@ def test_failed_work_waits_longer_each_time() -> None:
 
 def test_a_crash_is_a_try_that_failed() -> None:
     now = at("2026-11-24T12:30:00Z")
-    left = look(seen(), HALF_HOURLY, "UTC", now)[0].begun(now)  # and nothing more was written
-    slot, missed = look(left, HALF_HOURLY, "UTC", now + seconds(minutes=1))
+    left = advance(seen(), HALF_HOURLY, "UTC", now)[0].begun(now)  # and nothing more was written
+    slot, missed = advance(left, HALF_HOURLY, "UTC", now + seconds(minutes=1))
     assert (slot, missed) == (left, None) and not slot.ready(now + seconds(minutes=1))
     assert slot.ready(now + seconds(minutes=5))
 
@@ -112,72 +112,72 @@ def test_a_crash_is_a_try_that_failed() -> None:
 @pytest.mark.parametrize("back", [seconds(days=400), seconds(hours=3), SET_BACK + seconds(minutes=31)])
 def test_a_clock_set_back_does_not_stop_the_schedule(back: timedelta) -> None:
     now = NOON - back
-    slot, missed = look(seen().begun(NOON), HALF_HOURLY, "UTC", now)
+    slot, missed = advance(seen().begun(NOON), HALF_HOURLY, "UTC", now)
     assert missed is None and slot.wakes(now) <= now + seconds(minutes=30)
-    later, missed = look(slot, HALF_HOURLY, "UTC", now + seconds(minutes=31))
+    later, missed = advance(slot, HALF_HOURLY, "UTC", now + seconds(minutes=31))
     assert later.ready(now + seconds(minutes=31)) and missed is None
 
 
 @pytest.mark.parametrize("back", [seconds(days=400), seconds(hours=3)])
 def test_a_clock_set_back_under_failed_work_has_it_tried_again(back: timedelta) -> None:
     due = at("2026-11-24T12:30:00Z")
-    failed = look(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).failed(due)
+    failed = advance(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).failed(due)
     now = due - back
-    slot, missed = look(failed, HALF_HOURLY, "UTC", now)
+    slot, missed = advance(failed, HALF_HOURLY, "UTC", now)
     assert missed is None and slot.wakes(now) <= now + seconds(minutes=30)
     assert any(
-        look(slot, HALF_HOURLY, "UTC", now + seconds(minutes=m))[0].ready(now + seconds(minutes=m)) for m in (0, 31)
+        advance(slot, HALF_HOURLY, "UTC", now + seconds(minutes=m))[0].ready(now + seconds(minutes=m)) for m in (0, 31)
     )
 
 
 def test_a_clock_corrected_by_seconds_runs_nothing_twice() -> None:
     due = at("2026-11-24T12:30:00Z")
-    done = look(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).done()
+    done = advance(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).done()
     for back in (1, 2, 60, 200, 300):
-        slot, missed = look(done, HALF_HOURLY, "UTC", due - seconds(seconds=back))
+        slot, missed = advance(done, HALF_HOURLY, "UTC", due - seconds(seconds=back))
         assert (slot, missed) == (done, None)
         assert slot.wakes(due - seconds(seconds=back)) == due + seconds(minutes=30), "and nobody comes to look for it"
-    assert look(done, HALF_HOURLY, "UTC", due + seconds(seconds=1)) == (done, None)
+    assert advance(done, HALF_HOURLY, "UTC", due + seconds(seconds=1)) == (done, None)
 
 
 def test_work_that_is_pending_stays_so_while_a_clock_is_corrected() -> None:
     """And what failed waits for its time still."""
     due = at("2026-11-24T12:30:00Z")
-    pending = look(seen(), HALF_HOURLY, "UTC", due)[0]
+    pending = advance(seen(), HALF_HOURLY, "UTC", due)[0]
     failed = pending.begun(due).failed(due)
     for back in (1, 200, 300):
         now = due - seconds(seconds=back)
-        assert look(pending, HALF_HOURLY, "UTC", now) == (pending, None) and pending.ready(now)
-        assert look(failed, HALF_HOURLY, "UTC", now) == (failed, None) and not failed.ready(now)
+        assert advance(pending, HALF_HOURLY, "UTC", now) == (pending, None) and pending.ready(now)
+        assert advance(failed, HALF_HOURLY, "UTC", now) == (failed, None) and not failed.ready(now)
         assert failed.wakes(now) == due + seconds(minutes=5)
-    slot, _ = look(pending, HALF_HOURLY, "UTC", due - seconds(minutes=5, seconds=1))
+    slot, _ = advance(pending, HALF_HOURLY, "UTC", due - seconds(minutes=5, seconds=1))
     assert slot.pending == due - seconds(minutes=5, seconds=1), "that was no correction: a clock was wrong"
-    settled = look(pending.begun(due).done(), HALF_HOURLY, "UTC", due - seconds(minutes=5, seconds=1))[0].settled
+    settled = advance(pending.begun(due).done(), HALF_HOURLY, "UTC", due - seconds(minutes=5, seconds=1))[0].settled
     assert settled == due - seconds(minutes=5, seconds=1)
 
 
 def test_what_failed_by_a_clock_that_was_ahead_is_tried_now() -> None:
     """Once a month: nothing else would come due for weeks."""
     monthly, due = "0 3 1 * *", at("2026-12-01T03:00:00Z")
-    failed = look(seen(monthly), monthly, "UTC", due)[0].begun(due).failed(due)
+    failed = advance(seen(monthly), monthly, "UTC", due)[0].begun(due).failed(due)
     now = due - seconds(days=3)
-    slot, missed = look(failed, monthly, "UTC", now)
+    slot, missed = advance(failed, monthly, "UTC", now)
     assert missed is None and slot.ready(now) and slot.wakes(now) == now
 
 
 def test_the_longest_wait_is_waited_for() -> None:
     """A wait that has just begun is no stamp of a clock that was ahead."""
     now = at("2026-11-24T12:30:00Z")
-    slot = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
+    slot = advance(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
     for _ in range(12):
         slot = slot.begun(now).failed(now)
-    assert look(slot, "30 12 * * *", "UTC", now) == (slot, None)
+    assert advance(slot, "30 12 * * *", "UTC", now) == (slot, None)
     assert slot.wakes(now) == now + seconds(hours=6)
 
 
 def test_who_looks_again_comes_at_the_next_due_time_or_when_a_failed_one_may_be_tried() -> None:
     now = at("2026-11-24T12:30:00Z")
-    pending = look(seen(), HALF_HOURLY, "UTC", now)[0]
+    pending = advance(seen(), HALF_HOURLY, "UTC", now)[0]
     assert pending.wakes(now) == now
     slot = pending
     for failures, wake in enumerate(["12:35", "12:40", "12:50", "13:00"], start=1):
@@ -188,7 +188,7 @@ def test_who_looks_again_comes_at_the_next_due_time_or_when_a_failed_one_may_be_
 
 def test_work_that_crashes_again_and_again_waits_as_long_as_work_that_fails() -> None:
     now = at("2026-11-24T12:30:00Z")
-    slot = crashed = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
+    slot = crashed = advance(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
     assert slot.tries == 0
     for _ in range(30):
         slot, crashed = slot.begun(now).failed(now), crashed.begun(now)
@@ -207,9 +207,9 @@ def test_what_came_due_twice_is_overdue_from_the_second_time_on() -> None:
 
 def test_a_changed_schedule_counts_from_now() -> None:
     daily = seen("0 3 * * *", at("2026-11-23T12:00:00Z"))
-    slot, missed = look(daily, "0 * * * *", "UTC", NOON)
+    slot, missed = advance(daily, "0 * * * *", "UTC", NOON)
     assert missed is None and slot.wakes(NOON) == at("2026-11-24T13:00:00Z")
-    moved, missed = look(daily, "0 3 * * *", ZONE, NOON)
+    moved, missed = advance(daily, "0 3 * * *", ZONE, NOON)
     assert missed is None and moved.timezone == ZONE
 
 
@@ -219,7 +219,7 @@ def test_the_night_that_has_an_hour_less() -> None:
     due = []
     now = at("2026-03-28T12:00:00+02:00")
     while now < at("2026-03-31T00:00:00+03:00"):
-        slot, missed = look(slot, "30 3 * * *", ZONE, now)
+        slot, missed = advance(slot, "30 3 * * *", ZONE, now)
         assert missed is None
         if slot.ready(now):
             due.append(slot.pending)
@@ -234,7 +234,7 @@ def test_the_night_that_has_an_hour_more() -> None:
         start = at("2026-10-25T00:00:00+03:00")
         slot, ran, now = seen(cron, start - seconds(minutes=1), ZONE), 0, start
         while now < at("2026-10-26T00:00:00+02:00"):
-            slot, missed = look(slot, cron, ZONE, now)
+            slot, missed = advance(slot, cron, ZONE, now)
             assert missed is None
             if slot.ready(now):
                 ran += 1
@@ -244,7 +244,7 @@ def test_the_night_that_has_an_hour_more() -> None:
 
 
 def test_a_schedule_that_came_due_far_back_is_counted_up_to_a_bound() -> None:
-    slot, missed = look(seen("* * * * *"), "* * * * *", "UTC", NOON + seconds(days=400))
+    slot, missed = advance(seen("* * * * *"), "* * * * *", "UTC", NOON + seconds(days=400))
     assert missed and missed.count == 10_000 and slot.ready(NOON + seconds(days=400))
 
 
@@ -279,7 +279,7 @@ def test_every_due_time_is_carried_out_or_failed_or_missed_exactly_once(
     missed_count = 0
     for minutes, outcome in steps:
         now += seconds(minutes=minutes)
-        slot, missed = look(slot, cron, zone, now)
+        slot, missed = advance(slot, cron, zone, now)
         missed_count += missed.count if missed else 0
         if slot.ready(now) and outcome != "busy":
             assert slot.pending

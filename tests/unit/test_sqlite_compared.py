@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 
 from ccdr.engines.sqlite.comparison import faults_of_the_source, identical, integrity, older
-from ccdr.engines.sqlite.programs import Answer
+from ccdr.engines.sqlite.programs import ReaderAnswer
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WHOLE = b"SQLite format 3"
@@ -41,27 +41,27 @@ CONTENTS = ("tables", "settings", "schema_sha256", "objects")
 class Restored:
     """A file that was restored, and what the reader told of it."""
 
-    bench: Bench
+    context: CheckContext
     told: dict[str, Any]
     refused: FreeText | None = None
 
     @property
     def path(self) -> Path:
-        return self.bench.restored / "calls.sqlite"
+        return self.context.restored / "calls.sqlite"
 
     @property
     def captured(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", self.bench.manifest.contents)
+        return cast("dict[str, Any]", self.context.manifest.contents)
 
     @property
-    def answer(self) -> Answer:
-        return Answer("3.46.0", self.told, self.refused, lacks=False)
+    def answer(self) -> ReaderAnswer:
+        return ReaderAnswer("3.46.0", self.told, self.refused, lacks=False)
 
     def identical(self) -> dict[str, CheckResult]:
-        return {one.name: one for one in identical(self.bench, self.answer)}
+        return {one.name: one for one in identical(self.context, self.answer)}
 
     def integrity(self) -> dict[str, CheckResult]:
-        return {one.name: one for one in integrity(self.bench, self.answer)}
+        return {one.name: one for one in integrity(self.context, self.answer)}
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ def restored(tmp_path: Path) -> Restored:
     def digest(root: Path, names: Sequence[str]) -> dict[str, FileDigest]:
         return {n: FileDigest(0, sha256((root / n).read_bytes()).hexdigest()) for n in names}
 
-    bench = Bench(manifest, tmp_path, tmp_path, tmp_path, None, cast("Any", None), cast("Any", digest))
+    context = CheckContext(manifest, tmp_path, tmp_path, tmp_path, None, cast("Any", None), cast("Any", digest))
     told: dict[str, Any] = {
         "contents": {key: copy.deepcopy(CAPTURED[key]) for key in CONTENTS},
         "references": {"broken": {}, "unchecked": {}},
         "sequences": {"behind": [], "spent": []},
         "integrity": {"found": 0, "lines": [], "against": {}, "lacks": []},
     }
-    return Restored(bench, told)
+    return Restored(context, told)
 
 
 def failed(results: dict[str, CheckResult]) -> list[str]:
@@ -197,7 +197,7 @@ def test_its_owner_counts_for_root_alone(restored: Restored, monkeypatch: pytest
 
 
 def test_an_older_sqlite_is_told_by_number_and_not_by_text(restored: Restored) -> None:
-    manifest = restored.bench.manifest
+    manifest = restored.context.manifest
     assert older("3.7.17", manifest) and older("3.40.0", manifest) and older("2.99", manifest)
     assert not older("3.40.1", manifest) and not older("3.100.0", manifest)
 

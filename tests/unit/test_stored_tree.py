@@ -15,7 +15,7 @@ from tests.support.harness import Quiet
 from tests.support.stored import LONG_AGO, settled_file
 
 from ccdr.engines.files.capture import capture, changed_since
-from ccdr.engines.files.listing import LISTING, WAITING, Entry, as_restic_says, read_listing
+from ccdr.engines.files.listing import LISTING, WAITING, TreeEntry, as_restic_says, read_listing
 from ccdr.engines.files.scan import walk
 from ccdr.engines.files.stored import KINDS, Amended, amend
 from ccdr.host.clock import SystemClock
@@ -46,7 +46,7 @@ class Tree:
             for e in walk(str(self.root), str(self.root))
         ]
 
-    def amended(self, nodes: list[StoredNode]) -> tuple[Amended, dict[str, Entry]]:
+    def amended(self, nodes: list[StoredNode]) -> tuple[Amended, dict[str, TreeEntry]]:
         done = amend(self.into, [str(self.root)], iter(nodes), TOOLS)
         with (self.into / LISTING).open(encoding="ascii") as lines:
             entries = list(read_listing(lines))

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.harness import Site
 from tests.support.older import append_older
-from tests.unit.test_history import VERDICTS, backup, check, test
+from tests.support.recorded import VERDICTS, backup, check, test
 
 from ccdr.evidence import summary
 from ccdr.evidence.history.fold import read_history

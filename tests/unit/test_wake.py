@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.evidence.log_standing import Standing, directory, write_standing
+from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.host.state import State
-from ccdr.model.schedule import look, occurrences
+from ccdr.model.schedule import advance, occurrences
 from ccdr.run.next_due import LONGEST, Log, asleep, fingerprint, said_of, sleep
 
 NOON = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC).timestamp()
@@ -145,7 +145,7 @@ def test_a_half_written_one_is_never_read(slept: Slept) -> None:
     assert set(json.loads(path.read_text())) >= {"since", "until", "files"}
 
 
-CALM = Standing(since="000000010000000000000003", point=datetime.fromtimestamp(NOON, UTC))
+CALM = LogStanding(since="000000010000000000000003", point=datetime.fromtimestamp(NOON, UTC))
 
 
 class Shipped(Slept):
@@ -160,7 +160,7 @@ class Shipped(Slept):
         said = said_of(State(self.state), "p", "crm")
         self.sleeps(logs=[Log("p", "crm", "ship", 240.0, said)])
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: LogStanding) -> None:
         write_standing(directory(State(self.state), "p", "crm"), standing)
 
 
@@ -264,7 +264,7 @@ def test_no_due_time_is_slept_over(
     due is awake. Cron's own reckoning tells what is due, from the last look on."""
     slept = Slept(tmp_path_factory.mktemp("slept"))
     now = datetime.fromisoformat(around) - timedelta(seconds=before)
-    slot, _ = look(None, cron, zone, now)
+    slot, _ = advance(None, cron, zone, now)
     slept.sleeps((slot.wakes(now) - now).total_seconds(), at=now.timestamp())
     for step in calls:
         now += timedelta(seconds=step)
@@ -273,7 +273,7 @@ def test_no_due_time_is_slept_over(
             assert not due, f"{cron} in {zone}: {now} is slept over"
             continue
         began = now
-        slot, _ = look(slot, cron, zone, now)
+        slot, _ = advance(slot, cron, zone, now)
         if slot.ready(now):
             now += timedelta(seconds=work)
             slot = slot.done()

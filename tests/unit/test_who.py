@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Site
 
-from ccdr.host.who import CRON, OTHER, SYSTEMD, TERMINAL, found, who
+from ccdr.host.who import CRON, OTHER, SYSTEMD, TERMINAL, who, who_is
 from ccdr.jobs.services import Trigger
 
 NO_TTY, PTS_3, TTY_1, SERIAL_0 = 0, (136 << 8) | 3, (4 << 8) | 1, (4 << 8) | 64
@@ -34,7 +34,7 @@ class Tree:
             (root / "100" / "loginuid").write_text(login)
 
     def asked(self, **environment: str) -> str:
-        return found(self.root, 100, 1000, environment).started_by
+        return who_is(self.root, 100, 1000, environment).started_by
 
 
 @pytest.mark.parametrize("cron", ["cron", "CRON", "crond", "anacron"])
@@ -69,7 +69,7 @@ def test_a_desktops_terminal_that_is_a_service_hands_that_on_and_is_a_terminal(t
 )
 def test_the_controlling_terminal_has_its_name(tmp_path: Path, device: int, name: str | None) -> None:
     Tree(tmp_path, "ccdr", "bash", tty=device)
-    said = found(tmp_path, 100, 1000, {})
+    said = who_is(tmp_path, 100, 1000, {})
     assert (said.terminal, said.started_by) == (name, TERMINAL if name else OTHER)
 
 
@@ -80,11 +80,11 @@ def test_a_name_in_the_process_tree_may_hold_anything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("login", "uid"), [("1000", 1000), ("0", 0), (NEVER, None), ("", None), (None, None)])
 def test_the_login_uid_is_null_where_nobody_has_logged_in(tmp_path: Path, login: str | None, uid: int | None) -> None:
     Tree(tmp_path, "ccdr", login=login)
-    assert found(tmp_path, 100, 0, {}).login_uid == uid
+    assert who_is(tmp_path, 100, 0, {}).login_uid == uid
 
 
 def test_where_the_machine_tells_nothing_all_is_null_and_nothing_fails(tmp_path: Path) -> None:
-    said = found(tmp_path / "no proc", 100, 33, {}).body()
+    said = who_is(tmp_path / "no proc", 100, 33, {}).body()
     assert said == {
         "uid": 33, "login_uid": None, "terminal": None, "started_by": OTHER, "claims": {"sudo_user": None}
     }  # fmt: skip
@@ -102,7 +102,7 @@ def test_where_the_machine_tells_nothing_all_is_null_and_nothing_fails(tmp_path:
 )
 def test_who_called_sudo_is_a_claim_and_can_only_be_a_name(tmp_path: Path, claimed: str, told: str | None) -> None:
     Tree(tmp_path, "ccdr")
-    assert found(tmp_path, 100, 0, {"SUDO_USER": claimed}).sudo_user == told
+    assert who_is(tmp_path, 100, 0, {"SUDO_USER": claimed}).sudo_user == told
 
 
 def test_a_real_terminal_is_seen_though_the_standard_streams_are_pipes() -> None:

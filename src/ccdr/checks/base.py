@@ -13,7 +13,7 @@ from ccdr.engines.base import EngineConfig
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.schema import Strict
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.ports.check import Bench, Beside
+from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 from ccdr.ports.restored import Restored
 
@@ -82,11 +82,11 @@ class CheckConfig(Strict):
         """Must programs run where the other asset's files can be seen?"""
         return False
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         """What was found. May raise CommandFailed: then the check has failed."""
         raise NotImplementedError
 
-    def compare(self, engine: Engine, bench: Bench, beside: Beside) -> Iterator[CheckResult]:
+    def compare(self, engine: Engine, context: CheckContext, counterpart: Counterpart) -> Iterator[CheckResult]:
         """As `run`, of a check that says what is to be restored beside."""
         raise NotImplementedError
 
@@ -95,18 +95,18 @@ class CheckConfig(Strict):
         return CheckResult(self.kind_name, self.label, status, expected, actual, detail)
 
 
-def run_check(check: CheckConfig, engine: Restored, bench: Bench) -> list[CheckResult]:
+def run_check(check: CheckConfig, engine: Restored, context: CheckContext) -> list[CheckResult]:
     """A check's results; a program that fails under it is a failed check, never an absent one.
 
     Raises TestBroken where the sandbox broke or nothing moved any more: that says nothing about the backup.
     """
-    return looked_at(check, lambda: check.run(engine, bench))
+    return looked_at(check, lambda: check.run(engine, context))
 
 
-def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
+def looked_at(check: CheckConfig, results_of: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
     """As `run_check`, of whatever look."""
     try:
-        results = list(look())
+        results = list(results_of())
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(

@@ -11,7 +11,7 @@ from pydantic import Field
 from ccdr.checks.base import CheckConfig
 from ccdr.model.schema import Text
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 NOT_STARTED = (126, 127)  # not a finding about the backup: the image lacks the program
@@ -29,9 +29,9 @@ class Command(CheckConfig):
     def default_name(self) -> str:
         return f"{PurePath(self.argv[0]).name} ends with 0"  # its arguments may quote somebody
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        where = bench.sandbox.path(bench.data)
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
+        where = context.sandbox.path(context.data)
         argv = ["sh", "-c", IN_RESTORED, "sh", where, *self.argv]
-        out = bench.sandbox.run(argv, what=self.label, ok=[code for code in range(256) if code not in NOT_STARTED])
+        out = context.sandbox.run(argv, what=self.label, ok=[code for code in range(256) if code not in NOT_STARTED])
         detail = (out.stdout[-2000:] + out.stderr.tail(2000).reveal()).strip() or None
         yield self.result(out.code == 0, "exit 0", f"exit {out.code}", detail)

@@ -12,7 +12,7 @@ from ccdr.checks.decoding import Decoded, decode
 from ccdr.engines.files import LISTING, matching
 from ccdr.model.schema import Text
 from ccdr.model.values import CheckResult, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 NAMED = 20
@@ -32,17 +32,17 @@ class Decodable(CheckConfig):
     )
     at_least: int = Field(1, ge=1, description="fewer matching files than this is a FAIL")
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        audio = [entry.path for entry in matching(bench.restored / LISTING, self.match)]
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
+        audio = [entry.path for entry in matching(context.restored / LISTING, self.match)]
         expected = f"at least {so_many(self.at_least, 'file')}, all decodable"
         if len(audio) < self.at_least:
             count = so_many(len(audio), "file matches", "files match")
             yield self.result(False, expected, f"{count} its patterns")  # which may quote somebody
             return
-        found = self._decoded(bench, audio)
-        bad = found.bad
-        silent = found.silent == len(audio)  # every single one: the recorder records nothing
-        empty = f", {found.silent} of them without sound" if found.silent else ""
+        decoded = self._decoded(context, audio)
+        bad = decoded.bad
+        silent = decoded.silent == len(audio)  # every single one: the recorder records nothing
+        empty = f", {decoded.silent} of them without sound" if decoded.silent else ""
         actual = (
             f"{len(bad)} of {len(audio)} files do not decode"
             if bad
@@ -52,13 +52,13 @@ class Decodable(CheckConfig):
         yield self.result(not bad and not silent, expected, actual, detail)
 
     @staticmethod
-    def _decoded(bench: Bench, audio: list[str]) -> Decoded:
+    def _decoded(context: CheckContext, audio: list[str]) -> Decoded:
         """Some thousands at a time: there may be very many."""
-        base = bench.sandbox.path(bench.fetched)
+        base = context.sandbox.path(context.fetched)
         bad: list[tuple[int, str]] = []
         silent = 0
         for first in range(0, len(audio), AT_ONCE):
-            found = decode(bench.sandbox, [f"{base}{path}" for path in audio[first : first + AT_ONCE]])
-            bad += [(first + n, why) for n, why in found.bad]
-            silent += found.silent
+            decoded = decode(context.sandbox, [f"{base}{path}" for path in audio[first : first + AT_ONCE]])
+            bad += [(first + n, why) for n, why in decoded.bad]
+            silent += decoded.silent
         return Decoded(bad, silent)

@@ -5,7 +5,6 @@ Standard library and `soundfile` only; any Python 3.9.
 """
 
 import json
-import multiprocessing
 import os
 import re
 import sys
@@ -53,15 +52,17 @@ def decode(name):  # type: ignore[no-untyped-def]
 
 
 def main():  # type: ignore[no-untyped-def]
+    import multiprocessing  # here alone: whoever reads a plan imports this module, too
+
     try:
         import soundfile  # noqa: F401
     except ImportError:
         return 3
     names = [n for n in sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\0") if n]
     with multiprocessing.get_context("fork").Pool() as pool:
-        said = pool.map(decode, names, chunksize=32)
-    bad = [(n, why) for n, why in enumerate(said) if why]
-    print(json.dumps({"seen": len(said), "bad": bad, "empty": said.count("")}))  # noqa: T201
+        complaints = pool.map(decode, names, chunksize=32)
+    bad = [(n, why) for n, why in enumerate(complaints) if why]
+    print(json.dumps({"seen": len(complaints), "bad": bad, "empty": complaints.count("")}))  # noqa: T201
     return 0
 
 

@@ -25,13 +25,13 @@ class Decoded:
 def decode(box: Place, names: Sequence[str]) -> Decoded:
     """Every named file (as the box names it) is decoded to its end. TestBroken where the image cannot."""
     argv = ["python3", "-I", "-c", Path(decoder.__file__).read_text("utf-8")]
-    said = box.run(argv, stdin="\0".join(names), what="decoding", ok=(0, NO_DECODER, 127))
-    if said.code != 0:
+    output = box.run(argv, stdin="\0".join(names), what="decoding", ok=(0, NO_DECODER, 127))
+    if output.code != 0:
         raise TestBroken(
             "the image has no audio decoder (python3 with the soundfile module)",
             hint="use ccdr-sandbox/files:1 (`make images`), or an image that has both",
         )
-    found = json.loads(said.stdout)
-    if found["seen"] != len(names):
-        raise CommandFailed(["decoder"], 0, f"it looked at {found['seen']} of {len(names)} files")
-    return Decoded([(number, why) for number, why in found["bad"]], found["empty"])
+    answer = json.loads(output.stdout)
+    if answer["seen"] != len(names):
+        raise CommandFailed(["decoder"], 0, f"it looked at {answer['seen']} of {len(names)} files")
+    return Decoded([(number, why) for number, why in answer["bad"]], answer["empty"])

@@ -11,7 +11,7 @@ from ccdr.checks.base import CheckConfig
 from ccdr.model.errors import TestBroken
 from ccdr.model.schema import Duration, Text, format_duration
 from ccdr.model.values import CheckResult, human_seconds
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 # A row newer than the consistent point by more than two hosts' clocks explain was not written "now": then
@@ -30,27 +30,27 @@ class Freshness(CheckConfig):
     def default_name(self) -> str:
         return f"newest row within {format_duration(self.within)}"
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        newest = engine.newest(bench.sandbox, bench.manifest, self.query)
-        yield self.result(*aged(bench, newest, self.within, "row"))
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
+        newest = engine.newest(context.sandbox, context.manifest, self.query)
+        yield self.result(*aged(context, newest, self.within, "row"))
 
 
-def aged(bench: Bench, newest: float | None, within: float, what: str) -> tuple[bool, str, str]:
+def aged(context: CheckContext, newest: float | None, within: float, what: str) -> tuple[bool, str, str]:
     """Is the newest of its kind (seconds since the epoch) new enough? And what was expected, and found. TestBroken
     after a recovery to a point whose time nothing tells."""
-    before = "the point that was reached" if bench.recovered else "the consistent point"
+    before = "the point that was reached" if context.recovered else "the consistent point"
     expected = f"at most {format_duration(within)} before {before}"
     if newest is None:
         return False, expected, "no row, or NULL" if what == "row" else f"no {what}"
-    if bench.point is None:
+    if context.point is None:
         raise TestBroken(
             f"nothing tells when the point was that was reached, so how old the newest {what} is cannot be judged",
             hint="recover to a time, or to `latest`",
         )
-    age = bench.point.timestamp() - newest
-    skew = abs(bench.manifest.clock_skew_s or 0.0)
+    age = context.point.timestamp() - newest
+    skew = abs(context.manifest.clock_skew_s or 0.0)
     if age < -(CLOCKS + skew):
         article = "an" if what[0] in "aeiou" else "a"
-        said = f"{human_seconds(-age)} after it: {article} {what} from the future says nothing about freshness"
-        return False, expected, said
+        actual = f"{human_seconds(-age)} after it: {article} {what} from the future says nothing about freshness"
+        return False, expected, actual
     return age <= within, expected, f"{human_seconds(age)} before it"

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from ccdr.checks.base import CheckConfig
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 
@@ -16,5 +16,5 @@ class Identical(CheckConfig):
 
     kind: Literal["identical"]
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        return engine.identical(bench)
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
+        return engine.identical(context)

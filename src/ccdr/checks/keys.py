@@ -12,7 +12,7 @@ from ccdr.checks.freshness import aged
 from ccdr.engines.redis.questions import matching
 from ccdr.model.schema import Duration, Text, format_duration
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 Type = Literal["string", "list", "set", "zset", "hash", "stream"]
@@ -48,15 +48,15 @@ class Keys(CheckConfig):
         match = f"of pattern {known_by(self.match)}" if self.match != "*" else self.match
         what = " ".join(filter(None, (self.type, match)))
         where = "" if self.database is None else f" in database {self.database}"
-        said = [f"at least {self.at_least}"] if self.at_least is not None else []
-        said += [f"at most {self.at_most}"] if self.at_most is not None else []
+        limits = [f"at least {self.at_least}"] if self.at_least is not None else []
+        limits += [f"at most {self.at_most}"] if self.at_most is not None else []
         if self.newest_within is not None:
-            said.append(f"newest entry within {format_duration(self.newest_within)}")
-        return f"keys {what}{where}: {', '.join(said)}"
+            limits.append(f"newest entry within {format_duration(self.newest_within)}")
+        return f"keys {what}{where}: {', '.join(limits)}"
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         kind = "stream" if self.newest_within is not None else self.type
-        count, newest = matching(bench, self.match, kind, self.database)
+        count, newest = matching(context, self.match, kind, self.database)
         expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
         expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
         if expected:
@@ -65,4 +65,4 @@ class Keys(CheckConfig):
                 enough and (self.at_most is None or count <= self.at_most), " and ".join(expected), str(count)
             )
         if self.newest_within is not None:
-            yield self.result(*aged(bench, newest, self.newest_within, "entry"))
+            yield self.result(*aged(context, newest, self.newest_within, "entry"))

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from ccdr.checks.base import CheckConfig, object_or_digest
 from ccdr.model.schema import Text
 from ccdr.model.values import CheckResult, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 
@@ -35,13 +35,13 @@ class Rows(CheckConfig):
         bounds += [f"at most {self.at_most}"] if self.at_most is not None else []
         return f"{object_or_digest(self.table)} has {' and '.join(bounds)} rows"
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        rows = engine.query(bench.sandbox, bench.manifest, f"select count(*) from {self.table}")
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
+        rows = engine.query(context.sandbox, context.manifest, f"select count(*) from {self.table}")
         expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
         expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
         if [len(row) for row in rows] != [1] or not str(rows[0][0]).isdigit():  # more than a table stands there
-            found = f"{so_many(len(rows), 'row')}, expected one count"
-            yield self.result(False, " and ".join(expected), found)
+            actual = f"{so_many(len(rows), 'row')}, expected one count"
+            yield self.result(False, " and ".join(expected), actual)
             return
         count = int(str(rows[0][0]))
         enough = (self.at_least is None or count >= self.at_least) and (self.at_most is None or count <= self.at_most)

@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from ccdr.checks.base import CheckConfig, known_by
 from ccdr.model.schema import Text
 from ccdr.model.values import CheckResult, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 
 MOST_DIGITS = 6  # of a number that is recorded unasked: a count; a telephone number has more
@@ -36,8 +36,8 @@ class Sql(CheckConfig):
         """Its query may quote somebody: told by a digest."""
         return f"query {known_by(self.query)}"
 
-    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        rows = engine.query(bench.sandbox, bench.manifest, self.query)
+    def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
+        rows = engine.query(context.sandbox, context.manifest, self.query)
         expected = self._shown(_text(self.expect))
         if len(rows) != 1 or len(rows[0]) != 1:
             columns = len(rows[0]) if rows else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +142,13 @@ def _achieved(achieved: Achieved | None) -> str:
     return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)}"
 
 
+def _called() -> str:
+    """How whoever reads this called ccdr: by its name where that leads here, by its path otherwise."""
+    called = Path(sys.argv[0])
+    on_path = shutil.which(called.name)
+    return called.name if on_path and Path(on_path).resolve() == called.resolve() else str(called)
+
+
 def _tell_end(shown: Shown) -> None:
     plan, where = shown.loaded.plan, shown.work
     own = [
@@ -153,7 +162,7 @@ def _tell_end(shown: Shown) -> None:
     click.echo(f"The first backups stored {stored[0]}, the second ones {stored[-1]}.")
     good = shown.exit_code is Exit.OK
     click.echo(f"\n{'as it should be' if good else 'NOT as it should be'}, in {human_seconds(shown.seconds)}")
-    click.echo(f"look around: .venv/bin/ccdr --plans {where}/plans --state {where}/state status")
+    click.echo(f"look around: {_called()} --plans {where}/plans --state {where}/state status")
     if not shown.kept:
         click.echo("its servers have ended; `ccdr demo --keep` leaves them running, to back up and test yourself")
     else:

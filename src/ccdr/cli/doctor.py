@@ -15,7 +15,7 @@ from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Health
 
 if TYPE_CHECKING:
-    from ccdr.setup.doctor import Finding
+    from ccdr.setup.doctor import DoctorFinding
 
 
 @verb(short_help="Look at everything that plans rest on.")
@@ -44,7 +44,7 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
       ccdr doctor --only tests         on a host that has no database credentials
     """
     from ccdr.plans import plan_names
-    from ccdr.setup.doctor import Part, examine
+    from ccdr.setup.doctor import HostRole, examine
 
     options = settings()
     stated = plan_names(options.plans)
@@ -53,7 +53,7 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     with progress() as watched:
         watched.step(f"looking at this host and {len(loaded)} plan{'s' if len(loaded) > 1 else ''}")
-        diagnosis = examine(loaded, options.services(), Part(only or "all"), canary=not no_canary, stated=stated)
+        diagnosis = examine(loaded, options.services(), HostRole(only or "all"), canary=not no_canary, stated=stated)
     if options.json:
         print_json(diagnosis.as_json())
         return diagnosis.exit_code
@@ -61,18 +61,18 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
         click.echo(click.style(where, bold=True))
         for finding in findings:
             _tell(finding)
-    counts = {state: sum(f.look.state is state for f in diagnosis.findings) for state in Health}
+    counts = {state: sum(f.probe.state is state for f in diagnosis.findings) for state in Health}
     click.echo(", ".join(f"{count} {word(state)}" for state, count in counts.items() if count))
     return diagnosis.exit_code
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: DoctorFinding) -> str:
     return "/".join(part for part in (finding.plan, finding.asset) if part) or "this host"
 
 
-def _tell(finding: Finding) -> None:
-    look = finding.look
+def _tell(finding: DoctorFinding) -> None:
+    look = finding.probe
     padding = " " * (len(Health.UNKNOWN) - len(look.state))
-    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.found}")
+    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.answer}")
     if look.do:
         click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {look.do}")

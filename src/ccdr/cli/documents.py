@@ -1,32 +1,27 @@
 """What each command prints with `--json`, as types: the published schemas are made from these.
 
-What a run's end record holds is defined there (`evidence/records`); `_result` takes it over.
+What a run's end record holds is defined there (`evidence/records`); `result_of` takes it over.
 A test carries every command out and compares what it prints.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct, structs
+from msgspec import Struct
 
-from ccdr.evidence.records.registry import KINDS
+from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
+from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
+from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.evidence.records.schema import DIALECT
-from ccdr.evidence.records.values import End, Record, about
+from ccdr.evidence.records.values import about
 
 FORMAT = 1  # raised when a key changes its meaning or goes; a new key is no new format
-Map = dict[str, Any]
-Text = str | None
-Time = Annotated[str, about("RFC 3339, UTC")]
 
 
-class Doc(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A JSON object whose keys are all known."""
-
-
-class RecordRef(Doc):
+class RecordRefDocument(Doc):
     seq: Annotated[int, about("the ledger's record of it: its number")]
     hash: str
 
@@ -51,50 +46,25 @@ class PassedOver(Doc):
     hint: Text = None
 
 
-def _result(name: str, kind: str, *without: str, **more: Any) -> type[Struct]:
-    """What the end record of this kind holds, its envelope left out, with what a command says beside it."""
-    definition = KINDS[kind]
-    envelope = {*Record.__struct_fields__, *End.__struct_fields__, "trigger", "plan_sha256", *without}
-    hints = get_type_hints(definition, include_extras=True)
-    fields: list[Any] = [("plan", str), ("run", Text), *more.items()]
-    for field in structs.fields(definition):
-        if field.name in envelope or field.name in more:
-            continue
-        if field.default is NODEFAULT and field.default_factory is NODEFAULT:
-            fields.append((field.name, hints[field.name]))
-        else:  # what a record may lack, an answer may
-            fields.append((field.name, hints[field.name] | None, None))
-    doc = (definition.__doc__ or "").strip()
-    return msgspec.defstruct(
-        name, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, namespace={"__doc__": doc}
-    )
-
-
-def _list_of(*types: type[Struct]) -> Any:
-    """A list of any of these."""
-    refs = [{"$ref": f"#/$defs/{one.__name__}"} for one in types]
-    return Annotated[list[Any], Meta(extra_json_schema={"items": refs[0] if len(refs) == 1 else {"anyOf": refs}})]
-
-
-class Capacity(Doc):
+class CapacityDocument(Doc):
     repository_bytes: int | None
     free_bytes: int | None
     growth_bytes_per_day: int | None
     full_in_s: int | None
 
 
-_Record = RecordRef | None
-Backup = _result("Backup", "backup.end", asset=str, record=_Record)
-Group = _result("Group", "group", record=_Record)
-Test = _result("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
-Restore = _result("Restore", "restore.end", asset=str, hint=Text, record=_Record)
-Prune = _result("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=Capacity)
-Check = _result("Check", "check.end", hint=Text, record=_Record, capacity=Capacity)
+_Record = RecordRefDocument | None
+Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
+Group = result_of("Group", "group", record=_Record)
+Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
+Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
+Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
 
 class Backups(Doc):
-    backups: _list_of(Backup, PassedOver)  # type: ignore[valid-type]
-    groups: _list_of(Group) | None = None  # type: ignore[valid-type]
+    backups: list_of(Backup, PassedOver)  # type: ignore[valid-type]
+    groups: list_of(Group) | None = None  # type: ignore[valid-type]
 
 
 class WouldBackUp(Doc):
@@ -102,7 +72,7 @@ class WouldBackUp(Doc):
 
 
 class Tests(Doc):
-    tests: _list_of(Test, PassedOver)  # type: ignore[valid-type]
+    tests: list_of(Test, PassedOver)  # type: ignore[valid-type]
 
 
 class WouldTest(Doc):
@@ -113,7 +83,7 @@ class WouldRestore(Doc):
     would_restore: Map
 
 
-class Upkeep(Doc):
+class UpkeepDocument(Doc):
     """One plan's. What was not asked for is not there; `LOCKED` where another run holds it."""
 
     plan: str
@@ -122,7 +92,7 @@ class Upkeep(Doc):
 
 
 class UpkeepOfPlans(Doc):
-    plans: list[Upkeep]
+    plans: list[UpkeepDocument]
 
 
 class PlanCheck(Doc):
@@ -159,7 +129,7 @@ class Objective(Doc):
     basis: Text = None
 
 
-class Problem(Doc):
+class ProblemDocument(Doc):
     code: str
     level: str
     text: str
@@ -170,7 +140,7 @@ class Problem(Doc):
     until: Text
 
 
-class AssetStatus(Doc):
+class AssetStatusDocument(Doc):
     asset: str
     rpo: Objective
     rto: Objective
@@ -181,8 +151,8 @@ class AssetStatus(Doc):
     tested_by_rule: Map
     group: Map | None
     problems: list[str]
-    troubles: list[Problem]
-    near: list[Problem]
+    troubles: list[ProblemDocument]
+    near: list[ProblemDocument]
     near_known: bool
     private: list[str]
 
@@ -198,9 +168,9 @@ class Version(Doc):
 
 class PlanStatus(Doc):
     plan: str
-    assets: list[AssetStatus]
+    assets: list[AssetStatusDocument]
     problems: list[str]
-    troubles: list[Problem]
+    troubles: list[ProblemDocument]
     private: list[str]
     could_not_tell: list[str]
     elsewhere: list[Map]
@@ -217,7 +187,7 @@ class Status(Doc):
     lineage: Map
 
 
-class Snapshot(Doc):
+class SnapshotDocument(Doc):
     asset: str
     id: str
     consistent_point: Time
@@ -234,11 +204,11 @@ class Snapshot(Doc):
 class Snapshots(Doc):
     plan: str
     version: Version
-    snapshots: list[Snapshot]
+    snapshots: list[SnapshotDocument]
     findings: list[str]
 
 
-class Did(Doc):
+class DidDocument(Doc):
     plan: str
     asset: Text
     verb: str
@@ -249,10 +219,10 @@ class Did(Doc):
     result: Map | None
 
 
-class Run(Doc):
+class RunDocument(Doc):
     """`did`, `missed` and `busy` alone where it was not yet time for anything."""
 
-    did: list[Did]
+    did: list[DidDocument]
     missed: list[Map]
     busy: list[str]
     duties: list[Map] | None = None
@@ -278,14 +248,7 @@ class Schedules(Doc):
     schedules: list[Schedule]
 
 
-class Report(Struct, kw_only=True):
-    """`ccdr report --format json`, and what is said of a report that was written to a file."""
-
-    answer: Map
-    findings: Any
-
-
-class Initialised(Doc):
+class InitialisedDocument(Doc):
     plan: str
     dry_run: bool
     written: list[str]
@@ -296,7 +259,7 @@ class Initialised(Doc):
     next: list[str]
 
 
-class Discovered(Doc):
+class DiscoveredDocument(Doc):
     unprotected: list[Map]
     untested: list[Map]
     unreachable: list[Map]
@@ -307,7 +270,7 @@ class Acknowledged(Doc):
     ended: list[Map] | None = None
 
 
-class Sent(Doc):
+class SentDocument(Doc):
     plan: str
     sent: list[Map]
 
@@ -320,7 +283,7 @@ class Records(Doc):
     records: list[Map]
 
 
-class Verification(Doc):
+class VerificationDocument(Doc):
     ok: bool
     says: Text
     records: int
@@ -355,7 +318,7 @@ class AnySchema(Struct, kw_only=True):
     """A JSON Schema."""
 
 
-class Reaped(Doc):
+class ReapedDocument(Doc):
     dry_run: bool
     removed: list[str]
     left: list[str]
@@ -377,30 +340,30 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "demo": (Demo,),
-    "discover": (Discovered,),
+    "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
-    "init": (Initialised,),
+    "init": (InitialisedDocument,),
     "ledger collect": (Ledgers,),
     "ledger export": (Exported,),
     "ledger recover": (Ledgers,),
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
-    "ledger verify": (Verification,),
-    "notify test": (Sent, WouldSend),
+    "ledger verify": (VerificationDocument,),
+    "notify test": (SentDocument, WouldSend),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
-    "report": (Report,),
+    "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
-    "run": (Run, Schedules),
-    "sandbox reap": (Reaped,),
+    "run": (RunDocument, Schedules),
+    "sandbox reap": (ReapedDocument,),
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),
     "status": (Status,),
     "test": (Test, PassedOver, Tests, WouldTest),
-    "upkeep": (Upkeep, UpkeepOfPlans),
+    "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
-_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver)
+_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)
 
 
 def _printed(command: str) -> list[type[Struct]]:

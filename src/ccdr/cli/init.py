@@ -16,7 +16,7 @@ from ccdr.cli.verbs import dry_run_option, verb
 from ccdr.model.errors import Exit
 
 if TYPE_CHECKING:
-    from ccdr.setup.discover.init import Initialised, Wanted
+    from ccdr.setup.discover.init import Initialised, InitRequest
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -61,11 +61,11 @@ def init(
       ccdr init postgresql://u@db1/crm redis://u@q1 --password-file postgresql://u@db1/crm=crm.pw --password-file q.pw
       ccdr init /etc/asterisk --repository sftp:backup@vault:/srv/asterisk --dry-run
     """
-    from ccdr.setup.discover.init import Wanted
+    from ccdr.setup.discover.init import InitRequest
     from ccdr.setup.discover.init import init as begin
 
     options = settings()
-    wanted = Wanted(
+    wanted = InitRequest(
         given=given, plans=options.plans, restore_tests=options.restore_tests, name=name, repository=repository,
         password_files=password_files, env_file=env_file, force=force, dry_run=dry_run,
     )  # fmt: skip
@@ -93,7 +93,7 @@ def init(
 
 
 def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
-    for line in made.found:
+    for line in made.contents:
         click.echo(line)
     for note in made.notes:
         click.echo(f"note: {note}")
@@ -112,7 +112,7 @@ def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
         click.echo(f"  {command}")
 
 
-def _again(options: Settings, wanted: Wanted) -> str:
+def _again(options: Settings, wanted: InitRequest) -> str:
     words = ["init", *wanted.given]
     for flag, value in (
         ("--name", wanted.name),

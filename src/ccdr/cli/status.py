@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.jobs.verification import Finding
     from ccdr.plans import LoadedPlan
-    from ccdr.plans.versions import Judged, Version
+    from ccdr.plans.versions import Judged, PlanRevision
     from ccdr.telling.status import Answering
 
 
@@ -68,7 +68,7 @@ class _Seen:
     shown: Sequence[str]
     judged: Sequence[Judged]
     loaded: Sequence[LoadedPlan]  # as they were recorded
-    gone: Sequence[Version]  # plans whose files are not there any more
+    gone: Sequence[PlanRevision]  # plans whose files are not there any more
     found: Sequence[AssetStatus]
     care: Mapping[str, Sequence[Problem]]
     deaf: Mapping[str, Sequence[str]]

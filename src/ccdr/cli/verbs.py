@@ -15,7 +15,7 @@ from ccdr.cli.settings import F, Settings, global_options
 from ccdr.cli.streams import open_streams, written
 from ccdr.cli.trouble import tell_error
 from ccdr.host import interrupts
-from ccdr.model.errors import CcdrError, Exit, told, worst
+from ccdr.model.errors import CcdrError, Exit, failure_of, worst
 
 EXIT_STATUS = """\b
 Exit status:
@@ -69,7 +69,7 @@ class VerbGroup(click.Group):
         except Exception as error:
             if options.verbose and sys.stderr.isatty():
                 traceback.print_exc()
-            why = told(error)
+            why = failure_of(error)
             tell_error(CcdrError(why.reason, hint=why.hint, words=why.words), in_json=options.json)
             ctx.exit(Exit.NOT_CARRIED_OUT)
 
@@ -102,8 +102,8 @@ def assets_option(function: F) -> F:
 
 
 def timeline_option(function: F) -> F:
-    told = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
-    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=told)(function)
+    meant = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=meant)(function)
 
 
 def dry_run_option(function: F) -> F:

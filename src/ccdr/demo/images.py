@@ -45,6 +45,7 @@ def find_images(docker: Docker) -> Images:
     images = side_by_side([partial(find, candidates) for candidates in wanted.values()], len(wanted))
     if missing:
         raise TestBroken(
-            "; ".join(sorted(missing)), hint="`make images` builds them all from Debian packages (as root)"
+            "; ".join(sorted(missing)),
+            hint="`make images` in ccdr's source tree builds them all from Debian packages (as root)",
         )
     return Images(**{name: image for name, image in zip(wanted, images, strict=True) if image is not None})

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ccdr.demo import plan, store
 from ccdr.demo.centre import Centre, open_centre
-from ccdr.demo.images import Images, find_images
+from ccdr.demo.images import Images
+from ccdr.demo.needs import find_needs
 from ccdr.demo.servers import Home
 from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
@@ -30,7 +31,7 @@ from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import Docker
 from ccdr.wiring import services
@@ -69,7 +70,7 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     began = time.monotonic()
     clean(work)
     docker = _servers(work)
-    images = find_images(docker)
+    images = find_needs(docker)
     work.mkdir(parents=True)
     (work / MARKER).touch()
     own = services(work / "state")
@@ -168,7 +169,7 @@ def _test(job: Job, own: Services, progress: Progress) -> RestoreTest:
     if job.engine.shipping is None:
         return restore_test(job, "latest", own, progress)
     ship(job, own, progress, once=True)
-    return restore_test(job, AT, own, progress, at=Target())
+    return restore_test(job, AT, own, progress, at=RecoveryTarget())
 
 
 def _held(own: Services, job: Job, test: RestoreTest) -> dict[str, int]:

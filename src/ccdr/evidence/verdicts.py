@@ -39,13 +39,13 @@ def reached_for(recovery: Record) -> datetime:
 def log_failure(before: Record | None, test: Record) -> Record | None:
     """The failed recovery by the log that stands after this test, `before` being what stood before it. It is the log's
     end that would be wanted: nothing goes further."""
-    said = test.get("recovery") or {}
-    goes_as_far = before is None or said.get("target") == LATEST
-    if before is not None and said.get("until") is not None:
+    recovery = test.get("recovery") or {}
+    goes_as_far = before is None or recovery.get("target") == LATEST
+    if before is not None and recovery.get("until") is not None:
         goes_as_far = goes_as_far or reached_for(test) >= reached_for(before)
-    if said.get("verdict") not in ("PASS", "FAIL") or not goes_as_far:
+    if recovery.get("verdict") not in ("PASS", "FAIL") or not goes_as_far:
         return before
-    return test if said["verdict"] == "FAIL" else None
+    return test if recovery["verdict"] == "FAIL" else None
 
 
 def _as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:

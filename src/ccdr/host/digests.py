@@ -88,19 +88,19 @@ def _sha256(host: Host, names: list[str], vanishing: bool) -> dict[str, str]:
     telephone number."""
     asked = "".join(f"{name}\0" for name in names)
     out = host.run([sys.executable, "-I", "-S", "-c", _HASHER], stdin=asked, what=HASHING, ok=(0, 1))
-    found = {}
+    digests = {}
     for entry in out.stdout.split("\0")[:-1]:
         digest, _, name = entry.partition(" ")
-        found[name] = digest
+        digests[name] = digest
     root = host.cwd or Path()
-    unread = [name for name in names if name not in found and not (vanishing and not (root / name).exists())]
+    unread = [name for name in names if name not in digests and not (vanishing and not (root / name).exists())]
     if unread:
         raise CommandFailed([HASHING], out.code, out.stderr or "it did not answer for every file")
-    return found
+    return digests
 
 
 def _newlines(host: Host, names: list[str]) -> dict[str, int]:
-    said = host.run(["wc", "-l", "--total=never", "--", *names], what="wc").stdout.splitlines()
-    if len(said) != len(names):
+    lines = host.run(["wc", "-l", "--total=never", "--", *names], what="wc").stdout.splitlines()
+    if len(lines) != len(names):
         raise CommandFailed(["wc"], 0, "it did not answer for every file")
-    return {name: int(line.split(maxsplit=1)[0]) for name, line in zip(names, said, strict=True)}
+    return {name: int(line.split(maxsplit=1)[0]) for name, line in zip(names, lines, strict=True)}

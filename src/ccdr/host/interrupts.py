@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,9 +36,9 @@ def listen() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
         signal.signal(signal.SIGHUP, _interrupt)
     signal.signal(signal.SIGURG, lambda *_: None)  # means nothing, but wakes
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    heard, telling = socket.socketpair()
+    telling.setblocking(False)
+    signal.set_wakeup_fd(telling.detach(), warn_on_full_buffer=False)
     threading.Thread(target=_wake_main_thread, args=(heard,), name="signals", daemon=True).start()
     sys.unraisablehook = _again
 
@@ -59,8 +61,8 @@ def _again(lost: sys.UnraisableHookArgs) -> None:
     if not isinstance(lost.exc_value, KeyboardInterrupt) or threading.current_thread() is not main:
         sys.__unraisablehook__(lost)
         return
-    said = next(iter(lost.exc_value.args), None)
-    number = next((number for number in SIGNALS if number.name == said), signal.SIGINT)
+    name = next(iter(lost.exc_value.args), None)
+    number = next((number for number in SIGNALS if number.name == name), signal.SIGINT)
     soon = threading.Timer(GLANCE, signal.pthread_kill, (main.ident, number))  # once this callback has ended
     soon.daemon = True
     soon.start()
@@ -116,6 +118,8 @@ def reset() -> None:
 def threads(at_once: int, stopped_by: type[BaseException] = KeyboardInterrupt) -> Iterator[ThreadPoolExecutor]:
     """A pool whose work is stopped, and not begun any more, when `stopped_by` leaves the block; it is raised again once
     that work has ended. Whoever waits here has then been told: what it does to clean up is not interrupted."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=at_once) as pool:
         try:
             yield pool
@@ -134,6 +138,8 @@ def threads(at_once: int, stopped_by: type[BaseException] = KeyboardInterrupt) -
 def side_by_side(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     """Carry all of it out, `at_once` at the same time; what each gave, in order. The first error, or an interrupt,
     stops the others, and is raised once they have ended. For the main thread."""
+    from concurrent.futures import as_completed
+
     with threads(at_once, stopped_by=BaseException) as pool:
         doing = [pool.submit(one) for one in work]
         for done in as_completed(doing):
@@ -143,6 +149,8 @@ def side_by_side(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
 
 def each_to_its_end(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     """As `side_by_side`, where an error stops nothing: neither these, nor what other threads do meanwhile."""
+    from concurrent.futures import wait
+
     with threads(at_once) as pool:
         doing = [pool.submit(_begun, one) for one in work]
         left = set(doing)

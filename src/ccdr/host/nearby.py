@@ -28,7 +28,7 @@ class Mount:
 
 def mount_of(path: Path, table: Iterable[str]) -> Mount | None:
     """From the lines of /proc/self/mountinfo: `id parent device root point options … - kind source …`."""
-    found = None
+    nearest = None
     for line in table:
         left, dash, right = line.partition(" - ")
         fields, kinds = left.split(), right.split()
@@ -36,9 +36,9 @@ def mount_of(path: Path, table: Iterable[str]) -> Mount | None:
             continue
         point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]))
         # A later line is mounted over an earlier one of the same point.
-        if path.is_relative_to(point) and (found is None or len(point.parts) >= len(found.point.parts)):
-            found = Mount(point, kinds[0], kinds[1], fields[2])
-    return found
+        if path.is_relative_to(point) and (nearest is None or len(point.parts) >= len(nearest.point.parts)):
+            nearest = Mount(point, kinds[0], kinds[1], fields[2])
+    return nearest
 
 
 def mount_here(path: Path) -> Mount | None:

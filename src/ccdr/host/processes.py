@@ -336,6 +336,6 @@ class PipeSession:
     def _said(self) -> FreeText:
         assert self._process.stderr
         with contextlib.suppress(OSError):
-            said = self._process.stderr.read1(STDERR_KEPT)  # type: ignore[attr-defined]
-            return FreeText(self._masked(said.decode("utf-8", "replace")))
+            data = self._process.stderr.read1(STDERR_KEPT)  # type: ignore[attr-defined]
+            return FreeText(self._masked(data.decode("utf-8", "replace")))
         return FreeText()

@@ -205,7 +205,7 @@ class State:
             os.close(handle)
 
     def _lock_path(self, plan: str, asset: str, verb: str) -> Path:
-        return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
+        return Path(f"{self.root}/locks/{plan}.{asset}.{verb}.lock")
 
     @contextlib.contextmanager
     def _flock(self, path: Path, *, tries: int = 1, shared: bool = False) -> Iterator[bool]:
@@ -270,12 +270,12 @@ class State:
 
     def kept_runs(self, now: datetime) -> list[Path]:
         """Scratch directories of runs that have ended and are kept until later, for a person's look."""
-        found = []
+        runs = []
         for path in sorted((self.root / "scratch").glob("run-*.alive")):
             run_id = path.stem.removeprefix("run-")
             if not self.at_work(run_id) and self.alive(run_id, now):
-                found.append(path.with_suffix(""))
-        return found
+                runs.append(path.with_suffix(""))
+        return runs
 
     def dead_runs(self, now: datetime) -> list[Path]:
         """Scratch directories whose run has ended without removing them, or whose keeping has."""
@@ -315,12 +315,12 @@ class State:
 
     def private_of(self, run_id: str) -> list[Path]:
         """What is kept for people's eyes of a run: its programs' words, and what it found by name."""
-        found = (self.words_path(run_id), self.root / "private" / f"{run_id}.jsonl")
-        return [path for path in found if path.exists()]
+        paths = (self.words_path(run_id), Path(f"{self.root}/private/{run_id}.jsonl"))
+        return [path for path in paths if path.exists()]
 
     def words_path(self, run_id: str) -> Path:
         """Where what programs said in a run is kept, if anything was said."""
-        return self.root / "private" / f"{run_id}.txt"
+        return Path(f"{self.root}/private/{run_id}.txt")  # `status` asks for hundreds: `/` takes as long as the look
 
     def forget_private(self, now: datetime) -> None:
         """Remove what has been kept for long enough, or is more than should be there."""

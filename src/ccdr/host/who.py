@@ -54,10 +54,10 @@ class Who:
 @cache
 def who() -> Who:
     """Of this process, as it was when first asked: parents may end before it does."""
-    return found(Path("/proc"), os.getpid(), os.geteuid(), os.environ)
+    return who_is(Path("/proc"), os.getpid(), os.geteuid(), os.environ)
 
 
-def found(proc: Path, pid: int, uid: int, environment: Mapping[str, str]) -> Who:
+def who_is(proc: Path, pid: int, uid: int, environment: Mapping[str, str]) -> Who:
     """The same of any process, by what is below `proc`."""
     tree = list(_tree(proc, pid))
     terminal = _terminal(tree[0].tty) if tree else None

@@ -86,7 +86,7 @@ def _stored(services: Services, history: AssetHistory, out: Collection[str]) -> 
         if key in out:
             continue
         with suppress(KeyError, ValueError, TypeError):  # a later ccdr's, or damaged
-            told = history.told.get(key)
+            told = history.recorded_beside.get(key)
             if told is None:
                 seq, record = int(history.stored[key]), last
                 if last.get("seq") != seq:  # seldom asked: the newest is in the catalogue
@@ -106,7 +106,7 @@ def _as_recorded(
     their records have it, until one says the same. Of another host's only a restore test can tell."""
     found, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
-        seq, record, told = history.stored[s.id], history.last_good_backup, history.told.get(s.id)
+        seq, record, told = history.stored[s.id], history.last_good_backup, history.recorded_beside.get(s.id)
         if told is not None:  # by another ledger
             if not told["ours"]:
                 continue

@@ -26,7 +26,7 @@ from ccdr.model.errors import BackupBad, CcdrError, TestBroken
 from ccdr.model.groups import counterpart
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
 from ccdr.plans.job import Job
-from ccdr.ports.check import Bench, Beside
+from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Progress
 from ccdr.sandbox import isolation
@@ -47,7 +47,7 @@ class Companion:
     manifest: Manifest
     skew: float
     together: str | None  # the group's run that both snapshots are of
-    bench: Bench
+    context: CheckContext
     stored: float  # the record of the last good backup of it when it was chosen
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     sandbox: dict[str, object] | None = None
@@ -125,17 +125,17 @@ class Alongside:
     def body(self) -> list[dict[str, object]]:
         return [companion.body() for companion in self._companions.values()]
 
-    def compare(self, check: CheckConfig, engine: Engine, bench: Bench) -> list[CheckResult]:
+    def compare(self, check: CheckConfig, engine: Engine, context: CheckContext) -> list[CheckResult]:
         """The check's results. What keeps the other asset from being restored is a result, too: it says nothing of
         the snapshot that is tested."""
         assert check.beside is not None
         other = Job(self._job.loaded, check.beside)
         try:
             companion = self._companion(other)
-            if check.needs_sandbox_beside and companion.bench.box is None:
+            if check.needs_sandbox_beside and companion.context.box is None:
                 self._open(companion)
             with self._phase(companion, "check", f"comparing {self._job.asset} with {other.asset}"):
-                results = looked_at(check, lambda: check.compare(engine, bench, self._beside(companion)))
+                results = looked_at(check, lambda: check.compare(engine, context, self._beside(companion)))
         except BackupBad as error:
             pruned = pruned_since(self._repo, other.plan, {s.id for s in self._synchronised.listed})
             status = Verdict.INCONCLUSIVE if pruned else Verdict.FAIL
@@ -176,11 +176,13 @@ class Alongside:
         fetched, out, cache = home / "fetched", home / "out", home / "cache"
         for directory in (fetched, out, cache):
             directory.mkdir(mode=0o700)
-        bench = Bench(manifest, fetched, Path(f"{fetched}{snapshot.root}"), out, None, services.host, services.digest)
+        context = CheckContext(
+            manifest, fetched, Path(f"{fetched}{snapshot.root}"), out, None, services.host, services.digest
+        )
         skew = abs((snapshot.consistent_point - self._point).total_seconds())
         shared = snapshot.group if snapshot.group == self._own.group and not self._recovered else None
         together = shared.run if shared else None
-        companion = Companion(other, snapshot, manifest, skew, together, bench, stored)
+        companion = Companion(other, snapshot, manifest, skew, together, context, stored)
         with self._phase(companion, "fetch", f"fetching {snapshot.short} of {other.asset}"):
             repo = self._repo.with_cache(cache)
             restored = fetch(repo, other.engine, snapshot, manifest, fetched, self._progress)
@@ -212,12 +214,12 @@ class Alongside:
 
     def _open(self, companion: Companion) -> None:
         """A sandbox in which the other asset's files are seen; they are mounted read-only."""
-        services, engine, bench = self._services, companion.job.engine, companion.bench
+        services, engine, context = self._services, companion.job.engine, companion.context
         needs = engine.sandbox(companion.manifest)
         image = services.lab.image(engine, needs)
         disposal = Disposal()
         with self._phase(companion, "provision", f"providing a sandbox for {companion.job.asset}"):
-            readable_inside(services.host, bench.fetched)
+            readable_inside(services.host, context.fetched)
             self.disposals.append(disposal)
             box = self._boxes.enter_context(
                 services.lab.sandbox(
@@ -225,8 +227,8 @@ class Alongside:
                     image,
                     run=self._run.id,
                     part=companion.job.asset,
-                    fetched=bench.fetched,
-                    out=bench.out,
+                    fetched=context.fetched,
+                    out=context.out,
                     storage=engine.storage,
                     no_progress=companion.job.limits.no_progress,
                     disposal=disposal,
@@ -235,20 +237,20 @@ class Alongside:
             )
             companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
             if box.differs:
-                self.findings.append(isolation.told(box.differs))
-                raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
+                self.findings.append(isolation.not_shut_off(box.differs))
+                raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
             engine.start(box, companion.manifest)
-        companion.bench = Bench(
-            bench.manifest, bench.fetched, bench.restored, bench.out, box, services.host, services.digest
+        companion.context = CheckContext(
+            context.manifest, context.fetched, context.restored, context.out, box, services.host, services.digest
         )
 
-    def _beside(self, companion: Companion) -> Beside:
+    def _beside(self, companion: Companion) -> Counterpart:
         self._compared += 1
-        return Beside(
+        return Counterpart(
             asset=companion.job.asset,
             snapshot=companion.snapshot,
             engine=companion.job.engine,
-            bench=companion.bench,
+            context=companion.context,
             point=self._point,
             together=companion.together,
             work=self._run.directory(f"compared-{self._compared}"),

@@ -6,8 +6,8 @@ nothing.
 
 STATE/plans/PLAN/DIGEST/ has the version's files as they were, for ever: they are small, and they are what the ledger's
 digests stand for; that they are not there any more is told (`not_kept`). STATE/plans/PLAN/newest.json says where in the
-ledger the newest version stands, and from which directory it was; where it is lost, or does not hold, the ledger is
-asked.
+ledger the newest version stands, and from which directory it was; where it is lost, or does not hold, or another
+version was recorded since, the ledger has the say.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ccdr.model.errors import CcdrError
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.versions import (
     PLAN_VERSION,
-    File,
+    FileState,
     Judged,
-    Version,
+    PlanRevision,
     body_of,
     body_of_gone,
     changed,
@@ -62,7 +62,7 @@ def record_all(plans: Iterable[LoadedPlan], services: Services) -> None:
             record(loaded, services)
 
 
-def newest(plan: str, services: Services) -> Version | None:
+def newest(plan: str, services: Services) -> PlanRevision | None:
     """The newest version that the ledger has, whoever asks. CcdrError where it cannot be read."""
     history = services.histories().get((plan, None))
     found = history and history.newest.get(PLAN_VERSION)
@@ -79,19 +79,19 @@ def as_recorded(plans: Iterable[LoadedPlan], histories: Histories, services: Ser
     return found
 
 
-def judged_by(loaded: LoadedPlan, version: Version | None, services: Services) -> Judged:
+def judged_by(loaded: LoadedPlan, version: PlanRevision | None, services: Services) -> Judged:
     """The plan as that version had it; `loaded` is its file as it is now."""
     plan = loaded.plan.plan
     if version is None or version.gone:
-        return Judged(plan, loaded, None, File.UNRECORDED)
+        return Judged(plan, loaded, None, FileState.UNRECORDED)
     if version.digest == digest_of(files_of(loaded)):
-        return Judged(plan, loaded, version, File.SAME)
+        return Judged(plan, loaded, version, FileState.SAME)
     kept = kept_version(version, services, base=loaded.path.parent.absolute())
     why = None if kept else f"its files as of then are not in {_directory(services, plan, version.digest)} any more"
-    return Judged(plan, kept or _promised(loaded, version), version, File.DIFFERS, loaded.facts, why)
+    return Judged(plan, kept or _promised(loaded, version), version, FileState.DIFFERS, loaded.facts, why)
 
 
-def _promised(loaded: LoadedPlan, version: Version) -> LoadedPlan:
+def _promised(loaded: LoadedPlan, version: PlanRevision) -> LoadedPlan:
     """The file as it is now, with what the version's facts still say of its assets: objectives and schedules. That the
     version's files are gone makes no promise smaller."""
     assets = {}
@@ -108,16 +108,16 @@ def _promised(loaded: LoadedPlan, version: Version) -> LoadedPlan:
     return replace(loaded, plan=loaded.plan.model_copy(update={"assets": assets, "timezone": version.facts.timezone}))
 
 
-def without_file(version: Version, services: Services) -> Judged:
+def without_file(version: PlanRevision, services: Services) -> Judged:
     """A plan that no file names any more, as its version had it."""
     kept = kept_version(version, services)
     why = None if kept else f"its files are not in {_directory(services, version.plan, version.digest)} any more"
-    return Judged(version.plan, kept, version, File.GONE, None, why)
+    return Judged(version.plan, kept, version, FileState.GONE, None, why)
 
 
 def lost(
     stated: Collection[str], directory: Path, services: Services, histories: Histories | None = None
-) -> list[Version]:
+) -> list[PlanRevision]:
     """Of the plans that the ledger has a version of, those that have no file any more in this directory, and that no
     record says so of; not those that somebody has acted by from another one. CcdrError where the ledger cannot be
     read."""
@@ -130,12 +130,14 @@ def lost(
     return [v for v in versions if not v.gone and _noted(services, v.plan).get("plans") in ours]
 
 
-def not_kept(plan: str, services: Services, histories: Histories, most: int | None = MOST_VERSIONS) -> list[Version]:
+def not_kept(
+    plan: str, services: Services, histories: Histories, most: int | None = MOST_VERSIONS
+) -> list[PlanRevision]:
     """Of a plan's newest versions (None: of all) those whose files are not there any more as they were, newest first:
     they are what their digests stand for. CcdrError where the ledger cannot be read."""
     history = histories.get((plan, None))
     record = history and history.newest.get(PLAN_VERSION)
-    found: list[Version] = []
+    found: list[PlanRevision] = []
     seen = 0
     while record and (version := version_of(record)) and (most is None or seen < most):
         if not _kept(version, services):
@@ -146,7 +148,7 @@ def not_kept(plan: str, services: Services, histories: Histories, most: int | No
     return found
 
 
-def _kept(version: Version, services: Services) -> bool:
+def _kept(version: PlanRevision, services: Services) -> bool:
     directory = _directory(services, version.plan, version.digest)
     try:
         return all(sha256((directory / name).read_bytes()).hexdigest() == said for name, said in version.files.items())
@@ -167,7 +169,7 @@ def withdraw(stated: Collection[str], directory: Path, services: Services) -> No
                 _note(services, version.plan).unlink(missing_ok=True)
 
 
-def kept_version(version: Version, services: Services, base: Path | None = None) -> LoadedPlan | None:
+def kept_version(version: PlanRevision, services: Services, base: Path | None = None) -> LoadedPlan | None:
     """A version's files, as they were kept; None where they are not there, are not what the ledger says, or are no
     plan to this ccdr. Relative paths lie in `base`."""
     directory = _directory(services, version.plan, version.digest)
@@ -208,7 +210,8 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
 
 
 def _stands(loaded: LoadedPlan, services: Services) -> bool:
-    """Is this version the newest in the ledger, as far as is noted, and are its files kept?"""
+    """Is this version the newest in the ledger, and are its files kept? The note only says where to look first: that
+    none came after it the records say."""
     plan, noted = loaded.plan.plan, _noted(services, loaded.plan.plan)
     try:
         found = services.ledger.numbered(int(noted["seq"]))
@@ -217,6 +220,10 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
     known = version_of(found) if found and (found["kind"], found["plan"]) == (PLAN_VERSION, plan) else None
     if known is None or changed(loaded, known) or noted.get("plans") != str(loaded.path.parent.absolute()):
         return False
+    with contextlib.suppress(CcdrError):  # of a ledger that is damaged somewhere the note is all there is
+        last = newest(plan, services)
+        if last is None or last.seq != known.seq:
+            return False
     return all((_directory(services, plan, known.digest) / name).exists() for name in loaded.texts)
 
 

@@ -171,7 +171,7 @@ class Services:
 
         def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
             history = histories.get((plan, asset), AssetHistory())
-            lost = {one for one, said in history.told.items() if said["ours"]}
+            lost = {one for one, said in history.recorded_beside.items() if said["ours"]}
             ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) or one in lost}
             newest = sorted(ours.keys() - set(others), key=ours.__getitem__)[-MOST_ASKED:]
             found = []
@@ -180,7 +180,7 @@ class Services:
                     if isinstance(seq := ours[one], int):
                         point = utc((self.ledger.numbered(seq) or {})["snapshot"]["consistent_point"])
                     else:
-                        point = utc(history.told[one]["consistent"])
+                        point = utc(history.recorded_beside[one]["consistent"])
                     found.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
             return found
 

@@ -246,8 +246,8 @@ class FreeText:
     def errors(self) -> FreeText:
         """What the line that tells the error says, alone. What follows it may quote a row (DETAIL, CONTEXT, HINT, the
         statement), and a row may hold a line that reads like an error: so it is the first that counts."""
-        found = _ERROR.search(self._text)
-        return FreeText(found["message"]) if found else FreeText()
+        match = _ERROR.search(self._text)
+        return FreeText(match["message"]) if match else FreeText()
 
     def begins(self, pattern: re.Pattern[str]) -> bool:
         """With what the pattern stands for: further on, a message may quote a value."""
@@ -275,7 +275,7 @@ NO_WORDS = FreeText()
 
 def visible(text: str) -> str:
     """The text, with nothing in it that a terminal would carry out."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
 
 
 def _answers(text: str) -> Iterator[str]:
@@ -283,17 +283,17 @@ def _answers(text: str) -> Iterator[str]:
     state = _SQLSTATE.search(text)
     number = _MARIADB.search(text)
     if number is not None:
-        told = str(number[1] or number[2] or number[3])
-        yield f"{_NUMBERS[told]} (error {told})" if told in _NUMBERS else f"error {told}"
+        code = str(number[1] or number[2] or number[3])
+        yield f"{_NUMBERS[code]} (error {code})" if code in _NUMBERS else f"error {code}"
     if state is not None:
-        told = str(state[1] or state[2])
-        name = _STATES.get(told) if number is None else None
-        yield f"{name} (SQLSTATE {told})" if name else f"SQLSTATE {told}"
+        code = str(state[1] or state[2])
+        name = _STATES.get(code) if number is None else None
+        yield f"{name} (SQLSTATE {code})" if name else f"SQLSTATE {code}"
     if state is None and number is None:
         yield from _postgres(text)
     lowered = text.lower()
-    said = [words for sign, words in _OTHERS if sign in text] or [sign for sign in _SYSTEM if sign in lowered]
-    yield from said[:2]
+    causes = [words for sign, words in _OTHERS if sign in text] or [sign for sign in _SYSTEM if sign in lowered]
+    yield from causes[:2]
 
 
 def _postgres(text: str) -> Iterator[str]:
@@ -302,8 +302,8 @@ def _postgres(text: str) -> Iterator[str]:
             yield f"{name} (SQLSTATE {state})"
             return
     for pattern, shown in _WITH_NAMES:
-        if (found := pattern.search(text)) is not None:
-            yield shown.format(found[1])
+        if (match := pattern.search(text)) is not None:
+            yield shown.format(match[1])
             return
 
 
@@ -315,8 +315,8 @@ def lacking(words: FreeText, names: Iterable[str] = ()) -> str:
 
 def at(words: FreeText, names: Iterable[str]) -> str:
     """Which of the objects it was about, to be put behind an answer; empty where the words name none of them."""
-    found = named(words, names)
-    return f", at {', '.join(found)}" if found else ""
+    objects = named(words, names)
+    return f", at {', '.join(objects)}" if objects else ""
 
 
 def named(words: FreeText, names: Iterable[str], most: int = 3) -> list[str]:
@@ -344,19 +344,19 @@ def names_in(contents: object) -> Iterator[str]:
 
 def words_of(error: BaseException | None) -> FreeText:
     """All that programs said on the way to this error, in the order in which it was said, whoever worded it anew."""
-    said: list[FreeText] = []
+    texts: list[FreeText] = []
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         words = getattr(error, "words", None)
         if isinstance(words, FreeText):
-            said.insert(0, words)
+            texts.insert(0, words)
         elif not hasattr(error, "exit_code"):  # none of ours: a library's, and what that says is anybody's
             more = getattr(error, "explanation", None) or ""
-            said.insert(0, FreeText(f"{type(error).__name__}: {error} {more}".rstrip()))
+            texts.insert(0, FreeText(f"{type(error).__name__}: {error} {more}".rstrip()))
         error = error.__cause__ or error.__context__
     whole = FreeText()
-    for words in said:
+    for words in texts:
         if words.reveal().strip() not in whole.reveal():
             whole += words
     return whole.tail()

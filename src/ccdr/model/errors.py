@@ -58,7 +58,7 @@ class UsageProblem(CcdrError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """One mistake in a file: `file:line: path: what is wrong, what is expected`."""
 
     file: str
@@ -74,7 +74,7 @@ class Problem:
 class PlanInvalid(UsageProblem):
     """A plan or restore-test file is wrong; carries every problem found, in file order."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = tuple(problems)
 
@@ -120,10 +120,10 @@ class TestBroken(CcdrError):
 class WrittenByNewer(TestBroken):
     """What is there was written by a newer ccdr: it says nothing against the backup, and this one cannot tell more."""
 
-    def __init__(self, what: str, found: int, known: int) -> None:
-        self.found, self.known = found, known
+    def __init__(self, what: str, written: int, known: int) -> None:
+        self.written, self.known = written, known
         super().__init__(
-            f"{what} is of format {found}, and was written by a newer ccdr; this one reads formats up to {known}",
+            f"{what} is of format {written}, and was written by a newer ccdr; this one reads formats up to {known}",
             hint="upgrade ccdr on this host: docs/how-to/upgrade.md, Which hosts go first",
         )
 
@@ -167,19 +167,19 @@ class LedgerBroken(CcdrError):
 class CommandFailed(CcdrError):
     """A program ended otherwise than it should have.
 
-    `code` is its exit status (negative: the signal that ended it), `said` why: a sentence of ours, or the tail of what
+    `code` is its exit status (negative: the signal that ended it), `words` why: a sentence of ours, or the tail of what
     the program said, secrets masked, of which the message holds the closed `answer` alone. `stderr` is either, to be
     searched. `stalled` is true where our no-progress watchdog ended it.
     """
 
     def __init__(
-        self, argv: Sequence[str], code: int, said: str | FreeText, *, stalled: bool = False, what: str | None = None
+        self, argv: Sequence[str], code: int, words: str | FreeText, *, stalled: bool = False, what: str | None = None
     ) -> None:
         program = what or argv[0]
         how = "made no progress and was stopped" if stalled else _how(code)
-        ours = isinstance(said, str)
-        why = said.strip() if isinstance(said, str) else said.answer
-        self.stderr = FreeText(said) if isinstance(said, str) else said
+        ours = isinstance(words, str)
+        why = words.strip() if isinstance(words, str) else words.answer
+        self.stderr = FreeText(words) if isinstance(words, str) else words
         super().__init__(f"{program} {how}" + (f": {why}" if why else ""), words=None if ours else self.stderr)
         self.argv, self.code, self.stalled = tuple(argv), code, stalled
         self.what = program
@@ -190,7 +190,7 @@ _OF_A_PLAN = re.compile(r"(`ccdr \w+) PLAN\b")
 
 def for_plan(hint: str | None, plan: str) -> str | None:
     """A next step with the plan's name: an engine that advises `ccdr ship PLAN` does not know whose it is."""
-    return hint and _OF_A_PLAN.sub(lambda found: f"{found[1]} {plan}", hint)
+    return hint and _OF_A_PLAN.sub(lambda match: f"{match[1]} {plan}", hint)
 
 
 # What the operating system refuses whoever asks, and what to do: none of it is a defect of ccdr's.
@@ -223,7 +223,7 @@ def own_error(error: Exception) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class AttemptFailure:
     """What became of an attempt: a sentence and a next step, which may be recorded, and what programs said on the way,
     which may not."""
 
@@ -232,12 +232,12 @@ class Told:
     words: FreeText
 
 
-def told(error: Exception) -> Told:
+def failure_of(error: Exception) -> AttemptFailure:
     """Of whatever has ended an attempt."""
     if isinstance(error, CcdrError):
-        return Told(str(error), error.hint, words_of(error))
+        return AttemptFailure(str(error), error.hint, words_of(error))
     reason, hint = own_error(error)
-    return Told(reason, hint, FreeText(f"{type(error).__name__}: {error}") + words_of(error))
+    return AttemptFailure(reason, hint, FreeText(f"{type(error).__name__}: {error}") + words_of(error))
 
 
 def _file_of(error: OSError) -> str | None:

@@ -29,9 +29,9 @@ def written(forks: Iterable[Fork]) -> str:
 
 def read(text: str) -> tuple[Fork, ...]:
     """As `written`; ValueError where it is none."""
-    found = []
+    forks = []
     for word in filter(None, text.split("+")):
         branch, _, rest = word.partition("=")
         parent, position, *at = rest.split("@")
-        found.append(Fork(int(branch), int(parent), position, utc(at[0]) if at else None))
-    return tuple(found)
+        forks.append(Fork(int(branch), int(parent), position, utc(at[0]) if at else None))
+    return tuple(forks)

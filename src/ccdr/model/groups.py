@@ -47,8 +47,8 @@ def captured_together(snapshots: Iterable[Snapshot]) -> list[Together]:
     for snapshot in snapshots:
         if snapshot.group is not None:
             by_run.setdefault(snapshot.group.run, []).append(snapshot)
-    found = [Together(of_run[0].group, tuple(of_run)) for of_run in by_run.values() if of_run[0].group]
-    return sorted(found, key=lambda together: together.newest)
+    runs = [Together(of_run[0].group, tuple(of_run)) for of_run in by_run.values() if of_run[0].group]
+    return sorted(runs, key=lambda together: together.newest)
 
 
 def counterpart(own: Snapshot, point: datetime, good: Sequence[Snapshot], *, recovered: bool) -> Snapshot | None:

@@ -20,14 +20,14 @@ class Point(NamedTuple):
     usable: datetime
 
 
-def skew(asked: datetime, answered: datetime, said: float) -> float:
-    """Seconds that another clock is ahead of ours: it said `said` (seconds since 1970) between two times of ours.
+def skew(asked: datetime, answered: datetime, answer: float) -> float:
+    """Seconds that another clock is ahead of ours: it gave `answer` (seconds since 1970) between two times of ours.
 
     It was read at any moment between the two, and what that alone explains is no skew: else a busy host, slow to ask
     its own server, would have a recovery end at another moment than the one asked for.
     """
     half = (answered - asked) / 2
-    ahead = said - (asked + half).timestamp()
+    ahead = answer - (asked + half).timestamp()
     return 0.0 if abs(ahead) <= half.total_seconds() else ahead
 
 
@@ -88,10 +88,10 @@ def judge(objective_s: float, achieved_s: float | None) -> Achieved:
 def judge_elsewhere(objective_s: float, achieved_s: float, seen_s: float) -> Achieved:
     """The same of what another host answers for. It may have backed up since this one last looked, when `seen_s` was
     the exposure: a breach by then is one; that nothing newer is known here is none."""
-    found = judge(objective_s, achieved_s)
-    if found.verdict is ObjectiveVerdict.BREACHED and seen_s <= objective_s:
+    achieved = judge(objective_s, achieved_s)
+    if achieved.verdict is ObjectiveVerdict.BREACHED and seen_s <= objective_s:
         return Achieved(objective_s, achieved_s, ObjectiveVerdict.NOT_KNOWN_HERE)
-    return found
+    return achieved
 
 
 NEVER = math.inf

@@ -21,10 +21,10 @@ def lacks(snapshot: Snapshot, there: Iterable[Snapshot]) -> str | None:
     return None
 
 
-def disproved(snapshot: str, upon: Iterable[str], proven: dict[str, str]) -> bool:
+def disproved(snapshot: str, parents: Iterable[str], proven: dict[str, str]) -> bool:
     """By a test of its own; an increment also by one of what it builds upon, unless it has itself passed since.
     `proven` has each tested snapshot's latest verdict, in the order of these tests."""
-    ids = {snapshot, *upon}
+    ids = {snapshot, *parents}
     if len(ids) == 1:  # no increment: there may be years of them
         return proven.get(snapshot) == "FAIL"
     for tested, verdict in reversed(proven.items()):

@@ -45,7 +45,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AssetSnapshots:
     """What there is of one asset. A snapshot stands in one place only.
 
     `good` may be restored; `others` do not count, by why (disproved, of another source …); `kept` are never let go,
@@ -73,7 +73,7 @@ class Decision:
     overdue: bool = False
 
 
-def decide(standing: Standing, policy: Policy, now: datetime, zone: tzinfo) -> list[Decision]:
+def decide(standing: AssetSnapshots, policy: Policy, now: datetime, zone: tzinfo) -> list[Decision]:
     """One decision for each snapshot, by consistent point, oldest first."""
     # One that does not count pushes no good one out, and stays as long as a good one of its age would.
     rules = kept_by_rules(

@@ -88,7 +88,7 @@ def newest(cron: str, timezone: str, now: datetime) -> datetime | None:
     return when and when.astimezone(UTC)
 
 
-def look(slot: Slot | None, cron: str, timezone: str, now: datetime) -> tuple[Slot, Missed | None]:
+def advance(slot: Slot | None, cron: str, timezone: str, now: datetime) -> tuple[Slot, Missed | None]:
     """Where the schedule stands now, and what it missed since it was looked at.
 
     A schedule that was never seen counts from now, and so does one that was changed. What came due several times is

@@ -229,14 +229,14 @@ class Attestation:
         }
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Attestation | None:
+    def of(cls, tags: Mapping[str, Any]) -> Attestation | None:
         """The inverse of `flat`, numbers as text or not; None where nothing is attested, ValueError where it is not
         all there."""
-        if found.get("ledger") is None:
+        if tags.get("ledger") is None:
             return None
-        ledger, head, installation = (found.get(key) for key in ("ledger", "ledger_head", "installation"))
-        numbers = [found.get(key) for key in ("ledger_seq", "ledger_start")]
-        prev = found.get("ledger_prev")
+        ledger, head, installation = (tags.get(key) for key in ("ledger", "ledger_head", "installation"))
+        numbers = [tags.get(key) for key in ("ledger_seq", "ledger_start")]
+        prev = tags.get("ledger_prev")
         if not all(isinstance(text, str) for text in (ledger, head, installation, "" if prev is None else prev)):
             raise ValueError("what it attests of its ledger is incomplete")
         if not all(isinstance(n, int | str) and not isinstance(n, bool) and f"{n}".isdecimal() for n in numbers):
@@ -273,30 +273,30 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One thing that was looked at before anything is done: what was found there, and the next step, which only an
-    OK goes without. Names of objects and counts, never a row and never a secret."""
+class Probe:
+    """One thing that was asked before anything is done: the answer, and the next step, which only an OK goes without.
+    Names of objects and counts, never a row and never a secret."""
 
     what: str
     state: Health
-    found: str
+    answer: str
     do: str | None = None
 
     @classmethod
-    def ok(cls, what: str, found: str) -> Look:
-        return cls(what, Health.OK, found)
+    def ok(cls, what: str, answer: str) -> Probe:
+        return cls(what, Health.OK, answer)
 
     @classmethod
-    def warn(cls, what: str, found: str, do: str) -> Look:
-        return cls(what, Health.WARN, found, do)
+    def warn(cls, what: str, answer: str, do: str) -> Probe:
+        return cls(what, Health.WARN, answer, do)
 
     @classmethod
-    def fail(cls, what: str, found: str, do: str) -> Look:
-        return cls(what, Health.FAIL, found, do)
+    def fail(cls, what: str, answer: str, do: str) -> Probe:
+        return cls(what, Health.FAIL, answer, do)
 
     @classmethod
-    def unknown(cls, what: str, found: str, do: str) -> Look:
-        return cls(what, Health.UNKNOWN, found, do)
+    def unknown(cls, what: str, answer: str, do: str) -> Probe:
+        return cls(what, Health.UNKNOWN, answer, do)
 
 
 @dataclass(frozen=True)
@@ -320,23 +320,23 @@ def number_of(record: Mapping[str, Any]) -> int:
 
 def ledger_of(record: Mapping[str, Any]) -> str | None:
     """The id of its ledger, where that is not ours."""
-    told = record.get(TOLD_BY)
-    return str(told["ledger"]) if told else None
+    source = record.get(TOLD_BY)
+    return str(source["ledger"]) if source else None
 
 
 def of_another_host(record: Mapping[str, Any]) -> bool:
     """Is it of a ledger that was never this host's?"""
-    told = record.get(TOLD_BY)
-    return told is not None and not told["ours"]
+    source = record.get(TOLD_BY)
+    return source is not None and not source["ours"]
 
 
 def as_written(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record for people: with its own number, and its ledger where that is not ours."""
-    told = record.get(TOLD_BY)
-    if told is None:
+    source = record.get(TOLD_BY)
+    if source is None:
         return dict(record)
     own = {key: value for key, value in record.items() if key != TOLD_BY}
-    return {**own, "seq": told["seq"], "ledger": told["ledger"]}
+    return {**own, "seq": source["seq"], "ledger": source["ledger"]}
 
 
 def utc(text: str) -> datetime:
@@ -349,8 +349,8 @@ def utc(text: str) -> datetime:
 
 def to_the_second(moment: datetime | str) -> str:
     """A time (or one as a record has it) as sentences name it."""
-    said = moment if isinstance(moment, str) else rfc3339(moment)
-    return said if len(said) <= 20 else f"{said[:19]}Z"
+    text = moment if isinstance(moment, str) else rfc3339(moment)
+    return text if len(text) <= 20 else f"{text[:19]}Z"
 
 
 def rfc3339(when: datetime) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ccdr.host.secrets import env_file
-from ccdr.model.errors import Problem, UsageProblem
+from ccdr.model.errors import FileProblem, UsageProblem
 from ccdr.plans.loader import LoadedPlan
 from ccdr.plans.model import Repository
 
 _DO = "name the same file in both, or another URL in one"
 
 
-def at_odds(loaded: LoadedPlan, every: Iterable[LoadedPlan]) -> Iterator[Problem]:
+def at_odds(loaded: LoadedPlan, every: Iterable[LoadedPlan]) -> Iterator[FileProblem]:
     """Repositories of `loaded` that it, or another of the plans, opens with another password or other credentials. No
     command is run for that: two commands are compared as they are written."""
     around = [loaded, *(one for one in every if one.path != loaded.path)]
@@ -23,8 +23,10 @@ def at_odds(loaded: LoadedPlan, every: Iterable[LoadedPlan]) -> Iterator[Problem
                 continue  # of the plan's own two it is told at the second
             where = f"{other.path}:{other.line((there,))}"
             for key, what in _differing(own, named):
-                said = f"{there} at {where} names the same repository with {what}, and one of the two may not open it"
-                yield Problem(str(loaded.path), loaded.line((place, key)), f"{place}.{key}", f"{said}: {_DO}")
+                problem = (
+                    f"{there} at {where} names the same repository with {what}, and one of the two may not open it"
+                )
+                yield FileProblem(str(loaded.path), loaded.line((place, key)), f"{place}.{key}", f"{problem}: {_DO}")
 
 
 def _places(loaded: LoadedPlan) -> Iterator[tuple[str, Repository]]:

@@ -18,7 +18,7 @@ from math import ceil, floor
 from ccdr.model.values import Verb
 from ccdr.plans.due_times import DueTimes, of
 from ccdr.plans.facts import PlanFacts
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision, ends_of
 
 PATIENCE = timedelta(hours=6)  # no longer than `ccdr run` may wait before it tries again
 _PATIENCE = int(PATIENCE.total_seconds())
@@ -29,7 +29,7 @@ Schedule = tuple[str | None, Verb]  # of an asset, or of the whole plan
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedRuns:
     """What runs on this host were asked for, from a record on; of what ended by it, when it was asked for last."""
 
     at: datetime
@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RunStart:
     """Something that was begun, or tried in vain; `due` is what for, where `ccdr run` did. Seconds since the epoch."""
 
     at: int
@@ -50,14 +50,14 @@ class Other:
     """Another host's part, by its own ledger: what its runs were asked for and have begun, by which versions of the
     plan. Beyond `until` nothing is known of it."""
 
-    versions: Sequence[Version]
-    asked: Sequence[Asked]
-    starts: Mapping[Schedule, Sequence[Start]]
+    versions: Sequence[PlanRevision]
+    asked: Sequence[RequestedRuns]
+    starts: Mapping[Schedule, Sequence[RunStart]]
     until: datetime
 
 
 @dataclass(frozen=True)
-class Gap:
+class DueGap:
     """Consecutive due times for which nothing was begun."""
 
     first: datetime
@@ -77,7 +77,7 @@ class DueTally:
     missed: int
     waiting: bool
     elsewhere: int
-    gaps: tuple[Gap, ...]
+    gaps: tuple[DueGap, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ class _Window:
         return self.times.count(self.start, self.end)
 
 
-def due(versions: Sequence[Version], verb: Verb, asset: str | None, start: datetime, end: datetime) -> list[datetime]:
+def due(
+    versions: Sequence[PlanRevision], verb: Verb, asset: str | None, start: datetime, end: datetime
+) -> list[datetime]:
     """Every due time of a schedule from `start` up to, and without, `end`, whoever answers for it. None is known before
     the first version."""
     windows = (window.within(*_edges(start, end)) for window in _in_force(versions, (asset, verb)))
@@ -104,9 +106,9 @@ def due(versions: Sequence[Version], verb: Verb, asset: str | None, start: datet
 
 
 def tallies(
-    versions: Sequence[Version],
-    asked: Sequence[Asked],
-    starts: Mapping[Schedule, Sequence[Start]],
+    versions: Sequence[PlanRevision],
+    asked: Sequence[RequestedRuns],
+    starts: Mapping[Schedule, Sequence[RunStart]],
     start: datetime,
     end: datetime,
     others: Sequence[Other] = (),
@@ -115,34 +117,34 @@ def tallies(
     order; `starts` those before its end and from `PATIENCE` before its begin on. What `others` answer for is due and
     missed by what they went by."""
     named = [schedules(versions, start), *(schedules(other.versions, start) for other in others)]
-    found = []
+    tallied = []
     for schedule in dict.fromkeys(one for each in named for one in each):
         own = _tally(schedule, versions, asked, starts.get(schedule, ()), *_edges(start, end))
         theirs = []
         for other in others:
             first, last = _edges(start, end)
             last, begun = min(last, _behind(other.until)), other.starts.get(schedule, ())
-            if first < last and (told := _tally(schedule, other.versions, other.asked, begun, first, last)):
-                theirs.append(told)
+            if first < last and (tally := _tally(schedule, other.versions, other.asked, begun, first, last)):
+                theirs.append(tally)
         if theirs:
             unknown = _unknown(schedule, versions, asked, others, *_edges(start, end))
             own = _together([one for one in (own, *theirs) if one], own is not None and own.waiting, unknown)
-        found += [own] if own else []
-    return found
+        tallied += [own] if own else []
+    return tallied
 
 
-def _together(told: Sequence[DueTally], waiting: bool, unknown: int) -> DueTally:
+def _together(parts: Sequence[DueTally], waiting: bool, unknown: int) -> DueTally:
     """What a ledger ends with that was neither served nor missed by then is not known."""
-    gaps = sorted((gap for one in told for gap in one.gaps), key=lambda gap: gap.first)[-MOST_GAPS:]
-    unknown += sum(one.waiting for one in told) - waiting
-    due, missed = sum(one.due for one in told), sum(one.missed for one in told)
-    return DueTally(told[0].asset, told[0].verb, due, missed, waiting, unknown, tuple(gaps))
+    gaps = sorted((gap for one in parts for gap in one.gaps), key=lambda gap: gap.first)[-MOST_GAPS:]
+    unknown += sum(one.waiting for one in parts) - waiting
+    due, missed = sum(one.due for one in parts), sum(one.missed for one in parts)
+    return DueTally(parts[0].asset, parts[0].verb, due, missed, waiting, unknown, tuple(gaps))
 
 
 def _unknown(
     schedule: Schedule,
-    versions: Sequence[Version],
-    asked: Sequence[Asked],
+    versions: Sequence[PlanRevision],
+    asked: Sequence[RequestedRuns],
     others: Sequence[Other],
     start: int,
     end: int,
@@ -161,19 +163,18 @@ def _unknown(
     return count
 
 
-def schedules(versions: Sequence[Version], start: datetime) -> list[Schedule]:
+def schedules(versions: Sequence[PlanRevision], start: datetime) -> list[Schedule]:
     """All that any version in force since `start` names."""
-    ends = [*(version.at for version in versions[1:]), None]
-    relevant = [v for v, end in zip(versions, ends if versions else (), strict=True) if end is None or end > start]
-    found = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
-    return [one for one in dict.fromkeys(found) if any(_cron(version.facts, one) for version in relevant)]
+    relevant = [v for v, end in zip(versions, ends_of(versions), strict=True) if end is None or end > start]
+    pairs = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
+    return [one for one in dict.fromkeys(pairs) if any(_cron(version.facts, one) for version in relevant)]
 
 
 def _tally(
     schedule: Schedule,
-    versions: Sequence[Version],
-    asked: Sequence[Asked],
-    begun: Sequence[Start],
+    versions: Sequence[PlanRevision],
+    asked: Sequence[RequestedRuns],
+    begun: Sequence[RunStart],
     start: int,
     end: int,
 ) -> DueTally | None:
@@ -195,26 +196,26 @@ def _tally(
     elsewhere -= sum(w.count for window in ours for w in _clipped(window, start, end))
     if not (due or waits or elsewhere):
         return None
-    told = (gap for window in reversed(counted) for gap in _gaps(window, served)) if missed else ()
-    gaps = tuple(islice(told, MOST_GAPS))[::-1]
+    gaps_found = (gap for window in reversed(counted) for gap in _gaps(window, served)) if missed else ()
+    gaps = tuple(islice(gaps_found, MOST_GAPS))[::-1]
     return DueTally(*schedule, due, missed, waits, elsewhere, gaps)
 
 
-def _in_force(versions: Sequence[Version], schedule: Schedule) -> list[_Window]:
+def _in_force(versions: Sequence[PlanRevision], schedule: Schedule) -> list[_Window]:
     """As `ccdr run` goes by it: a schedule that is new, or was changed, counts from then."""
-    found: list[_Window] = []
-    for number, version in enumerate(versions):
+    windows: list[_Window] = []
+    for version, until in zip(versions, ends_of(versions), strict=True):
         cron = _cron(version.facts, schedule)
         if cron is None:
             continue
         times = of(cron, version.facts.timezone)
         start = _behind(version.at)
-        end = _behind(versions[number + 1].at) if number + 1 < len(versions) else _EVER
-        if found and found[-1].times is times and found[-1].end == start:
-            start = found.pop().start
+        end = _EVER if until is None else _behind(until)
+        if windows and windows[-1].times is times and windows[-1].end == start:
+            start = windows.pop().start
         if start < end:
-            found.append(_Window(times, start, end))
-    return found
+            windows.append(_Window(times, start, end))
+    return windows
 
 
 def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
@@ -229,10 +230,12 @@ def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
     return of_asset.backup if verb is Verb.BACKUP else None
 
 
-def _held(asked: Sequence[Asked], verb: Verb) -> Iterator[tuple[int, int]]:
+def _held(asked: Sequence[RequestedRuns], verb: Verb) -> Iterator[tuple[int, int]]:
     """When this host answered for such work. Where no run was ever asked for anything, nobody knows who does."""
     since: int | None = None
-    for one in asked:
+    for one, until in zip(asked, ends_of(asked), strict=True):
+        if until is not None and until <= one.at:
+            continue
         if verb in one.verbs and since is None:
             since = _behind(one.at)
         elif verb not in one.verbs and since is not None:
@@ -242,16 +245,16 @@ def _held(asked: Sequence[Asked], verb: Verb) -> Iterator[tuple[int, int]]:
         yield since, _EVER
 
 
-def _served(windows: Sequence[_Window], begun: Sequence[Start]) -> dict[int, int]:
+def _served(windows: Sequence[_Window], begun: Sequence[RunStart]) -> dict[int, int]:
     """The due times that something was begun for, and when that was first."""
-    found: dict[int, int] = {}
+    served: dict[int, int] = {}
     for start in begun:
         wanted = start.due
         if wanted is None or not any(w.start <= wanted < w.end and w.times.holds(wanted) for w in windows):
             wanted = _newest(windows, start.at + 1)
-        if wanted is not None and start.at < found.get(wanted, _EVER):
-            found[wanted] = start.at
-    return found
+        if wanted is not None and start.at < served.get(wanted, _EVER):
+            served[wanted] = start.at
+    return served
 
 
 def _newest(windows: Sequence[_Window], before: int) -> int | None:
@@ -270,14 +273,14 @@ def _waits(at: int, served: Mapping[int, int], windows: Sequence[_Window], now: 
     return in_force and now - at < _PATIENCE and served.get(at, now) >= now
 
 
-def _gaps(window: _Window, served: Iterable[int]) -> Iterator[Gap]:
+def _gaps(window: _Window, served: Iterable[int]) -> Iterator[DueGap]:
     """The newest first."""
     times, cursor = window.times, window.end
     for at in (*sorted((one for one in served if window.start <= one < window.end), reverse=True), window.start - 1):
         if count := times.count(at + 1, cursor):
             first, last = times.next(at), times.newest(cursor - 1)
             assert first is not None and last is not None
-            yield Gap(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC), count)
+            yield DueGap(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC), count)
         cursor = at
 
 

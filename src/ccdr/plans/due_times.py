@@ -54,8 +54,8 @@ class DueTimes:
         """The last one up to `at`, that moment included; None where it never came due."""
         day = self._day_of(at)
         on = self._on(day)
-        if found := bisect_right(on, at):
-            return on[found - 1]
+        if index := bisect_right(on, at):
+            return on[index - 1]
         for earlier in range(day - 1, day - _FURTHEST, -1):
             if on := self._on(earlier):
                 return on[-1]
@@ -65,8 +65,8 @@ class DueTimes:
         """The first one behind `after`; None where it never comes due again."""
         day = self._day_of(after)
         on = self._on(day)
-        if (found := bisect_right(on, after)) < len(on):
-            return on[found]
+        if (index := bisect_right(on, after)) < len(on):
+            return on[index]
         for later in range(day + 1, day + _FURTHEST):
             if on := self._on(later):
                 return on[0]
@@ -102,7 +102,7 @@ class DueTimes:
     def _on(self, day: int) -> tuple[int, ...]:
         known = self._days.get(day)
         if known is None:
-            known = self._days[day] = self._found(day)
+            known = self._days[day] = self._computed(day)
         return known
 
     def _number(self, day: int) -> int:
@@ -120,7 +120,7 @@ class DueTimes:
             self._matches[day] = known
         return known
 
-    def _found(self, day: int) -> tuple[int, ...]:
+    def _computed(self, day: int) -> tuple[int, ...]:
         if not self._is_one(day):
             return ()
         begin = _begin(self.timezone, day)
@@ -129,13 +129,13 @@ class DueTimes:
         today = date.fromordinal(day + _EPOCH)
         midnight = datetime(today.year, today.month, today.day, tzinfo=self._zone)
         before = (midnight.astimezone(UTC) - timedelta(hours=3)).astimezone(self._zone)
-        found = []
+        seconds = []
         for when in CronSim(self.cron, before):
             if when.date() > today:
                 break
             if when.date() == today:
-                found.append(int(when.timestamp()))
-        return tuple(found)
+                seconds.append(int(when.timestamp()))
+        return tuple(seconds)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -213,14 +213,14 @@ def _is_bound(check: AnyCheck, key: str) -> bool:
 
 def _measured(check: AnyCheck, names: Iterable[str]) -> dict[str, float]:
     """The bounds that are stated, or a default. A word for a number (`any`) is no bound."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name in names:
         value: Any = check
         for part in name.split("."):
             value = getattr(value, part)
         if isinstance(value, int | float):
-            found[name] = float(value)
-    return found
+            values[name] = float(value)
+    return values
 
 
 def _cron(text: str) -> str:

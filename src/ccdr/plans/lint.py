@@ -15,24 +15,24 @@ from ccdr.engines import EngineConfig
 from ccdr.model.schema import Strict, zone_of
 from ccdr.model.values import human_seconds
 from ccdr.plans.model import Plan
-from ccdr.plans.yamlfile import Finding, Where
+from ccdr.plans.yamlfile import Where, YamlProblem
 
 _START = datetime(2026, 1, 1)
 _HORIZON = timedelta(days=3660)
 PUBLIC = ("ca_file", "cert_file")  # files that a plan names and anybody may read
 
 
-def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[[Where], int]) -> Iterator[Finding]:
+def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[[Where], int]) -> Iterator[YamlProblem]:
     """Each finding says what to do."""
     for name, asset in plan.assets.items():
         for below, message in (*_backups(plan, name, asset), *_tests(plan, asset, checks.get(name, ()))):
             where = ("assets", name, *below)
-            yield Finding(line(where), where, message)
+            yield YamlProblem(line(where), where, message)
     for where, message in _plan(plan):
-        yield Finding(line(where), where, message)
+        yield YamlProblem(line(where), where, message)
     for where, path in secret_files(plan):
         if fault := open_secret(path):
-            yield Finding(line(where), where, fault)
+            yield YamlProblem(line(where), where, fault)
 
 
 def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:

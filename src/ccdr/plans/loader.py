@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine, EngineConfig
-from ccdr.model.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem
 from ccdr.model.schema import format_duration, parse_duration
 from ccdr.plans.facts import PlanFacts, facts_of
 from ccdr.plans.lint import lint
@@ -25,7 +25,7 @@ from ccdr.plans.model import NO_PASSWORD, Plan
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wrong_stem
 from ccdr.plans.shape import editor_schema, is_name, listed
-from ccdr.plans.yamlfile import Document, Finding, Where, parse, read_bytes
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
 
 USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
 
@@ -57,7 +57,7 @@ class LoadedPlan:
         return facts_of(self.plan, self.checks)
 
     @cached_property
-    def lint(self) -> tuple[Problem, ...]:
+    def lint(self) -> tuple[FileProblem, ...]:
         """What is well-formed and still will not do. Looked for on demand: `run` has no time for it."""
         return tuple(as_problems(self.path, lint(self.plan, self.checks, self._document.line)))
 
@@ -93,7 +93,7 @@ def _checks_of(asset: EngineConfig, tests: Mapping[str, LoadedRestoreTest]) -> t
     return tuple(check for name in names if name in tests for check in tests[name].file.checks)
 
 
-def _across(document: Document, path: Path) -> Iterator[Finding]:
+def _across(document: Document, path: Path) -> Iterator[YamlProblem]:
     """What no single field shows. From the data, so that it is told together with the fields' own problems."""
     data = document.data
     yield from wrong_stem(data, "plan", path, document.line(("plan",)))
@@ -102,23 +102,23 @@ def _across(document: Document, path: Path) -> Iterator[Finding]:
     yield from _groups(document, _mapping(data, "assets"))
     repository = data.get("repository")
     if isinstance(repository, dict) and not repository.keys() & {"password_file", "password_command"}:
-        yield Finding(document.line(("repository",)), ("repository",), NO_PASSWORD)
+        yield YamlProblem(document.line(("repository",)), ("repository",), NO_PASSWORD)
     mtd = _duration(data, "objectives", "mtd")
     rtos: list[Where] = [("objectives", "rto")]
     rtos += [("assets", name, "objectives", "rto") for name in _mapping(data, "assets")]
     for where in rtos:
         if mtd is not None and (rto := _duration(data, *where)) is not None and rto > mtd:
             message = f"is longer than the mtd of {format_duration(mtd)}, expected at most that"
-            yield Finding(document.line(where), where, message)
+            yield YamlProblem(document.line(where), where, message)
 
 
-def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[Finding]:
+def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProblem]:
     """What is captured together is due together."""
     first: dict[str, tuple[str, str | None]] = {}
     for name in assets:
-        group, said = _get(assets, name, "group"), _get(assets, name, "backup", "schedule")
-        schedule = " ".join(said.split()) if isinstance(said, str) else None
-        if not isinstance(group, str) or (said is not None and schedule is None):
+        group, cron = _get(assets, name, "group"), _get(assets, name, "backup", "schedule")
+        schedule = " ".join(cron.split()) if isinstance(cron, str) else None
+        if not isinstance(group, str) or (cron is not None and schedule is None):
             continue  # told as what it is
         other, expected = first.setdefault(group, (name, schedule))
         if schedule != expected:
@@ -128,7 +128,7 @@ def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[Finding]:
             message = f"differs from that of {other}, which is of the same group {group}, {wanted}"
             if schedule is None:
                 message = f"is that of {other} too, which has a backup schedule, {wanted} here as well"
-            yield Finding(document.line(where), where, message)
+            yield YamlProblem(document.line(where), where, message)
 
 
 def _get(data: Any, *where: str | int) -> Any:
@@ -174,20 +174,22 @@ def _wrong_references(
     unreadable: Mapping[str, str],
     assets: Mapping[str, EngineConfig],
     document: Document,
-) -> Iterator[Finding]:
+) -> Iterator[YamlProblem]:
     names = list(_mapping(document.data, "assets"))
     for where, name in named.items():
         if name in unreadable:
-            yield Finding(document.line(where), where, unreadable[name])
+            yield YamlProblem(document.line(where), where, unreadable[name])
         engine = assets.get(str(where[1]))
         for check in tests[name].file.checks if engine and name in tests else ():
             if engine and not check.applies_to(engine):
                 needs = "asks by SQL" if check.needs_sql else f"is for {listed(check.engines)}"
                 needs = "compares every row" if check.needs_export and engine.speaks_sql else needs
                 message = f"has the check {check.kind}, which {needs} and is not for {engine.engine_name}"
-                yield Finding(document.line(where), where, message)
+                yield YamlProblem(document.line(where), where, message)
             if fault := _misfit(check, str(where[1]), assets, names):
-                yield Finding(document.line(where), where, f"has the check {check.kind} with {check.beside}, {fault}")
+                yield YamlProblem(
+                    document.line(where), where, f"has the check {check.kind} with {check.beside}, {fault}"
+                )
 
 
 def _misfit(check: AnyCheck, own: str, assets: Mapping[str, EngineConfig], names: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from ccdr.plans.due_times import how_often, same_times
 from ccdr.plans.facts import AssetFacts, CheckFacts, PlanFacts
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision
 
 Value = float | str | None
 _BY_VERSION = "for its version"  # an image, where the plan names none
@@ -83,12 +83,12 @@ class Loosening:
 class PlanChange:
     """One version that took another's place, and what it does not promise any more."""
 
-    before: Version
-    after: Version
+    before: PlanRevision
+    after: PlanRevision
     loosenings: tuple[Loosening, ...]
 
 
-def changes(versions: Sequence[Version], start: datetime, end: datetime) -> list[PlanChange]:
+def changes(versions: Sequence[PlanRevision], start: datetime, end: datetime) -> list[PlanChange]:
     """Those of one plan within a period, in order; what loosened nothing is among them."""
     return [
         PlanChange(before, after, tuple(loosened(before.facts, after.facts)))
@@ -101,11 +101,11 @@ def loosened(before: PlanFacts, after: PlanFacts) -> list[Loosening]:
     """In the order in which they stand in a plan."""
     if not after.assets:  # as it is recorded that a plan is no more: a plan has an asset
         return [Loosening(Code.PLAN_GONE, None, len(before.assets), None)] if before.assets else []
-    found = [*_of_plan(before, after)]
+    loosenings = [*_of_plan(before, after)]
     for name, was in before.assets.items():
         now = after.assets.get(name)
-        found += [Loosening(Code.ASSET_GONE, name, was.engine, None)] if now is None else _of_asset(name, was, now)
-    return found
+        loosenings += [Loosening(Code.ASSET_GONE, name, was.engine, None)] if now is None else _of_asset(name, was, now)
+    return loosenings
 
 
 def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
@@ -229,7 +229,7 @@ def _rarer(code: Code, asset: str | None, was: str | None, now: str | None) -> I
 
 
 def _schedules(facts: PlanFacts) -> Iterable[str]:
-    found = [facts.prune, facts.check]
+    crons = [facts.prune, facts.check]
     for asset in facts.assets.values():
-        found += [cron for cron in (asset.backup, asset.test and asset.test.schedule) if cron]
-    return dict.fromkeys(found)
+        crons += [cron for cron in (asset.backup, asset.test and asset.test.schedule) if cron]
+    return dict.fromkeys(crons)

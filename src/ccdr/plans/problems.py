@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from ccdr.model.errors import Problem
+from ccdr.model.errors import FileProblem
 from ccdr.plans.shape import Shape
-from ccdr.plans.yamlfile import Document, Finding, Where, dotted
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, dotted
 
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
@@ -39,7 +39,7 @@ _WRONG = {
 } | dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), "is out of range")
 
 
-def checked(model: type[M], document: Document, base: Path, kinds: Any) -> tuple[M | None, list[Finding]]:
+def checked(model: type[M], document: Document, base: Path, kinds: Any) -> tuple[M | None, list[YamlProblem]]:
     """The file as `model` (None where it is not one), and every problem that its values have.
 
     `base` is the directory that relative paths in the file are relative to; `kinds` is the union that the
@@ -61,10 +61,10 @@ def checked(model: type[M], document: Document, base: Path, kinds: Any) -> tuple
     return value, report.findings
 
 
-def as_problems(file: Path, findings: Iterable[Finding]) -> list[Problem]:
+def as_problems(file: Path, findings: Iterable[YamlProblem]) -> list[FileProblem]:
     """In file order, each once."""
     unique = dict.fromkeys(sorted(findings, key=lambda f: f.line))
-    return [Problem(str(file), f.line, dotted(f.where), f.message) for f in unique]
+    return [FileProblem(str(file), f.line, dotted(f.where), f.message) for f in unique]
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str | None:
@@ -103,7 +103,7 @@ class _Report:
     def __init__(self, document: Document, data: Any) -> None:
         self._document, self._data = document, data
         self._told: set[tuple[Where, bool]] = set()
-        self.findings: list[Finding] = []
+        self.findings: list[YamlProblem] = []
 
     def value(self, where: Where) -> Any:
         data = self._data
@@ -119,7 +119,7 @@ class _Report:
         prefixes = (where[:n] for n in range(len(where) + 1))
         if (where, key) not in self._told and self._document.untrusted.isdisjoint(prefixes):
             self._told.add((where, key))
-            self.findings.append(Finding(self._document.line(where), where, message))
+            self.findings.append(YamlProblem(self._document.line(where), where, message))
 
     def explain(self, error: ErrorDetails, shape: Shape) -> None:
         kind, loc = error["type"], error["loc"]

@@ -78,3 +78,14 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def http_address(url: str) -> str | None:
+    """`https://host[:port]` of an s3: or rest: repository; None for one that HTTP does not lead to."""
+    backend, _, rest = url.partition(":")
+    if backend not in ("s3", "rest"):
+        return None
+    if "://" not in rest:
+        rest = f"https://{rest.removeprefix('//')}"  # as restic reads it
+    parts = urlsplit(rest)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import Field
 
 from ccdr.checks import AnyCheck
-from ccdr.model.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem
 from ccdr.model.schema import Name, Strict
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.shape import editor_schema
-from ccdr.plans.yamlfile import Finding, parse, read_bytes
+from ccdr.plans.yamlfile import YamlProblem, parse, read_bytes
 
 
 class RestoreTestFile(Strict):
@@ -48,21 +48,21 @@ def load_restore_test(path: Path) -> LoadedRestoreTest:
     return LoadedRestoreTest(file, path, hashlib.sha256(raw).hexdigest(), raw)
 
 
-def wrong_stem(data: Any, key: str, path: Path, line: int) -> list[Finding]:
+def wrong_stem(data: Any, key: str, path: Path, line: int) -> list[YamlProblem]:
     """A file says its own name, so that a copy is not taken for the original."""
     name = data.get(key) if isinstance(data, dict) else None
     if not isinstance(name, str) or name == path.stem:
         return []
-    return [Finding(line, (key,), f"is not the file's name, expected {ascii(path.stem)[1:-1]}")]
+    return [YamlProblem(line, (key,), f"is not the file's name, expected {ascii(path.stem)[1:-1]}")]
 
 
 def load_restore_tests(
     names: Iterable[str], directory: Path
-) -> tuple[Mapping[str, LoadedRestoreTest], Mapping[str, str], list[Problem]]:
+) -> tuple[Mapping[str, LoadedRestoreTest], Mapping[str, str], list[FileProblem]]:
     """Each file once: those that are right, why others cannot be read, and the problems of wrong ones."""
     right: dict[str, LoadedRestoreTest] = {}
     unreadable: dict[str, str] = {}
-    problems: list[Problem] = []
+    problems: list[FileProblem] = []
     for name in dict.fromkeys(names):
         try:
             right[name] = load_restore_test(directory / f"{name}.yaml")

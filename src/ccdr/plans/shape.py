@@ -103,16 +103,16 @@ class Shape:
         return schemas, data
 
     def _children(self, schemas: list[Schema], data: Any, part: str | int) -> list[Schema]:
-        found: list[Schema] = []
+        parts: list[Schema] = []
         for schema in self._flat(schemas, data):
             if isinstance(part, int):
-                found.append(schema.get("items", {}))
+                parts.append(schema.get("items", {}))
             elif part in schema.get("properties", {}):
-                found.append(schema["properties"][part])
+                parts.append(schema["properties"][part])
             else:
-                found += schema.get("patternProperties", {}).values()
-                found.append(schema.get("additionalProperties", {}))
-        return [schema for schema in found if isinstance(schema, dict)]
+                parts += schema.get("patternProperties", {}).values()
+                parts.append(schema.get("additionalProperties", {}))
+        return [schema for schema in parts if isinstance(schema, dict)]
 
     def _flat(self, schemas: list[Schema], data: Any) -> list[Schema]:
         """Without references and unions; of a union told apart by a key only the branch that `data` names."""
@@ -136,9 +136,9 @@ class Shape:
 
     def _union(self, schemas: list[Schema]) -> tuple[str, dict[str, Schema]] | None:
         for schema in schemas:
-            if (told := schema.get("discriminator")) and "mapping" in told:
-                mapping = {tag: self._ref({"$ref": ref}) for tag, ref in told["mapping"].items()}
-                return told["propertyName"], mapping
+            if (discriminator := schema.get("discriminator")) and "mapping" in discriminator:
+                mapping = {tag: self._ref({"$ref": ref}) for tag, ref in discriminator["mapping"].items()}
+                return discriminator["propertyName"], mapping
         return None
 
 

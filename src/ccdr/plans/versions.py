@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from ccdr.model.values import ledger_of, number_of, rfc3339, utc
 from ccdr.plans.facts import PlanFacts, facts_from
@@ -22,7 +22,7 @@ PLAN_VERSION = "plan.version"  # the kind of its record
 
 
 @dataclass(frozen=True)
-class Version:
+class PlanRevision:
     """One record of a plan's version. It is in force from its place in the ledger on, until the next one's; `before`
     is the digest of the one that it followed, `files` has the SHA-256 of each file by its name. One without assets says
     that the plan is no more."""
@@ -48,7 +48,7 @@ class Version:
         return f"record {self.number}{f' of ledger {self.ledger[:8]}' if self.ledger else ''}"
 
 
-class File(StrEnum):
+class FileState(StrEnum):
     """How a plan's file is to the version that is in force."""
 
     SAME = "same"
@@ -65,8 +65,8 @@ class Judged:
 
     plan: str
     loaded: LoadedPlan | None
-    version: Version | None
-    file: File | None
+    version: PlanRevision | None
+    file: FileState | None
     stated: PlanFacts | None = None
     why: str | None = None
 
@@ -92,17 +92,17 @@ def digest_of(files: Mapping[str, str]) -> str:
     return sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
 
 
-def body_of(loaded: LoadedPlan, before: Version | None) -> dict[str, object]:
+def body_of(loaded: LoadedPlan, before: PlanRevision | None) -> dict[str, object]:
     """What a record of this version holds."""
     return _body(files_of(loaded), loaded.facts, before)
 
 
-def body_of_gone(before: Version) -> dict[str, object]:
+def body_of_gone(before: PlanRevision) -> dict[str, object]:
     """What the record holds that says that the plan is no more."""
     return _body({}, replace(before.facts, assets={}), before)
 
 
-def _body(files: Mapping[str, str], facts: PlanFacts, before: Version | None) -> dict[str, object]:
+def _body(files: Mapping[str, str], facts: PlanFacts, before: PlanRevision | None) -> dict[str, object]:
     return {
         "digest": digest_of(files),
         "predecessor": before and {"digest": before.digest, "seq": before.number},
@@ -111,11 +111,11 @@ def _body(files: Mapping[str, str], facts: PlanFacts, before: Version | None) ->
     }
 
 
-def version_of(record: Mapping[str, Any]) -> Version | None:
+def version_of(record: Mapping[str, Any]) -> PlanRevision | None:
     """None where the record holds none that this ccdr can read."""
     try:
         before, files = record.get("predecessor"), record["files"]
-        return Version(
+        return PlanRevision(
             plan=str(record["plan"]),
             digest=str(record["digest"]),
             facts=facts_from(record["facts"]),
@@ -131,7 +131,7 @@ def version_of(record: Mapping[str, Any]) -> Version | None:
         return None
 
 
-def in_force(versions: Sequence[Version], at: datetime | float) -> Version | None:
+def in_force(versions: Sequence[PlanRevision], at: datetime | float) -> PlanRevision | None:
     """The one that was in force at a time, or (a number) when this record was written; None before the first. The
     `versions` are one plan's, in the ledger's order."""
     if not isinstance(at, datetime):
@@ -141,24 +141,40 @@ def in_force(versions: Sequence[Version], at: datetime | float) -> Version | Non
     return versions[known - 1] if known else None
 
 
-def changed(loaded: LoadedPlan, newest: Version | None) -> bool:
+def changed(loaded: LoadedPlan, newest: PlanRevision | None) -> bool:
     """Is what was read another version than the newest that is recorded? The same text may mean something else to
     another ccdr: a default may have changed."""
     return newest is None or newest.digest != digest_of(files_of(loaded)) or newest.facts != loaded.facts
 
 
+class Recorded(Protocol):
+    """What was in force from its record on."""
+
+    @property
+    def at(self) -> datetime: ...
+
+
+def ends_of(recorded: Sequence[Recorded]) -> list[datetime | None]:
+    """Until when each was in force, in the ledger's order; None: it still is. That is until another was recorded behind
+    it: one that a clock dated ahead, which was set right since, takes no time of the next one's."""
+    ends: list[datetime | None] = [None]
+    for one in reversed(recorded[1:]):
+        ends.append(one.at if ends[-1] is None else min(one.at, ends[-1]))
+    return ends[::-1] if recorded else []
+
+
 def objectives_in_force(
-    versions: Sequence[Version], asset: str, start: datetime, end: datetime
+    versions: Sequence[PlanRevision], asset: str, start: datetime, end: datetime
 ) -> list[tuple[datetime, datetime, float, float]]:
     """What was promised of an asset, from when to when within a period: RPO and RTO in seconds. What lies before the
     first version, and when no version names the asset, is left out."""
-    found: list[tuple[datetime, datetime, float, float]] = []
-    for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=False):
-        since, last = max(version.at, start), min(until, end)
+    spans: list[tuple[datetime, datetime, float, float]] = []
+    for version, until in zip(versions, ends_of(versions), strict=True):
+        since, last = max(version.at, start), min(until or end, end)
         of = version.facts.assets.get(asset)
         if of is None or since >= last:
             continue
-        if found and found[-1][1:] == (since, of.rpo, of.rto):
-            since = found.pop()[0]
-        found.append((since, last, of.rpo, of.rto))
-    return found
+        if spans and spans[-1][1:] == (since, of.rpo, of.rto):
+            since = spans.pop()[0]
+        spans.append((since, last, of.rpo, of.rto))
+    return spans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ccdr.model.schema import format_duration
 from ccdr.plans.loosened import Code, Loosening, Value, loosened
-from ccdr.plans.versions import File, Judged
+from ccdr.plans.versions import FileState, Judged
 
 _SECONDS = frozenset(
     (Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER, Code.SETTLE_LONGER)
@@ -45,22 +45,22 @@ _WORDS = {
 }
 
 
-def sentence(found: Loosening) -> str:
+def sentence(loosening: Loosening) -> str:
     """What it was, and what it is."""
-    if found.code is Code.RETENTION_SHORTER and found.item is None:
+    if loosening.code is Code.RETENTION_SHORTER and loosening.item is None:
         return "snapshots were kept for ever and are removed now"
-    before, after = (_value(found, value) for value in (found.before, found.after))
-    return _WORDS[found.code].format(before=before, after=after, item=found.item)
+    before, after = (_value(loosening, value) for value in (loosening.before, loosening.after))
+    return _WORDS[loosening.code].format(before=before, after=after, item=loosening.item)
 
 
 def differing(judged: Judged) -> list[str]:
     """How a plan's file is to the version that it is judged by; nothing where it is the same."""
     version, plan = judged.version, judged.plan
-    if version is None or judged.file in (None, File.SAME):
+    if version is None or judged.file in (None, FileState.SAME):
         return []
     by = f"the version that was recorded on {version.at:%Y-%m-%d %H:%M} UTC ({version.record})"
     by = f"it is judged by {by}" if judged.why is None else f"{judged.why}: it is judged without"
-    if judged.file is File.GONE:
+    if judged.file is FileState.GONE:
         return [f"no file names the plan {plan} any more, and no `ccdr run` has seen that; {by}"]
     less = loosened(version.facts, judged.stated) if judged.stated else []
     about = [f"{plan}/{one.asset}" if one.asset else plan for one in less]
@@ -70,10 +70,10 @@ def differing(judged: Judged) -> list[str]:
     ]
 
 
-def _value(found: Loosening, value: Value) -> str:
+def _value(loosening: Loosening, value: Value) -> str:
     if value is None:
         return "none"
     if isinstance(value, str):
         return value
-    seconds = found.code in _SECONDS or (found.item or "").endswith(("within", "apart"))
+    seconds = loosening.code in _SECONDS or (loosening.item or "").endswith(("within", "apart"))
     return format_duration(value) if seconds else f"{value:g}"

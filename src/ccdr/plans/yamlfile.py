@@ -51,7 +51,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800
 
 
 @dataclass(frozen=True)
-class Finding:
+class YamlProblem:
     """A problem of the text itself: what is wrong at this path, what is expected."""
 
     line: int
@@ -129,7 +129,7 @@ def read_bytes(path: Path) -> bytes:
         raise UsageProblem(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def parse(raw: bytes) -> tuple[Document | None, list[Finding]]:
+def parse(raw: bytes) -> tuple[Document | None, list[YamlProblem]]:
     """The document and every problem of its text; no document where the text could not be followed."""
     composer = _Composer()
     try:
@@ -146,7 +146,7 @@ class _Stop(Exception):
 
     def __init__(self, line: int, message: str, where: Where = ()) -> None:
         super().__init__(message)
-        self.finding = Finding(line, where, message)
+        self.finding = YamlProblem(line, where, message)
 
 
 def _decode(raw: bytes) -> str:
@@ -201,7 +201,7 @@ class _Open:
 
 @dataclass
 class _Composer:
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[YamlProblem] = field(default_factory=list)
     untrusted: set[Where] = field(default_factory=set)
     root: Node | None = None
     anchors: dict[str, Node] = field(default_factory=dict)
@@ -319,7 +319,7 @@ class _Composer:
                 where.append(len(opened.node.value))
             elif opened.key is not None:
                 where.append(opened.key)
-        self.findings.append(Finding(line, tuple(where), message))
+        self.findings.append(YamlProblem(line, tuple(where), message))
         if bad:
             self.untrusted.add(tuple(where))
 
@@ -338,11 +338,11 @@ def _events(text: str) -> Iterator[yaml.Event]:
         raise _Stop(1, _complaint(str(error).partition("\n")[0], text, 0)) from None
 
 
-def _complaint(said: str, text: str, line: int) -> str:
+def _complaint(complaint: str, text: str, line: int) -> str:
     """The parser's words, except for what it says least helpfully. `line` counts from 0."""
     lines = text.split("\n", line + 1)
     if line < len(lines) and re.match(r" *\t", lines[line]):
         return "is not YAML: it is indented with a tab, expected spaces"
-    if "nesting depth" in said:  # libyaml's own bound, where it looks further ahead than we do
+    if "nesting depth" in complaint:  # libyaml's own bound, where it looks further ahead than we do
         return _TOO_DEEP
-    return f"is not YAML: {said or 'it could not be read'}, expected YAML"
+    return f"is not YAML: {complaint or 'it could not be read'}, expected YAML"

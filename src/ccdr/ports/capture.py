@@ -113,7 +113,7 @@ class Capture:
     notes: list[str] = field(default_factory=list)  # what a person should know of a good capture
     left_out: list[str] = field(default_factory=list)  # what is not in it since the plan says so: `view answered`
     findings: list[str] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
-    upon: tuple[Needed, ...] = ()  # of an increment: all that it builds upon, the full one first
+    parents: tuple[Needed, ...] = ()  # of an increment: all that it builds upon, the full one first
     words: FreeText = NO_WORDS  # what its programs said of a good capture
 
 

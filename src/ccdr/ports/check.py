@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # contracts name each other
 
 
 @dataclass(frozen=True)
-class Bench:
+class CheckContext:
     """What a check may look at: the restored engine, the fetched files, and what was captured.
 
     `fetched` is where the snapshot was written on this host (source paths stand below it), `restored` the
@@ -53,10 +53,10 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Counterpart:
     """Another asset of the plan, restored for the same test, so that a check can compare the two.
 
-    `bench` is of the other one; its box is a sandbox of its own, there only for a check that says it needs one.
+    `context` is of the other one; its box is a sandbox of its own, there only for a check that says it needs one.
     `point` is the instant that the tested asset was restored to. `work` is a private directory of this comparison;
     `note` keeps a reference (a path, as a row says it) for the person, and nowhere else.
     """
@@ -64,7 +64,7 @@ class Beside:
     asset: str
     snapshot: Snapshot
     engine: Engine
-    bench: Bench
+    context: CheckContext
     point: datetime
     together: str | None  # the group's run that both are of
     work: Path

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ccdr.model.answers import FreeText
 from ccdr.model.schema import WithPassword
-from ccdr.model.values import FileDigest, Look, Manifest
+from ccdr.model.values import FileDigest, Manifest, Probe
 from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
 
 if TYPE_CHECKING:  # contracts name each other
     from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
-    from ccdr.ports.log import Reached, ShippedLog, Target
+    from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
     from ccdr.ports.restored import SandboxNeeds
-    from ccdr.ports.target import KnownSource, TargetLook
+    from ccdr.ports.target import KnownSource, TargetOutlook
 
 
 class Engine(Restored, Protocol):
@@ -63,10 +63,10 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
-    def refused(self, said: FreeText) -> bool:
+    def refused(self, stderr: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         """May the client read all that a capture needs, and do nothing more? Quick, and changes nothing."""
 
     def client_major(self, place: Place) -> str | None:
@@ -111,7 +111,7 @@ class Engine(Restored, Protocol):
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Every row that one SELECT gives, read-only, written by the engine's own client into the new file `to` (host
-        path, in the bench's `out`): however many there are, none passes through Python. For engines that say `exports`.
+        path, in the context's `out`): however many they are, none passes through Python. Of engines that say `exports`.
 
         One row a line, values apart by tabs, in UTF-8 where the database knows its encoding, else its very bytes.
         NULL is `\\N`; within a value a backslash is `\\\\`, a tab `\\t`, a newline `\\n` (as PostgreSQL's COPY).
@@ -122,11 +122,11 @@ class Engine(Restored, Protocol):
         """The source's log, where the plan wants it shipped; `name` is the asset's own (`plan/asset`), for what the
         source keeps for us."""
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         """As `load`, and then every change of the log (a directory of segments) up to `target`. LogBad where the
         log does not reach it; UsageProblem where the target is not to be found."""
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         """For a restore for real, into a directory: leave beside the base in `restored` what its server needs to apply
         the log that will stand at `log`, up to `target`. What a person does then, as a sentence."""
 
@@ -137,7 +137,7 @@ class Engine(Restored, Protocol):
 
 class ServerTarget(Protocol):
     """A real server that one snapshot is to be restored onto. One object for one restore, used in this order:
-    `look`, `load`, checks by `restored`, `finish`; or `undo` at any point. Where `finish` was stopped, `named` and
+    `examine`, `load`, checks by `restored`, `finish`; or `undo` at any point. Where `finish` was stopped, `named` and
     `settle`.
 
     `name` is what the data will be called there (a database), `shown` the address without a secret, `client` the
@@ -157,7 +157,7 @@ class ServerTarget(Protocol):
     @property
     def notes(self) -> Sequence[str]: ...
 
-    def look(
+    def examine(
         self,
         source: Source,
         manifest: Manifest,
@@ -165,7 +165,7 @@ class ServerTarget(Protocol):
         sources: Sequence[KnownSource],
         *,
         onto_source_server: bool,
-    ) -> TargetLook:
+    ) -> TargetOutlook:
         """Ask, and change nothing. UsageProblem where the target is or could be one of `sources`, is not empty, or
         lacks what the snapshot needs. `onto_source_server` allows another database on a source's server."""
 

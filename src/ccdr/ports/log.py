@@ -36,7 +36,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Target:
+class RecoveryTarget:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
     None) to the end of what was shipped. Whichever it is, the log that was fetched for it must reach `position`: one
     that ends before it is cut off. `skew` is the source's clock's lead over this host's nearest to then; None where
@@ -173,7 +173,7 @@ class ShippedLog(Protocol):
     def goes_on_from(self, manifest: Manifest) -> bool:
         """Can what this manifest describes be a base, on which the log is applied? Pure."""
 
-    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+    def leads_to(self, manifest: Manifest, target: RecoveryTarget) -> bool:
         """Does this base hold nothing of what comes after the target? Pure."""
 
     def finds(self, files: Sequence[tuple[str, Path]], name: str, manifest: Manifest) -> bool:

@@ -10,7 +10,7 @@ from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.place import Place
 
 if TYPE_CHECKING:  # contracts name each other
-    from ccdr.ports.check import Bench
+    from ccdr.ports.check import CheckContext
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class Restored(Protocol):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         """The one timestamp that a query gives, as seconds since the epoch; None for NULL or no row."""
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]: ...
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]: ...

@@ -21,7 +21,7 @@ class KnownSource:
 
 
 @dataclass(frozen=True)
-class TargetLook:
+class TargetOutlook:
     """What a look at a target told: what will be done there, and what a person should know of it."""
 
     version: str

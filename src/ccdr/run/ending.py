@@ -31,9 +31,9 @@ from ccdr.run.next_due import Log, said_of
 from ccdr.run.tasks import RunResult
 from ccdr.telling import metrics
 from ccdr.telling.notify import (
-    Attempt,
     Concern,
     Key,
+    RunAttempt,
     Telling,
     after_run,
     changed_duties,
@@ -104,7 +104,7 @@ def conclude(
     if isinstance(broken, LedgerBroken):
         extra += [ledger_broken(p.plan.plan, broken) for p in plans]
     failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
-    attempts = [Attempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
+    attempts = [RunAttempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
     try:
         for _ in range(PATIENCE):
             telling = after_run(

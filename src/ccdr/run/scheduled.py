@@ -18,7 +18,7 @@ from ccdr.jobs.leftovers import reap
 from ccdr.jobs.retired import let_go
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
-from ccdr.model.schedule import look, occurrences
+from ccdr.model.schedule import advance, occurrences
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
@@ -118,7 +118,7 @@ def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[V
     found = []
     for task in (task for chain in tasks(plans, only) for task in chain):
         before = book.read(task)
-        slot, _ = look(before, task.cron, task.timezone, now)
+        slot, _ = advance(before, task.cron, task.timezone, now)
         coming = next(occurrences(task.cron, task.timezone, now))
         found.append(Standing(task, slot.pending, slot.retry_at, coming, slot.failures, before is not None))
     return found

@@ -12,7 +12,7 @@ from ccdr.evidence.history.kinds import MISSED, NOT_BEGUN
 from ccdr.host import interrupts
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Locked
-from ccdr.model.schedule import Slot, look
+from ccdr.model.schedule import Slot, advance
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
 from ccdr.run.slots import Book
@@ -63,7 +63,7 @@ class Turns:
 
     def _looked_at(self, task: Task, now: datetime) -> Slot:
         before = self._book.read(task)
-        slot, missed = look(before, task.cron, task.timezone, now)
+        slot, missed = advance(before, task.cron, task.timezone, now)
         if slot != before:
             self._book.write(task, slot)  # first: on a full disk the same times would be missed again and again
         if missed is not None:

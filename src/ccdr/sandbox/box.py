@@ -20,7 +20,7 @@ from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Output, Pulse, Session
 from ccdr.sandbox import isolation
-from ccdr.sandbox.words import told, words
+from ccdr.sandbox.words import reason_of, words
 
 STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
@@ -121,7 +121,7 @@ class Box:
     mounts: Mapping[Path, str]
     facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too
     asked: isolation.Facts = field(default_factory=dict)  # how it is to be shut off
-    differs: tuple[isolation.Difference, ...] = ()  # what of that it is not
+    differs: tuple[isolation.Deviation, ...] = ()  # what of that it is not
     no_progress: float = 600.0
     memory: int = 0
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become
@@ -147,17 +147,17 @@ class Box:
         for _ in range(TRIES):
             code, output = self._ran(argv, env, stdin, what, watch, pulse)
             # Docker's own words come as the command's.
-            told = "" if code not in NOT_STARTED else (output.stdout + output.stderr.reveal()).strip()
-            if not RUNTIME.match(told) or not self.running():
+            error_text = "" if code not in NOT_STARTED else (output.stdout + output.stderr.reveal()).strip()
+            if not RUNTIME.match(error_text) or not self.running():
                 break
         else:
             hint = "see the Docker daemon's log (`journalctl -u docker`), then run it again"
-            words = FreeText(told)
+            words = FreeText(error_text)
             raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries", hint=hint, words=words)
         if code in NOT_STARTED and code not in ok:
             if self._ended(code):
                 raise self._broken(f"it ended before: {what or argv[0]}")
-            words = FreeText(told)
+            words = FreeText(error_text)
             program = repr(what) if what is not None and argv[0] == "sh" else argv[0]  # of a script: what it is for
             raise TestBroken(
                 f"the image {self.image_name} cannot run {program}" + (f": {words.answer}" if words.answer else ""),
@@ -270,11 +270,11 @@ class Box:
     def oom_kills(self) -> int:
         """How many processes the kernel killed in this container for want of memory (cgroup v1 and v2)."""
         with self._exec(["cat", *OOM_FILES], None) as (_, frames):
-            said = bytearray()
+            output = bytearray()
             while not frames.closed:
                 for stream, data in frames.read(LOOK):
-                    said += data if stream == STDOUT else b""
-        return sum(int(line.split()[1]) for line in said.decode().splitlines() if line.startswith("oom_kill "))
+                    output += data if stream == STDOUT else b""
+        return sum(int(line.split()[1]) for line in output.decode().splitlines() if line.startswith("oom_kill "))
 
     def cpu_seconds(self) -> float:
         """Processor time the container has used; 0 where Docker does not say."""
@@ -286,7 +286,7 @@ class Box:
 
     def _broken(self, why: BaseException | str) -> TestBroken:
         return TestBroken(
-            f"the sandbox is gone: {why if isinstance(why, str) else told(why)}",
+            f"the sandbox is gone: {why if isinstance(why, str) else reason_of(why)}",
             hint="see `docker events` and the kernel log for who ended it, then run the test again",
             words=None if isinstance(why, str) else words(why),
         )

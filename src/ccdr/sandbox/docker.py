@@ -21,7 +21,7 @@ from ccdr.model.values import rfc3339, utc
 from ccdr.ports.place import Clock
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box, close_socket
-from ccdr.sandbox.words import denied, told
+from ccdr.sandbox.words import denied, reason_of
 
 if TYPE_CHECKING:
     import docker
@@ -98,7 +98,7 @@ def _answering(what: str) -> Iterator[None]:
         yield
     except (docker.errors.DockerException, OSError) as error:
         hint = "see `docker info` and the daemon's log (`journalctl -u docker`)"
-        raise TestBroken(f"Docker does not {what}: {told(error)}", hint=hint) from None
+        raise TestBroken(f"Docker does not {what}: {reason_of(error)}", hint=hint) from None
 
 
 class Docker:
@@ -123,7 +123,7 @@ class Docker:
             start = "start it (`systemctl start docker`, or `make system` where no init system runs)"
             may = "let this user use it (`usermod -aG docker USER`; it is then as good as root), or run ccdr as root"
             hint = may if denied(error) else start
-            raise TestBroken(f"Docker does not answer at {where}: {told(error)}", hint=hint) from None
+            raise TestBroken(f"Docker does not answer at {where}: {reason_of(error)}", hint=hint) from None
         return client
 
     def check(self) -> None:
@@ -156,8 +156,8 @@ class Docker:
         if not wanted:
             raise TestBroken("no image is named and the engine knows none", hint="name one with `image:`")
         for name in wanted:
-            if (found := self._local(name)) is not None:
-                return found
+            if (local := self._local(name)) is not None:
+                return local
         return self._pulled(wanted[0], wanted)
 
     def _local(self, name: str) -> Image | None:
@@ -175,13 +175,13 @@ class Docker:
 
         try:
             self._client.images.pull(*name.rsplit(":", 1) if ":" in name.rsplit("/", 1)[-1] else (name,))
-            if (found := self._local(name)) is not None:
-                return found
-            said = "it is not there after the pull"
+            if (local := self._local(name)) is not None:
+                return local
+            problem = "it is not there after the pull"
         except (docker.errors.DockerException, OSError) as error:
-            said = told(error)
+            problem = reason_of(error)
         raise TestBroken(
-            f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {said}",
+            f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {problem}",
             hint=f"run `docker pull {name}` where a registry can be reached, or `make images`",
         )
 
@@ -205,7 +205,7 @@ class Docker:
             except (docker.errors.DockerException, OSError) as error:
                 whom = f", as {spec.user}" if spec.user else ""
                 raise TestBroken(
-                    f"the sandbox did not start from {spec.image.name}{whom}: {told(error)}",
+                    f"the sandbox did not start from {spec.image.name}{whom}: {reason_of(error)}",
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
             box = self._box(spec, container["Id"], isolation.asked(config))
@@ -317,7 +317,7 @@ class Docker:
             except (docker.errors.DockerException, OSError) as error:
                 # 409: its own removal is under way
                 if time.monotonic() > deadline:
-                    problems.append(f"container {name} is still there: {told(error)}")
+                    problems.append(f"container {name} is still there: {reason_of(error)}")
                     break
             time.sleep(0.02)
         if volume:
@@ -326,7 +326,7 @@ class Docker:
             except docker.errors.NotFound:
                 pass
             except (docker.errors.DockerException, OSError) as error:
-                problems.append(f"volume {volume} is still there: {told(error)}")
+                problems.append(f"volume {volume} is still there: {reason_of(error)}")
         return problems
 
     def leftovers(self) -> list[Leftover]:
@@ -334,12 +334,12 @@ class Docker:
         ours: dict[str, str | list[str] | bool] = {"label": RUN}
         with _answering("list containers and volumes"):
             containers = self._client.containers.list(all=True, filters=ours, ignore_removed=True)
-            found = [Leftover("container", str(c.name), c.labels) for c in containers]
-            found += [
+            leftovers = [Leftover("container", str(c.name), c.labels) for c in containers]
+            leftovers += [
                 Leftover("volume", str(v.name), (v.attrs.get("Labels") or {}))
                 for v in self._client.volumes.list(filters=ours)
             ]
-        return found
+        return leftovers
 
     def remove(self, leftover: Leftover) -> list[str]:
         """Remove one leftover; returns what could not be removed."""
@@ -351,7 +351,7 @@ class Docker:
             except docker.errors.NotFound:
                 return []
             except (docker.errors.DockerException, OSError) as error:
-                return [f"volume {leftover.name} is still there: {told(error)}"]
+                return [f"volume {leftover.name} is still there: {reason_of(error)}"]
             return []
         return self._remove(leftover.name, None)
 

@@ -19,7 +19,7 @@ Facts = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Difference:
+class Deviation:
     """A fact that is not as it was asked for."""
 
     fact: str
@@ -52,12 +52,12 @@ def observed(inspected: Mapping[str, Any]) -> Facts:
     )
 
 
-def differences(wanted: Facts, there: Facts) -> list[Difference]:
-    return [Difference(fact, value, there.get(fact)) for fact, value in wanted.items() if there.get(fact) != value]
+def differences(wanted: Facts, there: Facts) -> list[Deviation]:
+    return [Deviation(fact, value, there.get(fact)) for fact, value in wanted.items() if there.get(fact) != value]
 
 
-def told(found: Sequence[Difference]) -> str:
-    return f"the sandbox is not shut off as it was asked for: {'; '.join(map(str, found))}"
+def not_shut_off(differing: Sequence[Deviation]) -> str:
+    return f"the sandbox is not shut off as it was asked for: {'; '.join(map(str, differing))}"
 
 
 def _facts(
@@ -115,8 +115,8 @@ def _shared(host: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _core(host: Mapping[str, Any]) -> str:
-    found = [limit for limit in host.get("Ulimits") or () if limit.get("Name") == "core"]
-    return "off" if found and all(limit.get("Hard") == 0 for limit in found) else "as the daemon has it"
+    limits = [limit for limit in host.get("Ulimits") or () if limit.get("Name") == "core"]
+    return "off" if limits and all(limit.get("Hard") == 0 for limit in limits) else "as the daemon has it"
 
 
 def _shown(value: object) -> str:

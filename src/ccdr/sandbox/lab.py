@@ -76,13 +76,13 @@ class Lab:
                 box.on_growth = growth
                 source = Source(box, credentials)
                 facts = engine.probe(source)
-                found = engine.client_major(box)
-                if any_client or found == facts.major:
+                client = engine.client_major(box)
+                if any_client or client == facts.major:
                     yield source, facts
                     return
             if engine.image is not None or major == facts.major:
                 raise BackupFailed(
-                    f"the server is version {facts.version}, the client in {image.name} is {found or 'missing'}",
+                    f"the server is version {facts.version}, the client in {image.name} is {client or 'missing'}",
                     hint=f"name an image of major version {facts.major} with `image:`",
                 )
             major = facts.major  # asked by whatever client there was; captured by the one that fits
@@ -129,10 +129,10 @@ class Lab:
         it is not gone."""
         disposal = Disposal()
         with self.docker.open(BoxSpec(image=image, run=run, memory=CLIENT_MEMORY), disposal) as box:
-            found = engine.client_major(box)
+            major = engine.client_major(box)
         if not disposal.clean:
             raise TestBroken("; ".join(disposal.problems), hint="`ccdr sandbox reap` removes it")
-        return found
+        return major
 
     @contextlib.contextmanager
     def sandbox(
@@ -237,6 +237,8 @@ def given_inside(host: Place, box: Place, out: Path, paths: Sequence[Path]) -> N
     """Give these to the sandbox's user, whoever that is on this host: a file that it makes in `out` tells."""
     mine = out / "owner"
     box.run(["touch", box.path(mine)])
-    found = mine.stat()
+    status = mine.stat()
     there = [str(path) for path in paths if path.exists()]
-    host.run(["chown", "-R", "-h", f"{found.st_uid}:{found.st_gid}", "--", *there], what="giving files to the sandbox")
+    host.run(
+        ["chown", "-R", "-h", f"{status.st_uid}:{status.st_gid}", "--", *there], what="giving files to the sandbox"
+    )

@@ -18,7 +18,7 @@ def words(error: BaseException) -> FreeText:
     return FreeText(str(error))
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """One sentence. The answer in what the daemon explained, else the system's reason beneath all layers."""
     if getattr(error, "explanation", None):
         return words(error).answer or UNKNOWN

@@ -83,17 +83,17 @@ def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience:
 
 def _behind(state: State, newest: int) -> bool:
     """Is there something to migrate? CcdrError where the state is ahead of us."""
-    found = _number(state)
+    number = _number(state)
     begun = _marker(state)
-    ahead = max(found, 0 if begun is None else begun.before + 1)
+    ahead = max(number, 0 if begun is None else begun.before + 1)
     if ahead > newest:
-        half = "" if found == ahead else ", whose migration was interrupted"
+        half = "" if number == ahead else ", whose migration was interrupted"
         raise CcdrError(
             f"the state {state.root} is of format {ahead}, made by a newer ccdr{half}; "
             f"this one, {__version__}, knows formats up to {newest}. Nothing was touched",
             hint=f"use that newer ccdr, or name another --state DIR; {GUIDE}",
         )
-    return found < newest or begun is not None
+    return number < newest or begun is not None
 
 
 def _number(state: State) -> int:
@@ -125,9 +125,9 @@ def _marker(state: State) -> Begun | None:
         return None
     except ValueError:
         name, touched = "", []
-    if not (found := re.fullmatch(r"backup-v([1-9][0-9]{0,5})-[0-9TZ]+", name)):
+    if not (match := re.fullmatch(r"backup-v([1-9][0-9]{0,5})-[0-9TZ]+", name)):
         raise CcdrError(f"{path} is damaged: it names no copy", hint=GUIDE)
-    return Begun(path, int(found[1]), state.root / name, tuple(touched))
+    return Begun(path, int(match[1]), state.root / name, tuple(touched))
 
 
 def _migrate(state: State, steps: Sequence[Step], clock: Clock, patience: float) -> None:

@@ -1,4 +1,4 @@
-"""Where a repository's URL leads, and what the clock says there."""
+"""What the clock says where a repository lies."""
 
 from __future__ import annotations
 
@@ -8,22 +8,10 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 from ccdr.model.errors import RepositoryUnavailable
 
 WITHIN = 5.0  # seconds
-
-
-def http_address(url: str) -> str | None:
-    """`https://host[:port]` of an s3: or rest: repository; None for one that HTTP does not lead to."""
-    backend, _, rest = url.partition(":")
-    if backend not in ("s3", "rest"):
-        return None
-    if "://" not in rest:
-        rest = f"https://{rest.removeprefix('//')}"  # as restic reads it
-    parts = urlsplit(rest)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def server_time(address: str) -> datetime:

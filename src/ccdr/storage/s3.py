@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdr.host.retry import patiently
 from ccdr.model.errors import CcdrError, RepositoryUnavailable
-from ccdr.storage.endpoint import http_address
+from ccdr.plans.repository_url import http_address
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -21,7 +21,7 @@ Place = tuple[str | None, str | None]  # plan and asset; a plan's upkeep has no 
 
 
 @dataclass(frozen=True)
-class Standing:
+class StandingProblem:
     """One trouble that stands now, and where."""
 
     place: Place
@@ -48,17 +48,17 @@ class InForce:
         }
 
 
-def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[Standing]:
+def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[StandingProblem]:
     """All that is wrong now and bears a code."""
-    for found in status(plans, services, histories):
-        yield from (Standing((found.plan, found.asset), problem) for problem in (*found.troubles, *found.near))
+    for asset in status(plans, services, histories):
+        yield from (StandingProblem((asset.plan, asset.asset), problem) for problem in (*asset.troubles, *asset.near))
     for plan, problems in upkeep_problems(plans, services, histories).items():
-        yield from (Standing((plan, None), problem) for problem in problems)
+        yield from (StandingProblem((plan, None), problem) for problem in problems)
 
 
 def acknowledge(
     code: Trouble,
-    standing: Sequence[Standing],
+    standing: Sequence[StandingProblem],
     services: Services,
     *,
     asset: str | None,
@@ -101,7 +101,7 @@ def acknowledge(
 
 def end(
     code: Trouble,
-    found: Sequence[InForce],
+    acks: Sequence[InForce],
     services: Services,
     *,
     why: str | None,
@@ -109,7 +109,7 @@ def end(
     dry_run: bool = False,
 ) -> list[InForce]:
     """End those of this code now. UsageProblem where there is none."""
-    ours = [one for one in found if one.ack.code == code.name]
+    ours = [one for one in acks if one.ack.code == code.name]
     if not ours:
         raise UsageProblem(f"{code.name} is not acknowledged there", hint="`ccdr ack --list` shows what is")
     now = services.clock.now()

@@ -96,7 +96,7 @@ class RunFacts:
 
 def write(
     path: Path,
-    found: Sequence[AssetStatus],
+    assets: Sequence[AssetStatus],
     care: Mapping[str, Sequence[Problem]],
     histories: Histories,
     run: RunFacts,
@@ -105,7 +105,7 @@ def write(
     where it cannot be written: the run that reports it has done its work."""
     from prometheus_client import write_to_textfile
 
-    registry = collect(found, care, histories, run)
+    registry = collect(assets, care, histories, run)
     try:
         write_to_textfile(str(path), registry)
         path.chmod(0o644)  # another user's node exporter reads it; there is nothing secret in it
@@ -117,14 +117,14 @@ def write(
 
 
 def collect(
-    found: Sequence[AssetStatus], care: Mapping[str, Sequence[Problem]], histories: Histories, run: RunFacts
+    assets: Sequence[AssetStatus], care: Mapping[str, Sequence[Problem]], histories: Histories, run: RunFacts
 ) -> CollectorRegistry:
     """All of METRICS, filled in."""
     board = _Board()
-    for status in found:
+    for status in assets:
         _asset(board, status)
         _past(board, histories, status.plan, status.asset)
-    for plan in dict.fromkeys([*(s.plan for s in found), *care]):
+    for plan in dict.fromkeys([*(s.plan for s in assets), *care]):
         _plan(board, plan, histories, care.get(plan, ()), run.unreached.get(plan, 0))
     board.set("ccdr_last_run_timestamp_seconds", run.ended.timestamp())
     board.set("ccdr_last_run_duration_seconds", run.seconds)

@@ -62,15 +62,15 @@ class Answering:
 
 def answering(plan: str, history: AssetHistory, catalogue: Catalogue | None) -> tuple[Answering, ...]:
     """`history` is of the plan's upkeep; the snapshots of the `catalogue` are asked where that knows of no host."""
-    found = []
+    answers = []
     for verb in (v for v in Verb if not history.answers_for(v)):
         other = history.elsewhere(verb)
         if other is not None:
-            found.append(Answering(verb, other.host, other.until, other.ledger))
+            answers.append(Answering(verb, other.host, other.until, other.ledger))
         else:
             asked = catalogue if verb is Verb.BACKUP else None
-            found.append(Answering(verb, _newest_by(plan, asked) if asked else None))
-    return tuple(found)
+            answers.append(Answering(verb, _newest_by(plan, asked) if asked else None))
+    return tuple(answers)
 
 
 def _newest_by(plan: str, catalogue: Catalogue) -> str | None:
@@ -112,10 +112,10 @@ def seen_now(job: Job, services: Services, history: AssetHistory, removed: Colle
 
 
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
-    found = judge(job, history, upkeep, seen_now(job, services, history), services.clock.now())
+    judged = judge(job, history, upkeep, seen_now(job, services, history), services.clock.now())
     ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
-    wrong = tuple(_with_words(found.wrong, services.state))
-    return replace(found, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
+    wrong = tuple(_with_words(judged.wrong, services.state))
+    return replace(judged, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
 
 
 def upkeep_problems(
@@ -134,8 +134,8 @@ def upkeep_problems(
     return {p.plan.plan: of(p) for p in plans}
 
 
-def exit_code(found: Sequence[AssetStatus]) -> Exit:
-    return worst([exit_of(s.troubles) for s in found])
+def exit_code(assets: Sequence[AssetStatus]) -> Exit:
+    return worst([exit_of(s.troubles) for s in assets])
 
 
 def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
@@ -164,12 +164,14 @@ def _together(job: Job, services: Services) -> Together | None:
 def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iterator[Problem]:
     """Of the plan's versions that are in the ledger."""
     plan = loaded.plan.plan
-    if found := not_kept(plan, services, histories):
-        newest = f"that of {rfc3339(found[0].at)[:19]}Z ({found[0].record})"
-        what = f"of {so_many(len(found), 'version')} of the plan, {newest}{'' if len(found) == 1 else ' the newest'}"
+    if versions := not_kept(plan, services, histories):
+        newest = f"that of {rfc3339(versions[0].at)[:19]}Z ({versions[0].record})"
+        what = (
+            f"of {so_many(len(versions), 'version')} of the plan, {newest}{'' if len(versions) == 1 else ' the newest'}"
+        )
         text = f"the files {what}, are not kept in the state directory any more as they were"
         step = next_step(Trouble.PLAN_FILES_GONE, plan, None)
-        yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in found), step=step)
+        yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in versions), step=step)
 
 
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:

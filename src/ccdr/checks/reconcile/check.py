@@ -21,15 +21,25 @@ from pydantic import AfterValidator, Field, model_validator
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.decoding import decode
 from ccdr.checks.freshness import CLOCKS
-from ccdr.checks.reconcile.instants import Instants, moment
-from ccdr.checks.reconcile.match import Book, Decode, File, FileFact, Found, Reference, Row, RowFact, Wanted
+from ccdr.checks.reconcile.instants import Instants, instant_of
+from ccdr.checks.reconcile.match import (
+    Decode,
+    FileFact,
+    FileOutcome,
+    Matcher,
+    Matches,
+    Reference,
+    RowFact,
+    RowOutcome,
+    StatedColumns,
+)
 from ccdr.checks.reconcile.paths import resolve
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import EngineConfig, Files
 from ccdr.engines.files import LISTING, read_listing
 from ccdr.model.schema import Duration, Name, Strict, Text, format_duration
 from ccdr.model.values import CheckResult, human_seconds, rfc3339
-from ccdr.ports.check import Bench, Beside
+from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 
 ANY = "any"
@@ -115,41 +125,43 @@ class Reconcile(CheckConfig):
             return f"whose paths have nothing in common with the root {self.root}, expected one of them"
         return None
 
-    def compare(self, engine: Engine, bench: Bench, beside: Beside) -> Iterator[CheckResult]:
-        instants = self._instants(bench, beside)
-        yield self._skew(instants, beside)
-        exported = bench.out / f"rows-{beside.work.name}"
-        engine.export(bench.sandbox, bench.manifest, self.query, exported)
-        wanted = Wanted("size" in self.columns, "sha256" in self.columns)
+    def compare(self, engine: Engine, context: CheckContext, counterpart: Counterpart) -> Iterator[CheckResult]:
+        instants = self._instants(context, counterpart)
+        yield self._skew(instants, counterpart)
+        exported = context.out / f"rows-{counterpart.work.name}"
+        engine.export(context.sandbox, context.manifest, self.query, exported)
+        wanted = StatedColumns("size" in self.columns, "sha256" in self.columns)
         try:
-            with Book.opened(beside.work / "book.sqlite", instants, wanted) as book:
-                book.add_files(self._files(beside.bench))
-                book.add_rows(self._rows(exported, self._root(beside.bench)))
-                found = book.judge(lambda names: _hashed(beside.bench, names), self._decoder(beside.bench))
-                self._note(book, beside)
-                yield self._rows_result(found, instants, book)
-                yield self._files_result(found, instants, book)
+            with Matcher.opened(counterpart.work / "matches.sqlite", instants, wanted) as matcher:
+                matcher.add_files(self._files(counterpart.context))
+                matcher.add_rows(self._rows(exported, self._root(counterpart.context)))
+                matched = matcher.judge(
+                    lambda names: _hashed(counterpart.context, names), self._decoder(counterpart.context)
+                )
+                self._note(matcher, counterpart)
+                yield self._rows_result(matched, instants, matcher)
+                yield self._files_result(matched, instants, matcher)
         except _OtherColumns as error:
             yield self._of("rows", False, f"{len(self.columns)} columns: {', '.join(self.columns)}", str(error))
         finally:
             exported.unlink(missing_ok=True)
 
-    def _instants(self, bench: Bench, beside: Beside) -> Instants:
-        files = beside.bench.manifest
-        settle = files.contents.get("settle", getattr(beside.engine, "settle", 0.0))
+    def _instants(self, context: CheckContext, counterpart: Counterpart) -> Instants:
+        files = counterpart.context.manifest
+        settle = files.contents.get("settle", getattr(counterpart.engine, "settle", 0.0))
         return Instants(
-            rows=beside.point.timestamp(),
+            rows=counterpart.point.timestamp(),
             files=files.consistent_point.timestamp(),
             settle=float(str(settle)),
             apart=self.apart,
-            clocks=CLOCKS + abs(bench.manifest.clock_skew_s or 0.0),
+            clocks=CLOCKS + abs(context.manifest.clock_skew_s or 0.0),
         )
 
-    def _skew(self, instants: Instants, beside: Beside) -> CheckResult:
-        how = "captured together" if beside.together else "captured apart"
-        which = f"snapshot {beside.snapshot.short} of {beside.asset}, {how}"
+    def _skew(self, instants: Instants, counterpart: Counterpart) -> CheckResult:
+        how = "captured together" if counterpart.together else "captured apart"
+        which = f"snapshot {counterpart.snapshot.short} of {counterpart.asset}, {how}"
         actual = f"{human_seconds(instants.skew)} apart ({which})"
-        if beside.recovered:  # no schedule brings a backup of the files at that very moment: the rows tell
+        if counterpart.recovered:  # no schedule brings a backup of the files at that very moment: the rows tell
             far = "" if instants.skew <= self.within else f", more than {format_duration(self.within)}"
             return self._of("consistent points", True, "told; the rows judge", f"{actual}{far}")
         expected = f"at most {format_duration(self.within)} apart"
@@ -157,12 +169,12 @@ class Reconcile(CheckConfig):
 
     # --- what is compared -----------------------------------------------------------------------------
 
-    def _files(self, bench: Bench) -> Iterator[FileFact]:
+    def _files(self, context: CheckContext) -> Iterator[FileFact]:
         """The snapshot's listing. That all of it came back was seen when it was fetched."""
         patterns = tuple(pattern.lower() for pattern in self.match)
-        root = self._root(bench)
+        root = self._root(context)
         below = "/" if root is None else f"{root}/"
-        with (bench.restored / LISTING).open(encoding="ascii") as lines:
+        with (context.restored / LISTING).open(encoding="ascii") as lines:
             for entry in read_listing(lines):
                 name = entry.path.rsplit("/", 1)[-1].lower()
                 yield FileFact(
@@ -174,8 +186,8 @@ class Reconcile(CheckConfig):
                     looked_at=entry.path.startswith(below) and any(fnmatch.fnmatchcase(name, p) for p in patterns),
                 )
 
-    def _root(self, bench: Bench) -> Path | None:
-        roots = bench.manifest.contents.get("roots")
+    def _root(self, context: CheckContext) -> Path | None:
+        roots = context.manifest.contents.get("roots")
         only = Path(str(roots[0])) if isinstance(roots, list) and len(roots) == 1 else None
         return self.root or only
 
@@ -188,85 +200,87 @@ class Reconcile(CheckConfig):
                 says = dict(zip(self.columns, values, strict=True))
                 at = says.get("time")
                 yield RowFact(
-                    said=says["path"],
+                    reference=says["path"],
                     path=resolve(says["path"], above),
                     size=_size(says.get("size")),
                     sha256=_sha256(says.get("sha256")),
-                    at=None if at is None else moment(at.decode("utf-8", "replace")),
+                    at=None if at is None else instant_of(at.decode("utf-8", "replace")),
                 )
 
-    def _decoder(self, bench: Bench) -> Decode | None:
+    def _decoder(self, context: CheckContext) -> Decode | None:
         if not self.decodable:
             return None
-        base = bench.sandbox.path(bench.fetched)
+        base = context.sandbox.path(context.fetched)
 
         def decoded(names: list[str]) -> tuple[Mapping[str, str], int]:
-            found = decode(bench.sandbox, [f"{base}{name}" for name in names])
-            return {names[number]: why for number, why in found.bad}, found.silent
+            answer = decode(context.sandbox, [f"{base}{name}" for name in names])
+            return {names[number]: why for number, why in answer.bad}, answer.silent
 
         return decoded
 
     # --- what was found -------------------------------------------------------------------------------
 
-    def _rows_result(self, found: Found, instants: Instants, book: Book) -> CheckResult:
-        allow, unsaid = self.allow, found.of(Row.UNSAID)
-        here = found.of(Row.MATCHED, Row.UNSAID)
-        silent = found.decoded > 0 and found.silent == found.decoded  # every one: the recorder records nothing
+    def _rows_result(self, matched: Matches, instants: Instants, matcher: Matcher) -> CheckResult:
+        allow, unsaid = self.allow, matched.of(RowOutcome.UNSAID)
+        here = matched.of(RowOutcome.MATCHED, RowOutcome.UNSAID)
+        silent = matched.decoded > 0 and matched.silent == matched.decoded  # every one: the recorder records nothing
         passed = (
             here >= self.at_least
             and not silent
-            and found.of(Row.MISSING, Row.UNUSABLE) <= allow.missing
-            and found.of(Row.WRONG_SIZE, Row.WRONG_CONTENTS) <= allow.wrong
-            and found.of(Row.UNREADABLE) <= allow.unreadable
+            and matched.of(RowOutcome.MISSING, RowOutcome.UNUSABLE) <= allow.missing
+            and matched.of(RowOutcome.WRONG_SIZE, RowOutcome.WRONG_CONTENTS) <= allow.wrong
+            and matched.of(RowOutcome.UNREADABLE) <= allow.unreadable
             and _within(unsaid, allow.unsaid)
-            and _within(found.shared, allow.shared)
+            and _within(matched.shared, allow.shared)
         )
         expected = [f"≥ {self.at_least} match", f"missing ≤ {allow.missing}", f"wrong ≤ {allow.wrong}"]
         expected += [f"unreadable ≤ {allow.unreadable}"] if self.decodable else []
         expected += [f"unsaid ≤ {allow.unsaid}"] if allow.unsaid != ANY and len(self.columns) > 1 else []
         expected += [f"shared ≤ {allow.shared}"] if allow.shared != ANY else []
         expected += [f"in flight only after {_shown(instants.without_file)}"] if "time" in self.columns else []
-        actual = [f"{here} of {found.total} rows match", f"missing {found.of(Row.MISSING)}"]
-        actual += [f"of these in use when captured {found.in_use}"] if found.in_use else []
+        actual = [f"{here} of {matched.total} rows match", f"missing {matched.of(RowOutcome.MISSING)}"]
+        actual += [f"of these in use when captured {matched.in_use}"] if matched.in_use else []
         kinds = {
-            "unusable path": Row.UNUSABLE,
-            "wrong size": Row.WRONG_SIZE,
-            "wrong contents": Row.WRONG_CONTENTS,
-            "unreadable": Row.UNREADABLE,
-            "no size or digest said": Row.UNSAID,
+            "unusable path": RowOutcome.UNUSABLE,
+            "wrong size": RowOutcome.WRONG_SIZE,
+            "wrong contents": RowOutcome.WRONG_CONTENTS,
+            "unreadable": RowOutcome.UNREADABLE,
+            "no size or digest said": RowOutcome.UNSAID,
         }
-        actual += [f"{name} {found.of(kind)}" for name, kind in kinds.items() if self._compares(kind)]
-        actual += [f"in flight {found.of(Row.IN_FLIGHT)}", f"files that several rows name {found.shared}"]
+        actual += [f"{name} {matched.of(kind)}" for name, kind in kinds.items() if self._compares(kind)]
+        actual += [f"in flight {matched.of(RowOutcome.IN_FLIGHT)}", f"files that several rows name {matched.shared}"]
         actual += ["all without sound"] if silent else []
-        return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(book.bad_rows()))
+        return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(matcher.bad_rows()))
 
-    def _compares(self, kind: Row) -> bool:
+    def _compares(self, kind: RowOutcome) -> bool:
         """Could a row end so? What was not looked at is not said to be 0."""
-        needs: dict[Row, bool] = {
-            Row.WRONG_SIZE: "size" in self.columns,
-            Row.WRONG_CONTENTS: "sha256" in self.columns,
-            Row.UNREADABLE: self.decodable,
-            Row.UNSAID: bool({"size", "sha256"} & set(self.columns)),
+        needs: dict[RowOutcome, bool] = {
+            RowOutcome.WRONG_SIZE: "size" in self.columns,
+            RowOutcome.WRONG_CONTENTS: "sha256" in self.columns,
+            RowOutcome.UNREADABLE: self.decodable,
+            RowOutcome.UNSAID: bool({"size", "sha256"} & set(self.columns)),
         }
         return needs.get(kind, True)
 
-    def _files_result(self, found: Found, instants: Instants, book: Book) -> CheckResult:
-        without, allowed = found.files.get(File.WITHOUT_ROW, 0), self.allow.files_without_row
-        total = sum(found.files.values())
+    def _files_result(self, matched: Matches, instants: Instants, matcher: Matcher) -> CheckResult:
+        without, allowed = matched.files.get(FileOutcome.WITHOUT_ROW, 0), self.allow.files_without_row
+        total = sum(matched.files.values())
         limit = ANY if allowed == ANY else f"≤ {allowed}"
         expected = f"without a row {limit}, in flight only after {_shown(instants.without_row)}"
-        actual = f"{without} of {total} files without a row, in flight {found.files.get(File.IN_FLIGHT, 0)}"
+        actual = f"{without} of {total} files without a row, in flight {matched.files.get(FileOutcome.IN_FLIGHT, 0)}"
         if not total:  # a pattern with a slip in it must not look like a check
             actual = "no file matches its patterns"
-        return self._of("files", total > 0 and _within(without, allowed), expected, actual, _named(book.lone_files()))
+        return self._of(
+            "files", total > 0 and _within(without, allowed), expected, actual, _named(matcher.lone_files())
+        )
 
-    def _note(self, book: Book, beside: Beside) -> None:
+    def _note(self, matcher: Matcher, counterpart: Counterpart) -> None:
         """All of them into the run's private output: what is wrong with each row, and which files have none."""
-        for found in (book.bad_rows(), book.lone_files()):
-            for reference in itertools.islice(found, NOTED):
-                beside.note({"check": self.label, **asdict(reference)})
-            if left := sum(1 for _ in found):
-                beside.note({"check": self.label, "what": f"{left} more, beside these {NOTED}"})
+        for references in (matcher.bad_rows(), matcher.lone_files()):
+            for reference in itertools.islice(references, NOTED):
+                counterpart.note({"check": self.label, **asdict(reference)})
+            if left := sum(1 for _ in references):
+                counterpart.note({"check": self.label, "what": f"{left} more, beside these {NOTED}"})
 
     def _of(self, what: str, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
         result = self.result(passed, expected, actual, detail)
@@ -277,11 +291,11 @@ def _within(count: int, allowed: int | str) -> bool:
     return allowed == ANY or count <= int(allowed)
 
 
-def _named(found: Iterator[Reference]) -> str | None:
+def _named(references: Iterator[Reference]) -> str | None:
     """The first few, for the person at the shell."""
     lines = [
         f"{r.what}: {r.row if r.row is not None else r.file or 'NULL'}{f' ({r.why})' if r.why else ''}"
-        for r in itertools.islice(found, NAMED)
+        for r in itertools.islice(references, NAMED)
     ]
     return "\n".join(lines) or None
 
@@ -290,21 +304,21 @@ def _shown(seconds: float) -> str:
     return rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0))
 
 
-def _size(said: bytes | None) -> int | None:
-    if said is None:
+def _size(column: bytes | None) -> int | None:
+    if column is None:
         return None
-    text = said.strip()
+    text = column.strip()
     return int(text) if text.isdigit() and len(text) < 19 else MISMATCH
 
 
-def _sha256(said: bytes | None) -> str | None:
+def _sha256(column: bytes | None) -> str | None:
     """In small letters; as PostgreSQL writes a bytea, too. What is no digest at all is that of no file."""
-    if said is None:
+    if column is None:
         return None
-    return said.decode("ascii", "replace").strip().lower().removeprefix("\\x")
+    return column.decode("ascii", "replace").strip().lower().removeprefix("\\x")
 
 
-def _hashed(bench: Bench, names: list[str]) -> dict[str, str]:
+def _hashed(context: CheckContext, names: list[str]) -> dict[str, str]:
     """Of what was restored, not of what the listing says."""
-    found = bench.digest(bench.fetched, [name.lstrip("/") for name in names])
-    return {name: found[name.lstrip("/")].sha256 for name in names}
+    digests = context.digest(context.fetched, [name.lstrip("/") for name in names])
+    return {name: digests[name.lstrip("/")].sha256 for name in names}

@@ -53,14 +53,14 @@ class Instants:
         return self.files + self.clocks
 
 
-def moment(said: str) -> float | None:
+def instant_of(text: str) -> float | None:
     """A time as a query gives it: seconds since the epoch, or ISO 8601 with its offset. None for anything else; a time
     without a zone is nobody's."""
-    said = said.strip()
-    if _NUMBER.fullmatch(said):
-        return float(said)
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
     try:
-        when = datetime.fromisoformat(said)
+        when = datetime.fromisoformat(text)
     except ValueError:
         return None
     if when.tzinfo is None:

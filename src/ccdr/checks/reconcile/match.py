@@ -1,6 +1,6 @@
 """Rows and files matched by path, in an SQLite file: hundreds of thousands of either cost disk, not memory.
 
-Every row ends as exactly one `Row`, every file that is looked at as exactly one `File`.
+Every row ends as exactly one `RowOutcome`, every file that is looked at as exactly one `FileOutcome`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BATCH = 4000  # files that are hashed or decoded in one call
 NEAR = 1000  # missing files that a like name is looked for
 
 
-class Row(StrEnum):
+class RowOutcome(StrEnum):
     """What became of a row, as people read it."""
 
     MATCHED = "matched"
@@ -34,7 +34,7 @@ class Row(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class File(StrEnum):
+class FileOutcome(StrEnum):
     NAMED = "named by a row"
     WITHOUT_ROW = "without a row"
     IN_FLIGHT = "in flight"
@@ -56,7 +56,7 @@ class FileFact:
 class RowFact:
     """A row: what it says, the path that this means (None: none), what else it says of the file."""
 
-    said: bytes | None
+    reference: bytes | None
     path: bytes | None
     size: int | None = None
     sha256: str | None = None
@@ -64,7 +64,7 @@ class RowFact:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StatedColumns:
     """What rows were to say beside the path."""
 
     size: bool = False
@@ -72,17 +72,17 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """Counts. `shared` are files that more than one row names, `in_use` missing ones that the capture had left out."""
 
-    rows: Mapping[Row, int]
-    files: Mapping[File, int]
+    rows: Mapping[RowOutcome, int]
+    files: Mapping[FileOutcome, int]
     shared: int
     in_use: int
     silent: int = 0
     decoded: int = 0
 
-    def of(self, *kinds: Row) -> int:
+    def of(self, *kinds: RowOutcome) -> int:
         return sum(self.rows.get(kind, 0) for kind in kinds)
 
     @property
@@ -110,16 +110,16 @@ create table said (n integer primary key, said blob, path blob, size integer, sh
 """
 
 
-class Book:
+class Matcher:
     """Rows and files of one comparison. First all files, then all rows, then `judge`."""
 
-    def __init__(self, database: sqlite3.Connection, instants: Instants, wanted: Wanted) -> None:
+    def __init__(self, database: sqlite3.Connection, instants: Instants, wanted: StatedColumns) -> None:
         self._db, self._instants, self._wanted = database, instants, wanted
         self._silent = self._decoded = 0
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path, instants: Instants, wanted: Wanted) -> Iterator[Book]:
+    def opened(cls, path: Path, instants: Instants, wanted: StatedColumns) -> Iterator[Matcher]:
         """`path` is a new file; whoever made its directory removes it."""
         path.touch(mode=0o600)
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -137,36 +137,36 @@ class Book:
     def add_rows(self, rows: Iterable[RowFact]) -> None:
         self._db.executemany(
             "insert into said (said, path, size, sha256, at) values (?, ?, ?, ?, ?)",
-            ((r.said, r.path, r.size, r.sha256, r.at) for r in rows),
+            ((r.reference, r.path, r.size, r.sha256, r.at) for r in rows),
         )
 
-    def judge(self, hash_: Hash, decode: Decode | None) -> Found:
+    def judge(self, hash_: Hash, decode: Decode | None) -> Matches:
         """The first thing that is wrong with a row is what became of it."""
         now = self._instants
         self._follow_links()
         self._count_names()
-        self._db.execute("update said set what = ? where path is null", (Row.UNUSABLE,))
-        self._settle(f"not {_THERE}", Row.MISSING, now.without_file)
-        self._differing("said.size <> file.size", Row.WRONG_SIZE)
+        self._db.execute("update said set what = ? where path is null", (RowOutcome.UNUSABLE,))
+        self._settle(f"not {_THERE}", RowOutcome.MISSING, now.without_file)
+        self._differing("said.size <> file.size", RowOutcome.WRONG_SIZE)
         self._hash(hash_)
-        self._differing("said.sha256 is not null and said.sha256 is not file.sha256", Row.WRONG_CONTENTS)
+        self._differing("said.sha256 is not null and said.sha256 is not file.sha256", RowOutcome.WRONG_CONTENTS)
         if decode is not None:
             self._decode(decode)
-            self._differing("file.bad is not null", Row.UNREADABLE)
+            self._differing("file.bad is not null", RowOutcome.UNREADABLE)
         for column in (name for name in ("size", "sha256") if getattr(self._wanted, name)):
-            self._db.execute(f"update said set what = ? where what is null and {column} is null", (Row.UNSAID,))
-        self._db.execute("update said set what = ? where what is null", (Row.MATCHED,))
+            self._db.execute(f"update said set what = ? where what is null and {column} is null", (RowOutcome.UNSAID,))
+        self._db.execute("update said set what = ? where what is null", (RowOutcome.MATCHED,))
         return self._found()
 
-    def _differing(self, how: str, what: Row) -> None:
+    def _differing(self, how: str, what: RowOutcome) -> None:
         """Of rows whose file is there: it may have been written to after it was captured."""
         where = f"exists (select 1 from file where file.path = said.path and {how})"
         self._settle(where, what, self._instants.ahead_of_file)
 
-    def _settle(self, where: str, what: Row, after: float) -> None:
+    def _settle(self, where: str, what: RowOutcome, after: float) -> None:
         self._db.execute(
             f"update said set what = case when at > ? and at <= ? then ? else ? end where what is null and {where}",
-            (after, self._instants.last_row, Row.IN_FLIGHT, what),
+            (after, self._instants.last_row, RowOutcome.IN_FLIGHT, what),
         )
 
     def _follow_links(self) -> None:
@@ -176,8 +176,8 @@ class Book:
             return
 
         def target_of(path: bytes) -> bytes | None:
-            found = db.execute("select target from file where path = ? and kind = 'l'", (path,)).fetchone()
-            return None if found is None else bytes(found[0])
+            row = db.execute("select target from file where path = ? and kind = 'l'", (path,)).fetchone()
+            return None if row is None else bytes(row[0])
 
         absent = f"select n, path from said where n > ? and path is not null and not {_THERE} order by n limit ?"
         after = 0
@@ -203,9 +203,9 @@ class Book:
 
     def _hash(self, hash_: Hash) -> None:
         for names in self._undecided("and said.sha256 is not null"):
-            found = hash_(names)
+            digests = hash_(names)
             self._db.executemany(
-                "update file set sha256 = ? where path = ?", [(found[name], os.fsencode(name)) for name in names]
+                "update file set sha256 = ? where path = ?", [(digests[name], os.fsencode(name)) for name in names]
             )
 
     def _decode(self, decode: Decode) -> None:
@@ -216,18 +216,19 @@ class Book:
                 "update file set bad = ? where path = ?", [(why, os.fsencode(name)) for name, why in bad.items()]
             )
 
-    def _found(self) -> Found:
+    def _found(self) -> Matches:
         rows = self._db.execute("select what, count(*) from said group by what").fetchall()
         files = self._db.execute(
             f"select {self._file_kind()}, count(*) from file where {_LOOKED_AT} group by 1", self._file_limits()
         ).fetchall()
         (shared,) = self._db.execute("select count(*) from file where kind = 'f' and named > 1").fetchone()
         (in_use,) = self._db.execute(
-            "select count(*) from said, file where file.path = said.path and kind = 'w' and what = ?", (Row.MISSING,)
+            "select count(*) from said, file where file.path = said.path and kind = 'w' and what = ?",
+            (RowOutcome.MISSING,),
         ).fetchone()
-        return Found(
-            {Row(what): count for what, count in rows},
-            {File(what): count for what, count in files},
+        return Matches(
+            {RowOutcome(what): count for what, count in rows},
+            {FileOutcome(what): count for what, count in files},
             shared,
             in_use,
             self._silent,
@@ -241,9 +242,9 @@ class Book:
 
     def _file_limits(self) -> dict[str, object]:
         return {
-            "named": File.NAMED,
-            "in_flight": File.IN_FLIGHT,
-            "without": File.WITHOUT_ROW,
+            "named": FileOutcome.NAMED,
+            "in_flight": FileOutcome.IN_FLIGHT,
+            "without": FileOutcome.WITHOUT_ROW,
             "after": self._instants.without_row,
             "last": self._instants.last_file,
         }
@@ -252,14 +253,14 @@ class Book:
 
     def bad_rows(self) -> Iterator[Reference]:
         """Every row that did not match, in the order of the query."""
-        kinds, near = [kind for kind in Row if kind is not Row.MATCHED], self._near()
+        kinds, near = [kind for kind in RowOutcome if kind is not RowOutcome.MATCHED], self._near()
         marks = ", ".join("?" * len(kinds))
         bad = "(select bad from file where file.path = said.path)"
         rows = self._db.execute(f"select what, said, path, {bad} from said where what in ({marks}) order by n", kinds)
-        for what, said, path, why in rows:
-            if what == Row.MISSING and path in near:
+        for what, reference, path, why in rows:
+            if what == RowOutcome.MISSING and path in near:
                 why = f"but for case or spelling it is {near[path]}"
-            yield Reference(what, _text(said), _text(path), why)
+            yield Reference(what, _text(reference), _text(path), why)
 
     def lone_files(self) -> Iterator[Reference]:
         """Every file that no row names."""
@@ -271,14 +272,16 @@ class Book:
 
     def _near(self) -> dict[bytes, str]:
         """Of missing files, those that differ from one that is there only in case, or in how Unicode writes it."""
-        missing = self._db.execute("select path from said where what = ? limit ?", (Row.MISSING, NEAR)).fetchall()
+        missing = self._db.execute(
+            "select path from said where what = ? limit ?", (RowOutcome.MISSING, NEAR)
+        ).fetchall()
         folded = {_folded(path): path for (path,) in missing}
-        found: dict[bytes, str] = {}
+        near: dict[bytes, str] = {}
         if folded:
             for (path,) in self._db.execute("select path from file where kind = 'f'"):
                 if (wanted := folded.get(_folded(path))) is not None:
-                    found[wanted] = os.fsdecode(path)
-        return found
+                    near[wanted] = os.fsdecode(path)
+        return near
 
 
 _LOOKED_AT = "kind = 'f' and looked_at"

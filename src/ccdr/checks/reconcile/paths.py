@@ -7,16 +7,16 @@ from collections.abc import Callable
 LINKS = 40  # followed for one path, as Linux does
 
 
-def resolve(said: bytes | None, root: bytes | None) -> bytes | None:
+def resolve(reference: bytes | None, root: bytes | None) -> bytes | None:
     """The absolute path that a row's text stands for; a relative one lies below `root`. None where it cannot be a
     file's: nothing, no root, a way back up (`..`), a directory's closing slash."""
-    if not said or b"\0" in said or said.endswith(b"/"):
+    if not reference or b"\0" in reference or reference.endswith(b"/"):
         return None
-    if not said.startswith(b"/"):
+    if not reference.startswith(b"/"):
         if root is None:
             return None
-        said = root + b"/" + said
-    parts = [part for part in said.split(b"/") if part not in (b"", b".")]
+        reference = root + b"/" + reference
+    parts = [part for part in reference.split(b"/") if part not in (b"", b".")]
     return b"/" + b"/".join(parts) if parts and b".." not in parts else None
 
 

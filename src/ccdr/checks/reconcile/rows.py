@@ -19,4 +19,4 @@ def read_rows(lines: Iterable[bytes]) -> Iterator[list[bytes | None]]:
 def _value(field: bytes) -> bytes | None:
     if field == NULL:
         return None
-    return _ESCAPED.sub(lambda found: _MEANS.get(found[1], found[1]), field) if b"\\" in field else field
+    return _ESCAPED.sub(lambda escape: _MEANS.get(escape[1], escape[1]), field) if b"\\" in field else field

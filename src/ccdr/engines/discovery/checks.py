@@ -16,18 +16,18 @@ LONG_WEEKEND, UNKNOWN_RHYTHM = 4, 30  # days
 SETTLED_ARCHIVE = 7 * 86400.0  # a directory with older audio than this keeps it
 
 
-def database_checks(found: DatabaseFound) -> Iterator[str]:
+def database_checks(database: DatabaseFound) -> Iterator[str]:
     """Lines for what is worth a check in a database."""
     yield "  # Every page and index of the restored database can be read, and they agree with each other."
     yield "  - {kind: integrity}"
-    large = [t for t in found.largest if t.rows >= 10] or list(found.largest[:1])
+    large = [t for t in database.largest if t.rows >= 10] or list(database.largest[:1])
     if large:
         yield "  # The backup of an emptied source is a faithful copy, and no use: about half of what was there."
     for table in large[:ROW_CHECKS]:
         about = "" if table.exact else "about "
         check = f"  - {{kind: rows, table: {scalar(table.name)}, at_least: {half(table.rows)}}}"
         yield remark(check, f"there were {about}{table.rows:,}", column=61)
-    for newest in found.newest[:FRESHNESS_CHECKS]:
+    for newest in database.newest[:FRESHNESS_CHECKS]:
         query = scalar(f"select max({newest.column}) from {newest.table}")
         yield f"  # The newest row was {human_seconds(newest.age)} old. {_rhythm(newest.gap)}"
         name = scalar(f"newest row of {newest.table}"[:200])

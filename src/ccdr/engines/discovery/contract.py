@@ -20,11 +20,11 @@ NO_PROGRESS = 60.0  # seconds; every question has a shorter limit of its own
 
 
 @dataclass
-class Told:
-    """`found` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
+class DiscoveryReport:
+    """`contents` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
     are what has to be typed, and where, before one can succeed. `files` became assets of their own."""
 
-    found: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     grants: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Told:
 class Looking(Protocol):
     """What an engine looks with. `place` is this host, `now` in seconds since the epoch, `zone` this machine's."""
 
-    told: Told
+    report: DiscoveryReport
 
     @property
     def place(self) -> Place: ...
@@ -85,7 +85,7 @@ class Item(Protocol):
     def as_json(self) -> dict[str, object]: ...
 
 
-class Kind(IntEnum):
+class SourceKind(IntEnum):
     """What somebody names, in the order in which it is looked at."""
 
     SERVER, FILE, TREE = range(3)
@@ -95,7 +95,7 @@ class Named(Protocol):
     """Something that `ccdr init` was given."""
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> SourceKind: ...
 
     @property
     def where(self) -> object:
@@ -104,12 +104,12 @@ class Named(Protocol):
     def plan_name(self, hostname: str) -> tuple[str, str]:
         """What a plan of it may be called, and how where nothing of that is left; `hostname` is this machine's."""
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[Item]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[Item]:
         """UsageProblem where it refuses us or is nothing to back up, another CcdrError where it does not answer."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunningServer:
     """A running server: `identity` tells it from others, however it is reached. `named` of its databases are in plans;
     `others` may hold something, with their bytes; None where they may not be looked into."""
 
@@ -143,7 +143,7 @@ class LocalServer(Protocol):
     def title(self) -> str:
         """What it is called where it does not let us in."""
 
-    def standing(self, looking: Looking) -> Standing: ...
+    def standing(self, looking: Looking) -> RunningServer: ...
 
 
 class Discovery:
@@ -167,7 +167,7 @@ class Discovery:
         """How the server of a plan's asset is reached, if it is of this engine and has databases."""
         return None
 
-    def standing(self, engines: Sequence[Any], looking: Looking, *, others: bool) -> Standing:
+    def standing(self, engines: Sequence[Any], looking: Looking, *, others: bool) -> RunningServer:
         """The server of these assets, which reach it in one way; its other databases are asked for if `others`."""
         raise NotImplementedError
 

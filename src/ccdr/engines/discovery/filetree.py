@@ -44,27 +44,27 @@ class TreeFound:
         return tuple(suffix for suffix, _ in self.audio.most_common() if suffix in DECODABLE)
 
 
-def look(path: Path, *, enough: int = ENOUGH, patience: float = PATIENCE) -> TreeFound:
+def survey_tree(path: Path, *, enough: int = ENOUGH, patience: float = PATIENCE) -> TreeFound:
     """Look through a directory, or at a file; what cannot be read is counted, never an error."""
-    found = TreeFound(path)
+    tree = TreeFound(path)
     deadline = time.monotonic() + patience
-    for seen, (name, status) in enumerate(_regular(path, found)):
+    for seen, (name, status) in enumerate(_regular(path, tree)):
         if seen >= enough or (seen % 1000 == 999 and time.monotonic() > deadline):
-            found.whole = False
+            tree.whole = False
             break
-        found.files += 1
-        found.bytes += status.st_size
-        found.oldest = min(found.oldest or status.st_mtime, status.st_mtime)
-        found.newest = max(found.newest or status.st_mtime, status.st_mtime)
+        tree.files += 1
+        tree.bytes += status.st_size
+        tree.oldest = min(tree.oldest or status.st_mtime, status.st_mtime)
+        tree.newest = max(tree.newest or status.st_mtime, status.st_mtime)
         suffix = name.rsplit(".", 1)[-1].lower() if "." in name else ""
         if suffix in DECODABLE or suffix in HEADERLESS:
-            found.audio[suffix] += 1
-            found.silent += status.st_size == 0
+            tree.audio[suffix] += 1
+            tree.silent += status.st_size == 0
         elif suffix in DATABASES and _begins_as_sqlite(name):
-            found.databases.append(Path(name))
+            tree.databases.append(Path(name))
         if not os.access(name, os.R_OK):
-            found.unreadable += 1
-    return found
+            tree.unreadable += 1
+    return tree
 
 
 def sqlite_files(directory: Path) -> list[Path]:
@@ -83,8 +83,8 @@ def _begins_as_sqlite(name: str) -> bool:
 
 def has_audio(path: Path) -> bool:
     """Is there a file below `path` whose name is audio's? A short look, broken off at the first one."""
-    found = TreeFound(path)
-    for seen, (name, _) in enumerate(_regular(path, found)):
+    tree = TreeFound(path)
+    for seen, (name, _) in enumerate(_regular(path, tree)):
         if name.rsplit(".", 1)[-1].lower() in (*DECODABLE, *HEADERLESS):
             return True
         if seen > ENOUGH // 20:
@@ -92,7 +92,7 @@ def has_audio(path: Path) -> bool:
     return False
 
 
-def _regular(path: Path, found: TreeFound) -> Iterator[tuple[str, os.stat_result]]:
+def _regular(path: Path, tree: TreeFound) -> Iterator[tuple[str, os.stat_result]]:
     """Every regular file at and below a path, not through links; directory by directory, so that memory is bounded."""
     waiting = [str(path)]
     while waiting:
@@ -112,4 +112,4 @@ def _regular(path: Path, found: TreeFound) -> Iterator[tuple[str, os.stat_result
         except FileNotFoundError:
             continue
         except OSError:
-            found.unreadable += 1
+            tree.unreadable += 1

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.discovery.contract import Item, Kind, Looking, Told
+from ccdr.engines.discovery.contract import DiscoveryReport, Item, Looking, SourceKind
 from ccdr.engines.discovery.text import name_from, scalar
 from ccdr.engines.servers.address import Address
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.ports.place import Source
 
 
-class Server(Address):
+class NamedServer(Address):
     """An address as `Named` has it."""
 
     @property
-    def kind(self) -> Kind:
-        return Kind.SERVER
+    def kind(self) -> SourceKind:
+        return SourceKind.SERVER
 
     @property
     def where(self) -> object:
@@ -48,7 +48,7 @@ class Listed(Protocol):
 class DatabaseItem:
     """A database that becomes an asset; an engine adds what it has found in it."""
 
-    address: Server
+    address: NamedServer
     database: str
     version: str
     bytes: int
@@ -101,23 +101,23 @@ class Databases(ABC, Generic[L, I]):
         """No table of it can be seen, and it was named."""
 
     @abstractmethod
-    def remarks(self, item: I, told: Told) -> None:
+    def remarks(self, item: I, report: DiscoveryReport) -> None:
         """Whatever else is to be told of it."""
 
     def items(self, wanted: str | None, looking: Looking) -> Iterator[I]:
         """The databases, or the one that is `wanted`; whatever is left out is told."""
-        told = looking.told
+        report = looking.report
         for one in self.listed():
             name = one.name
             if wanted not in (None, name):
                 continue
             if not name.isprintable():
-                told.findings.append(f"the database {name!a} is left out: its name cannot stand in a plan")
+                report.findings.append(f"the database {name!a} is left out: its name cannot stand in a plan")
                 continue
             if closed := self.closed(one):
                 why, grant = closed
-                told.findings.append(f"the database {name} is left out: {why}; {grant}")
-                told.grants.append(grant)
+                report.findings.append(f"the database {name} is left out: {why}; {grant}")
+                report.grants.append(grant)
                 continue
             looking.progress.step(f"looking at {name}")
             try:
@@ -125,15 +125,15 @@ class Databases(ABC, Generic[L, I]):
             except CommandFailed as error:
                 if wanted:
                     raise self.explained(error) from None
-                told.findings.append(f"the database {name} is left out: {self.explained(error)}")
+                report.findings.append(f"the database {name} is left out: {self.explained(error)}")
                 continue
             if not item.tables:
                 if wanted:
                     raise self.empty(name)
-                told.notes.append(f"the database {name} is left out: it has no table")
+                report.notes.append(f"the database {name} is left out: it has no table")
                 continue
-            told.found.append(f"  {name}: {item.described}")
-            self.remarks(item, told)
+            report.contents.append(f"  {name}: {item.described}")
+            self.remarks(item, report)
             yield item
 
 
@@ -154,12 +154,12 @@ def client_of(looking: Looking, where: str, engine: EngineConfig) -> Iterator[So
 
 
 def connection_lines(
-    address: Address, told: Mapping[str, str | int | None], password_file: str | None, advice: Iterable[str] = ()
+    address: Address, settings: Mapping[str, str | int | None], password_file: str | None, advice: Iterable[str] = ()
 ) -> Iterator[str]:
-    """A plan's connection; `told` is what the engine calls who is who, `advice` comments on the user."""
+    """A plan's connection; `settings` is what the engine calls who is who, `advice` comments on the user."""
     yield "connection:"
     yield f"  host: {scalar(address.host)}"
-    yield from (f"  {key}: {scalar(value)}" for key, value in told.items() if value is not None)
+    yield from (f"  {key}: {scalar(value)}" for key, value in settings.items() if value is not None)
     yield from (f"  # {line}" for line in advice)
     if password_file:
         yield f"  password_file: {scalar(password_file)}"

@@ -60,10 +60,12 @@ class DatabaseFound:
     lacks: tuple[Lack, ...]
 
 
-def best_of_each_table(found: Sequence[NewestFound], rows: Mapping[str, int]) -> Iterator[NewestFound]:
+def best_of_each_table(newest_rows: Sequence[NewestFound], rows: Mapping[str, int]) -> Iterator[NewestFound]:
     """At most one column a table: those that are written to regularly first, then the larger tables."""
     seen: set[str] = set()
-    for newest in sorted(found, key=lambda f: (f.gap is None, not HAPPENED.search(f.column), -rows[f.table], f.table)):
+    for newest in sorted(
+        newest_rows, key=lambda f: (f.gap is None, not HAPPENED.search(f.column), -rows[f.table], f.table)
+    ):
         if newest.table not in seen:
             seen.add(newest.table)
             yield newest
@@ -76,17 +78,17 @@ def gap(days: list[int]) -> int | None:
     return max(days[0], *(b - a for a, b in itertools.pairwise(days)))
 
 
-def described(found: DatabaseFound, size: int) -> str:
+def described(database: DatabaseFound, size: int) -> str:
     """For people: its size, tables, newest row and extensions."""
-    text = f"{human_bytes(size)}, {so_many(found.tables, 'table')}{most_rows(found)}"
-    if found.newest:
-        text += f", newest row {human_seconds(min(n.age for n in found.newest))} old"
-    if found.extensions:
-        text += f", extensions {', '.join(found.extensions)}"
+    text = f"{human_bytes(size)}, {so_many(database.tables, 'table')}{most_rows(database)}"
+    if database.newest:
+        text += f", newest row {human_seconds(min(n.age for n in database.newest))} old"
+    if database.extensions:
+        text += f", extensions {', '.join(database.extensions)}"
     return text
 
 
-def most_rows(found: DatabaseFound, quote: str = "") -> str:
+def most_rows(database: DatabaseFound, quote: str = "") -> str:
     """Its largest tables, in brackets, without the `quote` around their names."""
-    rows = (f"{t.name.strip(quote)} {'' if t.exact else 'about '}{t.rows:,} rows" for t in found.largest[:3])
-    return f" ({', '.join(rows)})" if found.largest else ""
+    rows = (f"{t.name.strip(quote)} {'' if t.exact else 'about '}{t.rows:,} rows" for t in database.largest[:3])
+    return f" ({', '.join(rows)})" if database.largest else ""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr.engines.files.hashing import hashed_ahead
-from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, Entry, entries, paired, read_listing
+from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, TreeEntry, entries, paired, read_listing
 from ccdr.engines.files.scan import gone, still_there, walk
 from ccdr.engines.files.stored import amend
 from ccdr.model.errors import BackupFailed
@@ -28,11 +28,11 @@ STARVED = 300.0  # seconds; a file that has waited longer was left out by an ear
 TOLD_EVERY = 1000  # entries
 TICK = 0.02  # seconds; a directory's time is no finer on some file systems
 
-Pair = tuple[Entry, Entry | None]  # what is there now, and what the previous listing says of it
+Pair = tuple[TreeEntry, TreeEntry | None]  # what is there now, and what the previous listing says of it
 
 
 @dataclass
-class _Tally:
+class _ListingTally:
     """What a listing holds, counted as it is written. `empty` are the roots in which no file was seen yet; `starving`
     is when a file that waits since then has waited too long, in nanoseconds since the epoch."""
 
@@ -47,7 +47,7 @@ class _Tally:
     unsettled: list[Path] = field(default_factory=list)
     sockets: int = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: TreeEntry) -> None:
         self.count[entry.type] += 1
         self.size += entry.size
         self.timeless += entry.type in "fl" and entry.mtime not in RESTIC_TIMES
@@ -64,7 +64,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
     """Write the listing of `paths` into `into`. BackupFailed where one of them holds no settled file."""
     started = tools.clock.now()
     now = started.timestamp()
-    tally = _Tally({str(root) for root in paths}, (now - max(2 * settle, STARVED)) * 1e9)
+    tally = _ListingTally({str(root) for root in paths}, (now - max(2 * settle, STARVED)) * 1e9)
     with (into / LISTING).open("w", encoding="ascii") as out:
         for seen, entry in enumerate(_listed(paths, now, settle, tools, tally)):
             out.write(entry.line())
@@ -112,13 +112,13 @@ def _nothing_settled(empty: Sequence[str], listing: Path, now: float, settle: fl
         waiting = [entry for entry in read_listing(lines) if entry.type == WAITING]
     newest = {root: max((e.mtime for e in waiting if _within(e.path, root)), default=None) for root in empty}
     bare = [root for root, moment in newest.items() if moment is None]
-    said = f"there is no settled file in {', '.join(bare or empty)}"
+    problem = f"there is no settled file in {', '.join(bare or empty)}"
     if bare:
-        return BackupFailed(said, hint="an empty tree is no backup: is its file system mounted?")
+        return BackupFailed(problem, hint="an empty tree is no backup: is its file system mounted?")
     count = so_many(sum(_within(e.path, *empty) for e in waiting), "file was", "files were")
     wait = max(1, math.ceil(max(filter(None, newest.values())) / 1e9 + settle - now))
     return BackupFailed(
-        f"{said}: {count} changed within the last {settle:g} s (`settle:` in the plan), and may be half-written",
+        f"{problem}: {count} changed within the last {settle:g} s (`settle:` in the plan), and may be half-written",
         hint=f"back up again in {human_seconds(wait)}; where files are always being written to, shorten `settle:`",
     )
 
@@ -127,7 +127,7 @@ def _within(path: str, *roots: str) -> bool:
     return any(path == root or path.startswith(f"{root}/") for root in roots)
 
 
-def _notes(tally: _Tally) -> Iterator[str]:
+def _notes(tally: _ListingTally) -> Iterator[str]:
     if waiting := len(tally.unsettled):
         yield f"{so_many(waiting, 'file in use was', 'files in use were')} left for the next backup"
     if tally.sockets:
@@ -142,7 +142,7 @@ def changed_since(listing: Path, began: float) -> Iterator[str]:
     return (entry.path for entry in entries(listing) if not still_there(entry) or _came_or_went(entry, began))
 
 
-def _came_or_went(entry: Entry, began: float) -> bool:
+def _came_or_went(entry: TreeEntry, began: float) -> bool:
     """Whoever copies with times (`cp -a`, rsync) sets a directory's time of change back; that of its inode stays."""
     try:
         if entry.type != "d":
@@ -162,7 +162,7 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
             f"restic did not store {so_many(len(done.refused), 'entry', 'entries')} of what is there",
             hint="may the user who runs ccdr read them all? `ccdr doctor` looks",
         )
-    tally = _Tally(set(roots), 0.0)
+    tally = _ListingTally(set(roots), 0.0)
     with (into / LISTING).open(encoding="ascii") as lines:
         for entry in read_listing(lines):
             tally.add(entry)
@@ -180,24 +180,26 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
         "linked": tally.linked,
         "listing_sha256": files[LISTING].sha256,
     }
-    told = {
+    counts = {
         "went before they were stored": done.gone - done.moved,
         "were moved meanwhile, and found again": done.moved,
         "came or changed meanwhile: stored, and not proven by this backup": done.doubtful,
     }
-    notes = [f"entries that {what}: {count}" for what, count in told.items() if count]
+    notes = [f"entries that {what}: {count}" for what, count in counts.items() if count]
     return replace(capture, contents=contents, files=files, bytes=tally.size, notes=[*capture.notes, *notes])
 
 
-def _listed(paths: Sequence[Path], now: float, settle: float, tools: Tools, tally: _Tally) -> Iterator[Entry]:
+def _listed(
+    paths: Sequence[Path], now: float, settle: float, tools: Tools, tally: _ListingTally
+) -> Iterator[TreeEntry]:
     with ExitStack() as stack:
-        previous: Iterator[Entry] = iter(())
+        previous: Iterator[TreeEntry] = iter(())
         if tools.previous is not None and tools.previous.is_file():
             previous = read_listing(stack.enter_context(tools.previous.open(encoding="ascii")))
         yield from _with_digests(_with_previous(_found(paths, now, settle, tally), previous), tools)
 
 
-def _found(paths: Sequence[Path], now: float, settle: float, tally: _Tally) -> Iterator[Entry]:
+def _found(paths: Sequence[Path], now: float, settle: float, tally: _ListingTally) -> Iterator[TreeEntry]:
     """Every entry below `paths`; regular files that changed within the settle time wait. A time in the future is not
     a recent change: it would never settle."""
     earliest, latest = (now - settle) * 1e9, (now + settle) * 1e9
@@ -210,13 +212,13 @@ def _found(paths: Sequence[Path], now: float, settle: float, tally: _Tally) -> I
             yield entry.waiting(now) if recent else entry
 
 
-def _with_previous(found: Iterator[Entry], previous: Iterator[Entry]) -> Iterator[Pair]:
-    for was, now in paired(previous, found):
+def _with_previous(walked: Iterator[TreeEntry], previous: Iterator[TreeEntry]) -> Iterator[Pair]:
+    for was, now in paired(previous, walked):
         if now is not None:
             yield now, was
 
 
-def _with_digests(pairs: Iterator[Pair], tools: Tools) -> Iterator[Entry]:
+def _with_digests(pairs: Iterator[Pair], tools: Tools) -> Iterator[TreeEntry]:
     """Digests of unchanged files carry over from the previous listing, and so does since when a file waits."""
 
     def digest(names: list[str]) -> Mapping[str, FileDigest]:

@@ -21,7 +21,7 @@ from ccdr.engines.files.listing import (
     RESTIC_TIMES,
     UNREADABLE,
     WAITING,
-    Entry,
+    TreeEntry,
     as_before,
     as_restic_says,
     entries,
@@ -30,21 +30,21 @@ from ccdr.engines.files.listing import (
 )
 from ccdr.engines.files.scan import came_back, walk
 from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NAMED = 20  # how many paths a private detail names
 
-Pair = tuple[Entry | None, Entry | None]  # as listed, and as restored
+Pair = tuple[TreeEntry | None, TreeEntry | None]  # as listed, and as restored
 
 
-def identical(bench: Bench) -> Iterator[CheckResult]:
+def identical(context: CheckContext) -> Iterator[CheckResult]:
     """Every file's digest; type, size, link target, mode, time, extended attributes and (as root) owner of every entry;
     and which files are hard links of each other."""
-    listing = bench.restored / LISTING
-    if bench.digest(bench.restored, [LISTING])[LISTING].sha256 != bench.manifest.contents["listing_sha256"]:
+    listing = context.restored / LISTING
+    if context.digest(context.restored, [LISTING])[LISTING].sha256 != context.manifest.contents["listing_sha256"]:
         yield _result("listing", Verdict.FAIL, "the captured listing", "another listing")
         return
-    comparison = _Comparison(bench)
+    comparison = _Comparison(context)
     with listing.open(encoding="ascii") as lines:
         comparison.run(read_listing(lines))
     yield from comparison.results()
@@ -72,7 +72,7 @@ class _Links:
     _restored: dict[Hashable, Hashable] = field(default_factory=dict)
     _listed: dict[Hashable, Hashable] = field(default_factory=dict)
 
-    def difference(self, was: Entry, now: Entry) -> str | None:
+    def difference(self, was: TreeEntry, now: TreeEntry) -> str | None:
         if was.type != "f" or (was.device is None and now.device is None):
             return None
         before, after = _file(was), _file(now)
@@ -83,7 +83,7 @@ class _Links:
         return None
 
 
-def _file(entry: Entry) -> Hashable:
+def _file(entry: TreeEntry) -> Hashable:
     return entry.path if entry.device is None else (entry.device, entry.inode)
 
 
@@ -97,7 +97,7 @@ class _Attributes:
         self.forbidden: Counter[str] = Counter()
         self.others: set[str] = set()
 
-    def difference(self, was: Entry, now: Entry) -> str | None:
+    def difference(self, was: TreeEntry, now: TreeEntry) -> str | None:
         before, after = was.attributes or {}, now.attributes or {}
         if before == after:
             return None
@@ -121,13 +121,13 @@ class _Attributes:
 
 
 class _Comparison:
-    def __init__(self, bench: Bench) -> None:
-        contents = bench.manifest.contents
-        self._bench, self._contents = bench, contents
+    def __init__(self, context: CheckContext) -> None:
+        contents = context.manifest.contents
+        self._bench, self._contents = context, contents
         self._root = os.geteuid() == 0
         self._owners = bool(contents["owners"]) and self._root
         self._complete = "attributes" in contents  # else it was listed by a ccdr that did not look at them
-        self._links, self._attributes = _Links(), _Attributes(bench.out)
+        self._links, self._attributes = _Links(), _Attributes(context.out)
         self._timeless = 0
         self._unlike = 0  # pipes and devices that the listing does not tell apart
         self.equal = self.missing = self.changed = self.extra = self.unproven = 0
@@ -135,13 +135,13 @@ class _Comparison:
         self._came, self._waiting = Counter[str](), Counter[str]()  # as restic tells their names, which are no UTF-8
         self.named: list[str] = []
 
-    def run(self, listed: Iterator[Entry]) -> None:
+    def run(self, listed: Iterator[TreeEntry]) -> None:
         roots = self._contents["roots"]
         assert isinstance(roots, list)
-        found = itertools.chain.from_iterable(
+        restored = itertools.chain.from_iterable(
             walk(f"{self._bench.fetched}{root}", str(root)) for root in sorted(set(map(Path, map(str, roots))))
         )
-        for batch, hashed in hashed_ahead(paired(listed, found), _to_hash, self._digest):
+        for batch, hashed in hashed_ahead(paired(listed, restored), _to_hash, self._digest):
             for was, now in batch:
                 self._pair(was, now, hashed)
         self.unproven += (self._came & self._waiting).total()
@@ -152,7 +152,7 @@ class _Comparison:
     def _digest(self, names: list[str]) -> Mapping[str, FileDigest]:
         return self._bench.digest(self._bench.fetched, names)
 
-    def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
+    def _pair(self, was: TreeEntry | None, now: TreeEntry | None, hashed: Mapping[str, FileDigest]) -> None:
         if was is None:
             if now is not None:
                 self._unlisted(now.path)
@@ -171,13 +171,13 @@ class _Comparison:
 
     def _unlisted(self, path: str) -> None:
         """A name that is no UTF-8 may be listed as restic tells it; in a listing's order that comes later."""
-        if (said := as_restic_says(path)) != path:
-            self._came[said] += 1
+        if (listed := as_restic_says(path)) != path:
+            self._came[listed] += 1
         else:
             self.extra += 1
             self._name("never captured", path)
 
-    def _difference(self, was: Entry, now: Entry, hashed: Mapping[str, FileDigest]) -> str | None:
+    def _difference(self, was: TreeEntry, now: TreeEntry, hashed: Mapping[str, FileDigest]) -> str | None:
         if as_before(now.type, was):
             self._unlike += 1
         elif was.type != now.type:
@@ -225,8 +225,8 @@ class _Comparison:
         status = Verdict.FAIL if failed else Verdict.PASS
         yield _result("files", status, expected, actual, "\n".join(self.named) or None)
         if lost := self._attributes.lost:
-            said = f"{_counted(lost)} cannot be kept on the file system that was restored to"
-            yield _result("extended attributes", Verdict.INCONCLUSIVE, "as captured", said)
+            sentence = f"{_counted(lost)} cannot be kept on the file system that was restored to"
+            yield _result("extended attributes", Verdict.INCONCLUSIVE, "as captured", sentence)
 
     def _left_out(self) -> Iterator[str]:
         """What this comparison does not tell, though there is something to compare."""

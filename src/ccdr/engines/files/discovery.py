@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import half
-from ccdr.engines.discovery.contract import Discovery, Kind, Looking, Told
-from ccdr.engines.discovery.filetree import TreeFound, look
+from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, SourceKind
+from ccdr.engines.discovery.filetree import TreeFound, survey_tree
 from ccdr.engines.discovery.text import name_from, remark, scalar, so_many
 from ccdr.engines.files.engine import Files
 from ccdr.model.errors import UsageProblem
@@ -24,23 +24,23 @@ _WHY_DECODED = "Audio opens and decodes to its end. A recorder that writes rubbi
 class Tree:
     """What `ccdr init` was given, looked through."""
 
-    found: TreeFound
+    facts: TreeFound
 
     @property
-    def kind(self) -> Kind:
-        return Kind.TREE
+    def kind(self) -> SourceKind:
+        return SourceKind.TREE
 
     @property
     def where(self) -> Path:
-        return self.found.path
+        return self.facts.path
 
     def plan_name(self, hostname: str) -> tuple[str, str]:
-        return self.found.path.name, "files"
+        return self.facts.path.name, "files"
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[TreeItem]:
-        item = TreeItem(self.found)
-        looking.told.found.append(item.described(looking.now))
-        item.remarks(looking.told, looking.now)
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[TreeItem]:
+        item = TreeItem(self.facts)
+        looking.report.contents.append(item.described(looking.now))
+        item.remarks(looking.report, looking.now)
         return [item]
 
 
@@ -48,78 +48,78 @@ class Tree:
 class TreeItem:
     """A directory or file that becomes an asset."""
 
-    found: TreeFound
+    facts: TreeFound
     local: bool = False  # no server
 
     @property
     def tree(self) -> Path:
-        return self.found.path
+        return self.facts.path
 
     @property
     def bytes(self) -> int:
-        return self.found.bytes
+        return self.facts.bytes
 
     @property
     def title(self) -> str:
-        return str(self.found.path)
+        return str(self.facts.path)
 
     @property
     def _audio(self) -> str:
-        return "".join(f", {count:,} .{suffix}" for suffix, count in self.found.audio.most_common())
+        return "".join(f", {count:,} .{suffix}" for suffix, count in self.facts.audio.most_common())
 
     def described(self, now: float) -> str:
-        found = self.found
-        more = "" if found.whole else "more than "
-        newest = f", newest {human_seconds(max(0.0, now - found.newest))} old" if found.newest is not None else ""
-        size = human_bytes(found.bytes)
-        return f"{found.path}: {more}{so_many(found.files, 'file')}, {size}{self._audio}{newest}"
+        tree = self.facts
+        more = "" if tree.whole else "more than "
+        newest = f", newest {human_seconds(max(0.0, now - tree.newest))} old" if tree.newest is not None else ""
+        size = human_bytes(tree.bytes)
+        return f"{tree.path}: {more}{so_many(tree.files, 'file')}, {size}{self._audio}{newest}"
 
-    def remarks(self, told: Told, now: float) -> None:
+    def remarks(self, report: DiscoveryReport, now: float) -> None:
         """Whatever else is to be told of it."""
-        found = self.found
-        if found.unreadable:
-            told.findings.append(f"{found.path}: {found.unreadable:,} entries cannot be read: run ccdr as who may")
-        if left := [path for path in found.databases if path not in told.files]:
+        tree = self.facts
+        if tree.unreadable:
+            report.findings.append(f"{tree.path}: {tree.unreadable:,} entries cannot be read: run ccdr as who may")
+        if left := [path for path in tree.databases if path not in report.files]:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-            told.findings.append(
-                f"{left[0]}{more} in {found.path} is a SQLite database: a copy of the file may be torn while it is in"
+            report.findings.append(
+                f"{left[0]}{more} in {tree.path} is a SQLite database: a copy of the file may be torn while it is in"
                 f" use; name it too, as sqlite:{left[0]}"
             )
-        if found.oldest is not None and abs(now - found.oldest) < SETTLE:
-            told.notes.append(
-                f"{found.path}: all files are younger than a minute, and a backup waits until they settle"
+        if tree.oldest is not None and abs(now - tree.oldest) < SETTLE:
+            report.notes.append(
+                f"{tree.path}: all files are younger than a minute, and a backup waits until they settle"
             )
-        if found.silent:
-            told.notes.append(f"{found.path}: {found.silent:,} audio files are empty, so decoding is not checked yet")
-        if found.audio and not found.decodable:
-            told.notes.append(f"{found.path}: its audio has no header, so that it cannot be checked by decoding")
+        if tree.silent:
+            report.notes.append(f"{tree.path}: {tree.silent:,} audio files are empty, so decoding is not checked yet")
+        if tree.audio and not tree.decodable:
+            report.notes.append(f"{tree.path}: its audio has no header, so that it cannot be checked by decoding")
 
     def name(self, taken: Collection[str]) -> str:
-        path = self.found.path
+        path = self.facts.path
         short = name_from(path.name, otherwise="files")
         two = name_from(f"{path.parent.name}-{path.name}", taken, otherwise="files")
         return two if short in taken else short
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
-        found = self.found
-        seen = "" if found.whole else "more than "
-        yield f"# {seen}{so_many(found.files, 'file')}, {seen}{human_bytes(found.bytes)}{self._audio}"
+        tree = self.facts
+        seen = "" if tree.whole else "more than "
+        yield f"# {seen}{so_many(tree.files, 'file')}, {seen}{human_bytes(tree.bytes)}{self._audio}"
         yield "engine: files"
         yield "method: scan"
-        yield f"paths: [{scalar(found.path)}]"
+        yield f"paths: [{scalar(tree.path)}]"
         yield remark("settle: 60s", "what changed within a minute is still being written: next time", column=33)
 
     def check_lines(self, now: float) -> Iterator[str]:
         """For audio that can be decoded, if there is any."""
-        found = self.found
-        if not found.decodable:
+        tree = self.facts
+        if not tree.decodable:
             return
-        keeps = found.oldest is not None and now - found.oldest > SETTLED_ARCHIVE
-        match = ", ".join(scalar(f"*.{suffix}") for suffix in found.decodable)
-        at_least = half(sum(found.audio[suffix] for suffix in found.decodable)) if keeps else 1
+        keeps = tree.oldest is not None and now - tree.oldest > SETTLED_ARCHIVE
+        match = ", ".join(scalar(f"*.{suffix}") for suffix in tree.decodable)
+        at_least = half(sum(tree.audio[suffix] for suffix in tree.decodable)) if keeps else 1
         check = f"- {{kind: decodable, match: [{match}], at_least: {at_least}}}"
-        if found.silent:
-            empty = so_many(found.silent, "audio file")
+        if tree.silent:
+            empty = so_many(tree.silent, "audio file")
             yield f"  # {empty} had not a byte in them and would fail this. Move them away, then take the # off:"
             yield f"  # {check}"
         else:
@@ -127,22 +127,22 @@ class TreeItem:
             yield f"  {check}"
 
     def as_json(self) -> dict[str, object]:
-        found = self.found
-        return {"engine": "files", "path": self.title, "files": found.files, "bytes": found.bytes,
-                "audio": dict(found.audio), "complete": found.whole}  # fmt: skip
+        tree = self.facts
+        return {"engine": "files", "path": self.title, "files": tree.files, "bytes": tree.bytes,
+                "audio": dict(tree.audio), "complete": tree.whole}  # fmt: skip
 
 
 class FilesDiscovery(Discovery):
     def at(self, path: Path) -> Tree:
         """Whatever lies there, as it is."""
-        found = look(path)
-        if not found.files:
-            why = f"{found.unreadable} entries cannot be read" if found.unreadable else "an empty tree is no backup"
+        tree = survey_tree(path)
+        if not tree.files:
+            why = f"{tree.unreadable} entries cannot be read" if tree.unreadable else "an empty tree is no backup"
             raise UsageProblem(
                 f"there is no file in {path} that this user can see: {why}",
                 hint="is its file system mounted? run as a user who may read it",
             )
-        return Tree(found)
+        return Tree(tree)
 
     def trees_of(self, engine: object) -> tuple[Path, ...]:
         return engine.paths if isinstance(engine, Files) else ()

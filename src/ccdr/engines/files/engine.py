@@ -17,9 +17,9 @@ from ccdr.engines.files.listing import LISTING
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.schema import AbsolutePath, Wait, WithPassword
-from ccdr.model.values import CheckResult, Look, Manifest
+from ccdr.model.values import CheckResult, Manifest, Probe
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -78,7 +78,7 @@ class Files(EngineConfig):
                 raise BackupFailed(f"{its} is not there", hint=hint, words=FreeText(f"{path}: it is not there"))
         return SourceFacts(version="1", major="1")
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         """Of the first entries of each tree: a look must be quick where there are millions."""
         what = "rights to read"
         for root in self.paths:
@@ -88,14 +88,14 @@ class Files(EngineConfig):
                 files += entry.is_file()
                 closed += not os.access(entry, os.R_OK | os.X_OK if entry.is_dir() else os.R_OK)
             if closed:
-                said = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
-                yield Look.fail(what, said, "run ccdr as a user who may read them all, or open them to it")
+                problem = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
+                yield Probe.fail(what, problem, "run ccdr as a user who may read them all, or open them to it")
             elif not files:
-                said = f"there is no file in {root}, and an empty tree is no backup"
-                yield Look.fail(what, said, "is its file system mounted? else change `paths:` in the plan")
+                problem = f"there is no file in {root}, and an empty tree is no backup"
+                yield Probe.fail(what, problem, "is its file system mounted? else change `paths:` in the plan")
             else:
                 whole = "all of it" if seen < LOOKED_AT else f"its first {seen} entries"
-                yield Look.ok(what, f"{root}: {whole} may be read")
+                yield Probe.ok(what, f"{root}: {whole} may be read")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         return capture(self.paths, self.settle, self.source_name, into, tools)
@@ -152,14 +152,14 @@ class Files(EngineConfig):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "files answer no queries")
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         return iter(())
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("files are restored into a directory, not onto a server", hint="name one with --to")
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return comparison.identical(bench)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return comparison.identical(context)
 
 
 def _anyhow(root: Path) -> Iterator[Path]:

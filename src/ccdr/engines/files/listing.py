@@ -23,7 +23,7 @@ _decode = json.JSONDecoder().raw_decode  # `loads` does the same after two searc
 _quoted = json.encoder.encode_basestring_ascii
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """One line. Times are nanoseconds; `sha256` only for regular files, `target` for links, `attributes` where there
     are extended ones: each with the SHA-256 of its value. `device` is a device's own number; of a regular file it
     stands only where that has more than one name: those with the same device and inode are one file. Listings of older
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
     attributes: Mapping[str, str] | None = None
     device: int | None = None
 
-    def unchanged(self, now: Entry) -> bool:
+    def unchanged(self, now: TreeEntry) -> bool:
         """The inode's times tell that nobody wrote to it: so its digest still holds."""
         return (
             self.ctime == now.ctime
@@ -53,10 +53,10 @@ class Entry(NamedTuple):
             and self.type == now.type
         )
 
-    def with_digest(self, sha256: str) -> Entry:
-        return Entry(*self[:9], sha256, *self[10:])
+    def with_digest(self, sha256: str) -> TreeEntry:
+        return TreeEntry(*self[:9], sha256, *self[10:])
 
-    def waiting(self, since: float) -> Entry:
+    def waiting(self, since: float) -> TreeEntry:
         """The same file, left for the next backup; `ctime` tells since when it has been left."""
         return self._replace(
             type=WAITING, size=0, ctime=int(since * 1e9), inode=0, sha256=None, attributes=None, device=None
@@ -71,11 +71,11 @@ class Entry(NamedTuple):
         return f"[{head},{self.mtime},{self.ctime},{self.inode}{more}]\n"
 
     @classmethod
-    def parse(cls, line: str) -> Entry:
+    def parse(cls, line: str) -> TreeEntry:
         return cls(*_decode(line)[0])
 
 
-def as_before(kind: str, listed: Entry) -> bool:
+def as_before(kind: str, listed: TreeEntry) -> bool:
     """Is this kind among those that an older listing does not tell apart?"""
     return listed.type == OTHER and kind in "pcb"
 
@@ -84,11 +84,11 @@ def _text(value: object) -> str:
     return _quoted(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def read_listing(lines: IO[str]) -> Iterator[Entry]:
-    return map(Entry.parse, lines)
+def read_listing(lines: IO[str]) -> Iterator[TreeEntry]:
+    return map(TreeEntry.parse, lines)
 
 
-def entries(listing: Path) -> Iterator[Entry]:
+def entries(listing: Path) -> Iterator[TreeEntry]:
     """Of a whole listing, but for the files that wait: these are in no snapshot."""
     with listing.open(encoding="ascii") as lines:
         for entry in read_listing(lines):
@@ -96,7 +96,7 @@ def entries(listing: Path) -> Iterator[Entry]:
                 yield entry
 
 
-def matching(listing: Path, patterns: tuple[str, ...]) -> Iterator[Entry]:
+def matching(listing: Path, patterns: tuple[str, ...]) -> Iterator[TreeEntry]:
     """The regular files of a listing whose names match one of the shell patterns, without regard to case."""
     lowered = [p.lower() for p in patterns]
     for entry in entries(listing):
@@ -105,7 +105,7 @@ def matching(listing: Path, patterns: tuple[str, ...]) -> Iterator[Entry]:
             yield entry
 
 
-def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
+def paired(one: Iterator[TreeEntry], other: Iterator[TreeEntry]) -> Iterator[tuple[TreeEntry | None, TreeEntry | None]]:
     """Two sorted runs of entries, side by side by path."""
     a, b = next(one, None), next(other, None)
     while a is not None and b is not None:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 
 from ccdr.engines.files.attributes import attributes_of
-from ccdr.engines.files.listing import DEVICES, Entry, as_before
+from ccdr.engines.files.listing import DEVICES, TreeEntry, as_before
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed
 
@@ -24,12 +24,12 @@ KINDS = {
 GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def look(path: str, shown_as: str) -> Entry:
+def entry_at(path: str, shown_as: str) -> TreeEntry:
     """Look at `path` (not through a link); OSError where it is gone."""
     s = os.lstat(path)
     kind = KINDS.get(stat.S_IFMT(s.st_mode), "o")
     regular = kind == "f"
-    return Entry(
+    return TreeEntry(
         shown_as,
         kind,
         s.st_size if regular else 0,
@@ -46,7 +46,7 @@ def look(path: str, shown_as: str) -> Entry:
     )
 
 
-def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[Entry]:
+def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[TreeEntry]:
     """Every entry at and below `real`, named as if it stood at `shown`; sorted as a listing is. What vanishes while
     we look is left out, and so are sockets, which only their program can make, unless they are asked for; a directory
     that may not be read is an error. However deep it is, and however many entries it has: only names are held."""
@@ -55,7 +55,7 @@ def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[Entry]:
         real, shown, names = above[-1]
         for name in names:
             try:
-                entry = look(real + name, shown + name)
+                entry = entry_at(real + name, shown + name)
                 below = _names(real + name, shown + name) if entry.type == "d" else None
             except FileNotFoundError:
                 continue
@@ -92,7 +92,7 @@ def gone(path: str, error: OSError) -> bool:
     raise _refused(path, error) from None
 
 
-def same_inode(listed: Entry) -> bool:
+def same_inode(listed: TreeEntry) -> bool:
     """Is what was listed still there under its name, whatever has become of it?"""
     try:
         return os.lstat(listed.path).st_ino == listed.inode
@@ -100,7 +100,7 @@ def same_inode(listed: Entry) -> bool:
         return not gone(listed.path, error)
 
 
-def still_there(listed: Entry) -> bool:
+def still_there(listed: TreeEntry) -> bool:
     """Is it as it was when it was listed? Of a file the inode's times tell; those of a directory change with every
     entry that comes or goes."""
     try:
@@ -112,7 +112,7 @@ def still_there(listed: Entry) -> bool:
                 listed.size,
                 listed.inode,
             ) and stat.S_ISREG(s.st_mode)
-        now = look(listed.path, listed.path)
+        now = entry_at(listed.path, listed.path)
     except OSError as error:
         return not gone(listed.path, error)
     if listed.type == "l" and now.mtime != listed.mtime:
@@ -120,7 +120,7 @@ def still_there(listed: Entry) -> bool:
     return now._replace(size=0, mtime=0, ctime=0, inode=0) == listed._replace(size=0, mtime=0, ctime=0, inode=0)
 
 
-def came_back(path: str, listed: Entry) -> bool:
+def came_back(path: str, listed: TreeEntry) -> bool:
     """Is it there, with the type, the size and the target that the listing says?"""
     try:
         s = os.lstat(path)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.engines.files.listing import LISTING, UNREADABLE, WAITING, Entry, as_restic_says, position, read_listing
+from ccdr.engines.files.listing import LISTING, UNREADABLE, WAITING, TreeEntry, as_restic_says, position, read_listing
 from ccdr.engines.files.scan import gone, same_inode, still_there
 from ccdr.ports.capture import StoredNode, Tools
 
@@ -33,11 +33,11 @@ class _There:
             else:
                 self._nodes[node.path] = node
 
-    def take(self, entry: Entry) -> StoredNode | None:
-        said = as_restic_says(entry.path)
-        if UNREADABLE not in said:
-            return self._nodes.pop(said, None)
-        alike = self._odd.get((said, entry.inode))
+    def take(self, entry: TreeEntry) -> StoredNode | None:
+        path = as_restic_says(entry.path)
+        if UNREADABLE not in path:
+            return self._nodes.pop(path, None)
+        alike = self._odd.get((path, entry.inode))
         return alike.pop() if alike else None
 
     def left(self) -> Iterator[StoredNode]:
@@ -60,7 +60,7 @@ class Amended:
 def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tools) -> Amended:
     """Write the listing in `into` anew. Holds every node in memory: this is done only where a tree has changed."""
     there = _There(node for node in nodes if node.kind != "socket" and _below(node.path, roots))
-    done, lost = Amended(), dict[tuple[int, int, int], Entry]()
+    done, lost = Amended(), dict[tuple[int, int, int], TreeEntry]()
     now = tools.clock.now().timestamp()
     old, new = into / LISTING, into / f"{LISTING}.new"
     with old.open(encoding="ascii") as lines, new.open("w", encoding="ascii") as out:
@@ -70,7 +70,7 @@ def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tool
             held.writelines(entry.line() for entry in kept)
         before = {n.path: e for n in there.left() if (e := lost.get((n.inode, n.size, n.mtime))) and e.type == "f"}
         hashed = tools.digest(Path("/"), list(before), vanishing=True) if before else {}
-        same = {path: before[path] for path, found in hashed.items() if found.sha256 == before[path].sha256}
+        same = {path: before[path] for path, digest in hashed.items() if digest.sha256 == before[path].sha256}
         more = sorted((_came(node, same.get(node.path), done, now) for node in there.left()), key=_place)
         with first.open(encoding="ascii") as held:
             out.writelines(entry.line() for entry in heapq.merge(read_listing(held), more, key=_place))
@@ -79,17 +79,17 @@ def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tool
     return done
 
 
-def _place(entry: Entry) -> str:
+def _place(entry: TreeEntry) -> str:
     return position(entry.path)
 
 
 def _kept(
-    listed: Iterator[Entry],
+    listed: Iterator[TreeEntry],
     there: _There,
     done: Amended,
-    lost: dict[tuple[int, int, int], Entry],
+    lost: dict[tuple[int, int, int], TreeEntry],
     now: float,
-) -> Iterator[Entry]:
+) -> Iterator[TreeEntry]:
     for entry in listed:
         node = there.take(entry)
         if entry.type == WAITING:
@@ -110,13 +110,13 @@ def _kept(
             yield entry.waiting(now)
 
 
-def _as_listed(entry: Entry, node: StoredNode) -> bool:
+def _as_listed(entry: TreeEntry, node: StoredNode) -> bool:
     """Is what restic came to what was listed?"""
     listed = entry.size, entry.mtime, entry.ctime, entry.inode
     return node.kind == KINDS.get(entry.type) and (entry.type != "f" or _times(node) == listed)
 
 
-def _went(entry: Entry, now: float) -> bool:
+def _went(entry: TreeEntry, now: float) -> bool:
     """Was it taken away, or was another put in its place, by somebody who had done with it? Else somebody may have
     written on while it was read."""
     try:
@@ -126,14 +126,14 @@ def _went(entry: Entry, now: float) -> bool:
     return went and entry.mtime < (now - RESTED) * 1e9
 
 
-def _came(node: StoredNode, before: Entry | None, done: Amended, now: float) -> Entry:
+def _came(node: StoredNode, before: TreeEntry | None, done: Amended, now: float) -> TreeEntry:
     """A node that no entry was listed for. A file that was only moved has the contents that were listed (`before`), and
     nobody has written to it since restic read it."""
     if before is not None and still_there(moved := before._replace(path=node.path, ctime=node.ctime)):
         done.moved += before.path not in done.twice
         return moved
     done.doubtful += 1
-    return Entry(node.path, WAITING, 0, 0, 0, 0, node.mtime, int(now * 1e9), 0)
+    return TreeEntry(node.path, WAITING, 0, 0, 0, 0, node.mtime, int(now * 1e9), 0)
 
 
 def _times(node: StoredNode) -> tuple[int, int, int, int]:

@@ -70,35 +70,35 @@ def orphans(definers: Mapping[str, str], there: Collection[str]) -> list[str]:
     return [name for name, definer in definers.items() if definer not in there]
 
 
-def loadable(found: Iterable[str], database: str, objects: Collection[str]) -> list[str]:
+def loadable(account_statements: Iterable[str], database: str, objects: Collection[str]) -> list[str]:
     """Those statements that a server can carry out which has this database alone. Grants on what was dropped stay, and
     nobody can make them again: `objects` are the names that there are."""
     ours, there = quote_name(database), {quote_name(name).lower() for name in objects}
     return [
         s
-        for s in found
+        for s in account_statements
         if (on := _ON_OBJECT.match(s)) is None or (on["database"] == ours and on["object"].lower() in there)
     ]
 
 
-def on_objects(found: Iterable[str]) -> tuple[list[str], list[str]]:
+def on_objects(account_statements: Iterable[str]) -> tuple[list[str], list[str]]:
     """The statements, parted into those that need no table to be there, and those that do."""
     apart: tuple[list[str], list[str]] = ([], [])
-    for statement in found:
+    for statement in account_statements:
         apart[_ON_OBJECT.match(statement) is not None].append(statement)
     return apart
 
 
-def script(found: Iterable[str]) -> str:
-    return "".join(f"{statement};\n" for statement in found)
+def script(account_statements: Iterable[str]) -> str:
+    return "".join(f"{statement};\n" for statement in account_statements)
 
 
 def _without_login(grant: str) -> str:
     """A global grant repeats how its user logs in, which `CREATE USER` says, and says in full."""
-    found = _GLOBAL.fullmatch(grant)
-    if found is None:
+    parts = _GLOBAL.fullmatch(grant)
+    if parts is None:
         return grant
-    return found["grant"] + (" WITH GRANT OPTION" if "GRANT OPTION" in _TEXT.sub("", found["rest"]) else "")
+    return parts["grant"] + (" WITH GRANT OPTION" if "GRANT OPTION" in _TEXT.sub("", parts["rest"]) else "")
 
 
 def _roles_first(grants: list[str]) -> list[str]:
@@ -109,9 +109,9 @@ def _roles_first(grants: list[str]) -> list[str]:
 def read(directory: Path) -> list[str]:
     """The captured statements."""
     texts = [text_of(directory / name) for name in (USERS, GRANTS)]
-    return [found for text in texts for found in text.split(";\n") if found]
+    return [statement for text in texts for statement in text.split(";\n") if statement]
 
 
 def _lines(place: Place, login: Login, asked: str, what: str) -> list[str]:
     """Statements may hold what ends a line: a table's name may."""
-    return [told for (told,) in rows_of(place, login, asked, what)]
+    return [line for (line,) in rows_of(place, login, asked, what)]

@@ -25,15 +25,15 @@ class MariaAddress(Address):
 
     def connection(self, password_file: Path | None, database: str) -> Connection:
         """UsageProblem where plans would not have it."""
-        told: dict[str, object] = {
+        settings: dict[str, object] = {
             "host": self.host, "port": self.port, "user": self.user, "database": database, "tls": self.tls,
             "password_file": password_file and password_file.absolute(), "ca_file": self.ca_file,
         }  # fmt: skip
         try:
-            return Connection.model_validate(told)
+            return Connection.model_validate(settings)
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UsageProblem(f"{self.shown}: the connection {said}", hint=EXAMPLE) from None
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageProblem(f"{self.shown}: the connection {problem}", hint=EXAMPLE) from None
 
 
 def parse(text: str) -> MariaAddress:

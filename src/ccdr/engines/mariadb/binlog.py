@@ -37,7 +37,7 @@ from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_seconds
-from ccdr.ports.log import LogMark, Segment, Target
+from ccdr.ports.log import LogMark, RecoveryTarget, Segment
 from ccdr.ports.place import Clock, Place, Source
 
 ANSWER = 20.0  # seconds
@@ -62,8 +62,8 @@ class Binlog:
 
     def ready(self, source: Source) -> Iterator[str]:
         login = self.connection.login(source.credentials)
-        (said,) = lines(source.place, login, FACTS, "asking the source for its log")
-        logs, form, kept, image = said.split("\t")
+        (settings,) = lines(source.place, login, FACTS, "asking the source for its log")
+        logs, form, kept, image = settings.split("\t")
         if not int(logs):
             raise BackupFailed("the server writes no binary log", hint="set log_bin there, and restart it")
         origin = origin_of(source.place, login)
@@ -96,10 +96,10 @@ class Binlog:
 
     def _whole(self, source: Source) -> Origin:
         """BackupFailed where what is shipped would not be all of its changes, or nobody could tell how old they are."""
-        found = origin_of(source.place, self.connection.login(source.credentials))
-        if found.lacks:
-            raise BackupFailed(_not_whole(found), hint="have it log all, and back up again; or name its primary")
-        return found
+        origin = origin_of(source.place, self.connection.login(source.credentials))
+        if origin.lacks:
+            raise BackupFailed(_not_whole(origin), hint="have it log all, and back up again; or name its primary")
+        return origin
 
     def identity(self, source: Source) -> str:
         """Its number among its replicas: whoever copies a server has to give the copy another."""
@@ -167,11 +167,11 @@ class Binlog:
         return size_of(spool / file) >= int(offset)
 
     def segments(self, spool: Path) -> list[Segment]:
-        found = segments_in(spool)
+        segments = segments_in(spool)
         for kept in spool.glob(f"*{KEPT_BESIDE}"):
-            if kept.name not in [segment.file for segment in found]:
+            if kept.name not in [segment.file for segment in segments]:
                 kept.unlink()
-        return found
+        return segments
 
     def went_back(
         self, source: Source, last: str, whole: str | None, position: str | None, head: str | None
@@ -244,7 +244,7 @@ class Binlog:
     def goes_on_from(self, manifest: Manifest) -> bool:
         return manifest.method == "physical" and isinstance(manifest.contents.get("binlog"), dict)
 
-    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+    def leads_to(self, manifest: Manifest, target: RecoveryTarget) -> bool:
         """What the copy holds already nothing takes out of it again."""
         if target.time is not None:
             return target.time >= until(manifest)
@@ -281,14 +281,16 @@ def head_at(place: Place, login: Login, name: str) -> str | None:
     """As `head_of`, of the source's own file. None where it cannot be read: whoever ships the log will say why."""
     argv = ["mariadb-binlog", *login.arguments, "--read-from-remote-server", "--base64-output=decode-rows"]
     try:
-        said = place.run([*argv, "--stop-position=5", name], env={"TZ": "UTC"}, what="asking how the log begins").stdout
+        output = place.run(
+            [*argv, "--stop-position=5", name], env={"TZ": "UTC"}, what="asking how the log begins"
+        ).stdout
     except CommandFailed:
         return None
-    found = _BEGUN.search(said)
-    if found is None:
+    match = _BEGUN.search(output)
+    if match is None:
         return None
-    when = datetime.strptime(f"{found['day']} {found['time']}", "%y%m%d %H:%M:%S").replace(tzinfo=UTC)
-    return head(when, int(found["server"]))
+    when = datetime.strptime(f"{match['day']} {match['time']}", "%y%m%d %H:%M:%S").replace(tzinfo=UTC)
+    return head(when, int(match["server"]))
 
 
 def _not_whole(origin: Origin) -> str:

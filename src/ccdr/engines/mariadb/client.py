@@ -51,8 +51,8 @@ class Login:
 
 def answers(place: Place, login: Login, sql: str, what: str, *, watch: Path | None = None) -> list[Any]:
     """Each row's one column, which must be JSON."""
-    said = place.run(login.asking(), stdin=f"{OURS}{sql}", what=what, watch=watch).stdout
-    return read_answers(said)
+    output = place.run(login.asking(), stdin=f"{OURS}{sql}", what=what, watch=watch).stdout
+    return read_answers(output)
 
 
 def table(place: Place, login: Login, sql: str, what: str) -> list[dict[str, str]]:
@@ -67,8 +67,8 @@ def rows_of(place: Place, login: Login, sql: str, what: str) -> list[list[str]]:
 
 
 def _told(place: Place, argv: list[str], sql: str, what: str) -> list[list[str]]:
-    said = place.run(argv, stdin=sql, what=what).stdout
-    return [[_ESCAPE.sub(_meant, value) for value in line.split("\t")] for line in said.split("\n") if line]
+    output = place.run(argv, stdin=sql, what=what).stdout
+    return [[_ESCAPE.sub(_meant, value) for value in line.split("\t")] for line in output.split("\n") if line]
 
 
 def _meant(escape: re.Match[str]) -> str:
@@ -85,10 +85,10 @@ def ask(session: Session, sql: str, *, patience: float) -> str:
     return session.ask(f"{sql}\nSELECT '{_ANSWERED}';\n", _ANSWERED, timeout=patience)
 
 
-def read_answers(said: str) -> list[Any]:
+def read_answers(output: str) -> list[Any]:
     """CommandFailed where a line is not JSON."""
     try:
-        return [json.loads(line) for line in said.split("\n") if line]
+        return [json.loads(line) for line in output.split("\n") if line]
     except ValueError as error:
         raise CommandFailed(["mariadb"], 0, f"its answer is not as expected: {type(error).__name__}") from None
 
@@ -117,5 +117,5 @@ def client_version(place: Place) -> str | None:
         out = place.run(["mariadb-dump", "--version"], ok=(0, 126, 127))  # a container's word for one that is not there
     except CommandFailed:
         return None
-    found = _VERSION.search(out.stdout) if out.code == 0 else None
-    return found[1] if found else None
+    match = _VERSION.search(out.stdout) if out.code == 0 else None
+    return match[1] if match else None

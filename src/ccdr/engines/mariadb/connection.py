@@ -51,5 +51,5 @@ def _socket_file(path: Path) -> Path:
 
 def major_of(version: str) -> str:
     """`11.8.9-MariaDB-…` is 11.8: each such series is a major version."""
-    found = re.match(r"(\d+\.\d+)", version)
-    return found[1] if found else version
+    match = re.match(r"(\d+\.\d+)", version)
+    return match[1] if match else version

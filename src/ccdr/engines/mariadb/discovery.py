@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
-from ccdr.engines.discovery.servers import DatabaseItem, Databases, Server, client_of, connection_lines, explained
+from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
+from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, client_of, connection_lines, explained
 from ccdr.engines.discovery.survey import most_rows
 from ccdr.engines.discovery.text import remark, so_many
 from ccdr.engines.mariadb import address as addresses
@@ -37,20 +37,20 @@ _REFUSED = (
 )
 
 
-class MariaServer(addresses.MariaAddress, Server):
+class MariaServer(addresses.MariaAddress, NamedServer):
     """What `ccdr init` was given."""
 
     def engine(self, password_file: Path | None) -> MariaDB:
         connection = self.connection(password_file, self.database or NOWHERE)
         return MariaDB.model_validate({"engine": "mariadb", "connection": connection.model_dump()})
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[MariaItem]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[MariaItem]:
         """The server's databases, or the one that is named."""
         looking.progress.step(f"asking {self.shown}")
-        engine, told = self.engine(password_file), looking.told
+        engine, report = self.engine(password_file), looking.report
         with ask(engine, looking) as asked:
             server = asked.server
-            told.found.append(f"MariaDB {server.version} at {self.shown}, as {server.account}:")
+            report.contents.append(f"MariaDB {server.version} at {self.shown}, as {server.account}:")
             if not [d for d in server.databases if self.database in (None, d.name)]:
                 if self.database:
                     raise UsageProblem(
@@ -59,7 +59,7 @@ class MariaServer(addresses.MariaAddress, Server):
                         hint=f"if it is there, as an administrator: {survey.grant(server.account, self.database)}",
                     )
                 sql = survey.grant(server.account, "DATABASE")
-                told.findings.append(f"{server.account} sees no database; as an administrator, for each: {sql}")
+                report.findings.append(f"{server.account} sees no database; as an administrator, for each: {sql}")
             return list(_Databases(self, engine, asked).items(self.database, looking))
 
 
@@ -67,22 +67,22 @@ class MariaServer(addresses.MariaAddress, Server):
 class MariaItem(DatabaseItem):
     """What is found of one."""
 
-    look: survey.DatabaseLook
+    facts: survey.DatabaseFacts
 
     @property
     def tables(self) -> int:
-        return self.look.found.tables
+        return self.facts.database.tables
 
     @property
     def described(self) -> str:
-        text = f"{human_bytes(self.bytes)}, {so_many(self.tables, 'table')}{most_rows(self.look.found, '`')}"
-        if locked := self.look.locked:
+        text = f"{human_bytes(self.bytes)}, {so_many(self.tables, 'table')}{most_rows(self.facts.database, '`')}"
+        if locked := self.facts.locked:
             text += f", not transactional: {', '.join(f'{n} {engine}' for engine, n in locked.items())}"
-        return text + "".join(f", {so_many(n, kind)}" for kind, n in self.look.code.items())
+        return text + "".join(f", {so_many(n, kind)}" for kind, n in self.facts.code.items())
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
         yield f"# MariaDB {self.version}, {human_bytes(self.bytes)}, {so_many(self.tables, 'table')}"
-        locked = self.look.locked
+        locked = self.facts.locked
         if locked:
             count = so_many(sum(locked.values()), "table")
             yield f"# not transactional: {count} ({', '.join(locked)}), locked while they are dumped, so"
@@ -97,16 +97,16 @@ class MariaItem(DatabaseItem):
             "(A MariaDB database) has the statements.",
         )
         told_of = {"port": None if a.host.startswith("/") else a.port, "user": a.user, "database": self.database}
-        yield from connection_lines(a, told_of, password_file, advice if self.look.everything else ())
+        yield from connection_lines(a, told_of, password_file, advice if self.facts.everything else ())
         if locked:
             yield remark("non_transactional: lock", "or `refuse`", column=33)
 
     def check_lines(self, now: float) -> Iterator[str]:
-        return database_checks(self.look.found)
+        return database_checks(self.facts.database)
 
     def as_json(self) -> dict[str, object]:
         return {"engine": "mariadb", "database": self.database, "tables": self.tables, "bytes": self.bytes,
-                "version": self.version, "locked": dict(self.look.locked)}  # fmt: skip
+                "version": self.version, "locked": dict(self.facts.locked)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
 
     def look_into(self, one: survey.ListedDatabase) -> MariaItem:
         asked = self.asked
-        found = survey.database(asked.place, asked.login, asked.server.account, one.name)
-        return MariaItem(self.address, one.name, asked.server.version, one.bytes or 0, found)
+        database = survey.database(asked.place, asked.login, asked.server.account, one.name)
+        return MariaItem(self.address, one.name, asked.server.version, one.bytes or 0, database)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -173,14 +173,14 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
             hint=f"is it the right one? else, as an administrator: {survey.grant(account, name)}",
         )
 
-    def remarks(self, item: MariaItem, told: Told) -> None:
-        for lack in item.look.found.lacks:
+    def remarks(self, item: MariaItem, report: DiscoveryReport) -> None:
+        for lack in item.facts.database.lacks:
             grant = f"as an administrator: {lack.sql}"
-            said = f"{lack.what}; {grant}"
-            told.findings += [said] if said not in told.findings else []
-            told.grants += [grant] if grant not in told.grants else []
-        if elsewhere := item.look.elsewhere:
-            told.findings.append(
+            finding = f"{lack.what}; {grant}"
+            report.findings += [finding] if finding not in report.findings else []
+            report.grants += [grant] if grant not in report.grants else []
+        if elsewhere := item.facts.elsewhere:
+            report.findings.append(
                 f"{item.database}: {', '.join(elsewhere[:3])} keeps its rows elsewhere, and a backup is refused: drop "
                 "it, or move it to a database of its own"
             )
@@ -200,10 +200,10 @@ class MariaDiscovery(Discovery):
         c = engine.connection
         return MariaServer(c.host, c.port, c.user)
 
-    def standing(self, engines: Sequence[MariaDB], looking: Looking, *, others: bool) -> Standing:
+    def standing(self, engines: Sequence[MariaDB], looking: Looking, *, others: bool) -> RunningServer:
         """A whole server's backup leaves nothing out."""
         with ask(engines[0], looking) as asked:
             held = {d.name: d.bytes for d in asked.server.databases if d.tables or d.bytes is None}
             whole = any(engine.method == "physical" for engine in engines)
             named = held.keys() if whole else {engine.connection.database for engine in engines}
-            return Standing(asked.server.identity, named, held if others else {})
+            return RunningServer(asked.server.identity, named, held if others else {})

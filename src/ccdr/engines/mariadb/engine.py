@@ -102,8 +102,8 @@ class MariaDB(MethodsConfig[Method]):
             )
         return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
 
-    def refused(self, said: FreeText) -> bool:
-        return said.search(_REFUSED) is not None
+    def refused(self, stderr: FreeText) -> bool:
+        return stderr.search(_REFUSED) is not None
 
     def client_major(self, place: Place) -> str | None:
         version = client_version(place)
@@ -130,9 +130,9 @@ class MariaDB(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
-        from ccdr.engines.mariadb.dump.target import Target
+        from ccdr.engines.mariadb.dump.target import MariaDBTarget
 
-        return Target.of(url, self, password_file, ca_file)
+        return MariaDBTarget.of(url, self, password_file, ca_file)
 
     def loading(self, connection: Connection) -> MariaDB:
         """The engine by which a client of another server is opened, to load a dump there."""

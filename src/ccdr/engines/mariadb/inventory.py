@@ -98,11 +98,11 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
     """CommandFailed where there is no such database."""
     rows = answers(place, login, facts_sql(database), "asking for the server's settings")
     settings = {name: value for kind, name, value in (r for r in rows if r[0] == "setting") if kind}
-    told = {row[0]: row[1:] for row in rows if row[0] in ("database", "bytes", "utc offset", "zones", "installed")}
-    if "database" not in told:
+    by_name = {row[0]: row[1:] for row in rows if row[0] in ("database", "bytes", "utc offset", "zones", "installed")}
+    if "database" not in by_name:
         raise CommandFailed(["mariadb"], 1, f"there is no database {database}, or the user may not see it")
-    charset, collation, comment = told["database"]
-    size, memory = told["bytes"]
+    charset, collation, comment = by_name["database"]
+    size, memory = by_name["bytes"]
     return {
         "version": settings.pop("version"),
         "settings": settings,
@@ -112,9 +112,9 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
         "comment": comment,
         "database_bytes": int(size),
         "memory_bytes": int(memory),
-        "utc_offset_s": told["utc offset"][0],
-        "named_zones": told["zones"][0] > 0,
-        "installed": told["installed"][0],
+        "utc_offset_s": by_name["utc offset"][0],
+        "named_zones": by_name["zones"][0] > 0,
+        "installed": by_name["installed"][0],
         "plugins": {row[1]: row[2] for row in rows if row[0] == "plugin"},
         "elsewhere": [f"{count} {what}" for kind, what, count in (r for r in rows if r[0] == "elsewhere") if count],
         "rounded": [f"{table}.{column}" for kind, table, column in (r for r in rows if r[0] == "rounded")],
@@ -142,10 +142,6 @@ class Inventory(ServerInventory):
     @property
     def tables(self) -> Mapping[str, Mapping[str, Any]]:
         return cast("Mapping[str, Mapping[str, Any]]", self.facts["tables"])
-
-    @property
-    def binary_log(self) -> bool:
-        return self.facts["binlog"] is not None
 
     @property
     def histories(self) -> bool:

@@ -75,8 +75,8 @@ def state_before(file: Path) -> dict[str, str]:
             (count,) = _COUNT.unpack_from(begin, at + _EVENT.size)
             first = at + _EVENT.size + _COUNT.size
             places = range(first, first + (count & _COUNTED) * _ENTRY.size, _ENTRY.size)
-            told = [_ENTRY.unpack_from(begin, place) for place in places if place + _ENTRY.size <= len(begin)]
-            return {f"{domain}-{server}": f"{domain}-{server}-{sequence}" for domain, server, sequence in told}
+            entries = [_ENTRY.unpack_from(begin, place) for place in places if place + _ENTRY.size <= len(begin)]
+            return {f"{domain}-{server}": f"{domain}-{server}-{sequence}" for domain, server, sequence in entries}
         if size < _EVENT.size:
             break
         at += size

@@ -45,29 +45,33 @@ class Newcomers:
 
 
 def newcomers(
-    found: Iterable[str], database: str, definers: Collection[str], there: Collection[str], mighty: Collection[str] = ()
+    statements: Iterable[str],
+    database: str,
+    definers: Collection[str],
+    there: Collection[str],
+    mighty: Collection[str] = (),
 ) -> Newcomers:
-    """Of the captured statements `found`, what is to be carried out on a server that has the accounts `there`; those
+    """Of the captured `statements`, what is to be carried out on a server that has the accounts `there`; those
     that may do everything on it, the `mighty`, need no right in a database."""
-    statements = list(found)
-    rights = [s for s in statements if (right := _RIGHT.match(s)) and _is(right, database)]
+    in_order = list(statements)
+    rights = [s for s in in_order if (right := _RIGHT.match(s)) and _is(right, database)]
     wanted = {_of(right) for s in rights if (right := _RIGHT.match(s))} | set(definers)
-    members = [(_raw(m["role"]) + "@", _of(m)) for s in statements if (m := _MEMBER.match(s))]
+    members = [(_raw(m["role"]) + "@", _of(m)) for s in in_order if (m := _MEMBER.match(s))]
     while more := {name for pair in members if wanted & set(pair) for name in pair} - wanted:
         wanted |= more
-    made = {_of(m): s for s in statements if (m := _MADE.match(s))}
+    made = {_of(m): s for s in in_order if (m := _MADE.match(s))}
     missing = [name for name in made if name in wanted and name not in there]  # roles first, as captured
-    said = [made[name] for name in missing]
-    for s in statements:
+    making = [made[name] for name in missing]
+    for s in in_order:
         if (m := _GLOBAL.match(s)) and (_of(m) in missing or _of(m) in definers) and _of(m) not in mighty:
             if held := [r for r in m["rights"].split(", ") if r in OF_A_DATABASE]:
                 account = f"{m['user']}@{m['host']}" if m["host"] else m["user"]
                 rights.append(f"GRANT {', '.join(held)} ON {quote_name(database)}.* TO {account}")
         elif (m := _MEMBER.match(s)) and {_raw(m["role"]) + "@", _of(m)} & set(missing):
-            said += [s] if {_raw(m["role"]) + "@", _of(m)} <= wanted else []
+            making += [s] if {_raw(m["role"]) + "@", _of(m)} <= wanted else []
         elif (m := _DEFAULT.match(s)) and _of(m) in missing:
-            said.append(s)
-    return Newcomers(tuple(missing), tuple(said), tuple(rights))
+            making.append(s)
+    return Newcomers(tuple(missing), tuple(making), tuple(rights))
 
 
 def rights_in(rights: Iterable[str], name: str) -> tuple[list[str], list[str]]:
@@ -85,13 +89,13 @@ def rights_in(rights: Iterable[str], name: str) -> tuple[list[str], list[str]]:
 
 def revoking(rights: Iterable[str]) -> list[str]:
     """What takes these rights away. A right outlives what it is of. On what is not there any more it fails."""
-    said = []
+    revokes = []
     for s in rights:
         if right := _RIGHT.match(s):
             account = f"{right['user']}@{right['host']}" if right["host"] else right["user"]
             on = f"{right['kind']}{s[right.start(3) - 1 : right.end(3) + 1]}.{right['what']}"
-            said += [f"REVOKE {rights} ON {on} FROM {account}" for rights in ("ALL PRIVILEGES", "GRANT OPTION")]
-    return said
+            revokes += [f"REVOKE {rights} ON {on} FROM {account}" for rights in ("ALL PRIVILEGES", "GRANT OPTION")]
+    return revokes
 
 
 def orphans_of(inventory: Inventory) -> list[str]:

@@ -23,7 +23,7 @@ def objects_sql(database: str) -> str:
     A routine is read where it is stored: whoever lacks the right to see one is told nothing of it.
     """
     db = quote_text(database)
-    found = f"""\
+    sql = f"""\
 SELECT JSON_ARRAY('table', table_name, table_type, engine, create_time, data_length, table_comment)
   FROM information_schema.tables WHERE table_schema = {db} AND table_type NOT IN ('VIEW', 'TEMPORARY');
 SELECT JSON_ARRAY('view', table_name, definer, security_type, check_option, MD5(view_definition))
@@ -35,11 +35,11 @@ SELECT JSON_ARRAY('trigger', trigger_name, definer, event_object_table, action_t
 """
     if re.fullmatch(r"[A-Za-z0-9_]+", database):  # as it is called in file names, and so in InnoDB
         pattern = database.replace("_", r"\_") + "/%"
-        found += f"""\
+        sql += f"""\
 SELECT JSON_ARRAY('innodb', name, table_id) FROM information_schema.innodb_sys_tables
   WHERE name LIKE {quote_text(pattern)} AND name NOT LIKE '%/#sql%' AND name NOT LIKE '%/FTS\\_%';
 """
-    return found
+    return sql
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Objects:
         return Objects(
             self.tables,
             tuple(name for name in self.views if name not in views),
-            {name: told for name, told in self.named.items() if name not in gone},
+            {name: definition for name, definition in self.named.items() if name not in gone},
             {name: definer for name, definer in self.definers.items() if name not in gone},
             frozenset(part for part in self.state if part[0] != "view" or part[1] not in views),
             tuple(sorted(gone & self.named.keys())),
@@ -152,5 +152,5 @@ def broken_views(place: Place, login: Login, database: str) -> list[str]:
     return [str(name) for name in answers(place, login, sql, "looking for views that do not work")]
 
 
-def _sorted(found: Mapping[str, str]) -> dict[str, str]:
-    return {name: found[name] for name in sorted(found)}
+def _sorted(objects: Mapping[str, str]) -> dict[str, str]:
+    return {name: objects[name] for name in sorted(objects)}

@@ -35,21 +35,21 @@ def origin_of(place: Place, login: Login) -> Origin:
 
 def prepared_notes(place: Place, login: Login, what: str) -> list[str]:
     """Transactions that wait for a word from elsewhere (XA): a dump lacks what they did, a copy keeps them waiting."""
-    found = len(lines(place, login, "XA RECOVER FORMAT='SQL';", "asking for prepared transactions"))
-    return [f"{so_many(found, 'XA transaction')} prepared and not yet ended: {what}"] if found else []
+    prepared = len(lines(place, login, "XA RECOVER FORMAT='SQL';", "asking for prepared transactions"))
+    return [f"{so_many(prepared, 'XA transaction')} prepared and not yet ended: {what}"] if prepared else []
 
 
 def lag_of(status: list[dict[str, str]]) -> float | None:
     """By what SHOW ALL SLAVES STATUS says."""
-    found = [row["Seconds_Behind_Master"] for row in status]
-    if not found:
+    lags = [row["Seconds_Behind_Master"] for row in status]
+    if not lags:
         return None
-    if "NULL" in found:
+    if "NULL" in lags:
         raise BackupFailed(
             "this replica does not replicate at present, so nobody can tell what time its data is of",
             hint="start it (SHOW ALL SLAVES STATUS tells why it stopped), or back up the primary",
         )
-    return max(map(float, found))
+    return max(map(float, lags))
 
 
 def _lacks(variables: Mapping[str, str], status: list[dict[str, str]], *, replica: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from ccdr.engines.mariadb.server import LACKS
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Pulse
 
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
@@ -52,13 +52,13 @@ def rows(
 ) -> list[list[str | None]]:
     """As `Restored.query`, after the statements `first`. XML is the one output of the client that tells NULL from the
     text NULL."""
-    said = box.run(
+    output = box.run(
         login.client("--xml", "--batch", database=database),
         stdin=f"{first}{_READ_ONLY}{_ended(sql)}",
         what="the query",
         pulse=pulse,
     ).stdout
-    return [[_text(field) for field in _FIELD.finditer(row[1])] for row in _ROW.finditer(said)]
+    return [[_text(field) for field in _FIELD.finditer(row[1])] for row in _ROW.finditer(output)]
 
 
 def _text(field: re.Match[str]) -> str | None:
@@ -71,10 +71,10 @@ def newest(
 ) -> float | None:
     """As `Restored.newest`. A time is read in the source's zone: the sandbox's server was set to it, or `first` sets
     it."""
-    found = rows(box, login, database, query, first=first, pulse=pulse)
-    if len(found) > 1 or (found and len(found[0]) != 1):
-        raise CommandFailed(["query"], 1, f"{len(found)} rows of {len(found[0])} columns, expected one timestamp")
-    if not found or (value := found[0][0]) is None:
+    answer = rows(box, login, database, query, first=first, pulse=pulse)
+    if len(answer) > 1 or (answer and len(answer[0]) != 1):
+        raise CommandFailed(["query"], 1, f"{len(answer)} rows of {len(answer[0])} columns, expected one timestamp")
+    if not answer or (value := answer[0][0]) is None:
         return None
     if not _MOMENT.fullmatch(value):
         raise CommandFailed(["query"], 1, "its answer is no date and time; of seconds, make one with FROM_UNIXTIME()")
@@ -97,12 +97,12 @@ def export(box: Place, login: Login, database: str, sql: str, to: Path) -> None:
 
 
 def integrity(
-    bench: Bench, login: Login, others: Iterable[tuple[str, str]] = (), *, working: str | None = None
+    context: CheckContext, login: Login, others: Iterable[tuple[str, str]] = (), *, working: str | None = None
 ) -> Iterator[CheckResult]:
     """Every table read through by its engine, `others` too (database and name); definers that exist, and
     auto-increments that are ahead. After a logical restore it proves that what was loaded is readable throughout, where
     it was loaded; `working` is the database's name until it has its own."""
-    inventory, box = Inventory(bench.manifest.contents), bench.sandbox
+    inventory, box = Inventory(context.manifest.contents), context.sandbox
     database = working or inventory.database
     tables = [*((database, name) for name in inventory.tables), *others]
     yield check_tables(box, login, database, tables)
@@ -114,20 +114,20 @@ def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple
     """Those of `database` are named without it."""
     name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
     asked = "".join(f"CHECK TABLE {quote_name(where)}.{quote_name(t)} EXTENDED;\n" for where, t in tables)
-    told = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
-    if lacks := next((said for row in told if (said := FreeText(row[-1])).search(LACKS)), None):
+    messages = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
+    if lacks := next((message for row in messages if (message := FreeText(row[-1])).search(LACKS)), None):
         raise TestBroken(
             f"the image lacks something that a table needs: {lacking(lacks)}",
             hint="name an image that has it (`image:`)",
             words=lacks,
         )
-    bad = sorted({row[0].removeprefix(prefix) for row in told if not _is_well(row)})
-    seen = {row[0].removeprefix(prefix) for row in told}
+    bad = sorted({row[0].removeprefix(prefix) for row in messages if not _is_well(row)})
+    seen = {row[0].removeprefix(prefix) for row in messages}
     unseen = sorted({f"{where}.{t}".removeprefix(prefix) for where, t in tables} - seen)
-    cannot = sum(row[3] == _CANNOT for row in told)
+    cannot = sum(row[3] == _CANNOT for row in messages)
     note = f", {cannot} of an engine that has no such check" if cannot else ""
     wrong = [f"{t} is not well" for t in bad] + [f"{t} was not checked" for t in unseen]
-    detail = "\n".join("\t".join(row) for row in told if not _is_well(row))
+    detail = "\n".join("\t".join(row) for row in messages if not _is_well(row))
     return judged(
         name,
         wrong,
@@ -170,8 +170,8 @@ def _auto_increments(box: Place, login: Login, database: str) -> CheckResult:
         f"FROM {quote_name(database)}.{quote_name(t)};\n"
         for t, c, n in listed
     )
-    told = answers(box, login, asked, "asking for the newest numbers") if listed else []
-    wrong = [f"{t} would give a number twice" for t, is_behind in told if is_behind]
+    behind = answers(box, login, asked, "asking for the newest numbers") if listed else []
+    wrong = [f"{t} would give a number twice" for t, is_behind in behind if is_behind]
     return judged(
         "auto-increments are ahead",
         wrong,

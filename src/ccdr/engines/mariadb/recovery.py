@@ -23,7 +23,7 @@ from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_a
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, rfc3339
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 
 _GTIDS = re.compile(rf"{GTID.pattern}(,{GTID.pattern})*")
@@ -46,7 +46,7 @@ HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
 BEAT = "SELECT COALESCE(UNIX_TIMESTAMP(MAX(at)), '') FROM ccdr.heartbeat;"
 
 
-def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Target) -> Reached:
+def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
     """Apply the log (a directory of its files) to the restored server. BackupBad where it does not hold what it should;
     UsageProblem where the target is none; TestBroken where the log does not tell what it takes."""
     first, start = started_at(manifest)
@@ -88,7 +88,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     return Reached(f"{names[-1]}:{end}", at, last)
 
 
-def _require(held: span.Span, names: list[str], manifest: Manifest, target: Target) -> None:
+def _require(held: span.Span, names: list[str], manifest: Manifest, target: RecoveryTarget) -> None:
     """That the log can lead to the target, and tells it."""
     if lacks := manifest.contents.get("log_lacks"):
         raise BackupBad(
@@ -135,12 +135,12 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
             hint="set binlog_format to ROW at the source, and back up again",
         )
     if doubts:
-        told = "; ".join(
+        differing = "; ".join(
             f"{n} change{'s' * (n > 1)} in the log {'are each' if n > 1 else 'is'} {kind}"
             for kind, n in sorted(doubts.items())
         )
         raise TestBroken(
-            f"{told}: nobody can tell whether the log does the same again",
+            f"{differing}: nobody can tell whether the log does the same again",
             hint="back up again: what a base holds is not done again",
         )
 
@@ -170,8 +170,8 @@ def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) 
 
 def _require_history(box: Place, login: Login) -> None:
     """TestBroken where a row's history is made here of what the log leaves out."""
-    if found := rows_of(box, login, _HISTORY, "looking for tables that keep their history"):
-        name = "".join(found[0]).encode("unicode_escape").decode()
+    if tables := rows_of(box, login, _HISTORY, "looking for tables that keep their history"):
+        name = "".join(tables[0]).encode("unicode_escape").decode()
         raise TestBroken(
             f"the log leaves out texts and BLOBs that did not change (binlog_row_image is NOBLOB), and {name} keeps its"
             " history: that lacks them here",
@@ -179,7 +179,7 @@ def _require_history(box: Place, login: Login) -> None:
         )
 
 
-def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
+def by_hand(log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
     """What a person does with a base and its log, as one sentence of commands."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
@@ -224,7 +224,7 @@ def _of_one_log(log: Path, manifest: Manifest) -> None:
     )
 
 
-def _stop(target: Target, skew: float) -> str:
+def _stop(target: RecoveryTarget, skew: float) -> str:
     """For a person. The log tells seconds only: an event in the second that is asked for is left out."""
     if target.time is not None:
         second = datetime.fromtimestamp(int(target.time.timestamp() + skew), UTC)
@@ -242,5 +242,5 @@ def _heartbeat(box: Place, login: Login) -> float | None:
     """The canary's newest restored beat, by the source's clock."""
     if lines(box, login, HEARTBEAT, "looking for the canary") != ["1"]:
         return None
-    found = lines(box, login, BEAT, "asking the canary")
-    return float(found[0]) if found and found[0] else None
+    beats = lines(box, login, BEAT, "asking the canary")
+    return float(beats[0]) if beats and beats[0] else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ccdr.engines.mariadb.client import Login, lines, quote_name
 from ccdr.model.errors import BackupFailed
-from ccdr.model.values import Look
+from ccdr.model.values import Probe
 from ccdr.ports.place import Place
 
 # Of the server: the read lock, what InnoDB says of its tables and who is in the lock's way, the log's position, and
@@ -44,7 +44,7 @@ class Rights:
     @property
     def lacking(self) -> list[tuple[str, str]]:
         """What a capture needs and the user has not: (rights, what they are of), as GRANT writes them."""
-        found = []
+        lacking = []
         for needed, has, on in (
             (OF_SERVER, self.server, "*.*"),
             (OF_DATABASE, self.database | self.server, "{database}.*"),
@@ -52,8 +52,8 @@ class Rights:
         ):
             missing = [right for right in needed if right not in has and _EVERYTHING not in has]
             if missing:
-                found.append((", ".join(missing), on))
-        return found
+                lacking.append((", ".join(missing), on))
+        return lacking
 
     @property
     def writing(self) -> list[str]:
@@ -80,15 +80,15 @@ def read_rights(grants: Iterable[str], database: str) -> Rights:
     mysql: set[str] = set()
     canary: set[str] = set()
     for line in grants:
-        found = _GRANT.match(line)
-        if found is None or found["what"] != "*":
+        grant = _GRANT.match(line)
+        if grant is None or grant["what"] != "*":
             continue
-        rights = {right.strip() for right in found["rights"].split(",")}
+        rights = {right.strip() for right in grant["rights"].split(",")}
         rights |= {also for right in rights for also in _ALSO.get(right, ())}
-        if found["on"] == "*":
+        if grant["on"] == "*":
             server |= rights
             continue
-        pattern = found["on"][1:-1].replace("``", "`")
+        pattern = grant["on"][1:-1].replace("``", "`")
         own |= rights if _like(pattern, database) else set()
         mysql |= rights if _like(pattern, "mysql") else set()
         canary |= rights if _like(pattern, "ccdr") else set()
@@ -106,35 +106,35 @@ def canary_grant(user: str) -> str:
     return f"GRANT {', '.join(OF_CANARY)} ON ccdr.* TO {user}@…;"
 
 
-def judged(rights: Rights, user: str, database: str, *, canary: bool = False) -> Iterator[Look]:
+def judged(rights: Rights, user: str, database: str, *, canary: bool = False) -> Iterator[Probe]:
     if lacking := rights.lacking:
         what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
-        said = f"{user} lacks {what}: a dump would leave out what it may not see"
-        yield Look.fail("rights to read", said, _grants(lacking, database))
+        problem = f"{user} lacks {what}: a dump would leave out what it may not see"
+        yield Probe.fail("rights to read", problem, _grants(lacking, database))
     else:
-        yield Look.ok("rights to read", f"{user} may read all of {database}, its users and its log's position")
+        yield Probe.ok("rights to read", f"{user} may read all of {database}, its users and its log's position")
     if canary and not rights.keeps_canary:
-        said = f"{user} may not keep the canary of `log_shipping:` in the database ccdr: no log is shipped"
-        yield Look.fail("canary", said, f"{canary_grant(user)} or leave `canary:` out")
+        problem = f"{user} may not keep the canary of `log_shipping:` in the database ccdr: no log is shipped"
+        yield Probe.fail("canary", problem, f"{canary_grant(user)} or leave `canary:` out")
     elif canary:
-        yield Look.ok("canary", f"{user} may keep it in the database ccdr")
+        yield Probe.ok("canary", f"{user} may keep it in the database ccdr")
     what = "rights to write"
     if rights.everything:
-        yield Look.warn(
+        yield Probe.warn(
             what,
             f"{user} may do everything on this server: whoever has its password has all",
             "back up as a user that only reads: docs/reference/mariadb.md has the statements",
         )
     elif writing := rights.writing:
-        yield Look.warn(
+        yield Probe.warn(
             what,
             f"{user} may {', '.join(writing[:3])} and a backup only reads",
             f"REVOKE {', '.join(writing)} … FROM {user}, or name another user in `connection:`",
         )
     elif rights.canary & {*_WRITING}:
-        yield Look.ok(what, f"{user} may change nothing but the canary (the database ccdr)")
+        yield Probe.ok(what, f"{user} may change nothing but the canary (the database ccdr)")
     else:
-        yield Look.ok(what, f"{user} may change nothing")
+        yield Probe.ok(what, f"{user} may change nothing")
 
 
 def _grants(lacking: list[tuple[str, str]], database: str) -> str:

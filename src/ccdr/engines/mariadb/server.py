@@ -42,8 +42,8 @@ LACKS = re.compile(
 
 def fitting_version(box: Place, captured: str) -> str:
     """The image's version; TestBroken where its major is not that of the `captured` one."""
-    found = re.search(r"Ver (\d+\.\d+\.\d+)", box.run(["mariadbd", "--version"]).stdout)
-    version = found[1] if found else "?"
+    match = re.search(r"Ver (\d+\.\d+\.\d+)", box.run(["mariadbd", "--version"]).stdout)
+    version = match[1] if match else "?"
     require_major("MariaDB", version, captured, (major_of(version), major_of(captured)), "mariadb")
     return version
 
@@ -51,7 +51,7 @@ def fitting_version(box: Place, captured: str) -> str:
 def settings(inventory: Inventory, memory: int, *, throwaway: bool) -> dict[str, str]:
     """What the sandbox's server is set to. `memory` is in bytes; the rest is the source's."""
     captured = inventory.settings
-    found = {
+    options = {
         "datadir": f"{DATA}/data",
         "tmpdir": TEMPORARY,
         "socket": SOCKET,
@@ -70,8 +70,8 @@ def settings(inventory: Inventory, memory: int, *, throwaway: bool) -> dict[str,
     }
     for name in SETTINGS:
         if name in captured:
-            found[f"loose-{name}" if name in _NOT_EVERYWHERE else name] = captured[name]
-    return found | THROWAWAY if throwaway else found
+            options[f"loose-{name}" if name in _NOT_EVERYWHERE else name] = captured[name]
+    return options | THROWAWAY if throwaway else options
 
 
 def configuration(options: Mapping[str, str], plugins: Iterable[str]) -> str:
@@ -90,11 +90,11 @@ def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], versio
             what="mariadb-install-db and mariadbd",
         )
     except CommandFailed as error:
-        said = last_words(box)
+        words = last_words(box)
         raise TestBroken(
-            f"the sandbox's server ({version}) did not start: {error}" + (f"; {said.answer}" if said.answer else ""),
+            f"the sandbox's server ({version}) did not start: {error}" + (f"; {words.answer}" if words.answer else ""),
             hint="does the image hold what `server_settings:` asks for, and the plugins that the source uses?",
-            words=said,
+            words=words,
         ) from None
 
 

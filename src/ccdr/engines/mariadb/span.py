@@ -145,7 +145,7 @@ def read(
     wanted = "" if second is None else datetime.fromtimestamp(second, UTC).strftime(_FORMAT)
     argv = ["bash", "-c", _READ, "read", str(start), wanted, gtids, _PROGRAM]
     argv += [box.path(log / name) for name in names]
-    ended, stopped, *told = box.run(argv, env={"TZ": "UTC"}, what="reading the log").stdout.split("\n")
+    ended, stopped, *text_lines = box.run(argv, env={"TZ": "UTC"}, what="reading the log").stdout.split("\n")
     end, last, plain, phases, halves, missing, broken = ended.split("\t")
     stop = None
     if stopped:
@@ -155,18 +155,18 @@ def read(
     least = start if len(names) == 1 else 0
     doubts = Counter({statements.STATEMENT: int(plain)})
     doubts += Counter({statements.IN_PHASES: int(phases), statements.HALF_WAY: int(halves)})
-    for times, sql_mode, charset, zone, text in _texts(told):
+    for times, sql_mode, charset, zone, text in _texts(text_lines):
         if kind := statements.doubt(text, sql_mode, charset, local=local and zone == "SYSTEM"):
             doubts[kind] += times
     torn = tuple(Path(file).name for file in broken.split())
     return Span(max(int(end), least), _seconds(last), +doubts, tuple(missing.split()), stop, torn)
 
 
-def _texts(told: Sequence[str]) -> Iterator[tuple[int, int, str, str, str]]:
-    """`told` are the lines of texts: of each how often it is there, and how it is to be read, then its own lines."""
+def _texts(text_lines: Sequence[str]) -> Iterator[tuple[int, int, str, str, str]]:
+    """`text_lines`: of each text how often it is there, and how it is to be read, then its own lines."""
     head: list[str] = []
     lines: list[str] = []
-    for line in [*told, "\t\t\t"]:
+    for line in [*text_lines, "\t\t\t"]:
         if line.startswith(" "):
             lines.append(line[1:])
         elif line:

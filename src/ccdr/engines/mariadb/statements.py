@@ -58,9 +58,9 @@ def doubt(text: str, sql_mode: int = 0, charset: str = "", *, local: bool = Fals
     # What a comment for some servers holds is run by those alone: either way it has to be harmless.
     for run in (True, False):
         words = _words(text, sql_mode, run)
-        found = STATEMENT if words is None else _doubt(words, local=local)
-        if found:
-            return found
+        problem = STATEMENT if words is None else _doubt(words, local=local)
+        if problem:
+            return problem
     return None
 
 
@@ -90,10 +90,10 @@ def _words(text: str, sql_mode: int, run: bool) -> list[str] | None:
     words: list[str] = []
     at = depth = 0
     while at < len(text):
-        found = token.match(text, at)
-        if found is None:
+        match = token.match(text, at)
+        if match is None:
             return None
-        at, kind, said = found.end(), found.lastgroup, found[0]
+        at, kind, word = match.end(), match.lastgroup, match[0]
         if kind == "open":
             depth += 1
         elif kind == "close" and depth:
@@ -101,9 +101,9 @@ def _words(text: str, sql_mode: int, run: bool) -> list[str] | None:
         elif kind == "skip" or (depth and not run):
             continue
         elif kind == "name" or (kind == "double" and sql_mode & _ANSI_QUOTES):
-            words.append(f"`{said[1:-1].upper()}")
+            words.append(f"`{word[1:-1].upper()}")
         else:
-            words.append("'" if kind in ("single", "double") else said.upper())
+            words.append("'" if kind in ("single", "double") else word.upper())
     return None if depth else words
 
 

@@ -72,10 +72,10 @@ class ServerFound:
 
 
 @dataclass(frozen=True)
-class DatabaseLook:
+class DatabaseFacts:
     """`locked` counts tables that are not transactional, by engine; `elsewhere` names those that a dump refuses."""
 
-    found: DatabaseFound
+    database: DatabaseFound
     locked: Mapping[str, int]
     elsewhere: tuple[str, ...]
     code: Mapping[str, int]  # how many views, triggers, routines and events
@@ -95,7 +95,7 @@ def server(place: Place, login: Login) -> ServerFound:
     return ServerFound(version.split("-")[0], identity, account, tuple(seen[n] for n in sorted(seen)))
 
 
-def database(place: Place, login: Login, account: str, name: str) -> DatabaseLook:
+def database(place: Place, login: Login, account: str, name: str) -> DatabaseFacts:
     """A close look at one database, as the user that is to back it up."""
     rows = answers(place, login, _listed(name), "asking the source")
     tables = [row[1:] for row in rows if row[0] == "table"]
@@ -104,12 +104,12 @@ def database(place: Place, login: Login, account: str, name: str) -> DatabaseLoo
     # What lives in memory may be empty at any time.
     lasting = [t for t in tables if t[1] != "MEMORY" and str(t[0]).isprintable()][:CANDIDATES]
     counted = dict(_counts(place, login, name, [t[0] for t in lasting]))
-    found = [_table(table, int(rows or 0), counted.get(table)) for table, _, rows in lasting]
-    large = sorted((t for t in found if t.rows > 0), key=lambda t: (-t.rows, t.name))
+    measured = [_table(table, int(rows or 0), counted.get(table)) for table, _, rows in lasting]
+    large = sorted((t for t in measured if t.rows > 0), key=lambda t: (-t.rows, t.name))
     held = rights.rights_of(place, login, name)
     lacks = tuple(_lacks(held, account, name))
     newest = _newest(place, login, name, times, {t.name: t.rows for t in large})
-    return DatabaseLook(
+    return DatabaseFacts(
         DatabaseFound(len(tables), tuple(large), tuple(newest), {}, lacks),
         locked={e: n for e, n in engines.items() if e in LOCKABLE},
         elsewhere=tuple(
@@ -178,13 +178,13 @@ def _newest(
         f" WHERE t.{column} > NOW() - INTERVAL d.seq + 1 DAY AND t.{column} <= NOW() - INTERVAL d.seq DAY)))"
         for table, column in wanted
     ]
-    found = []
-    for n, (age, said) in _answered(place, login, questions):
+    newest = []
+    for n, (age, answer) in _answered(place, login, questions):
         table, column = wanted[n]
-        days = json.loads(said) if isinstance(said, str) else said
+        days = json.loads(answer) if isinstance(answer, str) else answer
         if age is not None and float(age) >= -CLOCKS and days and min(days) < WINDOW // 4:
-            found.append(NewestFound(table, column, max(float(age), 0.0), gap(sorted(days))))
-    yield from best_of_each_table(found, rows)
+            newest.append(NewestFound(table, column, max(float(age), 0.0), gap(sorted(days))))
+    yield from best_of_each_table(newest, rows)
 
 
 def _answered(place: Place, login: Login, questions: Sequence[str]) -> Iterator[tuple[int, Any]]:
@@ -193,8 +193,8 @@ def _answered(place: Place, login: Login, questions: Sequence[str]) -> Iterator[
         return
     script = OURS + BRIEFLY + "".join(f"SELECT JSON_ARRAY({n}, {q});\n" for n, q in enumerate(questions))
     argv = [*login.asking(), "--force"]
-    said = place.run(argv, stdin=script, ok=range(256), what="asking the source").stdout
-    for n, answer in read_answers(said):
+    output = place.run(argv, stdin=script, ok=range(256), what="asking the source").stdout
+    for n, answer in read_answers(output):
         yield int(n), answer
 
 

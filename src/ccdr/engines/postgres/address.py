@@ -1,67 +1,79 @@
-"""Where a restore is to go: `postgresql://user@host:port/database`."""
+"""A PostgreSQL server as people write it: `postgresql://user@host:port/database`, as libpq reads it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
 from ccdr.engines.postgres.connection import Connection
+from ccdr.engines.servers.address import Address, ca_file_of, host_of, read_url
 from ccdr.engines.servers.connection import in_url
 from ccdr.model.errors import UsageProblem
 
+SCHEMES = ("postgresql", "postgres")
 EXAMPLE = "write it like postgresql://postgres@db2.example:5432/crm, the password in --password-file"
 PORT = 5432
 LONGEST = 63  # bytes of a name in PostgreSQL
 RESERVED = ("postgres", "template0", "template1")
+OPTIONS = frozenset({"host", "port", "user", "dbname", "sslmode", "sslrootcert"})
 
 
-def parse(url: str, password_file: Path | None, ca_file: Path | None) -> Connection:
-    """The connection that a target's URL names; UsageProblem where it is not well formed. The URL is never quoted in
-    an error: it may hold a password. A socket's directory is `?host=/dir` or percent-encoded, as libpq has it."""
+def parse(text: str, known: Collection[str], example: str) -> Address:
+    """UsageProblem where it is no address. The text is never repeated, since it may hold a password. `host` and `user`
+    are empty where none is named. A socket's directory is `?host=/dir` or percent-encoded; `known` are the options that
+    it may have."""
+    parts, port, options = read_url(text, known, example)
+    if parts.fragment:
+        raise UsageProblem("the URL has something behind a #", hint=example)
+    host = options.get("host") or host_of(parts) or ""
+    if "," in parts.netloc or "," in host:
+        raise UsageProblem("the URL names several hosts", hint="name the one that is meant, a standby or not")
+    if "/" in parts.path[1:]:
+        raise UsageProblem("the URL names a database with a slash in it", hint=f"write %2F for it; {example}")
     try:
-        parts = urlsplit(url)
+        number = int(options["port"]) if "port" in options else PORT if port is None else port
     except ValueError:
-        raise UsageProblem("--to is no URL", hint=EXAMPLE) from None
-    if parts.scheme not in ("postgresql", "postgres"):
+        number = 0
+    if not 1 <= number <= 65535:
+        raise UsageProblem("the URL's port is no port", hint=example)
+    return Address(
+        host=host,
+        port=number,
+        user=options.get("user") or unquote(parts.username or ""),
+        database=options.get("dbname") or unquote(parts.path.removeprefix("/")) or None,
+        tls="verify" if options.get("sslmode") == "verify-full" else "loopback",
+        ca_file=ca_file_of(options, "sslrootcert"),
+    )
+
+
+def target(url: str, password_file: Path | None, ca_file: Path | None) -> Connection:
+    """The connection to what `--to` names: a database that may be made there. UsageProblem as `parse`, and where user,
+    host and database are not all named."""
+    if url.partition("://")[0].lower() not in SCHEMES:
         raise UsageProblem("--to is neither a directory nor a postgresql:// URL", hint=EXAMPLE)
-    login, _, address = parts.netloc.rpartition("@")
-    user, colon, _ = login.partition(":")
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if colon or "password" in query:
-        raise UsageProblem("--to holds a password, which other users of this host could read", hint=EXAMPLE)
-    if unknown := sorted(query.keys() - {"host", "port"}) or parts.fragment:
-        raise UsageProblem(f"--to has {unknown}, which is not understood", hint=EXAMPLE)
-    host, port = _host(address)
-    host, port = query.get("host", unquote(host)), query.get("port", port)
-    database = unquote(parts.path.removeprefix("/"))
-    if not user or not host or not database or "/" in parts.path[1:]:
+    named = parse(url, {"host", "port"}, EXAMPLE)
+    if not named.user or not named.host or not named.database:
         raise UsageProblem("--to does not name a user, a host and a database", hint=EXAMPLE)
-    if len(database.encode()) > LONGEST or "\0" in database or "\n" in database:
+    if len(named.database.encode()) > LONGEST or "\0" in named.database or "\n" in named.database:
         raise UsageProblem("--to names a database that PostgreSQL cannot have", hint=EXAMPLE)
-    if database in RESERVED:
-        raise UsageProblem(f"--to names {database}, which belongs to the server itself", hint="name a new database")
+    if named.database in RESERVED:
+        raise UsageProblem(
+            f"--to names {named.database}, which belongs to the server itself", hint="name a new database"
+        )
     try:
         return Connection(
-            host=host,
-            port=int(port or PORT),
-            user=unquote(user),
-            database=database,
+            host=named.host,
+            port=named.port,
+            user=named.user,
+            database=named.database,
             password_file=password_file,
             ca_file=ca_file,
         )
-    except (ValidationError, ValueError):
-        raise UsageProblem("--to has a port that is none", hint=EXAMPLE) from None
-
-
-def _host(address: str) -> tuple[str, str]:
-    """Host and port of `host:port`, `[::1]:port` or `host`."""
-    if address.startswith("["):
-        host, _, rest = address[1:].partition("]")
-        return host, rest.removeprefix(":")
-    host, _, port = address.partition(":")
-    return host, port
+    except ValidationError:
+        raise UsageProblem("--to names what no connection can have", hint=EXAMPLE) from None
 
 
 def shown(connection: Connection) -> str:

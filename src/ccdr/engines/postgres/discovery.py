@@ -8,16 +8,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
-from ccdr.engines.discovery.servers import DatabaseItem, Databases, Server, absolute, connection_lines, explained
+from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
+from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, absolute, connection_lines, explained
 from ccdr.engines.discovery.survey import DatabaseFound, described
 from ccdr.engines.discovery.text import scalar, so_many
-from ccdr.engines.postgres import grants, survey
+from ccdr.engines.postgres import address, grants, survey
 from ccdr.engines.postgres.engine import Postgres
-from ccdr.engines.servers.address import ca_file_of, host_of, read_url
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.model.values import human_bytes
 from ccdr.ports.place import Place
@@ -25,7 +23,6 @@ from ccdr.ports.place import Place
 SOCKETS = "/var/run/postgresql"
 ALWAYS_THERE = ("postgres", "template1")  # databases to ask a server through when none is named
 EXAMPLE = "give one like postgresql://user@host:5432/database or postgresql:///database?host=/var/run/postgresql"
-_OPTIONS = {"host", "port", "user", "dbname", "sslmode", "sslrootcert"}
 _ELSEWHERE = re.compile(r'database "[^"]*" does not exist|permission denied for database|no pg_hba\.conf entry')
 # What the server said, and what to do about it. The command line or a file is wrong.
 _REFUSED = (
@@ -50,7 +47,7 @@ _REFUSED = (
 )
 
 
-class PostgresServer(Server):
+class PostgresServer(NamedServer):
     """What `ccdr init` was given."""
 
     @property
@@ -64,12 +61,14 @@ class PostgresServer(Server):
         }  # fmt: skip
         return Postgres.model_validate({"engine": "postgres", "connection": connection})
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[PostgresItem]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[PostgresItem]:
         looking.progress.step(f"asking {self.shown}")
         engine = self.engine(password_file)
         others = () if self.database else (*ALWAYS_THERE[1:], str(self.user))
         with ask(engine, others, looking) as asked:
-            looking.told.found.append(f"PostgreSQL {asked.server.version} at {self.shown}, as {asked.server.user}:")
+            looking.report.contents.append(
+                f"PostgreSQL {asked.server.version} at {self.shown}, as {asked.server.user}:"
+            )
             return list(_Databases(self, engine, asked).items(self.database, looking))
 
 
@@ -78,21 +77,21 @@ class PostgresItem(DatabaseItem):
     """What is found of one."""
 
     superuser: bool
-    found: DatabaseFound
+    facts: DatabaseFound
 
     @property
     def tables(self) -> int:
-        return self.found.tables
+        return self.facts.tables
 
     @property
     def described(self) -> str:
-        return described(self.found, self.bytes)
+        return described(self.facts, self.bytes)
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
         yield f"# PostgreSQL {self.version}, {human_bytes(self.bytes)}, {so_many(self.tables, 'table')}"
-        if extensions := self.found.extensions:
-            told = ", ".join(f"{name} {version}" for name, version in extensions.items() if name.isprintable())
-            yield f"# extensions, which the sandbox's image must have too (else name one with `image:`): {told}"
+        if extensions := self.facts.extensions:
+            named = ", ".join(f"{name} {version}" for name, version in extensions.items() if name.isprintable())
+            yield f"# extensions, which the sandbox's image must have too (else name one with `image:`): {named}"
         yield "engine: postgres"
         yield "method: dump"
         a = self.address
@@ -104,11 +103,11 @@ class PostgresItem(DatabaseItem):
         yield from connection_lines(a, told_of, password_file, advice if self.superuser else ())
 
     def check_lines(self, now: float) -> Iterator[str]:
-        return database_checks(self.found)
+        return database_checks(self.facts)
 
     def as_json(self) -> dict[str, object]:
         return {"engine": "postgres", "database": self.database, "tables": self.tables, "bytes": self.bytes,
-                "version": self.version, "extensions": dict(self.found.extensions)}  # fmt: skip
+                "version": self.version, "extensions": dict(self.facts.extensions)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -174,8 +173,8 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
 
     def look_into(self, one: survey.ListedDatabase) -> PostgresItem:
         server = self.asked.server
-        found = survey.database(self.asked.place, self.asked.env_of(one.name))
-        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, found)
+        database = survey.database(self.asked.place, self.asked.env_of(one.name))
+        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, database)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -183,14 +182,14 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
     def empty(self, name: str) -> UsageProblem:
         return UsageProblem(f"the database {name} has no table", hint="is it the right one?")
 
-    def remarks(self, item: PostgresItem, told: Told) -> None:
-        name, lacks = item.database, item.found.lacks
-        told.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
-        told.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]
+    def remarks(self, item: PostgresItem, report: DiscoveryReport) -> None:
+        name, lacks = item.database, item.facts.lacks
+        report.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
+        report.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]
         if lacks:
-            told.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
+            report.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
         if "=" in name:
-            told.findings.append(
+            report.findings.append(
                 f"{name}: PostgreSQL's own tools take a name with = for a connection string: rename it"
             )
 
@@ -205,38 +204,21 @@ class _LocalServer:
     def title(self) -> str:
         return f"PostgreSQL, port {self.reached.port}"
 
-    def standing(self, looking: Looking) -> Standing:
+    def standing(self, looking: Looking) -> RunningServer:
         with ask(self.reached.engine(None), ALWAYS_THERE[1:], looking) as asked:
-            return Standing(asked.server.identity, (), dict(_with_tables(asked, ())))
+            return RunningServer(asked.server.identity, (), dict(_with_tables(asked, ())))
 
 
 class PostgresDiscovery(Discovery):
-    schemes = ("postgresql", "postgres")
+    schemes = address.SCHEMES
     example = EXAMPLE
     sockets = Path(SOCKETS)
 
     def parse(self, text: str) -> PostgresServer:
         """As libpq reads it."""
-        parts, port, options = read_url(text, _OPTIONS, EXAMPLE)
-        host = options.get("host") or host_of(parts) or SOCKETS
-        if "," in parts.netloc or "," in host:
-            raise UsageProblem(
-                "the URL names several hosts", hint="name the one that is to be backed up, a standby or not"
-            )
-        try:
-            number = int(options["port"]) if "port" in options else (port or 5432)
-        except ValueError:
-            number = 0
-        if not 1 <= number <= 65535:
-            raise UsageProblem("the URL's port is no port", hint=EXAMPLE)
-        return PostgresServer(
-            host=host,
-            port=number,
-            user=options.get("user") or unquote(parts.username or "") or getpass.getuser(),
-            database=options.get("dbname") or unquote(parts.path.removeprefix("/")) or None,
-            tls="verify" if options.get("sslmode") == "verify-full" else "loopback",
-            ca_file=ca_file_of(options, "sslrootcert"),
-        )
+        named = address.parse(text, address.OPTIONS, EXAMPLE)
+        user = named.user or getpass.getuser()
+        return PostgresServer(named.host or SOCKETS, named.port, user, named.database, named.tls, named.ca_file)
 
     def at(self, path: Path) -> None:
         if (path / "PG_VERSION").exists() and (path / "global").is_dir():
@@ -251,12 +233,12 @@ class PostgresDiscovery(Discovery):
         c = engine.connection
         return PostgresServer(c.host, c.port, c.user)
 
-    def standing(self, engines: Sequence[Postgres], looking: Looking, *, others: bool) -> Standing:
+    def standing(self, engines: Sequence[Postgres], looking: Looking, *, others: bool) -> RunningServer:
         databases = {engine.connection.database for engine in engines}
         through = (*sorted(databases - {engines[0].connection.database}), *ALWAYS_THERE)
         with ask(engines[0], through, looking) as asked:
-            found = dict(_with_tables(asked, databases)) if others else {}
-            return Standing(asked.server.identity, databases, found)
+            with_tables = dict(_with_tables(asked, databases)) if others else {}
+            return RunningServer(asked.server.identity, databases, with_tables)
 
     def local_servers(self, sockets: Path) -> Iterator[_LocalServer]:
         for socket in sorted(sockets.glob(".s.PGSQL.*")):

@@ -113,12 +113,12 @@ class Postgres(MethodsConfig[Method]):
     def probe(self, source: Source) -> SourceFacts:
         sql = f"select current_setting('server_version'), {self._captures().size_sql}"
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
-        said = source.place.run([*PSQL, "-c", sql], env=env, what="asking the source")
-        version, _, size = said.stdout.strip().partition("|")
+        output = source.place.run([*PSQL, "-c", sql], env=env, what="asking the source")
+        version, _, size = output.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
 
-    def refused(self, said: FreeText) -> bool:
-        return said.search(_REFUSED) is not None
+    def refused(self, stderr: FreeText) -> bool:
+        return stderr.search(_REFUSED) is not None
 
     def client_major(self, place: Place) -> str | None:
         try:
@@ -164,9 +164,9 @@ class Postgres(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
-        from ccdr.engines.postgres.dump import Target
+        from ccdr.engines.postgres.dump import PostgresTarget
 
-        return Target.of(url, self, password_file, ca_file)
+        return PostgresTarget.of(url, self, password_file, ca_file)
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.

@@ -33,11 +33,11 @@ def named(segments: Iterable[tuple[int, Path]], name: str, segment_bytes: int) -
         pages = (raw[at + (SHORT if at else LONG) : at + size] for at in range(0, len(raw), size))
         held = tail if n == number + 1 else b""  # what a record has begun with in the segment before
         data, begun = held + b"".join(pages), len(held)
-        found = data.find(wanted)
-        while found >= 0:
-            if found + len(wanted) > begun and data[max(0, found - BEFORE) : found - 8] == DATA:
-                yield n * segment_bytes + _place(max(0, found - begun), size)
-            found = data.find(wanted, found + 1)
+        match_at = data.find(wanted)
+        while match_at >= 0:
+            if match_at + len(wanted) > begun and data[max(0, match_at - BEFORE) : match_at - 8] == DATA:
+                yield n * segment_bytes + _place(max(0, match_at - begun), size)
+            match_at = data.find(wanted, match_at + 1)
         tail, number = data[-(BEFORE + FIELD) :], n
 
 

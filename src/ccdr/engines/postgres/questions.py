@@ -15,7 +15,7 @@ from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Pulse
 
 # What a database or role may have set, and we could not read: a zone as an abbreviation that others have too. The order
@@ -38,11 +38,11 @@ def rows(
     # The encoding is what we read: a database may have one of its own set for whoever asks.
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
-    said = box.run(argv, env=env, stdin=_asked(sql, first), what="the query", pulse=pulse).stdout
+    output = box.run(argv, env=env, stdin=_asked(sql, first), what="the query", pulse=pulse).stdout
     csv.field_size_limit(sys.maxsize)  # a value may be as long as the server lets it be
-    found = csv.reader(io.StringIO(said, newline=""))
+    records = csv.reader(io.StringIO(output, newline=""))
     # csv gives no field for an empty line, which is one empty text
-    return [[None if value == NULL else value for value in row or [""]] for row in found]
+    return [[None if value == NULL else value for value in row or [""]] for row in records]
 
 
 def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path) -> None:
@@ -68,48 +68,52 @@ def _asked(sql: str, first: str) -> str:
 
 def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:
     """As `Restored.newest`."""
-    found = rows(box, env, query, pulse, first=READABLE)
-    if len(found) > 1 or (found and len(found[0]) != 1):
-        raise CommandFailed(["query"], 1, f"{len(found)} rows of {len(found[0])} columns, expected one timestamp")
-    if not found or found[0][0] is None:
+    answer = rows(box, env, query, pulse, first=READABLE)
+    if len(answer) > 1 or (answer and len(answer[0]) != 1):
+        raise CommandFailed(["query"], 1, f"{len(answer)} rows of {len(answer[0])} columns, expected one timestamp")
+    if not answer or answer[0][0] is None:
         return None
     # A timestamp without a zone is read in the source's: the sandbox was given the same `timezone`.
-    value = found[0][0].replace("'", "''")
+    value = answer[0][0].replace("'", "''")
     epoch = rows(box, env, f"select extract(epoch from '{value}'::timestamptz)", first=READABLE)[0][0]
     return float(epoch) if epoch is not None else None
 
 
-def integrity(bench: Bench, env: Mapping[str, str], jobs: int, pulse: Pulse | None = None) -> Iterator[CheckResult]:
+def integrity(
+    context: CheckContext, env: Mapping[str, str], jobs: int, pulse: Pulse | None = None
+) -> Iterator[CheckResult]:
     """`pg_amcheck` over every table and index. After a logical restore it proves that what was loaded is
     readable throughout and that indexes agree with their tables, where it was loaded."""
-    had = "amcheck" in Inventory(bench.manifest.contents).extensions
-    found = amcheck(bench, env, [f"-j{jobs}", conninfo(env["PGDATABASE"])], pulse)
+    had = "amcheck" in Inventory(context.manifest.contents).extensions
+    findings = amcheck(context, env, [f"-j{jobs}", conninfo(env["PGDATABASE"])], pulse)
     if not had:
-        bench.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
-    yield amcheck_result("pg_amcheck --heapallindexed", found)
+        context.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
+    yield amcheck_result("pg_amcheck --heapallindexed", findings)
 
 
-def amcheck(bench: Bench, env: Mapping[str, str], args: Sequence[str], pulse: Pulse | None = None) -> list[str]:
+def amcheck(
+    context: CheckContext, env: Mapping[str, str], args: Sequence[str], pulse: Pulse | None = None
+) -> list[str]:
     """What `pg_amcheck --heapallindexed` finds, line by line; nothing where there is no corruption."""
     argv = ["pg_amcheck", "-w", "--heapallindexed", "--install-missing", *args]
     try:
-        out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
+        out = context.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
     except CommandFailed as error:
         if error.stderr.search(LACKS):
             hint = "name an image that has PostgreSQL's contrib modules"
             what = f"the image cannot check integrity by amcheck: {lacking(error.stderr)}"
             raise TestBroken(what, hint=hint) from None
         raise
-    said = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]
-    return (said or [f"exit {out.code}"]) if out.code else []
+    lines = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]
+    return (lines or [f"exit {out.code}"]) if out.code else []
 
 
-def amcheck_result(name: str, found: Sequence[str], note: str = "") -> CheckResult:
+def amcheck_result(name: str, findings: Sequence[str], note: str = "") -> CheckResult:
     return CheckResult(
         kind="integrity",
         name=name,
-        status=Verdict.FAIL if found else Verdict.PASS,
+        status=Verdict.FAIL if findings else Verdict.PASS,
         expected="no corruption",
-        actual=(f"{len(found)} lines of findings" if found else "no corruption") + note,
-        detail="\n".join(found[:20]) or None,
+        actual=(f"{len(findings)} lines of findings" if findings else "no corruption") + note,
+        detail="\n".join(findings[:20]) or None,
     )

@@ -17,7 +17,7 @@ from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 
 Start = Callable[[Mapping[str, str]], None]  # has the restored server begin, with these settings besides its own
@@ -49,10 +49,10 @@ select pg_last_wal_replay_lsn(), extract(epoch from pg_last_xact_replay_timestam
 HEARTBEAT = "select extract(epoch from max(at)) from ccdr.heartbeat;"
 
 
-def settings(log: str, target: Target, skew: float, last: str | None) -> dict[str, str]:
+def settings(log: str, target: RecoveryTarget, skew: float, last: str | None) -> dict[str, str]:
     """For postgresql.conf. `log` is the directory of segments, `last` the log's last record (None: as far as it goes);
     times are by the source's clock, which was `skew` seconds ahead of ours."""
-    found = {
+    options = {
         "restore_command": f'cp "{log}/%f" "%p"',
         "recovery_target_action": "promote",
         "recovery_target_timeline": "latest" if target.branch is None else str(target.branch),
@@ -60,25 +60,25 @@ def settings(log: str, target: Target, skew: float, last: str | None) -> dict[st
     }
     if target.time is not None:
         when = target.time + timedelta(seconds=skew)
-        found["recovery_target_time"] = when.astimezone(UTC).isoformat(sep=" ")
+        options["recovery_target_time"] = when.astimezone(UTC).isoformat(sep=" ")
     elif target.name is not None:
-        found["recovery_target_name"] = target.name
+        options["recovery_target_name"] = target.name
     elif last is not None:
-        found["recovery_target_lsn"] = last
-    return found
+        options["recovery_target_lsn"] = last
+    return options
 
 
 @dataclass(frozen=True)
-class Server:
+class RecoveringServer:
     """The restored one, its base in place: `begin` has it begin (CommandFailed where it does not, and `judged` says
-    whose fault that is); `data` is its directory in the sandbox, `said` gives the end of its log, `env` is how it is
+    whose fault that is); `data` is its directory in the sandbox, `words` gives the end of its log, `env` is how it is
     reached."""
 
     box: Place
     begin: Start
     judged: Callable[[CommandFailed], CcdrError]
     data: str
-    said: Callable[[], FreeText]
+    words: Callable[[], FreeText]
     env: Mapping[str, str]
 
     def to(self, settings: Mapping[str, str]) -> bool:
@@ -87,7 +87,7 @@ class Server:
         try:
             self.begin({**settings, "hot_standby": "off"})  # which would ask for as many connections as the source had
         except CommandFailed as error:
-            if not error.stalled and _NOT_REACHED in self.said():
+            if not error.stalled and _NOT_REACHED in self.words():
                 return False
             raise self.judged(error) from None
         try:
@@ -95,16 +95,16 @@ class Server:
         except CommandFailed as error:
             if error.code != ENDED:
                 raise
-            if _NOT_REACHED in (said := self.said()):
+            if _NOT_REACHED in (words := self.words()):
                 return False
-            why = f": {said.answer}" if said.answer else ""
+            why = f": {words.answer}" if words.answer else ""
             raise BackupBad(
-                f"recovery broke off{why}", hint="recover to an earlier time, and back up again", words=said
+                f"recovery broke off{why}", hint="recover to an earlier time, and back up again", words=words
             ) from None
         return True
 
 
-def recover(server: Server, log: str, segments: list[str], target: Target, skew: float) -> Reached:
+def recover(server: RecoveringServer, log: str, segments: list[str], target: RecoveryTarget, skew: float) -> Reached:
     """Bring the loaded base to the target. `segments` are the log's own, in order. BackupBad where the log does not
     hold what it should; UsageProblem where the point that is asked for is not in it."""
     last, end = _end_of(server.box, log, segments)
@@ -125,7 +125,7 @@ def recover(server: Server, log: str, segments: list[str], target: Target, skew:
         elif target.beyond:
             raise not_reached(target)
         # Nothing was committed after that time: then all of the log lies before it.
-        if target.time is None or not server.to(settings(log, Target(branch=target.branch), skew, last)):
+        if target.time is None or not server.to(settings(log, RecoveryTarget(branch=target.branch), skew, last)):
             raise BackupBad(
                 f"recovery ended before the log's last record at {last}: {target.position} was not reached",
                 hint="a part of the log is damaged: recover to an earlier time, and back up again",
@@ -137,16 +137,16 @@ def _end_of(box: Place, log: str, segments: list[str]) -> tuple[str, str]:
     """The last record that the log holds, and where it ends."""
     for segment in reversed(segments):
         argv = ["bash", "-c", _TAIL, "tail", log, segment]
-        found = _RECORD.search(box.run(argv, what="reading the end of the log").stdout)
-        if found is not None:
-            start = number(found["lsn"])
-            return found["lsn"], lsn(start + (int(found["bytes"]) + 7) // 8 * 8)
+        match = _RECORD.search(box.run(argv, what="reading the end of the log").stdout)
+        if match is not None:
+            start = number(match["lsn"])
+            return match["lsn"], lsn(start + (int(match["bytes"]) + 7) // 8 * 8)
     raise BackupBad("the log holds no record at all", hint="back up again")
 
 
-def _reached(box: Place, env: Mapping[str, str], target: Target, skew: float) -> Reached:
-    said = box.run([*PSQL, "-c", SAID], env=env, what="asking how far recovery went").stdout.strip()
-    position, committed, recovering, beats = said.split("|")
+def _reached(box: Place, env: Mapping[str, str], target: RecoveryTarget, skew: float) -> Reached:
+    output = box.run([*PSQL, "-c", SAID], env=env, what="asking how far recovery went").stdout.strip()
+    position, committed, recovering, beats = output.split("|")
     if recovering != "f":
         raise CommandFailed(["postgres"], 1, "it is still in recovery", what="recovery")
     beat = box.run([*PSQL, "-c", HEARTBEAT], env=env).stdout.strip() if beats == "t" else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccdr.engines.postgres import grants
 from ccdr.model.errors import CommandFailed
-from ccdr.model.values import Look, so_many
+from ccdr.model.values import Probe, so_many
 
 # `has_table_privilege` knows pg_read_all_data and every membership; large objects have no such function before
 # version 18. Extensions' own tables are not dumped, but for those that the extension names.
@@ -54,51 +54,51 @@ def read_rights(answer: str) -> Mapping[str, Any]:
         raise CommandFailed(["psql"], 0, f"its answer tells no rights: {type(error).__name__}") from None
 
 
-def judged(facts: Mapping[str, Any], user: str) -> Iterator[Look]:
+def judged(facts: Mapping[str, Any], user: str) -> Iterator[Probe]:
     what, short, role = "rights to read", False, facts["role"]
     if unreadable := facts["unreadable"]:
         short = True
-        said = f"{user} may not read {_named(unreadable)}, of {facts['tables']} tables and sequences"
+        problem = f"{user} may not read {_named(unreadable)}, of {facts['tables']} tables and sequences"
         grant = grants.member("pg_read_all_data", role, inherits=facts["inherits"], major=facts["major"])
-        yield Look.fail(what, said, f"as a superuser: {grant}")
+        yield Probe.fail(what, problem, f"as a superuser: {grant}")
     if hidden := facts["hidden_rows"]:
         short = True
-        said = f"row-level security hides rows of {_named(hidden)} from {user}, and pg_dump refuses such a table"
-        yield Look.fail(what, said, f"as a superuser: {grants.past_policies(role)}")
+        problem = f"row-level security hides rows of {_named(hidden)} from {user}, and pg_dump refuses such a table"
+        yield Probe.fail(what, problem, f"as a superuser: {grants.past_policies(role)}")
     if facts["large_objects"]:
         short = True
-        said = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
-        yield Look.fail(what, said, f"as a superuser, by psql: {grants.large_objects(role)}")
+        problem = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
+        yield Probe.fail(what, problem, f"as a superuser, by psql: {grants.large_objects(role)}")
     if not facts["tables"]:
         short = True
-        yield Look.fail(what, "there is no table, and an empty dump is no backup", "is it the right database?")
+        yield Probe.fail(what, "there is no table, and an empty dump is no backup", "is it the right database?")
     if not short:
-        yield Look.ok(what, f"{user} may read all {facts['tables']} tables and sequences, and every large object")
+        yield Probe.ok(what, f"{user} may read all {facts['tables']} tables and sequences, and every large object")
     yield _writing(facts, user)
 
 
-def _writing(facts: Mapping[str, Any], user: str) -> Look:
+def _writing(facts: Mapping[str, Any], user: str) -> Probe:
     what = "rights to write"
     if facts["superuser"]:
-        return Look.warn(
+        return Probe.warn(
             what,
             f"{user} is a superuser: whoever has its password has everything",
             "back up as a role that only reads: CREATE ROLE … LOGIN BYPASSRLS; GRANT pg_read_all_data TO …;"
             " (roles then come back without their passwords)",
         )
     if facts["writable"]:
-        return Look.warn(
+        return Probe.warn(
             what,
             f"{user} may change {so_many(facts['writable'], 'table')}, and a backup only reads",
             f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE … FROM {user}, or name another role in `connection:`",
         )
     if facts["makes"]:
-        return Look.warn(
+        return Probe.warn(
             what,
             f"{user} may create roles or databases, and a backup only reads",
             f"as a superuser: ALTER ROLE {user} NOCREATEROLE NOCREATEDB;",
         )
-    return Look.ok(what, f"{user} may change nothing")
+    return Probe.ok(what, f"{user} may change nothing")
 
 
 def _named(names: list[str]) -> str:

@@ -33,14 +33,14 @@ def segments_in(spool: Path) -> list[Segment]:
     """As `ShippedLog.segments`."""
     names = sorted(p.name for p in spool.iterdir())
     whole = {n for n in names if SEGMENT.fullmatch(n)}
-    found = [Segment(n, n, whole=True) for n in whole]
-    found += [Segment(n, n, whole=True, beside=True) for n in names if HISTORY.fullmatch(n)]
-    found += [
+    segments = [Segment(n, n, whole=True) for n in whole]
+    segments += [Segment(n, n, whole=True, beside=True) for n in names if HISTORY.fullmatch(n)]
+    segments += [
         Segment(bare, n, whole=False)
         for n in names
         if n.endswith(PARTIAL) and SEGMENT.fullmatch(bare := n.removesuffix(PARTIAL)) and bare not in whole
     ]
-    return sorted(found, key=lambda s: _order(s.name))
+    return sorted(segments, key=lambda s: _order(s.name))
 
 
 def made_whole(spool: Path) -> None:
@@ -129,12 +129,12 @@ def anything_behind(file: Path, position: int) -> bool:
 
 def forks_in(files: Path) -> tuple[Fork, ...]:
     """Of the newest timeline, and of each that does not lead there."""
-    found: dict[int, Fork] = {}
+    forks_of: dict[int, Fork] = {}
     for path in sorted(p for p in files.iterdir() if HISTORY.fullmatch(p.name)):
         with contextlib.suppress(OSError, ValueError):
-            told = forks(int(path.name[:8], 16), path.read_text("utf-8", "replace"))
-            found |= {fork.branch: fork for fork in told}
-    return tuple(replace(fork, at=_began(files, fork)) for _, fork in sorted(found.items()))
+            listed = forks(int(path.name[:8], 16), path.read_text("utf-8", "replace"))
+            forks_of |= {fork.branch: fork for fork in listed}
+    return tuple(replace(fork, at=_began(files, fork)) for _, fork in sorted(forks_of.items()))
 
 
 def _began(files: Path, fork: Fork) -> datetime | None:

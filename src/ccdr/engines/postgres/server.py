@@ -27,15 +27,15 @@ THROWAWAY = {
 
 def fitting_version(box: Place, captured: str) -> str:
     """The image's version; TestBroken where its major is not that of the `captured` one."""
-    said = box.run(["postgres", "--version"]).stdout
-    version = cast("re.Match[str]", re.search(r"\d[\d.]*", said))[0]
+    output = box.run(["postgres", "--version"]).stdout
+    version = cast("re.Match[str]", re.search(r"\d[\d.]*", output))[0]
     require_major("PostgreSQL", version, captured, (major_of(version), major_of(captured)), "postgres")
     return version
 
 
 def settings(memory: int, *, throwaway: bool, timezone: str, lc_monetary: str | None) -> dict[str, str]:
     """What any sandbox's server is set to. `memory` is in bytes; the rest is the source's."""
-    found = {
+    options = {
         "listen_addresses": "",
         "unix_socket_directories": SOCKETS,
         "shared_buffers": f"{(memory >> 20) // 8}MB",
@@ -47,8 +47,8 @@ def settings(memory: int, *, throwaway: bool, timezone: str, lc_monetary: str | 
         "logging_collector": "off",
     }
     if lc_monetary:
-        found["lc_monetary"] = lc_monetary
-    return found | THROWAWAY if throwaway else found
+        options["lc_monetary"] = lc_monetary
+    return options | THROWAWAY if throwaway else options
 
 
 def last_words(box: Place, lines: int = 5) -> FreeText:

@@ -59,7 +59,7 @@ class Streamer(Dumper):
 
     def _written(self, argv: Sequence[str], dump: Path, env: Mapping[str, str]) -> Output:
         pipes = dump.parent / PIPES
-        said: list[Output] = []
+        outputs: list[Output] = []
         shutil.rmtree(pipes, ignore_errors=True)
         pipes.mkdir(mode=0o700)
 
@@ -67,11 +67,11 @@ class Streamer(Dumper):
             path = self.place.path
             words = ["bash", "-c", _WRITE, "write", path(pipes), path(pipe), path(verdict), archive.HASHED]
             words += ["pg_dump", "-Fc", *argv]
-            said.append(self.place.run(words, env=env, what="pg_dump", pulse=pulse))
+            outputs.append(self.place.run(words, env=env, what="pg_dump", pulse=pulse))
 
         assert self.tools.stream is not None
         self.went.stored = self.tools.stream(pipes, write)
-        return said[0]
+        return outputs[0]
 
     def _defined(self, into: Path) -> tuple[Toc, Schema]:
         pipes = into / PIPES
@@ -80,16 +80,16 @@ class Streamer(Dumper):
     def _read(self, into: Path, toc: Toc, files: Mapping[str, FileDigest]) -> Read:
         pipes, stored = into / PIPES, self.went.stored
         assert stored is not None
-        found, whole = archive.contents_of(_text(pipes / "contents")), _text(pipes / "whole").split()[0]
+        contents, whole = archive.contents_of(_text(pipes / "contents")), _text(pipes / "whole").split()[0]
         shutil.rmtree(pipes)
         listed = list(toc.of(TABLE_DATA))
-        if len(listed) != len(found.tables):
-            said = f"the dump lists {len(listed)} tables and holds the rows of {len(found.tables)}"
-            raise CommandFailed(["pg_restore"], 0, said)
+        if len(listed) != len(contents.tables):
+            problem = f"the dump lists {len(listed)} tables and holds the rows of {len(contents.tables)}"
+            raise CommandFailed(["pg_restore"], 0, problem)
         return Read(
-            {key: TableFact(*fact) for key, fact in zip(listed, found.tables, strict=True)},
+            {key: TableFact(*fact) for key, fact in zip(listed, contents.tables, strict=True)},
             files={"dump": FileDigest(stored.bytes, whole)},
-            more={"large_objects": found.blobs, "stream": {"snapshot": stored.snapshot}},
+            more={"large_objects": contents.blobs, "stream": {"snapshot": stored.snapshot}},
         )
 
 
@@ -97,7 +97,7 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8", "surrogateescape")
 
 
-class Stream(Dump):
+class StreamedDump(Dump):
     """`Method` for one database that may be larger than scratch; it comes back as a dump in one file."""
 
     @property

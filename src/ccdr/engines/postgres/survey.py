@@ -149,13 +149,13 @@ class ServerFound:
 
 def server(place: Place, env: Mapping[str, str]) -> ServerFound:
     """The server that `env` (libpq's) names, and its databases, templates left out."""
-    said = _ask(place, env, SERVER)
-    databases = tuple(ListedDatabase(d["name"], d["bytes"], d["connect"]) for d in said["databases"] or ())
+    facts = _ask(place, env, SERVER)
+    databases = tuple(ListedDatabase(d["name"], d["bytes"], d["connect"]) for d in facts["databases"] or ())
     to_read = None
-    if not (said["superuser"] or said["reads_all"]):
-        to_read = grants.member("pg_read_all_data", said["role"], inherits=said["inherits"], major=said["major"])
-    version = str(said["version"]).split()[0]
-    return ServerFound(version, said["identity"], said["user"], said["superuser"], databases, to_read)
+    if not (facts["superuser"] or facts["reads_all"]):
+        to_read = grants.member("pg_read_all_data", facts["role"], inherits=facts["inherits"], major=facts["major"])
+    version = str(facts["version"]).split()[0]
+    return ServerFound(version, facts["identity"], facts["user"], facts["superuser"], databases, to_read)
 
 
 def count_tables(place: Place, env: Mapping[str, str]) -> int:
@@ -165,17 +165,17 @@ def count_tables(place: Place, env: Mapping[str, str]) -> int:
 
 def database(place: Place, env: Mapping[str, str]) -> DatabaseFound:
     """A close look at the database that `env` names, as the role that is to back it up."""
-    said = _ask(place, env, TABLES)
-    best = [table for table in said["best"] if table["name"].isprintable()]
+    facts = _ask(place, env, TABLES)
+    best = [table for table in facts["best"] if table["name"].isprintable()]
     counted = dict(_counts(place, env, best))
     settled = [t for t in best if t["deleted"] <= 3 * max(t["rows"], counted.get(t["name"], 0))]  # no queue, no session
     tables = [_table(t, counted) for t in settled]
     large = sorted((t for t in tables if t.rows > 0), key=lambda t: (-t.rows, t.name))
     return DatabaseFound(
-        tables=int(said["tables"]),
+        tables=int(facts["tables"]),
         largest=tuple(large),
         newest=tuple(_newest(place, env, settled, {t.name: t.rows for t in large})),
-        extensions=dict(said["extensions"]),
+        extensions=dict(facts["extensions"]),
         lacks=tuple(_lacks(_ask(place, env, LACKS))),
     )
 
@@ -214,26 +214,26 @@ def _newest(
         f" and {column} <= now() - d * interval '1 day'))"
         for table, column in wanted
     ]
-    found = []
+    newest = []
     for n, answer in _answers(place, env, questions):
         table, column = wanted[n]
         age, days = answer["age"], answer["days"] or []
         if isinstance(age, int | float) and age >= -CLOCKS and days and days[0] < WINDOW // 4:
-            found.append(NewestFound(table, column, max(float(age), 0.0), gap(days)))
-    yield from best_of_each_table(found, rows)
+            newest.append(NewestFound(table, column, max(float(age), 0.0), gap(days)))
+    yield from best_of_each_table(newest, rows)
 
 
-def _lacks(said: Mapping[str, Any]) -> Iterator[Lack]:
-    role = said["role"]
-    if n := said["tables"]:
+def _lacks(facts: Mapping[str, Any]) -> Iterator[Lack]:
+    role = facts["role"]
+    if n := facts["tables"]:
         yield Lack(
             f"{role} may not read {_so_many(n, 'table or sequence', 'tables and sequences')}",
-            grants.member("pg_read_all_data", role, inherits=said["inherits"], major=said["major"]),
+            grants.member("pg_read_all_data", role, inherits=facts["inherits"], major=facts["major"]),
         )
-    if n := said["hidden"]:
+    if n := facts["hidden"]:
         what = f"row-level security would hide rows of {_so_many(n, 'table', 'tables')} from {role}"
         yield Lack(what, grants.past_policies(role))
-    if n := said["large"]:
+    if n := facts["large"]:
         yield Lack(
             f"{role} may not read {_so_many(n, 'large object', 'large objects')}",
             grants.large_objects(role),

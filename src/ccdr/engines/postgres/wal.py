@@ -43,10 +43,9 @@ from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_bytes
-from ccdr.ports.log import LogMark, Segment, Target
+from ccdr.ports.log import LogMark, RecoveryTarget, Segment
 from ccdr.ports.place import Clock, Source
 
-RECEIVER = ("pg_receivewal",)
 ANSWER = 20.0  # seconds
 # Who reads the slot has come how far; the last column is for anybody to choose.
 PROGRESS = """\
@@ -104,8 +103,8 @@ class Wal:
         """pg_receivewal goes on from the newest file that it finds. Where the slot keeps only what lies behind that (it
         was lost, and made again), the spool's files are in its way: once they are stored they go."""
         kept = self._ask(source, f"select restart_lsn from pg_replication_slots where slot_name = '{self.slot}';")
-        found = [segment for segment in segments_in(spool) if not segment.beside]
-        last = SEGMENT.fullmatch(found[-1].name) if found else None
+        segments = [segment for segment in segments_in(spool) if not segment.beside]
+        last = SEGMENT.fullmatch(segments[-1].name) if segments else None
         if last is None or not kept or number(kept) // SEGMENT_BYTES <= number_of(last) + 1:
             return
         if not stored:
@@ -113,7 +112,7 @@ class Wal:
                 f"the source keeps log from {kept} on, and what was received before that waits to be stored first",
                 hint="mend the repository: what the source has let go since is a gap in any case",
             )
-        for segment in found:
+        for segment in segments:
             (spool / segment.file).unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -130,9 +129,9 @@ class Wal:
 
     def mark(self, source: Source, clock: Clock) -> LogMark:
         before = clock.now()
-        said = self._ask(source, "select pg_current_wal_insert_lsn(), extract(epoch from clock_timestamp());")
+        answer = self._ask(source, "select pg_current_wal_insert_lsn(), extract(epoch from clock_timestamp());")
         after = clock.now()
-        position, _, source_clock = said.partition("|")
+        position, _, source_clock = answer.partition("|")
         return LogMark(position, before, round(skew(before, after, float(source_clock)), 6))
 
     def lies_in(self, position: str, segment: str) -> bool:
@@ -143,15 +142,15 @@ class Wal:
         """As far as the page that holds its last byte: what is there is never taken away, a segment that is received
         again is written over with the same."""
         last = max(0, number(position) - 1)
-        found = [(number_of(match), s) for s in segments_in(spool) if (match := SEGMENT.fullmatch(s.name))]
-        there = [segment for n, segment in found if n == last // SEGMENT_BYTES]
+        numbered = [(number_of(match), s) for s in segments_in(spool) if (match := SEGMENT.fullmatch(s.name))]
+        there = [segment for n, segment in numbered if n == last // SEGMENT_BYTES]
         if not there:
-            return bool(found) and found[0][0] > last // SEGMENT_BYTES  # it was stored, and let go
+            return bool(numbered) and numbered[0][0] > last // SEGMENT_BYTES  # it was stored, and let go
         return page_begun(spool / there[-1].file, last)
 
     def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
-        said = self._ask(source, PROGRESS.format(slot=self.slot, position=mark.position))
-        pid, flushed, name = said.split("|", 2) if said else ("0", "f", "")
+        answer = self._ask(source, PROGRESS.format(slot=self.slot, position=mark.position))
+        pid, flushed, name = answer.split("|", 2) if answer else ("0", "f", "")
         if name not in ("", self.receiving):
             raise CommandFailed(
                 ["pg_receivewal"],
@@ -175,8 +174,8 @@ class Wal:
     ) -> str | None:
         """What was received the source had flushed, and on one timeline nothing flushed is ever taken back, not even
         by a crash."""
-        said = self._ask(source, "select lsn, pg_walfile_name(lsn) from (select pg_current_wal_insert_lsn() lsn) l;")
-        stands, _, segment = said.partition("|")
+        answer = self._ask(source, "select lsn, pg_walfile_name(lsn) from (select pg_current_wal_insert_lsn() lsn) l;")
+        stands, _, segment = answer.partition("|")
         if segment[:8] != last[:8]:
             return None  # promoted: it goes on from somewhere in what its former primary wrote
         ends = [number(position)] if position else []
@@ -204,9 +203,9 @@ class Wal:
             return timeline, ()
         argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-d", "replication=true", "-c", f"TIMELINE_HISTORY {timeline}"]
         env = {key: value for key, value in self._env(source).items() if key != "PGOPTIONS"}
-        said = source.place.run(argv, env=env, what="asking the source for its timeline's history").stdout
+        output = source.place.run(argv, env=env, what="asking the source for its timeline's history").stdout
         try:
-            return timeline, timelines.forks(timeline, said.partition("|")[2])
+            return timeline, timelines.forks(timeline, output.partition("|")[2])
         except ValueError as error:
             raise CommandFailed(["psql"], 0, f"its answer is {error}", what="asking for a history") from None
 
@@ -253,7 +252,7 @@ class Wal:
     def goes_on_from(self, manifest: Manifest) -> bool:
         return manifest.method == "physical"
 
-    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+    def leads_to(self, manifest: Manifest, target: RecoveryTarget) -> bool:
         return target.time is None or manifest.consistent_point <= target.time
 
     def finds(self, files: Sequence[tuple[str, Path]], name: str, manifest: Manifest) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.redis.checked import TOO_NEW, Checked, Unsound, check
+from ccdr.engines.redis.checked import TOO_NEW, Checked, UnsoundFile, check
 from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import OLDEST, Release
@@ -29,7 +29,7 @@ MODULE = re.compile(r"(?:no matching module(?: type)?|can't load|load module) '(
 
 
 @dataclass(frozen=True)
-class Terms:
+class CaptureTerms:
     """What the plan says of a capture. `describe_up_to` is bytes."""
 
     may_be_empty: bool
@@ -37,7 +37,7 @@ class Terms:
     describe_up_to: int
 
 
-def refuse(info: Mapping[str, str], terms: Terms) -> Release:
+def refuse(info: Mapping[str, str], terms: CaptureTerms) -> Release:
     """BackupFailed where this server's RDB would not be what a plan asks for; else which server it is."""
     if info.get("redis_mode") == "sentinel" or info.get("server_mode") == "sentinel":
         raise BackupFailed("this is a Sentinel, which holds no data", hint="name a server that it watches")
@@ -67,7 +67,7 @@ class Taker:
 
     client: Client
     tools: Tools
-    terms: Terms
+    terms: CaptureTerms
 
     def capture(self, into: Path, source: str) -> Capture:
         clock, client = self.tools.clock, self.client
@@ -121,7 +121,7 @@ class Taker:
         kind = release.kind
         try:
             return check(self.client.place, kind, rdb)
-        except Unsound as error:
+        except UnsoundFile as error:
             if newer := error.words.search(TOO_NEW):  # a minor version may bring a new one
                 raise BackupFailed(
                     f"{kind.check} here is older than {release}, and does not read its RDB, of format {newer[1]}",
@@ -190,16 +190,16 @@ def memory_free(place: Place) -> int | None:
     """Bytes that a process there may still take: of the machine, and of the container if it is one. None where nothing
     tells: an older kernel does not say what is available."""
     files = ["/proc/meminfo", *(f"/sys/fs/cgroup/{n}" for n in ("memory.max", "memory/memory.limit_in_bytes"))]
-    said = place.run(["cat", *files], ok=(0, 1), what="looking for memory").stdout
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", said, re.MULTILINE)
-    limits = [int(line) for line in said.splitlines() if line.isdigit()]
-    return min([int(found[1]) * 1024, *limits]) if found else None
+    output = place.run(["cat", *files], ok=(0, 1), what="looking for memory").stdout
+    available = re.search(r"^MemAvailable:\s+(\d+) kB$", output, re.MULTILINE)
+    limits = [int(line) for line in output.splitlines() if line.isdigit()]
+    return min([int(available[1]) * 1024, *limits]) if available else None
 
 
 def _modules(listed: list[Any]) -> dict[str, int]:
     """Name and version of those that were loaded from a file; what is built in comes with every server."""
-    told = [m if isinstance(m, dict) else dict(zip(m[::2], m[1::2], strict=True)) for m in listed]
-    return {str(m["name"]): int(m["ver"]) for m in told if m.get("path")}
+    modules = [m if isinstance(m, dict) else dict(zip(m[::2], m[1::2], strict=True)) for m in listed]
+    return {str(m["name"]): int(m["ver"]) for m in modules if m.get("path")}
 
 
 def _notes(contents: Mapping[str, object]) -> list[str]:

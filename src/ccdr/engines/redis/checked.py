@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.engines.redis.kinds import Kind
+from ccdr.engines.redis.kinds import Product
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
@@ -41,7 +41,7 @@ class Checked:
         return int(self.aux.get("used-mem", 0))
 
 
-class Unsound(Exception):
+class UnsoundFile(Exception):
     """The file is damaged. The message names no key; `words` are the program's own."""
 
     def __init__(self, message: str, words: FreeText) -> None:
@@ -49,21 +49,21 @@ class Unsound(Exception):
         self.words = words
 
 
-def check(place: Place, kind: Kind, rdb: Path) -> Checked:
-    """Raises Unsound where the file is damaged, CommandFailed where it could not be read."""
+def check(place: Place, kind: Product, rdb: Path) -> Checked:
+    """Raises UnsoundFile where the file is damaged, CommandFailed where it could not be read."""
     out = place.run([kind.check, place.path(rdb)], ok=(0, 1), what=kind.check)
     words = FreeText(out.stdout) + out.stderr
-    said = words.reveal()
-    if error := _ERROR.search(said):
-        raise Unsound(f"{kind.check} finds it damaged at byte {error[1]}", words)
+    text = words.reveal()
+    if error := _ERROR.search(text):
+        raise UnsoundFile(f"{kind.check} finds it damaged at byte {error[1]}", words)
     if out.code != 0:  # it says nothing where it may not read the file
         raise CommandFailed([kind.check], out.code, words, what=kind.check)
-    counts = {name: int(count) for count, name in _COUNT.findall(said)}
-    if SOUND not in said or "keys read" not in counts:
-        raise Unsound(f"{kind.check} does not find it sound", words)
+    counts = {name: int(count) for count, name in _COUNT.findall(text)}
+    if SOUND not in text or "keys read" not in counts:
+        raise UnsoundFile(f"{kind.check} does not find it sound", words)
     return Checked(
         keys=counts["keys read"],
         expiring=counts.get("expires", 0),
         expired=counts.get("already expired", 0),
-        aux=dict(_AUX.findall(said)),
+        aux=dict(_AUX.findall(text)),
     )

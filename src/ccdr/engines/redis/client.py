@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.redis.connection import Connection
-from ccdr.engines.redis.kinds import Kind
+from ccdr.engines.redis.kinds import Product
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 
@@ -26,8 +26,8 @@ _NOT_FOR_US = re.compile(r"NOPERM|unknown (sub)?command", re.IGNORECASE)
 _FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
 
 
-def _fields(said: str) -> dict[str, str]:
-    return dict(_as_told(line) for line in said.splitlines() if ":" in line)
+def _fields(output: str) -> dict[str, str]:
+    return dict(_as_told(line) for line in output.splitlines() if ":" in line)
 
 
 def _as_told(line: str) -> tuple[str, str]:
@@ -42,7 +42,7 @@ class Client:
     place: Place
     connection: Connection
     credentials: Path
-    kind: Kind | None = None
+    kind: Product | None = None
 
     def run(self, *words: str, what: str, watch: Path | None = None, pulse: Callable[[], object] | None = None) -> str:
         """What the client printed; CommandFailed for an error of the server too."""
@@ -57,9 +57,9 @@ class Client:
 
     def ask(self, *command: str, what: str) -> Any:
         """The server's answer to one command, as JSON has it."""
-        said = self.run("--json", *command, what=what)
+        output = self.run("--json", *command, what=what)
         try:
-            return json.loads(said)
+            return json.loads(output)
         except ValueError:
             raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
 
@@ -74,8 +74,8 @@ class Client:
 
         def answers() -> object:
             if time.monotonic() - since > ANSWER:
-                said = f"{self.connection.named} has not answered within {ANSWER:g} s: does it hang?"
-                raise CommandFailed(["INFO"], -1, said, stalled=True, what=ASKING)
+                problem = f"{self.connection.named} has not answered within {ANSWER:g} s: does it hang?"
+                raise CommandFailed(["INFO"], -1, problem, stalled=True, what=ASKING)
             return time.monotonic()
 
         return _fields(self.run("INFO", *sections, what=ASKING, pulse=answers))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.redis.server import Server
+from ccdr.engines.redis.server import PrivateServer
 
 TYPES = ("string", "list", "set", "zset", "hash", "stream")
 NEVER = -1
@@ -44,7 +44,7 @@ functions=$("$@" --json FUNCTION LIST WITHCODE) && printf 'functions %s\\n' "$fu
 
 
 @dataclass(frozen=True)
-class Group:
+class KeyGroup:
     """Things of one kind in one database. `span` is when the span of time begins in which they expire (milliseconds
     since the epoch), None for what never does; `digest` tells of what DEBUG DIGEST does not."""
 
@@ -65,16 +65,16 @@ class Description:
     at: int
     keys: Mapping[int, int]
     contents: str
-    groups: tuple[Group, ...]
+    groups: tuple[KeyGroup, ...]
     functions: Mapping[str, str] = field(default_factory=dict)
 
     def types(self) -> dict[int, dict[str, int]]:
         """Keys that had not expired, by database and type."""
-        found: dict[int, Counter[str]] = {database: Counter() for database in self.keys}
+        types: dict[int, Counter[str]] = {database: Counter() for database in self.keys}
         for group in self.groups:
             if is_key(group.kind):
-                found[group.database][group.kind] += group.count
-        return {database: dict(sorted(counted.items())) for database, counted in sorted(found.items())}
+                types[group.database][group.kind] += group.count
+        return {database: dict(sorted(counted.items())) for database, counted in sorted(types.items())}
 
     @property
     def live(self) -> int:
@@ -98,7 +98,7 @@ class Description:
             at=held["at"],
             keys={int(database): count for database, count in held["keys"].items()},
             contents=held["contents_sha1"],
-            groups=tuple(Group(*group) for group in held["groups"]),
+            groups=tuple(KeyGroup(*group) for group in held["groups"]),
             functions=held["functions"],
         )
 
@@ -108,29 +108,29 @@ def is_key(kind: str) -> bool:
     return kind in TYPES or kind.startswith("module:")
 
 
-def describe(server: Server, since: int) -> Description:
+def describe(server: PrivateServer, since: int) -> Description:
     """All of what a server holds. `since` (milliseconds since the epoch) is where spans of time are counted from, and
     must be the same for two descriptions that are to be compared."""
     info = server.info()
-    databases = {int(name.removeprefix("db")): told for name, told in info.items() if re.fullmatch(r"db\d+", name)}
+    databases = {int(name.removeprefix("db")): facts for name, facts in info.items() if re.fullmatch(r"db\d+", name)}
     names = " ".join(map(str, sorted(databases)))
     argv = ["sh", "-c", _LOOK, "sh", _WALK.read_text("utf-8"), names, str(since), *server.cli]
-    said: dict[str, list[str]] = {}
+    parts: dict[str, list[str]] = {}
     for line in server.place.run(argv, what="describing the contents").stdout.split("\n"):
         part, _, rest = line.partition(" ")
-        said.setdefault(part, []).append(rest)
-    seconds, micros = said["time"][0].split()
+        parts.setdefault(part, []).append(rest)
+    seconds, micros = parts["time"][0].split()
     return Description(
         server=info.get("valkey_version") or info["redis_version"],
         at=int(seconds) * 1000 + int(micros) // 1000,
-        keys={database: int(_KEYS.findall(told)[0]) for database, told in sorted(databases.items())},
-        contents=said["contents"][0],
-        groups=tuple(_merged(said.get("group", []))),
-        functions=_functions(json.loads(said["functions"][0])),
+        keys={database: int(_KEYS.findall(facts)[0]) for database, facts in sorted(databases.items())},
+        contents=parts["contents"][0],
+        groups=tuple(_merged(parts.get("group", []))),
+        functions=_functions(json.loads(parts["functions"][0])),
     )
 
 
-def _merged(lines: Iterable[str]) -> Iterator[Group]:
+def _merged(lines: Iterable[str]) -> Iterator[KeyGroup]:
     """Each slice of the walk told its own counts and digests."""
     merged: dict[tuple[int, str, int], tuple[int, int]] = {}
     for line in lines:
@@ -139,14 +139,14 @@ def _merged(lines: Iterable[str]) -> Iterator[Group]:
         had, mixed = merged.get(key, (0, 0))
         merged[key] = had + int(count), mixed ^ int(digest, 16)
     for (number, kind, start), (total, mixed) in sorted(merged.items()):
-        yield Group(number, kind, None if start == NEVER else start, total, f"{mixed:040x}")
+        yield KeyGroup(number, kind, None if start == NEVER else start, total, f"{mixed:040x}")
 
 
 def _functions(listed: Iterable[Any]) -> dict[str, str]:
     """Each library's name, engine and code."""
-    found = {}
+    digests = {}
     for library in listed:
-        told = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
-        code = json.dumps([told["engine"], told["library_code"]])
-        found[str(told["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
-    return dict(sorted(found.items()))
+        fields = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
+        code = json.dumps([fields["engine"], fields["library_code"]])
+        digests[str(fields["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
+    return dict(sorted(digests.items()))

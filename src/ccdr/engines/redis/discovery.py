@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from ccdr.engines.discovery.contract import Discovery, Looking
-from ccdr.engines.discovery.servers import Server, absolute, client_of, connection_lines
+from ccdr.engines.discovery.servers import NamedServer, absolute, client_of, connection_lines
 from ccdr.engines.discovery.text import name_from, remark, so_many
 from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.engine import Redis
@@ -28,7 +28,7 @@ EXAMPLE = (
 _KEYS = re.compile(r"keys=(\d+),expires=(\d+)")
 
 
-class RedisServer(Server):
+class RedisServer(NamedServer):
     """What `ccdr init` was given: all of its databases, since an RDB holds them."""
 
     def engine(self, password_file: Path | None) -> Redis:
@@ -39,35 +39,35 @@ class RedisServer(Server):
         try:
             return Redis.model_validate({"engine": "redis", "connection": connection})
         except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UsageProblem(f"{self.shown}: the connection {said}", hint=EXAMPLE) from None
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageProblem(f"{self.shown}: the connection {problem}", hint=EXAMPLE) from None
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[RedisItem]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[RedisItem]:
         """The server, what will make its backup fail, and what gives the rights that lack."""
         looking.progress.step(f"asking {self.shown}")
-        engine, told = self.engine(password_file), looking.told
+        engine, report = self.engine(password_file), looking.report
         try:
             with client_of(looking, self.host, engine) as source:
                 info = Client(source.place, engine.connection, source.credentials).first_info()
-                looks = list(engine.rights(source))
+                probes = list(engine.rights(source))
         except BackupFailed as error:
             raise UsageProblem(f"{self.shown}: {error}", hint=error.hint) from None
         except CommandFailed as error:
             raise self._explained(error, engine) from None
-        writes = any(look.what == "rights to write" and look.state is not Health.OK for look in looks)
+        writes = any(probe.what == "rights to write" and probe.state is not Health.OK for probe in probes)
         item = _item(self, info, writes=writes)
-        told.found.append(item.described)
-        failing = [look for look in looks if look.state is Health.FAIL]
-        told.findings += [f"{self.shown}: {look.found}; {look.do}" for look in failing]
-        told.grants += dict.fromkeys(str(look.do) for look in failing if setuser(self.user) in str(look.do))
+        report.contents.append(item.described)
+        failing = [probe for probe in probes if probe.state is Health.FAIL]
+        report.findings += [f"{self.shown}: {probe.answer}; {probe.do}" for probe in failing]
+        report.grants += dict.fromkeys(str(probe.do) for probe in failing if setuser(self.user) in str(probe.do))
         return [item]
 
     def _explained(self, error: CommandFailed, engine: Redis) -> CcdrError:
-        said = f"{self.shown}: {error.stderr.answer or error}"
+        problem = f"{self.shown}: {error.stderr.answer or error}"
         if engine.refused(error.stderr):
             hint = "name its user in the URL, and its password's file with --password-file; the user needs: "
-            return UsageProblem(said, hint=hint + setuser(self.user))
-        return CcdrError(said, hint="does a Redis or Valkey server answer there, and can this host reach it?")
+            return UsageProblem(problem, hint=hint + setuser(self.user))
+        return CcdrError(problem, hint="does a Redis or Valkey server answer there, and can this host reach it?")
 
 
 def _item(server: RedisServer, info: dict[str, str], *, writes: bool) -> RedisItem:

@@ -15,20 +15,20 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import identity, rights
-from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, Taker, Terms, refuse
-from ccdr.engines.redis.checked import Unsound, check
+from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
+from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, describe
-from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_said
+from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
-from ccdr.model.values import CheckResult, Look, Manifest, Verdict, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -74,7 +74,7 @@ class Redis(EngineConfig):
             loads=True,
         )
 
-    def _client(self, source: Source, kind: Kind | None = None) -> Client:
+    def _client(self, source: Source, kind: Product | None = None) -> Client:
         return Client(source.place, self.connection, source.credentials, kind)
 
     def probe(self, source: Source) -> SourceFacts:
@@ -86,11 +86,11 @@ class Redis(EngineConfig):
             bytes=int(info.get("used_memory", 0)) or None,
         )
 
-    def refused(self, said: FreeText) -> bool:
-        return said.search(_REFUSED) is not None
+    def refused(self, stderr: FreeText) -> bool:
+        return stderr.search(_REFUSED) is not None
 
-    def rights(self, source: Source) -> Iterator[Look]:
-        yield Look.ok("connection", self.connection.described)
+    def rights(self, source: Source) -> Iterator[Probe]:
+        yield Probe.ok("connection", self.connection.described)
         client = self._client(source)
         info = client.first_info()
         refuse(info, self._terms)
@@ -102,12 +102,12 @@ class Redis(EngineConfig):
             out = place.run(["sh", "-c", "valkey-cli --version || redis-cli --version"], ok=(0, 126, 127))
         except CommandFailed:
             return None
-        release = release_said(out.stdout)
+        release = release_in(out.stdout)
         return release.major if release else None
 
     @property
-    def _terms(self) -> Terms:
-        return Terms(self.may_be_empty, self.cluster_node, self.describe_up_to)
+    def _terms(self) -> CaptureTerms:
+        return CaptureTerms(self.may_be_empty, self.cluster_node, self.describe_up_to)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         kind = Release.of(self._client(source).info("server")).kind
@@ -138,14 +138,14 @@ class Redis(EngineConfig):
     def start(self, box: Place, manifest: Manifest) -> str:
         """A server loads its data as it starts: here only, is it the right one?"""
         wanted = release_of(manifest)
-        look = f"command -v {wanted.kind.server} >/dev/null && {wanted.kind.cli} --version"
-        found = release_said(box.run(["sh", "-c", look], ok=range(256)).stdout)
-        if found is None or found.major != wanted.major:
+        command = f"command -v {wanted.kind.server} >/dev/null && {wanted.kind.cli} --version"
+        release = release_in(box.run(["sh", "-c", command], ok=range(256)).stdout)
+        if release is None or release.major != wanted.major:
             raise TestBroken(
-                f"the image holds {found or f'no {wanted.kind.title}'}, the backup is of {wanted}",
+                f"the image holds {release or f'no {wanted.kind.title}'}, the backup is of {wanted}",
                 hint=f"name an image like {wanted.kind.images(str(wanted.number))[0]}",
             )
-        return found.version
+        return release.version
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         return {"keys": int(str(manifest.contents["keys"]))}
@@ -171,23 +171,26 @@ class Redis(EngineConfig):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        manifest, box = bench.manifest, bench.sandbox
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        manifest, box = context.manifest, context.sandbox
 
         def reference() -> Description:
-            directory, databases = box.path(bench.restored), self._databases(manifest)
+            directory, databases = box.path(context.restored), self._databases(manifest)
             with standing(box, kind_of(manifest), directory, RDB, databases=databases, extra=self._extra) as second:
                 return describe(second, int(str(manifest.contents["since"])))
 
-        return identity.compare(bench, restored_server(box, manifest), reference)
+        return identity.compare(context, restored_server(box, manifest), reference)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         """The file itself: structure, checksum, and as many keys as were captured."""
-        kind, expected = kind_of(bench.manifest), f"sound, {so_many(int(str(bench.manifest.contents['keys'])), 'key')}"
+        kind, expected = (
+            kind_of(context.manifest),
+            f"sound, {so_many(int(str(context.manifest.contents['keys'])), 'key')}",
+        )
         try:
-            found = check(bench.sandbox, kind, bench.restored / RDB)
-            actual = f"sound, {so_many(found.keys, 'key')}"
-        except Unsound as error:
+            checked = check(context.sandbox, kind, context.restored / RDB)
+            actual = f"sound, {so_many(checked.keys, 'key')}"
+        except UnsoundFile as error:
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL
         yield CheckResult("integrity", kind.check, status, expected, actual)

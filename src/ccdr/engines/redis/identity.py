@@ -10,33 +10,33 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ccdr.engines.redis.capture import RDB, USERS
-from ccdr.engines.redis.description import TYPES, Description, Group, describe, is_key
-from ccdr.engines.redis.server import ADMIN, Server
+from ccdr.engines.redis.description import TYPES, Description, KeyGroup, describe, is_key
+from ccdr.engines.redis.server import ADMIN, PrivateServer
 from ccdr.model.values import CheckResult, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 NAMED = 6  # differences that a result names
 Reference = Callable[[], Description]
 
 
-def compare(bench: Bench, server: Server, reference: Reference) -> Iterator[CheckResult]:
+def compare(context: CheckContext, server: PrivateServer, reference: Reference) -> Iterator[CheckResult]:
     """`reference` loads the fetched file into a second server and describes it: for what no capture has described, and
     where another version of the server did."""
-    held = bench.manifest.contents
-    changed = _changed(bench)
-    yield _files(bench, changed)
-    found = describe(server, int(str(held["since"])))
-    told = held["described"]
-    expected = Description.parse(told) if isinstance(told, Mapping) else reference()
-    if expected.contents != found.contents and expected.server != found.server:
+    held = context.manifest.contents
+    changed = _changed(context)
+    yield _files(context, changed)
+    restored = describe(server, int(str(held["since"])))
+    described = held["described"]
+    expected = Description.parse(described) if isinstance(described, Mapping) else reference()
+    if expected.contents != restored.contents and expected.server != restored.server:
         again = reference()
         expected = replace(expected, contents=again.contents, groups=again.groups)
-    yield _keys(held["keys"], expected, found)
-    yield _result("contents", f"SHA-1 {expected.contents}", f"SHA-1 {found.contents}")
-    yield _expiry(expected, found)
-    yield _named("functions", expected.functions, found.functions)
+    yield _keys(held["keys"], expected, restored)
+    yield _result("contents", f"SHA-1 {expected.contents}", f"SHA-1 {restored.contents}")
+    yield _expiry(expected, restored)
+    yield _named("functions", expected.functions, restored.functions)
     if held["users"] is not None and USERS not in changed:  # what a damaged list says is nobody's name or rights
-        yield _users(bench, server)
+        yield _users(context, server)
 
 
 def _result(name: str, expected: str, actual: str, *, same: bool | None = None) -> CheckResult:
@@ -44,34 +44,34 @@ def _result(name: str, expected: str, actual: str, *, same: bool | None = None) 
     return CheckResult("identical", name, Verdict.PASS if passed else Verdict.FAIL, expected, actual)
 
 
-def _captured(bench: Bench) -> list[str]:
-    return [name for name in (RDB, USERS) if name in bench.manifest.files]
+def _captured(context: CheckContext) -> list[str]:
+    return [name for name in (RDB, USERS) if name in context.manifest.files]
 
 
-def _changed(bench: Bench) -> list[str]:
-    names = _captured(bench)
-    digests = bench.digest(bench.restored, names)
-    return [name for name in names if digests[name].sha256 != bench.manifest.files[name].sha256]
+def _changed(context: CheckContext) -> list[str]:
+    names = _captured(context)
+    digests = context.digest(context.restored, names)
+    return [name for name in names if digests[name].sha256 != context.manifest.files[name].sha256]
 
 
-def _files(bench: Bench, changed: list[str]) -> CheckResult:
-    expected = f"{', '.join(_captured(bench))} as captured, by SHA-256"
+def _files(context: CheckContext, changed: list[str]) -> CheckResult:
+    expected = f"{', '.join(_captured(context))} as captured, by SHA-256"
     return _result("files", expected, f"changed: {', '.join(changed)}" if changed else expected)
 
 
-def _keys(captured: object, expected: Description, found: Description) -> CheckResult:
+def _keys(captured: object, expected: Description, restored: Description) -> CheckResult:
     """All keys of each database, whether expired or not; and by type, what cannot have expired since."""
     differences = []
-    for database in sorted(set(expected.keys) | set(found.keys)):
-        was, now = expected.keys.get(database, 0), found.keys.get(database, 0)
+    for database in sorted(set(expected.keys) | set(restored.keys)):
+        was, now = expected.keys.get(database, 0), restored.keys.get(database, 0)
         if was != now:
             differences.append(f"database {database}: {now} instead of {was}")
-    for (database, kind), (was, now) in _lasting(expected, found):
+    for (database, kind), (was, now) in _lasting(expected, restored):
         if was != now and is_key(kind):
             differences.append(f"database {database}, {kind}: {now} instead of {was}")
     if sum(expected.keys.values()) != captured:
         differences.append(f"{so_many(sum(expected.keys.values()), 'key')} loaded of {captured} in the file")
-    return _result("keys", _told(expected), _some(differences) or _told(found), same=not differences)
+    return _result("keys", _told(expected), _some(differences) or _told(restored), same=not differences)
 
 
 def _told(description: Description) -> str:
@@ -87,9 +87,9 @@ def _told(description: Description) -> str:
     return f"{so_many(keys, 'key')} in {so_many(databases, 'database')}: {', '.join(parts)}"
 
 
-def _lasting(expected: Description, found: Description) -> Iterator[tuple[tuple[int, str], tuple[int, int]]]:
+def _lasting(expected: Description, restored: Description) -> Iterator[tuple[tuple[int, str], tuple[int, int]]]:
     """Counts by database and kind, of both, of what had not begun to expire when either was looked at."""
-    at = max(expected.at, found.at)
+    at = max(expected.at, restored.at)
 
     def counted(description: Description) -> dict[tuple[int, str], int]:
         counts: dict[tuple[int, str], int] = {}
@@ -98,42 +98,42 @@ def _lasting(expected: Description, found: Description) -> Iterator[tuple[tuple[
             counts[key] = counts.get(key, 0) + group.count
         return counts
 
-    was, now = counted(expected), counted(found)
+    was, now = counted(expected), counted(restored)
     for key in sorted(was.keys() | now.keys()):
         yield key, (was.get(key, 0), now.get(key, 0))
 
 
-def _comparable(description: Description, at: int) -> Iterator[Group]:
+def _comparable(description: Description, at: int) -> Iterator[KeyGroup]:
     for group in description.groups:
         if group.span is None or group.span > at:
             yield group
 
 
-def _expiry(expected: Description, found: Description) -> CheckResult:
+def _expiry(expected: Description, restored: Description) -> CheckResult:
     """When keys and fields expire, and what streams hold beside their entries. Of the spans that had begun by now some
     is hidden already, and `contents` has told that all of it is there."""
-    at = max(expected.at, found.at)
+    at = max(expected.at, restored.at)
     was = {(g.database, g.kind, g.span): g for g in _comparable(expected, at)}
-    now = {(g.database, g.kind, g.span): g for g in _comparable(found, at)}
+    now = {(g.database, g.kind, g.span): g for g in _comparable(restored, at)}
     changed = sorted({(d, k) for (d, k, s) in was.keys() | now.keys() if was.get((d, k, s)) != now.get((d, k, s))})
     expiring = sum(g.count for g in was.values() if g.span is not None and is_key(g.kind))
     wanted = f"{expiring} keys expire when they did; groups and consumers of streams are as they were"
-    said = _some([f"database {database}, {kind}" for database, kind in changed])
-    return _result("expiry times and consumer groups", wanted, f"changed: {said}" if said else wanted)
+    named = _some([f"database {database}, {kind}" for database, kind in changed])
+    return _result("expiry times and consumer groups", wanted, f"changed: {named}" if named else wanted)
 
 
-def _named(name: str, expected: Mapping[str, str], found: Mapping[str, str]) -> CheckResult:
+def _named(name: str, expected: Mapping[str, str], restored: Mapping[str, str]) -> CheckResult:
     """Objects by name and digest."""
-    differences = [f"{n} is missing" for n in sorted(expected.keys() - found.keys())]
-    differences += [f"{n} is new" for n in sorted(found.keys() - expected.keys())]
-    differences += [f"{n} is changed" for n in sorted(expected.keys() & found.keys()) if expected[n] != found[n]]
+    differences = [f"{n} is missing" for n in sorted(expected.keys() - restored.keys())]
+    differences += [f"{n} is new" for n in sorted(restored.keys() - expected.keys())]
+    differences += [f"{n} is changed" for n in sorted(expected.keys() & restored.keys()) if expected[n] != restored[n]]
     wanted = f"{len(expected)} of them"
     return _result(name, wanted, _some(differences) or wanted, same=not differences)
 
 
-def _users(bench: Bench, server: Server) -> CheckResult:
+def _users(context: CheckContext, server: PrivateServer) -> CheckResult:
     """Their rights and the digests of their passwords, by name alone in what is recorded."""
-    captured = (bench.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
+    captured = (context.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
     return _named("users", _by_name(captured), _by_name(server.ask("ACL", "LIST")))
 
 

@@ -9,7 +9,7 @@ OLDEST = 7  # the first major version with functions, exact expiry times and a c
 
 
 @dataclass(frozen=True)
-class Kind:
+class Product:
     """One of the two: its programs, the user its image runs the server as, its official image, majors best first."""
 
     name: str
@@ -38,8 +38,8 @@ class Kind:
         return (f"{self.official}:{major}", f"ccdr-sandbox/{self.name}:{major}")
 
 
-REDIS = Kind("redis", "Redis", "redis", ("8", "7"))
-VALKEY = Kind("valkey", "Valkey", "valkey/valkey", ("8", "9", "7"))
+REDIS = Product("redis", "Redis", "redis", ("8", "7"))
+VALKEY = Product("valkey", "Valkey", "valkey/valkey", ("8", "9", "7"))
 KINDS = {kind.name: kind for kind in (REDIS, VALKEY)}
 
 
@@ -47,7 +47,7 @@ KINDS = {kind.name: kind for kind in (REDIS, VALKEY)}
 class Release:
     """Which server, and its version. Files of the one are not for the other, so `major` names both."""
 
-    kind: Kind
+    kind: Product
     version: str
 
     @classmethod
@@ -78,7 +78,7 @@ def images(major: str | None) -> tuple[str, ...]:
     return KINDS[name].images(number)
 
 
-def release_said(said: str) -> Release | None:
+def release_in(output: str) -> Release | None:
     """From `redis-cli 8.0.2`, `valkey-cli 8.1.1`, `Redis server v=8.0.2 sha=…`; None where it is neither."""
-    found = re.search(r"\b(redis|valkey)(?:-cli| server)\s+(?:v=)?(\d+\.\d[\d.]*)", said, re.IGNORECASE)
-    return Release(KINDS[found[1].lower()], found[2]) if found else None
+    match = re.search(r"\b(redis|valkey)(?:-cli| server)\s+(?:v=)?(\d+\.\d[\d.]*)", output, re.IGNORECASE)
+    return Release(KINDS[match[1].lower()], match[2]) if match else None

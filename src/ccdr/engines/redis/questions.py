@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from ccdr.engines.redis.restored import restored_server
-from ccdr.engines.redis.server import Server
-from ccdr.ports.check import Bench
+from ccdr.engines.redis.server import PrivateServer
+from ccdr.ports.check import CheckContext
 
 # ARGV: a type or nothing, and a pattern. Gives how many keys match, and the newest id of the streams' last
 # entries among them (or -).
@@ -26,10 +26,10 @@ return string.format('%d %.0f', count, newest)
 """
 
 
-def matching(bench: Bench, pattern: str, kind: str | None, database: int | None) -> tuple[int, float | None]:
+def matching(context: CheckContext, pattern: str, kind: str | None, database: int | None) -> tuple[int, float | None]:
     """How many keys match, in one database or in all; and when the newest entry of the streams among them was made
     (seconds since the epoch, as ids tell), where `kind` is stream and there is one."""
-    server = restored_server(bench.sandbox, bench.manifest)
+    server = restored_server(context.sandbox, context.manifest)
     total, newest = 0, 0
     for one in _databases(server) if database is None else (database,):
         # On its standard input: a pattern may quote somebody, and arguments are everybody's to read.
@@ -39,7 +39,7 @@ def matching(bench: Bench, pattern: str, kind: str | None, database: int | None)
     return total, newest / 1000 if newest else None
 
 
-def _databases(server: Server) -> Iterator[int]:
+def _databases(server: PrivateServer) -> Iterator[int]:
     for name in server.info("keyspace"):
-        if found := re.fullmatch(r"db(\d+)", name):
-            yield int(found[1])
+        if match := re.fullmatch(r"db(\d+)", name):
+            yield int(match[1])

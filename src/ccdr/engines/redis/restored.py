@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ccdr.engines.redis.capture import MODULE, RDB, USERS
-from ccdr.engines.redis.checked import TOO_NEW, Unsound, check
-from ccdr.engines.redis.kinds import KINDS, Kind, Release
-from ccdr.engines.redis.server import Server, admin, configuration
+from ccdr.engines.redis.checked import TOO_NEW, UnsoundFile, check
+from ccdr.engines.redis.kinds import KINDS, Product, Release
+from ccdr.engines.redis.server import PrivateServer, admin, configuration
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place
@@ -29,7 +29,7 @@ exit 1
 """
 
 
-def kind_of(manifest: Manifest) -> Kind:
+def kind_of(manifest: Manifest) -> Product:
     return KINDS[str(manifest.contents["server"])]
 
 
@@ -37,12 +37,12 @@ def release_of(manifest: Manifest) -> Release:
     return Release(kind_of(manifest), str(manifest.contents["version"]))
 
 
-def restored_server(box: Place, manifest: Manifest) -> Server:
+def restored_server(box: Place, manifest: Manifest) -> PrivateServer:
     """The one in the sandbox that `load` has started."""
-    return Server(box, kind_of(manifest), RUN)
+    return PrivateServer(box, kind_of(manifest), RUN)
 
 
-def load(server: Server, restored: Path, manifest: Manifest, databases: int, extra: Sequence[str]) -> None:
+def load(server: PrivateServer, restored: Path, manifest: Manifest, databases: int, extra: Sequence[str]) -> None:
     """BackupBad where the file is damaged; TestBroken where the image's server cannot read a sound one."""
     rdb, users = restored / RDB, restored / USERS
     if not rdb.is_file():
@@ -57,15 +57,15 @@ def load(server: Server, restored: Path, manifest: Manifest, databases: int, ext
         server.start()
     except CommandFailed as error:
         raise _judged(error, server, rdb, manifest) from None
-    told = server.info("persistence")
-    loaded = int(told["rdb_last_load_keys_loaded"])
+    persistence = server.info("persistence")
+    loaded = int(persistence["rdb_last_load_keys_loaded"])
     if loaded == 0 and manifest.contents["keys"]:
         raise TestBroken(
             "the sandbox's server started without the RDB", hint="run the test with --keep, and see its log"
         )
 
 
-def made_durable(server: Server, directory: str) -> None:
+def made_durable(server: PrivateServer, directory: str) -> None:
     """As in production: every change would go to disk (`appendfsync everysec`). The server writes all it holds once,
     and has it there before the restore counts as done."""
     for setting in (("dir", directory), ("appendonly", "yes")):
@@ -73,7 +73,7 @@ def made_durable(server: Server, directory: str) -> None:
     server.place.run(["sh", "-c", _WRITTEN, "sh", *server.cli], what="writing the append-only file")
 
 
-def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest) -> CcdrError:
+def _judged(error: CommandFailed, server: PrivateServer, rdb: Path, manifest: Manifest) -> CcdrError:
     """The server ended instead of loading. Its log tells what it lacks; of the file, `check` tells more."""
     if error.stalled:
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
@@ -94,7 +94,7 @@ def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest)
         )
     try:
         check(server.place, server.kind, rdb)
-    except Unsound as damage:
+    except UnsoundFile as damage:
         return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot", words=damage.words)
     except CommandFailed as unread:
         return TestBroken(f"the RDB cannot be read in the sandbox: {unread}", hint="run the test with --keep, and look")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ccdr.engines.redis.client import Client
 from ccdr.model.errors import CommandFailed
-from ccdr.model.values import Look
+from ccdr.model.values import Probe
 
 # `--rdb` says SYNC, newer clients PSYNC; the rest asks.
 NEEDED = (("psync", "?", "-1"), ("sync",), ("replconf", "capa", "eof"), ("info",), ("time",))
@@ -23,38 +23,38 @@ def setuser(user: str | None) -> str:
     )
 
 
-def looked_at(client: Client, user: str | None, keys: int, *, may_be_empty: bool) -> Iterator[Look]:
+def looked_at(client: Client, user: str | None, keys: int, *, may_be_empty: bool) -> Iterator[Probe]:
     """By ACL DRYRUN, which carries nothing out. `keys` is how many the server holds."""
     what = "rights to read"
     name = user or "default"
     give = f"on the server: {setuser(user)}"
     if not keys and not may_be_empty:
-        said = "the server holds no key, and an empty dump is no backup"
-        yield Look.fail(what, said, "is it the right server? where it may be empty, say `may_be_empty: true`")
+        problem = "the server holds no key, and an empty dump is no backup"
+        yield Probe.fail(what, problem, "is it the right server? where it may be empty, say `may_be_empty: true`")
         return
     try:
         client.ask("ACL", "DRYRUN", name, "info", what="asking for the user's rights")
     except CommandFailed as error:
         if "NOPERM" not in error.stderr:
             raise
-        yield Look.unknown(what, f"{name} may not ask what it may do (+acl|dryrun): a backup will tell", give)
+        yield Probe.unknown(what, f"{name} may not ask what it may do (+acl|dryrun): a backup will tell", give)
         return
     lacks = [" ".join(c[:2]) for c in NEEDED if not _may(client, name, *c)]
     beside = [" ".join(c[:2]) for c in BESIDE if not _may(client, name, *c)]
     much = [c[0] for c in TOO_MUCH if _may(client, name, *c)]
     if lacks:
-        yield Look.fail(what, f"{name} may not {', '.join(lacks)}", give)
+        yield Probe.fail(what, f"{name} may not {', '.join(lacks)}", give)
     elif beside:
-        said = (
+        problem = (
             f"{name} may have the data, and not {', '.join(beside)}: users, modules or settings will not be in backups"
         )
-        yield Look.warn(what, said, give)
+        yield Probe.warn(what, problem, give)
     else:
-        yield Look.ok(what, f"{name} may have all {keys} keys, users and settings")
+        yield Probe.ok(what, f"{name} may have all {keys} keys, users and settings")
     if much:
-        yield Look.warn("rights to write", f"{name} may {', '.join(much)}, and a backup only reads", give)
+        yield Probe.warn("rights to write", f"{name} may {', '.join(much)}, and a backup only reads", give)
     else:
-        yield Look.ok("rights to write", f"{name} may change nothing")
+        yield Probe.ok("rights to write", f"{name} may change nothing")
 
 
 def _may(client: Client, user: str, *command: str) -> bool:

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.redis.kinds import Kind
+from ccdr.engines.redis.kinds import Product
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Place
 
 ADMIN = "ccdr.looks"  # our own user, whatever users a backup brings
-LOG_LINES = 5
 DATABASES = 16  # what a server has that was told nothing else
 # Waits until the server has loaded its file. A server that ended is a zombie where its parent has not looked yet.
 _WAIT = """\
@@ -51,11 +50,11 @@ _HOLD = 'exec nice -n 10 "$2" "$1"/conf </dev/null >"$1"/out 2>&1'
 
 
 @dataclass(frozen=True)
-class Server:
+class PrivateServer:
     """`run` is the directory, in `place`, that holds its configuration, its socket and its log."""
 
     place: Place
-    kind: Kind
+    kind: Product
     run: str
 
     @property
@@ -69,9 +68,9 @@ class Server:
         return self.place.run(argv, what=what or command[0], stdin=stdin).stdout
 
     def ask(self, *command: str, database: int = 0, what: str | None = None) -> Any:
-        said = self.raw("--json", *command, database=database, what=what)
+        output = self.raw("--json", *command, database=database, what=what)
         try:
-            return json.loads(said)
+            return json.loads(output)
         except ValueError:
             raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
 
@@ -105,12 +104,12 @@ class Server:
 
 @contextlib.contextmanager
 def standing(
-    place: Place, kind: Kind, directory: str, file: str, *, databases: int, extra: Sequence[str] = ()
-) -> Iterator[Server]:
+    place: Place, kind: Product, directory: str, file: str, *, databases: int, extra: Sequence[str] = ()
+) -> Iterator[PrivateServer]:
     """A server on `file` in `directory` (both as named in `place`), while the context lasts; loaded. TestBroken where
     it was killed meanwhile: that says nothing of the file."""
     run = place.run(["mktemp", "-d"], what="mktemp").stdout.strip()
-    server = Server(place, kind, run)
+    server = PrivateServer(place, kind, run)
     try:
         server.configure(configuration(run, directory, file, databases=databases, extra=extra))
         with place.session(["sh", "-c", _HOLD, "sh", run, kind.server]):

@@ -39,12 +39,15 @@ def read_url(text: str, known: Collection[str], example: str) -> tuple[SplitResu
     is never repeated, since it may hold a password."""
     try:
         parts = urlsplit(text)
-        port = parts.port
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)) if parts.query else {}
         if "://" not in text:
             raise ValueError
     except ValueError:
         raise UsageProblem("the URL cannot be read", hint=example) from None
+    try:
+        port = parts.port
+    except ValueError:
+        raise UsageProblem("the URL's port is no port", hint=example) from None
     if parts.password is not None or "password" in options:
         raise UsageProblem(
             "the URL holds a password, which other users of this machine can read",

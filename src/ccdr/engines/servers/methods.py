@@ -17,10 +17,10 @@ from ccdr.engines.servers.connection import ServerConnection
 from ccdr.model.answers import at, lacking, names_in
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import WithPassword
-from ccdr.model.values import CheckResult, Look, Manifest
+from ccdr.model.values import CheckResult, Manifest, Probe
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.check import CheckContext
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -35,7 +35,7 @@ class Method(Protocol):
     @property
     def source_name(self) -> str: ...
 
-    def rights(self, source: Source) -> Iterator[Look]: ...
+    def rights(self, source: Source) -> Iterator[Probe]: ...
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture: ...
 
@@ -47,18 +47,18 @@ class Method(Protocol):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None: ...
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]: ...
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]: ...
 
 
 @runtime_checkable
 class LogBase(Protocol):
     """A method whose snapshots are bases that a shipped log goes on from."""
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached: ...
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached: ...
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str: ...
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str: ...
 
 
 @runtime_checkable
@@ -119,8 +119,8 @@ class MethodsConfig(EngineConfig, Generic[M]):
     def secret(self) -> WithPassword | None:
         return self.connection
 
-    def rights(self, source: Source) -> Iterator[Look]:
-        yield Look.ok("connection", self.connection.described)
+    def rights(self, source: Source) -> Iterator[Probe]:
+        yield Probe.ok("connection", self.connection.described)
         yield from self._captures().rights(source)
 
     @property
@@ -153,17 +153,17 @@ class MethodsConfig(EngineConfig, Generic[M]):
             return super().assemble(box, restored, manifest, into)
         return method.assemble(box, restored, manifest, into)
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         return self._base(manifest).recover(box, restored, log, manifest, target)
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         return self._base(manifest).recoverable(restored, log, manifest, target)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).identical(bench)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return self._captured(context.manifest).identical(context)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).integrity(bench)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return self._captured(context.manifest).integrity(context)
 
 
 def unloadable(error: CommandFailed, lacks: re.Pattern[str], manifest: Manifest) -> CcdrError:

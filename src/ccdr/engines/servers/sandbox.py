@@ -5,11 +5,11 @@ from __future__ import annotations
 from ccdr.model.errors import TestBroken
 
 
-def require_major(product: str, found: str, captured: str, majors: tuple[str, str], image: str) -> None:
-    """TestBroken where the image's version `found` is not of the `captured` one's major; `majors` are of both."""
+def require_major(product: str, held: str, captured: str, majors: tuple[str, str], image: str) -> None:
+    """TestBroken where the image's version `held` is not of the `captured` one's major; `majors` are of both."""
     if majors[0] != majors[1]:
         raise TestBroken(
-            f"the image holds {product} {found}, the backup is of {captured}",
+            f"the image holds {product} {held}, the backup is of {captured}",
             hint=f"name an image with major version {majors[1]}, such as {image}:{majors[1]}",
         )
 

@@ -76,8 +76,8 @@ class DatabaseTarget(Generic[E, C]):
             connection = getattr(known.engine, "connection", None)
             if not isinstance(connection, type(self.connection)):
                 continue
-            told = [told for manifest in known.manifests if (told := self.captured_from(manifest))]
-            if not (here in told if told and here else may_be_one(self.connection, connection)):
+            servers = [servers for manifest in known.manifests if (servers := self.captured_from(manifest))]
+            if not (here in servers if servers and here else may_be_one(self.connection, connection)):
                 continue
             names = {connection.database, *(n for m in known.manifests for n in self.captured_names(m))}
             if self.folded(self.name) in map(self.folded, names):

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from ccdr.engines.compared import named
-from ccdr.engines.sqlite.programs import Answer
+from ccdr.engines.sqlite.programs import ReaderAnswer
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 MOST_FOUND = 100  # lines that integrity_check tells
 READABLE = 0o444  # what a sandbox's user is given to look at a file
@@ -31,10 +31,10 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-def identical(bench: Bench, answer: Answer) -> Iterator[CheckResult]:
-    captured = bench.manifest.contents
-    equal = _file_is_as_captured(bench)
-    results = [_file(bench, equal), _owner(bench)]
+def identical(context: CheckContext, answer: ReaderAnswer) -> Iterator[CheckResult]:
+    captured = context.manifest.contents
+    equal = _file_is_as_captured(context)
+    results = [_file(context, equal), _owner(context)]
     if answer.refused is not None:
         if equal:
             raise TestBroken(
@@ -45,7 +45,7 @@ def identical(bench: Bench, answer: Answer) -> Iterator[CheckResult]:
             )
         results.append(_result("contents", False, "every table can be read", answer.why, answer.refused.reveal()))
     else:
-        restored = answer.told["contents"]
+        restored = answer.answers["contents"]
         logical = [_tables(captured, restored), _definitions(captured, restored)]
         if equal and any(one.status is not Verdict.PASS for one in logical):
             raise TestBroken(
@@ -63,26 +63,26 @@ def _result(
     return CheckResult(kind, name, Verdict.PASS if passed else Verdict.FAIL, expected, actual, detail)
 
 
-def _file_is_as_captured(bench: Bench) -> bool:
-    name = str(bench.manifest.contents["file"])
-    return bench.digest(bench.restored, [name])[name].sha256 == bench.manifest.files[name].sha256
+def _file_is_as_captured(context: CheckContext) -> bool:
+    name = str(context.manifest.contents["file"])
+    return context.digest(context.restored, [name])[name].sha256 == context.manifest.files[name].sha256
 
 
-def _file(bench: Bench, equal: bool) -> CheckResult:
-    captured = bench.manifest.files[str(bench.manifest.contents["file"])]
+def _file(context: CheckContext, equal: bool) -> CheckResult:
+    captured = context.manifest.files[str(context.manifest.contents["file"])]
     expected = f"{captured.bytes} bytes, SHA-256 {captured.sha256[:16]}…"
     return _result("file", equal, expected, "equal by SHA-256" if equal else "another SHA-256")
 
 
-def _owner(bench: Bench) -> CheckResult:
+def _owner(context: CheckContext) -> CheckResult:
     """Mode and, as root, owner; whoever may read it in the sandbox is not counted."""
-    contents = bench.manifest.contents
-    found = (bench.restored / str(contents["file"])).stat()
-    mode, there = int(str(contents["mode"])), stat.S_IMODE(found.st_mode)
+    contents = context.manifest.contents
+    status = (context.restored / str(contents["file"])).stat()
+    mode, there = int(str(contents["mode"])), stat.S_IMODE(status.st_mode)
     expected, actual = [f"{mode | READABLE:04o}"], [f"{there | READABLE:04o}"]
     if os.geteuid() == 0 and (owner := contents["owner"]) is not None:
         expected.append("{}:{}".format(*cast("list[int]", owner)))
-        actual.append(f"{found.st_uid}:{found.st_gid}")
+        actual.append(f"{status.st_uid}:{status.st_gid}")
     return _result("mode and owner", expected == actual, " ".join(expected), " ".join(actual))
 
 
@@ -127,20 +127,22 @@ def _definitions(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> Ch
 def faults_of_the_source(contents: Mapping[str, Any]) -> list[str]:
     """What a capture finds wrong in what it captured: faithfully copied, and for its owner to mend. Sentences."""
     references, sequences = contents["references"], contents["sequences"]
-    found = []
+    faults = []
     if broken := references["broken"]:
-        found.append(f"in the source, {_lead_nowhere(broken)}: mend the rows, then `PRAGMA foreign_key_check` is empty")
+        faults.append(
+            f"in the source, {_lead_nowhere(broken)}: mend the rows, then `PRAGMA foreign_key_check` is empty"
+        )
     if unchecked := references["unchecked"]:
-        found.append(f"in the source, foreign keys cannot be checked: {named(_pairs(unchecked))}")
+        faults.append(f"in the source, foreign keys cannot be checked: {named(_pairs(unchecked))}")
     if behind := sequences["behind"]:
-        found.append(f"in the source, {_forgotten(behind)}")
+        faults.append(f"in the source, {_forgotten(behind)}")
     if spent := sequences["spent"]:
-        found.append(f"in the source, {_spent(spent)}")
-    return found
+        faults.append(f"in the source, {_spent(spent)}")
+    return faults
 
 
-def _pairs(found: Mapping[str, object]) -> list[str]:
-    return [f"{key}: {value}" for key, value in sorted(found.items())]
+def _pairs(counts: Mapping[str, object]) -> list[str]:
+    return [f"{key}: {value}" for key, value in sorted(counts.items())]
 
 
 def _lead_nowhere(broken: Mapping[str, int]) -> str:
@@ -158,27 +160,27 @@ def _spent(tables: list[str]) -> str:
     return f"AUTOINCREMENT of {named(tables)} has come to the last id, so that the next insert fails"
 
 
-def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
+def integrity(context: CheckContext, answer: ReaderAnswer) -> list[CheckResult]:
     """integrity_check reads every page and compares every index; foreign keys and sequences are not its business."""
     if answer.refused is not None:
         detail = answer.refused.reveal()
         return [_result("integrity_check", False, "an answer", answer.why, detail, kind="integrity")]
-    told = answer.told
+    answers = answer.answers
     results = [
-        _references(bench.manifest.contents["references"], told["references"]),  # type: ignore[arg-type]
-        _sequences(told["sequences"]),
+        _references(context.manifest.contents["references"], answers["references"]),  # type: ignore[arg-type]
+        _sequences(answers["sequences"]),
     ]
-    checked = told["integrity"]
+    checked = answers["integrity"]
     against = f"rows break a CHECK of their table: {_many(checked['against'])}" if checked["against"] else ""
     if checked["found"]:
-        before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(bench) else ""
-        said = f"{so_many(checked['found'], 'line')} of findings{before}{against and f'; {against}'}"
-        results.insert(0, _result("integrity_check", False, "ok", said, "\n".join(checked["lines"]), "integrity"))
-    elif against and not _file_is_as_captured(bench):
+        before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(context) else ""
+        sentence = f"{so_many(checked['found'], 'line')} of findings{before}{against and f'; {against}'}"
+        results.insert(0, _result("integrity_check", False, "ok", sentence, "\n".join(checked["lines"]), "integrity"))
+    elif against and not _file_is_as_captured(context):
         results.insert(0, _result("integrity_check", False, "ok", against, kind="integrity"))
     elif not checked["lacks"]:
-        said = f"ok; {against}, as they do in the source" if against else "ok"
-        results.insert(0, _result("integrity_check", True, "ok", said, kind="integrity"))
+        sentence = f"ok; {against}, as they do in the source" if against else "ok"
+        results.insert(0, _result("integrity_check", True, "ok", sentence, kind="integrity"))
     elif all(one.status is Verdict.PASS for one in results):
         words = FreeText("\n".join(checked["lacks"]))
         raise TestBroken(
@@ -202,20 +204,22 @@ def _references(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> Che
     new = {key: count for key, count in after.items() if count > before.get(key, 0)}
     lost = sorted(restored["unchecked"].keys() - captured["unchecked"].keys())
     if new or lost:
-        said = [f"{count} lead nowhere, {before.get(key, 0)} did when captured: {key}" for key, count in new.items()]
-        actual = named([*said, *(f"{name}: cannot be checked" for name in lost)])
+        references = [
+            f"{count} lead nowhere, {before.get(key, 0)} did when captured: {key}" for key, count in new.items()
+        ]
+        actual = named([*references, *(f"{name}: cannot be checked" for name in lost)])
     elif after or restored["unchecked"]:
-        told = [_lead_nowhere(after)] if after else []
-        told += [f"not checked: {named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
-        actual = f"{'; '.join(told)}; as in the source when it was captured"
+        notes = [_lead_nowhere(after)] if after else []
+        notes += [f"not checked: {named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
+        actual = f"{'; '.join(notes)}; as in the source when it was captured"
     else:
         actual = "none leads nowhere"
     return _result("foreign keys", not new and not lost, "none that led anywhere when captured leads nowhere", actual,
                    kind="integrity")  # fmt: skip
 
 
-def _sequences(found: Mapping[str, Any]) -> CheckResult:
-    wrong = [_forgotten(found["behind"])] if found["behind"] else []
-    wrong += [_spent(found["spent"])] if found["spent"] else []
+def _sequences(sequences: Mapping[str, Any]) -> CheckResult:
+    wrong = [_forgotten(sequences["behind"])] if sequences["behind"] else []
+    wrong += [_spent(sequences["spent"])] if sequences["spent"] else []
     actual = "; ".join(wrong) or "none is behind"
     return _result("sequences", not wrong, "no AUTOINCREMENT is behind its rows", actual, kind="integrity")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, Kind, Looking
+from ccdr.engines.discovery.contract import Discovery, Looking, SourceKind
 from ccdr.engines.discovery.filetree import sqlite_files
 from ccdr.engines.discovery.paths import path_of
 from ccdr.engines.discovery.servers import database_name
 from ccdr.engines.discovery.survey import described
 from ccdr.engines.discovery.text import remark, scalar, so_many
 from ccdr.engines.sqlite.engine import Sqlite
-from ccdr.engines.sqlite.survey import FileFound, is_database, look
+from ccdr.engines.sqlite.survey import FileFound, is_database, survey_file
 from ccdr.model.errors import BackupFailed, CcdrError, UsageProblem
 from ccdr.model.values import human_bytes
 from ccdr.ports.place import Source
@@ -29,8 +29,8 @@ class DatabaseFile:
     path: Path
 
     @property
-    def kind(self) -> Kind:
-        return Kind.FILE
+    def kind(self) -> SourceKind:
+        return SourceKind.FILE
 
     @property
     def where(self) -> object:
@@ -39,53 +39,53 @@ class DatabaseFile:
     def plan_name(self, hostname: str) -> tuple[str, str]:
         return self.path.stem, "database"
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[FileItem]:
+    def discover(self, looking: Looking, password_file: Path | None) -> Sequence[FileItem]:
         path, place = self.path, looking.place
         looking.progress.step(f"looking at {path}")
         try:
             Sqlite.model_validate({"engine": "sqlite", "path": path}).probe(Source(place, path))
-            found = look(place, path, looking.now, looking.zone)
+            facts = survey_file(place, path, looking.now, looking.zone)
         except BackupFailed as error:
             raise CcdrError(str(error), hint=error.hint) from None
-        if not found.database.tables:
+        if not facts.database.tables:
             raise UsageProblem(f"{path} holds no table", hint="is it the right file?")
-        looking.told.files.add(path)
-        looking.told.found.append(f"{path}: SQLite, {described(found.database, found.bytes)}")
-        return [FileItem(found)]
+        looking.report.files.add(path)
+        looking.report.contents.append(f"{path}: SQLite, {described(facts.database, facts.bytes)}")
+        return [FileItem(facts)]
 
 
 @dataclass(frozen=True)
 class FileItem:
     """A database file that becomes an asset."""
 
-    found: FileFound
+    facts: FileFound
     local: bool = False  # no server
     tree: None = None
 
     @property
     def bytes(self) -> int:
-        return self.found.bytes
+        return self.facts.bytes
 
     @property
     def title(self) -> str:
-        return str(self.found.path)
+        return str(self.facts.path)
 
     def name(self, taken: Collection[str]) -> str:
-        return database_name(self.found.path.stem, taken)
+        return database_name(self.facts.path.stem, taken)
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
-        yield f"# SQLite, {human_bytes(self.bytes)}, {so_many(self.found.database.tables, 'table')}"
+        yield f"# SQLite, {human_bytes(self.bytes)}, {so_many(self.facts.database.tables, 'table')}"
         yield "engine: sqlite"
         yield "method: copy"
-        yield f"path: {scalar(self.found.path)}"
-        if self.found.local:
+        yield f"path: {scalar(self.facts.path)}"
+        if self.facts.local:
             yield remark(f"timezone: {scalar(timezone)}", "of its times that name none: they are this machine's")
 
     def check_lines(self, now: float) -> Iterator[str]:
-        return database_checks(self.found.database)
+        return database_checks(self.facts.database)
 
     def as_json(self) -> dict[str, object]:
-        return {"engine": "sqlite", "path": self.title, "tables": self.found.database.tables, "bytes": self.bytes}
+        return {"engine": "sqlite", "path": self.title, "tables": self.facts.database.tables, "bytes": self.bytes}
 
 
 class SqliteDiscovery(Discovery):

@@ -19,14 +19,14 @@ from pydantic import AfterValidator, Field
 from ccdr.engines.base import EngineConfig, tables_and_rows
 from ccdr.engines.sqlite import comparison, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
-from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, Answer
+from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, ReaderAnswer
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
-from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
@@ -92,24 +92,24 @@ class Sqlite(EngineConfig):
             words = FreeText(f"{path} leads to {os.path.realpath(path)}")
             raise BackupFailed(f"{NAMED} is a link", hint="name what it leads to in `path:`", words=words)
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:
             hint = "is its file system mounted? else change `path:` in the plan"
             raise BackupFailed(f"{NAMED} is not there", hint=hint, words=self._words) from None
         except OSError as error:
             hint = "run ccdr as a user who may read it"
             raise BackupFailed(f"{NAMED}: {error.strerror}", hint=hint, words=self._words) from None
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             hint = "name the database file itself in `path:`"
             raise BackupFailed(f"{NAMED} is not a file", hint=hint, words=self._words)
-        if found.st_nlink > 1:
+        if status.st_nlink > 1:
             raise BackupFailed(
-                f"{NAMED} has {found.st_nlink} names (hard links)",
+                f"{NAMED} has {status.st_nlink} names (hard links)",
                 hint="SQLite's log lies beside the name that its application opens: what is under another would be"
                 " missed. Leave the file one name",
                 words=self._words,
             )
-        if where := mounts.found(path):
+        if where := mounts.torn_at(path):
             raise BackupFailed(
                 f"{NAMED} is mounted without its directory, {where}",
                 hint="SQLite's log lies beside the name that its application opens: what is in that would be missed."
@@ -123,7 +123,7 @@ class Sqlite(EngineConfig):
                 " keep the database in a volume, and name it there",
                 words=self._words,
             )
-        return SourceFacts(version=self._writer(), major=MAJOR, bytes=found.st_size)
+        return SourceFacts(version=self._writer(), major=MAJOR, bytes=status.st_size)
 
     def _writer(self) -> str:
         """The SQLite that wrote to it last, by the file's header (bytes 96 to 99)."""
@@ -139,17 +139,17 @@ class Sqlite(EngineConfig):
         number = struct.unpack(">L", header[96:100])[0] if len(header) == 100 else 0
         return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}" if number else MAJOR
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         what = "rights to read"
         try:
             seen = programs.source(source.place, self.path, None, LOOK_WAIT)
         except BackupFailed as error:
-            yield Look.fail(what, str(error), error.hint or programs.REPORT)
+            yield Probe.fail(what, str(error), error.hint or programs.REPORT)
             return
         if not seen.tables:
-            yield Look.fail(what, f"{self.path} holds no table, and that is no backup", "is it the right file?")
+            yield Probe.fail(what, f"{self.path} holds no table, and that is no backup", "is it the right file?")
         else:
-            yield Look.ok(what, f"{self.path}: {so_many(seen.tables, 'table')}; read by SQLite {seen.sqlite}")
+            yield Probe.ok(what, f"{self.path}: {so_many(seen.tables, 'table')}; read by SQLite {seen.sqlite}")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         name, copy = self.path.name, into / self.path.name
@@ -176,13 +176,13 @@ class Sqlite(EngineConfig):
 
     def _as_the_source(self, copy: Path) -> dict[str, object]:
         """Give the copy the source's mode and, as root, its owner: a restore brings them back."""
-        found = self.path.stat()
-        mode = stat.S_IMODE(found.st_mode)
+        status = self.path.stat()
+        mode = stat.S_IMODE(status.st_mode)
         copy.chmod(mode | stat.S_IRUSR)
         as_root = os.geteuid() == 0
         if as_root:
-            os.chown(copy, found.st_uid, found.st_gid)
-        return {"mode": mode, "owner": [found.st_uid, found.st_gid] if as_root else None}
+            os.chown(copy, status.st_uid, status.st_gid)
+        return {"mode": mode, "owner": [status.st_uid, status.st_gid] if as_root else None}
 
     def _described(self, place: Place, copy: Path) -> dict[str, Any]:
         questions: dict[str, list[str]] = {"contents": [], "references": [], "sequences": []}
@@ -193,8 +193,8 @@ class Sqlite(EngineConfig):
                 hint=programs.SENTENCES["damaged"][1],
                 words=self._words,
             )
-        told = answer.told
-        return {**told["contents"], "references": told["references"], "sequences": told["sequences"]}
+        answers = answer.answers
+        return {**answers["contents"], "references": answers["references"], "sequences": answers["sequences"]}
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
@@ -238,7 +238,7 @@ class Sqlite(EngineConfig):
         return f"the database file, {manifest.contents['file']}"
 
     @staticmethod
-    def _asked(box: Place, questions: dict[str, list[str]], what: str = "reading the database") -> Answer:
+    def _asked(box: Place, questions: dict[str, list[str]], what: str = "reading the database") -> ReaderAnswer:
         return programs.ask(box, SANDBOX_PYTHON, LOADED, questions, what)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
@@ -251,7 +251,7 @@ class Sqlite(EngineConfig):
     def _answered(self, box: Place, questions: dict[str, list[str]]) -> dict[str, Any]:
         answer = self._asked(box, questions, "the query")
         if answer.refused is None:
-            return answer.told
+            return answer.answers
         if answer.lacks:
             raise TestBroken(
                 f"the image's SQLite lacks something that the query needs: {answer.why}",
@@ -269,21 +269,21 @@ class Sqlite(EngineConfig):
         try:
             return seconds(rows[0][0], zone_of(self.timezone))
         except (ValueError, OverflowError):
-            said = "not a time: expected ISO 8601 text, seconds, milliseconds or a Julian day"
-            raise CommandFailed(["query"], 1, said) from None
+            problem = "not a time: expected ISO 8601 text, seconds, milliseconds or a Julian day"
+            raise CommandFailed(["query"], 1, problem) from None
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        answer = self._asked(bench.sandbox, {"contents": []})
-        return comparison.identical(bench, answer)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        answer = self._asked(context.sandbox, {"contents": []})
+        return comparison.identical(context, answer)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         """On a copy of what was restored: SQLite looks at all of it only where it might write."""
-        box, copy = bench.sandbox, bench.out / "database"
-        box.run(["cp", "--reflink=auto", LOADED, box.path(copy)], watch=bench.out, what="copying the database")
+        box, copy = context.sandbox, context.out / "database"
+        box.run(["cp", "--reflink=auto", LOADED, box.path(copy)], watch=context.out, what="copying the database")
         questions: dict[str, list[str]] = {"references": [], "sequences": [], "integrity": []}
         answer = programs.ask(box, SANDBOX_PYTHON, box.path(copy), questions, "integrity_check")
         copy.unlink()
-        return iter(comparison.integrity(bench, answer))
+        return iter(comparison.integrity(context, answer))
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("a database file is restored into a directory, not onto a server", hint="name one with --to")
@@ -293,7 +293,7 @@ def _version(place: Place, python: str) -> str | None:
     """The SQLite of a Python; None where there is none, or no Python."""
     argv = [python, "-I", "-c", "import sqlite3; print(sqlite3.sqlite_version)"]
     try:
-        said = place.run(argv, ok=(0, 1, 126, 127))  # a container's word for one that is not there
+        output = place.run(argv, ok=(0, 1, 126, 127))  # a container's word for one that is not there
     except CommandFailed:
         return None
-    return said.stdout.strip() if said.code == 0 else None
+    return output.stdout.strip() if output.code == 0 else None

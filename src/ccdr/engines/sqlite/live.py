@@ -43,7 +43,7 @@ KINDS = {
 }
 
 
-class Refused(Exception):
+class CannotCopy(Exception):
     """Why there is no answer: a word for ccdr."""
 
 
@@ -87,19 +87,19 @@ def state(path: str) -> tuple[object, ...]:
 def written(path: str, before: os.stat_result) -> bool:
     """Was that very file written to since? One that has taken its place meanwhile tells nothing of it."""
     try:
-        found = os.stat(path)  # noqa: PTH116
+        status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         return False
-    same = (found.st_dev, found.st_ino) == (before.st_dev, before.st_ino)
-    return same and (found.st_size, found.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+    same = (status.st_dev, status.st_ino) == (before.st_dev, before.st_ino)
+    return same and (status.st_size, status.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
 
 
 def stands_still(path: str) -> bool:
     """Does nobody touch the database and its journal for a while?"""
 
     def seen() -> "list[tuple[int, ...]]":
-        found = (os.stat(path + end) for end in ("", "-journal"))  # noqa: PTH116
-        return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
+        states = (os.stat(path + end) for end in ("", "-journal"))  # noqa: PTH116
+        return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in states]
 
     try:
         before = seen()
@@ -134,13 +134,13 @@ def rolled_back(path: str, how: str, deadline: float, notes: list[str]) -> tuple
             if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
         if decided_elsewhere(path):
-            raise Refused("of several")
+            raise CannotCopy("of several")
         if stands_still(path):
-            found = reading(path, "mode=rw", deadline)
+            connected = reading(path, "mode=rw", deadline)
             notes.append("what a crashed program had left half done was rolled back, as any reader must")
-            return found
+            return connected
         if time.monotonic() >= deadline:
-            raise Refused("unlocked")
+            raise CannotCopy("unlocked")
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def undisturbed(path: str, deadline: float) -> Iterator[tuple[sqlite3.Connection
     with contextlib.closing(source):
         yield source, began
     if state(path) != before:
-        raise Refused("written")
+        raise CannotCopy("written")
 
 
 @contextlib.contextmanager
@@ -163,11 +163,11 @@ def opened(path: str, deadline: float, notes: list[str]) -> Iterator[tuple[sqlit
     ours = os.geteuid() in (0, os.stat(path).st_uid)  # noqa: PTH116 - what root makes is given to the file's owner
     idle = wal and not os.path.lexists(path + "-wal")  # nobody has it open, or nobody has read or written yet
     if idle and not ours:
-        with undisturbed(path, deadline) as found:
-            yield found
+        with undisturbed(path, deadline) as connected:
+            yield connected
         return
     if wal and not idle and not ours and not os.path.lexists(path + "-shm"):
-        raise Refused("orphan")
+        raise CannotCopy("orphan")
     try:
         # Of readers that made -wal and -shm, only one that may write removes them; one that may not never touches
         # what a crash has left in them.
@@ -175,15 +175,15 @@ def opened(path: str, deadline: float, notes: list[str]) -> Iterator[tuple[sqlit
     except sqlite3.OperationalError as error:
         if not idle or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
             raise
-        with undisturbed(path, deadline) as found:
-            yield found
+        with undisturbed(path, deadline) as connected:
+            yield connected
         return
     with contextlib.closing(source):
         before = os.stat(path)  # noqa: PTH116
         yield source, began
         # In WAL mode others write meanwhile, and we see none of it; in any other our lock keeps out all who see it.
         if not wal and written(path, before):
-            raise Refused("unlocked")
+            raise CannotCopy("unlocked")
 
 
 # --- a survey, for whoever writes a first plan ------------------------------------------------------------------
@@ -204,9 +204,9 @@ def survey(source: sqlite3.Connection, small: int, window: int, times_in: str) -
 
     source.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     virtual = tuple(f"{name}_" for (name,) in asked(f"select name {OWN_TABLES} and rootpage = 0") or ())
-    found: list[dict[str, Any]] = []
+    tables: list[dict[str, Any]] = []
     for (name,) in asked(f"select name {OWN_TABLES} and rootpage > 0") or ():
-        if name.startswith(virtual) or len(found) == TABLES:  # what a virtual table keeps is its own business
+        if name.startswith(virtual) or len(tables) == TABLES:  # what a virtual table keeps is its own business
             continue
         table = sql_name(name)
         counted = asked(f"select count(*) from (select 1 from {table} limit {small + 1})")
@@ -217,10 +217,10 @@ def survey(source: sqlite3.Connection, small: int, window: int, times_in: str) -
             for _, column, kind, *_ in asked(f"pragma table_info({table})") or ()
             if re.search(times_in, column, re.IGNORECASE) or re.search("date|time", kind, re.IGNORECASE)
         ]
-        found.append(
+        tables.append(
             {"table": table, "rows": rows[0][0] if rows else 0, "exact": exact, "times": [t for t in times if t]}
         )
-    return found
+    return tables
 
 
 def sql_name(name: str) -> str:
@@ -234,10 +234,10 @@ def sql_name(name: str) -> str:
 
 def newest(asked: Any, table: str, column: str, window: int) -> "dict[str, Any] | None":
     """The column's largest value, and the days before today that have one; by Julian days, whatever its unit."""
-    said = asked(f"select max({column}) from {table}")
-    if not said or said[0][0] is None or isinstance(said[0][0], bytes):
+    rows = asked(f"select max({column}) from {table}")
+    if not rows or rows[0][0] is None or isinstance(rows[0][0], bytes):
         return None
-    value = said[0][0]
+    value = rows[0][0]
     day = f"julianday({column})"
     with contextlib.suppress(ValueError):
         number, of_each = float(value), f"cast({column} as real)"  # a column for text makes text of numbers too
@@ -254,7 +254,7 @@ def work(path: str, target: "str | None", wait: float, wanted: "dict[str, Any] |
     started, notes = time.monotonic(), list[str]()
     with opened(path, started + wait, notes) as (source, began):
         (tables,) = source.execute(f"select count(*) {OWN_TABLES}").fetchone()
-        found = None if wanted is None else survey(source, **wanted)
+        surveyed = None if wanted is None else survey(source, **wanted)
         if target is not None:
             with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as made:
                 made.execute("pragma journal_mode = off")
@@ -262,7 +262,7 @@ def work(path: str, target: "str | None", wait: float, wanted: "dict[str, Any] |
                 source.backup(made, pages=STEP, progress=lambda *_: None)  # in which Python notices a signal
     # `began` is when the copy is true for, in seconds since this program started.
     return {
-        "sqlite": sqlite3.sqlite_version, "tables": tables, "began": began - started, "notes": notes, "survey": found
+        "sqlite": sqlite3.sqlite_version, "tables": tables, "began": began - started, "notes": notes, "survey": surveyed
     }  # fmt: skip
 
 
@@ -270,16 +270,16 @@ def main() -> None:
     # Python's own end runs what closes the database, and so removes what was made beside it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     asked = json.load(sys.stdin)
-    told: dict[str, Any]
+    answer: dict[str, Any]
     try:
-        told = work(asked["source"], asked["target"], asked["wait"], asked.get("survey"))
-    except Refused as error:
-        told = {"refused": str(error), "said": ""}
+        answer = work(asked["source"], asked["target"], asked["wait"], asked.get("survey"))
+    except CannotCopy as error:
+        answer = {"refused": str(error), "said": ""}
     except sqlite3.Error as error:
-        told = {"refused": KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed"), "said": str(error)}
+        answer = {"refused": KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed"), "said": str(error)}
     except OSError as error:
-        told = {"refused": "cannot open", "said": error.strerror}
-    print(json.dumps(told))  # noqa: T201
+        answer = {"refused": "cannot open", "said": error.strerror}
+    print(json.dumps(answer))  # noqa: T201
 
 
 if __name__ == "__main__":

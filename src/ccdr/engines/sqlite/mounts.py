@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 
 @dataclass(frozen=True)
-class Mount:
+class MountLine:
     """A line of /proc/PID/mountinfo: `root` is what of the file system `device` is seen at `point`; `upper` is the
     directory in which an overlay keeps what is written to it."""
 
@@ -28,17 +28,17 @@ class Mount:
 _UPPER = re.compile(r" - overlay .*\bupperdir=([^,]+)")
 
 
-def read(text: str) -> list[Mount]:
-    found = []
+def read(text: str) -> list[MountLine]:
+    mounts = []
     for line in text.splitlines():
         _, _, device, root, point, options, *_ = line.split(" ")
         upper = _UPPER.search(line)
         writable = "rw" in options.split(",")
-        found.append(Mount(device, _path(root), _path(point), writable, _path(upper[1]) if upper else None))
-    return found
+        mounts.append(MountLine(device, _path(root), _path(point), writable, _path(upper[1]) if upper else None))
+    return mounts
 
 
-def torn(path: Path, own: list[Mount], others: Iterable[list[Mount]]) -> str | None:
+def torn(path: Path, own: list[MountLine], others: Iterable[list[MountLine]]) -> str | None:
     """Where the file is without its directory, in a few words. `path` has no links in it; `own` is what this process
     sees, `others` what those in other mount namespaces do, each in the order of mountinfo. Pure."""
     device, place = _really(PurePosixPath(path), own)
@@ -52,13 +52,13 @@ def torn(path: Path, own: list[Mount], others: Iterable[list[Mount]]) -> str | N
     return None
 
 
-def found(path: Path) -> str | None:
+def torn_at(path: Path) -> str | None:
     """As `torn`, by what this user may see of other processes: as root, all."""
     own = Path("/proc/self/ns/mnt").readlink()
     return torn(Path(os.path.realpath(path)), read(Path("/proc/self/mountinfo").read_text("utf-8")), _others(own))
 
 
-def over(path: Path, mounts: Iterable[Mount]) -> PurePosixPath | None:
+def over(path: Path, mounts: Iterable[MountLine]) -> PurePosixPath | None:
     """Where the overlay is mounted whose layer `path` (without links) lies in; None where there is none. Pure."""
     place = PurePosixPath(path)
     return next((m.point for m in mounts if m.upper is not None and place.is_relative_to(m.upper)), None)
@@ -71,7 +71,7 @@ def layer(path: Path) -> PurePosixPath | None:
     return next((point for mounts in seen if (point := over(Path(os.path.realpath(path)), mounts))), None)
 
 
-def _others(own: Path) -> Iterator[list[Mount]]:
+def _others(own: Path) -> Iterator[list[MountLine]]:
     seen = {own}
     for process in Path("/proc").iterdir():
         with suppress(OSError):  # it has ended, or is not ours to look at
@@ -80,7 +80,7 @@ def _others(own: Path) -> Iterator[list[Mount]]:
                 yield read((process / "mountinfo").read_text("utf-8", "surrogateescape"))
 
 
-def _really(path: PurePosixPath, mounts: list[Mount]) -> tuple[str, PurePosixPath]:
+def _really(path: PurePosixPath, mounts: list[MountLine]) -> tuple[str, PurePosixPath]:
     """The file system that a path leads to, and where in it."""
     over = [mount for mount in mounts if path.is_relative_to(mount.point)]
     mount = max(enumerate(over), key=lambda pair: (len(pair[1].point.parts), pair[0]))[1]

@@ -86,23 +86,23 @@ def source(
     request = json.dumps({"source": str(path), "target": target and str(target), "wait": wait, "survey": survey})
     argv = [HOST_PYTHON, "-I", "-c", _program("live.py")]
     out = place.run(argv, stdin=request, watch=target and target.parent, what="copying the database")
-    told = _answer(out.stdout)
-    if (word := told.get("refused")) is not None:
+    answer = _answer(out.stdout)
+    if (word := answer.get("refused")) is not None:
         sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
-        said = FreeText(told["said"] or "")
-        why = f": {said.answer}" if said.answer else ""
-        said += FreeText(str(path))
-        raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=said)
-    return Looked(told["sqlite"], told["tables"], told["began"], told["notes"], told["survey"])
+        words = FreeText(answer["said"] or "")
+        why = f": {words.answer}" if words.answer else ""
+        words += FreeText(str(path))
+        raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=words)
+    return Looked(answer["sqlite"], answer["tables"], answer["began"], answer["notes"], answer["survey"])
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReaderAnswer:
     """What the reader told: by question. `refused` is SQLite's own message where it did not come to an end, `lacks`
     whether that is for want of something that the database's application has and this SQLite has not."""
 
     sqlite: str
-    told: dict[str, Any]
+    answers: dict[str, Any]
     refused: FreeText | None
     lacks: bool
     table: str | None = None  # at which it stopped
@@ -114,23 +114,23 @@ class Answer:
         return answer if self.table is None else f"table {self.table}: {answer}"
 
 
-def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> Answer:
+def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> ReaderAnswer:
     """Ask a copy of which nobody else knows; `database` is its name in that place."""
     argv = [python, "-I", "-c", _program("reader.py"), database]
-    told = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
-    refused = told.get("refused")
+    answers = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
+    refused = answers.get("refused")
     words = None if refused is None else FreeText(refused)
-    return Answer(told["sqlite"], told, words, bool(told.get("lacks")), told.get("table"))
+    return ReaderAnswer(answers["sqlite"], answers, words, bool(answers.get("lacks")), answers.get("table"))
 
 
 def _program(name: str) -> str:
     return Path(__file__).with_name(name).read_text("utf-8")
 
 
-def _answer(said: str) -> dict[str, Any]:
+def _answer(output: str) -> dict[str, Any]:
     try:
-        told = json.loads(said.rstrip("\n").rpartition("\n")[2])
+        answer = json.loads(output.rstrip("\n").rpartition("\n")[2])
     except ValueError:
         raise CommandFailed(["sqlite"], 0, "it gave no answer") from None
-    assert isinstance(told, dict)
-    return told
+    assert isinstance(answer, dict)
+    return answer

@@ -79,8 +79,8 @@ def definitions(con: sqlite3.Connection) -> "list[tuple[str, str, str, str | Non
 def stored_tables(con: sqlite3.Connection) -> "list[str]":
     """Every table that has rows of its own in the file: those of SQLite itself too, virtual tables not (what they hold
     is in tables beside them)."""
-    found = con.execute("select name from sqlite_master where type = 'table' and rootpage > 0 order by name")
-    return [name for (name,) in found]
+    names = con.execute("select name from sqlite_master where type = 'table' and rootpage > 0 order by name")
+    return [name for (name,) in names]
 
 
 def contents(path: str) -> "dict[str, Any]":
@@ -108,10 +108,10 @@ def contents(path: str) -> "dict[str, Any]":
 def settings(con: sqlite3.Connection, path: str) -> "dict[str, Any]":
     """What the file says of itself; `wal` is whether whoever opens it writes a log beside it."""
     names = ("page_size", "encoding", "auto_vacuum", "user_version", "application_id", "page_count")
-    found = {name: con.execute(f"pragma {name}").fetchone()[0] for name in names}
+    values = {name: con.execute(f"pragma {name}").fetchone()[0] for name in names}
     with open(path, "rb") as file:  # noqa: PTH123
         header = file.read(100)
-    return {**found, "wal": header[18:20] == b"\2\2", "reserved": header[20] if header else 0}
+    return {**values, "wal": header[18:20] == b"\2\2", "reserved": header[20] if header else 0}
 
 
 def unquoted(name: str) -> str:
@@ -197,8 +197,8 @@ def sequences(path: str) -> "dict[str, Any]":
             continue
         number = next(row[1] for row in con.execute(f"pragma table_info({quoted(name)})") if row[5])
         (highest,) = con.execute(f"select max({quoted(number)}) from {quoted(name)}").fetchone()
-        found = con.execute("select seq from sqlite_sequence where name = ?", (name,)).fetchone()
-        known = found[0] if found and isinstance(found[0], int) else 0
+        kept = con.execute("select seq from sqlite_sequence where name = ?", (name,)).fetchone()
+        known = kept[0] if kept and isinstance(kept[0], int) else 0
         if known < (highest or 0):
             behind.append(name)
         if known >= LAST_ID:
@@ -210,14 +210,14 @@ def integrity(path: str) -> "dict[str, Any]":
     """Of a copy that may be written to, though it is not: where it may not, SQLite does not look at CHECKs. Rows that
     break one (`against`, by table) are no damage; since it stops at a hundred findings, they might hide some."""
     con = connect(path, WRITABLE)
-    found, lacks = integrity_findings(con)
-    lines = [line for line in found if not line.startswith(AGAINST)]
-    if found and not lines:
+    findings, lacks = integrity_findings(con)
+    lines = [line for line in findings if not line.startswith(AGAINST)]
+    if findings and not lines:
         con.execute("pragma ignore_check_constraints = on")
         lines, more = integrity_findings(con)
         lacks += more
     against: dict[str, int] = {}
-    for line in found:
+    for line in findings:
         if line.startswith(AGAINST):
             table = line[len(AGAINST) :]
             against[table] = against.get(table, 0) + 1
@@ -227,18 +227,18 @@ def integrity(path: str) -> "dict[str, Any]":
 def integrity_findings(con: sqlite3.Connection) -> "tuple[list[str], list[str]]":
     """And what this SQLite lacks to look at all of it."""
     lacks: list[str] = []
-    found: list[str] = []
+    findings: list[str] = []
     for sql in integrity_questions(con):
         try:
-            found += [line for (line,) in con.execute(sql) if line != "ok"]
+            findings += [line for (line,) in con.execute(sql) if line != "ok"]
         except sqlite3.DatabaseError as error:
             if LACKS.search(str(error)):
                 lacks.append(str(error))
                 continue
-            found.append(str(error))
+            findings.append(str(error))
         if sql == WHOLE:
             break
-    return found, lacks
+    return findings, lacks
 
 
 WHOLE, AGAINST = "pragma integrity_check", "CHECK constraint failed in "
@@ -293,16 +293,16 @@ ASKED: "dict[str, Callable[..., dict[str, Any]]]" = {
 
 def main() -> None:
     path, asked = sys.argv[1], json.load(sys.stdin)
-    told: dict[str, Any] = {"sqlite": sqlite3.sqlite_version}
+    answers: dict[str, Any] = {"sqlite": sqlite3.sqlite_version}
     try:
         for name, arguments in asked.items():
-            told[name] = ASKED[name](path, *arguments)
+            answers[name] = ASKED[name](path, *arguments)
     except (sqlite3.Error, sqlite3.Warning) as error:
-        told["refused"], told["lacks"] = str(error), bool(LACKS.search(str(error)))
-        told["table"] = getattr(error, "table", None)
+        answers["refused"], answers["lacks"] = str(error), bool(LACKS.search(str(error)))
+        answers["table"] = getattr(error, "table", None)
     except MemoryError:
-        told["refused"], told["lacks"] = "memory", False
-    print(json.dumps(told))  # noqa: T201
+        answers["refused"], answers["lacks"] = "memory", False
+    print(json.dumps(answers))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def is_database(path: Path) -> bool:
         return False
 
 
-def look(place: Place, path: Path, now: float, zone: tzinfo) -> FileFound:
+def survey_file(place: Place, path: Path, now: float, zone: tzinfo) -> FileFound:
     """A close look at a live database; `zone` is this machine's. BackupFailed where it does not let us."""
     wanted: dict[str, object] = {"small": SMALL, "window": WINDOW, "times_in": HAPPENED.pattern}
     seen = programs.source(place, path, None, LOCK_WAIT, wanted, named=str(path))
@@ -57,14 +57,14 @@ def look(place: Place, path: Path, now: float, zone: tzinfo) -> FileFound:
     # What would be of the future by UTC was written by this machine's clock on the wall.
     local = len(there) > len(utc)
     large = [TableFound(t["table"], rows[t["table"]], t["exact"]) for t in tables if rows[t["table"]]]
-    found = DatabaseFound(
+    database = DatabaseFound(
         tables=seen.tables,
         largest=tuple(sorted(large, key=lambda one: (-one.rows, one.name))),
         newest=tuple(best_of_each_table(there if local else utc, rows)),
         extensions={},
         lacks=(),
     )
-    return FileFound(path, path.stat().st_size, seen.sqlite, local, found)
+    return FileFound(path, path.stat().st_size, seen.sqlite, local, database)
 
 
 def _times(tables: Sequence[dict[str, object]], now: float, zone: tzinfo) -> Iterator[NewestFound]:

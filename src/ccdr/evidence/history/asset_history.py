@@ -61,7 +61,7 @@ from ccdr.model.values import (
 from ccdr.plans.versions import PLAN_VERSION
 
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
-MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
+MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
@@ -114,7 +114,7 @@ class AssetHistory:
     beside ours, all that any of them tells; but what this host answers for, promises and acknowledges is its own.
     """
 
-    first: str | None = None  # time of the first record
+    first: str | None = None  # the earliest time of a record
     last_backup: Record | None = None
     last_good_backup: Record | None = None
     last_failed_backup: Record | None = None
@@ -127,7 +127,7 @@ class AssetHistory:
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int | float] = field(default_factory=dict)
     # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recorded_beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
     # much: one that checks less takes none of them back.
     unmended: list[list[Any]] = field(default_factory=list)
@@ -174,7 +174,8 @@ class AssetHistory:
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
         """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
         kind, run = record["kind"], str(record["run"])
-        self.first = self.first or record["time"]
+        if self.first is None or record["time"] < self.first:  # a clock may have been ahead
+            self.first = record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
             if kind == BACKUP_START and not self.begun_here:
@@ -214,9 +215,9 @@ class AssetHistory:
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):
-            said = [facts.get("retention"), facts.get("timezone")]
-            if not self.retentions or self.retentions[-1][1:] != said:
-                self.retentions.append([record["time"], *said])
+            retention = [facts.get("retention"), facts.get("timezone")]
+            if not self.retentions or self.retentions[-1][1:] != retention:
+                self.retentions.append([record["time"], *retention])
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
 
@@ -226,21 +227,21 @@ class AssetHistory:
             self.last_good_backup = record
             self.stored[_id_of(record)] = record["seq"]
             if TOLD_BY in record:
-                self._take_told(_id_of(record), record)
+                self._take_beside(_id_of(record), record)
         else:
             self.last_failed_backup = record
 
-    def _take_told(self, snapshot: str, record: Record) -> None:
-        said = record["snapshot"]
-        self.told[snapshot] = {
-            "consistent": said["consistent_point"],
+    def _take_beside(self, snapshot: str, record: Record) -> None:
+        stored = record["snapshot"]
+        self.recorded_beside[snapshot] = {
+            "consistent": stored["consistent_point"],
             "usable": record["time"],
-            "of": said.get("source_sha256"),
-            "upon": list(said.get("upon") or ()),
+            "of": stored.get("source_sha256"),
+            "upon": list(stored.get("upon") or ()),
             "ours": not of_another_host(record),
         }
-        while len(self.told) > MOST_TOLD:
-            del self.told[next(iter(self.told))]
+        while len(self.recorded_beside) > MOST_BESIDE:
+            del self.recorded_beside[next(iter(self.recorded_beside))]
 
     def _take_test(self, record: Record, checks: list[Any] | None) -> None:
         self.last_test = record
@@ -325,8 +326,10 @@ class AssetHistory:
 
     def doubt(self, plan: AssetHistory) -> Record | None:
         """The same damage, or what a test of this asset found of it: the newest record of it."""
-        found = [damage for damage in (plan.last_damage, self.last_damage) if damage is not None and self._open(damage)]
-        return max(found, key=lambda damage: float(damage["seq"]), default=None)
+        damages = [
+            damage for damage in (plan.last_damage, self.last_damage) if damage is not None and self._open(damage)
+        ]
+        return max(damages, key=lambda damage: float(damage["seq"]), default=None)
 
     def doubted(self, plan: AssetHistory) -> str | None:
         """The same as one sentence."""
@@ -364,16 +367,16 @@ class AssetHistory:
         until = self._shown_until((s.id, s.consistent_point) for s in usable)
         return [s for s in usable if s.consistent_point <= until]
 
-    def told_of(self, source: str, besides: Iterable[str]) -> list[tuple[datetime, datetime]]:
+    def points_beside(self, source: str, besides: Iterable[str]) -> list[tuple[datetime, datetime]]:
         """Consistent point, and since when it could be restored, of each backup of it that only ledgers beside ours
         tell of, and none disproves."""
         gone, wanted = set(self.vanished), source_digest(source)
         out = gone | set(besides)
         return [
-            (utc(said["consistent"]), utc(said["usable"]))
-            for key, said in self.told.items()
-            if key not in out and said["of"] in (None, wanted)
-            if not chain.disproved(key, said["upon"], self.proven) and not gone & set(said["upon"])
+            (utc(backup["consistent"]), utc(backup["usable"]))
+            for key, backup in self.recorded_beside.items()
+            if key not in out and backup["of"] in (None, wanted)
+            if not chain.disproved(key, backup["upon"], self.proven) and not gone & set(backup["upon"])
         ]
 
     def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
@@ -385,7 +388,7 @@ class AssetHistory:
         if ours or self.proven.get(snapshot_id) != "FAIL":
             self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
-        self.told.pop(snapshot_id, None)
+        self.recorded_beside.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
 
     def captured_together(self, group: str) -> Record | None:
@@ -394,8 +397,8 @@ class AssetHistory:
 
     def not_begun(self, verb: str, last: Record | None) -> Record | None:
         """That `ccdr run` could not even begin what was due, if nothing was done since (`last`: its newest end)."""
-        found = self.newest.get(f"{NOT_BEGUN}.{verb}")
-        return found if found and (last is None or found["seq"] > last["seq"]) else None
+        record = self.newest.get(f"{NOT_BEGUN}.{verb}")
+        return record if record and (last is None or record["seq"] > last["seq"]) else None
 
     @property
     def stored_here(self) -> frozenset[str]:
@@ -499,10 +502,10 @@ class AssetHistory:
 
     def take_another_host(self, record: Record) -> None:
         """Of a plan: what a record of another host tells of that host."""
-        told, kind = record[TOLD_BY], record["kind"]
+        origin, kind = record[TOLD_BY], record["kind"]
         nothing: dict[str, Any] = {"duties": None, "did": [], "checks": {}}
-        of = self.others.setdefault(told["ledger"], nothing)
-        of["host"], of["until"] = told["host"], told["until"]
+        of = self.others.setdefault(origin["ledger"], nothing)
+        of["host"], of["until"] = origin["host"], origin["until"]
         if kind == DUTIES:
             before, time = of["duties"] or {}, str(record["time"])
             of["duties"] = {str(verb): before.get(verb, time) for verb in record["verbs"]}
@@ -525,9 +528,9 @@ class AssetHistory:
         Of several the one that is known for longest; what those lack that end with it, it might."""
         if self.answers_for(verb) and self.duties is not None:
             return None
-        found = self.others_at(verb)
-        last = max((one.until for one in found), default=None)
-        near = (one for one in found if last and last - one.until <= TOGETHER)
+        others = self.others_at(verb)
+        last = max((one.until for one in others), default=None)
+        near = (one for one in others if last and last - one.until <= TOGETHER)
         return min(near, key=lambda one: (one.until, one.ledger), default=None)
 
     def backs_up(self, plan: AssetHistory, *, known: bool) -> bool:
@@ -566,8 +569,8 @@ class AssetHistory:
 
     def _crashed(self, kind: str) -> list[Record]:
         """Starts without an end of runs that are not at work, newest first."""
-        found = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]
-        return found[::-1]
+        starts = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]
+        return starts[::-1]
 
     def disproved(self, snapshot: Snapshot) -> bool:
         """By a restore test of it, or of what it builds upon."""
@@ -582,5 +585,5 @@ def sentence_of(damage: Record | None) -> str | None:
     if damage is None:
         return None
     which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
-    found = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
-    return f"{found}, and no test of the newest snapshot has passed since"
+    damaged = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
+    return f"{damaged}, and no test of the newest snapshot has passed since"

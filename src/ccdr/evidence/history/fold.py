@@ -42,7 +42,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_VERSION
 
-FORMAT = 25  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 26  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -94,7 +94,7 @@ def follow(history: Histories, record: Record) -> bool:
             host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
         return True
     if record["kind"] == COMPARED:
-        _look(history, record)
+        _take_vanished(history, record)
         return True
     if not understood(record) or _strays(history, record):
         _pass_over(history, WRONG, record)
@@ -114,7 +114,7 @@ def follow(history: Histories, record: Record) -> bool:
     return True
 
 
-def _look(history: Histories, record: Record) -> None:
+def _take_vanished(history: Histories, record: Record) -> None:
     """What was found gone of each asset that was looked for, by this host."""
     gone = record.get("vanished")
     if isinstance(gone, dict) and not of_another_host(record):

@@ -15,7 +15,13 @@ from datetime import datetime, timedelta
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import AssetHistory, Elsewhere
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
-from ccdr.evidence.judgement.counting import made_up_for, told_by_records, told_once, vanished_problem, why_not
+from ccdr.evidence.judgement.counting import (
+    apart_from_vanished,
+    made_up_for,
+    points_by_records,
+    vanished_problem,
+    why_not,
+)
 from ccdr.evidence.judgement.coverage import (
     STALE,
     as_far_as_known,
@@ -67,7 +73,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     `seen`."""
     gone = set(history.vanished)
     known = [s for s in seen.snapshots if s.id not in gone]
-    ours = [s for s in known if of_source(s, job.engine.source_name)]
+    source = job.engine.source_name
+    ours = [s for s in known if of_source(s, source)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     counting = history.counting(usable, upkeep)
     points = [
@@ -80,19 +87,19 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
-        rpo = _elsewhere(job, history, [*points, *told_by_records(job, history, upkeep, seen, usable)], now, backer)
+        rpo = _elsewhere(job, history, [*points, *points_by_records(job, history, upkeep, seen, usable)], now, backer)
     known_here = ours_to_do or backer is not None or history.last_test is not None
     # That one failed its test, or vanished, says what is wrong: it was backed up.
     never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
     wrong = [*repository_away(job, history, upkeep), *_problems(job, history, usable, now, never=never)]
     # One that a newer good one has made up for is history, not a finding for ever.
-    bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
+    bad = [s for s in ours if newest is None or s.consistent_point > newest.consistent_point]
     if bad:
         count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
-        told = [f"{s.short}, {why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
+        named = [f"{s.short}, {why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
         rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
         which = " ".join(sorted(s.short for s in bad))
-        text = f"{count} not count: {'; '.join([*told, *rest])}"
+        text = f"{count} not count: {'; '.join([*named, *rest])}"
         lacks = Trouble.SNAPSHOT_VANISHED if all(gone & {n.id for n in s.upon} for s in bad) else None
         wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks))
     if known[-1:] != ours[-1:]:
@@ -121,8 +128,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     wrong += vanished_problem(
         job, [s for s in seen.snapshots if s.id in gone], gone - {s.id for s in seen.snapshots}, made_up
     )
-    wrong = list(told_once(wrong, gone))
-    found = AssetStatus(
+    wrong = list(apart_from_vanished(wrong, gone))
+    status = AssetStatus(
         plan=job.plan,
         asset=job.asset,
         rpo=rpo,
@@ -140,16 +147,16 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         usable=tuple(usable),
         backs_up=ours_to_do,
     )
-    near = () if found.unreachable else with_places(copies_near(history), job, history, now, backs_up=True)
-    found = replace(found, near=near, near_known="beside_source" in (history.last_good_backup or {}))
-    breaches = with_places(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do)
-    return replace(found, breaches=by_their_causes(breaches, placed, history, made_up))
+    near = () if status.unreachable else with_places(copies_near(history), job, history, now, backs_up=True)
+    status = replace(status, near=near, near_known="beside_source" in (history.last_good_backup or {}))
+    breaches = with_places(_breaches(job, history, status, now), job, history, now, backs_up=ours_to_do)
+    return replace(status, breaches=by_their_causes(breaches, placed, history, made_up))
 
 
-def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime) -> Iterator[Problem]:
+def _breaches(job: Job, history: AssetHistory, status: AssetStatus, now: datetime) -> Iterator[Problem]:
     """Objectives that are not met; an asset that never had a backup is told as that."""
-    never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in found.wrong)
-    rpo, rto = found.rpo, found.rto
+    never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in status.wrong)
+    rpo, rto = status.rpo, status.rto
     if rpo.verdict is ObjectiveVerdict.BREACHED and not never:
         achieved = math.inf if rpo.achieved_s is None else rpo.achieved_s
         since, level = None, Level.LOST
@@ -176,7 +183,7 @@ def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
-    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in found.wrong):
+    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in status.wrong):
         text = "its RTO was not measured by its last restore test that came to a verdict"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
 
@@ -275,5 +282,5 @@ def _backup_late(
 
 def _by_rule(job: Job, history: AssetHistory) -> dict[str, tuple[str, str] | None]:
     """The plan's rules first, in its order."""
-    found: dict[str, tuple[str, str] | None] = dict.fromkeys(job.rules)
-    return found | {rule: (time, verdict) for rule, (time, verdict) in history.by_rule.items()}
+    verdicts: dict[str, tuple[str, str] | None] = dict.fromkeys(job.rules)
+    return verdicts | {rule: (time, verdict) for rule, (time, verdict) in history.by_rule.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ccdr.evidence.acknowledged import unacknowledged
 from ccdr.evidence.judgement.coverage import TESTED
-from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.verdicts import Record
 from ccdr.model.groups import Together
 from ccdr.model.measure import Point
@@ -41,7 +41,7 @@ class Seen:
 
     snapshots: Sequence[Snapshot]
     logged: Callable[[Sequence[Snapshot], Disproved], Sequence[Point]] = _no_log
-    standing: Standing | None = None
+    standing: LogStanding | None = None
     ships: bool = False  # is what this host knows of its shipping of the log to be judged?
     backing_up: bool = False
     shipping: bool = False
@@ -128,7 +128,7 @@ class AssetStatus:
             "last_test": _shown(self.last_test),
             "coverage": self.coverage,
             "tested_by_rule": {
-                rule: said and {"time": said[0], "verdict": said[1]} for rule, said in self.by_rule.items()
+                rule: last and {"time": last[0], "verdict": last[1]} for rule, last in self.by_rule.items()
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),

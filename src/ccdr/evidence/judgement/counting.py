@@ -35,8 +35,8 @@ def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory
         return f"which bears a future date, {to_the_second(date)}"
     if snapshot.note is not None:
         return f"which restic stored with a warning: {snapshot.note}"
-    if said := chain.lacks(snapshot, known):
-        return f"without what it needs: {said}"
+    if lack := chain.lacks(snapshot, known):
+        return f"without what it needs: {lack}"
     if history.disproved(snapshot):
         own = history.proven.get(snapshot.id) == Verdict.FAIL
         return f"which {'failed its last restore test' if own else 'builds upon one that failed its restore test'}"
@@ -44,16 +44,16 @@ def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory
 
 
 def why_not_counting(
-    found: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
+    status: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
 ) -> dict[str, str | None]:
     """Of each snapshot that is `known`, by id: why it does not count for the RPO; None where it does."""
 
     def why(s: Snapshot) -> str | None:
-        if s in found.counting:
+        if s in status.counting:
             return None
         if not of_source(s, job.engine.source_name):
             return "is of something else than the plan now names"
-        if s in found.usable:
+        if s in status.usable:
             return "the repository was found damaged, and nothing as new has passed a test since"
         if s.note is not None and not dated_in_future(s, now):
             return f"restic stored it with a warning: {s.note}"
@@ -62,13 +62,13 @@ def why_not_counting(
     return {s.id: why(s) for s in known}
 
 
-def told_by_records(
+def points_by_records(
     job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, usable: Sequence[Snapshot]
 ) -> Iterator[Point]:
     """Backups that the ledger of whoever takes them tells of, and that the catalogue has not learned of yet."""
     until = history.counts_until(((s.id, s.consistent_point) for s in usable), upkeep)
-    told = history.told_of(job.engine.source_name, [s.id for s in seen.snapshots])
-    return (Point(consistent, at) for consistent, at in told if consistent <= until)
+    points = history.points_beside(job.engine.source_name, [s.id for s in seen.snapshots])
+    return (Point(consistent, at) for consistent, at in points if consistent <= until)
 
 
 def made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
@@ -81,7 +81,7 @@ def made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: Asse
     return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED
 
 
-def told_once(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
+def apart_from_vanished(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
     """Without what a run found of snapshots that vanished alone: SNAPSHOT_VANISHED tells it. What it found of others
     and of these follows from that."""
     lost = {one[:8] for one in gone}

@@ -58,9 +58,9 @@ def log_problems(
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
     elif standing.claimed is not None:
-        told = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
+        how_far = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
         claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
-        text = f"{told}, as records have it; {claimed}: {who}"
+        text = f"{how_far}, as records have it; {claimed}: {who}"
         yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
         text = (

@@ -56,10 +56,10 @@ def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> It
     how = (newest or {}).get("repository")
     if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
         return
-    said, level = _NO_REPOSITORY[how]
+    sentence, level = _NO_REPOSITORY[how]
     yield Problem(
         Trouble.REPOSITORY_AWAY,
-        f"when its repository was last asked, {to_the_second(newest['time'])}, {said}: {newest.get('reason')}",
+        f"when its repository was last asked, {to_the_second(newest['time'])}, {sentence}: {newest.get('reason')}",
         utc(newest["time"]),
         about=how,
         as_bad_as=level,
@@ -77,10 +77,10 @@ def with_places(
     problems: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, *, backs_up: bool
 ) -> tuple[Problem, ...]:
     """The same, told apart, with where their next steps can be taken, and marked where they are acknowledged."""
-    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in told_apart(problems)), history.acks, now))
+    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in distinct(problems)), history.acks, now))
 
 
-def told_apart(problems: Iterable[Problem]) -> Iterator[Problem]:
+def distinct(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Two that are there at once are two, though code and subject are the same: else one would hide the other."""
     seen: Counter[tuple[Trouble, str]] = Counter()
     for p in problems:
@@ -110,10 +110,10 @@ def by_their_causes(
         return next((q for code in known for q in among if q.trouble is code and accounts(q, p)), None)
 
     def marked(p: Problem) -> Problem:
-        found = root = cause_of(p)
+        cause = root = cause_of(p)
         while root is not None:
-            found, root = root, cause_of(root)
-        return p if found is None else replace(p, because=found.trouble, step=found.step)
+            cause, root = root, cause_of(root)
+        return p if cause is None else replace(p, because=cause.trouble, step=cause.step)
 
     return tuple(map(marked, problems))
 
@@ -128,22 +128,22 @@ def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
 
 def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
     """Records that nothing was taken from. What a later ccdr wrote may say anything; what none wrote says nothing."""
-    for why, said in _PASSED_OVER.items():
-        found = [history.passed_over[why] for history in histories if why in history.passed_over]
-        if not found:
+    for why, sentence in _PASSED_OVER.items():
+        counts = [history.passed_over[why] for history in histories if why in history.passed_over]
+        if not counts:
             continue
-        count, last = sum(n for n, _ in found), max(seq for _, seq in found)
+        count, last = sum(n for n, _ in counts), max(seq for _, seq in counts)
         which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
         trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
-        yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
+        yield Problem(trouble, f"{which}: {sentence}", about=f"{why} {last}")
 
 
 def not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> Iterator[Problem]:
     for verb, last in newest.items():
-        if found := history.not_begun(verb, last):
-            why = str(found.get("reason"))
+        if record := history.not_begun(verb, last):
+            why = str(record.get("reason"))
             text = f"its {verb} could not begin: {why}"
-            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb, why=why)
+            yield Problem(Trouble.NOT_BEGUN, text, utc(record["time"]), about=verb, verb=verb, why=why)
 
 
 def findings_of(record: Record | None, verb: Verb) -> Iterator[Problem]:

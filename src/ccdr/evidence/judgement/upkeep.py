@@ -10,7 +10,7 @@ from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
-from ccdr.evidence.judgement.troubles import findings_of, not_begun, passed_over, told_apart
+from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
     Problem,
@@ -23,6 +23,7 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans import LoadedPlan
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
 
 
 def judge_upkeep(
@@ -34,11 +35,11 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    found = (
+    problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
-        for p in (*told_apart((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
+        for p in (*distinct((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
     )
-    return tuple(acknowledged(found, history.acks, now))
+    return tuple(acknowledged(problems, history.acks, now))
 
 
 def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]:
@@ -66,8 +67,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
         if len(damaged) == history.parts:
             text = "a check that read all of the repository's data found some of it DAMAGED"
-        found = min(utc(history.read[part][0]) for part in damaged)
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, found, cause=" ".join(damaged))
+        earliest = min(utc(history.read[part][0]) for part in damaged)
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, earliest, cause=" ".join(damaged))
     if history.damaged_before:
         part, parts, since = history.damaged_before
         text = (
@@ -95,7 +96,9 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
                 continue
             at, asked = min(now, other.until), other.since or first
         tried = history.upkeep_tried(verb)
-        since = max((utc(moment) for moment in (tried, asked) if moment), default=at)
+        # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
+        known = [when for one in (tried, asked, first) if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
+        since = max(known, default=at)
         if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
         what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"

@@ -123,7 +123,7 @@ class Ledger:
         """
         return self._each(line_as_record, reverse=reverse)
 
-    def told(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
+    def as_read(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
         """The same as readers fold them: what nothing can be taken from says so (PASSED_OVER)."""
         return self._each(typed_lines, reverse=reverse)
 

@@ -91,10 +91,10 @@ class Numbered:
             start = held.rfind(b"\n", 0, (low + high) // 2) + 1
             end = held.find(b"\n", start) + 1 or len(held)
             line = held[start:end]
-            found = _seq_of(line)
-            if found == seq:
+            number = _seq_of(line)
+            if number == seq:
                 return line
-            low, high = (low, start) if found > seq else (end, high)
+            low, high = (low, start) if number > seq else (end, high)
         return None
 
     def _mapped(self, path: Path) -> mmap.mmap | bytes:
@@ -110,8 +110,8 @@ def mapped(path: Path) -> mmap.mmap | bytes:
 
 
 def _seq_of(line: bytes) -> int:
-    found = _SEQ.match(line)
-    return int(found[1]) if found and line.endswith(b"\n") else int(line_as_record(line)["seq"])
+    match = _SEQ.match(line)
+    return int(match[1]) if match and line.endswith(b"\n") else int(line_as_record(line)["seq"])
 
 
 def files_in(directory: Path) -> list[Path]:

@@ -70,11 +70,11 @@ def verify(
     crashes: bool = True,
     extent: Extent | None = None,
     typed: Callable[[Record], None] | None = None,
-    since: Verified | None = None,
+    since: VerifiedPart | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
-    `each` is given every line that is a record, as `Ledger.told` has it, with its time, whatever is wrong with its
+    `each` is given every line that is a record, as `Ledger.as_read` has it, with its time, whatever is wrong with its
     place in the chain: who reads the ledger and verifies it reads it once. `typed` is given the same as a typed record.
     Who follows runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to
     call once exactly that line was given to both. `since` is a part that was verified before: the walk begins behind
@@ -103,8 +103,8 @@ def verify(
     if not walk.records:
         walk.notes.append(f"{directory}: no records")
     problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
-    found = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
-    return Verification(*found, walk.newer)
+    facts = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
+    return Verification(*facts, walk.newer)
 
 
 def _first_of(texts: list[str]) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedPart:
     """What a verification had found where it came to `mark`, and that it had found nothing wrong: `times` of the first
     and the last record, the files of torn lines that were `set_aside`, how many records were `newer`."""
 
@@ -150,7 +150,7 @@ class _Walk:
     newer: int = 0
     _begins: Mark = BEGINNING
 
-    def go_on(self, since: Verified) -> None:
+    def go_on(self, since: VerifiedPart) -> None:
         self._begins, self.newer = since.mark, since.newer
         self.records = self.seq = since.mark.seq
         self.before = self.head = since.mark.hash
@@ -222,13 +222,13 @@ class _Walk:
                 self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
         elif isinstance(record, LedgerAcknowledged):
             for number_of in record.spoilt:
-                if said := self.spoilt.pop(number_of, None):
-                    self.notes.append(f"{said}; somebody answers for it, by record {seq}")
+                if sentence := self.spoilt.pop(number_of, None):
+                    self.notes.append(f"{sentence}; somebody answers for it, by record {seq}")
         elif isinstance(record, Unread):
             self._unread(f"{name}:{number}", record)
         if self.crashes:
-            if said := _strays(self.begun, record):
-                self.problems.append(f"{name}:{number}: {said}")
+            if sentence := _strays(self.begun, record):
+                self.problems.append(f"{name}:{number}: {sentence}")
             follow(self.begun, record)
         if self.typed is not None:
             self.typed(record)
@@ -260,8 +260,8 @@ def _strays(begun: Begun, record: Record) -> str | None:
     if edge != "end" or record.run is None or (kind, record.plan, record.asset, record.run) in begun:
         return None
     other = next((one for one in begun.values() if one.run == record.run), None)
-    said = "it ends a run that began as another, of another plan, asset or kind, with record"
-    return None if other is None else f"{said} {other.seq}"
+    sentence = "it ends a run that began as another, of another plan, asset or kind, with record"
+    return None if other is None else f"{sentence} {other.seq}"
 
 
 def follow(begun: Begun, record: Record) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.kept import read_kept
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, Lost, Spoilt, Standing
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, LedgerStanding, Lost, Spoilt
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.state import State
 from ccdr.model.errors import UsageProblem
@@ -29,9 +29,10 @@ def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
     nothing is said."""
     spoilt = spoilt_of(state, ledger)
     if not spoilt:
-        if said := _unanswered(state, ledger):
+        if unanswered := _unanswered(state, ledger):
             raise UsageProblem(
-                f"nothing shows that there was a line where {said[-1]}: that file is not there as it was set aside",
+                f"nothing shows that there was a line where {unanswered[-1]}: that file is not there as it was set "
+                "aside",
                 hint="put the file back from a copy; if there is none, `ccdr ledger verify` says what is wrong",
             )
         raise UsageProblem("no line of the ledger was changed: there is nothing to acknowledge")
@@ -66,7 +67,7 @@ def _shown(ledger: Ledger, seq: int) -> bool:
 
 def waiting(state: State, ledger: Ledger) -> list[Lost]:
     """What was lost, and nobody has answered for. CcdrError where the ledger cannot be read."""
-    found, kept = read(state, ledger), read_kept(state)
-    if found.kept is not Standing.GONE or kept is None or kept.lineage.ledger is None:
-        return [*found.lost, *(Lost(one.ledger, one.records, one.head, one.at) for one in found.gone)]
+    lineage, kept = read(state, ledger), read_kept(state)
+    if lineage.kept is not LedgerStanding.GONE or kept is None or kept.lineage.ledger is None:
+        return [*lineage.lost, *(Lost(one.ledger, one.records, one.head, one.at) for one in lineage.gone)]
     return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]

@@ -11,7 +11,7 @@ from pathlib import Path
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.lineage.own_records import Lineage, fold, named_in
-from ccdr.evidence.lineage.values import LEDGERS, Beside
+from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.model.errors import LedgerBroken
@@ -30,13 +30,13 @@ def new_of(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.new")
 
 
-def found_at(state: State, one: Beside) -> Path:
+def lies_at(state: State, one: LedgerBeside) -> Path:
     """Where it lies as it was taken in: who told of it may have been killed before it came to its place."""
     place = directory_of(state, one.ledger)
     return next((path for path in (place, new_of(place)) if _ends_so(path, one)), place)
 
 
-def _ends_so(directory: Path, one: Beside) -> bool:
+def _ends_so(directory: Path, one: LedgerBeside) -> bool:
     with contextlib.suppress(LedgerBroken):
         return directory.is_dir() and reader(directory).head() == RecordRef(one.records, one.head)
     return False
@@ -66,24 +66,26 @@ def itself(directory: Path) -> Lineage:
 
 def misnamed(directory: Path) -> list[str]:
     """Does the file beside it name another ledger than its records? CcdrError where they cannot be read."""
-    said, own = read_id(directory), id_in(directory)
-    if said is None or said == own:
+    named, own = read_id(directory), id_in(directory)
+    if named is None or named == own:
         return []
-    return [f"id names the ledger {said[:8]}…, its records {f'{own[:8]}…' if own else 'none'}: one of them was changed"]
+    return [
+        f"id names the ledger {named[:8]}…, its records {f'{own[:8]}…' if own else 'none'}: one of them was changed"
+    ]
 
 
-def with_what_lies_beside(state: State, found: Lineage) -> Lineage:
+def with_what_lies_beside(state: State, lineage: Lineage) -> Lineage:
     """Each of these ledgers ends as it did when it was taken in; that all of it is so, a verification shows."""
     gone, astray = [], []
-    for key, one in found.beside.items():
-        directory = found_at(state, one)
+    for key, one in lineage.beside.items():
+        directory = lies_at(state, one)
         if not directory.is_dir():
             gone.append(one)
         elif not _ends_so(directory, one):
             astray.append(
                 (key, f"the ledger {named_in(one)}, which was put beside this one, is not as it was taken in")
             )
-    return replace(found, gone=tuple(gone), astray=tuple(astray))
+    return replace(lineage, gone=tuple(gone), astray=tuple(astray))
 
 
 class _Never:

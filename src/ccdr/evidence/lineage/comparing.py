@@ -18,9 +18,9 @@ from dataclasses import replace
 from ccdr.evidence.ledger.ledger import BEGIN, Beginning, Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.lineage.beside import id_in, read_id, with_what_lies_beside, write_id
-from ccdr.evidence.lineage.kept import Kept, kept_file, read_kept, write_kept
+from ccdr.evidence.lineage.kept import KeptLineage, kept_file, read_kept, write_kept
 from ccdr.evidence.lineage.own_records import Lineage, fold, installation, verified_of
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, Lost, Spoilt, Standing
+from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, LedgerStanding, Lost, Spoilt
 from ccdr.host.state import State
 from ccdr.model.values import RecordRef, so_many
 
@@ -35,8 +35,8 @@ def beginning(state: State, host: str) -> Beginning:
         named = read_id(state.ledger)
         if named is not None and last.seq:
             return last
-        if last.seq and (found := id_in(state.ledger)) is not None:
-            write_id(state.ledger, found)  # the file was lost, or a crash came before it
+        if last.seq and (own_id := id_in(state.ledger)) is not None:
+            write_id(state.ledger, own_id)  # the file was lost, or a crash came before it
             return last
         kept = read_kept(state)
         before = _predecessor(kept, named)
@@ -49,7 +49,7 @@ def beginning(state: State, host: str) -> Beginning:
     return begin
 
 
-def _predecessor(kept: Kept | None, named: str | None) -> dict[str, object] | None:
+def _predecessor(kept: KeptLineage | None, named: str | None) -> dict[str, object] | None:
     """The ledger that was here and is not any more, as far as the state tells."""
     if kept is not None and kept.lineage.ledger is not None:
         return {"ledger": kept.lineage.ledger, "last_seq": kept.mark.seq, "last_head": kept.mark.hash}
@@ -59,53 +59,59 @@ def _predecessor(kept: Kept | None, named: str | None) -> dict[str, object] | No
 def read(state: State, ledger: Ledger) -> Lineage:
     """Where the ledger stands, by itself and by what is kept of it, and what lies beside it. Changes nothing; CcdrError
     where it cannot be read."""
-    found = _by_what_is_kept(state, ledger)
-    return found if not found.beside else with_what_lies_beside(state, found)
+    lineage = _by_what_is_kept(state, ledger)
+    return lineage if not lineage.beside else with_what_lies_beside(state, lineage)
 
 
 def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
     """Nothing is wrong only because another process wrote between our look at what is kept and that at the ledger."""
     kept = read_kept(state)
     for _ in range(LOOKS):
-        found = _judged(kept, state, ledger)
-        before, kept = kept, read_kept(state) if found.changed or found.problem else kept
+        lineage = _judged(kept, state, ledger)
+        before, kept = kept, read_kept(state) if lineage.changed or lineage.problem else kept
         if kept == before:
             break
-    return found
+    return lineage
 
 
-def _judged(kept: Kept | None, state: State, ledger: Ledger) -> Lineage:
+def _judged(kept: KeptLineage | None, state: State, ledger: Ledger) -> Lineage:
     if kept is not None and kept.whole and ledger.holds(kept.mark):
         if _stands(kept, ledger):
             return fold(ledger.of_itself(kept.mark), kept.lineage)
-        said = f"{kept_file(state).name} says otherwise than the ledger of what became of it: it was changed"
-        return replace(fold(ledger.of_itself(BEGINNING)), changed=said)
-    found = fold(ledger.of_itself(BEGINNING))
-    if kept is None and found.compared:  # it was written before the first of these
-        said = f"{kept_file(state).name} is gone, or no longer what ccdr wrote: it tells whether the ledger was cut"
-        return replace(found, changed=said)
+        changed = f"{kept_file(state).name} says otherwise than the ledger of what became of it: it was changed"
+        return replace(fold(ledger.of_itself(BEGINNING)), changed=changed)
+    lineage = fold(ledger.of_itself(BEGINNING))
+    if kept is None and lineage.compared:  # it was written before the first of these
+        changed = f"{kept_file(state).name} is gone, or no longer what ccdr wrote: it tells whether the ledger was cut"
+        return replace(lineage, changed=changed)
     if kept is None or kept.lineage.ledger is None or ledger.holds(kept.mark):
-        return found
-    return _against(kept, found, ledger)
+        return lineage
+    return _against(kept, lineage, ledger)
 
 
-def _stands(kept: Kept, ledger: Ledger) -> bool:
+def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
     """Does what is kept say what the records say, as far as the newest two segments go, and the records that it goes
     by? Whatever is older, the daily verification compares."""
-    said, since = kept.lineage, ledger.recently()
+    lineage, since = kept.lineage, ledger.recently()
     there = fold(record for record in ledger.of_itself(since) if record["seq"] <= kept.mark.seq)
     if since == BEGINNING:
-        return there == said
+        return there == lineage
 
     def begun() -> bool:
-        record = ledger.numbered(said.since)
-        if record is None or (record["kind"], record.get("ledger"), record["time"]) != (BEGIN, said.ledger, said.begun):
+        record = ledger.numbered(lineage.since)
+        if record is None or (record["kind"], record.get("ledger"), record["time"]) != (
+            BEGIN,
+            lineage.ledger,
+            lineage.begun,
+        ):
             return False
         before = record.get("predecessor")
-        return record.get("installation") == said.installation and (before is None or before["ledger"] in said.known)
+        return record.get("installation") == lineage.installation and (
+            before is None or before["ledger"] in lineage.known
+        )
 
     def answered(one: Lost, at: str, kind: str) -> bool:
-        record = ledger.numbered(said.answers.get(one.ledger, 0))
+        record = ledger.numbered(lineage.answers.get(one.ledger, 0))
         about = () if record is None else (record["kind"], record["time"])
         return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
 
@@ -113,19 +119,19 @@ def _stands(kept: Kept, ledger: Ledger) -> bool:
         record = ledger.numbered(one.answer) or {"kind": None, "time": None}
         return (record["kind"], record["time"]) == (ACKNOWLEDGED, one.answered) and one.seq in record.get("spoilt", ())
 
-    def found() -> bool:
-        record = ledger.numbered(said.verified.seq) if said.verified else None
-        return said.verified is None if record is None else verified_of(record) == said.verified
+    def verified() -> bool:
+        record = ledger.numbered(lineage.verified.seq) if lineage.verified else None
+        return lineage.verified is None if record is None else verified_of(record) == lineage.verified
 
     return (
-        (begun() if there.ledger is None else (there.ledger, there.since) == (said.ledger, said.since))
-        and (found() if there.verified is None else there.verified == said.verified)
-        and there.beside.items() <= said.beside.items()
-        and there.compared.items() <= said.compared.items()
-        and {one.ledger for one in there.lost} <= {one.ledger for one in said.lost}
-        and all(answered(*one) for one in said.past)
-        and {one for one in there.spoilt if one.answer} <= set(said.spoilt)
-        and all(answered_spoilt(one) for one in said.spoilt if one.answer)
+        (begun() if there.ledger is None else (there.ledger, there.since) == (lineage.ledger, lineage.since))
+        and (verified() if there.verified is None else there.verified == lineage.verified)
+        and there.beside.items() <= lineage.beside.items()
+        and there.compared.items() <= lineage.compared.items()
+        and {one.ledger for one in there.lost} <= {one.ledger for one in lineage.lost}
+        and all(answered(*one) for one in lineage.past)
+        and {one for one in there.spoilt if one.answer} <= set(lineage.spoilt)
+        and all(answered_spoilt(one) for one in lineage.spoilt if one.answer)
     )
 
 
@@ -137,26 +143,26 @@ def differs(state: State, ledger: Ledger) -> bool:
     return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
 
 
-def _against(kept: Kept, found: Lineage, ledger: Ledger) -> Lineage:
+def _against(kept: KeptLineage, lineage: Lineage, ledger: Ledger) -> Lineage:
     """What was kept does not stand in the ledger any more."""
     was, seq, head = kept.lineage.ledger, kept.mark.seq, ledger.head()
     assert was is not None
-    if found.ledger == was and found.excuses(ledger, seq, kept.prev):
-        return found
+    if lineage.ledger == was and lineage.excuses(ledger, seq, kept.prev):
+        return lineage
     if not head.seq:
-        said = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
-        return replace(found, kept=Standing.GONE, problem=said)
-    if found.ledger != was:
-        if was in found.known:
-            return found  # it says so itself
-        named = "which does not say which one it is" if found.ledger is None else f"{found.ledger[:8]}…"
-        said = f"another ledger, {named}, lies where this host's was, {was[:8]}…"
-        return replace(found, kept=Standing.OTHER, problem=said)
+        problem = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
+        return replace(lineage, kept=LedgerStanding.GONE, problem=problem)
+    if lineage.ledger != was:
+        if was in lineage.known:
+            return lineage  # it says so itself
+        named = "which does not say which one it is" if lineage.ledger is None else f"{lineage.ledger[:8]}…"
+        problem = f"another ledger, {named}, lies where this host's was, {was[:8]}…"
+        return replace(lineage, kept=LedgerStanding.OTHER, problem=problem)
     if head.seq < seq:
-        said = f"the ledger was cut: it ends with record {head.seq}, and held at least {seq}"
-        return replace(found, kept=Standing.CUT, problem=said)
-    said = f"the ledger was rewritten: its record {seq} is not the one that it held"
-    return replace(found, kept=Standing.REWRITTEN, problem=said)
+        problem = f"the ledger was cut: it ends with record {head.seq}, and held at least {seq}"
+        return replace(lineage, kept=LedgerStanding.CUT, problem=problem)
+    problem = f"the ledger was rewritten: its record {seq} is not the one that it held"
+    return replace(lineage, kept=LedgerStanding.REWRITTEN, problem=problem)
 
 
 def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
@@ -169,19 +175,19 @@ def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
 
 
 def _keep(state: State, ledger: Ledger, *, anew: bool) -> Lineage:
-    mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
-    doubted = any(one.result == DIFFERS for one in found.compared.values())
-    if found.kept is not Standing.HOLDS or doubted or mark is None or (found.changed and not anew):
-        return found
+    mark, lineage = ledger.mark_of(ledger.head()), read(state, ledger)
+    doubted = any(one.result == DIFFERS for one in lineage.compared.values())
+    if lineage.kept is not LedgerStanding.HOLDS or doubted or mark is None or (lineage.changed and not anew):
+        return lineage
     kept = read_kept(state)
     if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
-        kept = Kept(BEGINNING, Lineage())
+        kept = KeptLineage(BEGINNING, Lineage())
     if kept.mark.seq > mark.seq:  # an older ccdr, which takes no turns, has come by
-        return found
+        return lineage
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
     records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
     write_kept(state, mark, fold(records, kept.lineage), (ledger.at(mark) or {}).get("prev"))
-    return found
+    return lineage
 
 
 def keep_first(state: State, ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.lineage.own_records import Lineage, by_asset
-from ccdr.evidence.lineage.values import Beside, Compared, Lost, Spoilt, Verified
+from ccdr.evidence.lineage.values import Compared, LedgerBeside, Lost, RecordedVerification, Spoilt
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 
@@ -18,7 +18,7 @@ FORMAT = 4
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptLineage:
     """What is kept; not `whole`: of an older format, which tells less. `prev` is the hash of the record before the
     mark's."""
 
@@ -32,42 +32,43 @@ def kept_file(state: State) -> Path:
     return state.root / "chain.json"
 
 
-def read_kept(state: State) -> Kept | None:
+def read_kept(state: State) -> KeptLineage | None:
     try:
         body = json.loads(kept_file(state).read_text("utf-8"))
         if body["format"] not in range(1, FORMAT + 1):
             return None
-        said = body["lineage"]
+        fields = body["lineage"]
         lineage = Lineage(
-            ledger=said["ledger"],
-            begun=said["begun"],
-            since=said["since"],
-            installation=said["installation"],
-            lost=tuple(Lost(**one) for one in said["lost"]),
-            past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in said["past"]),
-            linked=tuple(said["linked"]),
+            ledger=fields["ledger"],
+            begun=fields["begun"],
+            since=fields["since"],
+            installation=fields["installation"],
+            lost=tuple(Lost(**one) for one in fields["lost"]),
+            past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in fields["past"]),
+            linked=tuple(fields["linked"]),
             beside={
-                key: Beside(**{**one, "apart": tuple(one["apart"])}) for key, one in said.get("beside", {}).items()
+                key: LedgerBeside(**{**one, "apart": tuple(one["apart"])})
+                for key, one in fields.get("beside", {}).items()
             },
             compared={
                 plan: Compared(**{**one, "problems": tuple(one["problems"]), "vanished": by_asset(one.get("vanished"))})
-                for plan, one in said["compared"].items()
+                for plan, one in fields["compared"].items()
             },
-            verified=_verified(said.get("verified")),
-            answers=said.get("answers", {}),
-            spoilt=tuple(Spoilt(**one) for one in said.get("spoilt", ())),
+            verified=_verified(fields.get("verified")),
+            answers=fields.get("answers", {}),
+            spoilt=tuple(Spoilt(**one) for one in fields.get("spoilt", ())),
         )
-        return Kept(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
+        return KeptLineage(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _verified(said: Mapping[str, Any] | None) -> Verified | None:
-    return None if said is None else Verified(**{**said, "problems": tuple(said["problems"])})
+def _verified(fields: Mapping[str, Any] | None) -> RecordedVerification | None:
+    return None if fields is None else RecordedVerification(**{**fields, "problems": tuple(fields["problems"])})
 
 
 def write_kept(state: State, mark: Mark, lineage: Lineage, prev: str | None = None) -> None:
-    said = asdict(lineage)
-    del said["kept"], said["problem"], said["changed"], said["gone"], said["astray"]
-    body = {"format": FORMAT, "mark": asdict(mark), "prev": prev, "lineage": said}
+    fields = asdict(lineage)
+    del fields["kept"], fields["problem"], fields["changed"], fields["gone"], fields["astray"]
+    body = {"format": FORMAT, "mark": asdict(mark), "prev": prev, "lineage": fields}
     write_durably(kept_file(state), json.dumps(body, separators=(",", ":")) + "\n")

@@ -19,12 +19,12 @@ from ccdr.evidence.lineage.values import (
     LOST,
     TOLD_FOR,
     VERIFIED,
-    Beside,
     Compared,
+    LedgerBeside,
+    LedgerStanding,
     Lost,
+    RecordedVerification,
     Spoilt,
-    Standing,
-    Verified,
 )
 from ccdr.evidence.records import newer
 from ccdr.host.state import State
@@ -46,15 +46,17 @@ class Lineage:
     lost: tuple[Lost, ...] = ()
     past: tuple[tuple[Lost, str, str], ...] = ()  # … when, and by which kind of record
     linked: tuple[str, ...] = ()  # those that were brought back
-    beside: Mapping[str, Beside] = field(default_factory=dict)  # all that lie beside it, by their ids, as last taken in
+    beside: Mapping[str, LedgerBeside] = field(
+        default_factory=dict
+    )  # all that lie beside it, by their ids, as last taken in
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
-    verified: Verified | None = None
+    verified: RecordedVerification | None = None
     answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
     spoilt: tuple[Spoilt, ...] = ()
-    kept: Standing = Standing.HOLDS
+    kept: LedgerStanding = LedgerStanding.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
     changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
-    gone: tuple[Beside, ...] = ()
+    gone: tuple[LedgerBeside, ...] = ()
     astray: tuple[tuple[str, str], ...] = ()  # by id: a sentence
 
     @property
@@ -65,7 +67,7 @@ class Lineage:
             "lost": [asdict(one) for one in self.lost],
             "past": [{**asdict(one), "answered": at, "by": kind} for one, at, kind in self.past],
             "spoilt": [asdict(one) for one in self.spoilt],
-            "repositories": {plan: found.as_json() for plan, found in self.compared.items()},
+            "repositories": {plan: compared.as_json() for plan, compared in self.compared.items()},
         }
 
     @property
@@ -120,34 +122,36 @@ class Lineage:
             one = _beside(record["ledger"], record)
             return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
-            before, looked = self.compared.get(str(record["plan"])), by_asset(record.get("vanished"))
+            before, vanished = self.compared.get(str(record["plan"])), by_asset(record.get("vanished"))
             whole = record.get("whole")
-            found = Compared(
+            compared = Compared(
                 at,
                 str(record["result"]),
                 int(record["snapshots"]),
                 int(record["unattested"]),
                 int(record["newest"]),
                 tuple(map(str, record["problems"])),
-                {**before.vanished, **looked} if before else looked,
+                {**before.vanished, **vanished} if before else vanished,
                 whole,
                 at if whole is True else before.wholly if before else None,
             )
-            return replace(self, compared={**self.compared, str(record["plan"]): found})
+            return replace(self, compared={**self.compared, str(record["plan"]): compared})
         return self
 
     @property
     def loss(self) -> str | None:
         """What LEDGER_LOST says; None where there is no such trouble."""
-        if self.kept is Standing.GONE and self.problem:
+        if self.kept is LedgerStanding.GONE and self.problem:
             return self.problem
-        told = []
+        sentences = []
         if self.lost:
             named = ", ".join(map(str, self.lost))
-            told.append(f"the ledger of this host is lost, and was begun anew: {named}; nobody has answered for it yet")
+            sentences.append(
+                f"the ledger of this host is lost, and was begun anew: {named}; nobody has answered for it yet"
+            )
         for one in self.gone:
-            told.append(f"the ledger {named_in(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
-        return "; ".join(told) or None
+            sentences.append(f"the ledger {named_in(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
+        return "; ".join(sentences) or None
 
     def excuses(self, ledger: Ledger, seq: int, prev: str | None) -> bool:
         """Was the line of this number in `ledger`, which says this of itself, changed, and has somebody answered for
@@ -156,16 +160,21 @@ class Lineage:
         answered = any(one.seq == seq and one.answer for one in self.spoilt)
         return answered and prev is not None and ledger.lacks(seq, prev)
 
-    def told(self, until: datetime, covers: tuple[datetime, datetime] | None = None) -> list[tuple[str | None, str]]:
+    def past_losses(
+        self, until: datetime, covers: tuple[datetime, datetime] | None = None
+    ) -> list[tuple[str | None, str]]:
         """What a report tells of ledgers that were lost in the year before, and of lines that were changed then, or
         within what it `covers`: sentences, each with the ledger that it is about, where that was lost."""
-        found: list[tuple[str | None, str]] = []
+        sentences: list[tuple[str | None, str]] = []
         for line in self.spoilt:
             within = covers is not None and covers[0] <= utc(line.at) < covers[1]
             if line.answer and (within or utc(line.answered) > until - TOLD_FOR):
-                told = f"and acknowledged as lost by record {line.answer} at {line.answered}"
-                found.append(
-                    (None, f"a line that had been changed stood where {line}, {told}: what it told is not known")
+                acknowledged = f"and acknowledged as lost by record {line.answer} at {line.answered}"
+                sentences.append(
+                    (
+                        None,
+                        f"a line that had been changed stood where {line}, {acknowledged}: what it told is not known",
+                    )
                 )
         for one, at, kind in self.past:
             if utc(at) > until - TOLD_FOR:
@@ -173,8 +182,8 @@ class Lineage:
                 if kind == LINKED:
                     back = one.of_these(there.records) if there else "all that was stored of it"
                     how = f"brought back beside this one ({back})"
-                found.append((one.ledger, f"the ledger {one}, was lost before {one.since} and {how} at {at}"))
-        return found
+                sentences.append((one.ledger, f"the ledger {one}, was lost before {one.since} and {how} at {at}"))
+        return sentences
 
 
 def _lost(body: Mapping[str, Any], at: str) -> Lost:
@@ -185,19 +194,19 @@ def by_asset(vanished: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
     return {str(asset): tuple(map(str, ids)) for asset, ids in (vanished or {}).items()}
 
 
-def verified_of(record: Mapping[str, Any]) -> Verified:
-    said = (str(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
+def verified_of(record: Mapping[str, Any]) -> RecordedVerification:
+    facts = (str(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
     index = {str(name): str(digest) for name, digest in (record.get("index") or {}).items()}
-    return Verified(*said, tuple(map(str, record["problems"])), int(record["seq"]), index)
+    return RecordedVerification(*facts, tuple(map(str, record["problems"])), int(record["seq"]), index)
 
 
-def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
+def _beside(ledger: str, record: Mapping[str, Any]) -> LedgerBeside:
     apart = tuple(map(str, record.get("apart") or ()))
     linked = record["kind"] == LINKED
-    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
+    return LedgerBeside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
 
 
-def named_in(one: Beside) -> str:
+def named_in(one: LedgerBeside) -> str:
     return f"{one.ledger[:8]}…, of {so_many(one.records, 'record')}"
 
 
@@ -208,9 +217,9 @@ def installation(state: State, host: str) -> str:
 
 def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> Lineage:
     """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
-    found = known or Lineage()
+    lineage = known or Lineage()
     for record in records:
         if record["kind"] in _KINDS and not newer(record):
             with contextlib.suppress(KeyError, TypeError, ValueError):
-                found = found.take(record)
-    return found
+                lineage = lineage.take(record)
+    return lineage

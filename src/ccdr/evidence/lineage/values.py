@@ -20,7 +20,7 @@ TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was l
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 
 
-class Standing(StrEnum):
+class LedgerStanding(StrEnum):
     """How what was kept of the ledger compares with it."""
 
     HOLDS = "holds"
@@ -78,7 +78,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Verified:
+class RecordedVerification:
     """The newest verification of the whole ledger, as its record (number `seq`) has it; `problems` are sentences,
     `index` has the digests of the files that a report may begin from."""
 
@@ -92,7 +92,7 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class Beside:
+class LedgerBeside:
     """A ledger that was put beside this one, as it was then: how many records it had, and the last one's hash. `at` is
     when this one's record of it was written."""
 

@@ -18,12 +18,12 @@ from ccdr.evidence.records.values import (
     Phases,
     Reason,
     Record,
+    RecordedTrigger,
     Repository,
     Sentences,
     Start,
     Tenant,
     Time,
-    Trigger,
     Value,
     Versions,
     Word,
@@ -43,7 +43,7 @@ class BackupStart(Start, frozen=True, kw_only=True, gc=False):
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     engine: Word
     method: Word
-    trigger: Trigger
+    trigger: RecordedTrigger
     group: GroupOf | None = None
 
 
@@ -95,7 +95,7 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
             raise no_such_record("stored, and no snapshot")
 
 
-class Member(Value, frozen=True, kw_only=True, gc=False):
+class GroupMember(Value, frozen=True, kw_only=True, gc=False):
     """What became of one asset of a group."""
 
     run: str | None
@@ -114,11 +114,11 @@ class Group(Record, frozen=True, kw_only=True, gc=False):
     complete: bool
     missing: Annotated[list[str], about("assets of the group that there is no new snapshot of")]
     skew_s: Annotated[float | None, about("seconds between the oldest and the newest consistent point")]
-    members: Annotated[dict[str, Member], about("by asset")]
+    members: Annotated[dict[str, GroupMember], about("by asset")]
     tenant: Tenant = "default"
 
 
-class Gap(Value, frozen=True, kw_only=True, gc=False):
+class LogGap(Value, frozen=True, kw_only=True, gc=False):
     """Log that is missing: segments between these two."""
 
     after: str
@@ -139,7 +139,7 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
     added_bytes: Bytes
     first: Annotated[str | None, about("the first segment, by name")] = None
     last: Annotated[str | None, about("the last segment, by name")] = None
-    gaps: list[Gap] = []
+    gaps: list[LogGap] = []
     vanished: Annotated[bool, about("log that was stored once is gone from the repository")] = False
     anew: Annotated[bool, about("the source went back: the log begins anew, for a base that is yet to come")] = False
     trouble: Annotated[str | None, about("`stopped`, or why it does not go on, as a sentence of ours")] = None

@@ -10,7 +10,7 @@ Schedule = Annotated[str, about("five cron fields, in the plan's zone")]
 Bounds = Annotated[dict[str, float], about("by name")]
 
 
-class CheckFacts(Value, frozen=True, kw_only=True, gc=False):
+class RecordedCheckFacts(Value, frozen=True, kw_only=True, gc=False):
     """One check: of its kind, and by digests; nothing of its text."""
 
     kind: Word
@@ -20,7 +20,7 @@ class CheckFacts(Value, frozen=True, kw_only=True, gc=False):
     ceilings: Annotated[dict[str, float], about("bounds of which less is stronger")] = {}
 
 
-class RestoreTestFacts(Value, frozen=True, kw_only=True, gc=False):
+class RecordedTestFacts(Value, frozen=True, kw_only=True, gc=False):
     """An asset's restore test."""
 
     schedule: Schedule
@@ -28,7 +28,7 @@ class RestoreTestFacts(Value, frozen=True, kw_only=True, gc=False):
     at: Annotated[str | None, about("`latest`: tests recover by the shipped log")] = None
 
 
-class AssetFacts(Value, frozen=True, kw_only=True, gc=False):
+class RecordedAssetFacts(Value, frozen=True, kw_only=True, gc=False):
     """What a plan promises of one asset."""
 
     engine: Word
@@ -39,16 +39,16 @@ class AssetFacts(Value, frozen=True, kw_only=True, gc=False):
     settings: Literal["throwaway", "durable"]
     group: str | None = None
     backup: Schedule | None = None
-    test: RestoreTestFacts | None = None
+    test: RecordedTestFacts | None = None
     shipping: Annotated[float | None, about("how often its log is stored, seconds")] = None
-    checks: list[CheckFacts] = []
+    checks: list[RecordedCheckFacts] = []
     settle: Annotated[Seconds | None, about("for how long what has changed is in no backup; null: nothing waits")] = (
         None
     )
     image: Annotated[str | None, about("what its sandbox runs; empty: the one for its version; null: not known")] = None
 
 
-class RepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
+class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     """Where a plan's repository lies."""
 
     location: Annotated[Digest, about("SHA-256 of its address")]
@@ -56,7 +56,7 @@ class RepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
 
 
-class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
+class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
 
     format: Count
@@ -66,8 +66,8 @@ class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
     prune: Schedule
     check: Schedule
     parts: Annotated[Count, about("how many checks it takes to read all of the repository")]
-    assets: dict[str, AssetFacts]
-    repository: Annotated[RepositoryFacts | None, about("null: not known, of an older record")] = None
+    assets: dict[str, RecordedAssetFacts]
+    repository: Annotated[RecordedRepositoryFacts | None, about("null: not known, of an older record")] = None
     told: Annotated[
         dict[str, Digest] | None,
         about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
@@ -90,7 +90,7 @@ class PlanVersion(Record, frozen=True, kw_only=True, gc=False):
     digest: Annotated[Digest, about("of the lines that sha256sum writes of its files, in the order of their names")]
     predecessor: Predecessor | None
     files: Annotated[dict[str, Digest], about("SHA-256 of each file, by its name")]
-    facts: PlanFacts
+    facts: RecordedPlanFacts
 
 
 class PlanStored(Record, frozen=True, kw_only=True, gc=False):

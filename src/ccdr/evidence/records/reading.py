@@ -112,8 +112,8 @@ def of_mapping(record: Any) -> Record:
     try:
         return msgspec.convert(today, built(definition))
     except msgspec.ValidationError:
-        found = _MISFIT if version == today["version"] else _fitted(today, definition)
-    return found if isinstance(found, definition) else _unread(record, time, newer=False)
+        fitted = _MISFIT if version == today["version"] else _fitted(today, definition)
+    return fitted if isinstance(fitted, definition) else _unread(record, time, newer=False)
 
 
 def _unread(record: dict[str, Any], time: datetime, *, newer: bool) -> Unread:
@@ -135,7 +135,7 @@ def _fields(definition: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
 def _fitted(record: Mapping[str, Any], definition: type[msgspec.Struct]) -> Any:
     """As much of an older value as today's definition has; `_MISFIT` where what counts is wrong or missing."""
     older: Mapping[str, Any] = getattr(definition, "older", {})
-    found = {}
+    values = {}
     for one in _fields(definition):
         value = record.get(one.encode_name, older.get(one.encode_name, msgspec.UNSET))
         if value is msgspec.UNSET:
@@ -148,9 +148,9 @@ def _fitted(record: Mapping[str, Any], definition: type[msgspec.Struct]) -> Any:
             continue
         if value is _MISFIT:
             return _MISFIT
-        found[one.name] = value
+        values[one.name] = value
     try:
-        return definition(**found)
+        return definition(**values)
     except ValueError:  # what cannot be, by the definition's own check
         return _MISFIT
 

@@ -22,7 +22,7 @@ ALL: tuple[type[Record], ...] = (
     upkeep.PruneEnd,
     upkeep.CheckStart,
     upkeep.CheckEnd,
-    upkeep.Missed,
+    upkeep.MissedRuns,
     upkeep.NotBegun,
     upkeep.Duties,
     upkeep.SandboxReap,

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from ccdr.evidence.records.values import (
     Bytes,
-    Check,
     Count,
     Digest,
     End,
@@ -17,12 +16,13 @@ from ccdr.evidence.records.values import (
     Outcome,
     Phases,
     Reason,
+    RecordedCheckResult,
+    RecordedTrigger,
     Repository,
     Seconds,
     Sentences,
     Start,
     Time,
-    Trigger,
     Value,
     Versions,
     about,
@@ -45,7 +45,7 @@ class TestStart(Start, frozen=True, kw_only=True, gc=False):
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     restore_tests: Annotated[dict[str, Digest], about("SHA-256 of each file of checks, by its name")]
     selection: Selected
-    trigger: Trigger
+    trigger: RecordedTrigger
 
 
 class TestedSnapshot(Value, frozen=True, kw_only=True, gc=False):
@@ -68,7 +68,7 @@ class Newer(Value, frozen=True, kw_only=True, gc=False):
     at: Time
 
 
-class Achieved(Value, frozen=True, kw_only=True, gc=False):
+class AchievedRpo(Value, frozen=True, kw_only=True, gc=False):
     """An objective and what was measured, in seconds; null where nothing was, or where it is infinite."""
 
     objective_s: float
@@ -96,7 +96,7 @@ class AppliedLog(Value, frozen=True, kw_only=True, gc=False):
     timeline: int | None
 
 
-class Reached(Value, frozen=True, kw_only=True, gc=False):
+class LogReached(Value, frozen=True, kw_only=True, gc=False):
     """How far recovery went. `last_commit` is by the source's clock."""
 
     position: str
@@ -104,12 +104,12 @@ class Reached(Value, frozen=True, kw_only=True, gc=False):
     last_commit: Time | None
 
 
-class Recovery(Value, frozen=True, kw_only=True, gc=False):
+class LogRecovery(Value, frozen=True, kw_only=True, gc=False):
     """The log applied to the snapshot, up to `target`. `verdict` is on the log alone, `until` up to when it holds."""
 
     target: str
     log: AppliedLog | None = None
-    reached: Reached | None = None
+    reached: LogReached | None = None
     verdict: Outcome | None = None
     until: Time | None = None
 
@@ -151,7 +151,7 @@ class Sandbox(Value, frozen=True, kw_only=True, gc=False):
     memory_available: Annotated[int | None, about("what the host had left, bytes")] = None
 
 
-class Disposal(Value, frozen=True, kw_only=True, gc=False):
+class SandboxDisposal(Value, frozen=True, kw_only=True, gc=False):
     """What is left of the test; all null where it was not begun."""
 
     kept_until: Annotated[Time | None, about("somebody asked for it to be kept")] = None
@@ -170,7 +170,7 @@ class BesideSnapshot(Value, frozen=True, kw_only=True, gc=False):
     source_sha256: Digest | None = None
 
 
-class Beside(Value, frozen=True, kw_only=True, gc=False):
+class RestoredBeside(Value, frozen=True, kw_only=True, gc=False):
     """Another asset, restored for the same test. `skew_s` is seconds between the two points."""
 
     asset: str
@@ -212,16 +212,16 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     ] = None
     bytes_restored: Annotated[Bytes | None, about("what restic wrote for it, log and other assets among it")] = None
     phases: Phases
-    checks: list[Check]
-    rpo: Achieved | None = None
+    checks: list[RecordedCheckResult]
+    rpo: AchievedRpo | None = None
     rto: AchievedRto | None = None
-    recovery: Recovery | None = None
-    others: list[Beside] = []
+    recovery: LogRecovery | None = None
+    others: list[RestoredBeside] = []
     private: Private | None = None
     left_out: Annotated[list[str], about("what the plan leaves out of the snapshot: no test proves it")] = []
     findings: Sentences = []
     sandbox: Sandbox
-    disposal: Disposal
+    disposal: SandboxDisposal
     tools: Versions = {}
 
     def __post_init__(self) -> None:
@@ -237,7 +237,7 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
             raise no_such_record("skipped, and has tested something")
 
 
-class Target(Value, frozen=True, kw_only=True, gc=False):
+class RestoreTarget(Value, frozen=True, kw_only=True, gc=False):
     """What is restored onto: a path, or an address without a secret."""
 
     kind: Literal["unknown", "directory", "server"]
@@ -252,10 +252,10 @@ class RestoreStart(Start, frozen=True, kw_only=True, gc=False):
     asset: OfAsset
     run: OfRun
     version: Literal[3]
-    trigger: Trigger = Trigger(by="command")
+    trigger: RecordedTrigger = RecordedTrigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     snapshot: Annotated[Digest | None, about("its id")] = None
-    target: Target
+    target: RestoreTarget
     despite_failed_test: Annotated[bool, about("somebody wanted it though its test had failed")] = False
     despite_failed_checks: Annotated[bool, about("somebody wanted it whatever its checks would say")] = False
 
@@ -282,9 +282,9 @@ class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     result: Literal["RESTORED", "FAILED", "REFUSED"]
     reason: Reason = None
     snapshot: RestoredSnapshot | None = None
-    target: Target
+    target: RestoreTarget
     phases: Phases
-    checks: list[Check]
+    checks: list[RecordedCheckResult]
     estimate_s: Annotated[Seconds | None, about("how long it was said to take")] = None
     findings: Sentences = []
     notes: Sentences = []

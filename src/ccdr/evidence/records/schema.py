@@ -16,8 +16,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema_of(kind: str) -> dict[str, Any]:
     """Of a line of this kind, in the version that is written today. KeyError for a kind that there is none of."""
     definition, version = KINDS[kind], VERSIONS[kind]
-    found = msgspec.json.schema(definition, ref_template="#/$defs/{name}")
-    parts: dict[str, dict[str, Any]] = found["$defs"]
+    schema = msgspec.json.schema(definition, ref_template="#/$defs/{name}")
+    parts: dict[str, dict[str, Any]] = schema["$defs"]
     whole = parts.pop(definition.__name__)
     whole["properties"] |= {"kind": {"const": kind}, "version": {"const": version}}
     return {
@@ -37,8 +37,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def envelope_schema() -> dict[str, Any]:
     """Of what every record begins with."""
-    found: dict[str, Any] = msgspec.json.schema(Record)["$defs"][Record.__name__]
-    return found
+    schema: dict[str, Any] = msgspec.json.schema(Record)["$defs"][Record.__name__]
+    return schema
 
 
 def described(definition: type[Record]) -> str:

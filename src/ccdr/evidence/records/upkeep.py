@@ -16,16 +16,16 @@ from ccdr.evidence.records.values import (
     OfRun,
     Reason,
     Record,
+    RecordedTrigger,
+    RecordedUser,
     Repository,
     Seconds,
     Sentences,
     Start,
     Tenant,
     Time,
-    Trigger,
     Value,
     Verb,
-    Who,
     about,
 )
 
@@ -38,7 +38,7 @@ class PruneStart(Start, frozen=True, kw_only=True, gc=False):
     run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
-    trigger: Trigger
+    trigger: RecordedTrigger
 
 
 class Removed(Value, frozen=True, kw_only=True, gc=False):
@@ -88,7 +88,7 @@ class CheckStart(Start, frozen=True, kw_only=True, gc=False):
     run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
-    trigger: Trigger
+    trigger: RecordedTrigger
     part: Count
     parts: Annotated[int, Meta(ge=1)]
     all_data: bool = False
@@ -117,7 +117,7 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     left_behind: Sentences = []
 
 
-class Missed(Record, frozen=True, kw_only=True, gc=False):
+class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
     """Due times that passed without a try, from `first_due` to `due`."""
 
     kind: Literal["missed"]
@@ -162,7 +162,7 @@ class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[3]
     removed: list[str]
     left_behind: Sentences = []
-    who: Who | None = None
+    who: RecordedUser | None = None
 
 
 class Ack(Record, frozen=True, kw_only=True, gc=False):
@@ -186,7 +186,7 @@ class Ack(Record, frozen=True, kw_only=True, gc=False):
         ),
     ] = None
     tenant: Tenant = "default"
-    who: Who | None = None
+    who: RecordedUser | None = None
 
 
 class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):

@@ -80,7 +80,7 @@ class Unread(Record, frozen=True, kw_only=True, gc=False):
     newer: bool
 
 
-class Trigger(Value, frozen=True, kw_only=True, gc=False):
+class RecordedTrigger(Value, frozen=True, kw_only=True, gc=False):
     """What began a run: `command`, by a person or a script; `run`, by schedule, for the due time `due`."""
 
     older: ClassVar[dict[str, object]] = {"by": "command"}
@@ -95,7 +95,7 @@ class Claims(Value, frozen=True, kw_only=True, gc=False):
     sudo_user: str | None = None
 
 
-class Who(Value, frozen=True, kw_only=True, gc=False):
+class RecordedUser(Value, frozen=True, kw_only=True, gc=False):
     """Who began it, by the kernel: whose rights it had, and who had logged in; what is not known is null."""
 
     uid: int | None = None
@@ -122,7 +122,7 @@ class Start(Record, frozen=True, kw_only=True, gc=False):
 
     tenant: Tenant = "default"
     attempt: Attempt = None
-    who: Who | None = None
+    who: RecordedUser | None = None
 
 
 class End(Record, frozen=True, kw_only=True, gc=False):
@@ -147,7 +147,7 @@ class GroupOf(Value, frozen=True, kw_only=True, gc=False):
     run: str
 
 
-class Check(Value, frozen=True, kw_only=True, gc=False):
+class RecordedCheckResult(Value, frozen=True, kw_only=True, gc=False):
     """One check's result: counts, names of objects and digests, never a row. `SKIPPED`: a restore for real could not
     carry it out where it restored to."""
 

@@ -40,14 +40,14 @@ def written(
     try:
         record = msgspec.convert({**_NOUGHT, **named, **body}, built(definition))
     except msgspec.ValidationError as why:
-        raise ValueError(f"a record of the kind {kind} does not hold this: {_said(str(why))}") from None
+        raise ValueError(f"a record of the kind {kind} does not hold this: {_where_wrong(str(why))}") from None
     if wrong := list(_misfits(record, _type_of(definition), "$")):
         raise ValueError(f"a record of the kind {kind} does not hold this: another value at {', '.join(wrong)}")
-    found: dict[str, Any] = msgspec.to_builtins(record)
-    return {key: value for key, value in found.items() if key not in _NOUGHT}
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    return {key: value for key, value in values.items() if key not in _NOUGHT}
 
 
-def _said(why: str) -> str:
+def _where_wrong(why: str) -> str:
     """Where, and which key; never the value."""
     where = _AT.search(why)
     at = where[1] if where else "$"

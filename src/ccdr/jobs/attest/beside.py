@@ -64,7 +64,7 @@ def _apart(taken: Taken, services: Services) -> list[str]:
 def _snapshots(ledger: Ledger) -> dict[str, set[str]]:
     """By plan: whatever it tells of as stored or tested."""
     found: dict[str, set[str]] = {}
-    for record in ledger.told():
+    for record in ledger.as_read():
         snapshot = record.get("snapshot")
         if record["kind"] in (BACKUP_END, TEST_END) and isinstance(snapshot, dict) and snapshot.get("id"):
             found.setdefault(str(record["plan"]), set()).add(str(snapshot["id"]))

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from ccdr.evidence.history.kinds import BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.beside import directory_of, found_at, itself, read_id, reader
+from ccdr.evidence.lineage.beside import directory_of, itself, lies_at, read_id, reader
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
-from ccdr.evidence.lineage.values import AGREES, DIFFERS, Lost, Standing
+from ccdr.evidence.lineage.values import AGREES, DIFFERS, LedgerStanding, Lost
 from ccdr.jobs.services import Services
 from ccdr.model.values import ATTESTED, Attestation, RecordRef, Snapshot, rfc3339, so_many
 from ccdr.storage.listing import RepoSnapshot
@@ -144,7 +144,7 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
         if found[1] != newest.said.head and not _excused(services.ledger, lineage, newest.said):
             return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
     strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
-    if strange and lineage.kept is Standing.HOLDS:
+    if strange and lineage.kept is LedgerStanding.HOLDS:
         one = max(strange, key=lambda claim: claim.said.seq)
         return f"{one} attests the ledger {one.said.ledger[:8]}… of this host, which the one here does not follow"
     return None
@@ -214,7 +214,7 @@ def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
 def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
     """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
     known = services.lineage().beside.get(other)
-    directory = found_at(services.state, known) if known else directory_of(services.state, other)
+    directory = lies_at(services.state, known) if known else directory_of(services.state, other)
     if not directory.is_dir():
         yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return

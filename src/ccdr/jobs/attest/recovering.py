@@ -10,7 +10,7 @@ from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.answers import waiting
 from ccdr.evidence.lineage.beside import directory_of, id_in, itself, reader
 from ccdr.evidence.lineage.comparing import keep, read
-from ccdr.evidence.lineage.values import LINKED, Lost, Standing
+from ccdr.evidence.lineage.values import LINKED, LedgerStanding, Lost
 from ccdr.jobs.attest.claims import TAG
 from ccdr.jobs.attest.comparison import asked
 from ccdr.jobs.attest.taking_in import Taken, copied, placed
@@ -48,7 +48,7 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
     none of it is stored anywhere, LedgerBroken where what is stored is not what snapshots attest."""
     state, ledger = services.state, services.ledger
     lineage = read(state, ledger)
-    if lineage.kept in (Standing.CUT, Standing.REWRITTEN, Standing.OTHER):
+    if lineage.kept in (LedgerStanding.CUT, LedgerStanding.REWRITTEN, LedgerStanding.OTHER):
         raise UsageProblem(
             f"nothing is lost: {lineage.problem}",
             hint=f"keep {state.ledger} as evidence: move it away, and run this again; docs/explanation/evidence.md",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import DIFFERS, Standing
+from ccdr.evidence.lineage.values import DIFFERS, LedgerStanding
 from ccdr.evidence.population import Unsound
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -44,7 +44,7 @@ def _troubles(lineage: Lineage) -> Iterator[Problem]:
     if said := lineage.loss:
         since = utc(lineage.lost[0].since) if lineage.lost else None
         yield Problem(Trouble.LEDGER_LOST, said, since)
-    if lineage.kept not in (Standing.HOLDS, Standing.GONE) and lineage.problem:
+    if lineage.kept not in (LedgerStanding.HOLDS, LedgerStanding.GONE) and lineage.problem:
         yield Problem(Trouble.LEDGER_CONTRADICTED, lineage.problem, about=lineage.kept.value)
     if lineage.changed:
         yield Problem(Trouble.SUMMARY_WRONG, lineage.changed, about="chain")

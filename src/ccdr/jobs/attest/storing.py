@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.lineage.beside import read_id
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
-from ccdr.evidence.lineage.values import Standing
+from ccdr.evidence.lineage.values import LedgerStanding
 from ccdr.host.files import write_durably
 from ccdr.jobs.attest.claims import TAG
 from ccdr.jobs.attest.recovering import KIND, elsewhere, number
@@ -94,7 +94,7 @@ def store_due(
     and raises CcdrError where not all can be read: then it is not known whose data the ledger tells of. CcdrError also
     where the ledger cannot be read."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
-    if lineage.ledger is None or lineage.kept is not Standing.HOLDS:
+    if lineage.ledger is None or lineage.kept is not LedgerStanding.HOLDS:
         return
     known = places(services)
     first = {p.plan.plan for p in plans if at_once and services.catalogue.knows(p.plan.plan)}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.evidence.ledger.verification import Verification, verify
-from ccdr.evidence.lineage.beside import directory_of, found_at, new_of, reader
-from ccdr.evidence.lineage.values import LEDGERS, Beside, Lost
+from ccdr.evidence.lineage.beside import directory_of, lies_at, new_of, reader
+from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside, Lost
 from ccdr.evidence.records.schema import schemas
 from ccdr.host.files import remove_tree
 from ccdr.host.state import State
@@ -55,7 +55,7 @@ class Taken:
 
 
 def copied(
-    state: State, ledger: str, source: Path, found: Verification, named: str, known: Beside | None = None
+    state: State, ledger: str, source: Path, found: Verification, named: str, known: LedgerBeside | None = None
 ) -> Taken:
     """Copy a chain to beside its place, whole or not at all: it is told of before it is `placed`, so that whoever is
     killed between leaves one of the two there as our ledger tells. LedgerBroken where it must not be: it goes on from
@@ -110,9 +110,9 @@ def placed(state: State, taken: Taken) -> Taken:
     return replace(taken, directory=target)
 
 
-def settle(state: State, known: Beside) -> None:
+def settle(state: State, known: LedgerBeside) -> None:
     """Put in its place what somebody told of, and was killed before that."""
-    if (found := found_at(state, known)) != directory_of(state, known.ledger):
+    if (found := lies_at(state, known)) != directory_of(state, known.ledger):
         placed(state, Taken(known.ledger, known.records, known.head, found, 0))
 
 

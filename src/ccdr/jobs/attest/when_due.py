@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import AGREES, Compared, Standing
+from ccdr.evidence.lineage.values import AGREES, Compared, LedgerStanding
 from ccdr.host.files import write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.schedule import SET_BACK
@@ -53,5 +53,5 @@ def due(lineage: Lineage, last: Compared | None, tried: str | None, now: datetim
         return False
     if last is None or last.wholly is None:  # never since this ledger began
         aged = lineage.begun is not None and not recorded_within(EVERY, lineage.begun, now)
-        return known or aged or lineage.kept is not Standing.HOLDS
+        return known or aged or lineage.kept is not LedgerStanding.HOLDS
     return not recorded_within(EVERY if last.result == AGREES else AFTER_A_FINDING, last.wholly, now)

@@ -34,8 +34,8 @@ from ccdr.model.errors import (
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
+    failure_of,
     for_plan,
-    told,
 )
 from ccdr.model.values import Manifest, RecordRef, human_bytes, so_many
 from ccdr.plans.job import Job
@@ -110,7 +110,7 @@ class Attempt:
             result.reason = INTERRUPTED if result.result != STORED else result.reason
             return
         result.repository = getattr(error, "repository", None)
-        why = told(self._without_room(error))
+        why = failure_of(self._without_room(error))
         result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
         result.words += why.words
         if isinstance(error, CommandFailed) and result.hint is None:
@@ -189,7 +189,7 @@ class Attempt:
                 contents=capture.contents,
                 files=capture.files,
                 group=self._result.group,
-                upon=capture.upon,
+                upon=capture.parents,
                 attested=attestation(services, self._began),
             )
             text = manifest_text(manifest)
@@ -284,10 +284,10 @@ class Attempt:
 
     def _still_there(self, capture: Capture) -> None:
         """An increment counts only where all that it builds upon is there, once it is stored."""
-        if not capture.upon:
+        if not capture.parents:
             return
         there = {s.id for s in self._repo.snapshots([OURS, f"plan={self._job.plan}"])}
-        if gone := [needed.id[:8] for needed in capture.upon if needed.id not in there]:
+        if gone := [needed.id[:8] for needed in capture.parents if needed.id not in there]:
             raise BackupFailed(
                 f"what it builds upon was removed while it was captured: {', '.join(gone)}",
                 hint="back up again: it takes a full base",

@@ -23,7 +23,7 @@ from ccdr.model.errors import CcdrError, TestBroken
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, so_many
 from ccdr.plans.job import Job
 from ccdr.ports.capture import UPON, WHOLE
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import Engine, ServerTarget
 from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
@@ -59,12 +59,14 @@ class Order:
         """Every captured file has the SHA-256 that was taken down: before anything is made of it. Their number."""
         return verify(self.engine, restored, self.manifest, self.services.digest)
 
-    def check(self, checks: list[CheckConfig], engine: Restored, bench: Bench, progress: Progress) -> list[CheckResult]:
+    def check(
+        self, checks: list[CheckConfig], engine: Restored, context: CheckContext, progress: Progress
+    ) -> list[CheckResult]:
         results: list[CheckResult] = []
         for check in checks:
             progress.step(f"checking {self.job.asset}: {check.label}")
             try:
-                results += run_check(check, engine, bench)
+                results += run_check(check, engine, context)
             except TestBroken as error:  # a sandbox that breaks is no reason to have no data
                 results.append(skipped(check, str(error), Verdict.INCONCLUSIVE))
         return results
@@ -224,11 +226,11 @@ class IntoDirectory:
             plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
             return [*same, *plain, *self._in_sandbox([c for c in asked if c.needs_sandbox], progress)]
 
-    def _bench(self, box: Place | None) -> Bench:
+    def _bench(self, box: Place | None) -> CheckContext:
         order, staging = self.order, self.staging
         host, digest = order.services.host, order.services.digest
         captured = staging.capture if self._whole else staging.tree
-        return Bench(order.manifest, staging.tree, captured, staging.out, box, host, digest)
+        return CheckContext(order.manifest, staging.tree, captured, staging.out, box, host, digest)
 
     def _in_sandbox(self, checks: list[CheckConfig], progress: Progress) -> list[CheckResult]:
         """Checks that run programs look at the tree from a sandbox, as in a restore test; it is mounted read-only."""
@@ -252,11 +254,11 @@ class IntoDirectory:
                 keep=False,
             )
             with opened(staging.tree), made as box:
-                bench = self._bench(box)
+                context = self._bench(box)
                 if order.engine.in_sandbox:
                     order.engine.start(box, order.manifest)
-                    order.engine.load(box, bench.restored, order.manifest)
-                results += order.check(checks, order.engine, bench, progress)
+                    order.engine.load(box, context.restored, order.manifest)
+                results += order.check(checks, order.engine, context, progress)
         except TestBroken as error:
             results += [skipped(c, str(error), Verdict.INCONCLUSIVE) for c in checks[len(results) :]]
         order.result.left_behind += disposal.problems
@@ -319,13 +321,13 @@ class OntoServer:
         order, services = self.order, self.order.services
         assert self.fetched is not None and self.restored is not None and self.loaded is not None
         out = order.run.directory("out")
-        bench = Bench(
+        context = CheckContext(
             order.manifest, self.fetched, self.restored, out, self.source.place, services.host, services.digest
         )
         with order.phase("check", f"checking {order.job.asset}", progress):
             asked = order.job.checks
             ours: list[CheckConfig] = [c for c in asked if not isinstance(c, Command) and c.beside is None]
-            return order.check(ours, self.loaded, bench, progress) + self.passed_over()
+            return order.check(ours, self.loaded, context, progress) + self.passed_over()
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.target.name}", progress):

@@ -24,12 +24,12 @@ from ccdr.jobs.services import BY_HAND, Services
 from ccdr.jobs.shipping.recovery import Recovery, the_base
 from ccdr.model import parents as chain
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, failure_of
 from ccdr.model.trouble import without_an_older
 from ccdr.model.values import CheckResult, Manifest, Snapshot, details, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.ports.target import KnownSource
 from ccdr.sandbox.lab import room_for
@@ -44,7 +44,7 @@ class Request:
 
     to: str
     snapshot: str = "latest"
-    at: Target | None = None
+    at: RecoveryTarget | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
     onto_source_server: bool = False
@@ -324,7 +324,7 @@ class Restoring:
                     gentle=False,
                 )
             )
-            looked = target.look(
+            looked = target.examine(
                 source,
                 order.manifest,
                 order.run.id,
@@ -376,7 +376,7 @@ class Restoring:
         except UsageProblem as error:  # too late to be one: something was done
             result.failed(str(error), Exit.NOT_CARRIED_OUT, error.hint)
         except Exception as error:  # a run always has an end
-            why = told(error)
+            why = failure_of(error)
             result.failed(why.reason, getattr(error, "exit_code", Exit.NOT_CARRIED_OUT), self._advised(why.hint))
             result.words += why.words
         if result.result != RESTORED:
@@ -404,7 +404,7 @@ class Restoring:
             named = way.named()
             if named:
                 result.result = RESTORED
-                why = told(error).reason if isinstance(error, Exception) else "interrupted"
+                why = failure_of(error).reason if isinstance(error, Exception) else "interrupted"
                 result.notes.append(f"stopped when it had its final name already: {why}")
                 result.left_behind += way.settle()
             elif named is None:
@@ -422,7 +422,7 @@ class Restoring:
             with contextlib.suppress(KeyboardInterrupt), interrupts.deferred():
                 left = way.undo()
         except (CcdrError, OSError) as error:
-            return [f"cleaning up failed: {told(error).reason}; {way.standing()}"]
+            return [f"cleaning up failed: {failure_of(error).reason}; {way.standing()}"]
         return left
 
     def _start(self) -> None:

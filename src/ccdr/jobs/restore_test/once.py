@@ -11,10 +11,10 @@ from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.restore_test.work import Work
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
+from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, failure_of
 from ccdr.model.values import Verdict, details
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import KEPT_LIFETIME
 
@@ -25,7 +25,7 @@ def restore_test(
     services: Services,
     progress: Progress,
     *,
-    at: Target | None = None,
+    at: RecoveryTarget | None = None,
     base: str | None = None,
     keep: bool = False,
     trigger: Trigger = BY_HAND,
@@ -87,6 +87,6 @@ def _ended(work: Work, test: RestoreTest, error: KeyboardInterrupt | Exception) 
         test.fail(str(error), work.advised(error.hint))
     else:
         test.repository = getattr(error, "repository", None)
-        broken = told(error)
+        broken = failure_of(error)
         test.words += broken.words
         test.broke(broken.reason, broken.hint)

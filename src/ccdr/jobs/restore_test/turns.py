@@ -8,14 +8,14 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.jobs.services import Services
 from ccdr.model.values import AT, LATEST, rfc3339
 from ccdr.plans.job import Job
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 
-def next_turn(job: Job, services: Services, due: datetime | None = None) -> tuple[str, Target | None]:
+def next_turn(job: Job, services: Services, due: datetime | None = None) -> tuple[str, RecoveryTarget | None]:
     """What `restore_test` is to be called with, as the plan says. `due`: the due time that the test is for."""
     rules = job.rules or (LATEST,)
     rule = rules[0] if len(rules) == 1 else longest_ago(rules, services.history(job), due)
-    return rule, Target() if rule == AT else None
+    return rule, RecoveryTarget() if rule == AT else None
 
 
 def longest_ago(rules: tuple[str, ...], history: AssetHistory, due: datetime | None) -> str:

@@ -38,9 +38,9 @@ from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryDam
 from ccdr.model.trouble import no_older, where_it_can_be_done, without_an_older
 from ccdr.model.values import LATEST, RULES, CheckResult, Manifest, Snapshot, Verdict, rfc3339, verdict_of
 from ccdr.plans.job import Job
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import Engine
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox import isolation
@@ -62,7 +62,7 @@ class Work:
         run: Run,
         progress: Progress,
         test: RestoreTest,
-        at: Target | None,
+        at: RecoveryTarget | None,
         named: str | None = None,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
@@ -176,7 +176,7 @@ class Work:
         test.snapshot = chosen
         return chosen
 
-    def _base(self, target: Target) -> Snapshot:
+    def _base(self, target: RecoveryTarget) -> Snapshot:
         """The newest good base before the target, or the one that was named; the log that leads there with it."""
         job, services, test = self._job, self._services, self._test
         found = candidates(job, services, self._synchronised)
@@ -248,7 +248,7 @@ class Work:
             test.answering_s = services.clock.monotonic() - began
             test.proof = RESTORED
             reached = self._recovery.moment if self._recovery else None
-            bench = Bench(
+            context = CheckContext(
                 manifest,
                 fetched,
                 restored,
@@ -260,9 +260,9 @@ class Work:
                 reached,
             )
             with self._phase("check", f"checking {asset}"):
-                results += self._check(bench)
+                results += self._check(context)
             elapsed = services.clock.monotonic() - began
-            compared = self._compare(snapshot, bench)
+            compared = self._compare(snapshot, context)
             disposing = services.clock.monotonic()
         test.phases["dispose"] += services.clock.monotonic() - disposing
         return results, compared, elapsed
@@ -289,8 +289,8 @@ class Work:
             "memory_available": memory_available(),
         }
         if box.differs:
-            self._test.findings.append(isolation.told(box.differs))
-            raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
+            self._test.findings.append(isolation.not_shut_off(box.differs))
+            raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
         return box
 
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
@@ -316,18 +316,18 @@ class Work:
             return None
         return taken_back(self._job, tested, self._repo)
 
-    def _check(self, bench: Bench) -> list[CheckResult]:
+    def _check(self, context: CheckContext) -> list[CheckResult]:
         results: list[CheckResult] = []
         opened = self._engine.in_sandbox
         for check in (c for c in self._job.checks if c.beside is None):
             self._progress.step(f"checking {self._job.asset}: {check.label}")
             if check.needs_sandbox and not opened:
-                readable_inside(self._services.host, bench.fetched)
+                readable_inside(self._services.host, context.fetched)
                 opened = True
-            results += run_check(check, self._engine, bench)
+            results += run_check(check, self._engine, context)
         return results
 
-    def _compare(self, snapshot: Snapshot, bench: Bench) -> list[CheckResult]:
+    def _compare(self, snapshot: Snapshot, context: CheckContext) -> list[CheckResult]:
         """What looks at another asset too, restored beside this one."""
         checks, recovery = [c for c in self._job.checks if c.beside is not None], self._recovery
         if not checks:
@@ -345,7 +345,7 @@ class Work:
             latest=self._test.selected == "latest",
         )
         with self._alongside as others:
-            results = [r for check in checks for r in others.compare(check, self._engine, bench)]
+            results = [r for check in checks for r in others.compare(check, self._engine, context)]
         self._test.others, self._test.private = others.body(), others.private
         self._test.findings += others.findings
         return results
@@ -454,7 +454,7 @@ class Work:
             self._test.findings.append(f"{told}; back up again, and find out who removed it")
         return there
 
-    def _log_judged(self, target: Target) -> dict[str, object]:
+    def _log_judged(self, target: RecoveryTarget) -> dict[str, object]:
         """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
         verdict, until = self._test.log_verdict, target.time or self._began
         if self._recovery is not None and (former := self._recovery.former) is not None:

@@ -14,7 +14,7 @@ from ccdr.jobs.shipping.which_branch import WrittenBranches
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot, rfc3339
-from ccdr.ports.log import ShippedLog, Target
+from ccdr.ports.log import RecoveryTarget, ShippedLog
 
 Base = tuple[Snapshot, Manifest]
 
@@ -26,7 +26,7 @@ class Choice:
 
     base: Snapshot
     batches: tuple[StoredBatch, ...]
-    target: Target
+    target: RecoveryTarget
     current: bool = True
     forks: tuple[Fork, ...] = ()
 
@@ -36,12 +36,12 @@ def choose(
     manifests: Sequence[Manifest],
     archive: LogArchive,
     log: ShippedLog,
-    target: Target,
+    target: RecoveryTarget,
     anew: datetime | None = None,
     point: datetime | None = None,
 ) -> Choice:
     """The newest base that lies before the target, and the log from there on. `bases` are good ones that a log can go
-    on from, oldest first, with their manifests; `anew` and `point` are as this host wrote them down (`Standing`).
+    on from, oldest first, with their manifests; `anew` and `point` are as this host wrote them down (`LogStanding`).
 
     BackupBad where log is missing on the way, naming where; UsageProblem where the target lies outside of all that
     is stored; TestBroken where the log has not come as far as the newest base yet, or two branches of it may be meant.
@@ -78,7 +78,7 @@ def choose(
     return Choice(base, batches, target, target.branch == written.newest, archive.forks(mine))
 
 
-def _before(target: Target, bases: Sequence[Base], log: ShippedLog) -> list[Base]:
+def _before(target: RecoveryTarget, bases: Sequence[Base], log: ShippedLog) -> list[Base]:
     """Those that hold nothing of what comes after the target; UsageProblem where there is none."""
     before = [(base, manifest) for base, manifest in bases if log.leads_to(manifest, target)]
     if not before:
@@ -103,7 +103,9 @@ def _leading(before: Sequence[Base], line: Line, branch: int, archive: LogArchiv
     )
 
 
-def _no_further_than(target: Target, batches: tuple[StoredBatch, ...]) -> tuple[tuple[StoredBatch, ...], Target]:
+def _no_further_than(
+    target: RecoveryTarget, batches: tuple[StoredBatch, ...]
+) -> tuple[tuple[StoredBatch, ...], RecoveryTarget]:
     """No further than to the first that surely holds the target's time; none of them may, and then it lies beyond."""
     if target.time is None:
         return batches, target
@@ -111,7 +113,7 @@ def _no_further_than(target: Target, batches: tuple[StoredBatch, ...]) -> tuple[
     return batches[: reach + 1], replace(target, beyond=reach == len(batches))
 
 
-def _refuse_later_than(newest: StoredBatch, target: Target) -> None:
+def _refuse_later_than(newest: StoredBatch, target: RecoveryTarget) -> None:
     if target.time is not None and target.time > max(newest.point, newest.taken):
         raise UsageProblem(
             f"the log is stored up to {rfc3339(newest.point)}", hint="name an earlier time, or `--at latest`"

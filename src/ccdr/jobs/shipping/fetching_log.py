@@ -19,7 +19,7 @@ from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, Wr
 from ccdr.model.forks import written
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
-from ccdr.ports.log import ShippedLog, Target
+from ccdr.ports.log import RecoveryTarget, ShippedLog
 from ccdr.ports.place import Digester
 from ccdr.storage.restic import Restic
 
@@ -29,11 +29,11 @@ _Known = Sequence[tuple[Snapshot, Manifest]]
 
 
 def batches_holding(
-    target: Target,
+    target: RecoveryTarget,
     log: ShippedLog,
     archive: LogArchive,
     bases: _Known,
-    chosen: Callable[[Target, _Known], Choice],
+    chosen: Callable[[RecoveryTarget, _Known], Choice],
     search: PointSearch,
 ) -> Choice:
     """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.history.kinds import LOGS
-from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.stored_batch import Gap
 from ccdr.jobs.shipping.tally import Tally
-from ccdr.model.errors import CcdrError, told
+from ccdr.model.errors import CcdrError, failure_of
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 
@@ -23,7 +23,7 @@ class Journal:
     """`standing` is what is written down in `home`, `tally` what the ledger has not been told of yet."""
 
     def __init__(
-        self, job: Job, services: Services, run: Run, progress: Progress, home: Path, standing: Standing
+        self, job: Job, services: Services, run: Run, progress: Progress, home: Path, standing: LogStanding
     ) -> None:
         self._job, self._services, self._run, self._progress = job, services, run, progress
         self._home, self.standing = home, standing
@@ -64,7 +64,7 @@ class Journal:
         self.update(findings=findings)
 
     def troubled(self, error: Exception) -> None:
-        trouble = told(error)
+        trouble = failure_of(error)
         why = " ".join(trouble.reason.split())
         if why != self.standing.trouble:
             self._services.state.keep_words(self._run.id, trouble.words)

@@ -13,7 +13,7 @@ from ccdr.model.forks import Fork
 
 @dataclass(frozen=True)
 class Proven:
-    """By what is written down of it (`Standing`), and by what the spool tells of its branches."""
+    """By what is written down of it (`LogStanding`), and by what the spool tells of its branches."""
 
     shipment: Shipment
 

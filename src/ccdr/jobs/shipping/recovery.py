@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.log_standing import Standing, read_standing
+from ccdr.evidence.log_standing import LogStanding, read_standing
 from ccdr.host.files import remove_tree
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
@@ -23,19 +23,19 @@ from ccdr.model.measure import Point
 from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
-from ccdr.ports.log import Reached, ShippedLog, Target
+from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
 
-def recorded_target(target: Target) -> str:
+def recorded_target(target: RecoveryTarget) -> str:
     """As a record names it: the end of a branch that somebody has chosen is not the log's."""
     if target.to_the_end and target.branch is not None:
         return f"{LATEST} of timeline {target.branch}"
     return rfc3339(target.time) if target.time else target.name or LATEST
 
 
-def _on_its_branch(standing: Standing, archive: LogArchive, log: ShippedLog) -> Standing:
+def _on_its_branch(standing: LogStanding, archive: LogArchive, log: ShippedLog) -> LogStanding:
     """The same, with where in the log's history it stands as the repository has it."""
     if archive.newest is None:
         return standing
@@ -48,7 +48,7 @@ def logged(
     usable: Sequence[Snapshot],
     disproved: Callable[[Snapshot], bool] = lambda _: False,
     archive: Callable[[], LogArchive] | None = None,
-    standing: Standing | None = None,
+    standing: LogStanding | None = None,
 ) -> list[Point]:
     """How far the log is stored, as this host wrote it down (`standing`: as far as that is believed), if the newest
     usable base is one that it goes on from, and the log from there on is not `disproved`. With an `archive`, no more
@@ -111,7 +111,7 @@ class Recovery:
         needed: str,
         *,
         ahead: bool,
-        asked: Target | None = None,
+        asked: RecoveryTarget | None = None,
     ) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
         self._asked = asked or replace(choice.target, branch=None)
@@ -120,7 +120,13 @@ class Recovery:
 
     @classmethod
     def prepared(
-        cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target, run: Run, progress: Progress
+        cls,
+        job: Job,
+        services: Services,
+        usable: Sequence[Snapshot],
+        target: RecoveryTarget,
+        run: Run,
+        progress: Progress,
     ) -> Recovery:
         """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log, or none
         that is stored has a point of that name: the log is fetched to look for it."""
@@ -133,7 +139,7 @@ class Recovery:
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 
-            def chosen(wanted: Target, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+            def chosen(wanted: RecoveryTarget, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
                 return choose([s for s, _ in among], [m for _, m in among], archive, log, wanted, anew, point)
 
             if target.name is None:

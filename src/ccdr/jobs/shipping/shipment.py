@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ccdr.engines.base import LogShipping
-from ccdr.evidence.log_standing import Standing, directory, read_standing
+from ccdr.evidence.log_standing import LogStanding, directory, read_standing
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import Batch
@@ -39,7 +39,7 @@ class Shipment:
         settings, log = log_of(job)
         home = directory(services.state, job.plan, job.asset)
         received = services.state.directory("shipping", job.plan, job.asset, "spool")
-        standing = read_standing(services.state, job.plan, job.asset) or Standing()
+        standing = read_standing(services.state, job.plan, job.asset) or LogStanding()
         return cls(
             job=job,
             services=services,
@@ -57,7 +57,7 @@ class Shipment:
         return self.services.clock
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> LogStanding:
         """As it is now."""
         return self.journal.standing
 

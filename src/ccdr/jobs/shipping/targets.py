@@ -9,28 +9,28 @@ from typing import Any
 
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import LATEST
-from ccdr.ports.log import Target
+from ccdr.ports.log import RecoveryTarget
 
 # A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 
 
-def target_of(text: str, zone: Any, timeline: int | None = None) -> Target:
+def target_of(text: str, zone: Any, timeline: int | None = None) -> RecoveryTarget:
     """What `--at` and `--timeline` say."""
     return replace(_target_of(text, zone), branch=timeline)
 
 
-def _target_of(text: str, zone: Any) -> Target:
+def _target_of(text: str, zone: Any) -> RecoveryTarget:
     """`latest`, a time (in the plan's zone where it names none), or the name of a point."""
     if text == LATEST:
-        return Target()
+        return RecoveryTarget()
     if not text.strip():  # a script's variable that was not set must not mean a point that nobody named
         raise UsageProblem("--at is empty", hint='write a time like "2026-11-24 14:05:00", `latest`, or a name')
     if _TIME.fullmatch(text) is None:
-        return Target(name=text)
+        return RecoveryTarget(name=text)
     try:
         when = datetime.fromisoformat(text)
-        return Target(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
+        return RecoveryTarget(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
     except (ValueError, OverflowError):
         raise UsageProblem(f"there is no such time as {text}", hint="is a part of it out of its range?") from None
 

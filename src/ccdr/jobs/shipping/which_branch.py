@@ -10,7 +10,7 @@ from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.stored_batch import EARLIEST, StoredBatch
 from ccdr.model.errors import UsageProblem
 from ccdr.model.forks import Fork
-from ccdr.ports.log import ShippedLog, Target
+from ccdr.ports.log import RecoveryTarget, ShippedLog
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WrittenBranches:
     def newest(self) -> int:
         return self.branches[-1]
 
-    def by(self, target: Target, base: int) -> Target:
+    def by(self, target: RecoveryTarget, base: int) -> RecoveryTarget:
         """With the branch to go by; `base` is that of the newest base before the target. UsageProblem where the one
         that is asked for is not there; TestBroken where two may be meant."""
         if target.branch is not None:
@@ -49,7 +49,7 @@ class WrittenBranches:
             return replace(target, branch=max(self.newest, base))
         return self._at(replace(target, branch=max(self.newest, base)), target.time, base)
 
-    def _at(self, target: Target, time: datetime, base: int) -> Target:
+    def _at(self, target: RecoveryTarget, time: datetime, base: int) -> RecoveryTarget:
         forks = {fork.branch: fork for fork in self.archive.forks(self.anew)}
         known = [branch for branch in self.branches if branch >= base]
         if len(known) < 2 or any(branch not in forks for branch in known[1:]):

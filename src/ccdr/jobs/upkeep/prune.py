@@ -26,7 +26,7 @@ from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, size, tenths
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError
-from ccdr.model.retention import Decision, Policy, Standing, decide, expired, leapt
+from ccdr.model.retention import AssetSnapshots, Decision, Policy, decide, expired, leapt
 from ccdr.model.values import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -165,7 +165,7 @@ class _Pruning:
                 if d.overdue and d.held_since is not None
             ]
 
-    def _standing(self, asset: str, policy: Policy) -> Standing:
+    def _standing(self, asset: str, policy: Policy) -> AssetSnapshots:
         """What there is of an asset in the repository: ours, and as the catalogue and our tags have it."""
         services, now = self._services, self._services.clock.now()
         history = self._histories.get((self._plan, asset), AssetHistory())
@@ -189,7 +189,7 @@ class _Pruning:
             places["of a backup that failed"] = stored
         self._lapse(asset, there, policy)
         lost = [s for s in known if s.id in gone]  # what lapses now, too: it is explained from the next prune on
-        return Standing(
+        return AssetSnapshots(
             good=tuple(good),
             others={why: tuple(group) for why, group in places.items()},
             kept={"dated in the future": tuple(future)} if future else {},

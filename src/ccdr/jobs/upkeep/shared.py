@@ -9,7 +9,7 @@ from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import Services
 from ccdr.jobs.upkeep.outcome import Capacity, Check, Prune
 from ccdr.model import measure
-from ccdr.model.errors import CcdrError, Exit, told
+from ccdr.model.errors import CcdrError, Exit, failure_of
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
 from ccdr.storage import upkeep as storage
@@ -21,7 +21,7 @@ def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
     if isinstance(error, KeyboardInterrupt):
         result.reason = "interrupted"
         return
-    why = told(error)
+    why = failure_of(error)
     result.reason, result.hint = why.reason, why.hint
     result.words += why.words
     result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
@@ -51,12 +51,12 @@ def capacity_of(loaded: LoadedPlan, services: Services, repo: Restic) -> Capacit
 
 def tenths(progress: Progress, what: str) -> storage.OnCount:
     """Tells a person how far it is, ten times at most."""
-    told: dict[str, int] = {}
+    reached: dict[str, int] = {}
 
     def count(done: int, total: int, unit: str) -> None:
         tenth = 10 * done // max(total, 1)
-        if tenth > told.get(unit, 0) and done < total:
-            told[unit] = tenth
+        if tenth > reached.get(unit, 0) and done < total:
+            reached[unit] = tenth
             progress.step(f"{what}: {done} of {total} {unit}")
 
     return count

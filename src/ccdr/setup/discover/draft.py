@@ -20,7 +20,7 @@ WEEKLY_OVER = 20 * GIB  # restoring more than that every night would be all that
 
 
 @dataclass(frozen=True)
-class Terms:
+class PlanTerms:
     """What a plan says besides its assets. Paths are as the plan is to name them; `assumed` is true where nobody
     named a repository."""
 
@@ -43,7 +43,7 @@ class Draft:
     assets: tuple[str, ...]
 
 
-def draft(terms: Terms, items: Sequence[Item], now: float) -> Draft:
+def draft(terms: PlanTerms, items: Sequence[Item], now: float) -> Draft:
     """A plan of these databases and trees; `now` is in seconds since the epoch."""
     names = _asset_names(items)
     tests: dict[str, str] = {}
@@ -85,7 +85,7 @@ def _scale(items: Sequence[Item]) -> tuple[int, str, str, str, int]:
     return next(scale for scale in _SCALES if total <= scale[0])
 
 
-def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
+def _head(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
     _, rpo, rto, mtd, _ = _scale(items)
     total = human_bytes(sum(item.bytes for item in items))
     yield from (
@@ -128,7 +128,7 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
     )
 
 
-def _asset(terms: Terms, item: Item, n: int, test: str, items: Sequence[Item]) -> Iterator[str]:
+def _asset(terms: PlanTerms, item: Item, n: int, test: str, items: Sequence[Item]) -> Iterator[str]:
     yield from item.asset_lines(terms.password_files[n] if terms.password_files else None, terms.timezone)
     yield "backup:"
     yield remark(f"  schedule: {scalar(_every(_scale(items)[4], n))}", "a third of the RPO: one may fail", column=33)

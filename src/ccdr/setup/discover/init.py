@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
-from ccdr.engines.discovery.contract import Item, Kind, Named
+from ccdr.engines.discovery.contract import Item, Named, SourceKind
 from ccdr.engines.discovery.text import name_from
 from ccdr.host.nearby import WORDS, near
 from ccdr.jobs.services import Services
@@ -24,7 +24,7 @@ from ccdr.plans.restore_tests import RestoreTestFile
 from ccdr.plans.yamlfile import dotted, parse
 from ccdr.ports.place import Progress
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.draft import Draft, Terms, beside, draft
+from ccdr.setup.discover.draft import Draft, PlanTerms, beside, draft
 from ccdr.setup.discover.looking import Looker
 from ccdr.setup.discover.named import everything_named
 from ccdr.setup.discover.passwords import Passwords
@@ -34,7 +34,7 @@ KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InitRequest:
     """The command line. Directories are as given; `name`, `repository` and the files may be left to us."""
 
     given: tuple[str, ...]
@@ -50,13 +50,13 @@ class Wanted:
 
 @dataclass
 class Initialised:
-    """What was found and written. `found` and `notes` are for people; a finding is something left unprotected, or
+    """What was found and written. `contents` and `notes` are for people; a finding is something left unprotected, or
     that will make the first backup fail; `grants` are what has to be typed, and where, before one can succeed."""
 
     plan: str
     files: dict[Path, str]
     written: list[Path] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
     assets: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -67,10 +67,10 @@ class Initialised:
         return Exit.FINDING if self.findings else Exit.OK
 
 
-def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
+def init(wanted: InitRequest, services: Services, progress: Progress) -> Initialised:
     """Look, draft, and write unless it is a dry run. UsageProblem before anything was written."""
     named = everything_named(wanted.given)
-    servers = [one for one in named if one.kind is Kind.SERVER]
+    servers = [one for one in named if one.kind is SourceKind.SERVER]
     passwords = Passwords.of(wanted.password_files, named)
     for path in passwords.files:
         _secret(path, "--password-file", needed=bool(servers))
@@ -79,24 +79,26 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     plan_file = wanted.plans / f"{name}.yaml"
     _refuse_existing(plan_file, wanted)
     looking = Looker(services, progress)
-    told = looking.told
-    found = [(item, passwords.file_of(one)) for one in named for item in one.look(looking, passwords.file_of(one))]
-    items = [item for item, _ in found]
+    report = looking.report
+    sources = [
+        (item, passwords.file_of(one)) for one in named for item in one.discover(looking, passwords.file_of(one))
+    ]
+    items = [item for item, _ in sources]
     if not items:
-        raise UsageProblem("there is nothing to protect: " + "; ".join([*told.notes, *told.findings]))
+        raise UsageProblem("there is nothing to protect: " + "; ".join([*report.notes, *report.findings]))
     if passwords.shared and len([one for one in servers if one.where not in passwords.own]) > 1:
-        told.notes.append(
+        report.notes.append(
             f"{passwords.shared} is the password file of each server that was given no other: where one has a password"
             " of its own, say --password-file URL=FILE for it"
         )
-    terms = _terms(name, wanted, services, [file for _, file in found])
+    terms = _terms(name, wanted, services, [file for _, file in sources])
     _apart([services.state.root.absolute(), Path(terms.repository)], [item.tree for item in items if item.tree])
     drafted = draft(terms, items, looking.now)
     _well_formed(drafted, wanted.plans.absolute())
     files = _files(drafted, terms, plan_file, wanted)
-    made = Initialised(name, {f.path: f.text for f in files}, found=told.found, notes=told.notes)
+    made = Initialised(name, {f.path: f.text for f in files}, contents=report.contents, notes=report.notes)
     made.notes += _near(terms, items)
-    made.findings, made.grants = told.findings, told.grants
+    made.findings, made.grants = report.findings, report.grants
     made.assets = [{"asset": a, **i.as_json()} for a, i in zip(drafted.assets, items, strict=True)]
     if terms.env_file and wanted.env_file is None:
         made.findings.append(f"write the store's credentials into {wanted.plans / terms.env_file}, mode 0600")
@@ -109,17 +111,17 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     return made
 
 
-def _near(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
+def _near(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
     """A repository that is lost together with what it protects."""
     if not terms.repository.startswith("/"):
         return
     trees = [item.tree for item in items if item.tree]
     here = any(item.local for item in items)
     repository = Path(terms.repository)
-    found = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
-    if found is not None:
+    nearness = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
+    if nearness is not None:
         yield (
-            f"the repository {repository} lies {WORDS[found]}. Good to begin with, and no disaster recovery: "
+            f"the repository {repository} lies {WORDS[nearness]}. Good to begin with, and no disaster recovery: "
             "--repository names a place elsewhere (s3:, sftp:, rest:, or a mounted path of another machine)"
         )
 
@@ -140,7 +142,7 @@ def _secret(path: Path | None, option: str, *, needed: bool) -> None:
         raise UsageProblem(f"{option}: others may read {path}", hint=f"chmod 600 {path}")
 
 
-def _name(wanted: Wanted, first: Named) -> str:
+def _name(wanted: InitRequest, first: Named) -> str:
     if wanted.name is not None:
         if name_from(wanted.name) != wanted.name:
             raise UsageProblem(
@@ -152,14 +154,14 @@ def _name(wanted: Wanted, first: Named) -> str:
     return name_from(name, otherwise=otherwise)
 
 
-def _refuse_existing(plan_file: Path, wanted: Wanted) -> None:
+def _refuse_existing(plan_file: Path, wanted: InitRequest) -> None:
     """Before anything is asked; what else may exist is seen when it is written."""
     if not wanted.force and (plan_file.exists() or plan_file.is_symlink()):
         hint = "take another --name, or replace it and its restore tests with --force"
         raise UsageProblem(f"{plan_file} exists already", hint=hint)
 
 
-def _terms(name: str, wanted: Wanted, services: Services, password_files: Sequence[Path | None]) -> Terms:
+def _terms(name: str, wanted: InitRequest, services: Services, password_files: Sequence[Path | None]) -> PlanTerms:
     plans = wanted.plans.absolute()
     url = wanted.repository or str(services.state.root.absolute().parent / "ccdr-repository" / name)
     key = f"secrets/{name}.key"
@@ -168,11 +170,11 @@ def _terms(name: str, wanted: Wanted, services: Services, password_files: Sequen
             {"url": url, "password_file": plans / key}, context={"base": Path.cwd()}
         )
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageProblem(f"--repository {said}") from None
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageProblem(f"--repository {why}") from None
     needs_env = repository.url.partition(":")[0] in ("s3", "b2", "azure", "swift")
     env_file = beside(wanted.env_file.absolute(), plans) if wanted.env_file else None
-    return Terms(
+    return PlanTerms(
         name=name,
         owner=machine.owner(services.host),
         timezone=machine.timezone(),
@@ -194,7 +196,7 @@ def _apart(ours: Sequence[Path], trees: Sequence[Path]) -> None:
                 )
 
 
-def _files(drafted: Draft, terms: Terms, plan_file: Path, wanted: Wanted) -> list[NewFile]:
+def _files(drafted: Draft, terms: PlanTerms, plan_file: Path, wanted: InitRequest) -> list[NewFile]:
     """The plan comes last: with it all the rest is there."""
     key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
     files = [NewFile(wanted.plans / terms.key, f"{key}\n", 0o600, keep=True)]
@@ -211,8 +213,8 @@ def _well_formed(drafted: Draft, base: Path) -> None:
         if document is not None:
             problems += checked(model, document, base, kinds)[1]
         if problems:
-            said = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
+            complaints = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
             raise CcdrError(
-                f"a plan of what was found would be wrong, and nothing was written: {said}",
+                f"a plan of what was found would be wrong, and nothing was written: {complaints}",
                 hint="name the databases and directories one by one, and report this",
             )

@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import cast
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.discovery.contract import NO_PROGRESS, Told
+from ccdr.engines.discovery.contract import NO_PROGRESS, DiscoveryReport
 from ccdr.jobs.services import Services
 from ccdr.model.schema import zone_of
 from ccdr.ports.engine import Engine
@@ -24,7 +24,7 @@ class Looker:
 
     services: Services
     progress: Progress
-    told: Told = field(default_factory=Told)
+    report: DiscoveryReport = field(default_factory=DiscoveryReport)
 
     @property
     def place(self) -> Place:

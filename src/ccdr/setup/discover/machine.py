@@ -37,10 +37,10 @@ def timezone(root: Path = Path("/")) -> str:
 def owner(host: Host) -> str:
     """The address git knows, else the user on this machine."""
     try:
-        found = host.run(["git", "config", "user.email"], ok=range(256)).stdout.strip()
+        address = host.run(["git", "config", "user.email"], ok=range(256)).stdout.strip()
     except CommandFailed:
-        found = ""
-    return found if "@" in found and found.isprintable() else f"{getpass.getuser()}@{hostname()}"
+        address = ""
+    return address if "@" in address and address.isprintable() else f"{getpass.getuser()}@{hostname()}"
 
 
 def hostname() -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery.contract import Kind, Named
+from ccdr.engines.discovery.contract import Named, SourceKind
 from ccdr.engines.discovery.paths import path_of
 from ccdr.model.errors import UsageProblem
 
 _EXAMPLE = DISCOVERIES[0].example
-_TWICE = {Kind.SERVER: "a server", Kind.FILE: "a database"}
+_TWICE = {SourceKind.SERVER: "a server", SourceKind.FILE: "a database"}
 
 
 def everything_named(given: tuple[str, ...]) -> list[Named]:
@@ -24,7 +24,7 @@ def everything_named(given: tuple[str, ...]) -> list[Named]:
         wheres = [one.where for one in named if one.kind is kind]
         if len(set(wheres)) < len(wheres):
             raise UsageProblem(f"{what} is named twice", hint="name it once")
-    trees = [Path(str(one.where)) for one in named if one.kind is Kind.TREE]
+    trees = [Path(str(one.where)) for one in named if one.kind is SourceKind.TREE]
     for n, path in enumerate(trees):
         for other in trees[:n] + trees[n + 1 :]:
             if path == other or other in path.parents:

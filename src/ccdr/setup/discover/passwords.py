@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.engines.discovery.contract import Kind, Named
+from ccdr.engines.discovery.contract import Named, SourceKind
 from ccdr.model.errors import UsageProblem
 from ccdr.setup.discover.named import everything_named
 
@@ -21,7 +21,7 @@ class Passwords:
     @classmethod
     def of(cls, given: Sequence[str], named: Sequence[Named]) -> Passwords:
         """From `FILE` or `URL=FILE`; UsageProblem for a URL that is none of the servers, and for two of the same."""
-        servers = {one.where for one in named if one.kind is Kind.SERVER}
+        servers = {one.where for one in named if one.kind is SourceKind.SERVER}
         shared: list[Path] = []
         own: dict[object, Path] = {}
         for text in given:
@@ -49,4 +49,4 @@ class Passwords:
         return [*([self.shared] if self.shared else []), *self.own.values()]
 
     def file_of(self, one: Named) -> Path | None:
-        return self.own.get(one.where, self.shared) if one.kind is Kind.SERVER else None
+        return self.own.get(one.where, self.shared) if one.kind is SourceKind.SERVER else None

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery.contract import Discovery, ServerAddress, Standing
-from ccdr.engines.discovery.filetree import has_audio, look
+from ccdr.engines.discovery.contract import Discovery, RunningServer, ServerAddress
+from ccdr.engines.discovery.filetree import has_audio, survey_tree
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.coverage import UNTESTED, coverage
@@ -104,21 +104,21 @@ def discover(
     """Look around the assets of `named`; what any of `plans` names is protected. With `this_host`, servers of this host
     that no plan names are looked at too; `sockets` is the directory where they have theirs, if not where they have them
     everywhere."""
-    found, looking = Discovered(), Looker(services, progress)
+    discovered, looking = Discovered(), Looker(services, progress)
     for discovery in DISCOVERIES:
         reached = _by_server(discovery, plans)
-        servers = _servers(discovery, reached, _by_server(discovery, named).keys(), looking, found)
+        servers = _servers(discovery, reached, _by_server(discovery, named).keys(), looking, discovered)
         if this_host and (directory := sockets or discovery.sockets):
-            _local_servers(discovery, directory, {server.port for server in reached}, servers, looking, found)
+            _local_servers(discovery, directory, {server.port for server in reached}, servers, looking, discovered)
         for server in servers.values():
             for name, size in sorted(server.others.items()):
                 if name not in server.named:
-                    found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
-    _directories(plans, named, services, progress, found)
+                    discovered.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
+    _directories(plans, named, services, progress, discovered)
     ignored = {name for loaded in plans for name in loaded.plan.ignore}
-    found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
-    found.untested += untested(named, services)
-    return found
+    discovered.unprotected = [u for u in discovered.unprotected if ignored.isdisjoint(u.names)]
+    discovered.untested += untested(named, services)
+    return discovered
 
 
 @dataclass
@@ -129,7 +129,7 @@ class _Server:
     named: set[str] = field(default_factory=set)
     others: dict[str, int | None] = field(default_factory=dict)
 
-    def take(self, standing: Standing) -> None:
+    def take(self, standing: RunningServer) -> None:
         self.named |= {*standing.named}
         for name, size in standing.others.items():
             self.others[name] = self.others.get(name) or size
@@ -137,12 +137,12 @@ class _Server:
 
 def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[ServerAddress, list[AnyEngine]]:
     """The assets of these plans that are the engine's, by how their server is reached."""
-    found: dict[ServerAddress, list[AnyEngine]] = {}
+    engines_by_server: dict[ServerAddress, list[AnyEngine]] = {}
     for loaded in plans:
         for engine in loaded.plan.assets.values():
             if (server := discovery.reached(engine)) is not None:
-                found.setdefault(server, []).append(engine)
-    return found
+                engines_by_server.setdefault(server, []).append(engine)
+    return engines_by_server
 
 
 def _servers(
@@ -150,7 +150,7 @@ def _servers(
     reached: Mapping[ServerAddress, Sequence[AnyEngine]],
     wanted: Collection[ServerAddress],
     looking: Looker,
-    found: Discovered,
+    discovered: Discovered,
 ) -> dict[str, _Server]:
     """The servers that plans name, by identity: the same one may be reached in several ways."""
     servers: dict[str, _Server] = {}
@@ -161,7 +161,7 @@ def _servers(
             standing = discovery.standing(engines, looking, others=ours)
         except CcdrError as error:
             if ours:
-                found.unreachable.append(Unreachable(server.shown, str(error)))
+                discovered.unreachable.append(Unreachable(server.shown, str(error)))
         else:
             servers.setdefault(standing.identity, _Server(server.shown)).take(standing)
     return servers
@@ -173,7 +173,7 @@ def _local_servers(
     ports: Collection[int],
     servers: dict[str, _Server],
     looking: Looker,
-    found: Discovered,
+    discovered: Discovered,
 ) -> None:
     """Servers of this host, as whoever runs ccdr. One that lets us not in is told by its port alone, and only where no
     plan names that port."""
@@ -183,7 +183,7 @@ def _local_servers(
             standing = server.standing(looking)
         except CcdrError:
             if server.reached.port not in ports:
-                found.unprotected.append(Unprotected(SERVER, str(sockets), server.title, None))
+                discovered.unprotected.append(Unprotected(SERVER, str(sockets), server.title, None))
         else:
             if standing.identity not in servers:
                 servers[standing.identity] = _Server(server.reached.shown)
@@ -191,29 +191,33 @@ def _local_servers(
 
 
 def _directories(
-    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
+    plans: Sequence[LoadedPlan],
+    named: Sequence[LoadedPlan],
+    services: Services,
+    progress: Progress,
+    discovered: Discovered,
 ) -> None:
     """Siblings of what plans name: directories with audio in them, and databases that are one file; those too that
     stand right in a tree, where a copy of the file may be torn. What ccdr has made itself is no source."""
     kept = {Path(p.plan.repository.location) for p in plans if p.plan.repository.is_local}
     known = set(_roots(plans)) | kept | {services.state.root.absolute()}
-    _database_files(plans, named, kept | {services.state.root.absolute()}, found)
+    _database_files(plans, named, kept | {services.state.root.absolute()}, discovered)
     for parent in sorted({root.parent for root in _roots(named)} - {Path("/")}):
         progress.step(f"looking into {parent}")
         try:
             children = sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
         except OSError as error:
-            found.unreachable.append(Unreachable(str(parent), error.strerror or str(error)))
+            discovered.unreachable.append(Unreachable(str(parent), error.strerror or str(error)))
             continue
         for child in children:
             related = any(child == path or child in path.parents or path in child.parents for path in known)
             if not related and has_audio(child) and not _our_own(child, services):
-                size = look(child, patience=PATIENCE).bytes
-                found.unprotected.append(Unprotected(DIRECTORY, str(parent), child.name, size))
+                size = survey_tree(child, patience=PATIENCE).bytes
+                discovered.unprotected.append(Unprotected(DIRECTORY, str(parent), child.name, size))
 
 
 def _database_files(
-    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], ours: set[Path], found: Discovered
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], ours: set[Path], discovered: Discovered
 ) -> None:
     protected = {path for loaded in plans for e in loaded.plan.assets.values() for path in e.source_paths}
     beside = {path.parent for loaded in named for e in loaded.plan.assets.values() for path in e.source_paths}
@@ -221,7 +225,7 @@ def _database_files(
         with contextlib.suppress(OSError):  # one that cannot be looked into is told of with the directories
             for path in (path for discovery in DISCOVERIES for path in discovery.files_in(directory)):
                 if path not in protected:
-                    found.unprotected.append(Unprotected(FILE, str(directory), path.name, path.stat().st_size))
+                    discovered.unprotected.append(Unprotected(FILE, str(directory), path.name, path.stat().st_size))
 
 
 def _our_own(path: Path, services: Services) -> bool:
@@ -235,7 +239,7 @@ def _our_own(path: Path, services: Services) -> bool:
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
         # A path is of one host: of the ledgers beside ours only those that were this host's tell of it.
         lost = [one.reader for one in services.population().sound().chains if one.ours]
-        for record in chain.from_iterable(one.told(reverse=True) for one in (services.ledger, *lost)):
+        for record in chain.from_iterable(one.as_read(reverse=True) for one in (services.ledger, *lost)):
             if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
                 return record.get("result") == "RESTORED" and not _changed_since(path, utc(record["time"]))
     return False

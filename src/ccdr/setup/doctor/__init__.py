@@ -5,6 +5,6 @@
 back, `readiness.py` at what the ledger has measured.
 """
 
-from ccdr.setup.doctor.examine import Diagnosis, Finding, Part, examine
+from ccdr.setup.doctor.examine import Diagnosis, DoctorFinding, HostRole, examine
 
-__all__ = ["Diagnosis", "Finding", "Part", "examine"]
+__all__ = ["Diagnosis", "DoctorFinding", "HostRole", "examine"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.host.secrets import env_file
-from ccdr.model.values import Look, so_many
+from ccdr.model.values import Probe, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.storage.s3 import LOCKED_FOR, Bucket, Canary, ObjectLock, Refused
 
@@ -15,14 +15,14 @@ NARROW = (
 )
 
 
-def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator[Look]:
+def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator[Probe]:
     """Nothing for a repository that is in no bucket. `canary`: try Object Lock by a small object. `known`: something of
     this plan was backed up already, as far as catalogue and ledger tell: no backup makes a new one in its place."""
     settings = loaded.plan.repository
-    found = Bucket.of(settings.url, env_file(settings.env_file) if settings.env_file else {})
-    if found is None:
+    stored_in = Bucket.of(settings.url, env_file(settings.env_file) if settings.env_file else {})
+    if stored_in is None:
         return
-    store, prefix = found
+    store, prefix = stored_in
     try:
         versioning = store.versioning()
     except Refused as refused:
@@ -30,9 +30,9 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
             yield _missing(store, loaded, known=known)
             return
         if refused.unknown_credential:
-            yield Look.fail("bucket", f"the store {refused.of_the_credential}", refused.next_step)
+            yield Probe.fail("bucket", f"the store {refused.of_the_credential}", refused.next_step)
             return
-        yield Look.unknown("bucket versioning", str(refused), "allow the credential s3:GetBucketVersioning")
+        yield Probe.unknown("bucket versioning", str(refused), "allow the credential s3:GetBucketVersioning")
         versioning = ""
     if versioning:
         yield _versioning(store, versioning)
@@ -40,7 +40,7 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
     try:
         lock = store.object_lock()
     except Refused as refused:
-        yield Look.unknown("Object Lock", str(refused), "allow the credential s3:GetBucketObjectLockConfiguration")
+        yield Probe.unknown("Object Lock", str(refused), "allow the credential s3:GetBucketObjectLockConfiguration")
         return
     yield _configured(store, lock, settings.lock_days)
     if canary:
@@ -51,76 +51,80 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
             yield _deletion(tried, lock)
 
 
-def _missing(store: Bucket, loaded: LoadedPlan, *, known: bool) -> Look:
+def _missing(store: Bucket, loaded: LoadedPlan, *, known: bool) -> Probe:
     if known:
-        said = f"there is no bucket {store.name}, and backups of {loaded.plan.plan} were stored there"
-        return Look.fail("bucket", said, "are the address and the bucket's name right? else find out who removed it")
+        problem = f"there is no bucket {store.name}, and backups of {loaded.plan.plan} were stored there"
+        return Probe.fail(
+            "bucket", problem, "are the address and the bucket's name right? else find out who removed it"
+        )
     days = loaded.plan.repository.lock_days
     lock = f"Object Lock of {so_many(days, 'day')}" if days else "no Object Lock: the plan has no `object_lock:`"
     do = f"the first `ccdr backup {loaded.plan.plan}` makes it, with versioning and {lock}"
-    return Look.warn("bucket", f"there is no bucket {store.name} yet", do)
+    return Probe.warn("bucket", f"there is no bucket {store.name} yet", do)
 
 
-def _versioning(store: Bucket, status: str) -> Look:
+def _versioning(store: Bucket, status: str) -> Probe:
     what = "bucket versioning"
     if status == "Enabled":
-        return Look.ok(what, "on: what is overwritten or deleted can be had again")
-    said = f"{'suspended' if status == 'Suspended' else 'off'}: one put or delete destroys a backup for good"
+        return Probe.ok(what, "on: what is overwritten or deleted can be had again")
+    problem = f"{'suspended' if status == 'Suspended' else 'off'}: one put or delete destroys a backup for good"
     do = f"aws s3api put-bucket-versioning --bucket {store.name} --versioning-configuration Status=Enabled"
-    return Look.fail(what, said, do)
+    return Probe.fail(what, problem, do)
 
 
-def _strangers(store: Bucket, prefix: str) -> Look:
+def _strangers(store: Bucket, prefix: str) -> Probe:
     what = "public access"
     if open_to := store.strangers(prefix):
         do = "remove it from the bucket's policy and ACL, block public access, and change the repository's password"
-        return Look.fail(what, f"{store.name}: {'; '.join(open_to)}", do)
-    return Look.ok(what, "requests without a credential are refused")
+        return Probe.fail(what, f"{store.name}: {'; '.join(open_to)}", do)
+    return Probe.ok(what, "requests without a credential are refused")
 
 
-def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = None) -> Look:
+def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = None) -> Probe:
     """`wanted`: days that the plan asks for."""
     what = "Object Lock"
     if wanted is not None and (lock is None or (lock.days or 0) < wanted):
         has = "cannot lock versions" if lock is None else f"locks each version for {so_many(lock.days or 0, 'day')}"
-        said = f"{store.name} {has}, and the plan asks for {so_many(wanted, 'day')} (`object_lock:`)"
+        problem = f"{store.name} {has}, and the plan asks for {so_many(wanted, 'day')} (`object_lock:`)"
         more = "set the bucket's default retention to that, COMPLIANCE"
-        return Look.fail(what, said, "move to a bucket made with Object Lock" if lock is None else more)
+        return Probe.fail(what, problem, "move to a bucket made with Object Lock" if lock is None else more)
     if lock is None:
-        said = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
-        return Look.warn(what, said, "move to a bucket made with Object Lock and a default retention")
+        problem = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
+        return Probe.warn(what, problem, "move to a bucket made with Object Lock and a default retention")
     if lock.mode is None or lock.days is None:
-        said = "on, but the bucket has no default retention, so nothing that restic writes is locked"
+        problem = "on, but the bucket has no default retention, so nothing that restic writes is locked"
         do = (
             f"aws s3api put-object-lock-configuration --bucket {store.name} --object-lock-configuration"
             " ObjectLockEnabled=Enabled,Rule={DefaultRetention={Mode=COMPLIANCE,Days=…}}"
         )
-        return Look.warn(what, said, do)
+        return Probe.warn(what, problem, do)
     if lock.mode != "COMPLIANCE":
-        said = f"every version is locked for {lock.days} days, in mode {lock.mode}, which some may bypass"
-        return Look.warn(what, said, "use COMPLIANCE, or see that nobody has s3:BypassGovernanceRetention")
-    return Look.ok(what, f"every version is locked for {lock.days} days, in mode COMPLIANCE")
+        problem = f"every version is locked for {lock.days} days, in mode {lock.mode}, which some may bypass"
+        return Probe.warn(what, problem, "use COMPLIANCE, or see that nobody has s3:BypassGovernanceRetention")
+    return Probe.ok(what, f"every version is locked for {lock.days} days, in mode COMPLIANCE")
 
 
-def _enforced(tried: Canary) -> Look:
+def _enforced(tried: Canary) -> Probe:
     what = "Object Lock, tried"
     other = "run `ccdr doctor` once with a credential that may lock and delete versions (pruning's)"
     if tried.held is False:
-        said = "the store let a version be deleted that was locked in mode COMPLIANCE"
-        return Look.fail(what, said, "do not rely on its locks: keep a second copy, or use a store that enforces them")
+        sentence = "the store let a version be deleted that was locked in mode COMPLIANCE"
+        return Probe.fail(
+            what, sentence, "do not rely on its locks: keep a second copy, or use a store that enforces them"
+        )
     if tried.held is None and tried.said:
-        return Look.warn(what, f"not proven: no version could be locked ({tried.said})", other)
+        return Probe.warn(what, f"not proven: no version could be locked ({tried.said})", other)
     if not tried.deletable:
-        said = "not proven: this credential may delete no version at all, locked or not"
-        return Look.warn(what, said, other)
-    said = f"a version locked for {LOCKED_FOR:.0f} s could not be deleted, and could be afterwards"
-    return Look.ok(what, said)
+        sentence = "not proven: this credential may delete no version at all, locked or not"
+        return Probe.warn(what, sentence, other)
+    sentence = f"a version locked for {LOCKED_FOR:.0f} s could not be deleted, and could be afterwards"
+    return Probe.ok(what, sentence)
 
 
-def _deletion(tried: Canary, lock: ObjectLock | None) -> Look:
+def _deletion(tried: Canary, lock: ObjectLock | None) -> Probe:
     what = "right to delete"
     if not tried.deletable:
-        return Look.ok(what, "this credential may not delete what is stored")
+        return Probe.ok(what, "this credential may not delete what is stored")
     if lock is not None and lock.mode == "COMPLIANCE" and tried.held:
-        return Look.ok(what, f"this credential may delete, but nothing before its {lock.days} days are over")
-    return Look.warn(what, "this credential may delete what is stored, and so may whoever steals it", NARROW)
+        return Probe.ok(what, f"this credential may delete, but nothing before its {lock.days} days are over")
+    return Probe.warn(what, "this credential may delete what is stored, and so may whoever steals it", NARROW)

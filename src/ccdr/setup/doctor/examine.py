@@ -12,7 +12,7 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.host import interrupts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, for_plan, own_error, worst
-from ccdr.model.values import Health, Look
+from ccdr.model.values import Health, Probe
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.sandbox.docker import DockerFacts
@@ -27,7 +27,7 @@ PATIENCE = 30.0  # seconds that one program may take
 EXITS = {Health.FAIL: Exit.FINDING, Health.UNKNOWN: Exit.NOT_CARRIED_OUT}
 
 
-class Part(StrEnum):
+class HostRole(StrEnum):
     """What a host is there for: one that only tests has no way to the sources, one that only backs up no Docker."""
 
     ALL = "all"
@@ -36,26 +36,26 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One line. `plan` is None for what concerns this host, `asset` for what concerns a whole plan."""
 
     plan: str | None
     asset: str | None
-    look: Look
+    probe: Probe
 
     def as_json(self) -> dict[str, object]:
-        look = self.look
+        probe = self.probe
         where: dict[str, object] = {"plan": self.plan, "asset": self.asset}
-        return {**where, "what": look.what, "state": look.state.value, "found": look.found, "do": look.do}
+        return {**where, "what": probe.what, "state": probe.state.value, "found": probe.answer, "do": probe.do}
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    findings: tuple[Finding, ...]
+    findings: tuple[DoctorFinding, ...]
 
     @property
     def exit_code(self) -> Exit:
-        return worst([EXITS[f.look.state] for f in self.findings if f.look.state in EXITS])
+        return worst([EXITS[f.probe.state] for f in self.findings if f.probe.state in EXITS])
 
     def as_json(self) -> dict[str, object]:
         return {"checks": [f.as_json() for f in self.findings]}
@@ -66,34 +66,34 @@ class _Task:
     plan: str | None
     asset: str | None
     what: str
-    looks: Callable[[], Iterable[Look]]
+    probes: Callable[[], Iterable[Probe]]
 
-    def carry_out(self) -> list[Finding]:
-        looks = self._looked()
+    def carry_out(self) -> list[DoctorFinding]:
+        probes = self._looked()
         if self.plan is not None:
-            looks = [replace(look, do=for_plan(look.do, self.plan)) for look in looks]
-        return [Finding(self.plan, self.asset, look) for look in looks]
+            probes = [replace(probe, do=for_plan(probe.do, self.plan)) for probe in probes]
+        return [DoctorFinding(self.plan, self.asset, probe) for probe in probes]
 
-    def _looked(self) -> list[Look]:
+    def _looked(self) -> list[Probe]:
         """What was seen until something broke, and what broke."""
-        seen: list[Look] = []
+        seen: list[Probe] = []
         try:
-            for look in self.looks():
-                seen.append(look)
+            for probe in self.probes():
+                seen.append(probe)
         except CcdrError as error:
-            seen.append(Look.unknown(self.what, str(error), error.hint or "see the message, and look again"))
+            seen.append(Probe.unknown(self.what, str(error), error.hint or "see the message, and look again"))
         except OSError as error:
-            said = error.strerror or type(error).__name__  # without the file, which may be a recording
-            seen.append(Look.unknown(self.what, said, "run ccdr as a user who may look there"))
+            problem = error.strerror or type(error).__name__  # without the file, which may be a recording
+            seen.append(Probe.unknown(self.what, problem, "run ccdr as a user who may look there"))
         except Exception as error:
-            seen.append(Look.unknown(self.what, *own_error(error)))
+            seen.append(Probe.unknown(self.what, *own_error(error)))
         return seen
 
 
 def examine(
     plans: Sequence[LoadedPlan],
     services: Services,
-    part: Part = Part.ALL,
+    part: HostRole = HostRole.ALL,
     *,
     canary: bool = True,
     stated: Collection[str] = (),
@@ -106,32 +106,32 @@ def examine(
         _Task(None, None, "programs", lambda: machine.programs(services.host)),
         _Task(None, None, "state directory", lambda: machine.state(services, jobs)),
     ]
-    found = [finding for task in host for finding in task.carry_out()]  # first: the rest makes what is missing there
+    findings = [finding for task in host for finding in task.carry_out()]  # first: the rest makes what is missing there
     daemon: DockerFacts | None = None
-    if part is not Part.BACKUPS:
+    if part is not HostRole.BACKUPS:
         daemon, docker = machine.docker(services.lab.docker)
-        found += [Finding(None, None, look) for look in docker]
+        findings += [DoctorFinding(None, None, probe) for probe in docker]
     left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
-    found += left.carry_out()
+    findings += left.carry_out()
     names = {*stated, *(loaded.plan.plan for loaded in plans)}
-    found += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
+    findings += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
     known, ledger = _history(services)
-    found += [Finding(None, None, look) for look in ledger]
+    findings += [DoctorFinding(None, None, probe) for probe in ledger]
     scene = _Scene(services, part, canary, daemon, known)
     with interrupts.threads(AT_ONCE, stopped_by=BaseException) as pool:  # a canary is waited for: it must not be left
-        for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
-            found += findings
-    return Diagnosis(tuple(found))
+        for of_task in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
+            findings += of_task
+    return Diagnosis(tuple(findings))
 
 
-def _history(services: Services) -> tuple[_Known, list[Look]]:
+def _history(services: Services) -> tuple[_Known, list[Probe]]:
     """What the ledger tells; a ledger that does not is a finding of its own."""
     try:
         past, older = readiness.read_past(services.records())
         return _Known(services.histories(), past), list(readiness.older_texts(older))
     except CcdrError as error:
-        look = Look.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
-        return _Known({}, readiness.Past()), [look]
+        probe = Probe.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
+        return _Known({}, readiness.Past()), [probe]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Known:
 @dataclass(frozen=True)
 class _Scene:
     services: Services
-    part: Part
+    part: HostRole
     canary: bool
     daemon: DockerFacts | None
     known: _Known
@@ -152,9 +152,9 @@ class _Scene:
     def tasks(self, loaded: LoadedPlan) -> Iterator[_Task]:
         """What is looked at for one plan, the plan's own first, then asset by asset."""
         services, plan = self.services, loaded.plan.plan
-        own: dict[str, Callable[[], Iterable[Look]]] = {
+        own: dict[str, Callable[[], Iterable[Probe]]] = {
             "plan": lambda: _lint(loaded),
-            "secrets": lambda: secrets(loaded, services.host, sources=self.part is not Part.TESTS),
+            "secrets": lambda: secrets(loaded, services.host, sources=self.part is not HostRole.TESTS),
             "repository": lambda: repository.repository(loaded, services, known=self._ever(loaded)),
             "repository path": lambda: repository.local_path(loaded, services),
             "way to the repository": lambda: repository.way(loaded),
@@ -175,33 +175,33 @@ class _Scene:
         stored = any(h.last_good_backup for (plan, _), h in self.known.histories.items() if plan == name)
         return stored or self.services.catalogue.knows(name)
 
-    def _source(self, job: Job) -> Iterable[Look]:
-        if self.part is Part.TESTS:
+    def _source(self, job: Job) -> Iterable[Probe]:
+        if self.part is HostRole.TESTS:
             return ()
         return source(job, self.services)
 
-    def _sandbox(self, job: Job) -> Iterable[Look]:
-        if self.part is Part.BACKUPS:
+    def _sandbox(self, job: Job) -> Iterable[Probe]:
+        if self.part is HostRole.BACKUPS:
             return ()
         return sandbox(job, self.services, self.daemon, self.majors)
 
-    def _measured(self, job: Job) -> Iterator[Look]:
+    def _measured(self, job: Job) -> Iterator[Probe]:
         history = self.known.histories.get((job.plan, job.asset), AssetHistory())
-        if self.part is not Part.TESTS:
+        if self.part is not HostRole.TESTS:
             yield from readiness.rpo(job, self.known.past)
             yield from readiness.source_clock(history)
-        if self.part is not Part.BACKUPS:
+        if self.part is not HostRole.BACKUPS:
             yield from readiness.rto(job, history, self.known.past)
 
 
-def _lint(loaded: LoadedPlan) -> Iterator[Look]:
+def _lint(loaded: LoadedPlan) -> Iterator[Probe]:
     """As `plan check` tells it, without what is looked at more closely here."""
     clean = True
     for problem in loaded.lint:
         if problem.path == "repository" or problem.path.endswith(("_file", ".backup.schedule")):
             continue
         clean = False
-        found, _, do = problem.message.partition(": ")
-        yield Look.warn("plan", f"{problem.file}:{problem.line}: {problem.path} {found}", do)
+        sentence, _, do = problem.message.partition(": ")
+        yield Probe.warn("plan", f"{problem.file}:{problem.line}: {problem.path} {sentence}", do)
     if clean:
-        yield Look.ok("plan", f"{loaded.path} is right")
+        yield Probe.ok("plan", f"{loaded.path} is right")

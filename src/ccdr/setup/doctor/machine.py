@@ -17,7 +17,7 @@ from ccdr.jobs.leftovers import reap
 from ccdr.jobs.retired import DAYS, kept
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import Look, human_bytes
+from ccdr.model.values import Probe, human_bytes
 from ccdr.plans.job import Job
 from ccdr.sandbox.docker import Docker, DockerFacts
 from ccdr.sandbox.lab import memory_available
@@ -39,107 +39,111 @@ UNTOLD = (
 )  # their encryption is not seen here
 
 
-def programs(host: Host) -> Iterator[Look]:
-    yield Look.ok("ccdr", f"{__version__}, Python {platform.python_version()}, {os.cpu_count()} processors")
+def programs(host: Host) -> Iterator[Probe]:
+    yield Probe.ok("ccdr", f"{__version__}, Python {platform.python_version()}, {os.cpu_count()} processors")
     try:
-        said = host.with_(no_progress=10.0).run(["restic", "version"], what="restic").stdout
+        output = host.with_(no_progress=10.0).run(["restic", "version"], what="restic").stdout
     except CommandFailed as error:
-        yield Look.fail("restic", str(error), "install it: apt-get install restic")
+        yield Probe.fail("restic", str(error), "install it: apt-get install restic")
         return
-    match = re.search(r"(\d+)\.(\d+)[.\d]*", said)
+    match = re.search(r"(\d+)\.(\d+)[.\d]*", output)
     version = (int(match[1]), int(match[2])) if match else (0, 0)
-    found = match[0] if match else said.strip()
+    number = match[0] if match else output.strip()
     if version < OLDEST_RESTIC:
-        yield Look.fail("restic", f"{found} is too old", "install 0.17 or newer: https://restic.net")
+        yield Probe.fail("restic", f"{number} is too old", "install 0.17 or newer: https://restic.net")
     elif version < TRIED_RESTIC:
-        yield Look.warn("restic", f"{found}; ccdr is tried with 0.18", "install 0.18 or newer when you can")
+        yield Probe.warn("restic", f"{number}; ccdr is tried with 0.18", "install 0.18 or newer when you can")
     else:
-        yield Look.ok("restic", found)
+        yield Probe.ok("restic", number)
 
 
-def docker(daemon: Docker) -> tuple[DockerFacts | None, list[Look]]:
+def docker(daemon: Docker) -> tuple[DockerFacts | None, list[Probe]]:
     """The daemon's facts, None where it does not answer."""
     what = "Docker"
     try:
         facts = daemon.facts()
     except TestBroken as error:
-        return None, [Look.unknown(what, str(error), error.hint or "start it")]
-    looks = [Look.ok(what, f"{facts.version}, storage driver {facts.storage}")]
+        return None, [Probe.unknown(what, str(error), error.hint or "start it")]
+    probes = [Probe.ok(what, f"{facts.version}, storage driver {facts.storage}")]
     if facts.unlimited:
-        said = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may take all there is"
-        looks.append(Look.warn(what, said, "enable the cgroup controllers (see `docker info`), then restart Docker"))
+        problem = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may take all there is"
+        probes.append(
+            Probe.warn(what, problem, "enable the cgroup controllers (see `docker info`), then restart Docker")
+        )
     if facts.storage == "vfs":
-        said = "the storage driver vfs copies every image whole for each container"
-        looks.append(Look.warn(what, said, "use overlay2 (`storage-driver` in /etc/docker/daemon.json)"))
+        problem = "the storage driver vfs copies every image whole for each container"
+        probes.append(Probe.warn(what, problem, "use overlay2 (`storage-driver` in /etc/docker/daemon.json)"))
     if facts.root.is_dir():
         free = shutil.disk_usage(facts.root).free
         if free < SPARE:
-            said = f"{facts.root} has {human_bytes(free)} free"
-            looks.append(Look.warn(what, said, "free space there: `docker system df` shows what takes it"))
-    return facts, looks
+            problem = f"{facts.root} has {human_bytes(free)} free"
+            probes.append(Probe.warn(what, problem, "free space there: `docker system df` shows what takes it"))
+    return facts, probes
 
 
-def state(services: Services, jobs: Sequence[Job]) -> Iterator[Look]:
+def state(services: Services, jobs: Sequence[Job]) -> Iterator[Probe]:
     """Whose it is, and whether what the plans' assets need fits there."""
     what, root = "state directory", services.state.root
     there = root
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
-        yield Look.fail(what, f"{there} may not be written", "name one you may write with --state DIR or CCDR_STATE")
+        yield Probe.fail(what, f"{there} may not be written", "name one you may write with --state DIR or CCDR_STATE")
         return
     if there == root:
         yield _owned(what, root)
     else:
-        yield Look.ok(what, f"{root} is not there yet; it is made when first needed")
+        yield Probe.ok(what, f"{root} is not there yet; it is made when first needed")
     yield _room("free disk", there, jobs, services)
     yield memory()
     yield scratch(root / "scratch" if (root / "scratch").exists() else there)
 
 
-def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
+def leftovers(services: Services, *, docker: bool) -> Iterator[Probe]:
     """What a run that was killed has left: restored data among it. restic's locks are told with the repository."""
     what = "leftovers"
-    found = reap(services, dry_run=True, docker=docker)
-    if found.removed:
-        shown = ", ".join(found.removed[:MOST_NAMED])
-        more = f" and {len(found.removed) - MOST_NAMED} more" if len(found.removed) > MOST_NAMED else ""
-        yield Look.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
+    reaped = reap(services, dry_run=True, docker=docker)
+    if reaped.removed:
+        shown = ", ".join(reaped.removed[:MOST_NAMED])
+        more = f" and {len(reaped.removed) - MOST_NAMED} more" if len(reaped.removed) > MOST_NAMED else ""
+        yield Probe.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
     else:
         unasked = "no data of runs that were killed; Docker was not asked for their containers"
-        yield Look.ok(what, "none of runs that were killed" if docker else unasked)
+        yield Probe.ok(what, "none of runs that were killed" if docker else unasked)
 
 
-def retired(state: State, plans: Collection[str]) -> Iterator[Look]:
+def retired(state: State, plans: Collection[str]) -> Iterator[Probe]:
     """What is kept of plans that have no file any more, for long enough that nobody waits for them."""
     for path in kept(plans, state):
-        said = f"{path} is of a plan that has had no file for {DAYS} days or longer"
-        yield Look.warn("retired plans", said, f"put the plan back, or rm -r {path}; what the ledger says of it stays")
+        problem = f"{path} is of a plan that has had no file for {DAYS} days or longer"
+        yield Probe.warn(
+            "retired plans", problem, f"put the plan back, or rm -r {path}; what the ledger says of it stays"
+        )
 
 
-def _owned(what: str, root: Path) -> Look:
+def _owned(what: str, root: Path) -> Probe:
     status, me = root.stat(), os.geteuid()
     if status.st_uid != me:
-        said = f"{root} belongs to user {status.st_uid}, and ccdr runs as user {me}"
-        return Look.warn(what, said, "run ccdr as its owner, always: what another writes there its owner cannot")
+        problem = f"{root} belongs to user {status.st_uid}, and ccdr runs as user {me}"
+        return Probe.warn(what, problem, "run ccdr as its owner, always: what another writes there its owner cannot")
     if status.st_mode & 0o077:
-        said = f"others may look into {root} (mode {status.st_mode & 0o777:04o})"
-        return Look.fail(what, said, f"chmod 700 {root}")
-    return Look.ok(what, f"{root}, for its owner alone")
+        problem = f"others may look into {root} (mode {status.st_mode & 0o777:04o})"
+        return Probe.fail(what, problem, f"chmod 700 {root}")
+    return Probe.ok(what, f"{root}, for its owner alone")
 
 
-def _room(what: str, place: Path, jobs: Sequence[Job], services: Services) -> Look:
+def _room(what: str, place: Path, jobs: Sequence[Job], services: Services) -> Probe:
     needs = {f"{job.plan}/{job.asset}": need for job in jobs if (need := scratch_need(job, services))}
     usage = shutil.disk_usage(place)
     name, need = max(needs.items(), key=lambda n: n[1], default=("", 0))
-    said = f"{human_bytes(usage.free)} free of {human_bytes(usage.total)} at {place}"
+    sentence = f"{human_bytes(usage.free)} free of {human_bytes(usage.total)} at {place}"
     wants = f"; {name}, the largest asset, takes up to {human_bytes(need)} of it" if need else ""
     do = "free space there, or name another place with --state"
     if usage.free < max(need, SPARE // 4):
-        return Look.fail(what, said + wants, do)
+        return Probe.fail(what, sentence + wants, do)
     if usage.free < 2 * need or usage.free < SPARE:
-        return Look.warn(what, f"{said}{wants}, and there is little room to grow", do)
-    return Look.ok(what, said + wants)
+        return Probe.warn(what, f"{sentence}{wants}, and there is little room to grow", do)
+    return Probe.ok(what, sentence + wants)
 
 
 def scratch_need(job: Job, services: Services) -> int:
@@ -150,12 +154,12 @@ def scratch_need(job: Job, services: Services) -> int:
     return int(known[-1].bytes * (2.1 if job.engine.in_sandbox else 1.05)) + 2**24
 
 
-def memory() -> Look:
+def memory() -> Probe:
     free = memory_available()
-    said = f"{human_bytes(free)} available"
+    sentence = f"{human_bytes(free)} available"
     if free < SPARE // 2:
-        return Look.warn("memory", said, "free memory: a sandbox's server needs half a GiB at the least")
-    return Look.ok("memory", said)
+        return Probe.warn("memory", sentence, "free memory: a sandbox's server needs half a GiB at the least")
+    return Probe.ok("memory", sentence)
 
 
 def encrypted(device: str, sys: Path = Path("/sys/dev/block")) -> bool:
@@ -173,18 +177,18 @@ def encrypted(device: str, sys: Path = Path("/sys/dev/block")) -> bool:
     return bool(parts) and all(encrypted(part, sys) for part in parts)
 
 
-def scratch(path: Path) -> Look:
+def scratch(path: Path) -> Probe:
     """Where fetched snapshots, customers' data, lie for as long as a test takes."""
     what, do = "scratch", "put STATE/scratch on tmpfs or on an encrypted volume (LUKS)"
     mount = mount_here(path)
     if mount is None:
-        return Look.unknown(what, f"this host does not tell what {path} lies on", do)
+        return Probe.unknown(what, f"this host does not tell what {path} lies on", do)
     if mount.kind in MEMORY:
-        return Look.ok(what, f"in memory ({mount.kind})")
+        return Probe.ok(what, f"in memory ({mount.kind})")
     if encrypted(mount.device):
-        return Look.ok(what, f"on an encrypted device ({mount.source})")
+        return Probe.ok(what, f"on an encrypted device ({mount.source})")
     if mount.kind.split(".")[0] in UNTOLD:
-        said = f"on {mount.kind} ({mount.source}), where it cannot be seen from here whether it is encrypted"
-        return Look.warn(what, said, do)
-    said = f"restored data lies in the clear on {mount.source} ({mount.kind}) while a test runs"
-    return Look.warn(what, said, do)
+        problem = f"on {mount.kind} ({mount.source}), where it cannot be seen from here whether it is encrypted"
+        return Probe.warn(what, problem, do)
+    problem = f"restored data lies in the clear on {mount.source} ({mount.kind}) while a test runs"
+    return Probe.warn(what, problem, do)

@@ -15,7 +15,7 @@ from ccdr.evidence.history.kinds import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED
 from ccdr.evidence.older import withholds
 from ccdr.evidence.verdicts import Record
 from ccdr.model.fetched import fetched
-from ccdr.model.values import Look, human_bytes, human_seconds, so_many, utc
+from ccdr.model.values import Probe, human_bytes, human_seconds, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
@@ -40,11 +40,15 @@ class Past:
     shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
 
 
-def older_texts(count: int) -> Iterator[Look]:
+def older_texts(count: int) -> Iterator[Probe]:
     """That so many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
     if count:
-        said = f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
-        yield Look.ok("older records", f"{said}; the lines stay as they are, for whoever may read the ledger's files")
+        sentence = (
+            f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
+        )
+        yield Probe.ok(
+            "older records", f"{sentence}; the lines stay as they are, for whoever may read the ledger's files"
+        )
 
 
 def read_past(records: Iterable[Record]) -> tuple[Past, int]:
@@ -87,7 +91,7 @@ def percentile(values: Iterable[float], share: float) -> float:
     return known[max(0, math.ceil(share * len(known)) - 1)]
 
 
-def rpo(job: Job, past: Past) -> Iterator[Look]:
+def rpo(job: Job, past: Past) -> Iterator[Probe]:
     """The worst exposure is just before a backup is usable: its schedule's widest gap, and the time it takes."""
     what, backup = "RPO by schedule", job.engine.backup
     objective = job.objectives.rpo
@@ -102,38 +106,40 @@ def rpo(job: Job, past: Past) -> Iterator[Look]:
     between = f"up to {human_seconds(gap)} between backups"
     if not took:
         if gap > objective:
-            yield Look.fail(what, f"{between}, more than the {human_seconds(objective)} wanted", more)
+            yield Probe.fail(what, f"{between}, more than the {human_seconds(objective)} wanted", more)
         else:
-            yield Look.warn(what, f"{between}; how long one takes is not measured", f"run `ccdr backup {job.plan}`")
+            yield Probe.warn(what, f"{between}; how long one takes is not measured", f"run `ccdr backup {job.plan}`")
         return
     slow = percentile(took, 0.95)
-    said = f"{between} and {human_seconds(slow)} for one (95 % of the last {len(took)}) make "
-    said += f"{human_seconds(gap + slow)} of the {human_seconds(objective)} wanted"
+    sentence = f"{between} and {human_seconds(slow)} for one (95 % of the last {len(took)}) make "
+    sentence += f"{human_seconds(gap + slow)} of the {human_seconds(objective)} wanted"
     if gap + slow > objective:
-        yield Look.fail(what, said, more)
+        yield Probe.fail(what, sentence, more)
     elif gap + slow > NEAR * objective:
-        yield Look.warn(what, f"{said}: one backup that fails or is slow breaches it", "back up more often")
+        yield Probe.warn(what, f"{sentence}: one backup that fails or is slow breaches it", "back up more often")
     else:
-        yield Look.ok(what, said)
+        yield Probe.ok(what, sentence)
 
 
-def _rpo_by_log(interval: float, objective: float, took: float | None) -> Look:
+def _rpo_by_log(interval: float, objective: float, took: float | None) -> Probe:
     """`took` is how long the newest part of the log took to be stored."""
     what, more = "RPO by log", "store the log more often (`log_shipping: interval`), or state an RPO that is true"
-    said = f"{human_seconds(interval)} between two parts of the log"
+    sentence = f"{human_seconds(interval)} between two parts of the log"
     if took is None:
-        look = Look.fail if interval > objective else Look.warn
-        return look(what, f"{said}; how long storing one takes is not measured", "run `ccdr ship PLAN`, or `ccdr run`")
-    said += f" and {human_seconds(took)} to store the last one make {human_seconds(interval + took)} of the "
-    said += f"{human_seconds(objective)} wanted"
+        probe_as = Probe.fail if interval > objective else Probe.warn
+        return probe_as(
+            what, f"{sentence}; how long storing one takes is not measured", "run `ccdr ship PLAN`, or `ccdr run`"
+        )
+    sentence += f" and {human_seconds(took)} to store the last one make {human_seconds(interval + took)} of the "
+    sentence += f"{human_seconds(objective)} wanted"
     if interval + took > objective:
-        return Look.fail(what, said, more)
+        return Probe.fail(what, sentence, more)
     if interval + took > NEAR * objective:
-        return Look.warn(what, f"{said}: one that is slow breaches it", more)
-    return Look.ok(what, said)
+        return Probe.warn(what, f"{sentence}: one that is slow breaches it", more)
+    return Probe.ok(what, sentence)
 
 
-def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:
+def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Probe]:
     what, objective, basis = "RTO by tests", job.objectives.rto, job.engine.settings
     do = f"run `ccdr test {job.plan} --asset {job.asset}`"
     if job.engine.restore_test is None:
@@ -142,67 +148,67 @@ def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:
     if not measured:
         last = history.last_conclusive_test
         tested = f"the last test says {last['verdict']}" if last else "it was never tested"
-        yield Look.warn(what, f"not measured with {basis} settings: {tested}", do)
+        yield Probe.warn(what, f"not measured with {basis} settings: {tested}", do)
         return
     newest, worst = measured[0], max(measured)
-    said = f"{human_seconds(newest)} of the {human_seconds(objective)} wanted ({basis} settings)"
+    sentence = f"{human_seconds(newest)} of the {human_seconds(objective)} wanted ({basis} settings)"
     sooner = "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"
     if newest > objective:
-        yield Look.fail(what, said, sooner)
+        yield Probe.fail(what, sentence, sooner)
     elif worst > objective or newest > NEAR * objective:
-        yield Look.warn(what, f"{said}; the worst of the last {len(measured)} took {human_seconds(worst)}", sooner)
+        yield Probe.warn(what, f"{sentence}; the worst of the last {len(measured)} took {human_seconds(worst)}", sooner)
     else:
-        yield Look.ok(what, f"{said}; at worst {human_seconds(worst)} (tests: {len(measured)})")
+        yield Probe.ok(what, f"{sentence}; at worst {human_seconds(worst)} (tests: {len(measured)})")
 
 
-def source_clock(history: AssetHistory) -> Iterator[Look]:
+def source_clock(history: AssetHistory) -> Iterator[Probe]:
     """By the last good backup: a consistent point is this host's time, `freshness` is judged by the source's."""
     skew = (history.last_good_backup or {}).get("clock_skew_s")
     if not isinstance(skew, int | float):
         return
     what, do = "source's clock", "set both by NTP"
-    said = f"{human_seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this host's at the last backup"
+    sentence = f"{human_seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this host's at the last backup"
     if abs(skew) > CLOCK_TOLERANCE.total_seconds():
-        yield Look.fail(what, said, do)
+        yield Probe.fail(what, sentence, do)
     elif abs(skew) > SKEW:
-        yield Look.warn(what, said, do)
+        yield Probe.warn(what, sentence, do)
     else:
-        yield Look.ok(what, f"within {max(1, math.ceil(abs(skew)))} s of this host's at the last backup")
+        yield Probe.ok(what, f"within {max(1, math.ceil(abs(skew)))} s of this host's at the last backup")
 
 
-def fetching(loaded: LoadedPlan, past: Past, now: datetime) -> Iterator[Look]:
+def fetching(loaded: LoadedPlan, past: Past, now: datetime) -> Iterator[Probe]:
     """Do restore tests stay within what may be fetched in a month?"""
     what, limit = "fetched by tests", loaded.plan.limits.fetch_per_month
     if limit is None:
         return
-    told = fetched(past.fetched.get(loaded.plan.plan, ()), limit)
-    said = f"{human_bytes(told.in_month(now))} of the {human_bytes(limit)} allowed this month"
+    traffic = fetched(past.fetched.get(loaded.plan.plan, ()), limit)
+    sentence = f"{human_bytes(traffic.in_month(now))} of the {human_bytes(limit)} allowed this month"
     do = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
-    yield Look.warn(what, said, do) if told.near(now) else Look.ok(what, said)
+    yield Probe.warn(what, sentence, do) if traffic.near(now) else Probe.ok(what, sentence)
 
 
-def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Look]:
+def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Probe]:
     """Is the repository looked after, and is anybody told?"""
     plan = loaded.plan
     done = history.get((plan.plan, None), AssetHistory())
     if plan.retention is None:
-        said = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
-        yield Look.warn("retention", said, "add `retention: {keep_within: 35d}` to the plan")
+        problem = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
+        yield Probe.warn("retention", problem, "add `retention: {keep_within: 35d}` to the plan")
     else:
         yield from _pruned(done.newest.get(PRUNED))
     yield _checked(loaded, done, now)
     if plan.notify.urls_file is None and plan.notify.ping_file is None:
-        said = "nobody is told when something fails"
-        yield Look.warn("notification", said, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
+        problem = "nobody is told when something fails"
+        yield Probe.warn("notification", problem, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
         return
     gone = [path for path in (plan.notify.urls_file, plan.notify.ping_file) if path is not None and not path.is_file()]
     for path in gone:
-        said = f"{path} is not there: nobody is told when something fails"
-        yield Look.fail(
-            "notification", said, f"write the addresses into it, mode 0600; then `ccdr notify test {plan.plan}`"
+        problem = f"{path} is not there: nobody is told when something fails"
+        yield Probe.fail(
+            "notification", problem, f"write the addresses into it, mode 0600; then `ccdr notify test {plan.plan}`"
         )
     if not gone:
-        yield Look.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
+        yield Probe.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
 
 
 def _told(urls: Any, ping: Any) -> Iterator[str]:
@@ -212,41 +218,45 @@ def _told(urls: Any, ping: Any) -> Iterator[str]:
         yield "a dead-man ping"
 
 
-def _pruned(record: Record | None) -> Iterator[Look]:
+def _pruned(record: Record | None) -> Iterator[Probe]:
     what = "retention"
     if record is None:
-        yield Look.ok(what, "is stated; nothing was due to be removed yet")
+        yield Probe.ok(what, "is stated; nothing was due to be removed yet")
     elif record.get("result") != "DONE":
-        said = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
-        yield Look.warn(what, said, "see `ccdr ledger show`, then run it again")
+        problem = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
+        yield Probe.warn(what, problem, "see `ccdr ledger show`, then run it again")
     else:
-        yield Look.ok(what, f"last carried out {record['time'][:19]}Z")
+        yield Probe.ok(what, f"last carried out {record['time'][:19]}Z")
 
 
-def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Look:
+def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Probe:
     what, plan, record = "repository check", loaded.plan, done.newest.get(CHECKED)
     cycle = timedelta(seconds=widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts)
     if record is None:
-        said = "its stored data was never read and verified"
-        return Look.warn(what, said, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`")
+        sentence = "its stored data was never read and verified"
+        return Probe.warn(
+            what, sentence, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`"
+        )
     when = f"{record['time'][:19]}Z"
     if damaged := done.damaged_parts:
-        said = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
+        sentence = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
         do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
-        return Look.fail(what, said, do)
+        return Probe.fail(what, sentence, do)
     if done.damaged_before:
         part, parts, since = done.damaged_before
-        said = f"part {part} of {parts} was found damaged at {since}, and not all of its data was found clean since"
-        return Look.fail(what, said, f"`ccdr upkeep {plan.plan} --check --all-data` tells whether it still is")
+        sentence = f"part {part} of {parts} was found damaged at {since}, and not all of its data was found clean since"
+        return Probe.fail(what, sentence, f"`ccdr upkeep {plan.plan} --check --all-data` tells whether it still is")
     if record.get("result") != CLEAN:
-        said = f"that of {when} proved nothing: {record.get('reason')}"
-        return Look.warn(what, said, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`")
+        sentence = f"that of {when} proved nothing: {record.get('reason')}"
+        return Probe.warn(
+            what, sentence, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`"
+        )
     gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
     if now - utc(record["time"]) > gap + timedelta(hours=1):
-        return Look.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
+        return Probe.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
     full = record.get("full_since")
     covered = f"{record.get('covered')} of {record.get('parts')} parts in this cycle"
     if full is None:
-        said = f"clean at {when}; {covered}, and all of it not once yet"
-        return Look.ok(what, f"{said} (takes {human_seconds(cycle.total_seconds())})")
-    return Look.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")
+        sentence = f"clean at {when}; {covered}, and all of it not once yet"
+        return Probe.ok(what, f"{sentence} (takes {human_seconds(cycle.total_seconds())})")
+    return Probe.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")

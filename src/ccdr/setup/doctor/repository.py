@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CommandFailed, RepositoryClosed, RepositoryDamaged, RepositoryMissing
-from ccdr.model.values import Look, human_seconds
+from ccdr.model.values import Probe, human_seconds
 from ccdr.plans import LoadedPlan
-from ccdr.plans.repository_url import is_loopback
+from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.storage.catalogue import CLOCK_TOLERANCE
-from ccdr.storage.endpoint import http_address, server_time
+from ccdr.storage.endpoint import server_time
 from ccdr.storage.restic import Restic
 
 PATIENCE = 15.0  # seconds that one question to the repository may take
@@ -21,7 +21,7 @@ STALE = timedelta(minutes=30)  # restic's own word for a lock that nobody renews
 SKEW = timedelta(seconds=30)  # a good clock is right to the second; S3 refuses requests from a quarter of an hour
 
 
-def repository(loaded: LoadedPlan, services: Services, *, known: bool) -> Iterator[Look]:
+def repository(loaded: LoadedPlan, services: Services, *, known: bool) -> Iterator[Probe]:
     """`known`: something of this plan was backed up already, as far as catalogue and ledger tell."""
     what = "repository"
     repo = opened(loaded, services)
@@ -29,15 +29,15 @@ def repository(loaded: LoadedPlan, services: Services, *, known: bool) -> Iterat
         repo.probe()
     except RepositoryMissing as error:
         if known:
-            yield Look.fail(what, str(error), error.hint or "find out where it is")
+            yield Probe.fail(what, str(error), error.hint or "find out where it is")
         else:
-            said = f"there is none yet at {repo.location}"
-            yield Look.warn(what, said, f"the first `ccdr backup {loaded.plan.plan}` makes it")
+            problem = f"there is none yet at {repo.location}"
+            yield Probe.warn(what, problem, f"the first `ccdr backup {loaded.plan.plan}` makes it")
         return
     except (RepositoryClosed, RepositoryDamaged) as error:
-        yield Look.fail(what, str(error), error.hint or "give the right password")
+        yield Probe.fail(what, str(error), error.hint or "give the right password")
         return
-    yield Look.ok(what, f"{repo.location} answers and decrypts")
+    yield Probe.ok(what, f"{repo.location} answers and decrypts")
     yield from _locks(repo, services)
 
 
@@ -47,12 +47,12 @@ def opened(loaded: LoadedPlan, services: Services) -> Restic:
     return services.repository(loaded, limits).impatient(PATIENCE)
 
 
-def _locks(repo: Restic, services: Services) -> Iterator[Look]:
+def _locks(repo: Restic, services: Services) -> Iterator[Probe]:
     what = "repository locks"
     try:
         count, locks = repo.locks()
     except CommandFailed as error:
-        yield Look.unknown(what, str(error), "run `restic list locks --no-lock` by hand and see")
+        yield Probe.unknown(what, str(error), "run `restic list locks --no-lock` by hand and see")
         return
     now = services.clock.now()
     stale = [lock for lock in locks if now - lock.time > STALE]
@@ -60,29 +60,29 @@ def _locks(repo: Restic, services: Services) -> Iterator[Look]:
         kind = "an exclusive lock" if lock.exclusive else "a lock"
         age = human_seconds((now - lock.time).total_seconds())
         do = "see that no restic runs there, then `restic unlock`, which removes only locks that nobody renews"
-        yield Look.warn(what, f"{kind} of {lock.holder} was not renewed for {age}", do)
+        yield Probe.warn(what, f"{kind} of {lock.holder} was not renewed for {age}", do)
     if not stale:
-        yield Look.ok(what, f"{count} held now" if count else "none")
+        yield Probe.ok(what, f"{count} held now" if count else "none")
 
 
-def way(loaded: LoadedPlan) -> Iterator[Look]:
+def way(loaded: LoadedPlan) -> Iterator[Probe]:
     """Is what is sent to it, or asked of it, readable on the way? A plan that would do so is refused already."""
     what, url = "way to the repository", loaded.plan.repository.url
     address = http_address(url)
     host = (address or "").partition("://")[2].rpartition(":")[0].strip("[]") or (address or "").partition("://")[2]
     if loaded.plan.repository.is_local:
-        yield Look.ok(what, "a path of this host")
+        yield Probe.ok(what, "a path of this host")
     elif address is None:
-        yield Look.ok(what, f"by {url.partition(':')[0]}, which encrypts by itself")
+        yield Probe.ok(what, f"by {url.partition(':')[0]}, which encrypts by itself")
     elif address.startswith("https://"):
-        yield Look.ok(what, f"{address}, by TLS")
+        yield Probe.ok(what, f"{address}, by TLS")
     elif is_loopback(host):
-        yield Look.ok(what, f"{address}, which never leaves this machine")
+        yield Probe.ok(what, f"{address}, which never leaves this machine")
     else:
-        yield Look.fail(what, f"{address} sends in plain text to another host", "use https")
+        yield Probe.fail(what, f"{address} sends in plain text to another host", "use https")
 
 
-def clock(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
+def clock(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
     """This host's clock against the store's: consistent points, locks and retention go by it."""
     what, address = "clock", http_address(loaded.plan.repository.url)
     if address is None:
@@ -94,17 +94,17 @@ def clock(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
     ahead = (before + (after - before) / 2 - there).total_seconds() - 0.5
     uncertain = 0.5 + (after - before).total_seconds() / 2
     off = max(0.0, abs(ahead) - uncertain)
-    said = f"this host's is {human_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {address}"
+    sentence = f"this host's is {human_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {address}"
     do = "set both by NTP (`timedatectl status`); a wrong date makes snapshots not count, or be removed early"
     if off > CLOCK_TOLERANCE.total_seconds():
-        yield Look.fail(what, said, do)
+        yield Probe.fail(what, sentence, do)
     elif off > SKEW.total_seconds():
-        yield Look.warn(what, said, do)
+        yield Probe.warn(what, sentence, do)
     else:
-        yield Look.ok(what, f"agrees with {address} (to {max(1.0, off + uncertain):.0f} s)")
+        yield Probe.ok(what, f"agrees with {address} (to {max(1.0, off + uncertain):.0f} s)")
 
 
-def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
+def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
     """A repository on a path: it is there, may be written, and does not die together with what it protects."""
     if not loaded.plan.repository.is_local:
         return
@@ -113,21 +113,21 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
-        yield Look.fail(what, f"{there} may not be written", "mount it writable, or run ccdr as its owner")
+        yield Probe.fail(what, f"{there} may not be written", "mount it writable, or run ccdr as its owner")
         return
     if there != path:
-        said = f"{path} is not there; nearest is {there}"
+        problem = f"{path} is not there; nearest is {there}"
         if services.knows(loaded.plan.plan):
             do = "mount it: backups were stored there, and none makes a new one in its place"
-            yield Look.fail(what, said, do)
+            yield Probe.fail(what, problem, do)
             return  # what lies there instead says nothing of it
-        yield Look.warn(what, said, "mount it; the first backup makes what is then still missing")
+        yield Probe.warn(what, problem, "mount it; the first backup makes what is then still missing")
     shared = [name for name, other in _dear(loaded, services) if _device(other) == there.stat().st_dev]
     if shared:
-        said = f"it lies on the same file system as {', '.join(shared)}: what destroys one destroys both"
-        yield Look.warn(what, said, "use another disk, or better another machine")
+        problem = f"it lies on the same file system as {', '.join(shared)}: what destroys one destroys both"
+        yield Probe.warn(what, problem, "use another disk, or better another machine")
     elif there == path:
-        yield Look.ok(what, f"{path}, on a file system of its own")
+        yield Probe.ok(what, f"{path}, on a file system of its own")
 
 
 def _dear(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, Path]]:

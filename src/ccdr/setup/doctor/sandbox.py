@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccdr.jobs.services import Services
 from ccdr.model.errors import BackupBad, TestBroken
-from ccdr.model.values import Look, human_bytes
+from ccdr.model.values import Probe, human_bytes
 from ccdr.plans.job import Job
 from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox.docker import DockerFacts, Image
@@ -33,7 +33,7 @@ class Majors:
             return self._known[key]
 
 
-def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Majors) -> Iterator[Look]:
+def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Majors) -> Iterator[Probe]:
     """Nothing for an asset that is not tested, or is tested without a sandbox; unless another asset's test needs one
     to look at it."""
     what, engine = "sandbox", job.engine
@@ -41,7 +41,7 @@ def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Ma
     if not tested and not job.looked_into_beside:
         return
     if daemon is None:
-        yield Look.unknown(what, "Docker does not answer, and restore tests need it", "start Docker")
+        yield Probe.unknown(what, "Docker does not answer, and restore tests need it", "start Docker")
         return
     needs = _needs(job, services)
     major = needs.major if needs else None
@@ -49,18 +49,18 @@ def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Ma
     image = services.lab.docker.find(engine.image, candidates)
     if image is None:
         names = engine.image or " or ".join(candidates[:2])
-        yield Look.fail(
+        yield Probe.fail(
             what, f"there is no image {names} on this host", f"docker pull {names.split()[0]}, or make images"
         )
         return
-    found = majors.of(job, image, services)
-    if engine.in_sandbox and found is None:
-        yield Look.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
-    elif engine.has_server and major is not None and found != major:
-        said = f"{image.name} holds version {found}, the newest backup is of {major}"
-        yield Look.fail(what, said, f"name an image of major version {major} with `image:`")
+    held = majors.of(job, image, services)
+    if engine.in_sandbox and held is None:
+        yield Probe.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
+    elif engine.has_server and major is not None and held != major:
+        problem = f"{image.name} holds version {held}, the newest backup is of {major}"
+        yield Probe.fail(what, problem, f"name an image of major version {major} with `image:`")
     else:
-        yield Look.ok(what, f"{image.name}" + (f", version {found}, as the source" if found and major else ""))
+        yield Probe.ok(what, f"{image.name}" + (f", version {held}, as the source" if held and major else ""))
     if needs is not None:
         yield _room(job, needs, daemon)
 
@@ -74,23 +74,23 @@ def _needs(job: Job, services: Services) -> SandboxNeeds | None:
         return None
 
 
-def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Look:
+def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Probe:
     what = "room for a sandbox"
     data = f"up to {human_bytes(needs.bytes)} of data" if needs.bytes else "no data to speak of"
     size = f"{data} and {human_bytes(needs.memory)} of memory beside it"
     try:
         on_disk = Lab.on_disk(needs, job.engine.storage)
     except TestBroken as error:
-        return Look.fail(what, str(error), error.hint or "free memory")
+        return Probe.fail(what, str(error), error.hint or "free memory")
     if not needs.data_dir or not on_disk:
-        return Look.ok(what, f"{size}: fits into memory")
+        return Probe.ok(what, f"{size}: fits into memory")
     if not _is_here(daemon.root):
-        return Look.ok(what, f"{size}: the data goes to Docker's own disk")
+        return Probe.ok(what, f"{size}: the data goes to Docker's own disk")
     free = shutil.disk_usage(daemon.root).free
     if free < needs.bytes:
-        said = f"{size}, and {daemon.root} has {human_bytes(free)} free"
-        return Look.fail(what, said, "free space there, or give this host more memory")
-    return Look.ok(what, f"{size}: the data goes to disk ({human_bytes(free)} free at {daemon.root})")
+        problem = f"{size}, and {daemon.root} has {human_bytes(free)} free"
+        return Probe.fail(what, problem, "free space there, or give this host more memory")
+    return Probe.ok(what, f"{size}: the data goes to disk ({human_bytes(free)} free at {daemon.root})")
 
 
 def _is_here(path: Path) -> bool:

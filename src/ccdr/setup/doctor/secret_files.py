@@ -10,50 +10,50 @@ from pathlib import Path
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, password
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import Look, so_many
+from ccdr.model.values import Probe, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_secret, secret_files
 
 GOOD_LENGTH = 20  # characters; `head -c 32 /dev/urandom | base64` has 44
 
 
-def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Look]:
+def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Probe]:
     """`sources`: those of the sources too, which a host that only tests does not have."""
     what = "secrets"
     named = {path: where for where, path in secret_files(loaded.plan) if sources or where[0] != "assets"}
     bad = False
     for path in named:
         if fault := open_secret(path):
-            found, _, do = fault.partition(": ")
-            yield Look.fail(what, f"the plan {found}", do)
+            refusal, _, do = fault.partition(": ")
+            yield Probe.fail(what, f"the plan {refusal}", do)
         elif foreign := _foreign(path):
-            yield Look.warn(what, f"{path} belongs to {foreign}, who may replace it", f"chown {os.geteuid()} {path}")
+            yield Probe.warn(what, f"{path} belongs to {foreign}, who may replace it", f"chown {os.geteuid()} {path}")
         else:
             continue
         bad = True
     for path in (*named, loaded.path):
         for place, mode in _changeable(path):
             bad = True
-            said = f"others may replace {path}: {place} has mode {mode:04o}"
-            yield Look.fail(what, said, f"chmod go-w {place}")
+            problem = f"others may replace {path}: {place} has mode {mode:04o}"
+            yield Probe.fail(what, problem, f"chmod go-w {place}")
     if not bad:
         count = so_many(len(named), "file") if named else "no files"
-        yield Look.ok(what, f"{count}, readable by their owner alone; nobody else can replace them or the plan")
+        yield Probe.ok(what, f"{count}, readable by their owner alone; nobody else can replace them or the plan")
     yield _password(loaded, host)
 
 
-def _password(loaded: LoadedPlan, host: Host) -> Look:
+def _password(loaded: LoadedPlan, host: Host) -> Probe:
     what, better = "repository password", "make a longer one: head -c 32 /dev/urandom | base64, by `restic key passwd`"
     try:
         secret = password(loaded.plan.repository, host, what="repository", shortest=SHORTEST)
     except UsageProblem as error:
-        return Look.fail(what, str(error), error.hint or better)
+        return Probe.fail(what, str(error), error.hint or better)
     except CcdrError as error:
-        return Look.unknown(what, str(error), error.hint or better)
+        return Probe.unknown(what, str(error), error.hint or better)
     length = len(secret or "")
     if length < GOOD_LENGTH or len(set(secret or "")) < GOOD_LENGTH // 4:
-        return Look.warn(what, f"{length} characters, which can be guessed in time", better)
-    return Look.ok(what, f"{length} characters")
+        return Probe.warn(what, f"{length} characters, which can be guessed in time", better)
+    return Probe.ok(what, f"{length} characters")
 
 
 def _foreign(path: Path) -> str | None:

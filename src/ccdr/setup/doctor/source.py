@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ccdr.jobs.services import Services
 from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
-from ccdr.model.values import Look
+from ccdr.model.values import Probe
 from ccdr.plans.job import Job
 
 PATIENCE = 20.0  # seconds that one question to the source may take
@@ -20,7 +20,7 @@ class _Nobody:
     def amount(self, done: int, total: int | None) -> None: ...
 
 
-def source(job: Job, services: Services) -> Iterator[Look]:
+def source(job: Job, services: Services) -> Iterator[Probe]:
     what = "source"
     with services.state.run(services.clock) as run:
         credentials, into = run.directory("credentials"), run.directory("into")
@@ -28,19 +28,21 @@ def source(job: Job, services: Services) -> Iterator[Look]:
             services.write_credentials(job, credentials)
             with services.lab.source(job.engine, run.id, into, credentials, PATIENCE, _Nobody()) as (place, facts):
                 kind = f"{job.engine.engine_name} {facts.version}" if job.engine.has_server else "there"
-                yield Look.ok(what, f"{job.engine.source_name}: {kind}")
+                yield Probe.ok(what, f"{job.engine.source_name}: {kind}")
                 yield from job.engine.rights(place)
         except UsageProblem as error:
-            yield Look.unknown(what, str(error), error.hint or "give the password where the plan says")
+            yield Probe.unknown(what, str(error), error.hint or "give the password where the plan says")
         except BackupFailed as error:  # it can be told, and no backup would succeed
-            yield Look.fail(what, str(error), error.hint or "change the plan, or the source")
+            yield Probe.fail(what, str(error), error.hint or "change the plan, or the source")
         except CommandFailed as error:
-            said = str(error)
+            failure = str(error)
             if job.engine.refused(error.stderr):
                 secret = job.engine.secret()
-                said += f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
-                yield Look.fail(what, said, "check `connection:` and its password, and whom the server lets in")
+                failure += (
+                    f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
+                )
+                yield Probe.fail(what, failure, "check `connection:` and its password, and whom the server lets in")
             else:
-                yield Look.unknown(what, said, "is the source up, and can it be reached from this host?")
+                yield Probe.unknown(what, failure, "is the source up, and can it be reached from this host?")
     for problem in run.problems:
-        yield Look.fail("scratch", problem, "`ccdr sandbox reap` removes it")
+        yield Probe.fail("scratch", problem, "`ccdr sandbox reap` removes it")

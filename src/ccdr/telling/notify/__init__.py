@@ -1,16 +1,16 @@
 """Telling the right person once: what is wrong, what is over, and that all went well.
 
 concerns.py   what there is to tell of a plan
-told.py       who was told what: STATE/told.json, and what is news to whom by it
+state.py      who was told what: STATE/told.json, and what is news to whom by it
 message.py    the words
 targets.py    the addresses, and how a message gets there in bounded time
 telling.py    a run's end: what is news goes out, what got there is stamped
 """
 
 from ccdr.telling.notify.concerns import (
-    Attempt,
     Concern,
     Key,
+    RunAttempt,
     changed_duties,
     concerns_of,
     ledger_broken,
@@ -22,9 +22,9 @@ from ccdr.telling.notify.message import summary
 from ccdr.telling.notify.telling import Telling, after_run, send_test, untold, would_tell
 
 __all__ = [
-    "Attempt",
     "Concern",
     "Key",
+    "RunAttempt",
     "Telling",
     "after_run",
     "changed_duties",

@@ -43,7 +43,7 @@ class Concern:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RunAttempt:
     """One piece of work that a run took on. `failed` is why it could not even begin (so that the ledger says nothing
     of it), None where it began: then the ledger tells the rest."""
 
@@ -59,9 +59,9 @@ class Attempt:
         return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb, why=self.failed)
 
 
-def concerns_of(found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]]) -> Iterator[Concern]:
+def concerns_of(assets: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]]) -> Iterator[Concern]:
     """Everything that is wrong by `status.status()` and `status.upkeep_problems()`."""
-    for status in found:
+    for status in assets:
         for problem in status.troubles:
             yield _concern(status.plan, status.asset, problem)
     for plan, problems in upkeep.items():

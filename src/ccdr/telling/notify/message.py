@@ -12,7 +12,7 @@ from ccdr.model.trouble import Trouble, next_step
 from ccdr.model.values import human_seconds
 from ccdr.plans import LoadedPlan
 from ccdr.telling.notify.concerns import Concern, concerns_of
-from ccdr.telling.notify.told import Entry, Failure, Kind, News
+from ccdr.telling.notify.state import Entry, Failure, Kind, News
 from ccdr.telling.status import kept
 
 MOST_LINES = 40  # concerns that one message spells out
@@ -100,9 +100,9 @@ def compose(
         of_kind = [n for n in spelled if n.kind is kind]
         if of_kind:
             lines += ["", f"{heading}:"]
-            said: set[str] = set()
+            steps: set[str] = set()
             for one in of_kind:
-                lines += _fixed(loaded, one, now) if kind is Kind.FIXED else _wrong(loaded, one, open_, spelled, said)
+                lines += _fixed(loaded, one, now) if kind is Kind.FIXED else _wrong(loaded, one, open_, spelled, steps)
     lines.append("")
     if len(news) > MOST_LINES:
         lines.append(f"And {len(news) - MOST_LINES} more.")
@@ -130,8 +130,8 @@ def _subject(
 ) -> str:
     """The worst that is news, by its cause: what only follows from something that is news as well is not named."""
     wrong = [n for n in news if n.kind is not Kind.FIXED]
-    told = [n.entry for n in wrong]
-    roots = [n for n in wrong if (cause := _cause(n.entry, known)) is None or cause not in told]
+    entries = [n.entry for n in wrong]
+    roots = [n for n in wrong if (cause := _cause(n.entry, known)) is None or cause not in entries]
     ordered = [
         n for some in (roots, wrong) for kind in (Kind.NEW, Kind.AGAIN, Kind.STILL) for n in some if n.kind is kind
     ]
@@ -187,9 +187,9 @@ def _headline(news: News) -> str:
 
 
 def _wrong(
-    loaded: LoadedPlan, news: News, known: Sequence[Entry], spelled: Sequence[News], said: set[str]
+    loaded: LoadedPlan, news: News, known: Sequence[Entry], spelled: Sequence[News], steps: set[str]
 ) -> list[str]:
-    """`said` are the next steps that were told already: each is told once."""
+    """`steps` are the next steps that were told already: each is told once."""
     entry, cause = news.entry, _cause(news.entry, known)
     lines = [f"* {entry.asset}: {one_line(entry.text)}" if entry.asset else f"* {one_line(entry.text)}"]
     if news.kind is Kind.AGAIN or entry.returns:
@@ -200,9 +200,9 @@ def _wrong(
         often = "comes and goes since" if cause.returns else "since"
         lines.append(f"  because: {_titled(cause)} {often} {_time(cause.since)}{_shortly(cause)}")
     step = entry.step or next_step(entry.trouble, loaded.plan.plan, entry.asset)
-    if step and step not in said and not any(n.entry is cause for n in spelled):  # else it is said there
+    if step and step not in steps and not any(n.entry is cause for n in spelled):  # else it is said there
         lines.append(f"  next: {step}")
-        said.add(step)
+        steps.add(step)
     lines += [f"  on that host: {kept(path)}" for path in entry.private]
     return lines
 
@@ -236,19 +236,19 @@ def _time(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def summary(found: Sequence[AssetStatus], now: datetime) -> str:
+def summary(assets: Sequence[AssetStatus], now: datetime) -> str:
     """One line for cron's mail: how many assets are proven, and the worst first.
 
     Proven is what `AssetStatus.proven` says.
     """
     wrong: dict[Trouble, list[str]] = {}
-    for concern in sorted(concerns_of(found, {}), key=_by_rank):
+    for concern in sorted(concerns_of(assets, {}), key=_by_rank):
         names = wrong.setdefault(concern.trouble, [])
         name = f"{concern.plan}/{concern.asset}"
         if name not in names:
             names.append(name)
-    proven = sum(s.proven for s in found)
-    counts = f"ccdr: {len(found)} asset{'s' if len(found) != 1 else ''}, {proven} proven"
+    proven = sum(s.proven for s in assets)
+    counts = f"ccdr: {len(assets)} asset{'s' if len(assets) != 1 else ''}, {proven} proven"
     return "; ".join([counts, *(f"{len(n)} {HEADLINES[t]}: {_some(n)}" for t, n in wrong.items())])
 
 

@@ -34,7 +34,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Target:
+class MessageTarget:
     """One address. `id` tells it from others without telling it."""
 
     id: str
@@ -42,9 +42,9 @@ class Target:
     url: str = field(repr=False)
 
 
-def read_targets(path: Path) -> list[Target]:
+def read_targets(path: Path) -> list[MessageTarget]:
     """The file's addresses; blank lines and `#` comments are passed over. UsageProblem where there is none."""
-    found: dict[str, Target] = {}
+    targets: dict[str, MessageTarget] = {}
     for number, line in enumerate(_read(path).splitlines(), 1):
         url = line.strip()
         if not url or url.startswith("#"):
@@ -52,11 +52,11 @@ def read_targets(path: Path) -> list[Target]:
         kind = re.match(r"([a-z][a-z0-9+.-]{0,19})://", url, re.IGNORECASE)
         if kind is None:
             raise UsageProblem(f"{path}:{number}: is no Apprise URL, expected one like mailto://… or slack://…")
-        target = Target(_id(url), f"{path.name} line {number} ({kind[1].lower()})", url)
-        found.setdefault(target.id, target)
-    if not found:
+        target = MessageTarget(_id(url), f"{path.name} line {number} ({kind[1].lower()})", url)
+        targets.setdefault(target.id, target)
+    if not targets:
         raise UsageProblem(f"{path} names no address", hint="write one Apprise URL a line: mailto://…, slack://…")
-    return list(found.values())
+    return list(targets.values())
 
 
 def read_ping(path: Path) -> str:
@@ -89,7 +89,7 @@ def send(url: str, message: Message) -> str | None:
     """Hand a message over to the service behind an Apprise URL; None, or why it was not taken, secrets masked."""
     import apprise
 
-    with _listening() as said:
+    with _listening() as lines:
         asset = apprise.AppriseAsset(
             app_id="ccdr",
             app_desc="contact-centre disaster recovery",
@@ -100,7 +100,7 @@ def send(url: str, message: Message) -> str | None:
         with _loading:
             service = apprise.Apprise.instantiate(url, asset=asset)
         if service is None:
-            return mask(url, f"is no URL that Apprise knows{_because(said)}")
+            return mask(url, f"is no URL that Apprise knows{_because(lines)}")
         service.notify_format = apprise.NotifyFormat.TEXT
         if "overflow=" not in url:  # the worst comes first: a pager is not sent thirty pages
             service.overflow_mode = apprise.OverflowMode.TRUNCATE
@@ -109,7 +109,7 @@ def send(url: str, message: Message) -> str | None:
         taken = service.notify(
             title=message.subject, body=message.body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
         )
-    return None if taken else mask(url, f"did not take the message{_because(said)}")
+    return None if taken else mask(url, f"did not take the message{_because(lines)}")
 
 
 def ping(url: str) -> str | None:
@@ -155,16 +155,16 @@ def at_once(calls: Mapping[K, Callable[[], str | None]], seconds: float) -> dict
     for _ in range(min(len(calls), AT_ONCE)):
         threading.Thread(target=work, daemon=True).start()
     deadline = time.monotonic() + seconds
-    found: dict[K, str | None] = {}
+    results: dict[K, str | None] = {}
     try:
-        while len(found) < len(calls):
+        while len(results) < len(calls):
             key, answer = answers.get(timeout=max(0.001, deadline - time.monotonic()))
-            found[key] = answer
+            results[key] = answer
     except queue.Empty:
         pass
     finally:
         given_up.set()
-    return {key: found.get(key, f"did not answer within {seconds:.0f} s") for key in calls}
+    return {key: results.get(key, f"did not answer within {seconds:.0f} s") for key in calls}
 
 
 def mask(url: str, text: str) -> str:
@@ -210,5 +210,5 @@ class _Said(logging.Handler):
 _listening = _Said
 
 
-def _because(said: list[str]) -> str:
-    return f": {' | '.join(said[-2:])}" if said else ""
+def _because(lines: list[str]) -> str:
+    return f": {' | '.join(lines[-2:])}" if lines else ""

@@ -15,21 +15,21 @@ from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import ObjectiveVerdict, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.telling.notify.concerns import Attempt, Concern, Key, concerns_of
+from ccdr.telling.notify.concerns import Concern, Key, RunAttempt, concerns_of
 from ccdr.telling.notify.message import Message, compose, one_line, trial
+from ccdr.telling.notify.state import News, NotificationState, load, save
 from ccdr.telling.notify.targets import (
     PING,
     PING_SECONDS,
     SECONDS,
     URLS,
-    Target,
+    MessageTarget,
     at_once,
     ping,
     read_ping,
     read_targets,
     send,
 )
-from ccdr.telling.notify.told import Book, News, load, save
 
 SOON = timedelta(minutes=1)
 # While one of these is open, a run has not gone well, whatever was due in it.
@@ -69,7 +69,7 @@ NOT_WELL = frozenset(
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentMessage:
     """A message that an address has taken (or, as `would_tell` has it, would be sent)."""
 
     plan: str
@@ -86,7 +86,7 @@ class Telling:
     """What was told. `failures` are sentences by plan: told themselves the next time. `wakes` is when there is
     something to tell again, if nothing else happens until then."""
 
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentMessage] = field(default_factory=list)
     failures: dict[str, list[str]] = field(default_factory=dict)
     new_failures: list[str] = field(default_factory=list)  # of addresses that were well before
     pinged: list[str] = field(default_factory=list)
@@ -108,8 +108,8 @@ class _Plan:
     """One plan's part of a telling. `targets` is None where the addresses could not be read."""
 
     loaded: LoadedPlan
-    book: Book
-    targets: list[Target] | None
+    state: NotificationState
+    targets: list[MessageTarget] | None
     well: bool
 
     @property
@@ -120,21 +120,21 @@ class _Plan:
     def remind(self) -> timedelta:
         return timedelta(seconds=self.loaded.plan.notify.remind)
 
-    def messages(self, now: datetime) -> Iterator[tuple[Target, list[News], Message]]:
+    def messages(self, now: datetime) -> Iterator[tuple[MessageTarget, list[News], Message]]:
         """What each address is to be sent. One that could not be reached is tried again, with news or without."""
         for target in self.targets or ():
-            news, unreached = self.book.news(target.id, now, self.remind), self.book.failures.get(target.id)
+            news, unreached = self.state.news(target.id, now, self.remind), self.state.failures.get(target.id)
             if news or unreached:
-                there = sum(e.gone is None and not e.passing for e in self.book.entries.values())
+                there = sum(e.gone is None and not e.passing for e in self.state.entries.values())
                 among = sum(n.entry.gone is None and not n.entry.passing for n in news)
                 own = Trouble.UNTOLD.value
-                itself = (None, own, target.id) in self.book.entries
+                itself = (None, own, target.id) in self.state.entries
                 others = max(0, there - among - itself)
                 yield (
                     target,
                     news,
                     compose(
-                        self.loaded, news, now, others=others, unreached=unreached, known=self.book.entries.values()
+                        self.loaded, news, now, others=others, unreached=unreached, known=self.state.entries.values()
                     ),
                 )
 
@@ -142,11 +142,11 @@ class _Plan:
 def after_run(
     plans: Sequence[LoadedPlan],
     services: Services,
-    found: Sequence[AssetStatus],
+    assets: Sequence[AssetStatus],
     upkeep: Mapping[str, Sequence[Problem]],
     *,
     elsewhere: Collection[tuple[str, Key]] = (),
-    attempts: Collection[Attempt] = (),
+    attempts: Collection[RunAttempt] = (),
     extra: Iterable[Concern] = (),
     failed: Collection[str] = (),
     lasting: Collection[tuple[str, str]] = (),
@@ -155,61 +155,63 @@ def after_run(
 ) -> Telling:
     """Tell each plan's people what is news to them, in `seconds` at most, then ping where all is well.
 
-    `found` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to tell;
-    `attempts` what this run took on; `extra` what else there is to
+    `assets` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to
+    tell; `attempts` what this run took on; `extra` what else there is to
     tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. Assets in `lasting` (plan and name) are looked
     at by others before their RPO is breached: `wakes` leaves that out. With `whole` false (status could not be had)
-    nothing counts as over because it is not in `found`. An address that cannot be reached is no error: it is in the
+    nothing counts as over because it is not in `assets`. An address that cannot be reached is no error: it is in the
     result, and told the next time. Raises CcdrError where a newer ccdr wrote the state, and, after all has been told,
     where what was told cannot be written down.
     """
     result, now = Telling(), services.clock.now()
-    told = [p for p in plans if p.plan.notify.urls_file or p.plan.notify.ping_file]
-    if not told:
+    notified = [p for p in plans if p.plan.notify.urls_file or p.plan.notify.ping_file]
+    if not notified:
         return result
     with services.state.turn("told") as mine:
         if not mine:
             result.busy, result.wakes = True, now + SOON
             return result
-        books, note = load(told_file(services.state))
+        states, note = load(state_file(services.state))
         if note:
             result.notes.append(note)
-        concerns = [*concerns_of(found, upkeep), *extra, *(c for a in attempts if (c := a.concern()))]
-        parts = [_begin(p, books, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in told]
+        concerns = [*concerns_of(assets, upkeep), *extra, *(c for a in attempts if (c := a.concern()))]
+        parts = [_begin(p, states, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in notified]
         try:
             _tell(parts, now, seconds, result)
             _ping(parts, now, result)
         finally:
             for part in parts:
                 if part.targets is not None:
-                    part.book.tidy({t.id for t in part.targets}, now, part.remind)
-            save(told_file(services.state), books)
-    result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.book))}
+                    part.state.tidy({t.id for t in part.targets}, now, part.remind)
+            save(state_file(services.state), states)
+    result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.state))}
     result.new_failures = [
-        f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.book.failures.values() if f.tries == 1
+        f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.state.failures.values() if f.tries == 1
     ]
-    moments = [m for p in parts for m in p.book.wakes(p.remind)]
-    result.wakes = min((m for m in [*moments, *_breaching(found, lasting, now)] if m > now), default=None)
+    moments = [m for p in parts for m in p.state.wakes(p.remind)]
+    result.wakes = min((m for m in [*moments, *_breaching(assets, lasting, now)] if m > now), default=None)
     return result
 
 
 def would_tell(
     loaded: LoadedPlan,
     services: Services,
-    found: Sequence[AssetStatus],
+    assets: Sequence[AssetStatus],
     upkeep: Mapping[str, Sequence[Problem]],
     elsewhere: Collection[tuple[str, Key]] = (),
-) -> list[Sent]:
+) -> list[SentMessage]:
     """What the next run would tell, as things stand. Nothing is sent or stamped. UsageProblem where the addresses
     cannot be read."""
-    now, books = services.clock.now(), load(told_file(services.state))[0]
+    now, states = services.clock.now(), load(state_file(services.state))[0]
     if loaded.plan.notify.urls_file is not None:
         read_targets(loaded.plan.notify.urls_file)
-    part = _begin(loaded, books, list(concerns_of(found, upkeep)), (), now, whole=True, elsewhere=elsewhere)
-    return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
+    part = _begin(loaded, states, list(concerns_of(assets, upkeep)), (), now, whole=True, elsewhere=elsewhere)
+    return [SentMessage(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 
-def send_test(loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS) -> list[tuple[Target, str | None]]:
+def send_test(
+    loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS
+) -> list[tuple[MessageTarget, str | None]]:
     """Send a test message to every address of the plan; with each, why it was not taken, None where it was."""
     path = loaded.plan.notify.urls_file
     if path is None:
@@ -223,26 +225,26 @@ def untold(state: State, plans: Iterable[str]) -> dict[str, list[str]]:
     """By plan: addresses that could not be reached the last time, as sentences. For `status` and metrics, which must
     answer whatever the file is like."""
     try:
-        books, _ = load(told_file(state))
+        states, _ = load(state_file(state))
     except CcdrError as error:
         return {plan: [str(error)] for plan in plans}
-    return {plan: lines for plan in plans if plan in books and (lines := failure_lines(books[plan]))}
+    return {plan: lines for plan in plans if plan in states and (lines := failure_lines(states[plan]))}
 
 
-def told_file(state: State) -> Path:
+def state_file(state: State) -> Path:
     return state.root / "told.json"
 
 
-def failure_lines(book: Book) -> list[str]:
+def failure_lines(state: NotificationState) -> list[str]:
     return [
         f"{f.name} {f.reason} (since {rfc3339(f.since)}, tried {f.tries} time{'s' if f.tries > 1 else ''})"
-        for f in book.failures.values()
+        for f in state.failures.values()
     ]
 
 
 def _begin(
     loaded: LoadedPlan,
-    books: dict[str, Book],
+    states: dict[str, NotificationState],
     concerns: Sequence[Concern],
     failed: Collection[str],
     now: datetime,
@@ -251,23 +253,23 @@ def _begin(
     elsewhere: Collection[tuple[str, Key]],
 ) -> _Plan:
     name, settings = loaded.plan.plan, loaded.plan.notify
-    book = books.setdefault(name, Book())
-    mine = [*(c for c in concerns if c.plan == name), *book.untold(name)]
+    state = states.setdefault(name, NotificationState())
+    mine = [*(c for c in concerns if c.plan == name), *state.untold(name)]
     others = [key for plan, key in elsewhere if plan == name]
-    book.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
-    targets: list[Target] | None = []
+    state.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
+    targets: list[MessageTarget] | None = []
     if settings.urls_file is not None:
         try:
             targets = read_targets(settings.urls_file)
-            book.failures.pop(URLS, None)
+            state.failures.pop(URLS, None)
         except CcdrError as error:
             targets = None
-            book.fail(URLS, "the addresses", f"could not be read: {one_line(str(error))}", now)
+            state.fail(URLS, "the addresses", f"could not be read: {one_line(str(error))}", now)
     if targets is not None:  # those that are no longer named need not be reached any more
         known = {t.id for t in targets} | {URLS, PING}
-        book.failures = {a: f for a, f in book.failures.items() if a in known}
-    trouble = any(e.trouble in NOT_WELL and e.gone is None for e in book.entries.values())
-    return _Plan(loaded, book, targets, well=name not in failed and not trouble and whole)
+        state.failures = {a: f for a, f in state.failures.items() if a in known}
+    trouble = any(e.trouble in NOT_WELL and e.gone is None for e in state.entries.values())
+    return _Plan(loaded, state, targets, well=name not in failed and not trouble and whole)
 
 
 def _tell(parts: Sequence[_Plan], now: datetime, seconds: float, result: Telling) -> None:
@@ -284,12 +286,12 @@ def _tell(parts: Sequence[_Plan], now: datetime, seconds: float, result: Telling
     for key, refused in at_once(calls, seconds).items():
         part, target, news, message = letters[key]
         if refused is None:
-            part.book.accept(target.id, news, now)
-            part.book.failures.pop(target.id, None)
-            result.sent.append(Sent(part.name, target.name, message.subject, message.body))
+            part.state.accept(target.id, news, now)
+            part.state.failures.pop(target.id, None)
+            result.sent.append(SentMessage(part.name, target.name, message.subject, message.body))
         else:
-            part.book.owe(target.id, news, now)
-            part.book.fail(target.id, target.name, refused, now)
+            part.state.owe(target.id, news, now)
+            part.state.fail(target.id, target.name, refused, now)
 
 
 def _ping(parts: Sequence[_Plan], now: datetime, result: Telling) -> None:
@@ -298,22 +300,24 @@ def _ping(parts: Sequence[_Plan], now: datetime, result: Telling) -> None:
     for number, part in enumerate(parts):
         path = part.loaded.plan.notify.ping_file
         if path is None:
-            part.book.failures.pop(PING, None)
-        elif part.well and not part.book.failures.keys() - {PING}:
+            part.state.failures.pop(PING, None)
+        elif part.well and not part.state.failures.keys() - {PING}:
             try:
                 calls[number] = partial(ping, read_ping(path))
             except CcdrError as error:
-                part.book.fail(PING, "the ping", f"could not be sent: {one_line(str(error))}", now)
+                part.state.fail(PING, "the ping", f"could not be sent: {one_line(str(error))}", now)
     for number, refused in at_once(calls, PING_SECONDS + 1).items() if calls else ():
         if refused is None:
-            parts[number].book.failures.pop(PING, None)
+            parts[number].state.failures.pop(PING, None)
             result.pinged.append(parts[number].name)
         else:
-            parts[number].book.fail(PING, "the ping", refused, now)
+            parts[number].state.fail(PING, "the ping", refused, now)
 
 
-def _breaching(found: Sequence[AssetStatus], lasting: Collection[tuple[str, str]], now: datetime) -> Iterator[datetime]:
+def _breaching(
+    assets: Sequence[AssetStatus], lasting: Collection[tuple[str, str]], now: datetime
+) -> Iterator[datetime]:
     """When an objective that is met will be breached if nothing is done."""
-    for status in (s for s in found if (s.plan, s.asset) not in lasting):
+    for status in (s for s in assets if (s.plan, s.asset) not in lasting):
         if status.rpo.verdict is ObjectiveVerdict.MET and status.rpo.achieved_s is not None:
             yield now + timedelta(seconds=status.rpo.objective_s - status.rpo.achieved_s + 1)

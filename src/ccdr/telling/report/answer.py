@@ -12,10 +12,10 @@ from datetime import datetime
 from ccdr.model.trouble import Level
 from ccdr.model.values import ObjectiveVerdict, human_seconds, so_many
 from ccdr.telling.report.judge import day
-from ccdr.telling.report.judged import AssetReport, Finding
+from ccdr.telling.report.judged import AssetReport, ReportedFinding
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
-from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, Run
+from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, RecordedRun
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
@@ -32,7 +32,7 @@ class Answer:
 
 def answer(
     assets: Sequence[AssetReport],
-    findings: Sequence[Finding],
+    findings: Sequence[ReportedFinding],
     ledger_problems: int,
     *,
     until_now: bool,
@@ -45,8 +45,8 @@ def answer(
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
-        said = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
+        text = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
     worst = max((a.level for a in judged), default=Level.UNPROVEN)
     concerned = [a for a in judged if a.level is worst]
     many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
@@ -54,31 +54,31 @@ def answer(
         had = [a for a in concerned if not a.unreached]  # else nothing comes back, whatever has been shown before
         counting = [a for a in had if a.rpo_now and math.isfinite(_or_never(a.rpo_now.achieved_s))]
         shown = [a for a in counting if math.isfinite(a.tested.worst_s)]  # one that counts need not have been tested
-        said = f"{many} cannot be restored"
+        text = f"{many} cannot be restored"
         if len(shown) == len(concerned):
-            said = f"of {many} only an older state may come back"
+            text = f"of {many} only an older state may come back"
         elif len(counting) == len(concerned):
-            said = f"of {many} no state has been shown to come back"
-        return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
+            text = f"of {many} no state has been shown to come back"
+        return Answer("No", worst, _sentence(f"{text}: {_first(concerned)}"))
     if lost and worst < Level.UNPROVEN:
-        said = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
+        text = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
     if newer and worst < Level.UNPROVEN:
-        said = "a later ccdr wrote some of the records, and what they tell is not known to this one"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
+        text = "a later ccdr wrote some of the records, and what they tell is not known to this one"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
     proven = _proven(judged, until_now=until_now)
     if worst is Level.LATE:
-        said = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
-        return Answer("Yes, but not as promised", worst, _sentence(said))
+        text = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
+        return Answer("Yes, but not as promised", worst, _sentence(text))
     if worst is Level.NEAR:
-        said = f"{proven}; but the backups of {many} lie beside what they protect: {_first(concerned)}"
-        return Answer("Yes, unless disk or machine is lost", worst, _sentence(said))
+        text = f"{proven}; but the backups of {many} lie beside what they protect: {_first(concerned)}"
+        return Answer("Yes, unless disk or machine is lost", worst, _sentence(text))
     if unseen := [a for a in judged if not a.near_known]:
         these = f"{len(unseen)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
-        said = f"{proven}; but whether the backups of {these} lie beside what they protect is not known here"
-        return Answer("Yes, but where the copies lie is not known", Level.NEAR, _sentence(said))
+        text = f"{proven}; but whether the backups of {these} lie beside what they protect is not known here"
+        return Answer("Yes, but where the copies lie is not known", Level.NEAR, _sentence(text))
     noted = sum(f.level is Level.NOTE for f in findings)
     rest = (
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
@@ -89,7 +89,7 @@ def answer(
 def over_the_period(
     period: Period,
     assets: Sequence[AssetReport],
-    runs: Sequence[Run],
+    runs: Sequence[RecordedRun],
     tallies: Tallies,
     promised: Sequence[PlanPromises],
     first: datetime | None,
@@ -101,12 +101,12 @@ def over_the_period(
         return _sentence(f"{when} nothing was recorded: what was done then, and what was not, is not known")
     if ledger_problems:
         return _sentence(f"{when}, what the records say proves nothing: they are damaged or changed")
-    said = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised, period.start)]
+    parts = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised, period.start)]
     if less := sum(bool(change.loosenings) for one in promised for change in one.changes):
-        said.append(f"{so_many(less, 'version of a plan', 'versions of plans')} promised less than the one before")
+        parts.append(f"{so_many(less, 'version of a plan', 'versions of plans')} promised less than the one before")
     if first > period.start:
-        said.append(f"the first record is of {day(first)}: of the time before, nothing is known")
-    return _sentence(f"{when}, {'; '.join(said)}")
+        parts.append(f"the first record is of {day(first)}: of the time before, nothing is known")
+    return _sentence(f"{when}, {'; '.join(parts)}")
 
 
 def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
@@ -119,18 +119,18 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
     met = sum(a.rpo is not None and a.rpo.verdict is ObjectiveVerdict.MET for a in judged)
     rest = len(judged) - len(over) - met
     later = any(a.completed.since for a in judged if a not in over)
-    said = f"{met or 'none'} of {of} {kept}" if met or over else f"whether {of} {kept} is not known here"
-    said += "" if not met else " from the first backup on" if later else " all the time"
+    text = f"{met or 'none'} of {of} {kept}" if met or over else f"whether {of} {kept} is not known here"
+    text += "" if not met else " from the first backup on" if later else " all the time"
     if over:
         worst = max(over, key=lambda a: _share(a.rpo.achieved_s, a.rpo.objective_s) if a.rpo else 0.0)
         assert worst.rpo is not None
         lost = _or_never(worst.rpo.achieved_s)
         most = human_seconds(lost) if math.isfinite(lost) else "all of its data"
         allowed = human_seconds(worst.rpo.objective_s)
-        said += f", {len(over)} did not: {worst.name} went furthest beyond, with {most} where {allowed} is allowed"
+        text += f", {len(over)} did not: {worst.name} went furthest beyond, with {most} where {allowed} is allowed"
     if rest and (met or over):
-        said += f", and of {rest} that is not known here"
-    yield said
+        text += f", and of {rest} that is not known here"
+    yield text
     if breached := sum(r.breached for a in judged for r in a.restores if r.basis == a.basis):
         yield f"{so_many(breached, 'restore test that passed', 'restore tests that passed')} took longer than the RTO"
 
@@ -139,14 +139,14 @@ def _share(achieved: float | None, objective: float) -> float:
     return _or_never(achieved) / objective
 
 
-def _tests(runs: Sequence[Run]) -> str:
+def _tests(runs: Sequence[RecordedRun]) -> str:
     ended = [r for r in runs if r.verb == TEST and r.outcome not in (MISSED, SKIPPED, RUNNING)]
     if not ended:
         return "no restore test was carried out"
     passed, failed = (sum(r.outcome == word for r in ended) for word in ("PASS", "FAIL"))
-    said = f"{passed:,} of {so_many(len(ended), 'restore test', form=',')} passed"
+    text = f"{passed:,} of {so_many(len(ended), 'restore test', form=',')} passed"
     rest = len(ended) - passed - failed
-    return said + (f", {failed:,} failed" if failed else "") + (f", {rest:,} proved nothing" if rest else "")
+    return text + (f", {failed:,} failed" if failed else "") + (f", {rest:,} proved nothing" if rest else "")
 
 
 def _due(tallies: Tallies, promised: Sequence[PlanPromises], begin: datetime) -> str:
@@ -155,15 +155,15 @@ def _due(tallies: Tallies, promised: Sequence[PlanPromises], begin: datetime) ->
     if not promised:
         recorded = f"; {missed:,} of it are recorded as missed" if missed else ""
         return f"what was due is not known, as no version of a plan is recorded{recorded}"
-    said = f"{missed:,} of {so_many(due, 'run that was due', 'runs that were due', form=',')} did not take place"
-    said = said if due or missed else "nothing was due"
+    text = f"{missed:,} of {so_many(due, 'run that was due', 'runs that were due', form=',')} did not take place"
+    text = text if due or missed else "nothing was due"
     if elsewhere:
         times = so_many(elsewhere, "due time that was", "due times that were", form=",")
-        said += f", and what became of {times} not this host's is not known"
+        text += f", and what became of {times} not this host's is not known"
     since = max((one.since for one in promised if one.since is not None), default=begin)
     if day(since) > day(begin):
-        said += f", and what was due before {day(since)} is not known, as no version of the plan is recorded"
-    return said + (", and of other plans nothing of that is known" if unknown else "")
+        text += f", and what was due before {day(since)} is not known, as no version of the plan is recorded"
+    return text + (", and of other plans nothing of that is known" if unknown else "")
 
 
 def _or_never(seconds: float | None) -> float:
@@ -175,22 +175,22 @@ def _proven(assets: Sequence[AssetReport], *, until_now: bool) -> str:
     took = [a.rto.achieved_s for a in assets if a.rto and a.rto.achieved_s is not None]
     lost = [a.rpo_now.achieved_s for a in assets if a.rpo_now and a.rpo_now.achieved_s is not None]
     each = f"each of the {len(assets)} assets was" if len(assets) > 1 else "its one asset was"
-    said = f"{each} restored from its backup and checked, last on {day(min(tests))} or later" if tests else each
+    text = f"{each} restored from its backup and checked, last on {day(min(tests))} or later" if tests else each
     if took:
-        said += f", the slowest of those that passed in {human_seconds(max(took))}"
+        text += f", the slowest of those that passed in {human_seconds(max(took))}"
     if lost and max(lost) < math.inf:
         when = "if all were lost now" if until_now else "if all had been lost at the period's end"
-        said += f", and {when}, the newest {human_seconds(max(lost))} of data at most would be gone"
+        text += f", and {when}, the newest {human_seconds(max(lost))} of data at most would be gone"
     if left_out := sum(len(a.left_out) for a in assets):
-        said += f"; {so_many(left_out, 'thing')} that the plans leave out would not come back"
-    return said
+        text += f"; {so_many(left_out, 'thing')} that the plans leave out would not come back"
+    return text
 
 
 def _first(assets: Sequence[AssetReport]) -> str:
     """The first of them by name, with its reason, and how many there are besides."""
     one = assets[0]
-    found = [f for f in one.findings if f.level is one.level]
-    why = next((f for f in found if f.because is None), found[0]).text  # the cause, and not what follows from it
+    findings = [f for f in one.findings if f.level is one.level]
+    why = next((f for f in findings if f.because is None), findings[0]).text  # the cause, and not what follows from it
     why = textwrap.shorten(why, LONGEST_REASON, placeholder=" … (all of it below)")
     more = f" (and {len(assets) - 1} more)" if len(assets) > 1 else ""
     return f"{one.name}: {why}{more}"

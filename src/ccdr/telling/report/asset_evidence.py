@@ -16,8 +16,9 @@ from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
-from ccdr.telling.report.runs import BACKUP, GOOD, TEST, Run, newer_run
+from ccdr.telling.report.runs import BACKUP, GOOD, TEST, RecordedRun, newer_run
 
 BY_LOG, BY_ID = "by log", "by id"
 RULES = ("latest", "random", "oldest", BY_LOG, BY_ID)  # how a test's snapshot was selected
@@ -73,21 +74,23 @@ class AssetEvidence:
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
     recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
-    upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
-    last: dict[str, Run] = field(default_factory=dict)  # by verb
-    last_good: dict[str, Run] = field(default_factory=dict)
-    last_conclusive: Run | None = None  # test
-    by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
-    tests: list[Run] = field(default_factory=list)  # within the period
+    parents: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
+    last: dict[str, RecordedRun] = field(default_factory=dict)  # by verb
+    last_good: dict[str, RecordedRun] = field(default_factory=dict)
+    last_conclusive: RecordedRun | None = None  # test
+    by_rule: dict[str, RecordedRun] = field(
+        default_factory=dict
+    )  # the last conclusive test by how its snapshot was selected
+    tests: list[RecordedRun] = field(default_factory=list)  # within the period
 
     def disproved(self, snapshot: str) -> bool:
         """By a test of it, or of what it builds upon."""
-        return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.history.proven)
+        return chain.disproved(snapshot, self.parents.get(snapshot, ()), self.history.proven)
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""
-        said = self.sources.get(snapshot)
-        return said is None or said == source_digest(source)
+        recorded = self.sources.get(snapshot)
+        return recorded is None or recorded == source_digest(source)
 
     def snapshots(
         self, plan: str, asset: str, source: str, end: datetime, others: Sequence[Snapshot] = ()
@@ -96,21 +99,21 @@ class AssetEvidence:
         left empty. `others`: of other hosts, that these may build upon."""
         of_others = {s.id: s.manifest_sha256 for s in others}
 
-        def made(key: str, said: Record) -> Snapshot:
+        def made(key: str, record: Record) -> Snapshot:
             point = self.points[key]
-            upon = tuple(Needed(one, digest_of(one)) for one in self.upon.get(key, ()))
+            parents = tuple(Needed(one, digest_of(one)) for one in self.parents.get(key, ()))
             return Snapshot(
-                key, plan, asset, "", "", "", point.consistent, point.usable, whole(said.get("bytes")) or 0, "",
-                digest_of(key), source=source if self.of_source(key, source) else None, upon=upon,
+                key, plan, asset, "", "", "", point.consistent, point.usable, whole(record.get("bytes")) or 0, "",
+                digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
             )  # fmt: skip
 
         def digest_of(key: str) -> str:
             return text(self.stored.get(key, {}).get("manifest_sha256")) or of_others.get(key, "")
 
-        found = [made(key, said) for key, said in self.stored.items() if self.points[key].usable <= end]
-        return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+        there = [made(key, record) for key, record in self.stored.items() if self.points[key].usable <= end]
+        return sorted(there, key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
-    def take(self, run: Run, record: Record | None) -> None:
+    def take(self, run: RecordedRun, record: Record | None) -> None:
         verb = run.verb
         newer_run(self.last, run)
         if run.outcome in GOOD:
@@ -120,29 +123,29 @@ class AssetEvidence:
         if verb == BACKUP:
             stored = run.outcome in GOOD and run.snapshot and run.ended
             if stored and (consistent := moment_of(run.consistent)):
-                self._stored(str(run.snapshot), Point(consistent, run.ended or run.started), record)
+                self._stored(str(run.snapshot), _usable(consistent, run.ended or run.started), record)
         elif verb == TEST:
             reached = moment_of(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:
-                self.recovered.append((Point(reached, run.ended or run.started), record))
+                self.recovered.append((_usable(reached, run.ended or run.started), record))
             self._log_judged(record)
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
                 self.by_rule[_rule(run.selected)] = run
 
     def _stored(self, key: str, point: Point, record: Record) -> None:
-        said = mapping(record.get("snapshot"))
-        self.points[key], self.stored[key] = point, said
-        if source := text(said.get("source_sha256")):
+        stored = mapping(record.get("snapshot"))
+        self.points[key], self.stored[key] = point, stored
+        if source := text(stored.get("source_sha256")):
             self.sources[key] = source
-        if "needed_from" in said:
-            self.needed[key] = text(said["needed_from"])
+        if "needed_from" in stored:
+            self.needed[key] = text(stored["needed_from"])
         newest = self.log[-1]
         of_it = newest.anew is None or newest.anew <= point.consistent  # else nobody knows of which history it is
         if of_it and self._leads(key, newest.begins):
             newest.bases.append(key)
-        if upon := listing(said.get("upon")):
-            self.upon[key] = [str(one) for one in upon]
+        if parents := listing(stored.get("upon")):
+            self.parents[key] = [str(one) for one in parents]
 
     def forget(self, key: str, *, within: bool, ours: bool) -> None:
         """Retention removed it: what is counted of the period stays."""
@@ -150,7 +153,7 @@ class AssetEvidence:
             self.removed_elsewhere.add(key)
         self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
-        self.history.told.pop(key, None)  # it is no backup any more that one could count on
+        self.history.recorded_beside.pop(key, None)  # it is no backup any more that one could count on
         self.stored.pop(key, None)
 
     def compress(self, boundary: datetime) -> None:
@@ -160,7 +163,7 @@ class AssetEvidence:
         tested = {key: p for key, p in good.items() if self.history.proven.get(key) == "PASS"}
         standing = {key for some in (good, tested) for key in _standing(some, boundary)}
         for key in self.removed - standing:
-            for known in (self.points, self.sources, self.needed, self.upon):
+            for known in (self.points, self.sources, self.needed, self.parents):
                 known.pop(key, None)
             self.history.forget(key, ours=key not in self.removed_elsewhere)
         self.removed &= standing
@@ -209,29 +212,29 @@ class AssetEvidence:
 
     def logged(self, bases: Mapping[str, Point]) -> list[Point]:
         """How far the log leads on from these bases: usable once one of them is that lies before it."""
-        found = []
+        points = []
         for stretch in filter(lambda s: s.points, self.log):
             mine = sorted(bases[key] for key in stretch.bases if key in bases)
             begin, usable = [b.consistent for b in mine], list(accumulate((b.usable for b in mine), min))
             for point in stretch.points:
                 if at := bisect_right(begin, point.consistent):
-                    found.append(Point(point.consistent, max(point.usable, usable[at - 1])))
-        return found
+                    points.append(Point(point.consistent, max(point.usable, usable[at - 1])))
+        return points
 
     def _log_judged(self, test: Record) -> None:
         """A pass takes back what failed from its own base on, if it goes as far: of what lies before that it says
         nothing."""
-        said, base = mapping(test.get("recovery")), moment_of(mapping(test.get("snapshot")).get("consistent_point"))
-        until = moment_of(said.get("until"))
-        if said.get("verdict") == "FAIL" and until is not None:
+        recovery, base = mapping(test.get("recovery")), moment_of(mapping(test.get("snapshot")).get("consistent_point"))
+        until = moment_of(recovery.get("until"))
+        if recovery.get("verdict") == "FAIL" and until is not None:
             before = [p.consistent for p in self.points.values() if p.consistent <= until]
             failed = LogFailure(base or max(before, default=None), until)
             if failed not in self.log_failures:
                 self.log_failures.append(failed)
-        elif said.get("verdict") == "PASS" and base is not None:
+        elif recovery.get("verdict") == "PASS" and base is not None:
             still = []
             for failed in self.log_failures:
-                if said.get("target") != LATEST and (until is None or until < failed.until):
+                if recovery.get("target") != LATEST and (until is None or until < failed.until):
                     still.append(failed)
                 elif failed.base is not None and failed.base < base:
                     still.append(replace(failed, until=min(failed.until, base - timedelta(microseconds=1))))
@@ -249,3 +252,8 @@ def _rule(selected: str | None) -> str:
     if selected == AT:
         return BY_LOG
     return selected if selected in RULES else BY_ID
+
+
+def _usable(consistent: datetime, at: datetime) -> Point:
+    """What is dated ahead is of use to nobody before that date has come, whenever it was written."""
+    return Point(consistent, consistent if consistent > at + CLOCK_TOLERANCE else at)

@@ -36,13 +36,13 @@ from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
-from ccdr.telling.report.judged import AssetReport, Finding, Interruption, PlanReport
+from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
-from ccdr.telling.report.population import Digest, digesting
+from ccdr.telling.report.population import PopulationDigest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.telling.report.reading import Before, read
-from ccdr.telling.report.runs import Run
+from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
@@ -58,7 +58,7 @@ class LedgerFacts:
     verification: Verification
     lineage: Lineage
     troubles: tuple[Problem, ...]
-    told: tuple[str, ...]
+    lost_before: tuple[str, ...]
     before: Before | None = None
     beside: tuple[ChainFacts, ...] = ()  # what was read with it
     elsewhere: Path | None = None  # the state directory, where it is not where ccdr would look by itself
@@ -82,13 +82,13 @@ class Report:
     ledger: LedgerFacts
     answer: Answer
     over_the_period: str
-    findings: tuple[Finding, ...]
+    findings: tuple[ReportedFinding, ...]
     assets: tuple[AssetReport, ...]
     plans: tuple[PlanReport, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
     tallies: Tallies
     interruptions: tuple[Interruption, ...]
-    population: Digest
+    population: PopulationDigest
     promises: tuple[PlanPromises, ...] = ()
     judged_by: tuple[Judged, ...] = ()
     noted: tuple[Noted, ...] = ()  # what somebody has taken note of
@@ -118,7 +118,7 @@ def make_report(
     it, too. UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     running = _not_crashed(services)
     beside = services.population()
-    evidence, found, before, believed = read(services, beside, period, frozenset(named) or None, whole=whole)
+    evidence, verification, before, believed = read(services, beside, period, frozenset(named) or None, whole=whole)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -138,16 +138,19 @@ def make_report(
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
-    look = next_step(Trouble.LEDGER_BROKEN, "", None)
+    step = next_step(Trouble.LEDGER_BROKEN, "", None)
     lineage = services.lineage()
     of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
     findings = (
-        *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
-        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name) for p in of_ledger),
+        *(ReportedFinding(Level.UNPROVEN, problem, step=step) for problem in verification.problems),
+        *(
+            ReportedFinding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name)
+            for p in of_ledger
+        ),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
-    unproven = len(found.problems) + sum(p.trouble in TAMPERING for p in of_ledger)
+    unproven = len(verification.problems) + sum(p.trouble in TAMPERING for p in of_ledger)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -158,7 +161,7 @@ def make_report(
         wanted=tuple(named),
         ledger=LedgerFacts(
             services.ledger.directory,
-            found,
+            verification,
             lineage,
             of_ledger,
             tuple(_lost(lineage, services, period)),
@@ -174,7 +177,9 @@ def make_report(
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
             newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
         ),
-        over_the_period=over_the_period(period, assets, runs, tallies, promised, _first(found, evidence), unproven),
+        over_the_period=over_the_period(
+            period, assets, runs, tallies, promised, _first(verification, evidence), unproven
+        ),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -190,15 +195,15 @@ def make_report(
 
 def _lost(lineage: Lineage, services: Services, period: Period) -> Iterator[str]:
     """What became of ledgers that were lost before this one, and by whom; and of lines that were changed."""
-    for ledger, said in lineage.told(services.clock.now(), (period.start, period.end)):
+    for ledger, sentence in lineage.past_losses(services.clock.now(), (period.start, period.end)):
         record = services.ledger.numbered(lineage.answers.get(ledger, 0)) if ledger else None
-        yield f"{said}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else said
+        yield f"{sentence}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else sentence
 
 
-def _first(found: Verification, evidence: Evidence) -> datetime | None:
+def _first(verification: Verification, evidence: Evidence) -> datetime | None:
     """When the first record is of, of this ledger or of one beside it."""
     beside = (utc(history.first) for history in evidence.histories.values() if history.first)
-    return min((at for at in (found.first_time, *beside) if at), default=None)
+    return min((at for at in (verification.first_time, *beside) if at), default=None)
 
 
 def _as_recorded(
@@ -207,10 +212,10 @@ def _as_recorded(
     """The plans as the version in force at the period's end had them, those without a file too. Of a past period no
     file of today tells anything."""
     versions = versions_in_force(evidence)
-    found = [judged_by(loaded, versions.get(loaded.plan.plan), services) for loaded in plans]
-    named = {*there, *(one.plan for one in found)}
-    found += [without_file(v, services) for name, v in versions.items() if name not in named and not v.gone]
-    return found if evidence.period.until_now else [replace(one, file=None, stated=None) for one in found]
+    judged = [judged_by(loaded, versions.get(loaded.plan.plan), services) for loaded in plans]
+    named = {*there, *(one.plan for one in judged)}
+    judged += [without_file(v, services) for name, v in versions.items() if name not in named and not v.gone]
+    return judged if evidence.period.until_now else [replace(one, file=None, stated=None) for one in judged]
 
 
 def _judge_assets(
@@ -291,7 +296,7 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
 def _elsewhere(others: Sequence[Snapshot], asset: AssetEvidence | None, period: Period) -> list[Snapshot]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
     if asset:
-        asset.upon |= {s.id: [needed.id for needed in s.upon] for s in others if s.upon}
+        asset.parents |= {s.id: [needed.id for needed in s.upon] for s in others if s.upon}
     return [s for s in others if s.usable_at < period.end]
 
 
@@ -301,13 +306,13 @@ def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence,
     if standing is not None and asset is not None and standing.since is not None:
         # Each hour is recorded: what is claimed of any other time, no record would tell of.
         last = asset.log_recorded
-        told = [
+        points = [
             point
             for point in standing.pending
             if last is not None and last <= point.usable <= last + UNRECORDED and point.usable < period.end
             if point.consistent <= point.usable + CLOCK_TOLERANCE
         ]
-        asset.shipped(told, standing.since)
+        asset.shipped(points, standing.since)
 
 
 def _free(loaded: LoadedPlan | None) -> int | None:

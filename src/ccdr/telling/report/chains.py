@@ -34,7 +34,7 @@ class ChainFacts:
             "head": self.chain.head,
             "believed": self.believed,
             "attested": {"snapshots": self.snapshots, "newest": self.newest, "agrees": self.agrees},
-            "repositories": {plan: found.as_json() for plan, found in self.compared.items()},
+            "repositories": {plan: compared.as_json() for plan, compared in self.compared.items()},
         }
 
 
@@ -45,18 +45,20 @@ def facts_of(beside: Population, believed: Population, catalogue: Catalogue, lin
 
 def _claims(catalogue: Catalogue) -> dict[str, dict[str, list[Attestation]]]:
     """What the snapshots that are known here attest, by ledger and plan."""
-    found: dict[str, dict[str, list[Attestation]]] = {}
+    claims: dict[str, dict[str, list[Attestation]]] = {}
     for plan in sorted(path.name for path in catalogue.directory.glob("*") if path.is_dir()):
         for asset in catalogue.assets(plan):
-            for said in (s.attested for s in catalogue.snapshots(plan, asset)):
-                if said is not None:
-                    found.setdefault(said.ledger, {}).setdefault(plan, []).append(said)
-    return found
+            for attested in (s.attested for s in catalogue.snapshots(plan, asset)):
+                if attested is not None:
+                    claims.setdefault(attested.ledger, {}).setdefault(plan, []).append(attested)
+    return claims
 
 
 def _facts(chain: Chain, believed: bool, claims: Mapping[str, Sequence[Attestation]], lineage: Lineage) -> ChainFacts:
-    every = sorted((said for of_plan in claims.values() for said in of_plan), key=lambda said: -said.seq)
-    here = [said for said in every if said.seq <= chain.records][:MOST_LOOKED_UP]
+    every = sorted(
+        (attested for of_plan in claims.values() for attested in of_plan), key=lambda attested: -attested.seq
+    )
+    here = [attested for attested in every if attested.seq <= chain.records][:MOST_LOOKED_UP]
     says = itself(chain.directory) if here else Lineage()
     return ChainFacts(
         chain,
@@ -64,8 +66,13 @@ def _facts(chain: Chain, believed: bool, claims: Mapping[str, Sequence[Attestati
         len(every),
         every[0].seq if every else 0,
         all(
-            chain.reader.hash_of(said.seq) == said.head or says.excuses(chain.reader, said.seq, said.prev)
-            for said in here
+            chain.reader.hash_of(attested.seq) == attested.head
+            or says.excuses(chain.reader, attested.seq, attested.prev)
+            for attested in here
         ),
-        {plan: found for plan, found in lineage.compared.items() if plan in claims and found.at >= chain.taken},
+        {
+            plan: compared
+            for plan, compared in lineage.compared.items()
+            if plan in claims and compared.at >= chain.taken
+        },
     )

@@ -63,7 +63,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """`kind` is its class for colour and dash; `path` an SVG path."""
 
     kind: str
@@ -88,7 +88,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
     frame: Frame
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ChartLine, ...] = ()
     dots: tuple[Dot, ...] = ()
     rule: Tick | None = None
     legend: tuple[tuple[str, str], ...] = ()
@@ -119,7 +119,7 @@ def exposure_chart(asset: AssetReport, period: Period, key: str) -> Chart:
         y_ticks=ticks,
         x_ticks=frame.dates(),
         frame=frame,
-        lines=tuple(Line(kind, _steps(exposure, frame, scale)) for kind, exposure in both),
+        lines=tuple(ChartLine(kind, _steps(exposure, frame, scale)) for kind, exposure in both),
         rule=Tick(scale(wanted), f"RPO {human_seconds(wanted)}") if wanted else None,
         legend=(("completed", "over completed backups"), ("tested", "over restore-tested ones")),
     )
@@ -190,7 +190,7 @@ def fleet_chart(assets: Sequence[AssetReport], period: Period, key: str) -> Char
         y_ticks=ticks,
         x_ticks=frame.dates(),
         frame=frame,
-        lines=(Line("completed", _steps(Exposure(most, None, edges, tuple(worst)), frame, scale)),),
+        lines=(ChartLine("completed", _steps(Exposure(most, None, edges, tuple(worst)), frame, scale)),),
         rule=Tick(scale(100), "RPO"),
         legend=(("completed", "share of the RPO that was used, at worst"),),
     )
@@ -214,7 +214,7 @@ def growth_chart(name: str, growth: Growth, period: Period, key: str) -> Chart |
         y_ticks=ticks,
         x_ticks=frame.dates(),
         frame=frame,
-        lines=(Line("completed", path),),
+        lines=(ChartLine("completed", path),),
         legend=(("completed", what),),
     )
 
@@ -284,8 +284,8 @@ def _short_seconds(seconds: float) -> str:
 
 
 def _short_bytes(count: float) -> str:
-    said = human_bytes(count)
-    return said.replace(".0 ", " ")
+    text = human_bytes(count)
+    return text.replace(".0 ", " ")
 
 
 def _word(basis: str) -> str:

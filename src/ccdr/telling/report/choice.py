@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.plans.due import Gap
+from ccdr.plans.due import DueGap
 from ccdr.telling.report import charts
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.charts import Chart
 from ccdr.telling.report.judged import AssetReport, Interruption
-from ccdr.telling.report.runs import CRASHED, MISSED, RUNNING, SKIPPED, Run
+from ccdr.telling.report.runs import CRASHED, MISSED, RUNNING, SKIPPED, RecordedRun
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own
@@ -30,25 +30,25 @@ class Panel:
     restore: Chart
 
 
-def chosen_tests(tests: Sequence[Run]) -> list[Run]:
+def chosen_tests(tests: Sequence[RecordedRun]) -> list[RecordedRun]:
     """Newest first: those that did not pass, the newest that passed of each asset, then the newest of all."""
-    newest: dict[tuple[str | None, str | None], Run] = {}
+    newest: dict[tuple[str | None, str | None], RecordedRun] = {}
     for run in tests:
         if run.outcome == "PASS":
             newest[run.plan, run.asset] = run
     wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
     wanted += sorted(newest.values(), key=lambda run: -run.seq)
     wanted += reversed(tests)
-    chosen: dict[float, Run] = {}
+    chosen: dict[float, RecordedRun] = {}
     for run in wanted:
         if len(chosen) < MOST_TESTS:
             chosen.setdefault(run.seq, run)
     return sorted(chosen.values(), key=lambda run: -run.seq)
 
 
-def chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
+def chosen_interruptions(interruptions: Sequence[Interruption]) -> list[Interruption]:
     """Newest first; what is not mended yet before all else."""
-    ordered = sorted(found, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
+    ordered = sorted(interruptions, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
     return ordered[:MOST_INTERRUPTIONS]
 
 
@@ -76,9 +76,9 @@ def worst_first(counts: Mapping[str, int]) -> str | None:
     return next((word for word in WORST if counts.get(word)), None)
 
 
-def gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
+def gaps(report: Report) -> list[tuple[str, str | None, str, DueGap]]:
     """Of each schedule, the newest due times for which nothing was begun; newest first."""
-    found = [
+    entries = [
         (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
     ]
-    return sorted(found, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
+    return sorted(entries, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]

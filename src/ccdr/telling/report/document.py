@@ -14,7 +14,7 @@ from ccdr.telling.report.answer import QUESTION
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
-from ccdr.telling.report.runs import RESTORE, TEST, Run
+from ccdr.telling.report.runs import RESTORE, TEST, RecordedRun
 
 FORMAT = 1  # raised when a key changes its meaning
 
@@ -89,20 +89,20 @@ def _dumped(value: object) -> bytes:
 
 
 def _ledger(report: Report) -> dict[str, object]:
-    found, before = report.ledger.verification, report.ledger.before
+    verification, before = report.ledger.verification, report.ledger.before
     return {
         "directory": str(report.ledger.directory),
         "ok": not report.ledger.problems,
-        "records": found.records,
-        "head": found.head,
-        "first": found.first_time and rfc3339(found.first_time),
-        "last": found.last_time and rfc3339(found.last_time),
+        "records": verification.records,
+        "head": verification.head,
+        "first": verification.first_time and rfc3339(verification.first_time),
+        "last": verification.last_time and rfc3339(verification.last_time),
         "problems": list(report.ledger.problems),
         "lineage": report.ledger.lineage.as_json,
-        "lost_before": list(report.ledger.told),
+        "lost_before": list(report.ledger.lost_before),
         "beside": [one.as_json() for one in report.ledger.beside],
-        "notes": list(found.notes),
-        "torn_bytes": found.torn_bytes,
+        "notes": list(verification.notes),
+        "torn_bytes": verification.torn_bytes,
         "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
     }
 
@@ -211,7 +211,7 @@ def _change(change: PlanChange) -> dict[str, object]:
         "by": after.actor,
         "before": {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
-        "loosenings": [{**found.as_json(), "text": sentence(found)} for found in change.loosenings],
+        "loosenings": [{**loosening.as_json(), "text": sentence(loosening)} for loosening in change.loosenings],
     }
 
 
@@ -235,33 +235,33 @@ def _due(promised: PlanPromises) -> dict[str, object]:
     }
 
 
-def _interruption(found: Interruption) -> dict[str, object]:
+def _interruption(interruption: Interruption) -> dict[str, object]:
     return {
-        "plan": found.plan,
-        "asset": found.asset,
-        "what": found.verb,
-        "from": rfc3339(found.runs[0].started),
-        "to": rfc3339(found.runs[-1].started),
-        "outcomes": dict(found.outcomes),
-        "reasons": dict(found.reasons),
-        "seqs": [run.number for run in found.runs],
-        "mended": _good(found.mended),
-        "no_longer_checked": _good(found.unchecked),
+        "plan": interruption.plan,
+        "asset": interruption.asset,
+        "what": interruption.verb,
+        "from": rfc3339(interruption.runs[0].started),
+        "to": rfc3339(interruption.runs[-1].started),
+        "outcomes": dict(interruption.outcomes),
+        "reasons": dict(interruption.reasons),
+        "seqs": [run.number for run in interruption.runs],
+        "mended": _good(interruption.mended),
+        "no_longer_checked": _good(interruption.unchecked),
     }
 
 
-def _good(run: Run | None) -> dict[str, object] | None:
+def _good(run: RecordedRun | None) -> dict[str, object] | None:
     if run is None:
         return None
     return {"seq": run.number, "end_seq": run.end_number, "time": rfc3339(run.started), **_whose(run)}
 
 
-def _whose(run: Run) -> dict[str, object]:
+def _whose(run: RecordedRun) -> dict[str, object]:
     """Whose numbers they are, where that is not this host's ledger."""
     return {"ledger": run.ledger} if run.ledger else {}
 
 
-def _run(run: Run) -> dict[str, object]:
+def _run(run: RecordedRun) -> dict[str, object]:
     """One row of the population; what is not there is left out."""
     shown: dict[str, object] = {
         "seq": run.number,
@@ -299,7 +299,7 @@ def _run(run: Run) -> dict[str, object]:
     return {key: value for key, value in shown.items() if value is not None}
 
 
-def _whole(run: Run) -> dict[str, Any]:
+def _whole(run: RecordedRun) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
     began = {"what": run.verb, "started": run.since, "started_seq": run.number, "who": run.who}
     return {**began, **as_written(run.body or {})}

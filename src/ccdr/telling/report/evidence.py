@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,8 @@ from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model.measure import Point
 from ccdr.model.values import TOLD_BY, of_another_host, utc
-from ccdr.plans.due import PATIENCE, Asked
-from ccdr.plans.versions import PLAN_VERSION, Version, version_of
+from ccdr.plans.due import PATIENCE, RequestedRuns
+from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_month
@@ -33,7 +33,7 @@ from ccdr.telling.report.runs import (
     TEST,
     TEST_KIND,
     WHOLE,
-    Run,
+    RecordedRun,
     RunKey,
     asked_for,
     begun_as,
@@ -41,14 +41,16 @@ from ccdr.telling.report.runs import (
     sum_of,
 )
 
+_MOMENT = timedelta.resolution
+
 
 @dataclass
 class OtherHost:
     """What another host's ledger tells of a plan: what runs there were asked for, and which versions were recorded."""
 
     until: datetime
-    asked: list[Asked] = field(default_factory=list)
-    versions: list[Version] = field(default_factory=list)
+    asked: list[RequestedRuns] = field(default_factory=list)
+    versions: list[PlanRevision] = field(default_factory=list)
 
 
 @dataclass
@@ -56,15 +58,15 @@ class PlanEvidence:
     """What the records say of one plan's repository, beside its history. `sizes` and `added` are of the period:
     bytes."""
 
-    last: dict[str, Run] = field(default_factory=dict)
-    last_conclusive_check: Run | None = None
+    last: dict[str, RecordedRun] = field(default_factory=dict)
+    last_conclusive_check: RecordedRun | None = None
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     fetched: list[tuple[datetime, int]] = field(default_factory=list)  # by restore tests
     removed: int = 0  # snapshots, within the period
-    asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
+    asked: list[RequestedRuns] = field(default_factory=list)  # what runs here were asked for, change by change
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
-    versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
+    versions: list[PlanRevision] = field(default_factory=list)  # of the plan, as they were recorded
     others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
 
 
@@ -75,13 +77,17 @@ class Evidence:
     A run belongs to the period that it started in, so that two periods, one after the other, hold each run once. At
     the first record of each month that lies before the period, what is no more asked for is let go of: so what has to
     be known does not grow with the years, and can be kept (index.py).
+
+    What is dated ahead of the `clock` was written while that was wrong: when it was, nobody knows. It counts all the
+    same, as whoever does not ask for times counts it, and its place is that of the record before it.
     """
 
     period: Period
     wanted: Collection[str] | None = None
     boundary: datetime = field(default=LONG_AGO, kw_only=True)  # up to where that was done
-    runs: list[Run] = field(default_factory=list)  # the population
-    before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
+    clock: Callable[[], datetime] = field(default=lambda: NEVER, kw_only=True)
+    runs: list[RecordedRun] = field(default_factory=list)  # the population
+    before: list[RecordedRun] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     histories: Histories = field(default_factory=dict)
@@ -89,8 +95,11 @@ class Evidence:
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
+    _made: datetime = field(init=False)
+    _before: datetime = field(init=False)  # when the newest record counts as written
 
     def take(self, record: Record, time: datetime) -> None:
+        time = self.placed(time)
         if time >= self._next:
             self.reach(time)
         plan = record["plan"]
@@ -125,7 +134,16 @@ class Evidence:
         if time < self.period.end:
             follow(self.histories, record)
 
+    def placed(self, time: datetime) -> datetime:
+        """When what bears this time counts as written."""
+        if time > self._made and time > self.clock():  # else it was written since this was made
+            return self._before
+        self._before = time
+        return time
+
     def __post_init__(self) -> None:
+        self._made = self.clock()
+        self._before = self.boundary if self.boundary > LONG_AGO else min(self._made, self.period.end) - _MOMENT
         self._last = month_of(max(self.period.start, LONG_AGO + PATIENCE) - PATIENCE)
         self._next = self._after(self.boundary)
 
@@ -147,8 +165,8 @@ class Evidence:
     def _kind(self, kind: str) -> tuple[str, str]:
         """The verb, and which edge of it the record is: there are few kinds, and many records."""
         verb, _, edge = kind.rpartition(".")
-        found = self._kinds[kind] = (TEST if verb == TEST_KIND else verb, edge)
-        return found
+        parts = self._kinds[kind] = (TEST if verb == TEST_KIND else verb, edge)
+        return parts
 
     def close(self, running: Callable[[str, datetime], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
@@ -173,18 +191,18 @@ class Evidence:
 
     def tallies(self) -> dict[tuple[str, str], Counter[str]]:
         """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
-        found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         # Most runs are alike: counted first, then told apart.
         alike = Counter((r.plan or "", r.verb, r.outcome, r.by == "run", r.count) for r in self.runs)
         for (plan, verb, outcome, scheduled, count), runs in alike.items():
-            tally = found[plan, verb]
+            tally = counts[plan, verb]
             tally[outcome] += runs * count
             if outcome == MISSED:
                 tally["due"] += runs * count
             else:
                 tally["started"] += runs
                 tally["due"] += runs * scheduled
-        return found
+        return counts
 
     def history(self, plan: str, asset: str | None) -> AssetHistory:
         """Of an asset, or (without one) of the plan's upkeep, as of the period's end."""
@@ -200,16 +218,16 @@ class Evidence:
         get = record.get
         start, started = begun
         snapshot, phases, findings = mapping(get("snapshot")), mapping(get("phases")), get("findings")
-        told = mapping(start.get("trigger"))
+        trigger = mapping(start.get("trigger"))
         seconds = sum_of(phases.values()) if phases else None
         if verb not in (BACKUP, TEST) and not phases:
             seconds = sum_of([get("seconds", 0)]) or None
         plan, asset, host, actor = start["plan"], start["asset"], start["host"], start["actor"]
-        by, outcome = text(told.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
+        by, outcome = text(trigger.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
         same: Callable[[Any, Any], Any] = self._words.setdefault
-        run = Run(
+        run = RecordedRun(
             start["seq"], verb, same(plan, plan), same(asset, asset), start["run"], same(host, host),
-            same(actor, actor), started, start["time"], same(by, by), text(told.get("due")) or "",
+            same(actor, actor), started, start["time"], same(by, by), text(trigger.get("due")) or "",
             time, record["time"], record["seq"], same(outcome, outcome),
             text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
@@ -245,28 +263,28 @@ class Evidence:
         elif kind == DUTIES and run.plan is not None:
             self._duties(self.plans[run.plan], record, time)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
-            self._version(self.plans[run.plan], version, record)
+            self._version(self.plans[run.plan], replace(version, at=time), record)
         self._conclude(run, record)
 
     def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:
-        told = record.get(TOLD_BY)
+        origin = record.get(TOLD_BY)
         if other := self._other(plan, record):
             other.asked.append(asked_for(record, time))
             return
-        if told and (until := moment_of(told["until"])):
-            plan.lost[told["ledger"]] = until
+        if origin and (until := moment_of(origin["until"])):
+            plan.lost[origin["ledger"]] = until
         plan.asked.append(asked_for(record, time))
 
-    def _version(self, plan: PlanEvidence, version: Version, record: Record) -> None:
+    def _version(self, plan: PlanEvidence, version: PlanRevision, record: Record) -> None:
         other = self._other(plan, record)
         (plan.versions if other is None else other.versions).append(version)
 
     @staticmethod
     def _other(plan: PlanEvidence, record: Record) -> OtherHost | None:
-        told = record.get(TOLD_BY)
-        if told is None or told["ours"]:
+        origin = record.get(TOLD_BY)
+        if origin is None or origin["ours"]:
             return None
-        return plan.others.setdefault(told["ledger"], OtherHost(utc(told["until"])))
+        return plan.others.setdefault(origin["ledger"], OtherHost(utc(origin["until"])))
 
     def _shipped(self, record: Record, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
@@ -294,7 +312,7 @@ class Evidence:
             asset.shipped(points)
         return bool(gaps) or record.get("trouble") not in (None, STOPPED)
 
-    def _conclude(self, run: Run, record: Record | None) -> None:
+    def _conclude(self, run: RecordedRun, record: Record | None) -> None:
         plan, asset, verb = run.plan, run.asset, run.verb
         within = run.started >= self.period.start
         if within:
@@ -304,13 +322,13 @@ class Evidence:
         if plan is None:
             return
         if asset is not None:
-            found = self.assets.get((plan, asset))
-            if found is None:
-                found = self.assets[plan, asset] = AssetEvidence(run.started, self.history(plan, asset))
+            of_asset = self.assets.get((plan, asset))
+            if of_asset is None:
+                of_asset = self.assets[plan, asset] = AssetEvidence(run.started, self.history(plan, asset))
             if run.outcome not in NO_RUN:
-                found.take(run, record)
+                of_asset.take(run, record)
             if within and verb == TEST:
-                found.tests.append(run)
+                of_asset.tests.append(run)
                 if run.restored:
                     self.plans[plan].fetched.append((run.started, run.restored))
         if verb == BACKUP:
@@ -319,7 +337,7 @@ class Evidence:
         elif verb in (PRUNE, CHECK):
             self._of_plan(self.plans[plan], run, record, within=within)
 
-    def _of_plan(self, plan: PlanEvidence, run: Run, record: Record | None, *, within: bool) -> None:
+    def _of_plan(self, plan: PlanEvidence, run: RecordedRun, record: Record | None, *, within: bool) -> None:
         if run.outcome != MISSED:
             newer_run(plan.last, run)
         if record is None or run.outcome == MISSED:

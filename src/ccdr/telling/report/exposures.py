@@ -16,7 +16,7 @@ from ccdr.model.values import (
     Achieved,
     utc,
 )
-from ccdr.plans.versions import Version, objectives_in_force
+from ccdr.plans.versions import PlanRevision, objectives_in_force
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.judged import Exposure
 from ccdr.telling.report.period import MOST_POINTS, Period
@@ -95,7 +95,7 @@ def _worst_each(edges: Sequence[datetime], stages: Stages) -> list[float]:
 
 
 def worst_of(
-    versions: Sequence[Version], asset: str, period: Period, now: float, over: Exposure, stages: Stages
+    versions: Sequence[PlanRevision], asset: str, period: Period, now: float, over: Exposure, stages: Stages
 ) -> Achieved:
     """The period's worst exposure against the RPO of its time: where that was changed, the one that is worst against
     its own. Before the first version it was that version's, as far as anybody knows."""
@@ -110,14 +110,14 @@ def worst_of(
 
 
 def exposed_elsewhere(
-    objective: float, stages: Stages, period: Period, over: Exposure, looked: datetime | None
+    objective: float, stages: Stages, period: Period, over: Exposure, known_until: datetime | None
 ) -> Achieved:
-    """The worst exposure of the period where another host backs up: a breach is one by what was there when this host
-    last `looked`; what came since is not known here."""
+    """The worst exposure of the period where another host backs up: a breach is one by what was there at
+    `known_until`, when this host last looked; what came since is not known here."""
     points = stages[0][1]
-    if looked is None or any(max(p) > looked for p in points if max(p) < period.end):
-        looked = max((max(p) for p in points if max(p) < period.end), default=period.start)
-    at, first = min(looked, period.end), min(map(max, points), default=period.end)
+    if known_until is None or any(max(p) > known_until for p in points if max(p) < period.end):
+        known_until = max((max(p) for p in points if max(p) < period.end), default=period.start)
+    at, first = min(known_until, period.end), min(map(max, points), default=period.end)
     since = max(period.start, first)
     seen = max(_worst_each((since, at), stages)) if since < at else 0.0
     return measure.judge_elsewhere(objective, over.worst_s, seen)

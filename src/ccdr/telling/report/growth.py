@@ -55,11 +55,11 @@ def _thinned(sizes: Sequence[tuple[datetime, int]], period: Period) -> tuple[tup
 
 def _summed(added: Sequence[tuple[datetime, int]], period: Period) -> tuple[tuple[datetime, int], ...]:
     """A running sum at each edge of the period's parts."""
-    found, total, at = [], 0, 0
+    sums, total, at = [], 0, 0
     ordered = sorted(added)
     for edge in period.edges(MOST_POINTS):
         while at < len(ordered) and ordered[at][0] <= edge:
             total += ordered[at][1]
             at += 1
-        found.append((edge, total))
-    return tuple(found)
+        sums.append((edge, total))
+    return tuple(sums)

@@ -10,7 +10,7 @@ is still there. In any other case the whole ledger is read. It proves nothing: `
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,7 +23,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER, folded
 from ccdr.evidence.ledger.places import extent_of, lines
-from ccdr.evidence.ledger.verification import Verified
+from ccdr.evidence.ledger.verification import VerifiedPart
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
 from ccdr.host.files import write_durably
@@ -37,38 +37,38 @@ from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of
 from ccdr.telling.report.runs import RunKey
 
-FORMAT = 3  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
+FORMAT = 4  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
 MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest
 SUFFIX = ".state"
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFold:
     """One file: the fold of all records up to `verified.mark`, which is the last one before the month of `boundary`."""
 
     format: tuple[int, int]
     boundary: datetime
-    verified: Verified
+    verified: VerifiedPart
     assets: list[tuple[str, str, AssetEvidence]]
     plans: list[tuple[str, PlanEvidence]]
     upkeep: list[tuple[str | None, str | None, AssetHistory]]
     open: list[tuple[RunKey, Record, datetime]]
     seen: list[str | None]
 
-    def evidence(self, period: Period, wanted: Collection[str] | None) -> Evidence:
+    def evidence(self, period: Period, wanted: Collection[str] | None, clock: Callable[[], datetime]) -> Evidence:
         """The fold as it would be had it been given all records up to the mark. It may be made once: it goes on."""
-        found = Evidence(period, wanted, boundary=self.boundary)
+        fold = Evidence(period, wanted, boundary=self.boundary, clock=clock)
 
         def asked(plan: str | None) -> bool:
             return wanted is None or plan in wanted
 
-        found.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
-        found.plans.update((plan, one) for plan, one in self.plans if asked(plan))
-        found.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
-        found.histories.update((name, one.history) for name, one in found.assets.items())
-        found.plans_seen = set(self.seen)
-        found.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
-        return found
+        fold.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
+        fold.plans.update((plan, one) for plan, one in self.plans if asked(plan))
+        fold.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
+        fold.histories.update((name, one.history) for name, one in fold.assets.items())
+        fold.plans_seen = set(self.seen)
+        fold.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
+        return fold
 
 
 @dataclass
@@ -77,7 +77,7 @@ class _Making:
 
     ledger: Ledger
     since: datetime
-    fold: Evidence = field(default_factory=lambda: Evidence(Period(NEVER, NEVER, until_now=False)))
+    fold: Evidence
     first: datetime = LONG_AGO
     last: datetime = LONG_AGO
     set_aside: set[str] = field(default_factory=set)
@@ -85,7 +85,7 @@ class _Making:
     states: dict[str, bytes] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
-        if self.fold.reach(time) and record["seq"] > 1 and self.fold.boundary >= self.since:
+        if self.fold.reach(self.fold.placed(time)) and record["seq"] > 1 and self.fold.boundary >= self.since:
             self._keep(RecordRef(record["seq"] - 1, record["prev"]))
         self.fold.take(record, time)
         self.first = time if self.first == LONG_AGO else self.first
@@ -98,8 +98,8 @@ class _Making:
         mark = self.ledger.mark_of(ref)
         if mark is None:
             return
-        fold, part = self.fold, Verified(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
-        kept = Kept(
+        fold, part = self.fold, VerifiedPart(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
+        kept = KeptFold(
             (FORMAT, history.FORMAT),
             fold.boundary,
             part,
@@ -115,7 +115,8 @@ class _Making:
 def make(services: Services) -> dict[str, str]:
     """Write the index of the whole ledger; the digest of each file, by its name. Empty where none can be made: it only
     saves time."""
-    making = _Making(services.ledger, month_of(services.clock.now() - MONTHS))
+    fold = Evidence(Period(NEVER, NEVER, until_now=False), clock=services.clock.now)
+    making = _Making(services.ledger, month_of(services.clock.now() - MONTHS), fold)
     with contextlib.suppress(CcdrError, OSError, ValueError, OverflowError, TypeError, KeyError):
         ledger = services.ledger.directory
         for line in lines(ledger, extent_of(ledger)):
@@ -127,7 +128,9 @@ def make(services: Services) -> dict[str, str]:
     return {}
 
 
-def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]) -> tuple[Kept, bytes] | None:
+def kept_before(
+    state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]
+) -> tuple[KeptFold, bytes] | None:
     """The newest state that a period from `start` on can begin with, as it is to be by these digests, and its file's
     contents; None where there is none, or the ledger does not hold any more what it was made from."""
     newest = _name_of(max(start, LONG_AGO + PATIENCE) - PATIENCE)
@@ -144,12 +147,12 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
     return None
 
 
-def read(contents: bytes) -> Kept:
+def read(contents: bytes) -> KeptFold:
     """ValueError where it is none of ours, or of another format."""
-    found = msgspec.msgpack.decode(contents, type=built(Kept))
-    if found.format != (FORMAT, history.FORMAT):
+    kept = msgspec.msgpack.decode(contents, type=built(KeptFold))
+    if kept.format != (FORMAT, history.FORMAT):
         raise ValueError("of another format")
-    return found
+    return kept
 
 
 def _name_of(moment: datetime) -> str:

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ccdr.telling.report.judged import Interruption
-from ccdr.telling.report.runs import CRASHED, GOOD, Run, read_again
+from ccdr.telling.report.runs import CRASHED, GOOD, RecordedRun, read_again
 
 
 def interruptions(
-    runs: Iterable[Run], mends: Callable[[Run, Run], bool] = lambda bad, good: True
+    runs: Iterable[RecordedRun], mends: Callable[[RecordedRun, RecordedRun], bool] = lambda bad, good: True
 ) -> list[Interruption]:
     """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither.
     `mends`: does a good run take back a bad one, as far as its checks go?"""
-    open_: dict[tuple[str | None, str | None, str], list[Run]] = {}
-    unchecked: dict[tuple[str | None, str | None, str], Run] = {}
-    found: list[Interruption] = []
+    open_: dict[tuple[str | None, str | None, str], list[RecordedRun]] = {}
+    unchecked: dict[tuple[str | None, str | None, str], RecordedRun] = {}
+    ended: list[Interruption] = []
     for run in runs:
         key = (run.plan, run.asset, run.verb)
         if run.outcome in GOOD:
@@ -32,18 +32,18 @@ def interruptions(
             ]:
                 open_[key] = still
             if mended := [one for one in bad if one not in still]:
-                found.append(_interruption(mended, run))
+                ended.append(_interruption(mended, run))
         elif run.outcome not in ("RUNNING", "NOTED"):
             open_.setdefault(key, []).append(run)
     for key, bad in open_.items():  # what failed after the last good run was not passed by it
         passed = unchecked.get(key)
         old = [one for one in bad if passed is not None and one.seq < passed.seq]
-        found += [replace(_interruption(old, None), unchecked=passed)] if old else []
-        found += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
-    return sorted(found, key=lambda i: i.runs[-1].seq)
+        ended += [replace(_interruption(old, None), unchecked=passed)] if old else []
+        ended += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
+    return sorted(ended, key=lambda i: i.runs[-1].seq)
 
 
-def _interruption(bad: list[Run], mended: Run | None) -> Interruption:
+def _interruption(bad: list[RecordedRun], mended: RecordedRun | None) -> Interruption:
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for run in bad:

@@ -27,7 +27,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import PlanRevision
 from ccdr.storage.catalogue import of_source
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.evidence import PlanEvidence
@@ -40,10 +40,10 @@ from ccdr.telling.report.exposures import (
     worst_of,
 )
 from ccdr.telling.report.growth import growth
-from ccdr.telling.report.judged import AssetReport, Exposure, Finding, PlanReport, Restores, Timing
+from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
 from ccdr.telling.report.mappings import mapping
 from ccdr.telling.report.period import MOST_PARTS, Period
-from ccdr.telling.report.runs import BACKUP, CHECK, PRUNE, TEST, Run
+from ccdr.telling.report.runs import BACKUP, CHECK, PRUNE, TEST, RecordedRun
 from ccdr.telling.status import Answering
 
 
@@ -55,7 +55,7 @@ def judge_asset(
     upkeep: AssetHistory,
     period: Period,
     *,
-    versions: Sequence[Version] = (),
+    versions: Sequence[PlanRevision] = (),
     seen: Seen | None = None,
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
@@ -81,20 +81,20 @@ def judge_asset(
     over_completed = exposure_over(completed, period, min(map(max, ours.values()), default=None))
     over_tested = exposure_over([(one.since, one.tested) for one in stages], period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
-    objectives, found, rpo = job.objectives if job else None, None, None
-    findings: tuple[Finding, ...] = ()
+    objectives, status, rpo = job.objectives if job else None, None, None
+    findings: tuple[ReportedFinding, ...] = ()
     if job and source is not None:
-        found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
+        status = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
         backer = upkeep.elsewhere(Verb.BACKUP)
         if not ours_to_do and (backer is None or backer.until < period.end):
-            looks = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
-            looked = max((at for at in looks if at), default=None)
-            rpo = exposed_elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
+            ends = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
+            known_until = max((at for at in ends if at), default=None)
+            rpo = exposed_elsewhere(job.objectives.rpo, completed, period, over_completed, known_until)
         findings = (
-            *(Finding.of(problem, *name) for problem in found.troubles),
-            *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *(Finding.of(problem, *name) for problem in found.near),
+            *(ReportedFinding.of(problem, *name) for problem in status.troubles),
+            *_over_the_period(status, rpo, timings, job, over_completed, name),
+            *(ReportedFinding.of(problem, *name) for problem in status.near),
         )
     return AssetReport(
         plan=name[0],
@@ -102,15 +102,15 @@ def judge_asset(
         service=job.loaded.plan.service if job else None,
         engine=job.engine.engine_name if job else None,
         in_plan=job is not None,
-        unreached=found is not None and found.away,
+        unreached=status is not None and status.away,
         objectives=objectives,
         basis=job.engine.settings if job else None,
-        coverage=found.coverage if found else None,
+        coverage=status.coverage if status else None,
         findings=tuple(sorted(findings, key=lambda f: -f.level)),
         rpo=rpo,
-        rpo_now=found.rpo if found else None,
-        rto=found.rto if found else None,
-        near_known=found is None or found.near_known,
+        rpo_now=status.rpo if status else None,
+        rto=status.rto if status else None,
+        near_known=status is None or status.near_known,
         completed=over_completed,
         tested=over_tested,
         restores=tuple(_restores(timings)),
@@ -139,8 +139,8 @@ def _with(
     how far their log leads on."""
     if now is not None and not now.by_records:
         return now
-    told = _as_of(ev, elsewhere, source, name, period)
-    return told if now is None else replace(now, logged=told.logged)
+    recorded = _as_of(ev, elsewhere, source, name, period)
+    return recorded if now is None else replace(now, logged=recorded.logged)
 
 
 def _as_of(
@@ -157,12 +157,12 @@ def _as_of(
     return Seen(there, logged)
 
 
-def _near_limit(told: Fetched, plan: str, period: Period) -> Iterator[Finding]:
-    if told.limit is not None and told.near(period.end):
-        month = told.in_month(period.end)
-        text = f"its restore tests fetched {human_bytes(month)} of the {human_bytes(told.limit)} allowed this month"
+def _near_limit(of_tests: Fetched, plan: str, period: Period) -> Iterator[ReportedFinding]:
+    if of_tests.limit is not None and of_tests.near(period.end):
+        month = of_tests.in_month(period.end)
+        text = f"its restore tests fetched {human_bytes(month)} of the {human_bytes(of_tests.limit)} allowed this month"
         step = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
-        yield Finding(Level.NOTE, text, plan, step=step)
+        yield ReportedFinding(Level.NOTE, text, plan, step=step)
 
 
 def judge_plan(
@@ -178,19 +178,19 @@ def judge_plan(
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
     plan = loaded.plan if loaded else None
-    told = fetched(ev.fetched, plan.limits.fetch_per_month if plan else None)
+    of_tests = fetched(ev.fetched, plan.limits.fetch_per_month if plan else None)
     return PlanReport(
         plan=name,
         service=plan.service if plan else None,
         owner=plan.owner if plan else None,
         in_plan=plan is not None,
-        findings=(*(Finding.of(problem, name) for problem in problems), *_near_limit(told, name, period)),
+        findings=(*(ReportedFinding.of(problem, name) for problem in problems), *_near_limit(of_tests, name, period)),
         last_prune=ev.last.get(PRUNE),
         last_check=ev.last.get(CHECK),
         last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
-        fetched=told,
+        fetched=of_tests,
         elsewhere=elsewhere,
     )
 
@@ -201,31 +201,31 @@ def day(moment: datetime) -> str:
 
 
 def _over_the_period(
-    found: AssetStatus,
+    status: AssetStatus,
     rpo: Achieved,
     timings: Sequence[Timing],
     job: Job,
     completed: Exposure,
     name: tuple[str, str],
-) -> Iterable[Finding]:
+) -> Iterable[ReportedFinding]:
     """What was once not as promised in the period, and is again at its end."""
-    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(found.rto.objective_s)
-    now = found.rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.achieved_s != math.inf
+    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(status.rto.objective_s)
+    now = status.rpo.verdict is ObjectiveVerdict.BREACHED and status.rpo.achieved_s != math.inf
     if not now and rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
         text = f"up to {worst} of its data could have been lost at one time in the period, {over_by} more than its RPO"
-        yield Finding(Level.NOTE, f"{text} of {wanted}", *name)
-    elif rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.verdict is not ObjectiveVerdict.BREACHED:
+        yield ReportedFinding(Level.NOTE, f"{text} of {wanted}", *name)
+    elif rpo.verdict is ObjectiveVerdict.BREACHED and status.rpo.verdict is not ObjectiveVerdict.BREACHED:
         text = "at one time in the period none of its backups was good: all of its data could have been lost"
-        yield Finding(Level.NOTE, text, *name)
+        yield ReportedFinding(Level.NOTE, text, *name)
     over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
-    if over and found.rto.verdict is not ObjectiveVerdict.BREACHED:
+    if over and status.rto.verdict is not ObjectiveVerdict.BREACHED:
         took = human_seconds(max(t.achieved_s for t in over))
         text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
-        yield Finding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
+        yield ReportedFinding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
 
 
-def _timing(run: Run) -> Timing | None:
+def _timing(run: RecordedRun) -> Timing | None:
     rto = mapping((run.body or {}).get("rto"))
     achieved = rto.get("achieved_s")
     if not isinstance(achieved, (int, float)):
@@ -241,7 +241,7 @@ def _restores(timings: Sequence[Timing]) -> Iterable[Restores]:
         yield Restores(basis, len(some), max(took), median(took), took[-1], breached)
 
 
-def _calendar(tests: Sequence[Run], period: Period) -> tuple[Mapping[str, int], ...]:
+def _calendar(tests: Sequence[RecordedRun], period: Period) -> tuple[Mapping[str, int], ...]:
     edges = period.edges(MOST_PARTS)
     counts: list[Counter[str]] = [Counter() for _ in edges[1:]]
     at = 0

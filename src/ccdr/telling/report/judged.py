@@ -13,12 +13,12 @@ from ccdr.model.values import (
     Objectives,
 )
 from ccdr.telling.report.growth import Growth
-from ccdr.telling.report.runs import Run
+from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import Answering
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportedFinding:
     """One sentence, and what it is about: a plan, one of its assets, or (neither) the ledger itself."""
 
     level: Level
@@ -31,10 +31,10 @@ class Finding:
     because: str | None = None  # code of what it only follows from
 
     @classmethod
-    def of(cls, problem: Problem, plan: str, asset: str | None = None) -> Finding:
+    def of(cls, problem: Problem, plan: str, asset: str | None = None) -> ReportedFinding:
         because = problem.because and problem.because.name
-        told = problem.step, problem.trouble.name, problem.acknowledged, because
-        return cls(problem.level, problem.text, plan, asset, *told)
+        of_problem = problem.step, problem.trouble.name, problem.acknowledged, because
+        return cls(problem.level, problem.text, plan, asset, *of_problem)
 
     @property
     def about(self) -> str:
@@ -102,7 +102,7 @@ class AssetReport:
     objectives: Objectives | None
     basis: str | None
     coverage: str | None  # tested, untested, stale; None where it is not judged
-    findings: tuple[Finding, ...]
+    findings: tuple[ReportedFinding, ...]
     rpo: Achieved | None
     rpo_now: Achieved | None
     rto: Achieved | None
@@ -111,10 +111,10 @@ class AssetReport:
     tested: Exposure
     restores: tuple[Restores, ...]
     timings: tuple[Timing, ...]
-    last_backup: Run | None
-    last_test: Run | None
-    last_conclusive: Run | None
-    by_rule: Mapping[str, Run]
+    last_backup: RecordedRun | None
+    last_test: RecordedRun | None
+    last_conclusive: RecordedRun | None
+    by_rule: Mapping[str, RecordedRun]
     kept: int  # snapshots that are there, as far as the records tell
     left_out: tuple[str, ...]  # of its newest good backup, as its plan says: nothing of that comes back
     untested: tuple[
@@ -148,10 +148,10 @@ class PlanReport:
     service: str | None
     owner: str | None
     in_plan: bool
-    findings: tuple[Finding, ...]
-    last_prune: Run | None
-    last_check: Run | None
-    last_conclusive_check: Run | None
+    findings: tuple[ReportedFinding, ...]
+    last_prune: RecordedRun | None
+    last_check: RecordedRun | None
+    last_conclusive_check: RecordedRun | None
     removed: int
     growth: Growth
     fetched: Fetched = field(default_factory=Fetched)
@@ -166,11 +166,11 @@ class Interruption:
     plan: str | None
     asset: str | None
     verb: str
-    runs: tuple[Run, ...]
-    mended: Run | None
+    runs: tuple[RecordedRun, ...]
+    mended: RecordedRun | None
     outcomes: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
-    unchecked: Run | None = None
+    unchecked: RecordedRun | None = None
 
     @property
     def count(self) -> int:

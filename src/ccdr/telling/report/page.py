@@ -27,7 +27,7 @@ from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
-from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, who_began
+from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, RecordedRun, who_began
 
 WORDS = {
     "test": "restore test",
@@ -83,7 +83,7 @@ def html(report: Report) -> Iterator[bytes]:
     environment.filters["proof"] = lambda word: PROOFS.get(word, word)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
-    for piece in template.stream(style=style, **_told(report)):
+    for piece in template.stream(style=style, **_context(report)):
         yield piece.encode("utf-8", "backslashreplace")
 
 
@@ -98,8 +98,8 @@ def _plain(value: Any) -> Any:
 
 def _step(text: str) -> Markup:
     """A next step as a terminal has it: what is to be typed is told apart from words."""
-    said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
+    escaped = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
 
 
 def _cards(table: str) -> Markup:
@@ -109,30 +109,30 @@ def _cards(table: str) -> Markup:
         " ".join(re.sub("<[^>]+>", " ", heading).split()) for heading in re.findall(r"<th\b.*?</th>", head, re.DOTALL)
     ]
 
-    def row(found: re.Match[str]) -> str:
+    def row(match: re.Match[str]) -> str:
         column = iter(labels)
-        return re.sub(r"<t[dh](?=[ >])", lambda cell: f'{cell[0]} data-label="{next(column, "")}"', found[0])
+        return re.sub(r"<t[dh](?=[ >])", lambda cell: f'{cell[0]} data-label="{next(column, "")}"', match[0])
 
     return Markup(head + "</thead>" + re.sub(r"<tr>.*?</tr>", row, body, flags=re.DOTALL))  # noqa: S704 - was escaped
 
 
-def _who(run: Run | Noted) -> str:
+def _who(run: RecordedRun | Noted) -> str:
     """Who began it, and what each fact rests on; empty where the record does not say."""
     uid, login, terminal, by, sudo = who_began(run.who)
     if uid is None:
         return ""
-    said = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
-    said += [f"terminal {terminal}"] if terminal else []
-    said += [f"started by {by}"] if by else []
-    said += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
-    return ", ".join(said)
+    facts = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
+    facts += [f"terminal {terminal}"] if terminal else []
+    facts += [f"started by {by}"] if by else []
+    facts += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
+    return ", ".join(facts)
 
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else human_seconds(value)
 
 
-def _told(report: Report) -> dict[str, Any]:
+def _context(report: Report) -> dict[str, Any]:
     """All that the template needs, cut to what a page can hold, with how much was cut."""
     judged = [a for a in report.assets if a.in_plan]
     tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED]
@@ -176,7 +176,7 @@ def _told(report: Report) -> dict[str, Any]:
     }
 
 
-def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]) -> list[tuple[str, str, str]]:
+def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[RecordedRun]) -> list[tuple[str, str, str]]:
     """The few numbers that a person wants first: what it is, the number, and what it means."""
     proven = sum(a.level <= Level.LATE for a in judged)
     passed = sum(run.outcome == "PASS" for run in tests)
@@ -206,16 +206,16 @@ def _missed(report: Report, count: int) -> tuple[str, str]:
     due = sum(t.get(DUE) or 0 for t in tallies)
     elsewhere = sum(t.get(NOT_KNOWN_HERE) or 0 for t in tallies)
     if unknown and len(unknown) == len({plan for plan, _ in report.tallies if plan}):
-        said = "recorded as missed; what was due in the period is not known, as no version of a plan is recorded of it"
-        return f"{count:,}", said
-    said = "that were due and did not take place"
+        text = "recorded as missed; what was due in the period is not known, as no version of a plan is recorded of it"
+        return f"{count:,}", text
+    text = "that were due and did not take place"
     if elsewhere:
-        said += f"; {elsewhere:,} due elsewhere, not known here"
+        text += f"; {elsewhere:,} due elsewhere, not known here"
     if since := [one.since for one in report.promises if one.since is not None]:
-        said += f"; what was due before {max(since):%Y-%m-%d %H:%M} is not known, beyond what records tell"
+        text += f"; what was due before {max(since):%Y-%m-%d %H:%M} is not known, beyond what records tell"
     if unknown:
-        said += f"; of {so_many(len(unknown), 'plan')} without a recorded version it is not known"
-    return f"{count:,} of {due:,}", said
+        text += f"; of {so_many(len(unknown), 'plan')} without a recorded version it is not known"
+    return f"{count:,} of {due:,}", text
 
 
 def _most(judged: Sequence[AssetReport], of: Any, when: str) -> tuple[str, str] | None:
@@ -237,7 +237,7 @@ def _parts(report: Report) -> list[tuple[datetime, datetime]]:
     return list(itertools.pairwise(edges))
 
 
-def _test(run: Run) -> dict[str, Any]:
+def _test(run: RecordedRun) -> dict[str, Any]:
     """A test's record for the page: whatever it holds, nothing here may fail."""
     body = run.body or {}
     phases = [

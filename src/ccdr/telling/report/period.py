@@ -56,15 +56,15 @@ class Period:
 
     def _months(self) -> list[datetime]:
         """The first of each month within."""
-        found: list[datetime] = []
+        edges: list[datetime] = []
         year, month = self.start.year, self.start.month
         while True:
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
             edge = datetime(year, month, 1, tzinfo=UTC)
             if edge >= self.end:
-                return found
+                return edges
             if edge > self.start:
-                found.append(edge)
+                edges.append(edge)
 
 
 def period_of(

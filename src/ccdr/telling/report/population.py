@@ -18,7 +18,7 @@ from ccdr.evidence.reading import meanwhile, several_processors
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import rfc3339
 from ccdr.telling.report.mappings import listing, mapping
-from ccdr.telling.report.runs import TEST, Run, who_began
+from ccdr.telling.report.runs import TEST, RecordedRun, who_began
 
 if TYPE_CHECKING:
     from ccdr.telling.report.build import Report
@@ -55,28 +55,28 @@ WORTH_IT = 20_000  # runs; fewer are digested before a second process would have
 
 
 @dataclass(frozen=True)
-class Digest:
+class PopulationDigest:
     """Rows of the population, without the heading and the closing row, and the SHA-256 of heading and rows."""
 
     rows: int
     sha256: str
 
 
-def digest_of(runs: Sequence[Run]) -> Digest:
+def digest_of(runs: Sequence[RecordedRun]) -> PopulationDigest:
     digest = sha256()
     for text in _texts(runs):
         digest.update(text)
-    return Digest(len(runs), digest.hexdigest())
+    return PopulationDigest(len(runs), digest.hexdigest())
 
 
 @contextmanager
-def digesting(runs: Sequence[Run]) -> Iterator[Callable[[], Digest]]:
+def digesting(runs: Sequence[RecordedRun]) -> Iterator[Callable[[], PopulationDigest]]:
     """Have it made while the block is carried out: a second or so for years of runs."""
     if len(runs) < WORTH_IT or not several_processors():
         yield partial(digest_of, runs)
         return
-    with meanwhile(partial(digest_of, runs)) as found:
-        yield lambda: found() or digest_of(runs)
+    with meanwhile(partial(digest_of, runs)) as digest:
+        yield lambda: digest() or digest_of(runs)
 
 
 def csv_text(report: Report) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ def csv_text(report: Report) -> Iterator[bytes]:
     yield _encoded([_joined(closing.get(column) for column in COLUMNS)])
 
 
-def _texts(runs: Iterable[Run]) -> Iterator[bytes]:
+def _texts(runs: Iterable[RecordedRun]) -> Iterator[bytes]:
     lines = [_joined(COLUMNS)]
     for run in runs:
         lines.append(_line(run))
@@ -110,7 +110,7 @@ def _encoded(lines: Iterable[str]) -> bytes:
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 
-def _line(run: Run) -> str:
+def _line(run: RecordedRun) -> str:
     """Written by hand: a period may have hundreds of thousands of them."""
     once = (run.run or "", run.due, run.since, run.until or "", run.snapshot or "", run.consistent or "")
     if not _SAFE("".join(once)):
@@ -136,10 +136,10 @@ def _names(*texts: str | None) -> str:
     return ",".join(map(_cell, texts))
 
 
-def _who(found: Record | None) -> str:
-    if not found:
+def _who(who: Record | None) -> str:
+    if not who:
         return _NOBODY
-    uid, login, terminal, by, sudo = who_began(found)
+    uid, login, terminal, by, sudo = who_began(who)
     return _by(uid, login, terminal, by, sudo)
 
 
@@ -153,7 +153,7 @@ _NOBODY = "," * 4
 _NOT_MEASURED = "," * 8
 
 
-def _measured(run: Run) -> str:
+def _measured(run: RecordedRun) -> str:
     """A test's objectives and checks."""
     body = run.body or {}
     rpo, rto = mapping(body.get("rpo")), mapping(body.get("rto"))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.model.values import Verb, utc
-from ccdr.plans.due import Asked, DueTally, Other, Schedule, Start, tallies
+from ccdr.plans.due import DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
-from ccdr.plans.versions import Version, in_force
+from ccdr.plans.versions import PlanRevision, in_force
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.mappings import listing, mapping
-from ccdr.telling.report.runs import MISSED, NOTED, TEST, Run
+from ccdr.telling.report.runs import MISSED, NOTED, TEST, RecordedRun
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"
 RECORDED = "due_recorded"  # as due, by the records, where what was due is not known
@@ -43,7 +43,7 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
     """Of each plan that a version is recorded of, by name."""
     period = evidence.period
     begun = _begun([*evidence.before, *evidence.runs])
-    found = []
+    promised = []
     for name, plan in sorted(evidence.plans.items()):
         versions = plan.versions or next((o.versions for o in plan.others.values() if o.versions), [])
         if not versions:
@@ -54,30 +54,30 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
         ]
         due = tallies(plan.versions, _asked(plan), begun.get((None, name), {}), period.start, period.end, others)
         since = versions[0].at if versions[0].at > period.start else None
-        told = tuple(changes(versions, period.start, period.end))
-        found.append(PlanPromises(name, since, tuple(due), told))
-    return found
+        in_period = tuple(changes(versions, period.start, period.end))
+        promised.append(PlanPromises(name, since, tuple(due), in_period))
+    return promised
 
 
-def _asked(plan: PlanEvidence) -> list[Asked]:
+def _asked(plan: PlanEvidence) -> list[RequestedRuns]:
     """Behind the end of a ledger that was lost nobody knows what was begun, until the next one says what runs here were
     asked for."""
-    unknown = (Asked(until, frozenset(), {}) for until in plan.lost.values())
+    unknown = (RequestedRuns(until, frozenset(), {}) for until in plan.lost.values())
     return sorted((*plan.asked, *unknown), key=lambda one: one.at) if plan.lost else plan.asked
 
 
 def counted(
-    recorded: Mapping[tuple[str, str], Mapping[str, int]], runs: Iterable[Run], promised: Sequence[PlanPromises]
+    recorded: Mapping[tuple[str, str], Mapping[str, int]], runs: Iterable[RecordedRun], promised: Sequence[PlanPromises]
 ) -> Tallies:
     """The tallies of what was recorded, with due and missed by the schedules: from a plan's first version on. What is
     recorded of before is all that is known of that; where the period has no version at all, what was due is not known,
     however much was recorded as that."""
     since = {one.plan: one.since for one in promised}
-    found: Tallies = {}
+    by_verb: Tallies = {}
     for (plan, verb), counts in recorded.items():
-        found[plan, verb] = {**counts}
+        by_verb[plan, verb] = {**counts}
         if verb in _VERBS and plan not in since:
-            found[plan, verb] |= {DUE: None, RECORDED: counts.get(DUE, 0)}
+            by_verb[plan, verb] |= {DUE: None, RECORDED: counts.get(DUE, 0)}
     before: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for run in runs:
         edge = since.get(run.plan or "")
@@ -86,23 +86,23 @@ def counted(
     for one in promised:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for due in one.due:
-            told = {DUE: due.due, MISSED: due.missed, WAITING: int(due.waiting), NOT_KNOWN_HERE: due.elsewhere}
-            sums[due.verb.value].update(told)
+            numbers = {DUE: due.due, MISSED: due.missed, WAITING: int(due.waiting), NOT_KNOWN_HERE: due.elsewhere}
+            sums[due.verb.value].update(numbers)
         for verb in _VERBS:
             key, total = (one.plan, verb), sums[verb] + before[one.plan, verb]
-            if key in found or total:
-                tally = found.setdefault(key, {STARTED: 0})
+            if key in by_verb or total:
+                tally = by_verb.setdefault(key, {STARTED: 0})
                 for what in (DUE, MISSED, WAITING, NOT_KNOWN_HERE):
                     if total[what] or what in tally or what == DUE:
                         tally[what] = total[what]
-    return found
+    return by_verb
 
 
-def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
+def mending(evidence: Evidence) -> Callable[[RecordedRun, RecordedRun], bool]:
     """Does a good run take back one that was not, as far as its checks go? Where no version tells what was checked,
     it is believed."""
 
-    def mends(bad: Run, good: Run) -> bool:
+    def mends(bad: RecordedRun, good: RecordedRun) -> bool:
         if bad.verb != TEST or bad.outcome != "FAIL" or bad.plan is None or bad.asset is None:
             return True
         then, later = (in_force(_versions(evidence, run), run.seq) for run in (bad, good))
@@ -120,12 +120,12 @@ def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
     return mends
 
 
-def _of_another(run: Run) -> str | None:
+def _of_another(run: RecordedRun) -> str | None:
     """The ledger of the host that it is of, where that is another one."""
-    return None if run.told_by is None or run.told_by["ours"] else run.ledger
+    return None if run.origin is None or run.origin["ours"] else run.ledger
 
 
-def _versions(evidence: Evidence, run: Run) -> Sequence[Version]:
+def _versions(evidence: Evidence, run: RecordedRun) -> Sequence[PlanRevision]:
     """Those of the plan, as they were recorded on the run's host."""
     plan = evidence.plans.get(run.plan or "")
     if plan is None:
@@ -134,14 +134,14 @@ def _versions(evidence: Evidence, run: Run) -> Sequence[Version]:
     return plan.versions if ledger is None else plan.others[ledger].versions if ledger in plan.others else ()
 
 
-def versions_in_force(evidence: Evidence) -> dict[str, Version]:
+def versions_in_force(evidence: Evidence) -> dict[str, PlanRevision]:
     """By plan: by what it is judged at the period's end. Newer versions are not in the evidence."""
     return {name: plan.versions[-1] for name, plan in evidence.plans.items() if plan.versions}
 
 
-def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, list[Start]]]:
+def _begun(runs: Iterable[RecordedRun]) -> dict[tuple[str | None, str], dict[Schedule, list[RunStart]]]:
     """By the ledger of another host, or None: this one's; and by plan."""
-    found: dict[tuple[str | None, str], dict[Schedule, list[Start]]] = defaultdict(lambda: defaultdict(list))
+    starts: dict[tuple[str | None, str], dict[Schedule, list[RunStart]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         verb = _VERBS.get(run.verb)
         if verb is None or run.plan is None or run.outcome in (MISSED, NOTED):
@@ -151,5 +151,5 @@ def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, l
             with suppress(ValueError, TypeError, OverflowError):
                 due = int(utc(run.due).timestamp())
         asset = run.asset if verb in (Verb.BACKUP, Verb.TEST) else None
-        found[_of_another(run), run.plan][asset, verb].append(Start(int(run.started.timestamp()), due))
-    return found
+        starts[_of_another(run), run.plan][asset, verb].append(RunStart(int(run.started.timestamp()), due))
+    return starts

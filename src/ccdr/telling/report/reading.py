@@ -30,13 +30,13 @@ def read(
 ) -> tuple[Evidence, Verification, Before | None, Population]:
     """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds. The last
     are those beside it that were believed."""
-    if not whole and not beside and (found := _from_the_index(services, period, wanted)):
-        return *found, ALONE
-    evidence, ledger = Evidence(period, wanted), services.ledger.directory
+    if not whole and not beside and (indexed := _from_the_index(services, period, wanted)):
+        return *indexed, ALONE
+    evidence, ledger = Evidence(period, wanted, clock=services.clock.now), services.ledger.directory
 
     def anew() -> Take:
         nonlocal evidence
-        evidence = Evidence(period, wanted)
+        evidence = Evidence(period, wanted, clock=services.clock.now)
         return evidence.take
 
     seen, believed = read_population(ledger, beside, anew) if beside else (read_verified(ledger, anew), ALONE)
@@ -52,14 +52,14 @@ def _from_the_index(
     stored = index.kept_before(services.state, services.ledger, period.start, verified.index)
     if stored is None:
         return None
-    (kept, contents), evidence = stored, Evidence(period, wanted)
+    (kept, contents), evidence = stored, Evidence(period, wanted, clock=services.clock.now)
     unused = [kept]  # a fold goes on from it: who begins again reads it again
 
     def anew() -> Take:
         nonlocal evidence
-        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted)
+        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted, services.clock.now)
         return evidence.take
 
-    found = read_verified(services.ledger.directory, anew, kept.verified)
+    verification = read_verified(services.ledger.directory, anew, kept.verified)
     before = Before(kept.verified.mark.seq, verified.at, verified.seq)
-    return (evidence, found, before) if found.ok else None
+    return (evidence, verification, before) if verification.ok else None

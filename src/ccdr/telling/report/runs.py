@@ -9,7 +9,7 @@ from typing import Any
 
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import TOLD_BY, Verb
-from ccdr.plans.due import Asked
+from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
 BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
@@ -23,7 +23,7 @@ WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told
 
 
 @dataclass(slots=True)
-class Run:
+class RecordedRun:
     """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
 
     `seq` and `since` are its first record's place and that record's time as it stands there, `end_seq` and `until` its
@@ -56,8 +56,8 @@ class Run:
     findings: int = 0
     body: Record | None = None
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
-    told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
-    told_last: Mapping[str, Any] | None = None  # … and of the last one
+    origin: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
+    end_origin: Mapping[str, Any] | None = None  # … and of the last one
     who: Record | None = None  # began it: as its first record has it
     tenant: str | None = None
     attempt: int | None = None
@@ -69,12 +69,12 @@ class Run:
     @property
     def ledger(self) -> str | None:
         """Whose records they are, where that is not ours."""
-        return str(self.told_by["ledger"]) if self.told_by else None
+        return str(self.origin["ledger"]) if self.origin else None
 
     @property
     def number(self) -> int:
         """Its first record's number in its own ledger."""
-        return int(self.told_by["seq"] if self.told_by else self.seq)
+        return int(self.origin["seq"] if self.origin else self.seq)
 
     @property
     def place(self) -> str:
@@ -86,14 +86,14 @@ class Run:
         """Its last one's."""
         if self.end_seq is None:
             return None
-        return int(self.told_last["seq"] if self.told_last else self.end_seq)
+        return int(self.end_origin["seq"] if self.end_origin else self.end_seq)
 
     @property
     def good(self) -> bool:
         return self.outcome in GOOD
 
 
-def read_again(damaged: Run, clean: Run) -> bool:
+def read_again(damaged: RecordedRun, clean: RecordedRun) -> bool:
     """Was what one check found damaged read by another, which found it clean?"""
     bad, good = damaged.body or {}, clean.body or {}
     if (bad.get("part"), bad.get("parts")) == (good.get("part"), good.get("parts")):
@@ -102,17 +102,17 @@ def read_again(damaged: Run, clean: Run) -> bool:
     return full is not None and full >= damaged.started
 
 
-def newer_run(held: dict[str, Run], run: Run) -> None:
+def newer_run(held: dict[str, RecordedRun], run: RecordedRun) -> None:
     """By the ledger's own order: crashes are concluded last, whenever they began."""
     before = held.get(run.verb)
     if before is None or before.seq < run.seq:
         held[run.verb] = run
 
 
-def begun_as(verb: str, record: Record, time: datetime) -> Run:
+def begun_as(verb: str, record: Record, time: datetime) -> RecordedRun:
     trigger = record.get("trigger")
     by, due = (trigger.get("by"), trigger.get("due")) if type(trigger) is dict else (None, None)
-    return Run(
+    return RecordedRun(
         record["seq"],
         verb,
         record["plan"],
@@ -124,18 +124,18 @@ def begun_as(verb: str, record: Record, time: datetime) -> Run:
         record["time"],
         text(by) or "",
         text(due) or "",
-        told_by=record.get(TOLD_BY),
+        origin=record.get(TOLD_BY),
         who=record.get("who"),
         tenant=text(record.get("tenant")),
         attempt=whole(record.get("attempt")),
     )
 
 
-def asked_for(record: Record, time: datetime) -> Asked:
+def asked_for(record: Record, time: datetime) -> RequestedRuns:
     known = {verb.value: verb for verb in Verb}
     last = mapping(record.get("asked_last")).items()
-    ended = {known[verb]: at for verb, said in last if verb in known and (at := moment_of(said))}
-    return Asked(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
+    ended = {known[verb]: at for verb, moment in last if verb in known and (at := moment_of(moment))}
+    return RequestedRuns(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
 def sum_of(seconds: Iterable[Any]) -> float | None:
@@ -146,13 +146,13 @@ def sum_of(seconds: Iterable[Any]) -> float | None:
     return float(total) if total < 1e12 else None
 
 
-def who_began(said: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
+def who_began(who: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
     """User id, login user id, terminal, what has started it (these by the kernel, and by names), and who is claimed to
     have called sudo."""
-    found = mapping(said)
+    fields = mapping(who)
     names = (
-        text(found.get("terminal")),
-        text(found.get("started_by")),
-        text(mapping(found.get("claims")).get("sudo_user")),
+        text(fields.get("terminal")),
+        text(fields.get("started_by")),
+        text(mapping(fields.get("claims")).get("sudo_user")),
     )
-    return whole(found.get("uid")), whole(found.get("login_uid")), *names
+    return whole(fields.get("uid")), whole(fields.get("login_uid")), *names

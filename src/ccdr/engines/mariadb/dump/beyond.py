@@ -33,9 +33,9 @@ _TITLES = re.compile(r"^-- (?:Final view|Table|Sequence) structure for (?P<kind>
 
 def database_lacking(error: CommandFailed, restored: Path, *own: str) -> str | None:
     """The other database that something in the dump refers to, and that is not there."""
-    if (found := error.stderr.search(_MISSING)) is None:
+    if (match := error.stderr.search(_MISSING)) is None:
         return None
-    name = str(found["table"] or found["routine"] or found["database"])
+    name = str(match["table"] or match["routine"] or match["database"])
     return name if name not in own and readers(restored, name) else None
 
 
@@ -96,15 +96,17 @@ def rows_against_rules(place: Place, login: Login, database: str) -> list[str]:
 
 def held_so(error: CommandFailed, inventory: Inventory) -> BackupBad | None:
     """Where rows do not load since a key or a rule of their own table forbids them."""
-    found, file = error.stderr.search(_FORBIDDEN), error.stderr.search(_FILE)
-    if found is None or file is None:
+    forbidden, file = error.stderr.search(_FORBIDDEN), error.stderr.search(_FILE)
+    if forbidden is None or file is None:
         return None
-    table = next((t for t, told in inventory.tables.items() if Path(str(told["file"])).name == file["file"]), "a table")
+    table = next(
+        (t for t, facts in inventory.tables.items() if Path(str(facts["file"])).name == file["file"]), "a table"
+    )
     hint = "mend those rows at the source; `method: physical` brings them back as they are"
     if any(column.startswith(f"{table}.") for column in inventory.facts["rounded"]):
         hint = "a dump writes FLOAT to six digits, and two values may become one: use DOUBLE, or `method: physical`"
     return BackupBad(
         f"the source itself holds rows of {table} that a key or a rule of that table forbids: they do not load again "
-        f"(ERROR {found[1]})",
+        f"(ERROR {forbidden[1]})",
         hint=hint,
     )

@@ -12,20 +12,20 @@ from ccdr.model.values import so_many
 from ccdr.ports.place import Place
 
 
-def require_leavable(found: Objects, leave_out: Collection[str]) -> None:
+def require_leavable(objects: Objects, leave_out: Collection[str]) -> None:
     """BackupFailed where the plan would leave out rows: of a view there is nothing but its definition."""
-    if tables := sorted({t.name for t in found.tables} & set(leave_out)):
+    if tables := sorted({t.name for t in objects.tables} & set(leave_out)):
         raise BackupFailed(
             f"leave_out names what is no view: {', '.join(tables[:5])}",
             hint="leave a table in: its rows would be in no backup",
         )
 
 
-def require_working(place: Place, login: Login, database: str, found: Objects) -> None:
+def require_working(place: Place, login: Login, database: str, objects: Objects) -> None:
     """BackupFailed where a view does not work: mariadb-dump stops at it."""
-    if not found.views:
+    if not objects.views:
         return
-    if broken := [name for name in broken_views(place, login, database) if name in found.views]:
+    if broken := [name for name in broken_views(place, login, database) if name in objects.views]:
         many = "a view does" if len(broken) == 1 else f"{len(broken)} views do"
         raise BackupFailed(
             f"{many} not work: {', '.join(broken[:5])}; what it reads is gone, or its definer or this"
@@ -35,22 +35,22 @@ def require_working(place: Place, login: Login, database: str, found: Objects) -
         )
 
 
-def require_capturable(found: Objects, database: str, *, lock: bool) -> None:
+def require_capturable(objects: Objects, database: str, *, lock: bool) -> None:
     """BackupFailed where there is nothing to capture, or something that cannot be captured truly. `lock`: may tables
     be locked while they are dumped?"""
-    if not found.with_rows:
+    if not objects.with_rows:
         raise BackupFailed(
             f"there is no table in {database}, and an empty dump is no backup",
             hint="is it the right database, and may the user see its tables?",
         )
-    if found.unreadable:
+    if objects.unreadable:
         raise BackupFailed(
-            f"not every table can be captured: {'; '.join(found.unreadable[:5])}",
+            f"not every table can be captured: {'; '.join(objects.unreadable[:5])}",
             hint="mend or drop what cannot be opened; a table of another engine holds its rows elsewhere",
         )
-    if found.locked and not lock:
-        named = ", ".join(f"{t.name} ({t.engine})" for t in found.locked[:5])
-        count = so_many(len(found.locked), "table is", "tables are")
+    if objects.locked and not lock:
+        named = ", ".join(f"{t.name} ({t.engine})" for t in objects.locked[:5])
+        count = so_many(len(objects.locked), "table is", "tables are")
         raise BackupFailed(
             f"{count} not transactional, and would be torn without a lock: {named}",
             hint="`non_transactional: lock` locks them while they are dumped; or ALTER TABLE … ENGINE=InnoDB",

@@ -25,7 +25,7 @@ from ccdr.engines.mariadb.client import (
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
 from ccdr.engines.mariadb.dump.lock import Instant
-from ccdr.engines.mariadb.dump.rows import RowDump, Rows
+from ccdr.engines.mariadb.dump.rows import DumpedRows, RowDump
 from ccdr.engines.mariadb.inventory import as_recorded, facts_of
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.origin import prepared_notes
@@ -90,11 +90,11 @@ class Dumper:
         raise AssertionError("the last attempt returns or raises")
 
     def _objects(self) -> Objects:
-        found = objects_of(self.place, self.login, self.database)
-        require_leavable(found, self.leave_out)
-        found = found.without(self.leave_out)
-        require_capturable(found, self.database, lock=self.lock_tables)
-        return found
+        objects = objects_of(self.place, self.login, self.database)
+        require_leavable(objects, self.leave_out)
+        objects = objects.without(self.leave_out)
+        require_capturable(objects, self.database, lock=self.lock_tables)
+        return objects
 
     def _definitions(self, into: Path, objects: Objects) -> None:
         place, login, db = self.place, self.login, self.database
@@ -105,14 +105,14 @@ class Dumper:
             calls.append((files.VIEWS, files.dump_views(login, db, objects.views, place.path(into / files.VIEWS))))
         for name, argv in calls:
             out = place.run(argv, watch=into, what=f"mariadb-dump of {name}")
-            if said := files.troubles(out.stderr):
-                raise CommandFailed(["mariadb-dump"], 0, said)
+            if troubles := files.troubles(out.stderr):
+                raise CommandFailed(["mariadb-dump"], 0, troubles)
             files.check_whole(into / name, f"mariadb-dump of {name}")
         users, grants = accounts.on_objects(accounts.statements(place, login))
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):
             (into / name).write_text(accounts.script(statements), "utf-8", "surrogateescape")
 
-    def _described(self, into: Path, objects: Objects, instant: Instant, rows: Rows) -> Capture:
+    def _described(self, into: Path, objects: Objects, instant: Instant, rows: DumpedRows) -> Capture:
         facts = facts_of(self.place, self.login, self.database)
         (into / files.DATABASE).write_text(files.create_database(facts), "utf-8", "surrogateescape")
         named = files.file_names(t.name for t in objects.with_rows)

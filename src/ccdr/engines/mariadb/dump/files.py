@@ -174,10 +174,10 @@ def complete(path: Path) -> bool:
         return file.read() == TRAILER
 
 
-def troubles(said: FreeText, tables: Iterable[str] = ()) -> FreeText:
+def troubles(stderr: FreeText, tables: Iterable[str] = ()) -> FreeText:
     """What the client complained of, though it may have exited with 0; false where it did not. `tables` are those that
     it tells of."""
-    text = said.reveal()
+    text = stderr.reveal()
     for name in tables:
         if "\n" in name:
             text = text.replace(name, name.replace("\n", " "))

@@ -22,7 +22,7 @@ from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, comment_digest, 
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.host.interrupts import threads
 from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 # What a script begins with: the client's and the server's version, and their host.
 _HEAD = re.compile(r"^(-- (MariaDB|MySQL) dump |-- Host: |-- Server version|/\*M!999999|-- -----)[^\n]*\n", re.M)
@@ -47,21 +47,21 @@ export LC_ALL=C
 """
 
 
-def compare(bench: Bench, login: Login, jobs: int, *, working: str | None = None) -> Iterator[CheckResult]:
+def compare(context: CheckContext, login: Login, jobs: int, *, working: str | None = None) -> Iterator[CheckResult]:
     """Dump the restored database again and compare: rows, definitions, users, and what no dump holds.
 
     `working` is its name on a server of people's, until it has its own: there it has no events yet, and users and
     settings are the server's.
     """
-    box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
+    box, inventory = context.sandbox, Inventory(context.manifest.contents)
     database = working or inventory.database
-    again = bench.out / "again"
+    again = context.out / "again"
     for path in (again, again / files.ROWS):
         path.mkdir()
         path.chmod(0o777)  # the sandbox's user is not ours
     objects = objects_of(box, login, database)
-    yield _captured_files(bench)
-    yield _rows(bench, _dump_rows(bench, login, database, objects, again, jobs), again, login, database)
+    yield _captured_files(context)
+    yield _rows(context, _dump_rows(context, login, database, objects, again, jobs), again, login, database)
     calls = [(files.TABLES, files.dump_tables), (files.CODE, files.dump_code)]
     for name, make in calls:
         argv = make(login, database, objects.views, box.path(again / name))
@@ -69,8 +69,8 @@ def compare(bench: Bench, login: Login, jobs: int, *, working: str | None = None
     if objects.views:
         argv = files.dump_views(login, database, objects.views, box.path(again / files.VIEWS))
         box.run(argv, watch=again, what="dumping views again")
-    yield _definitions(bench.restored, again, working, inventory.database)
-    yield _auto_increments(bench.restored, again, inventory)
+    yield _definitions(context.restored, again, working, inventory.database)
+    yield _auto_increments(context.restored, again, inventory)
     kinds = "triggers, routines, views, sequences" if working else "triggers, routines, events, views, sequences"
     named, definers = inventory.objects, inventory.definers
     if working:
@@ -81,7 +81,7 @@ def compare(bench: Bench, login: Login, jobs: int, *, working: str | None = None
     yield equal("the database itself", _database(inventory.facts), _database(facts), len(_database(facts)))
     if working:
         return
-    yield _accounts(bench, login, inventory)
+    yield _accounts(context, login, inventory)
     same = [name for name in SETTINGS if name in inventory.settings]
     now: Mapping[str, str] = facts["settings"]
     yield equal(
@@ -97,10 +97,10 @@ def _database(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _dump_rows(
-    bench: Bench, login: Login, database: str, objects: Objects, again: Path, jobs: int
+    context: CheckContext, login: Login, database: str, objects: Objects, again: Path, jobs: int
 ) -> dict[str, tuple[int, FileDigest, str]]:
     """Rows, digest and file by table, of what was restored."""
-    box = bench.sandbox
+    box = context.sandbox
     named = files.file_names(t.name for t in objects.with_rows)
 
     def dump(number: int, share: list[str]) -> dict[str, int]:
@@ -122,7 +122,7 @@ def _dump_rows(
     with threads(max(1, len(shares))) as pool:
         counted = {k: n for part in pool.map(dump, range(len(shares)), shares) for k, n in part.items()}
     written = [name for name in named.values() if (again / name).is_file()]
-    digests = bench.digest(again, written)
+    digests = context.digest(again, written)
     return {
         table: (counted[box.path(again / name)], digests[name], name)
         for table, name in named.items()
@@ -131,9 +131,9 @@ def _dump_rows(
 
 
 def _rows(
-    bench: Bench, after: Mapping[str, tuple[int, FileDigest, str]], again: Path, login: Login, database: str
+    context: CheckContext, after: Mapping[str, tuple[int, FileDigest, str]], again: Path, login: Login, database: str
 ) -> CheckResult:
-    claimed = Inventory(bench.manifest.contents).tables
+    claimed = Inventory(context.manifest.contents).tables
     wrong, reordered = [], 0
     for table in sorted(claimed.keys() | after.keys()):
         old, new = claimed.get(table), after.get(table)
@@ -144,30 +144,30 @@ def _rows(
         if (int(old["rows"]), str(old["sha256"])) == (rows, digest.sha256):
             continue
         # The fetched file is what the rows are compared with: it must be the captured one.
-        fetched = bench.digest(bench.restored, [str(old["file"])])[str(old["file"])].sha256
+        fetched = context.digest(context.restored, [str(old["file"])])[str(old["file"])].sha256
         if (
             fetched == old["sha256"]
             and int(old["rows"]) == rows
-            and _same_rows(bench, bench.restored / str(old["file"]), again / name)
+            and _same_rows(context, context.restored / str(old["file"]), again / name)
         ):
             reordered += 1
         else:
             wrong.append(f"{table}: {so_many(old['rows'], 'row')} captured, {rows} restored, contents differ")
     expected = sum(int(t["rows"]) for t in claimed.values())
     note = f", {reordered} in another order or form" if reordered else ""
-    if against := beyond.rows_against_rules(bench.sandbox, login, database):
+    if against := beyond.rows_against_rules(context.sandbox, login, database):
         note += f"; rows break a CHECK of their table, as they do at the source: {', '.join(against[:NAMED])}"
-    rounded = Inventory(bench.manifest.contents).facts["rounded"]
+    rounded = Inventory(context.manifest.contents).facts["rounded"]
     note += f"; {len(rounded)} FLOAT columns to six digits, as dumped" if rounded else ""
     rows = sum(r for r, _, _ in after.values())
     as_before = f"{so_many(len(after), 'table')}, {so_many(rows, 'row')}, equal by SHA-256{note}"
     return judged("tables", wrong, f"{so_many(len(claimed), 'table')}, {so_many(expected, 'row')}", as_before)
 
 
-def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
+def _same_rows(context: CheckContext, one: Path, other: Path) -> bool:
     """Equal as multisets of rows; sorted by the system's `sort`, which spills to disk."""
     hashes = [
-        bench.host.run(["bash", "-c", _SORTED, "sort", str(p), str(bench.out), _BARE_ROWS], what="sort").stdout
+        context.host.run(["bash", "-c", _SORTED, "sort", str(p), str(context.out), _BARE_ROWS], what="sort").stdout
         for p in (one, other)
     ]
     return hashes[0] == hashes[1]
@@ -176,14 +176,16 @@ def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
 # --- definitions --------------------------------------------------------------------------------------
 
 
-def _captured_files(bench: Bench) -> CheckResult:
+def _captured_files(context: CheckContext) -> CheckResult:
     """The small files say what belongs where: they must be the captured ones. The rows are compared after their way
     through a server, so they are not hashed twice."""
-    small = [n for n in bench.manifest.files if not n.startswith(f"{files.ROWS}/")]
-    present = [n for n in small if (bench.restored / n).is_file()]
-    found = bench.digest(bench.restored, present)
-    captured = {n: bench.manifest.files[n].sha256 for n in small}
-    return equal("definitions and users, as captured", captured, {n: d.sha256 for n, d in found.items()}, len(captured))
+    small = [n for n in context.manifest.files if not n.startswith(f"{files.ROWS}/")]
+    present = [n for n in small if (context.restored / n).is_file()]
+    digests = context.digest(context.restored, present)
+    captured = {n: context.manifest.files[n].sha256 for n in small}
+    return equal(
+        "definitions and users, as captured", captured, {n: d.sha256 for n, d in digests.items()}, len(captured)
+    )
 
 
 def _definitions(restored: Path, again: Path, working: str | None, database: str) -> CheckResult:
@@ -213,21 +215,21 @@ def _parts(path: Path, *, events: bool, was: str | None = None, called: str = ""
     start = "".join(line + "\n" for line in head.split("\n", lines)[:lines])
     text = _HEAD.sub("", start) + head[len(start) :]
     text = _DIRECTORY.sub("", _NEXT_NUMBER.sub(r"\1", text))
-    found: Counter[tuple[str, str]] = Counter()
+    parts: Counter[tuple[str, str]] = Counter()
     title, begin = f"what {path.name} begins with", 0
     for match in _TITLE.finditer(text):
-        found[title, text[begin : match.start()]] += 1
+        parts[title, text[begin : match.start()]] += 1
         title, begin = (match["what"] or match["code"]).replace("IF EXISTS ", ""), match.start()
-    found[title, text[begin:]] += 1
-    return found
+    parts[title, text[begin:]] += 1
+    return parts
 
 
 def _objects(kinds: str, before: Mapping[str, str], after: Mapping[str, str], left_out: list[str]) -> CheckResult:
     """What the plan leaves out is named: it is not proven by this test, nor by any other."""
-    found = equal(kinds, before, after, len(before))
-    if found.status is not Verdict.PASS or not left_out:
-        return found
-    return replace(found, actual=f"{found.actual}; left out of the backup, as the plan says: {', '.join(left_out)}")
+    result = equal(kinds, before, after, len(before))
+    if result.status is not Verdict.PASS or not left_out:
+        return result
+    return replace(result, actual=f"{result.actual}; left out of the backup, as the plan says: {', '.join(left_out)}")
 
 
 def _auto_increments(restored: Path, again: Path, inventory: Inventory) -> CheckResult:
@@ -247,19 +249,19 @@ def _auto_increments(restored: Path, again: Path, inventory: Inventory) -> Check
 
 def _next_numbers(path: Path) -> dict[str, int]:
     text = text_of(path)
-    found = {}
+    numbers = {}
     for part in re.split(r"^(?=-- Table structure for table `)", text, flags=re.M)[1:]:
         if number := _NEXT_NUMBER.search(part):
-            found[part.split("\n", 1)[0].removeprefix("-- Table structure for table ").strip("`")] = int(number[2])
-    return found
+            numbers[part.split("\n", 1)[0].removeprefix("-- Table structure for table ").strip("`")] = int(number[2])
+    return numbers
 
 
-def _accounts(bench: Bench, login: Login, inventory: Inventory) -> CheckResult:
+def _accounts(context: CheckContext, login: Login, inventory: Inventory) -> CheckResult:
     """A statement may hold a password's hash: only its first words are told."""
-    there = accounts.statements(bench.sandbox, login)
-    captured = accounts.read(bench.restored)
+    there = accounts.statements(context.sandbox, login)
+    captured = accounts.read(context.restored)
     before, after = (
-        Counter(accounts.loadable(found, inventory.database, inventory.names)) for found in (captured, there)
+        Counter(accounts.loadable(statements, inventory.database, inventory.names)) for statements in (captured, there)
     )
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
     return judged(

@@ -51,9 +51,9 @@ def tables_of(restored: Path, inventory: Inventory) -> str:
     """The script that makes the tables, as any server can carry it out before their rows come."""
     script = text_of(restored / files.TABLES).replace(*_NO_DIRECTORIES, 1)
 
-    def without_number(found: re.Match[str]) -> str:
-        table = inventory.tables.get(found["name"].replace("``", "`"), {"rows": 0})
-        return found[1] if int(table["rows"]) else found[0]
+    def without_number(definition: re.Match[str]) -> str:
+        table = inventory.tables.get(definition["name"].replace("``", "`"), {"rows": 0})
+        return definition[1] if int(table["rows"]) else definition[0]
 
     return _ARCHIVE.sub(without_number, script)
 

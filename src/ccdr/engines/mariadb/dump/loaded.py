@@ -12,7 +12,7 @@ from ccdr.engines.mariadb.dump import identity
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.servers.target import HowFar
 from ccdr.model.values import CheckResult, Manifest
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 
 # A value that changes while the server works for us: what the database takes, and a session that waits for no lock.
@@ -58,8 +58,8 @@ class Loaded:
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self.login, self.working, query, first=self._first, pulse=self.pulse)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.login, self.jobs, working=self.working)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return identity.compare(context, self.login, self.jobs, working=self.working)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return questions.integrity(bench, self.login, working=self.working)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return questions.integrity(context, self.login, working=self.working)

@@ -83,9 +83,11 @@ class ReadLock:
           WHERE command NOT IN ('Sleep', 'Daemon', 'Binlog Dump') AND time >= {int(self.tools.lock_wait)}
             AND user NOT IN ('system user', 'event_scheduler') AND id <> CONNECTION_ID() ORDER BY time DESC LIMIT 3;"""
         with contextlib.suppress(CommandFailed):
-            found = answers(self.place, self.login, sql, "looking for what is in the way")
-            if found:
-                return ": in its way may be " + ", ".join(f"connection {i} of {u}, for {t} s" for i, u, t in found)
+            connections = answers(self.place, self.login, sql, "looking for what is in the way")
+            if connections:
+                return ": in its way may be " + ", ".join(
+                    f"connection {i} of {u}, for {t} s" for i, u, t in connections
+                )
         return ""
 
 
@@ -95,8 +97,8 @@ def _ask(session: Session, sql: str) -> str:
 
 def _binlog(session: Session) -> dict[str, Any] | None:
     """Where the binary log stands: what is in it from here on is not in the dump. None where nothing is logged."""
-    said = _ask(session, "SHOW MASTER STATUS;").strip()
-    if not said:
+    status = _ask(session, "SHOW MASTER STATUS;").strip()
+    if not status:
         return None
-    file, position = said.split("\t")[:2]
+    file, position = status.split("\t")[:2]
     return {"file": file, "position": int(position), "gtid": _ask(session, "SELECT @@global.gtid_binlog_pos;").strip()}

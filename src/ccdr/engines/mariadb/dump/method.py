@@ -20,9 +20,9 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.objects import objects_of
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
-from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -49,12 +49,12 @@ class Dump:
     def source_name(self) -> str:
         return self.asset.connection.database
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         c = self.asset.connection
         login = c.login(source.credentials)
-        found = rights.rights_of(source.place, login, c.database)
-        yield from rights.judged(found, c.user, c.database)
-        if not found.lacking:
+        granted = rights.rights_of(source.place, login, c.database)
+        yield from rights.judged(granted, c.user, c.database)
+        if not granted.lacking:
             objects = objects_of(source.place, login, c.database)
             try:
                 require_leavable(objects, self.asset.leave_out)
@@ -62,10 +62,10 @@ class Dump:
                 require_capturable(objects, c.database, lock=self._lock)
                 require_working(source.place, login, c.database, objects)
             except BackupFailed as error:
-                yield Look.fail("tables", str(error), error.hint or "change the plan, or the source")
+                yield Probe.fail("tables", str(error), error.hint or "change the plan, or the source")
             else:
                 locked = f"; {n} are locked while they are dumped" if (n := len(objects.locked)) else ""
-                yield Look.ok("tables", f"{so_many(len(objects.with_rows), 'table')} with rows{locked}")
+                yield Probe.ok("tables", f"{so_many(len(objects.with_rows), 'table')} with rows{locked}")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         c = self.asset.connection
@@ -128,8 +128,8 @@ class Dump:
     def _load(self, box: Place, restored: Path, inventory: Inventory, login: Login) -> None:
         """Triggers come after the rows, so that they do not act on them; views after the routines that they call."""
         here, anywhere = login.client(database=inventory.database), login.client()
-        found = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
-        users, grants = map(accounts.script, accounts.on_objects(found))
+        statements = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
+        users, grants = map(accounts.script, accounts.on_objects(statements))
         box.run(anywhere, stdin=text_of(restored / files.DATABASE), what="making the database")
         box.run(anywhere, stdin=users, what="making users")
         tables = tables_of(restored, inventory)
@@ -148,11 +148,11 @@ class Dump:
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.restored(bench.manifest), self.asset.jobs)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return identity.compare(context, self.restored(context.manifest), self.asset.jobs)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return questions.integrity(bench, self.restored(bench.manifest))
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return questions.integrity(context, self.restored(context.manifest))
 
 
 def _unprovable(restored: Path, other: str) -> TestBroken:

@@ -61,20 +61,21 @@ class Moving:
         run(accounts.script(on_all) + code, "making triggers and routines", self.name)
         make_views(self.writer, restored, inventory.database, self.name, on_objects)
         self._require_all(events=False)
-        said = run(renamed.telling(events), "making events", self.name, "--show-warnings")
-        self._require_all(events=True, late=len(_LATE.findall(said)))
+        output = run(renamed.telling(events), "making events", self.name, "--show-warnings")
+        self._require_all(events=True, late=len(_LATE.findall(output)))
         comment = quote_text(files.database_of(restored, inventory.facts)["comment"])
         run(f"ALTER DATABASE {name} COMMENT {comment};\n", "naming it")
 
     def _renaming(self, here: str, there: str) -> str:
         """One statement for all tables, so that all move or none; triggers cannot move, and are made anew."""
-        found = self.writer.objects(here)
-        if not found.tables:
+        objects = self.writer.objects(here)
+        if not objects.tables:
             return ""
-        triggers = [name.removeprefix("trigger ") for name in found.named if name.startswith("trigger ")]
+        triggers = [name.removeprefix("trigger ") for name in objects.named if name.startswith("trigger ")]
         dropped = "".join(f"DROP TRIGGER {quote_name(here)}.{quote_name(t)};\n" for t in triggers)
         pairs = ", ".join(
-            f"{quote_name(here)}.{quote_name(t.name)} TO {quote_name(there)}.{quote_name(t.name)}" for t in found.tables
+            f"{quote_name(here)}.{quote_name(t.name)} TO {quote_name(there)}.{quote_name(t.name)}"
+            for t in objects.tables
         )
         return f"{dropped}SET SESSION foreign_key_checks=0;\nRENAME TABLE {pairs};\n"
 
@@ -82,19 +83,19 @@ class Moving:
         """`late`: how many events the server itself has dropped or disabled, since their time is up."""
         inventory, there = self.inventory, self.writer.objects(self.name)
         named, definers = inventory.objects, inventory.definers
-        found, definers_found = there.named, there.definers
+        present, present_definers = there.named, there.definers
         if not events:
             named, definers = renamed.but_events(named), renamed.but_events(definers)
-        off = [n for n, was in named.items() if n.startswith("event ") and was != found.get(n) in (None, OFF)]
+        off = [n for n, was in named.items() if n.startswith("event ") and was != present.get(n) in (None, OFF)]
         if lapsed := off if len(off) <= late else []:
-            named, definers, found, definers_found = (
-                {n: v for n, v in of.items() if n not in lapsed} for of in (named, definers, found, definers_found)
+            named, definers, present, present_definers = (
+                {n: v for n, v in of.items() if n not in lapsed} for of in (named, definers, present, present_definers)
             )
             became = (f"{n} is {'disabled' if n in there.named else 'left out'}" for n in lapsed)
             self.notes.append(f"its time is up: {', '.join(became)}")
         tables = {*inventory.tables, *inventory.facts["without_rows"]}
-        if (held := {t.name for t in there.tables}) != tables or (found, definers_found) != (named, definers):
-            differ = sorted((held ^ tables) | {n for n, _ in {*found.items()} ^ {*named.items()}})
+        if (held := {t.name for t in there.tables}) != tables or (present, present_definers) != (named, definers):
+            differ = sorted((held ^ tables) | {n for n, _ in {*present.items()} ^ {*named.items()}})
             raise TestBroken(
                 f"what came into {self.name} is not what was captured: {', '.join(differ[:5]) or 'definers differ'}",
                 hint="was somebody else at work in it? restore again",
@@ -128,8 +129,8 @@ def make_views(writer: Writer, restored: Path, source: str, database: str, on_ob
 def is_marked(writer: Writer, working: str, name: str) -> bool:
     """Does the database's comment say that it is not finished?"""
     sql = f"SELECT schema_comment FROM information_schema.schemata WHERE schema_name = {quote_text(name)};"
-    said = writer.lines(sql, "asking the target")
-    return bool(said) and said[0] == f"{UNFINISHED}{working}"
+    comments = writer.lines(sql, "asking the target")
+    return bool(comments) and comments[0] == f"{UNFINISHED}{working}"
 
 
 def has_moved(writer: Writer, working: str, name: str) -> bool:

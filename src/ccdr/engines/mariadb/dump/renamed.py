@@ -32,14 +32,14 @@ def called(text: str, was: str, name: str) -> str:
 
 
 def _called(line: str, was: str, name: str) -> str:
-    quoted, found = quote_name(was), []
+    quoted, spans = quote_name(was), []
     for token in _TOKEN.finditer(line):
         if token[0] != quoted or line[: token.start()].endswith("."):
             continue
         if not line[token.end() :].startswith("."):
             return line
-        found.append(token.span())
-    for start, end in reversed(found):
+        spans.append(token.span())
+    for start, end in reversed(spans):
         line = line[:start] + quote_name(name) + line[end:]
     return line
 
@@ -69,12 +69,12 @@ def sequence_defaults(tables: str, was: str, name: str) -> Iterator[str]:
     quoted = f"{quote_name(was)}."
     table = ""
     for line in tables.splitlines():
-        if found := _TABLE.match(line):
-            table = found[1]
+        if match := _TABLE.match(line):
+            table = match[1]
         elif line.startswith("  `") and quoted in _TOKEN.sub(lambda t: "" if t[0][0] == "'" else t[0], line):
             column = _called(line, was, name).strip().removesuffix(",")
             yield f"ALTER TABLE {quote_name(name)}.{table} MODIFY {column};"
 
 
-def but_events(found: Mapping[str, V]) -> dict[str, V]:
-    return {name: value for name, value in found.items() if not name.startswith("event ")}
+def but_events(objects: Mapping[str, V]) -> dict[str, V]:
+    return {name: value for name, value in objects.items() if not name.startswith("event ")}

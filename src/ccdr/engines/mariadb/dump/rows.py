@@ -32,7 +32,7 @@ QUICK = 8 * 2**20  # bytes; locked tables up to this size have a client of their
 
 
 @dataclass(frozen=True)
-class Rows:
+class DumpedRows:
     """What the clients left: rows by table, and every log position that they have named."""
 
     by_table: dict[str, int]
@@ -49,7 +49,7 @@ class RowDump:
     jobs: int
     tools: Tools
 
-    def take(self, into: Path, objects: Objects) -> tuple[Instant, Rows]:
+    def take(self, into: Path, objects: Objects) -> tuple[Instant, DumpedRows]:
         """Rows of all these tables into the new directory `ROWS`."""
         (into / files.ROWS).mkdir()
         lock = ReadLock(self.place, self.login, self.tools)
@@ -146,7 +146,7 @@ class RowDump:
                 )
             time.sleep(LOOK)
 
-    def _read_lists(self, work: Path, named: dict[str, str]) -> Rows:
+    def _read_lists(self, work: Path, named: dict[str, str]) -> DumpedRows:
         prefix = f"{self.place.path(work.parent)}/"
         tables = {file: table for table, file in named.items()}
         by_table: dict[str, int] = {}
@@ -156,11 +156,11 @@ class RowDump:
             by_table |= {tables[name.removeprefix(prefix)]: count for name, count in rows.items()}
             positions |= {position} if position else set()
         for log in work.glob("*.log"):
-            if said := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
-                raise CommandFailed(["mariadb-dump"], 0, said)
-        return Rows(by_table, frozenset(positions))
+            if troubles := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
+                raise CommandFailed(["mariadb-dump"], 0, troubles)
+        return DumpedRows(by_table, frozenset(positions))
 
-    def _compare(self, rows: Rows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
+    def _compare(self, rows: DumpedRows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
         """Every table is there, to its end, with as many rows as the server counts in it."""
         for name, file in named.items():
             if name not in rows.by_table:
@@ -214,7 +214,7 @@ def _history(table: Table) -> str:
 
 
 def _read_counts(path: Path) -> dict[str, int]:
-    found = read_answers(path.read_text("utf-8", "surrogateescape"))
-    if found[-1:] != ["done"]:
+    answers = read_answers(path.read_text("utf-8", "surrogateescape"))
+    if answers[-1:] != ["done"]:
         raise CommandFailed(["mariadb"], 0, "it ended before every table was counted", what="counting rows")
-    return {name: int(count) for name, count in found[1:-1]}
+    return {name: int(count) for name, count in answers[1:-1]}

@@ -35,7 +35,7 @@ from ccdr.model.errors import CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Progress, Source
 from ccdr.ports.restored import Restored
-from ccdr.ports.target import KnownSource, TargetLook
+from ccdr.ports.target import KnownSource, TargetOutlook
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
@@ -50,7 +50,7 @@ _NOT_THE_BACKUP = re.compile(
 
 
 @dataclass
-class Target(DatabaseTarget["MariaDB", Connection]):
+class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
     """`ServerTarget` for MariaDB."""
 
     once_sure: ClassVar[str] = "the application is then told that name"
@@ -62,7 +62,7 @@ class Target(DatabaseTarget["MariaDB", Connection]):
     accounts: set[str] = field(default_factory=set)  # that the server has
 
     @classmethod
-    def of(cls, url: str, engine: MariaDB, password_file: Path | None, ca_file: Path | None) -> Target:
+    def of(cls, url: str, engine: MariaDB, password_file: Path | None, ca_file: Path | None) -> MariaDBTarget:
         if url.split("://", 1)[0].lower() not in address.SCHEMES:
             raise UsageProblem("--to is neither a directory nor a mysql:// URL", hint=address.EXAMPLE)
         named = address.parse(url)
@@ -85,7 +85,7 @@ class Target(DatabaseTarget["MariaDB", Connection]):
 
     # --- before ---------------------------------------------------------------------------------------
 
-    def look(
+    def examine(
         self,
         source: Source,
         manifest: Manifest,
@@ -93,7 +93,7 @@ class Target(DatabaseTarget["MariaDB", Connection]):
         sources: Sequence[KnownSource],
         *,
         onto_source_server: bool,
-    ) -> TargetLook:
+    ) -> TargetOutlook:
         if manifest.method != "dump":
             raise refuse_whole_server("a physical backup")
         self.run, self.inventory = run, Inventory(manifest.contents)
@@ -101,19 +101,23 @@ class Target(DatabaseTarget["MariaDB", Connection]):
         facts = fitness.Facts.ask(place, login)
         self.refuse_sources(facts.identity, sources, onto_source_server=onto_source_server)
         fitness.refuse_unfit(place, login, self.connection, facts, self.inventory)
-        look = TargetLook(facts.version)
+        outlook = TargetOutlook(facts.version)
         if self.name in facts.databases:
             fitness.refuse_unless_empty(place, login, self.connection)
             self.before = facts.databases[self.name]
         there = "the empty" if self.before else "a new"
-        look.will.append(f"loads into a new database {self.working}, and moves it into {there} {self.name} at the end")
+        outlook.will.append(
+            f"loads into a new database {self.working}, and moves it into {there} {self.name} at the end"
+        )
         self.accounts = accounts.names(place, login)
-        look.will.append("makes the users that the database needs and the server lacks, as captured, with rights in it")
+        outlook.will.append(
+            "makes the users that the database needs and the server lacks, as captured, with rights in it"
+        )
         orphans = newcomers.orphans_of(self.inventory)
         if orphans:
-            look.notes.append(f"its definers {', '.join(orphans)} did not exist at the source either")
-        look.notes.extend(fitness.notes(self.connection, facts, self.inventory))
-        return look
+            outlook.notes.append(f"its definers {', '.join(orphans)} did not exist at the source either")
+        outlook.notes.extend(fitness.notes(self.connection, facts, self.inventory))
+        return outlook
 
     # --- the load -------------------------------------------------------------------------------------
 
@@ -139,10 +143,10 @@ class Target(DatabaseTarget["MariaDB", Connection]):
         return loaded
 
     def _make_users(self, source: Source, restored: Path, inventory: Inventory) -> None:
-        found = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
+        statements = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
         definers = set(inventory.definers.values())
         mighty = accounts.mighty(source.place, self._login(source))
-        self.new = newcomers.newcomers(found, inventory.database, definers, self.accounts, mighty)
+        self.new = newcomers.newcomers(statements, inventory.database, definers, self.accounts, mighty)
         self._writer(source).run(accounts.script(self.new.statements), "making users")
 
     def _load(self, source: Source, restored: Path, inventory: Inventory, pulse: HowFar) -> None:

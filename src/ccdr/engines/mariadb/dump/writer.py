@@ -60,8 +60,8 @@ class Writer:
           AND (db = {quote_text(working)} OR info LIKE {quote_text(f"%{working}%")}
             OR db = {quote_text(name)} AND user = SUBSTRING_INDEX(CURRENT_USER(), '@', 1));"""
         for _ in range(50):
-            found = self.lines(sql, "looking for sessions")
-            if not found:
+            sessions = self.lines(sql, "looking for sessions")
+            if not sessions:
                 return
-            self.forced("".join(f"KILL {int(i)};\n" for i in found), "ending sessions")
+            self.forced("".join(f"KILL {int(i)};\n" for i in sessions), "ending sessions")
             time.sleep(0.1)

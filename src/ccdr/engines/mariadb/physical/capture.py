@@ -57,7 +57,7 @@ class Copier:
         started = origin_of(self.place, self.login)
         with self.place.session(self.login.asking()) as session:
             course = Course(session, self.tools)
-            course.look()
+            course.ask_position()
             first = course.logged()
             self._copy(into, course)
             self._refuse_another(into / COPY, first, course.logged())
@@ -119,7 +119,9 @@ class Copier:
             "binlog": binlog and {**binlog, "until": rfc3339(until)},
             "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
             "without_rows": [],
-            "objects": {name: told for name, told in after.named.items() if before.named.get(name) == told},
+            "objects": {
+                name: definition for name, definition in after.named.items() if before.named.get(name) == definition
+            },
             "definers": {name: d for name, d in after.definers.items() if before.definers.get(name) == d},
             "orphans": accounts.orphans(after.definers, accounts.names(self.place, self.login)),
             "unchanged": len(steady),
@@ -137,8 +139,8 @@ class Copier:
         )
 
     def _waiting(self) -> list[str]:
-        told = "in the copy they wait too, and hold their rows, until XA COMMIT or ROLLBACK (XA RECOVER lists them)"
-        return prepared_notes(self.place, self.login, told)
+        what = "in the copy they wait too, and hold their rows, until XA COMMIT or ROLLBACK (XA RECOVER lists them)"
+        return prepared_notes(self.place, self.login, what)
 
 
 @dataclass
@@ -152,28 +154,28 @@ class Course:
     lag: float | None = None
     seen: list[tuple[datetime, tuple[str, int] | None]] = field(default_factory=list)
 
-    def look(self) -> None:
+    def ask_position(self) -> None:
         clock = self.tools.clock
         asked = clock.now()
-        said = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
+        answers = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
         if not self.seen:
-            self.skew = float(said[0]) - (asked + (clock.now() - asked) / 2).timestamp()
+            self.skew = float(answers[0]) - (asked + (clock.now() - asked) / 2).timestamp()
         at = None
-        if len(said) > 1:
-            file, position = said[1].split("\t")[:2]
+        if len(answers) > 1:
+            file, position = answers[1].split("\t")[:2]
             at = (file, int(position))
         self.seen.append((asked, at))
 
     def logged(self) -> int:
         """How far InnoDB's log is, in bytes since the server's first day."""
-        said = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER)
-        return int(said.split()[1])
+        answer = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER)
+        return int(answer.split()[1])
 
     def pulse(self, into: Path) -> Any:
         """Looks while the copy grows; a value that changes with it."""
 
         def grown() -> object:
-            self.look()
+            self.ask_position()
             size = sum(path.stat().st_size for path in into.rglob("*") if path.is_file())
             self.tools.progress.amount(size, None)
             return size
@@ -201,20 +203,20 @@ def _notes(lost: list[str], lag: float | None, lacks: str) -> Iterator[str]:
 def _position(copy: Path) -> dict[str, object] | None:
     """Where the log stood that the copy agrees with; None where the source writes none."""
     for name in POSITIONS:
-        if (copy / name).is_file() and (said := (copy / name).read_text("utf-8").split("\n")[0].split("\t")) != [""]:
-            return {"file": said[0], "position": int(said[1]), "gtid": said[2].strip() if len(said) > 2 else ""}
+        if (copy / name).is_file() and (fields := (copy / name).read_text("utf-8").split("\n")[0].split("\t")) != [""]:
+            return {"file": fields[0], "position": int(fields[1]), "gtid": fields[2].strip() if len(fields) > 2 else ""}
     return None
 
 
 def _log_end(copy: Path) -> int:
     """How far the copied log goes, as `Course.logged` counts."""
     for name in CHECKPOINTS:
-        if (copy / name).is_file() and (found := _LOG_END.search((copy / name).read_text("utf-8"))):
-            return int(found[1])
+        if (copy / name).is_file() and (match := _LOG_END.search((copy / name).read_text("utf-8"))):
+            return int(match[1])
     raise BackupFailed("mariadb-backup has not noted how far its copy goes")
 
 
 def _version(place: Place) -> str:
-    said = place.run(["mariadb-backup", "--version"])
-    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr.reveal())
-    return found[0] if found else "?"
+    output = place.run(["mariadb-backup", "--version"])
+    match = re.search(r"\d+\.\d+\.\d+", output.stdout + output.stderr.reveal())
+    return match[0] if match else "?"

@@ -24,10 +24,10 @@ from ccdr.engines.mariadb.physical.capture import COPY, Copier
 from ccdr.engines.servers.sandbox import in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
-from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.check import CheckContext
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -77,12 +77,12 @@ class Physical:
         """A server is not its database of the same name."""
         return f"server of {self.asset.connection.database}"
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         c = self.asset.connection
         login = c.login(source.credentials)
-        found = rights.rights_of(source.place, login, c.database)
-        yield from rights.judged(found, c.user, c.database, canary=self.asset.keeps_canary)
-        if not found.lacking:
+        granted = rights.rights_of(source.place, login, c.database)
+        yield from rights.judged(granted, c.user, c.database, canary=self.asset.keeps_canary)
+        if not granted.lacking:
             yield _tables(objects_of(source.place, login, c.database), c.database)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
@@ -151,19 +151,19 @@ class Physical:
         try:
             box.run(["bash", "-c", _START], stdin=conf, what="starting the restored server")
         except CommandFailed as error:
-            said = server.last_words(box)
-            if said.search(server.LACKS) or error.stalled:
+            words = server.last_words(box)
+            if words.search(server.LACKS) or error.stalled:
                 raise TestBroken(
-                    f"the image cannot run the restored server: {lacking(said, names_in(manifest.contents))}",
+                    f"the image cannot run the restored server: {lacking(words, names_in(manifest.contents))}",
                     hint="name an image that has what the source has (`image:`), or change `server_settings:`",
-                    words=said,
+                    words=words,
                 ) from None
-            why = f"{error}; {said.answer}" if said.answer else str(error)
+            why = f"{error}; {words.answer}" if words.answer else str(error)
             raise BackupBad(
-                f"the restored server does not start: {why}", hint="restore an older snapshot", words=said
+                f"the restored server does not start: {why}", hint="restore an older snapshot", words=words
             ) from None
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         self.load(box, restored, manifest)
         with blaming_the_log():
             return recovery.recover(box, server.LOGIN, log, manifest, target)
@@ -172,23 +172,23 @@ class Physical:
         return server.LOGIN
 
     @staticmethod
-    def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         return recovery.by_hand(log, manifest, target)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""
-        box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
+        box, inventory = context.sandbox, Inventory(context.manifest.contents)
         verified = box.run(["cat", VERIFIED], ok=(0, 1)).code == 0
-        count = so_many(len(bench.manifest.files), "file")
+        count = so_many(len(context.manifest.files), "file")
         yield judged(
             "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", lead="differs: "
         )
-        if bench.recovered:
+        if context.recovered:
             return  # by a log that may hold other tables
         there = objects_of(box, server.LOGIN, inventory.database)
         names = {t.name: t.engine for t in there.tables}
         wrong = [f"table {n}" for n, t in sorted(inventory.tables.items()) if names.get(n) != t["engine"]]
-        wrong += [name for name, told in inventory.objects.items() if there.named.get(name) != told]
+        wrong += [name for name, definition in inventory.objects.items() if there.named.get(name) != definition]
         wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
         count = f"{so_many(len(inventory.tables), 'table')}, {so_many(len(inventory.objects), 'other object')}"
         empty = sum(engine == "MEMORY" for _, _, engine in _server_tables(box))
@@ -199,22 +199,22 @@ class Physical:
             f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there{note}", lead="differs: "
         )
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         """Of the backup itself: these are the source's own pages and indexes, of all its databases."""
-        database = Inventory(bench.manifest.contents).database
-        others = [(where, name) for where, name, _ in _server_tables(bench.sandbox) if where != database]
-        return questions.integrity(bench, server.LOGIN, others)
+        database = Inventory(context.manifest.contents).database
+        others = [(where, name) for where, name, _ in _server_tables(context.sandbox) if where != database]
+        return questions.integrity(context, server.LOGIN, others)
 
 
-def _tables(objects: Objects, database: str) -> Look:
+def _tables(objects: Objects, database: str) -> Probe:
     memory = [t.name for t in objects.with_rows if t.engine == "MEMORY"]
     if not objects.tables:
-        said = f"{database} holds no table, and an empty database is no backup"
-        return Look.fail("tables", said, "name the one that matters in `connection:`")
+        problem = f"{database} holds no table, and an empty database is no backup"
+        return Probe.fail("tables", problem, "name the one that matters in `connection:`")
     if memory:
-        said = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
-        return Look.warn("tables", said, "if they matter, add an asset with `method: dump` for that database")
-    return Look.ok("tables", so_many(len(objects.tables), "table"))
+        problem = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
+        return Probe.warn("tables", problem, "if they matter, add an asset with `method: dump` for that database")
+    return Probe.ok("tables", so_many(len(objects.tables), "table"))
 
 
 def _server_tables(box: Place) -> list[tuple[str, str, str | None]]:
@@ -228,5 +228,5 @@ def _laid_out(path: Path) -> dict[str, str]:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
         raise BackupBad(f"the copy lacks what mariadb-backup noted of it: {error.strerror}") from None
-    found = dict(line.split("=", 1) for line in lines if "=" in line)
-    return {name: found[name] for name in KEPT if name in found}
+    options = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: options[name] for name in KEPT if name in options}

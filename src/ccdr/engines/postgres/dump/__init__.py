@@ -3,6 +3,6 @@
 `target.py` loads it onto a real server."""
 
 from ccdr.engines.postgres.dump.method import Dump
-from ccdr.engines.postgres.dump.target import Target
+from ccdr.engines.postgres.dump.target import PostgresTarget
 
-__all__ = ["Dump", "Target"]
+__all__ = ["Dump", "PostgresTarget"]

@@ -71,12 +71,12 @@ class Contents:
     blobs: dict[str, str]
 
 
-def contents_of(said: str) -> Contents:
+def contents_of(output: str) -> Contents:
     """What HASHED wrote; CommandFailed where that is not whole."""
     tables: list[tuple[int, int, str]] = []
     blobs: dict[str, str] = {}
     try:
-        for digest, what in _pairs(said):
+        for digest, what in _pairs(output):
             match what.split():
                 case ["table", rows, size]:
                     tables.append((int(rows), int(size), digest))
@@ -89,8 +89,8 @@ def contents_of(said: str) -> Contents:
     return Contents(tables, blobs)
 
 
-def _pairs(said: str) -> Iterator[tuple[str, str]]:
-    lines = said.splitlines()
+def _pairs(output: str) -> Iterator[tuple[str, str]]:
+    lines = output.splitlines()
     for hashed, what in zip(lines[::2], lines[1::2], strict=True):
         digest, _, name = hashed.partition("  ")
         if len(digest) != 64 or name != "-":

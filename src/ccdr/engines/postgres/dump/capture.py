@@ -96,8 +96,8 @@ class Dumper:
     @cached_property
     def version(self) -> str:
         """The client's, whose major version is the server's."""
-        said = self.place.run(["pg_dump", "--version"]).stdout
-        return said.split("\n")[0].split(")")[1].split()[0]
+        output = self.place.run(["pg_dump", "--version"]).stdout
+        return output.split("\n")[0].split(")")[1].split()[0]
 
     def _env(self, more: str) -> dict[str, str]:
         """libpq's variables, with these options beside those of every session of ours."""
@@ -123,9 +123,9 @@ class Dumper:
             ):  # all are there: from the snapshot on, the less time passes the better
                 _ask(one, NO_TIMEOUTS)
             before = clock.now()
-            snapshot, said = _ask(session, OPEN_SNAPSHOT).strip(), _ask(session, CLOCK).strip()
+            snapshot, answer = _ask(session, OPEN_SNAPSHOT).strip(), _ask(session, CLOCK).strip()
             after = clock.now()
-            source_clock, standby, replayed = said.split("|")
+            source_clock, standby, replayed = answer.split("|")
             inventory = read_inventory(_ask(session, INVENTORY))
             # In the database's own encoding, whatever client_encoding it or the role has set.
             argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}", f"--encoding={inventory.encoding}"]
@@ -182,9 +182,9 @@ class Dumper:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
         with threads(1) as pool:
             # What the client tells in small answers, while the data is hashed.
-            told = pool.submit(self._told, into, dumped.inventory)
+            listed = pool.submit(self._told, into, dumped.inventory)
             files = self.tools.digest(into, data, lines=True)
-            toc, schema = told.result()
+            toc, schema = listed.result()
         (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]

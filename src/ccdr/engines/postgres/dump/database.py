@@ -37,9 +37,9 @@ def named_alike(captured: Schema, restored: Schema, working: str) -> tuple[Schem
 
 def _captured_name(captured: Schema) -> tuple[str, str]:
     """The database's name as the dump's statements quote it, and bare."""
-    found = _CREATE.search(captured.text)
-    assert found is not None
-    quoted = found["name"]
+    match = _CREATE.search(captured.text)
+    assert match is not None
+    quoted = match["name"]
     return quoted, quoted[1:-1].replace('""', '"') if quoted.startswith('"') else quoted
 
 

@@ -11,12 +11,12 @@ from typing import Protocol, cast
 from ccdr.engines.postgres.dump import archive
 from ccdr.engines.postgres.dump.toc import TABLE_DATA, TableFact, Toc, blobs, tables
 from ccdr.model.values import FileDigest, Manifest
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 _BLOBS = re.compile(r"BLOBS - ")
 
 
-class Fetched(Protocol):
+class FetchedDump(Protocol):
     """The fetched dump, in one of its two forms; `again` is always a directory."""
 
     def tables(self, toc: Toc) -> dict[str, TableFact]: ...
@@ -32,19 +32,19 @@ class Fetched(Protocol):
 
 
 @dataclass(frozen=True)
-class Directory:
-    bench: Bench
+class DumpDirectory:
+    context: CheckContext
 
     @property
     def _files(self) -> dict[str, FileDigest]:
-        files = self.bench.manifest.files
+        files = self.context.manifest.files
         return {n.removeprefix("dump/"): d for n, d in files.items() if n.startswith("dump/")}
 
     def tables(self, toc: Toc) -> dict[str, TableFact]:
         return tables(toc, self._files)
 
     def rows(self, toc: Toc, key: str) -> Path:
-        return self.bench.restored / "dump" / self.tables(toc)[key].file
+        return self.context.restored / "dump" / self.tables(toc)[key].file
 
     def blobs(self) -> dict[str, str]:
         return blobs(self._files)
@@ -57,23 +57,25 @@ class Directory:
 class OneFile:
     """What was stored as a stream: the digests were taken from it as it went by."""
 
-    bench: Bench
+    context: CheckContext
 
     def tables(self, toc: Toc) -> dict[str, TableFact]:
         there = toc.of(TABLE_DATA)
-        return {k: TableFact(rows, 0, sha) for k, (rows, sha) in claimed_of(self.bench.manifest).items() if k in there}
+        return {
+            k: TableFact(rows, 0, sha) for k, (rows, sha) in claimed_of(self.context.manifest).items() if k in there
+        }
 
     def rows(self, toc: Toc, key: str) -> Path:
-        found, entry = self.bench.out / "captured-rows", toc.entry(toc.of(TABLE_DATA)[key])
-        archive.extract(self.bench.sandbox, self.bench.restored / "dump", entry, found)
-        return found
+        rows, entry = self.context.out / "captured-rows", toc.entry(toc.of(TABLE_DATA)[key])
+        archive.extract(self.context.sandbox, self.context.restored / "dump", entry, rows)
+        return rows
 
     def blobs(self) -> dict[str, str]:
-        return dict(cast("dict[str, str]", self.bench.manifest.contents["large_objects"]))
+        return dict(cast("dict[str, str]", self.context.manifest.contents["large_objects"]))
 
     def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
         lines = toc.lines(_BLOBS)
-        return archive.contents(self.bench.sandbox, again, lines).blobs if lines else {}
+        return archive.contents(self.context.sandbox, again, lines).blobs if lines else {}
 
 
 def claimed_of(manifest: Manifest) -> dict[str, tuple[int, str]]:

@@ -56,8 +56,8 @@ class Facts:
 
     @classmethod
     def ask(cls, place: Place, env: Mapping[str, str]) -> Facts:
-        said = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=LOOK, env=env, what="asking the target")
-        return cls(**json.loads(said.stdout))
+        output = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=LOOK, env=env, what="asking the target")
+        return cls(**json.loads(output.stdout))
 
 
 def refuse_unfit(to: Connection, facts: Facts, inventory: Inventory) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ccdr.engines.compared import equal
 from ccdr.engines.postgres.connection import DUMP_OPTIONS
 from ccdr.engines.postgres.dump.definitions import statements
-from ccdr.engines.postgres.dump.fetched import Directory, OneFile
+from ccdr.engines.postgres.dump.fetched import DumpDirectory, OneFile
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.same_objects import same_objects
 from ccdr.engines.postgres.dump.same_roles import same_roles, same_roles_there
@@ -22,7 +22,7 @@ from ccdr.engines.postgres.dump.same_settings import inventory_of_restored, same
 from ccdr.engines.postgres.dump.same_tables import same_tables
 from ccdr.engines.postgres.dump.toc import read_toc, tables
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 _DATA = re.compile(r"dump/(\d+|blob_\d+)\.dat")  # and not toc.dat, which holds every definition
 _SEQUENCES = re.compile(r"SEQUENCE SET ")
@@ -30,49 +30,51 @@ _SEQUENCES = re.compile(r"SEQUENCE SET ")
 _LARGE_OBJECTS = re.compile(r"BLOB METADATA |BLOB - |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECT")
 
 
-def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | None = None) -> Iterator[CheckResult]:
+def compare(
+    context: CheckContext, env: Mapping[str, str], jobs: int, *, working: str | None = None
+) -> Iterator[CheckResult]:
     """Dump the restored database again and compare: tables, large objects, sequences, objects, roles. `working` is
     its name on a real server: there it has another one than the source's, and roles that were there before."""
-    box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
+    box, dump, again = context.sandbox, context.restored / "dump", context.out / "again"
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {DUMP_OPTIONS}"}
-    _dump_again(bench, env, jobs, again)
+    _dump_again(context, env, jobs, again)
     toc, toc_again = read_toc(box, dump), read_toc(box, again)
     names = sorted(p.name for p in again.iterdir())
-    files_again = bench.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
-    yield _captured_files(bench)
-    fetched = OneFile(bench) if dump.is_file() else Directory(bench)
-    yield same_tables(bench, fetched, toc, tables(toc_again, files_again), again)
+    files_again = context.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
+    yield _captured_files(context)
+    fetched = OneFile(context) if dump.is_file() else DumpDirectory(context)
+    yield same_tables(context, fetched, toc, tables(toc_again, files_again), again)
     objects, objects_again = fetched.blobs(), fetched.blobs_again(again, toc_again, files_again)
     yield equal("large objects", objects, objects_again, len(objects))
     for name, wanted in (("large objects' owners, grants, comments", _LARGE_OBJECTS), ("sequences", _SEQUENCES)):
         before, after = statements(box, dump, toc, wanted), statements(box, again, toc_again, wanted)
         yield equal(name, before, after, before.total())
-    yield same_objects(bench, env, dump, again, working)
+    yield same_objects(context, env, dump, again, working)
     if working is None:
-        yield same_roles(bench, env)
-    there = inventory_of_restored(bench, env)
+        yield same_roles(context, env)
+    there = inventory_of_restored(context, env)
     if working is not None:
-        yield same_roles_there(as_recorded(bench.manifest.contents), as_recorded(there))
-    yield same_settings(bench.manifest.contents, there, whole_server=working is None)
+        yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
+    yield same_settings(context.manifest.contents, there, whole_server=working is None)
 
 
-def _dump_again(bench: Bench, env: Mapping[str, str], jobs: int, again: Path) -> None:
+def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again: Path) -> None:
     """As it was captured, into the directory `again`."""
-    box = bench.sandbox
-    encoding = f"--encoding={bench.manifest.contents['encoding']}"
+    box = context.sandbox
+    encoding = f"--encoding={context.manifest.contents['encoding']}"
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", encoding, "-f", box.path(again)]
-    if bench.manifest.contents.get("standby"):
+    if context.manifest.contents.get("standby"):
         argv.append("--no-unlogged-table-data")
     again.mkdir()
     again.chmod(0o777)  # the sandbox's user is not ours; pg_dump takes an empty directory, and lets all read its files
     box.run(argv, env=env, watch=again, what="dumping the restored database")
 
 
-def _captured_files(bench: Bench) -> CheckResult:
+def _captured_files(context: CheckContext) -> CheckResult:
     """The small files say what belongs where: they must be the captured ones. The data itself is compared
     after its way through a server, so it is not hashed twice."""
-    small = [n for n in bench.manifest.files if not _DATA.fullmatch(n)]
-    present = [n for n in small if (bench.restored / n).is_file()]
-    found = bench.digest(bench.restored, present)
-    captured = {n: bench.manifest.files[n].sha256 for n in small}
-    return equal("table of contents and roles", captured, {n: d.sha256 for n, d in found.items()}, len(small))
+    small = [n for n in context.manifest.files if not _DATA.fullmatch(n)]
+    present = [n for n in small if (context.restored / n).is_file()]
+    digests = context.digest(context.restored, present)
+    captured = {n: context.manifest.files[n].sha256 for n in small}
+    return equal("table of contents and roles", captured, {n: d.sha256 for n, d in digests.items()}, len(small))

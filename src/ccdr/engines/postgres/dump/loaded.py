@@ -13,7 +13,7 @@ from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.servers.target import HowFar
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 
 # A value that changes while the server works for us. Some work (a foreign key's check) shows in no view: then an
@@ -28,8 +28,8 @@ from pg_database d where d.datname = :'name'
 
 def how_far(place: Place, env: Mapping[str, str], working: str) -> tuple[int, int]:
     """As `HowFar` asks."""
-    said = place.run([*PSQL, "-v", f"name={working}", "-f", "-"], stdin=HOW_FAR, env=env).stdout
-    size, active = map(int, said.strip().split("|"))
+    output = place.run([*PSQL, "-v", f"name={working}", "-f", "-"], stdin=HOW_FAR, env=env).stdout
+    size, active = map(int, output.strip().split("|"))
     return size, active
 
 
@@ -55,12 +55,12 @@ class Loaded:
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._asking, query, self.pulse)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.env, self.jobs, working=self.env["PGDATABASE"])
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return identity.compare(context, self.env, self.jobs, working=self.env["PGDATABASE"])
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         try:
-            yield from questions.integrity(bench, self.env, self.jobs, self.pulse)
+            yield from questions.integrity(context, self.env, self.jobs, self.pulse)
         except TestBroken as error:  # amcheck is a package of its own on many servers: no reason not to restore
             yield CheckResult(
                 kind="integrity",

@@ -72,9 +72,9 @@ class Holder:
         who = [f"role {self.role}"] if self.role else []
         if self.application:
             who.append(self.application if _NAME.fullmatch(self.application) else "an application of an odd name")
-        told = f" ({', '.join(who)})" if who else ""
+        names = f" ({', '.join(who)})" if who else ""
         since = f", in a transaction since {self.since:%Y-%m-%d %H:%M:%S} UTC" if self.since else ""
-        return f"process {self.pid}{told}{since}"
+        return f"process {self.pid}{names}{since}"
 
 
 def holder_of(answer: Mapping[str, Any]) -> Holder:
@@ -91,7 +91,7 @@ def holder_of(answer: Mapping[str, Any]) -> Holder:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableState:
     """What one was or is: by whichever of these a dump of it may go wrong."""
 
     namespace: int
@@ -101,12 +101,12 @@ class Table:
     columns: int | None
 
 
-Tables = Mapping[int, Table]
+Tables = Mapping[int, TableState]
 
 
-def tables_of(answer: str) -> dict[int, Table]:
+def tables_of(answer: str) -> dict[int, TableState]:
     """What TABLES gives, by OID."""
-    return {int(oid): Table(*told) for oid, told in json.loads(answer).items()}
+    return {int(oid): TableState(*fields) for oid, fields in json.loads(answer).items()}
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Locks:
     holder: Holder | None = None
     _held: int = 0
 
-    def look(self, ask: Callable[[str], str], app: str) -> None:
+    def poll(self, ask: Callable[[str], str], app: str) -> None:
         """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word."""
         held, _, tables = ask(HELD.format(known=self._held, app=app)).partition("\n")
         self._held = int(held)
@@ -140,14 +140,14 @@ class Locks:
         renames a schema waits for no table's lock."""
         return [was.name for oid, was in self.known.items() if self._may_have_changed(oid, was, now.get(oid))]
 
-    def _may_have_changed(self, oid: int, was: Table, now: Table | None) -> bool:
+    def _may_have_changed(self, oid: int, was: TableState, now: TableState | None) -> bool:
         if oid not in self.safe:
             return was != now
         return now is not None and now.namespace == was.namespace and now.schema != was.schema
 
 
 @contextlib.contextmanager
-def watched(found: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]:
+def watched(locks: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]:
     """Look again and again until the block is left; nobody else may use the session meanwhile."""
     over = threading.Event()
 
@@ -156,7 +156,7 @@ def watched(found: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]
         with contextlib.suppress(CommandFailed, ValueError):  # whoever asks next is told what is wrong with the session
             while not over.wait(pause):
                 began = time.monotonic()
-                found.look(ask, app)
+                locks.poll(ask, app)
                 pause = max(min(pause * GROWTH, OFTEN), 5 * (time.monotonic() - began))
 
     with threads(1) as pool:

@@ -20,9 +20,9 @@ from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
 from ccdr.ports.capture import Capture, Tools
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -50,7 +50,7 @@ class Dump:
     def size_sql(self) -> str:
         return "pg_database_size(current_database())"
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         env = {**self.asset.connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
         out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
         yield from rights.judged(rights.read_rights(out.stdout), self.asset.connection.user)
@@ -83,11 +83,11 @@ class Dump:
                 what="initdb and pg_ctl",
             )
         except CommandFailed as error:
-            said = server.last_words(box)
+            words = server.last_words(box)
             raise TestBroken(
-                f"the sandbox's server did not start: {error}; {lacking(said, self.asset.server_settings)}",
+                f"the sandbox's server did not start: {error}; {lacking(words, self.asset.server_settings)}",
                 hint="does the image hold what `server_settings:` asks for?",
-                words=said,
+                words=words,
             ) from None
         return version
 
@@ -147,8 +147,8 @@ class Dump:
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
-        said = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
-        if missing := sorted(set(inventory.extensions) - set(said.splitlines())):
+        output = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
+        if missing := sorted(set(inventory.extensions) - set(output.splitlines())):
             raise TestBroken(
                 f"the image lacks the extension {', '.join(missing)}",
                 hint="name an image that has it with `image:`",
@@ -158,11 +158,11 @@ class Dump:
         inventory = Inventory(manifest.contents)
         return server.environment(inventory.bootstrap, inventory.database, inventory.version)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.restored_env(bench.manifest), self.asset.jobs)
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return identity.compare(context, self.restored_env(context.manifest), self.asset.jobs)
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return questions.integrity(bench, self.restored_env(bench.manifest), self.asset.jobs)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        return questions.integrity(context, self.restored_env(context.manifest), self.asset.jobs)
 
 
 # One command, since each costs 60 ms; the settings come on its standard input.

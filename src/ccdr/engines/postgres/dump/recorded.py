@@ -18,22 +18,22 @@ def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     if facts.get(DIGESTED):
         return dict(facts)
     digested: dict[str, Callable[[Any], Any]] = {
-        "database_settings": lambda found: {role: _settings(of_role) for role, of_role in found.items()},
-        "role_all_settings": lambda found: [_of_all(statement) for statement in found],
-        "roles": lambda found: {name: _role(attributes) for name, attributes in found.items()},
+        "database_settings": lambda of_roles: {role: _settings(of_role) for role, of_role in of_roles.items()},
+        "role_all_settings": lambda statements: [_of_all(statement) for statement in statements],
+        "roles": lambda attributes_of: {name: _role(attributes) for name, attributes in attributes_of.items()},
     }
     # An older manifest may not tell of all of them.
-    told = {key: digest(facts[key]) for key, digest in digested.items() if facts.get(key) is not None}
-    return {**facts, **told, DIGESTED: True}
+    digests = {key: digest(facts[key]) for key, digest in digested.items() if facts.get(key) is not None}
+    return {**facts, **digests, DIGESTED: True}
 
 
 def _role(attributes: list[Any]) -> list[Any]:
     return [*attributes[:_CONFIG], attributes[_CONFIG] and _settings(attributes[_CONFIG])]
 
 
-def _settings(found: list[str]) -> list[str]:
+def _settings(settings: list[str]) -> list[str]:
     """Of `name=value`, each."""
-    parted = (setting.partition("=") for setting in found)
+    parted = (setting.partition("=") for setting in settings)
     return [f"{name}={_digest(value)}" for name, _, value in parted]
 
 

@@ -82,13 +82,13 @@ def _so_many(count: int) -> str:
 def looked_at(session: Session, snapshot: str, cancel: Callable[[int], object]) -> Iterator[Broken]:
     """Look while the block is carried out; what is found stands once it is left. `cancel` ends what a session of this
     process number is asked."""
-    found, over = Broken(), threading.Event()
+    broken, over = Broken(), threading.Event()
     with threads(1) as pool:
         begin = f"begin transaction isolation level repeatable read read only;\nset transaction snapshot '{snapshot}'"
         pid = int(_ask(session, f"{begin};\nselect pg_backend_pid()"))
-        doing: Future[None] = pool.submit(_look, session, found, over)
+        doing: Future[None] = pool.submit(_look, session, broken, over)
         try:
-            yield found
+            yield broken
             with contextlib.suppress(NotYet):
                 doing.result(GRACE)
         finally:
@@ -97,7 +97,7 @@ def looked_at(session: Session, snapshot: str, cancel: Callable[[int], object]) 
                 _end(doing, lambda: cancel(pid))
 
 
-def _look(session: Session, found: Broken, over: threading.Event) -> None:
+def _look(session: Session, broken: Broken, over: threading.Event) -> None:
     refused = 0
     with contextlib.suppress(CommandFailed, ValueError, OSError):  # a session that is gone, or was closed
         for name, sql in json.loads(_ask(session, KEYS)):
@@ -105,7 +105,7 @@ def _look(session: Session, found: Broken, over: threading.Event) -> None:
                 return
             answer = _ask(session, sql).strip()
             if answer.isdigit() and int(answer):
-                found.rows[name] = int(answer)
+                broken.rows[name] = int(answer)
             refused += not answer
 
 
@@ -122,8 +122,8 @@ def _ask(session: Session, sql: str) -> str:
 
 def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad | None:
     """What a load ended with, where rows of the backup break a rule that it has too; and who holds them, if known."""
-    said = error.stderr.errors  # what follows may quote a row, and a row may read like a rule
-    rule = said.search(_RULE)
+    stderr = error.stderr.errors  # what follows may quote a row, and a row may read like a rule
+    rule = stderr.search(_RULE)
     if rule is None:
         return None
     kind, name = rule["kind"] or rule["index"], rule["name"] or rule["of"]
@@ -138,7 +138,7 @@ def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad 
         )
     return BackupBad(
         f"the backup does not load: rows in it break a{'n' * (kind == 'exclusion')} {kind} constraint"
-        f"{at(said, names_in(contents))}",
+        f"{at(stderr, names_in(contents))}",
         hint="see whether the source holds them, or the constraint depends on something that is loaded later; "
         "restore an older snapshot meanwhile",
     )

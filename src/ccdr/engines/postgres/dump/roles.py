@@ -27,11 +27,11 @@ def statements(script: str) -> Iterator[str]:
     at = 0
     while True:
         at = cut.end() if (cut := _COMMENTS.match(script, at)) else at
-        found = _STATEMENT.match(script, at)
-        if found is None:
+        match = _STATEMENT.match(script, at)
+        if match is None:
             break
-        yield found[0]
-        at = found.end()
+        yield match[0]
+        at = match.end()
     if at < len(script):
         raise BackupBad("roles.sql ends within a statement", hint="restore an older snapshot")
 
@@ -43,46 +43,46 @@ def own(script: str) -> list[str]:
 
 def without(script: str, name: str) -> list[str]:
     """All statements but the creation of this role."""
-    found = []
+    kept = []
     for statement in statements(script):
         creates = _CREATES.fullmatch(statement)
         if creates is None or unquoted(creates["role"]) != name:
-            found.append(statement)
-    return found
+            kept.append(statement)
+    return kept
 
 
 def needed(script: str, missing: Collection[str], bootstrap: str) -> list[str]:
     """What makes the `missing` roles, in the script's order. A role that the server has is left as it is; a
     membership is granted where either side is new. A grantor that is not new may lack the right to grant here, and
     the source's first superuser (`bootstrap`) is not this server's: then whoever restores is the grantor."""
-    found = []
+    chosen = []
     for statement in statements(script):
         if match := _OF_ROLE.match(statement) or _PARAMETER.match(statement):
             if unquoted(match["role"]) in missing:
-                found.append(statement)
+                chosen.append(statement)
         elif (match := _MEMBER.match(statement)) and {unquoted(match[n]) for n in ("role", "member")} & set(missing):
             grantor = _GRANTOR.search(statement)
             if grantor and (unquoted(grantor["role"]) not in missing or unquoted(grantor["role"]) == bootstrap):
                 statement = f"{statement[: grantor.start()]};"
-            found.append(statement)
-    return found
+            chosen.append(statement)
+    return chosen
 
 
 def undoing(made: Collection[str]) -> list[str]:
     """What takes back the statements that `needed` gave. All roles at once: one may be the grantor of another."""
-    found = [
+    dropping = [
         f"REVOKE ALL ON PARAMETER {match['name']} FROM {match['role']};"
         for statement in made
         if (match := _PARAMETER.match(statement))
     ]
     created = [match["role"] for s in made if s.startswith("CREATE ROLE") and (match := _OF_ROLE.match(s))]
-    return [*found, f"DROP ROLE {', '.join(created)};"] if created else found
+    return [*dropping, f"DROP ROLE {', '.join(created)};"] if created else dropping
 
 
 def setting_of_all(statement: str) -> tuple[str, str]:
     """Name and value of an `ALTER ROLE ALL SET`: a name is quoted here and not there, as the source was set."""
-    found = _ALL_SETTING.fullmatch(statement)
-    return (unquoted(found["name"]), found["value"]) if found else (statement, "")
+    match = _ALL_SETTING.fullmatch(statement)
+    return (unquoted(match["name"]), match["value"]) if match else (statement, "")
 
 
 def unquoted(name: str) -> str:

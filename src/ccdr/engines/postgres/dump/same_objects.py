@@ -10,17 +10,19 @@ from ccdr.engines.compared import judged
 from ccdr.engines.postgres.dump.database import create_options, named_alike
 from ccdr.engines.postgres.dump.definitions import of_database, schema, title, type_of
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 FILLED = "MATERIALIZED VIEW DATA"
 REFERENCE = "ccdr_reference"  # in the sandbox
 BESIDE = "_ref"  # appended to a working name, on a real server
 
 
-def same_objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path, working: str | None) -> CheckResult:
+def same_objects(
+    context: CheckContext, env: Mapping[str, str], dump: Path, again: Path, working: str | None
+) -> CheckResult:
     """Definitions as pg_dump prints them. PostgreSQL prints some of them otherwise once they have been loaded
     (`CHECK (s IN (…))` on a varchar): so what differs is compared with the captured definitions after a load."""
-    box = bench.sandbox
+    box = context.sandbox
     captured, restored = schema(box, dump), schema(box, again)
     if working is not None:
         captured, restored = named_alike(captured, restored, working)
@@ -32,7 +34,7 @@ def same_objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path, 
         reprinted = sum((old - new).values())
         # Whether a materialised view is filled stands in whole dumps alone.
         filled = {s: n for s, n in schema(box, dump, whole=False).statements().items() if type_of(s) == FILLED}
-        old = _loaded_once(bench, env, dump, working) + Counter(filled)
+        old = _loaded_once(context, env, dump, working) + Counter(filled)
         new = schema(box, again, whole=False).statements()
         note = f", {reprinted} of them printed otherwise by PostgreSQL after a load"
     wrong = [f"missing: {title(s)}" for s in old - new] + [f"not in the backup: {title(s)}" for s in new - old]
@@ -44,18 +46,18 @@ def same_objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path, 
     )
 
 
-def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path, working: str | None) -> Counter[str]:
+def _loaded_once(context: CheckContext, env: Mapping[str, str], dump: Path, working: str | None) -> Counter[str]:
     """The captured definitions, loaded into an empty database of the same server and dumped again."""
-    box, name = bench.sandbox, f"{working}{BESIDE}" if working else REFERENCE
+    box, name = context.sandbox, f"{working}{BESIDE}" if working else REFERENCE
     psql = ["psql", "-X", "-w", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres" if working else "template1", "-c"]
-    reference, again = bench.out / "reference", {**env, "PGDATABASE": name}
-    box.run([*psql, f"create database {name} {create_options(bench.manifest.contents)}"], env=env)
+    reference, again = context.out / "reference", {**env, "PGDATABASE": name}
+    box.run([*psql, f"create database {name} {create_options(context.manifest.contents)}"], env=env)
     try:
         argv = ["pg_restore", "-s", "--exit-on-error", "--no-tablespaces", "-d", name, box.path(dump)]
         box.run(argv, env=again, what="loading the definitions once more")
         reference.mkdir()
         reference.chmod(0o777)
-        encoding = f"--encoding={bench.manifest.contents['encoding']}"
+        encoding = f"--encoding={context.manifest.contents['encoding']}"
         argv = ["pg_dump", "-w", "-s", "-Fd", "-Z0", "--no-sync", encoding, "-f", box.path(reference)]
         box.run(argv, env=again, what="dumping the definitions once more")
         return schema(box, reference, whole=False).statements()

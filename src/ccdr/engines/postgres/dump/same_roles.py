@@ -10,18 +10,18 @@ from ccdr.engines.compared import judged, named
 from ccdr.engines.postgres.dump import roles
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 
-def same_roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
+def same_roles(context: CheckContext, env: Mapping[str, str]) -> CheckResult:
     """Roles, memberships, their settings and comments, as pg_dumpall writes them. A statement may hold a
     password's hash: only its first words are told."""
     argv = ["pg_dumpall", "-w", "--roles-only", "-l", conninfo(env["PGDATABASE"])]
-    if not bench.manifest.contents["role_passwords"]:
+    if not context.manifest.contents["role_passwords"]:
         argv.append("--no-role-passwords")
     utf8 = {**env, "PGCLIENTENCODING": "UTF8"}
-    restored = bench.sandbox.run(argv, env=utf8, what="dumping the restored roles").stdout
-    captured = (bench.restored / "roles.sql").read_text("utf-8", "surrogateescape")
+    restored = context.sandbox.run(argv, env=utf8, what="dumping the restored roles").stdout
+    captured = (context.restored / "roles.sql").read_text("utf-8", "surrogateescape")
     # What holds for all roles, the inventory compares.
     before, after = Counter(roles.own(captured)), Counter(roles.own(restored))
     wrong = sorted({" ".join(statement.split()[:3]) for statement in [*(before - after), *(after - before)]})

@@ -12,19 +12,21 @@ from ccdr.engines.postgres.dump import roles
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, read_inventory
 from ccdr.model.values import CheckResult
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 # What belongs to the whole server: a restore onto one that others use too does not touch it.
 OF_SERVER = ("role_all_settings",)
 
 
-def inventory_of_restored(bench: Bench, env: Mapping[str, str]) -> Mapping[str, Any]:
+def inventory_of_restored(context: CheckContext, env: Mapping[str, str]) -> Mapping[str, Any]:
     """What there is in the restored database, as the source's was taken."""
     # Names are told as the source told them; older manifests do not say by which search_path.
-    path = f" -c search_path={path}" if (path := bench.manifest.contents.get("search_path")) == "pg_catalog" else ""
+    path = f" -c search_path={path}" if (path := context.manifest.contents.get("search_path")) == "pg_catalog" else ""
     utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
-    return read_inventory(bench.sandbox.run(argv, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout).facts
+    return read_inventory(
+        context.sandbox.run(argv, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout
+    ).facts
 
 
 def same_settings(contents: Mapping[str, Any], there: Mapping[str, Any], *, whole_server: bool) -> CheckResult:

@@ -33,7 +33,7 @@ from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
-from ccdr.ports.target import KnownSource, TargetLook
+from ccdr.ports.target import KnownSource, TargetOutlook
 
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres
@@ -61,7 +61,7 @@ _NOT_THE_BACKUP = re.compile(
 
 
 @dataclass
-class Target(DatabaseTarget["Postgres", Connection]):
+class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     """`ServerTarget` for PostgreSQL. `client` reaches the server's maintenance database."""
 
     once_sure: ClassVar[str] = "rename it yourself once you are sure"
@@ -72,8 +72,8 @@ class Target(DatabaseTarget["Postgres", Connection]):
     version: str = "0"  # the server's, once it was looked at
 
     @classmethod
-    def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> Target:
-        connection = address.parse(url, password_file, ca_file)
+    def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> PostgresTarget:
+        connection = address.target(url, password_file, ca_file)
         reached = connection.model_copy(update={"database": MAINTENANCE})
         client = engine.model_copy(update={"connection": reached, "method": "dump"})  # whose programs load it
         return cls(client, connection, engine.jobs)
@@ -93,7 +93,7 @@ class Target(DatabaseTarget["Postgres", Connection]):
 
     # --- before ---------------------------------------------------------------------------------------
 
-    def look(
+    def examine(
         self,
         source: Source,
         manifest: Manifest,
@@ -101,7 +101,7 @@ class Target(DatabaseTarget["Postgres", Connection]):
         sources: Sequence[KnownSource],
         *,
         onto_source_server: bool,
-    ) -> TargetLook:
+    ) -> TargetOutlook:
         if manifest.method == "physical":
             raise refuse_whole_server("a base backup")
         self.run, inventory = run, Inventory(manifest.contents)
@@ -109,21 +109,21 @@ class Target(DatabaseTarget["Postgres", Connection]):
         facts = fitness.Facts.ask(place, env)
         self.refuse_sources(facts.identifier, sources, onto_source_server=onto_source_server)
         fitness.refuse_unfit(self.connection, facts, inventory)
-        look = TargetLook(facts.version)
+        outlook = TargetOutlook(facts.version)
         self.version, self.exists = facts.version, self.name in facts.databases
         if self.exists:
             self._refuse_unless_empty(source)
-            look.will.append(f"loads into {self.working}, which takes the place of the empty {self.name} at the end")
+            outlook.will.append(f"loads into {self.working}, which takes the place of the empty {self.name} at the end")
         else:
-            look.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
+            outlook.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
         fitness.refuse_locale(place, env, self.connection, inventory, facts.encoding)
         captured = cast("Mapping[str, Any]", manifest.contents["roles"])
         self.missing = sorted(captured.keys() - set(facts.roles))
         if self.missing:
             named = [f"{r} (superuser)" if captured[r][0] else r for r in self.missing]
-            look.will.append(f"creates the roles {', '.join(named)}, as captured")
-        look.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(self.missing)))
-        return look
+            outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
+        outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(self.missing)))
+        return outlook
 
     def _refuse_unless_empty(self, source: Source) -> None:
         fitness.refuse_unless_empty(source.place, self._looking(source, self.name), self.connection)

@@ -25,19 +25,19 @@ class Toc:
 
     def of(self, kind: str) -> dict[str, str]:
         """Dump id by what the entry is about, for entries of one kind. The key holds schema, name, owner."""
-        found: dict[str, str] = {}
+        entries: dict[str, str] = {}
         for dump_id, rest in self.entries:
             if rest.startswith(f"{kind} "):
                 key = rest.removeprefix(f"{kind} ")
-                while key in found:  # two entries that print alike are still two
+                while key in entries:  # two entries that print alike are still two
                     key += " (again)"
-                found[key] = dump_id
-        return found
+                entries[key] = dump_id
+        return entries
 
     def lines(self, wanted: re.Pattern[str]) -> str:
         """The lines whose entry matches, as `pg_restore -L` wants them."""
-        found = (line for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
-        return "".join(f"{line}\n" for line in found)
+        lines = (line for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
+        return "".join(f"{line}\n" for line in lines)
 
     def entry(self, dump_id: str) -> str:
         """The line of one entry."""
@@ -60,19 +60,19 @@ def read_toc(place: Place, dump: Path, *, whole: bool = False) -> Toc:
 
 def toc_of(text: str) -> Toc:
     """`text` is what `pg_restore -l` says."""
-    found = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.split("\n")) if m)
+    entries = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.split("\n")) if m)
     # The file's own times are not part of what it lists.
-    return Toc("\n".join(line for line in text.split("\n") if not line.startswith(";")) + "\n", found)
+    return Toc("\n".join(line for line in text.split("\n") if not line.startswith(";")) + "\n", entries)
 
 
 def tables(toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, TableFact]:
     """Rows, bytes and digest of each table of a dump, by its entry in the table of contents."""
-    found = {}
+    facts = {}
     for key, dump_id in toc.of(TABLE_DATA).items():
         digest = files[f"{dump_id}.dat"]
         rows = (digest.lines or 0) - TRAILER_LINES
-        found[key] = TableFact(rows, digest.bytes, digest.sha256, f"{dump_id}.dat")
-    return found
+        facts[key] = TableFact(rows, digest.bytes, digest.sha256, f"{dump_id}.dat")
+    return facts
 
 
 def blobs(files: Mapping[str, FileDigest]) -> dict[str, str]:

@@ -17,9 +17,9 @@ from typing import Any
 
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
-from ccdr.engines.postgres.physical import facts, upon
+from ccdr.engines.postgres.physical import facts, parents
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
-from ccdr.engines.postgres.physical.upon import Choice, Cycle
+from ccdr.engines.postgres.physical.parents import Cycle, ParentChoice
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.measure import skew
@@ -53,7 +53,7 @@ class BaseBackup:
             _refuse(cluster, into)
             before = self._catalogues(cluster, [name for name, d in cluster["databases"].items() if d["asked"]])
             course = Course(session, self.tools, cluster["standby"])
-            course.look()
+            course.ask_position()
             choice = self._copy(into, cluster, course)
         backup = _read(into)
         _keep_inside(into)
@@ -81,12 +81,12 @@ class BaseBackup:
                 return None
 
         answers = each_to_its_end([partial(ask, name) for name in databases], facts.AT_ONCE)
-        found = dict(zip(databases, answers, strict=True))
-        return {name: digests for name, digests in found.items() if digests is not None}
+        by_database = dict(zip(databases, answers, strict=True))
+        return {name: digests for name, digests in by_database.items() if digests is not None}
 
-    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> Choice:
+    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> ParentChoice:
         """An increment where the plan wants one and the source can give it, else a full copy."""
-        choice = upon.choose(self.tools.base, cluster, self.cycle, self.tools.clock.now())
+        choice = parents.choose(self.tools.base, cluster, self.cycle, self.tools.clock.now())
         if choice.base is None or choice.base.held is None:
             self._run(into, cluster, course)
             return choice
@@ -95,9 +95,9 @@ class BaseBackup:
         try:
             self._run(into, cluster, course, [f"--incremental={self.place.path(handed)}"])
             # Asked now: the source has summed up its log as far as the increment needs it.
-            why = None if int(_ask(course.session, f"{upon.leads_on(choice.base)};\n")) else upon.STRAYED
+            why = None if int(_ask(course.session, f"{parents.leads_on(choice.base)};\n")) else parents.STRAYED
         except CommandFailed as error:
-            if (why := upon.impossible(error)) is None:
+            if (why := parents.impossible(error)) is None:
                 raise
         finally:
             handed.unlink(missing_ok=True)
@@ -117,7 +117,7 @@ class BaseBackup:
                 target = place.path(into / TABLESPACES / oid)
                 argv.append(f"--tablespace-mapping={_escaped(tablespace['location'])}={_escaped(target)}")
         try:
-            place.run(argv, env=self.env, what="pg_basebackup", pulse=course.look)
+            place.run(argv, env=self.env, what="pg_basebackup", pulse=course.ask_position)
         except CommandFailed as error:
             if "checksum error occurred" in error.stderr:
                 raise BackupFailed(
@@ -133,11 +133,11 @@ class BaseBackup:
         backup: BackupManifest,
         course: Course,
         held: Mapping[str, Mapping[str, str]],
-        choice: Choice,
+        choice: ParentChoice,
     ) -> Capture:
         beside = [f"{CLUSTER}/{NAME}", *(str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL))]
         files = self.tools.digest(into, beside)
-        said = self.place.run(["pg_basebackup", "--version"]).stdout
+        output = self.place.run(["pg_basebackup", "--version"]).stdout
         contents = {
             **cluster,
             "source": self.source,
@@ -156,10 +156,10 @@ class BaseBackup:
             contents=contents,
             files=files,
             bytes=backup.bytes + sum(d.bytes for d in files.values()),
-            tools={"pg_basebackup": said.split(")")[1].split()[0]},
+            tools={"pg_basebackup": output.split(")")[1].split()[0]},
             notes=[*choice.notes, *_notes(cluster, held)],
             findings=list(choice.findings),
-            upon=choice.upon,
+            parents=choice.parents,
         )
 
 
@@ -174,7 +174,7 @@ class Course:
     _began: bool = True
     _seen: list[tuple[datetime, int]] = field(default_factory=list)
 
-    def look(self) -> object:
+    def ask_position(self) -> object:
         """Ask once more; a value that changes while the backup comes on."""
         clock = self.tools.clock
         asked = clock.now()

@@ -19,27 +19,27 @@ from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.ports.check import Bench
+from ccdr.ports.check import CheckContext
 
 SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
 
 
-def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
+def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckResult]:
     """Files, server, and each database's definitions."""
-    contents: Mapping[str, Any] = bench.manifest.contents
-    verified = bench.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
-    count = f"{contents['files']} files and {len(bench.manifest.files)} beside them"
-    if upon := bench.manifest.upon:
-        count += f", put together of {len(upon) + 1} snapshots"
+    contents: Mapping[str, Any] = context.manifest.contents
+    verified = context.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
+    count = f"{contents['files']} files and {len(context.manifest.files)} beside them"
+    if parents := context.manifest.upon:
+        count += f", put together of {len(parents) + 1} snapshots"
     yield judged(
         "files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", joint=", "
     )
     with _image_to_blame():
-        yield _server(bench, env)
-        if bench.recovered:
+        yield _server(context, env)
+        if context.recovered:
             return  # by a log that may hold other definitions
         databases = sorted(contents["catalogues"].items())
-        work = [partial(_definitions, bench, {**env, "PGDATABASE": name}, name, held) for name, held in databases]
+        work = [partial(_definitions, context, {**env, "PGDATABASE": name}, name, held) for name, held in databases]
         yield from each_to_its_end(work, facts.AT_ONCE)
 
 
@@ -57,10 +57,12 @@ def _image_to_blame() -> Iterator[None]:
         raise
 
 
-def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
-    contents: Mapping[str, Any] = bench.manifest.contents
-    said = bench.sandbox.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server").stdout
-    identifier, timeline = said.strip().split("|")
+def _server(context: CheckContext, env: Mapping[str, str]) -> CheckResult:
+    contents: Mapping[str, Any] = context.manifest.contents
+    output = context.sandbox.run(
+        [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server"
+    ).stdout
+    identifier, timeline = output.strip().split("|")
     wrong = []
     if identifier != contents["system_identifier"]:
         wrong.append(f"its identifier is {identifier}")
@@ -71,44 +73,46 @@ def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     return judged("server", wrong, expected, f"identifier {identifier}, timeline {timeline}{begun}", joint=", ")
 
 
-def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
+def _definitions(context: CheckContext, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
     """Only what certainly did not change while the backup ran is compared: the same rows, by the same transactions."""
-    contents: Mapping[str, Any] = bench.manifest.contents
+    contents: Mapping[str, Any] = context.manifest.contents
     asking = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {facts.PINNED} {facts.UTC}", "PGCLIENTENCODING": "UTF8"}
     shared = name == contents["database"]
-    found = facts.catalogues(bench.sandbox, asking, contents["horizon"], shared=shared)
-    wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if found.get(key) != digest]
+    restored = facts.catalogues(context.sandbox, asking, contents["horizon"], shared=shared)
+    wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if restored.get(key) != digest]
     rows = sum(int(digest.split()[0]) for digest in captured.values())
     expected = f"{len(captured)} catalogues, {rows} rows"
-    changed = sorted(found.keys() - captured.keys())
+    changed = sorted(restored.keys() - captured.keys())
     note = f"; not compared, changed meanwhile or not to be read: {named(changed, ', ')}" if changed else ""
     return judged(f"definitions in {name}", wrong, expected, f"{expected}, equal by SHA-256{note}", joint=", ")
 
 
-def integrity(bench: Bench, env: Mapping[str, str], settings: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
+def integrity(
+    context: CheckContext, env: Mapping[str, str], settings: Mapping[str, str], jobs: int
+) -> Iterator[CheckResult]:
     """After a physical restore this tests the backup itself, and so the source's files as they were."""
-    box, manifest = bench.sandbox, bench.manifest
+    box, manifest = context.sandbox, context.manifest
     note = "; pages bear no checksums at the source"
     if manifest.contents["data_checksums"]:
         note = ""
-        said = cluster.checksums(box, settings)
+        findings = cluster.checksums(box, settings)
         yield CheckResult(
             kind="integrity",
             name="pg_checksums --check",
-            status=Verdict.FAIL if said else Verdict.PASS,
+            status=Verdict.FAIL if findings else Verdict.PASS,
             expected="every page as its checksum says",
-            actual=f"{len(said)} lines of findings" if said else "every page is",
-            detail="\n".join(said[:20]) or None,
+            actual=f"{len(findings)} lines of findings" if findings else "every page is",
+            detail="\n".join(findings[:20]) or None,
         )
     args = [f"-j{jobs}", "--all"]
     with _image_to_blame():
-        found = questions.amcheck(bench, env, args)
-        if found and (moved := cluster.collations(box, env)):
+        findings = questions.amcheck(context, env, args)
+        if findings and (moved := cluster.collations(box, env)):
             # An index is in the order of the source's libraries: only what does not depend on it tells anything.
-            found = questions.amcheck(bench, env, [*args, "--no-dependent-indexes"])
-            if not found:
+            findings = questions.amcheck(context, env, [*args, "--no-dependent-indexes"])
+            if not findings:
                 raise TestBroken(
                     f"the image sorts text otherwise than the source: {moved}; its indexes cannot be checked",
                     hint="name an image with the source's C library and ICU (`image:`)",
                 )
-    yield questions.amcheck_result("pg_amcheck --all --heapallindexed", found, note)
+    yield questions.amcheck_result("pg_amcheck --all --heapallindexed", findings, note)

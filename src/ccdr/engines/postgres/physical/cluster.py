@@ -110,10 +110,10 @@ def compare(box: Place, root: str, listed: Mapping[str, FileDigest], *clusters: 
     says. pg_verifybackup, which reads one file after the other, is left what sums do not tell: which are there, how
     long they are, and whether the log can be read. `clusters` are its arguments, for each."""
 
-    def look(arguments: Sequence[str]) -> None:
+    def verify_backup(arguments: Sequence[str]) -> None:
         box.run(["pg_verifybackup", "--quiet", "--skip-checksums", *arguments], what="pg_verifybackup")
 
-    sums.compare(box, root, listed, *(partial(look, arguments) for arguments in clusters))
+    sums.compare(box, root, listed, *(partial(verify_backup, arguments) for arguments in clusters))
 
 
 def unlike(error: CommandFailed, what: str) -> BackupBad | TestBroken:
@@ -143,15 +143,15 @@ def start(box: Place, settings: Mapping[str, str], *, recovering: bool = False) 
     """Have a server answer on it, once it has replayed the backup's own log. `recovering`: it goes on from there, as
     recovery_target_… and restore_command among the settings say. CommandFailed with the end of the server's log where
     it does not answer: `judged` tells whose fault that is."""
-    found = {**settings, "hba_file": HBA, "ident_file": IDENT, "include_if_exists": MORE}
-    conf = "".join(conf_line(key, value) for key, value in found.items())
+    options = {**settings, "hba_file": HBA, "ident_file": IDENT, "include_if_exists": MORE}
+    conf = "".join(conf_line(key, value) for key, value in options.items())
     what = "starting the restored server"
     argv = ["sh", "-c", _START, "start", "recovery" if recovering else "crash"]
     try:
         box.run(argv, stdin=conf, what=what)
     except CommandFailed as error:
-        said = error.stderr + server.last_words(box)
-        raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=what) from None
+        words = error.stderr + server.last_words(box)
+        raise CommandFailed(error.argv, error.code, words, stalled=error.stalled, what=what) from None
 
 
 def answers(box: Place, env: Mapping[str, str]) -> None:
@@ -172,8 +172,8 @@ def checksums(box: Place, settings: Mapping[str, str]) -> list[str]:
     _carried_out(box, _STOP, what="stopping the restored server")
     out = box.run(["pg_checksums", "--check", "-D", PGDATA], ok=(0, 1), what="pg_checksums")
     start(box, settings)
-    said = [line for line in (out.stderr.reveal() + out.stdout).splitlines() if line.strip()]
-    return (said or ["exit 1"]) if out.code else []
+    lines = [line for line in (out.stderr.reveal() + out.stdout).splitlines() if line.strip()]
+    return (lines or ["exit 1"]) if out.code else []
 
 
 def judged(error: CommandFailed, manifest: Manifest) -> BackupBad | TestBroken:

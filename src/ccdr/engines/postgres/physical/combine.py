@@ -38,9 +38,9 @@ def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
     BackupBad where any of what it is made of is not as it was captured, or is not what belongs together."""
     here = box.path(restored)
     # Of what it builds upon, the log is of no use: it is not looked at.
-    upon = [["--no-parse-wal", f"{here}/{UPON}/{number}/{CLUSTER}"] for number in range(len(manifest.upon))]
+    parents = [["--no-parse-wal", f"{here}/{UPON}/{number}/{CLUSTER}"] for number in range(len(manifest.upon))]
     try:
-        cluster.compare(box, here, _listed(restored, manifest), [f"{here}/{CLUSTER}"], *upon)
+        cluster.compare(box, here, _listed(restored, manifest), [f"{here}/{CLUSTER}"], *parents)
     except CommandFailed as error:
         raise cluster.unlike(error, "the increment, or what it builds upon, is not what was captured") from None
     mapped = list(_mapped(box, restored, to))
@@ -67,13 +67,13 @@ def _listed(restored: Path, manifest: Manifest) -> dict[str, FileDigest]:
     assert isinstance(chain, list)
     if len(chain) != len(manifest.upon):
         raise BackupBad(f"it builds upon {len(manifest.upon)} snapshots, and names {len(chain)} of their manifests")
-    found: dict[str, FileDigest] = {}
+    digests: dict[str, FileDigest] = {}
     for at in (CLUSTER, *(f"{UPON}/{number}/{CLUSTER}" for number in range(len(chain)))):
-        found |= {f"{at}/{name}": digest for name, digest in listed(restored / at).items()}
+        digests |= {f"{at}/{name}": digest for name, digest in listed(restored / at).items()}
     for number, sha256 in enumerate(chain):
         name = f"{UPON}/{number}/{CLUSTER}/{NAME}"
-        found[name] = FileDigest((restored / name).stat().st_size, sha256)
-    return {**found, **manifest.files}
+        digests[name] = FileDigest((restored / name).stat().st_size, sha256)
+    return {**digests, **manifest.files}
 
 
 def _mapped(box: Place, restored: Path, to: str) -> Iterator[str]:

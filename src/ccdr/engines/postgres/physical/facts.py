@@ -152,13 +152,13 @@ def read_cluster(answer: str) -> dict[str, Any]:
 
 def read_catalogues(answer: str) -> dict[str, str]:
     """Parse what CATALOGUES gives: rows and digest, by catalogue. CommandFailed where a line is none."""
-    found = {}
+    digests = {}
     for line in answer.splitlines():
         name, rows, digest = (*line.split("|"), "", "")[:3]
         if not rows.isdigit() or len(digest) != 64:
             raise CommandFailed(["psql"], 0, "its answer describes no catalogue")
-        found[name] = f"{rows} {digest}"
-    return found
+        digests[name] = f"{rows} {digest}"
+    return digests
 
 
 def unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:

@@ -19,10 +19,10 @@ from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBac
 from ccdr.engines.postgres.segments import segments_in, timeline_of
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
-from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
 from ccdr.ports.capture import WHOLE, Capture, Tools
-from ccdr.ports.check import Bench
-from ccdr.ports.log import Reached, Target
+from ccdr.ports.check import CheckContext
+from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -52,10 +52,10 @@ class Physical:
         return """(select coalesce(sum(pg_database_size(oid)), 0) from pg_database
             where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
 
-    def rights(self, source: Source) -> Iterator[Look]:
+    def rights(self, source: Source) -> Iterator[Probe]:
         asset = self.asset
         increments = asset.incremental is not None
-        return rights.looks(source, asset.connection, increments=increments, shipping=asset.log_shipping)
+        return rights.probes(source, asset.connection, increments=increments, shipping=asset.log_shipping)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset = self.asset
@@ -102,7 +102,7 @@ class Physical:
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
 
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         """As `load`, and then by the shipped log up to the target."""
         self.prepare(box, restored, manifest)
 
@@ -112,12 +112,12 @@ class Physical:
         def judged(error: CommandFailed) -> BackupBad | TestBroken:
             return cluster.judged(error, manifest)
 
-        def said() -> FreeText:
+        def words_of_server() -> FreeText:
             # Whoever asks whether it is there yet, while it goes down, is refused with a line each.
             return server.last_words(box, recovery.LAST_LINES)
 
         env = self.restored_env(manifest)
-        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, said, env)
+        restarted = recovery.RecoveringServer(box, begin, judged, cluster.PGDATA, words_of_server, env)
         mine = target.branch  # what a branch before it holds behind where it was left stands there as well
         segments = [s.name for s in segments_in(log) if not s.beside and mine in (None, timeline_of(s.name))]
         with blaming_the_log():  # of the base, every file is as it was captured by now
@@ -129,17 +129,17 @@ class Physical:
         return reached
 
     @staticmethod
-    def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+    def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         """The captured server's own configuration stays; what it takes from the log is added to it. One that was
         recovered before has the target of then in there."""
         data = restored / CLUSTER
         wanted = recovery.settings(str(log), target, target.clock_skew(manifest), None)
         # A target that is unset behind one that is set unsets that too.
-        found = {**{name: "" for name in recovery.TARGETS if name not in wanted}, **wanted}
-        found["recovery_target_action"] = "pause" if target.time or target.name else "promote"
+        options = {**{name: "" for name in recovery.TARGETS if name not in wanted}, **wanted}
+        options["recovery_target_action"] = "pause" if target.time or target.name else "promote"
         with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
             conf.write("# ccdr: recovery by the shipped log\n")
-            conf.writelines(conf_line(key, value) for key, value in found.items())
+            conf.writelines(conf_line(key, value) for key, value in options.items())
         (data / "recovery.signal").touch(mode=0o600)
         (data / "standby.signal").unlink(missing_ok=True)
         then = (
@@ -176,18 +176,18 @@ class Physical:
         """The sandbox's postgresql.conf."""
         asset, inventory = self.asset, Inventory(manifest.contents)
         captured: Mapping[str, str] = inventory.facts["settings"]
-        found = server.settings(
+        options = server.settings(
             self._memory,
             throwaway=asset.settings == "throwaway",
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
         for name in cluster.AT_LEAST:
-            found[name] = str(max(int(captured[name]), int(found.get(name, 0))))
+            options[name] = str(max(int(captured[name]), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
-            found["shared_preload_libraries"] = libraries
-        found["max_logical_replication_workers"] = "0"  # its subscriptions are the source's business
-        return found | asset.server_settings
+            options["shared_preload_libraries"] = libraries
+        options["max_logical_replication_workers"] = "0"  # its subscriptions are the source's business
+        return options | asset.server_settings
 
     @property
     def _memory(self) -> int:
@@ -204,9 +204,9 @@ class Physical:
         user = inventory.bootstrap if inventory.bootstrap in superusers else superusers[0]
         return server.environment(user, inventory.database, inventory.version)
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return checks.identical(bench, self.restored_env(bench.manifest))
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        return checks.identical(context, self.restored_env(context.manifest))
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        manifest = bench.manifest
-        return checks.integrity(bench, self.restored_env(manifest), self.settings(manifest), self.asset.jobs)
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        manifest = context.manifest
+        return checks.integrity(context, self.restored_env(manifest), self.settings(manifest), self.asset.jobs)

@@ -11,10 +11,10 @@ from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.canary import canary_grant
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
-from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
+from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
 from ccdr.engines.postgres.slot import nearly
 from ccdr.model.errors import CommandFailed
-from ccdr.model.values import Look, human_bytes, so_many
+from ccdr.model.values import Probe, human_bytes, so_many
 from ccdr.ports.place import Source
 
 RIGHTS = """\
@@ -44,9 +44,9 @@ from pg_roles where rolname = current_user
 SENDERS = 2  # one for the files, one for the log beside them
 
 
-def looks(
+def probes(
     source: Source, connection: Connection, *, increments: bool = False, shipping: LogShipping | None = None
-) -> Iterator[Look]:
+) -> Iterator[Probe]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", RIGHTS]
     facts = json.loads(source.place.run(argv, env=env, what="asking for the role's rights").stdout)
@@ -66,63 +66,71 @@ def looks(
             yield _canary(facts, connection)
 
 
-def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
+def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Probe]:
     """`refusal`: how a connection for replication ended."""
     what, user = "rights to read", connection.user
     if not facts["replication"]:
-        said = f"{user} may not take a base backup: it lacks REPLICATION"
-        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {facts['role']} REPLICATION;")
+        problem = f"{user} may not take a base backup: it lacks REPLICATION"
+        yield Probe.fail(what, problem, f"as a superuser: ALTER ROLE {facts['role']} REPLICATION;")
     elif refusal is not None:
         where = "local" if connection.socket else "hostssl" if connection.verified_tls else "host"
         line = f"{where} replication {user} " + ("" if connection.socket else "ADDRESS ") + "scram-sha-256"
-        yield Look.fail(what, refusal, f"let it in, in pg_hba.conf: {line}; then SELECT pg_reload_conf();")
+        yield Probe.fail(what, refusal, f"let it in, in pg_hba.conf: {line}; then SELECT pg_reload_conf();")
     elif not facts["tables"]:
-        said = f"the database {connection.database} holds no table"
-        yield Look.fail(what, said, "name the one that matters in `connection:`: checks ask it")
+        problem = f"the database {connection.database} holds no table"
+        yield Probe.fail(what, problem, "name the one that matters in `connection:`: checks ask it")
     else:
-        yield Look.ok(what, f"{user} may copy the whole server: {so_many(facts['databases'], 'database')}")
+        yield Probe.ok(what, f"{user} may copy the whole server: {so_many(facts['databases'], 'database')}")
     if facts["wal_level"] == "minimal" or facts["senders"] < SENDERS:
-        said = f"wal_level is {facts['wal_level']}, max_wal_senders {facts['senders']}"
-        yield Look.fail("base backups", said, f"set wal_level = replica, max_wal_senders to {SENDERS} or more; restart")
+        problem = f"wal_level is {facts['wal_level']}, max_wal_senders {facts['senders']}"
+        yield Probe.fail(
+            "base backups", problem, f"set wal_level = replica, max_wal_senders to {SENDERS} or more; restart"
+        )
     if not facts["data_checksums"]:
-        yield Look.warn(
+        yield Probe.warn(
             "page checksums",
             "off: damage in the source's own files is copied along, and seen late",
             "with the server stopped: pg_checksums --enable",
         )
     if facts["unlogged"]:
-        said = f"a base backup leaves out the rows of {facts['unlogged']} unlogged tables"
-        yield Look.warn("unlogged tables", said, "ALTER TABLE … SET LOGGED, where they matter")
+        problem = f"a base backup leaves out the rows of {facts['unlogged']} unlogged tables"
+        yield Probe.warn("unlogged tables", problem, "ALTER TABLE … SET LOGGED, where they matter")
     yield _beyond(facts, user)
 
 
-def _increments(facts: Mapping[str, Any]) -> Look:
+def _increments(facts: Mapping[str, Any]) -> Probe:
     what = "increments"
     if facts["major"] < FIRST_MAJOR:
-        said = f"PostgreSQL {facts['major']} has none: every base is a full one"
-        return Look.warn(what, said, f"leave `incremental:` out, or upgrade to {FIRST_MAJOR} or later")
+        problem = f"PostgreSQL {facts['major']} has none: every base is a full one"
+        return Probe.warn(what, problem, f"leave `incremental:` out, or upgrade to {FIRST_MAJOR} or later")
     if not facts["summarizes_wal"]:
-        said = "the source keeps no summaries of its log: every base is a full one"
-        return Look.fail(what, said, "as a superuser: ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();")
-    return Look.ok(what, "the source summarizes its log")
+        problem = "the source keeps no summaries of its log: every base is a full one"
+        return Probe.fail(
+            what, problem, "as a superuser: ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();"
+        )
+    return Probe.ok(what, "the source summarizes its log")
 
 
-def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Look]:
+def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Probe]:
     """All of ccdr's on that server: whichever plan's it is, they fill one disk."""
     what, keeps, slots, bad = "replication slots", int(facts["slot_keeps"]), facts["slots"], False
     for slot in slots:
         name, kept = slot["name"], human_bytes(int(slot["kept"]))
         if slot["status"] == "lost":
             bad = True
-            yield Look.fail(what, f"the source gave {name} up: log is missing", "run `ccdr backup PLAN` for a new base")
+            yield Probe.fail(
+                what, f"the source gave {name} up: log is missing", "run `ccdr backup PLAN` for a new base"
+            )
         elif slot["kept"] > nearly(keeps, shipping):
             bad = True
-            said = f"the source keeps {kept} of log for {name}" + (
+            sentence = f"the source keeps {kept} of log for {name}" + (
                 f", and gives up at {human_bytes(keeps)}" if keeps >= 0 else ""
             )
-            yield Look.warn(what, said, "find out why it is not received: `ccdr status`; is `ccdr ship PLAN` running?")
+            yield Probe.warn(
+                what, sentence, "find out why it is not received: `ccdr status`; is `ccdr ship PLAN` running?"
+            )
     if keeps < 0:
-        yield Look.warn(
+        yield Probe.warn(
             what,
             "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk",
             "as a superuser: ALTER SYSTEM SET max_slot_wal_keep_size = 'what its disk can spare';"
@@ -130,27 +138,27 @@ def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Look]:
         )
     elif not bad:
         most = human_bytes(max((int(slot["kept"]) for slot in slots), default=0))
-        said = (
+        sentence = (
             f"{so_many(len(slots), 'slot')} of ccdr's: the source keeps {most} of log, of at most {human_bytes(keeps)}"
         )
-        yield Look.ok(what, said)
+        yield Probe.ok(what, sentence)
 
 
-def _canary(facts: Mapping[str, Any], connection: Connection) -> Look:
+def _canary(facts: Mapping[str, Any], connection: Connection) -> Probe:
     user, database = connection.user, connection.database
     if not facts["creates"]:
-        said = (
+        problem = (
             f"{user} may make no schema in {database}, where the canary of `log_shipping:` is kept: no log is shipped"
         )
-        return Look.fail("canary", said, f"as a superuser: {canary_grant(connection)} or leave `canary:` out")
-    return Look.ok("canary", f"{user} may make its schema in {database}")
+        return Probe.fail("canary", problem, f"as a superuser: {canary_grant(connection)} or leave `canary:` out")
+    return Probe.ok("canary", f"{user} may make its schema in {database}")
 
 
-def _beyond(facts: Mapping[str, Any], user: str) -> Look:
+def _beyond(facts: Mapping[str, Any], user: str) -> Probe:
     """Whoever may copy every file has read everything already; it need not be able to write."""
     what = "rights to write"
     if facts["superuser"]:
-        return Look.warn(
+        return Probe.warn(
             what,
             f"{user} is a superuser: whoever has its password may change everything",
             "back up as a role that only reads: CREATE ROLE … LOGIN REPLICATION;"
@@ -162,14 +170,14 @@ def _beyond(facts: Mapping[str, Any], user: str) -> Look:
         if not has
     ]
     if lacks:
-        return Look.warn(
+        return Probe.warn(
             what,
             f"{user} may change nothing, and sees less than its copy holds: not all can be compared later",
             "as a superuser: "
             + grants.member(", ".join(lacks), facts["role"], inherits=facts["inherits"], major=facts["major"]),
         )
     if facts["creates"]:
-        return Look.ok(
+        return Probe.ok(
             what, f"{user} may change nothing that is there, and make schemas of its own (as a canary needs)"
         )
-    return Look.ok(what, f"{user} may change nothing")
+    return Probe.ok(what, f"{user} may change nothing")

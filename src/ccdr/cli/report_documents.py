@@ -1,0 +1,509 @@
+"""The document of `ccdr report`, as types down to its leaves: its published schema is made from these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
+from ccdr.evidence.records.registry import VERSIONS
+from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
+
+Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
+What = Literal["backup", "test", "prune", "check", "restore"]
+Row = Annotated[str, about("backup, test, prune, check, restore; or the kind of a record that is no run")]
+Known = Annotated[str | None, about("RFC 3339, UTC; null where it is not known, or there is none")]
+Seconds = Annotated[float | None, about("seconds; null: infinite, or not measured")]
+Bytes = Annotated[int | None, about("bytes; null: not known")]
+
+
+class ReportAnswer(Doc):
+    """Can the contact centre be brought back? Of the period's end, and over the period."""
+
+    word: str
+    level: Level
+    sentence: str
+    over_the_period: str
+
+
+class ReportPeriod(Doc, rename={"from_": "from"}):
+    from_: Annotated[str, about("RFC 3339, UTC")]
+    to: Time
+    until_now: bool
+    timezone: Literal["UTC"]
+
+
+class ReportMade(Doc):
+    at: Time
+    by: str
+    host: str
+    command: str
+    version: Annotated[str, about("of ccdr")]
+
+
+class ReportCompared(Doc):
+    """What the last comparison with a plan's repository found."""
+
+    compared: Time
+    ok: bool
+    snapshots: int
+    unattested: int
+    newest: Annotated[int, about("the greatest record number that a snapshot there attests")]
+    problems: list[str]
+
+
+class ReportLost(Doc):
+    """A ledger of this installation's that is gone: its id, and the last record of it that is known of."""
+
+    ledger: str
+    seq: int
+    head: str
+    since: Time
+
+
+class ReportPast(ReportLost, kw_only=True):
+    """… that somebody has answered for: when, and by which kind of record."""
+
+    answered: Time
+    by: str
+
+
+class ReportSpoilt(Doc):
+    """A line that was changed, and set aside in `file`; `answer` is the record that answers for it, 0: nobody has."""
+
+    seq: int
+    at: Time
+    file: str
+    answer: int
+    answered: str
+
+
+class ReportLineage(Doc):
+    id: Text
+    begun: Known
+    lost: list[ReportLost]
+    past: list[ReportPast]
+    spoilt: list[ReportSpoilt]
+    repositories: Annotated[dict[str, ReportCompared], about("by plan")]
+
+
+class ReportAttested(Doc):
+    snapshots: int
+    newest: int
+    agrees: bool
+
+
+class ReportBeside(Doc):
+    """A ledger beside this one, and what shows that it is what it was."""
+
+    ledger: str
+    host: str
+    records: int
+    known_until: Time
+    lost_here: bool
+    apart: list[str]
+    head: str
+    believed: Annotated[bool, about("all of it was verified for this report, and held")]
+    attested: ReportAttested
+    repositories: Annotated[dict[str, ReportCompared], about("by plan")]
+
+
+class ReportBefore(Doc):
+    """Up to where the daily verification vouches: its record's number."""
+
+    upto: int
+    at: Time
+    record: int
+
+
+class ReportLedger(Doc):
+    directory: str
+    ok: bool
+    records: int
+    head: str
+    first: Known
+    last: Known
+    problems: list[str]
+    lineage: ReportLineage
+    lost_before: list[str]
+    beside: list[ReportBeside]
+    notes: list[str]
+    torn_bytes: int
+    verified_before: Annotated[ReportBefore | None, about("null: all of it was verified for this report")]
+
+
+class ReportTally(Doc):
+    """How many runs of a plan ended how; what there were none of may lack."""
+
+    plan: str
+    what: Row
+    due: Annotated[int | None, about("null: before the plan's first recorded version")] = None
+    due_recorded: int | None = None
+    started: int | None = None
+    not_known_here: int | None = None
+    STORED: int | None = None
+    PASS: int | None = None
+    DONE: int | None = None
+    CLEAN: int | None = None
+    RESTORED: int | None = None
+    FAIL: int | None = None
+    FAILED: int | None = None
+    REFUSED: int | None = None
+    INCONCLUSIVE: int | None = None
+    DAMAGED: int | None = None
+    CRASHED: int | None = None
+    RUNNING: int | None = None
+    MISSED: int | None = None
+    SKIPPED: int | None = None
+    NOTED: int | None = None
+
+
+class ReportPopulation(Doc):
+    """`csv_sha256`: of what `--format csv` prints of the same period."""
+
+    rows: int
+    csv_sha256: str
+    tallies: list[ReportTally]
+
+
+class ReportFinding(Doc):
+    level: Level
+    code: Text
+    acknowledged: bool
+    plan: Text
+    asset: Text
+    text: str
+    next_step: Text
+    because: Annotated[str | None, about("the code of what it only follows from")]
+
+
+class ReportAcknowledged(Doc):
+    plan: Text
+    asset: Text
+    code: str
+    at: Time
+    until: Time
+    actor: str
+    host: str
+    record: int
+    who: RecordedUser | None
+    why_sha256: Text
+    why: Annotated[str | None, about("what was written for it, with `--words`")]
+
+
+class ReportVersion(Doc):
+    plan: str
+    digest: Text
+    seq: int | None
+    recorded: Known
+    by: Text
+    file: Text
+    why: Text
+
+
+class ReportVersionOf(Doc):
+    digest: str
+    seq: int | None = None
+
+
+class ReportLoosening(Doc):
+    code: str
+    asset: Text
+    before: Text
+    after: Text
+    item: Text
+    fingerprint: Text
+    text: str
+
+
+class ReportChange(Doc):
+    """A version of a plan that took another's place, and what it does not promise any more."""
+
+    plan: str
+    at: Time
+    seq: int
+    by: str
+    before: ReportVersionOf
+    after: ReportVersionOf
+    loosenings: list[ReportLoosening]
+
+
+class ReportGap(Doc, rename={"from_": "from"}):
+    from_: Annotated[str, about("RFC 3339, UTC")]
+    to: Time
+    count: int
+
+
+class ReportSchedule(Doc):
+    asset: Text
+    what: What
+    due: int
+    missed: int
+    waiting: int
+    not_known_here: int
+    gaps: list[ReportGap]
+
+
+class ReportDue(Doc):
+    """`known_since`: what came due before that is not known; null where all of the period is."""
+
+    plan: str
+    known_since: Known
+    schedules: list[ReportSchedule]
+
+
+class ReportRun(Doc, kw_only=True):
+    """One row of the population; what is not there is left out."""
+
+    seq: int
+    end_seq: int | None = None
+    ledger: Text = None
+    what: Row
+    plan: Text = None
+    asset: Text = None
+    run: Text = None
+    host: str
+    actor: str
+    trigger: Literal["command", "run"] | None = None
+    due: Time | None = None
+    started: Time
+    ended: Time | None = None
+    seconds: float | None = None
+    outcome: str
+    count: int | None = None
+    reason: Text = None
+    snapshot: Text = None
+    consistent_point: Time | None = None
+    selected: Text = None
+    bytes: Bytes = None
+    added_bytes: Bytes = None
+    left_out: list[str] | None = None
+    findings: int | None = None
+    tenant: Text = None
+    copy: Text = None
+    site: Text = None
+    attempt: int | None = None
+    who: RecordedUser | None = None
+    proof: Text = None
+    bytes_restored: Bytes = None
+
+
+class ReportElsewhere(Doc):
+    what: What
+    host: Text
+    known_until: Known
+    ledger: Text
+
+
+class ReportChecked(Doc):
+    part: int | None
+    parts: int | None
+    covered: float | None
+    full_since: Known
+
+
+class ReportFetched(Doc):
+    bytes: int
+    tests: int
+    by_month: Annotated[dict[str, int], about("bytes by month, as 2026-11, in UTC")]
+    limit_per_month: Bytes
+
+
+class ReportSize(Doc):
+    at: Time
+    bytes: int
+
+
+class ReportGrowth(Doc):
+    sizes: list[ReportSize]
+    added_bytes: int
+    bytes_per_day: float | None
+    bytes_in_90_days: Bytes
+    free_bytes: Bytes
+    full: Known
+
+
+class ReportPlan(Doc):
+    plan: str
+    service: Text
+    owner: Text
+    in_plans: bool
+    findings: list[str]
+    elsewhere: list[ReportElsewhere]
+    last_prune: ReportRun | None
+    last_check: ReportRun | None
+    checked: ReportChecked | None
+    snapshots_removed: int
+    fetched_by_tests: ReportFetched
+    growth: ReportGrowth
+
+
+class ReportObjectives(Doc):
+    rpo_s: float
+    rto_s: float
+    mtd_s: float | None
+
+
+class ReportAchieved(Doc):
+    objective_s: float
+    achieved_s: Seconds
+    verdict: ObjectiveVerdict
+
+
+class ReportPart(Doc):
+    to: Time
+    worst_s: Seconds
+
+
+class ReportExposure(Doc):
+    worst_s: Seconds
+    since: Known
+    parts: list[ReportPart]
+
+
+class ReportRestores(Doc):
+    """Restore tests of one basis: whether the server ran with throwaway or with durable settings."""
+
+    basis: str
+    tests: int
+    worst_s: Seconds
+    median_s: Seconds
+    last_s: Seconds
+    breached: int
+
+
+class ReportUntested(Doc):
+    id: str
+    consistent_point: Time
+
+
+class ReportSnapshots(Doc):
+    kept: int
+    never_tested: list[ReportUntested]
+    removed_untested: int
+
+
+class ReportAsset(Doc):
+    plan: str
+    asset: str
+    service: Text
+    engine: Text
+    in_plans: bool
+    state: str
+    coverage: Literal["tested", "untested", "stale"] | None
+    level: Level
+    findings: list[ReportFinding]
+    objectives: ReportObjectives | None
+    rpo: ReportAchieved | None
+    rpo_now: ReportAchieved | None
+    exposure_completed: ReportExposure
+    exposure_tested: ReportExposure
+    rto: ReportAchieved | None
+    repository_near_known: bool
+    basis: Text
+    restores: list[ReportRestores]
+    last_backup: ReportRun | None
+    last_test: ReportRun | None
+    last_conclusive_test: ReportRun | None
+    tested_by_rule: dict[str, ReportRun]
+    left_out: list[str]
+    snapshots: ReportSnapshots
+
+
+class ReportMended(Doc):
+    seq: int
+    end_seq: int | None
+    time: Time
+    ledger: Text = None
+
+
+class ReportInterruption(Doc, rename={"from_": "from"}):
+    """Runs of one kind, one after the other, that did not end well."""
+
+    plan: Text
+    asset: Text
+    what: Row
+    from_: Annotated[str, about("RFC 3339, UTC")]
+    to: Time
+    outcomes: Annotated[dict[str, int], about("how many, by outcome")]
+    reasons: Annotated[dict[str, int], about("how many, by reason")]
+    seqs: list[int]
+    mended: ReportMended | None
+    no_longer_checked: ReportMended | None
+
+
+def _whole(name: str, kind: str) -> type[Struct]:
+    """An end's record in full, with when and by whom it was begun."""
+    return record_of(name, kind, what=What, started=Time, started_seq=int, who=RecordedUser | None)
+
+
+_ENDS = ("restore_test.end", "restore.end", "prune.end", "check.end")
+ReportTest, ReportRestore, ReportPrune, ReportCheck = (
+    _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
+)
+
+
+_OLDER = Meta(le=min(VERSIONS[kind] for kind in _ENDS) - 1)
+
+
+class ReportOlder(Struct, kw_only=True):
+    """An end's record of an older version, as it was written; before version 2 they name none."""
+
+    what: What
+    started: Time
+    started_seq: int
+    who: RecordedUser | None
+    seq: int
+    time: Time
+    host: str
+    actor: str
+    kind: str
+    plan: Text
+    asset: Text
+    run: Text
+    version: Annotated[int, _OLDER] = 1
+    ledger: Text = None
+
+
+class ReportDocument(Doc):
+    """`ccdr report --format json`: everything that the page tells, every run of the period, and every test in full."""
+
+    format: Literal[1]
+    question: str
+    answer: ReportAnswer
+    period: ReportPeriod
+    made: ReportMade
+    plans_asked_for: list[str]
+    ledger: ReportLedger
+    population: ReportPopulation
+    findings: list[ReportFinding]
+    acknowledged: list[ReportAcknowledged]
+    plan_versions: list[ReportVersion]
+    plan_changes: list[ReportChange]
+    due: list[ReportDue]
+    plans: list[ReportPlan]
+    assets: list[ReportAsset]
+    interruptions: list[ReportInterruption]
+    tests: list_of(ReportTest, ReportOlder)  # type: ignore[valid-type]
+    restores: list_of(ReportRestore, ReportOlder)  # type: ignore[valid-type]
+    upkeep: list_of(ReportPrune, ReportCheck, ReportOlder)  # type: ignore[valid-type]
+    runs: list[ReportRun]
+
+
+class ReportWord(Doc):
+    word: str
+    level: Level
+    sentence: str
+
+
+class ReportWritten(Doc):
+    """What `--json` says of a report that was written to a file: how many findings, and runs of the period."""
+
+    answer: ReportWord
+    findings: int
+    rows: int
+    out: str
+
+
+WITHIN = (ReportTest, ReportRestore, ReportPrune, ReportCheck, ReportOlder)  # that only lists name

@@ -1,0 +1,204 @@
+"""A ledger that was lost is no new beginning: it is told, and brought back from the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+
+import pytest
+from tests.support.attested import as_text, forged, ledger_problems, lines, problems
+from tests.support.harness import Site
+from tests.support.stored import restic_of
+
+from ccdr.evidence.ledger.verification import verify as verify_ledger
+from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparing import keep
+
+
+@pytest.fixture
+def lost(twin: Site) -> tuple[Site, str]:
+    """A site whose ledger was stored in its repository, and is gone then; which it was."""
+    was = stored(twin)
+    shutil.rmtree(twin.state / "ledger")
+    return twin, was
+
+
+def stored(site: Site) -> str:
+    from ccdr.jobs.attest.storing import store
+    from ccdr.jobs.services import limits_of
+
+    services, loaded = site.services(), site.loaded()
+    store(services.repository(loaded, limits_of(loaded)), services)
+    was = read_id(site.state / "ledger")
+    assert was is not None
+    return was
+
+
+def empty(site: Site) -> None:
+    for path in (site.state / "ledger").glob("*.jsonl"):
+        path.write_bytes(b"")
+
+
+def everything(site: Site) -> None:
+    shutil.rmtree(site.state)
+
+
+@pytest.mark.parametrize(
+    "lose", [empty, lambda s: shutil.rmtree(s.state / "ledger"), everything], ids=["emptied", "gone", "state"]
+)
+def test_a_lost_ledger_is_no_new_beginning(twin: Site, lose: Callable[[Site], None]) -> None:
+    was = read_id(twin.state / "ledger")
+    lose(twin)
+    twin.backed_up()  # work goes on
+    code, told = ledger_problems(twin)
+    assert code == 1 and str(was)[:8] in told and "lost" in told, told
+    report = twin.run("report")
+    assert report.code == 1 and report.json["answer"]["word"] == "Not proven", report
+    assert [twin.run("run").code for _ in range(2)] == [1, 1], "as long as it stands"
+    assert twin.run("ack", "LEDGER_LOST", "--why", "the disk died").code == 0
+    assert ledger_problems(twin)[1] == ""
+    report = twin.run("report")
+    assert str(was)[:8] in report.json["ledger"]["lost_before"][0], "every report tells of it for a year"
+    assert "the disk died" not in json.dumps(twin.records()), "a person's words are kept apart"
+    assert twin.run("ledger", "verify", "--repository").code == 0, "nor does the repository bring it up again"
+
+
+def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]) -> None:
+    site, was = lost
+    assert ledger_problems(site)[0] == 1
+    site.backed_up()
+    done = site.run("ledger", "recover")
+    assert done.code == 0, done
+    (taken,) = done.json["ledgers"]
+    assert (taken["ledger"], taken["missing"]) == (was, 0) and taken["until"]
+    beside = site.state / "ledgers" / was
+    assert verify_ledger(beside).records == taken["records"]
+    assert not any(path.stat().st_mode & 0o222 for path in beside.iterdir()), "read-only"
+    assert ledger_problems(site)[1] == ""
+    verified = site.run("ledger", "verify", "--repository")
+    assert verified.code == 0 and was in verified.json["others"], verified
+    shown = site.run("ledger", "show", "--ledger", was[:6])
+    assert {r["kind"] for r in shown.json["records"]} >= {"ledger.begin", "backup.end"}
+    assert "brought back" in site.run("report").json["ledger"]["lost_before"][0]
+
+
+@pytest.mark.parametrize("later", [0, 3])
+def test_one_loss_is_told_with_one_number_of_records(twin: Site, later: int) -> None:
+    """And how many of them were brought back, where some were written after it had been stored."""
+    stored(twin)
+    services = twin.services()
+    had = len(lines(twin))
+    for number in range(later):
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=f"r{number}", body={"removed": []})
+    keep(services.state, services.ledger)
+    shutil.rmtree(twin.state / "ledger")
+    whole, back = f"at least {had + later}", f"{had} records of at least {had + later}" if later else f"{had} records"
+    for told in (
+        as_text(twin, "status"),
+        as_text(twin, "ack", "LEDGER_LOST", "--why", "x", "--dry-run"),
+        twin.run("report").json["findings"][0]["text"],
+    ):
+        assert set(re.findall(r"at least \d+", told)) == {whole}, told
+    told = as_text(twin, "ledger", "recover")
+    assert f": {back}, up to" in told and (f"at least {later} records are lost" in told) is bool(later), told
+    (told,) = twin.run("report").json["ledger"]["lost_before"]
+    assert whole in told and f"brought back beside this one ({back})" in told
+
+
+def test_the_new_ledger_is_stored_by_the_next_run(twin: Site) -> None:
+    """Until then `status` does not take what is there of the lost one for it. A ledger that was stored an hour ago, and
+    not lost, is let be."""
+
+    def stored_are() -> list[str]:
+        listed = json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))
+        return [tag.partition("=")[2] for one in listed for tag in one["tags"] if tag.startswith("ledger=")]
+
+    def awake() -> None:
+        for wake in (twin.state / "schedule").glob("wake-*"):
+            wake.unlink()
+        twin.run("run")
+
+    awake()
+    was = read_id(twin.state / "ledger")
+    awake()
+    assert stored_are() == [was] and "ledger: stored with the backups of p" in as_text(twin, "status")
+    shutil.rmtree(twin.state / "ledger")
+    assert twin.run("ledger", "recover").code == 0
+    told = as_text(twin, "status")
+    assert "ledger: not stored with the backups of p yet" in told and str(was)[:8] in told, told
+    assert twin.run("status").json["lineage"]["stored"]["p"]["stored"] is None
+    awake()
+    new = read_id(twin.state / "ledger")
+    assert stored_are() == [was, new] and "ledger: stored with the backups of p" in as_text(twin, "status")
+    assert twin.run("status").json["lineage"]["stored"]["p"]["ledger"] == new
+
+
+def test_what_failed_before_the_loss_fails_again_once_the_ledger_is_back(twin: Site) -> None:
+    """By the same commands as ever; what passes later takes it back."""
+    good = (twin.root / "restore_tests" / "recordings.yaml").read_text()
+    bad = "restore_test: recordings\nchecks:\n  - {kind: command, name: no, argv: ['false']}\n"
+    twin.write("restore_tests/recordings.yaml", bad)
+    assert twin.run("test", "p").json["verdict"] == "FAIL"
+    stored(twin)
+    shutil.rmtree(twin.state / "ledger")
+    assert "TEST_FAILED" not in codes(twin), "nobody knows"
+    assert twin.run("ledger", "recover").code == 0
+    assert "TEST_FAILED" in codes(twin)
+    assert twin.run("report").json["answer"]["word"] == "No"
+    twin.write("restore_tests/recordings.yaml", good)
+    twin.backed_up()
+    assert twin.run("test", "p").json["verdict"] == "PASS" and "TEST_FAILED" not in codes(twin)
+    assert twin.run("ledger", "verify", "--repository").code == 0
+
+
+def codes(site: Site) -> set[str]:
+    """What `status` tells of, and the report as well."""
+    (asset,) = site.run("status").json["plans"][0]["assets"]
+    found = {trouble["code"] for trouble in asset["troubles"]}
+    assert found <= {finding["code"] for finding in site.run("report").json["findings"]}
+    return found
+
+
+def test_a_ledger_that_was_brought_back_and_then_changed_is_found(lost: tuple[Site, str]) -> None:
+    site, was = lost
+    told = as_text(site, "ledger", "recover")
+    assert re.search(
+        rf"^recovered the lost ledger {was[:8]}… from the repository of p: \d+ records, up to 2\S+ \S+ UTC$", told, re.M
+    )
+    assert f"it lies in {site.state}/ledgers/{was}, read-only" in told and " of the new ledger links it" in told
+    assert told.splitlines()[-1].startswith("  → `ccdr ledger verify --repository`")
+    beside = site.state / "ledgers" / was
+    shutil.rmtree(beside)
+    done = site.run("ledger", "verify", "--repository")
+    assert done.code == 1 and "is not in" in problems(done), done
+
+
+def test_a_stored_ledger_that_is_not_what_snapshots_attest_is_not_brought_back(twin: Site) -> None:
+    forged(twin)
+    was = stored(twin)
+    shutil.rmtree(twin.state / "ledger")
+    done = twin.run("ledger", "recover")
+    assert done.code == 1 and "rewritten before it was stored" in done.stderr, done
+    assert not (twin.state / "ledgers" / was).exists() and ledger_problems(twin)[0] == 1
+
+
+def test_a_run_looks_at_once_where_a_ledger_is_young_and_snapshots_are_there(twin: Site) -> None:
+    """Whoever removed it removed what was kept of it, too."""
+    shutil.rmtree(twin.state / "ledger")
+    (twin.state / "chain.json").unlink()
+    assert twin.run("run").code == 1 and "is lost" in ledger_problems(twin)[1]
+
+
+def test_what_was_stored_nowhere_cannot_be_brought_back(twin: Site) -> None:
+    empty(twin)
+    done = twin.run("ledger", "recover")
+    assert done.code == 3 and "is not stored in the repositories of p" in done.stderr and "ccdr ack" in done.stderr, (
+        done
+    )
+
+
+def test_nothing_is_brought_back_where_nothing_is_lost(twin: Site) -> None:
+    done = twin.run("ledger", "recover")
+    assert done.code == 2 and "no ledger was lost" in done.stderr, done

@@ -1,0 +1,110 @@
+"""Restoring a database for real, onto another server: it is the source, whatever it holds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.support.centre import sample_centre
+from tests.support.harness import Site, Source
+from tests.support.restored_database import end, go
+from tests.support.stored import assert_clean, with_repository
+from tests.support.target import PASSWORD, Target
+
+FACTS = """
+select count(*), sum(hashtext(c::text)::bigint) from call c;
+select tableowner from pg_tables where tablename = 'call';
+select has_table_privilege('restored_reader', 'call', 'select');
+select pg_get_userbyid(datdba), datconnlimit, (select array_agg(a::text order by a::text) from unnest(datacl) a),
+  shobj_description(oid, 'pg_database') from pg_database where datname = current_database();
+select coalesce(r.rolname, '-'), setconfig from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
+  where setdatabase = (select oid from pg_database where datname = current_database()) order by 1;
+select rolname, rolpassword, rolcanlogin, rolvaliduntil, shobj_description(oid, 'pg_authid') from pg_authid where rolname like 'restored%' order by 1;
+select roleid::regrole, member::regrole, admin_option from pg_auth_members where roleid::regrole::text ~ 'restored';
+select convert_from(lo_get(oid), 'UTF8') from pg_largeobject_metadata;
+select last_value from call_id_seq;
+"""
+
+
+def test_restored_database_is_the_source(site: Site, source: Source, target: Target) -> None:
+    done = go(site, target.url("crm"))
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    assert target.databases == {"postgres", "template0", "template1", "crm"}
+    assert target.psql(FACTS, "crm") == source.psql(FACTS, "restored")
+    found = {(c["kind"], c["status"]) for c in done.json["checks"]}
+    # What is written for the sandbox is not run against a server of people.
+    assert found == {*((k, "PASS") for k in ("identical", "integrity", "rows", "freshness")), ("command", "SKIPPED")}
+    assert {c["name"] for c in done.json["checks"]} >= {"tables", "sequences", "large objects", "roles"}
+    record = end(site)
+    assert record["target"] == {"kind": "server", "name": f"postgresql://dba@/crm?host={target.sockets}"}
+    assert set(record["phases"]) == {"fetch", "load", "check", "finish"} and record["tools"]["target"].startswith("17")
+    assert target.psql("select count(*) from pg_extension where extname = 'amcheck'", "crm") == "0"
+    assert target.psql("select count(*) > 0 from pg_statistic where starelid = 'call'::regclass", "crm") == "t"
+    text = "".join(p.read_text("utf-8", "replace") for p in (site.state / "ledger").glob("*.jsonl"))
+    assert "secret" not in text and "SCRAM" not in text and "tefan" not in text
+    assert_clean(site)
+
+
+def test_everything_that_a_schema_can_hold_comes_back(source: Source, target: Target, tmp_path: Path) -> None:
+    """The sample contact centre, with the corners of real schemas."""
+    with sample_centre(source) as name:
+        site = with_repository(Site(tmp_path))
+        site.write("pw", f"{PASSWORD}\n", mode=0o600)
+        site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n  - {kind: integrity}\n")
+        site.backed_up()
+        done = go(site, target.url("crm"))
+        assert done.code == 0, done
+        assert {c["status"] for c in done.json["checks"]} == {"PASS"} and len(done.json["checks"]) == 9
+        assert_clean(site)
+
+
+def test_an_odd_name_in_place_of_an_empty_database(site: Site, target: Target) -> None:
+    name = "a \"b\" 'c' $d/e\\f ; drop"
+    quoted = '"' + name.replace('"', '""') + '"'
+    target.psql(f"create database {quoted}")
+    done = go(site, target.url(name), name=name)
+    assert done.code == 0, done
+    assert target.databases == {"postgres", "template0", "template1", name}
+    assert target.psql(f"\\c {quoted.replace(chr(92), chr(92) * 2)}\nselect count(*) from call", check=False) in (
+        "3000",
+        "",
+    )
+    target.psql(f"alter database {quoted} rename to crm")
+    assert target.psql("select count(*) from call", "crm") == "3000"
+
+
+def test_roles_of_the_server_are_left_as_they_are(site: Site, target: Target) -> None:
+    target.psql(
+        "create role restored_owner login password 'their own' connection limit 3; alter role restored_owner set work_mem = '8MB'"
+    )
+    asked = "select a.rolpassword, r.rolconnlimit, r.rolconfig from pg_authid a join pg_roles r on r.oid = a.oid where a.rolname = 'restored_owner'"
+    before = target.psql(asked)
+    shown = go(site, target.url("crm"), "--dry-run").json["would_restore"]
+    assert any("creates the roles" in said and "restored_owner" not in said for said in shown["will"]), shown
+    done = go(site, target.url("crm"))
+    assert done.code == 0 and target.psql(asked) == before, done
+    (roles,) = [c for c in done.json["checks"] if c["name"] == "roles"]
+    assert "restored_owner" in roles["actual"] and roles["status"] == "PASS"
+
+
+def test_the_client_of_an_image_serves_where_the_host_has_none(site: Site, target: Target) -> None:
+    bins = site.root / "bin"
+    bins.mkdir()
+    for program in ("restic", "sh", "sha256sum", "wc", "sort", "bash", "cat", "chmod", "sync"):
+        (bins / program).symlink_to(str(shutil.which(program)))
+    done = go(site, target.url("crm"), env={"PATH": str(bins)})
+    assert done.code == 0, done
+    assert target.psql("select count(*) from call", "crm") == "3000"
+    assert_clean(site)
+
+
+def test_the_dump_itself_into_a_directory(site: Site) -> None:
+    done = go(site, str(site.root / "dump"), name="dump")
+    assert done.code == 0, done
+    assert {p.name for p in (site.root / "dump").iterdir()} == {
+        "dump", "roles.sql", "globals.sql", "toc.list", "ccdr-manifest.json",
+    }  # fmt: skip
+    assert "TABLE DATA public call" in (site.root / "dump" / "toc.list").read_text()
+    assert (site.root / "dump").stat().st_mode & 0o777 == 0o700
+    assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}
+    assert_clean(site)

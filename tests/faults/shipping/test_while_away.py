@@ -1,0 +1,125 @@
+"""A PostgreSQL server's log, shipped for real: repository, receiver and source may be away or killed, and the log goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.conftest import _image
+from tests.support.harness import Site, eventually
+from tests.support.primary import Primary, primary
+from tests.support.shipping import (
+    SMALL,
+    WAL,
+    back,
+    log_repo,
+    note,
+    plan,
+    received,
+    receiver,
+    recovered,
+    ship_once,
+    shipping,
+    spool,
+    standing,
+    started,
+    trouble,
+    without_repository,
+)
+
+from ccdr.evidence.history.kinds import STOPPED
+from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.plans.job import Job
+
+
+def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path) -> None:
+    """Up to the limit; then the source keeps it, and that is told before it keeps too much. Nothing is lost."""
+    with primary(tmp_path / "source", _image(), "max_slot_wal_keep_size=192MB") as source:
+        source.psql(SMALL)
+        plan(site, source, "{interval: 2s, spool_limit: 64MiB, canary: {every: 1s}}")
+        site.backed_up()
+        with shipping(site):
+            with without_repository(site):
+                assert eventually(lambda: "no repository" in trouble(site), 60), standing(site)
+                usable = standing(site)["usable"]
+                note(source, "first")
+                assert received(site, source) and receiver(site), "though nothing can be stored"
+                found = site.run("status")
+                assert found.code == 1 and "log is not shipped" in found.stdout, found
+                while "spool_limit" not in trouble(site):
+                    note(source, "more")
+                    source.psql("select pg_switch_wal()")
+                    time.sleep(0.5)
+                    assert sum(spool(site).values()) < 256 * 2**20, trouble(site)
+                assert eventually(lambda: receiver(site) is None, 30)
+                full = spool(site)
+                assert sum(full.values()) > 64 * 2**20, full
+                for _ in range(8):
+                    note(source, "kept at the source")
+                    source.psql("select pg_switch_wal()")
+                told = lambda: any("of log for us and gives up at 192.0 MiB" in f for f in standing(site)["findings"])  # noqa: E731
+                assert eventually(told, 90), standing(site)
+                assert "gives up at" in site.run("status").stdout
+                assert full.keys() <= spool(site).keys() and standing(site)["usable"] == usable
+            assert eventually(lambda: standing(site)["trouble"] is None, 120), trouble(site)
+            note(source, "last")
+            assert eventually(lambda: sum(spool(site).values()) <= 64 * 2**20, 60), spool(site)
+        ship_once(site)
+        assert not standing(site)["gap"] and not standing(site)["findings"], standing(site)
+        assert [bool(r["trouble"]) for r in site.records("log.shipped") if r["trouble"] != STOPPED].count(True) == 1
+        assert not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        rows = "select count(*), max(note) filter (where id = (select max(id) from call)) from call"
+        expected = source.psql(rows)
+        done = recovered(site, "latest", "--keep")
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+        assert back(done, rows) == expected and expected.endswith("|last")
+
+
+def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(shipped: Site, source: Primary) -> None:
+    """What was received once is at the source no more: only the spool has it."""
+    with shipping(shipped) as process, without_repository(shipped):
+        assert eventually(lambda: "no repository" in trouble(shipped), 60), standing(shipped)
+        note(source, "first")
+        source.psql("select pg_switch_wal()")
+        note(source, "second")
+        assert received(shipped, source)
+        process.kill()
+        process.wait()
+        waits = spool(shipped)
+        note(source, "third")
+        with started(shipped):
+            assert received(shipped, source), "from where it was left, though nobody can say what is stored"
+            assert waits.keys() - {name for name in waits if name.endswith(".partial")} <= spool(shipped).keys()
+            (shipped.root / "hidden").rename(shipped.repo)
+            assert eventually(lambda: standing(shipped)["trouble"] is None, 120), standing(shipped)
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    rows = "select string_agg(note, ' ' order by id) from call where id > 100"
+    assert back(done, rows) == "first second third"
+
+
+def test_a_receiver_that_is_killed_is_started_again(shipped: Site, source: Primary) -> None:
+    """By the `ccdr ship` that it belongs to; what was written meanwhile is not lost."""
+    killed: list[int] = []
+    with shipping(shipped):
+        for text in ("first", "second"):
+            killed.append(receiver(shipped) or 0)
+            assert killed[-1]
+            os.kill(killed[-1], signal.SIGKILL)
+            note(source, text)
+            source.psql("select pg_switch_wal()")
+            assert eventually(lambda: (receiver(shipped) or 0) not in (0, *killed), 60), standing(shipped)
+            assert received(shipped, source)
+        assert eventually(lambda: standing(shipped)["trouble"] is None, 60), standing(shipped)
+    assert any("receiving the log" in str(r["trouble"]) for r in shipped.records("log.shipped"))
+    # One that is killed while it makes room for a segment leaves a file that no receiver takes.
+    (begun,) = (shipped.state / "shipping/p/crm/spool").glob("*.partial")
+    os.truncate(begun, 11100160)
+    ship_once(shipped)
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert back(done, "select string_agg(note, ' ' order by id) from call where id > 100") == "first second"

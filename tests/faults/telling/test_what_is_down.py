@@ -1,0 +1,114 @@
+"""Whoever cannot be told now is told later, and what is down hides nobody else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.support.listeners import Mailbox, Web, free_port, web_server
+from tests.support.told import MINUTE, World
+
+from ccdr.telling.notify import Telling
+
+
+def test_a_target_that_is_down_hides_no_other_and_is_told_of_itself(world: World, mailbox: Mailbox) -> None:
+    port = free_port()
+    world.notify(f"json://127.0.0.1:{port}/hook", mailbox.url())
+    world.failed()
+    told = world.tell()
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
+    assert "urls line 3 (json) did not take the message" in told.failures["p"][0]
+    assert told.wakes is not None and told.wakes <= world.clock.time + 5 * MINUTE
+    shown = world.site.run("status", "p")
+    assert "urls line 3 (json)" in shown.json["plans"][0]["could_not_tell"][0]
+    world.tell()
+    assert mailbox.subjects[1:] == ["ccdr: p: an address could not be told"]
+    assert "urls line 3 (json) did not take the message" in mailbox.text()
+    world.tell()
+    assert len(mailbox.raw) == 2
+    with web_server(port) as web:
+        told = world.tell()
+        assert told.failures == {}
+        since = "since 2026-11-24 12:25 UTC"
+        assert web.titles == [f"ccdr: p: recordings backup FAILED {since}: restic exited with 1: no space left"]
+        assert "could not be reached from 2026-11-24 12:25 UTC until now" in web.documents[0]["message"]
+        world.tell()
+        assert len(web.documents) == 1
+    assert mailbox.subjects[2:] == ["ccdr: p: fixed: an address could not be told"]
+
+
+def test_the_only_target_was_down_all_the_while(world: World) -> None:
+    port = free_port()
+    world.notify(f"json://127.0.0.1:{port}/hook")
+    world.failed()
+    world.tell()
+    world.stored()
+    assert world.tell().failures
+    with web_server(port) as web:
+        world.tell()
+        assert web.titles == ["ccdr: p: fixed: recordings backup FAILED"]
+        assert world.tell().failures == {} and len(web.documents) == 1
+
+
+def test_a_target_that_refuses_is_told_later(world: World, web: Web) -> None:
+    world.notify(web.url())
+    world.failed()
+    web.answer = 503
+    assert "did not take the message" in world.tell().failures["p"][0]
+    web.answer = 200
+    assert world.tell().failures == {}
+    assert web.titles == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
+
+
+def test_a_target_that_never_answers_keeps_nobody(world: World, mailbox: Mailbox, web: Web) -> None:
+    """It trickles, so that no time-out of a single read ends it."""
+    web.drip = True
+    world.notify(web.url(), mailbox.url())
+    world.failed()
+    told = world.tell(seconds=2)
+    assert "did not answer within 2 s" in told.failures["p"][0]
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
+
+
+def test_a_process_ends_though_a_target_still_trickles(world: World, web: Web) -> None:
+    web.drip = True
+    program = (
+        "from ccdr.telling.notify.targets import at_once, send\n"
+        "from ccdr.telling.notify.message import Message\n"
+        f"print(at_once({{1: lambda: send({web.url()!r}, Message('s', 'b', True))}}, 2))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "did not answer within 2 s" in done.stdout
+
+
+def test_addresses_that_cannot_be_read(world: World, mailbox: Mailbox) -> None:
+    world.notify(mailbox.url())
+    kept = (world.site.root / "plans" / "urls").read_text()
+    (world.site.root / "plans" / "urls").unlink()
+    world.failed()
+    told = world.tell()
+    assert "could not be read" in told.failures["p"][0] and told.sent == []
+    (world.site.root / "plans" / "urls").write_text(kept)
+    (world.site.root / "plans" / "urls").chmod(0o600)
+    told = world.tell()
+    assert told.failures == {}
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left (+1 more)"]
+    assert "the addresses could not be read" in mailbox.text()
+
+
+@pytest.mark.parametrize("text", ["", "# nobody\n", "ops@callcentre.test\n", "bogus://x/y\n"])
+def test_addresses_that_are_none(world: World, text: str) -> None:
+    world.notify("mailto://x")
+    (world.site.root / "plans" / "urls").write_text(text)
+    world.failed()
+    assert world.tell().failures["p"]
+    done = world.site.run("notify", "test", "p")
+    assert done.code in (2, 3), done
+
+
+def test_a_plan_that_tells_nobody(world: World) -> None:
+    world.failed()
+    assert world.tell() == Telling() and not world.told_file.exists()
+    done = world.site.run("notify", "test", "p")
+    assert done.code == 2 and "urls_file" in done.json["error"]

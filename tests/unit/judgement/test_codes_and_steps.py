@@ -1,0 +1,47 @@
+"""Codes, levels and steps of troubles."""
+
+from __future__ import annotations
+
+from tests.support.judged import END
+
+from ccdr.model.trouble import Level, Problem, Trouble, next_step, where_it_can_be_done
+
+
+def test_troubles_are_as_bad_as_what_they_keep_from_whoever_needs_it() -> None:
+    assert [level.name for level in sorted(Level)] == ["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
+    by_level = {level: {t.name for t in Trouble if Problem(t, "").level is level} for level in Level}
+    assert by_level[Level.LOST] == {"NEVER_SUCCEEDED", "TEST_FAILED", "LOG_FAILED", "REPOSITORY_AWAY"}
+    assert by_level[Level.UNPROVEN] == {
+        "NEVER_TESTED", "NOT_KNOWN_HERE", "TEST_LATE", "REPOSITORY_DAMAGED", "NO_LONGER_CHECKED", "RECORDS_NEWER",
+        "RECORDS_WRONG", "CATALOGUE_WRONG",
+    }  # fmt: skip
+    assert by_level[Level.LATE] == {
+        "NEWER_FAILED", "BREACH_RPO", "BREACH_RTO", "RTO_UNMEASURED", "SNAPSHOT_VANISHED",
+    }  # fmt: skip
+    assert by_level[Level.NEAR] == {"REPOSITORY_NEAR"}
+    assert by_level[Level.FINE] == set() and len(by_level[Level.NOTE]) == len(Trouble) - 18
+
+
+def test_a_trouble_is_told_with_its_code_and_when_it_began() -> None:
+    one = Problem(Trouble.LOG_GAP, "torn", END, step="do")
+    assert one.as_json() == {
+        "code": "LOG_GAP", "level": "NOTE", "text": "torn", "since": "2026-11-24T12:00:00Z", "next_step": "do",
+        "because": None, "acknowledged": False, "until": None,
+    }  # fmt: skip
+    worse = Problem(Trouble.LOG_GAP, "torn", as_bad_as=Level.LOST, acknowledged=END).as_json()
+    assert (worse["level"], worse["since"], worse["next_step"]) == ("LOST", None, None)
+    assert (worse["acknowledged"], worse["until"]) == (True, "2026-11-24T12:00:00Z")
+
+
+def test_steps_are_filled_in() -> None:
+    assert str(next_step(Trouble.REPOSITORY_DAMAGED, "p", "a")).startswith("ccdr test p --asset a --snapshot latest ")
+    assert str(next_step(Trouble.REPOSITORY_DAMAGED, "p", None)).startswith("ccdr test p --snapshot latest ")
+    assert next_step(Trouble.BREACH_RPO, "p", None) == "ccdr backup p --asset ASSET   takes one now"
+    assert next_step(Trouble.BREACH_RPO, "p", "a") == "ccdr backup p --asset a   takes one now"
+    assert next_step(Trouble.MISSED, "p", "a") is None
+    for trouble in Trouble:
+        told = next_step(trouble, "p", "a")
+        assert told is None or "{" not in told
+    assert where_it_can_be_done("ccdr test p", backs_up=False) == where_it_can_be_done("ccdr test p", backs_up=True)
+    assert where_it_can_be_done("ccdr backup p", backs_up=True) == "ccdr backup p"
+    assert where_it_can_be_done("ccdr backup p", backs_up=False) == "on the host that backs it up: ccdr backup p"

@@ -1,0 +1,65 @@
+"""A repository or a source that was not to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.support.chronicle import Chronicle
+from tests.support.judged import NOON, judged, nothing, told, well
+
+from ccdr.model.trouble import Level
+from ccdr.plans.job import Job
+
+
+@pytest.mark.parametrize(
+    ("why", "level", "said"),
+    [
+        ("missing", Level.LOST, "it was not there"),
+        ("closed", Level.LOST, "it did not open with the plan's password"),
+        ("unavailable", Level.UNPROVEN, "it did not answer"),
+        ("damaged", Level.LOST, "it did not open, for what opens it is damaged"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["backup", "test"])
+def test_what_could_not_be_reached_says_in_what_way(
+    jobs: dict[str, Job], past: Chronicle, why: str, level: Level, said: str, verb: str
+) -> None:
+    well(past)
+    if verb == "backup":
+        past.failed(-0.2, "away", repository=why)
+    else:
+        past.tested(-0.2, None, "INCONCLUSIVE", reason="away", repository=why)
+    found = judged(jobs["crm"], past)
+    text = f"when its repository was last asked, {NOON}11:48:00Z, {said}: away"
+    assert told(found)[0] == (
+        "REPOSITORY_AWAY",
+        level,
+        text,
+        "ccdr doctor p   looks at the repository; then ccdr test p",
+    )
+    assert found.away and found.wrong[0].since == past.at(-0.2)
+
+
+@pytest.mark.parametrize(
+    ("then", "away"),
+    [
+        (nothing, True),
+        (lambda p: p.checked(-0.1), False),
+        (lambda p: p.checked(-0.1, "DAMAGED"), False),
+        (lambda p: p.checked(-0.1, "INCONCLUSIVE", repository="missing"), True),
+        (lambda p: p.stored(-0.1, "s"), False),
+        (lambda p: p.tested(-0.1, "new", "INCONCLUSIVE"), False),
+        (lambda p: p.failed(-0.1), False),
+        (lambda p: p.began(-0.1, "restore_test", "x"), True),  # a crash tells nothing of it
+        (lambda p: p.began(-0.1, "backup", "x"), True),
+        (lambda p: p.pruned(-0.1), True),
+    ],
+)
+def test_who_could_not_be_reached_last_is_away_until_somebody_reads_it(
+    jobs: dict[str, Job], past: Chronicle, then: Callable[[Chronicle], object], away: bool
+) -> None:
+    well(past).checked(-0.3)
+    past.failed(-0.2, repository="missing")
+    then(past)
+    assert judged(jobs["crm"], past).away is away

@@ -1,0 +1,101 @@
+"""What is concluded of a restored PostgreSQL database from a second dump of it: roles, settings and extensions."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.postgres_restored import SETTINGS, Restored
+
+from ccdr.engines.postgres.inventory import COMPARED
+from ccdr.model.values import Verdict
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("PASSWORD 'md5x'", "PASSWORD 'md5y'", "ALTER ROLE boss"),
+        ("IS 'chief'", "IS 'Ionescu'", "COMMENT ON ROLE"),
+        ("GRANT app_reader TO boss", "GRANT boss TO app_reader", "GRANT app_reader TO; GRANT boss TO"),
+        ("CREATE ROLE app_reader;\n", "", "CREATE ROLE app_reader;"),
+        ("CREATE ROLE app_reader;\n", "CREATE ROLE app_reader;\nCREATE ROLE planted;\n", "CREATE ROLE planted;"),
+    ],
+)
+def test_roles_that_differ_are_told_by_their_first_words(restored: Restored, old: str, new: str, said: str) -> None:
+    assert old in restored.server.roles
+    restored.server.roles = restored.server.roles.replace(old, new)
+    results = restored.results()
+    assert (results["roles"].status, results["roles"].actual) == (Verdict.FAIL, f"differs: {said}")
+    assert results["roles"].expected == "11 statements" and "md5" not in str(results) and "Ionescu" not in str(results)
+
+
+def test_many_roles_that_differ_are_named_in_order(restored: Restored) -> None:
+    restored.server.roles = restored.server.roles.replace("CREATE ROLE app_reader;\n", "".join(
+        f"CREATE ROLE {name};\n" for name in ("app_reader", "z", "b", "x", "a", "y", "c")
+    ))  # fmt: skip
+    assert restored.failed() == {"roles": "differs: " + "; ".join(f"CREATE ROLE {name};" for name in "abcxyz")}
+
+
+def test_what_holds_for_all_roles_is_compared_by_the_inventory_alone(restored: Restored) -> None:
+    restored.server.roles += "ALTER ROLE ALL SET work_mem TO '9MB';\n"
+    restored.server.facts["role_all_settings"] = ["ALTER ROLE ALL SET \"work_mem\" TO '8MB';"]
+    assert restored.failed() == {}, "a name is quoted here and not there"
+    restored.server.facts["role_all_settings"] = ["ALTER ROLE ALL SET work_mem TO '9MB';"]
+    assert restored.failed() == {SETTINGS: "differs: role_all_settings"}
+
+
+def test_settings_of_all_roles_are_compared_in_any_order(restored: Restored) -> None:
+    both = ["ALTER ROLE ALL SET work_mem TO '8MB';", "ALTER ROLE ALL SET a.b TO '1';"]
+    restored.contents["role_all_settings"], restored.server.facts["role_all_settings"] = both, both[::-1]
+    assert restored.failed() == {}
+
+
+@pytest.mark.parametrize("key", COMPARED)
+def test_what_a_dump_leaves_out_is_compared(restored: Restored, key: str) -> None:
+    restored.server.facts[key] = {"": ["TimeZone=another"]} if key == "database_settings" else ["another"]
+    assert restored.failed() == {SETTINGS: f"differs: {key}"}
+
+
+def test_what_an_older_manifest_does_not_tell_is_not_asked_for(restored: Restored) -> None:
+    for facts in (restored.contents, restored.server.facts):
+        del facts["subscriptions"], facts["role_all_settings"]
+    del restored.contents["extension_objects"]
+    assert restored.failed() == {}
+    restored.contents["extension_objects"] = {"hstore": 5}
+    del restored.server.facts["extension_objects"]
+    assert restored.failed() == {SETTINGS: "differs: extension_objects"}
+
+
+def test_an_extension_of_one_object_that_is_gone_is_told(restored: Restored) -> None:
+    restored.contents["extension_objects"]["hstore"] = 1
+    restored.server.facts["extension_objects"] = {"plpgsql": 4}
+    assert restored.failed() == {SETTINGS: "differs: extension_objects"}
+
+
+@pytest.mark.parametrize(
+    ("version", "objects", "said"),
+    [
+        ("1.8", 4, "differs: extension_objects"),
+        ("1.8", None, "differs: extension_objects"),
+        ("1.8", 6, None),
+        ("1.9", 4, None),
+    ],
+)
+def test_an_extension_of_the_same_version_does_not_hold_less(
+    restored: Restored, version: str, objects: int | None, said: str | None
+) -> None:
+    restored.server.facts["extensions"]["hstore"] = version
+    if objects is None:
+        del restored.server.facts["extension_objects"]["hstore"]
+    else:
+        restored.server.facts["extension_objects"]["hstore"] = objects
+    one = restored.results()[SETTINGS]
+    other = "; extension hstore 1.8 is now 1.9" if version == "1.9" else ""
+    assert one.actual == (said or "14, equal") + other and (one.status is Verdict.FAIL) is bool(said)
+
+
+def test_extensions_of_another_version_are_named_in_order_and_are_no_failure(restored: Restored) -> None:
+    restored.contents["extensions"] = {"plpgsql": "1.0", "hstore": "1.8", "gone": "1"}
+    restored.contents["extension_objects"] = {}
+    restored.server.facts["extensions"] = {"plpgsql": "2.0", "hstore": "1.9"}
+    one = restored.results()[SETTINGS]
+    assert one.status is Verdict.PASS
+    assert one.actual == "14, equal; extension hstore 1.8 is now 1.9, plpgsql 1.0 is now 2.0"

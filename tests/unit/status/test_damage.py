@@ -1,0 +1,79 @@
+"""Damage and snapshots that do not count."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.older import append_older
+from tests.support.standing import IDS, World, ago
+
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.model.trouble import Trouble, next_step
+
+
+def in_doubt(world: World, found_by: str, *, passed: bool) -> AssetStatus:
+    """One that has passed, damage that somebody found (or nobody), one stored after that, which then passes or not."""
+    for number, when in ((1, ago(hours=3)), (2, ago(minutes=5))):
+        world.snapshot(number, when)
+        world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[number]})
+        if number == 1:
+            world.tested("PASS", selected="latest")
+            if found_by == "check":
+                body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
+                append_older(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
+            elif found_by == "test":
+                world.tested("FAIL", number=3, selected=IDS[3], damaged=True)
+    world.tested("PASS", number=1, selected="oldest")
+    if passed:
+        world.tested("PASS", number=2, selected="latest")
+    return world.now
+
+
+@pytest.mark.parametrize("found_by", ["check", "test"])
+def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(world: World, found_by: str) -> None:
+    found = in_doubt(world, found_by, passed=False)
+    assert found.rpo.achieved_s == 3 * 3600 and found.rpo.verdict == "BREACHED", found.rpo
+    assert found.good is not None and found.good.id == IDS[1]
+    assert any("1 newer snapshot does not count until one has passed" in p for p in found.problems), found.problems
+    (breach,) = [c for c in found.breaches if c.trouble is Trouble.BREACH_RPO]
+    assert breach.step is not None and "ccdr test p --asset recordings --snapshot latest" in breach.step, breach
+
+
+@pytest.mark.parametrize(("found_by", "passed"), [("check", True), ("test", True), ("nobody", False)])
+def test_what_was_stored_counts_where_no_damage_is_open(world: World, found_by: str, passed: bool) -> None:
+    found = in_doubt(world, found_by, passed=passed)
+    assert found.rpo.achieved_s == 300 and found.good is not None and found.good.id == IDS[2], found.rpo
+    assert not any("newer snapshot" in p for p in found.problems), found.problems
+
+
+def test_where_nothing_has_passed_damage_leaves_nothing_that_counts(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    assert world.now.rpo.achieved_s == 300
+    body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
+    append_older(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
+    assert world.now.as_json()["rpo"]["achieved_s"] is None and world.now.good is None  # type: ignore[index]
+
+
+def test_what_to_do_about_damage_names_the_newest_snapshot_and_the_asset_where_it_is_about_one() -> None:
+    of_one, of_all = (next_step(Trouble.REPOSITORY_DAMAGED, "p", asset) or "" for asset in ("a", None))
+    assert of_one.startswith("ccdr test p --asset a --snapshot latest  "), of_one
+    assert of_all.startswith("ccdr test p --snapshot latest  "), of_all
+
+
+def test_a_disproved_snapshot_does_not_count(world: World) -> None:
+    world.snapshot(1, ago(minutes=50))
+    world.snapshot(2, ago(minutes=5))
+    world.tested("FAIL", number=2)
+    found = world.now
+    assert found.rpo.achieved_s == 3000
+    said = f"1 newer snapshot does not count: {IDS[2][:8]}, which failed its last restore test"
+    assert said in found.problems and any("FAIL" in p for p in found.problems)
+
+
+def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: World) -> None:
+    world.snapshot(1, ago(minutes=5), note="restic exit 3")
+    world.snapshot(2, ago(hours=-2))
+    found = world.now
+    assert found.as_json()["rpo"]["achieved_s"] is None  # type: ignore[index]
+    (said,) = (p for p in found.problems if p.startswith("2 newer snapshots do not count: "))
+    future, warned = said.partition(": ")[2].split("; ")
+    assert "which bears a future date, " in future and warned.endswith("with a warning: restic exit 3")

@@ -1,0 +1,102 @@
+"""A restore test that failed or is long overdue is told until one takes it back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tests.support.clocks import Clock
+from tests.support.harness import Site
+from tests.support.standing import IDS, NOW, World, ago, failed_for_a_newer_one, stored
+
+from ccdr.model.trouble import Trouble
+from ccdr.telling.status import status
+
+
+def test_a_test_that_is_long_overdue_is_stale(site: Site) -> None:
+    """Weekly on Sunday: after two Sundays without one."""
+    world = World(site)
+    world.snapshot(1, ago(minutes=5))
+    world.tested("PASS")
+
+    class Later(Clock):
+        def now(self) -> datetime:
+            return NOW + timedelta(days=15)
+
+    (found,) = status([site.loaded()], site.services(Later()))
+    assert found.coverage == "stale" and any("overdue" in p for p in found.problems)
+
+
+def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.tested("FAIL")
+    world.tested("INCONCLUSIVE", achieved=None)
+    assert [p.trouble for p in world.now.wrong if "test_" in p.trouble] == ["test_inconclusive", "test_failed"]
+    world.tested("PASS")
+    assert not any("test_" in p.trouble for p in world.now.wrong)
+
+
+def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(world: World) -> None:
+    world.snapshot(2, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("FAIL", number=2)
+
+    def said() -> str:
+        (step,) = (p.step for p in world.now.wrong if p.trouble is Trouble.TEST_FAILED)
+        return str(step)
+
+    assert said() == "ccdr backup p --asset recordings   takes a new one: there is no other snapshot that may be good"
+    world.tested("INCONCLUSIVE", number=2, achieved=None)
+    assert said().startswith("ccdr backup p"), "the failure before it stands"
+    world.snapshot(1, ago(minutes=50))
+    assert "ccdr test p --asset recordings --snapshot ID   finds a good one" in said()
+    world.tested("FAIL", number=1)
+    world.tested("FAIL", number=2)
+    assert said().startswith("ccdr backup p"), "nor is the older one good"
+
+
+def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> None:
+    failed_for_a_newer_one(world)
+    assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}
+    assert any("FAIL for a newer backup alone: this snapshot is good" in p for p in world.now.problems)
+    world.tested("FAIL", number=1)
+    assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
+    assert not any("alone" in p for p in world.now.problems)
+
+
+def test_a_test_that_failed_for_what_does_not_fit_is_not_told_as_a_newer_backups_failure(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.wrote(
+        "restore_test.end", verdict="FAIL", reason="failed: every call has its recording", findings=[], newer_failed=False,
+        snapshot={"id": IDS[1], "verdict": "PASS"}, rto={"achieved_s": 5.0, "basis": "throwaway"},
+        checks=[{"kind": "reconcile", "status": "FAIL"}],
+    )  # fmt: skip
+    assert [p.trouble for p in world.now.wrong] == [Trouble.TEST_FAILED]
+    assert not any("newer backup" in p for p in world.now.problems)
+
+
+def test_a_test_that_failed_for_a_newer_backup_alone_is_over_once_one_was_stored(world: World) -> None:
+    failed_for_a_newer_one(world, newer_failed=True)
+    assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}
+    stored(world, 2, minutes=5)
+    assert world.now.wrong == ()
+    assert (world.now.last_test or {})["verdict"] == "FAIL", "what was is not changed"
+    world.tested("INCONCLUSIVE", number=2)
+    assert [p.trouble for p in world.now.wrong] == [Trouble.TEST_INCONCLUSIVE]
+    world.wrote("backup.end", result="FAILED", reason="disk full", snapshot=None)
+    assert Trouble.BACKUP_FAILED in {p.trouble for p in world.now.wrong}
+
+
+def test_a_test_that_failed_for_something_else_is_not_over_with_the_next_backup(world: World) -> None:
+    """What was restored is good, and yet a warning, a clock or another asset made it FAIL."""
+    failed_for_a_newer_one(world, newer_failed=False)
+    stored(world, 2, minutes=5)
+    assert [p.trouble for p in world.now.wrong] == [Trouble.NEWER_FAILED]
+
+
+def test_what_was_stored_and_does_not_count_makes_nothing_good(world: World) -> None:
+    failed_for_a_newer_one(world, newer_failed=True)
+    stored(world, 2, minutes=5)
+    world.wrote("restore_test.end", verdict="FAIL", reason="bad", findings=[], rto=None, newer_failed=False,
+                snapshot={"id": IDS[2], "verdict": "FAIL"})  # fmt: skip
+    assert Trouble.TEST_FAILED in {p.trouble for p in world.now.wrong}

@@ -1,0 +1,67 @@
+"""What is proven: what was never done, is only throwaway, or was never measured is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.support.standing import IDS, World, ago
+
+from ccdr.model.measure import judge
+from ccdr.telling.status import exit_code
+
+
+def test_never_done_is_infinite_and_says_so(world: World) -> None:
+    found = world.now
+    assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": None, "verdict": "BREACHED"}
+    assert found.rto.verdict == "NOT_MEASURED" and found.coverage == "untested"
+    assert found.problems == ("never backed up successfully yet", "never tested")
+    assert exit_code([found]) == 1 and exit_code([]) == 0
+
+
+def test_backed_up_and_tested_is_fine(world: World) -> None:
+    world.snapshot(1, ago(minutes=20))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("PASS")
+    found = world.now
+    assert found.rpo.achieved_s == 1200 and found.rpo.verdict == "MET" and found.rto.achieved_s == 5.0
+    assert found.coverage == "tested" and found.problems == () and exit_code([found]) == 0
+
+
+def test_an_inconclusive_test_is_told_and_keeps_what_was_proven(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.tested("PASS")
+    world.tested("INCONCLUSIVE", achieved=None)
+    found = world.now
+    assert found.coverage == "tested" and found.rto.achieved_s == 5.0
+    assert any("INCONCLUSIVE" in p for p in found.problems)
+
+
+def test_throwaway_and_durable_are_never_mixed(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.tested("PASS", basis="durable")
+    assert world.now.rto.verdict == "NOT_MEASURED"
+
+
+def test_what_was_never_measured_as_the_plan_wants_it_is_a_finding_though_nothing_is_wrong(world: World) -> None:
+    """It was measured with the other settings: nobody knows how long a recovery takes."""
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("PASS", basis="durable")
+    found = world.now
+    assert found.problems == () and found.finding and exit_code([found]) == 1 and not found.proven
+    world.tested("PASS")
+    assert not world.now.finding and world.now.proven
+
+
+def test_what_passed_is_proven_only_while_nothing_is_wrong_and_no_objective_is_breached(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.tested("PASS")
+    assert world.now.proven
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    found = world.now
+    assert found.coverage == "tested" and found.rpo.verdict == "MET" and not found.proven, "a backup has failed"
+    world.snapshot(2, ago(minutes=4))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
+    assert world.now.proven
+    assert not replace(world.now, rpo=judge(3600, 7200.0)).proven
