@@ -97,6 +97,10 @@ MEANS = {
     Trouble.CHECK_LATE: (
         "a check of the repository came due twice since the last try, or since it became this host's to do"
     ),
+    Trouble.FETCH_LIMIT: (
+        "restore tests have fetched 80 % or more of `limits: {fetch_per_month: …}`; until the month is over (UTC). An "
+        "acknowledgement from before the limit was reached ends when it is"
+    ),
     Trouble.DUTIES: (
         "what this host answers for has changed ([Who tells what](../how-to/tell-people.md#who-tells-what)); told once"
     ),

@@ -134,6 +134,19 @@ def test_what_the_catalogues_snapshots_attest_tells_before_any_repository_is_ask
     assert twin.run("ledger", "verify").code == 1
 
 
+def test_an_id_that_was_changed_is_attested_by_no_snapshot(twin: Site) -> None:
+    """And once it is put back, all agrees again."""
+    path = twin.state / "ledger" / "id"
+    whole = path.read_text()
+    path.write_text("f" * 32 + "\n")
+    assert twin.run("ledger", "verify").code == 1
+    twin.backed_up()
+    newest = json.loads(entries(twin)[-1].read_text())["snapshot"]["id"]
+    assert f"ledger={whole.strip()}" in tags_of(twin, newest)
+    path.write_text(whole)
+    assert twin.run("ledger", "verify", "--repository").code == 0 and codes(twin) == (0, set())
+
+
 # --- plans ----------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +257,22 @@ def test_a_snapshot_that_somebody_removed_is_missed_at_the_next_look_and_counts_
     stored.write_bytes(whole)
     assert twin.run("ledger", "verify", "--repository").code == 0 and codes(twin) == (0, set()), "it is back"
     twin.ledger_holds()
+
+
+def test_a_loss_that_somebody_has_acknowledged_is_listed_and_is_no_finding_of_a_test(twin: Site) -> None:
+    """As `status` has it. What vanishes afterwards nobody has acknowledged."""
+    older, newest = (twin.repo / "snapshots" / json.loads(one.read_text())["snapshot"]["id"] for one in entries(twin))
+    older.unlink()
+    looks = ("snapshots", "test")
+    assert [twin.run(look, "p").code for look in looks] == [1, 1]
+    assert twin.run("ack", "SNAPSHOT_VANISHED", "p", "--until", "1d", "--why", "it was ours to remove").code == 0
+    for look in looks:
+        done = twin.run(look, "p")
+        assert done.code == 0 and "vanished" in str(done.json["findings"]), done
+    assert codes(twin) == (0, {"SNAPSHOT_VANISHED"})
+    twin.backed_up()
+    newest.unlink()
+    assert [twin.run(look, "p").code for look in looks] == [1, 1]
 
 
 @pytest.mark.parametrize("look", ["test", "snapshots"])

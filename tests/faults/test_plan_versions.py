@@ -105,6 +105,22 @@ def test_a_note_that_names_an_older_version_hides_none_that_is_in_force_again(si
     assert again["digest"] == weak["digest"] != strong["digest"] and again["predecessor"]["seq"] == strong["seq"]
 
 
+def test_a_plan_that_lies_in_another_directory_as_only_a_note_says_is_gone(site: Site, world: World) -> None:
+    """And one that does lie there is not: another command names that directory."""
+    plans, elsewhere = site.root / "plans", site.root / "elsewhere"
+    in_force.record(site.loaded(), world.services)
+    note = site.state / "plans/p/newest.json"
+    assert in_force.lost(["p"], plans, world.services) == []
+    elsewhere.mkdir()
+    (plans / "p.yaml").rename(elsewhere / "p.yaml")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "plans": str(elsewhere)}))
+    assert in_force.lost([], plans, world.services) == []
+    (elsewhere / "p.yaml").unlink()
+    assert [one.plan for one in in_force.lost([], plans, world.services)] == ["p"]
+    in_force.withdraw([], plans, world.services)
+    assert len(versions(site)) == 1, "whether it is no more, a run of its own directory sees"
+
+
 def test_a_lost_note_or_a_lost_copy_makes_no_other_version(site: Site, world: World) -> None:
     in_force.record(site.loaded(), world.services)
     [first] = versions(site)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.years import Centre, write_catalogue, write_ledger
 
 from ccdr.host import state
 from ccdr.host.files import write_durably
@@ -263,3 +264,13 @@ def test_the_future_begins_after_the_clocks_tolerance(seconds: int) -> None:
 @pytest.mark.parametrize("outside, total", [(0, 100), (900, 1000), ("many", 100), (None, 100)])
 def test_size_counts_what_a_restore_writes(outside: object, total: int) -> None:
     assert snapshot_of(a_manifest(contents={"bytes": outside}), "x", "1" * 64, "/r", NOW).bytes == total
+
+
+def test_a_catalogue_of_years_is_of_what_was_stored_and_not_removed(known: Catalogue, tmp_path: Path) -> None:
+    """What the bench measures `status` with: each manifest is the one that its record names."""
+    centre = Centre(1, 2, NOW, 60, timedelta(days=1), timedelta(days=15))
+    write_ledger(centre, tmp_path / "ledger")
+    count = write_catalogue(tmp_path / "ledger", known.directory)
+    there = [s for asset in known.assets("outbound") for s in known.snapshots("outbound", asset)]
+    assert len(there) == count and 2 * 35 <= count <= 2 * 43
+    assert all(known.manifest(s).asset == s.asset for s in there)

@@ -207,7 +207,7 @@ ASSET = AssetFacts(
 FACTS = PlanFacts(
     "UTC", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 86400.0}, "0 5 * * 0", "0 6 * * *", 30,
     {"crm": ASSET, "queues": replace(ASSET, engine="redis")},
-    RepositoryFacts("r" * 64, on_host=False, apart=True), {"urls_file": "u" * 64, "ping_file": "p" * 64},
+    RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30), {"urls_file": "u" * 64, "ping_file": "p" * 64},
 )  # fmt: skip
 
 
@@ -261,12 +261,16 @@ WEAKENINGS = {
     "another repository": (Code.REPOSITORY_CHANGED, with_repository(location="s" * 64)),
     "a repository on the host": (Code.REPOSITORY_NEARER, with_repository(on_host=True)),
     "a repository at the source's site": (Code.REPOSITORY_NEARER, with_repository(apart=False)),
+    "locked for fewer days": (Code.OBJECT_LOCK_SHORTER, with_repository(lock_days=29)),
+    "not locked": (Code.OBJECT_LOCK_SHORTER, with_repository(lock_days=0)),
     "nobody is told": (Code.NOTIFY_GONE, replace(FACTS, told={"ping_file": "p" * 64})),
     "no ping": (Code.NOTIFY_GONE, replace(FACTS, told={"urls_file": "u" * 64})),
     "others are told": (Code.NOTIFY_CHANGED, replace(FACTS, told={**FACTS.told, "urls_file": "v" * 64})),
     "held for longer": (Code.HOLD_LONGER, replace(FACTS, retention={**FACTS.retention, "longest_hold": 99 * 86400.0})),
 }  # fmt: skip
 TIGHTENINGS = {
+    "locked for longer": with_repository(lock_days=31),
+    "locked for as long, as far as is known": with_repository(lock_days=None),
     "rpo": with_asset(rpo=60.0),
     "rto": with_asset(rto=60.0),
     "mtd": replace(FACTS, mtd=60.0),

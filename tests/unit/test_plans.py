@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,16 @@ from pydantic import ValidationError
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.schema import format_duration, parse_duration
 from ccdr.model.values import Objectives
-from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
+from ccdr.plans import (
+    LoadedPlan,
+    Repository,
+    load_named,
+    load_plan,
+    next_due,
+    plan_names,
+    plan_schema,
+    restore_test_schema,
+)
 from ccdr.plans.beside import at_odds
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
@@ -479,6 +489,19 @@ def test_the_schema_is_plain_json_and_knows_every_engine() -> None:
     (engines,) = schema["properties"]["assets"]["patternProperties"].values()
     assert {"files", "postgres"} <= set(engines["discriminator"]["mapping"])
     assert len(engines["oneOf"]) == len(engines["discriminator"]["mapping"])
+
+
+@pytest.mark.parametrize("schema", [plan_schema(), restore_test_schema()], ids=["plan", "restore_test"])
+def test_each_key_has_a_description(schema: dict[str, Any]) -> None:
+    """Editors and docs/reference/keys.md show it; `const` says which variant it is."""
+    parts = {"": schema, **schema["$defs"]}
+    keys = [
+        (f"{name}.{key}", stated) for name, part in parts.items() for key, stated in part.get("properties", {}).items()
+    ]
+    assert (
+        len(keys) > 20
+        and [key for key, stated in keys if "const" not in stated and not stated.get("description")] == []
+    )
 
 
 @pytest.mark.parametrize(("settle", "seconds"), [("0s", 0.0), ("1s", 1.0)])

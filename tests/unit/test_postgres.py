@@ -7,13 +7,15 @@ import shutil
 import subprocess
 from dataclasses import astuple, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 
+from ccdr.engines.mariadb.engine import METHODS as MARIADB_METHODS
 from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.dump import archive, described, locks, references, roles
-from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.postgres.engine import METHODS, Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.model.errors import BackupBad, CommandFailed
 
@@ -276,3 +278,9 @@ def test_templates_are_no_database_to_dump() -> None:
     for database, method in [("template1", "dump"), ("template1", "stream"), ("template0", "physical")]:
         with pytest.raises(ValueError, match="belongs to the server itself"):
             made(database, method)
+
+
+@pytest.mark.parametrize("named", [*METHODS.values(), *MARIADB_METHODS.values()])
+def test_every_method_of_capture_is_where_its_engine_says(named: str) -> None:
+    """They are loaded by name, and only once they are wanted: nothing else notices that one was moved or renamed."""
+    assert isinstance(resolve_name(named), type)

@@ -25,7 +25,7 @@ class Freshness(CheckConfig):
 
     kind: Literal["freshness"]
     query: Text = Field(description="gives one timestamp, that of the newest row")
-    within: Duration
+    within: Duration = Field(description="how old that may be at the snapshot's consistent point")
 
     def default_name(self) -> str:
         return f"newest row within {format_duration(self.within)}"

@@ -27,8 +27,8 @@ class Keys(CheckConfig):
     match: Text = Field("*", description="pattern of key names, as SCAN takes it: queue:*")
     type: Type | None = Field(None, description="only keys of this type")
     database: int | None = Field(None, ge=0, description="only keys of this database (left out: of all)")
-    at_least: int | None = Field(None, ge=0)
-    at_most: int | None = Field(None, ge=0)
+    at_least: int | None = Field(None, ge=0, description="fewer keys than this is a FAIL")
+    at_most: int | None = Field(None, ge=0, description="more keys than this is a FAIL")
     newest_within: Duration | None = Field(
         None, description="how old the newest entry of the matching streams may be, by its id, at the consistent point"
     )

@@ -21,8 +21,8 @@ class Rows(CheckConfig):
 
     kind: Literal["rows"]
     table: Text = Field(description="as in SQL, with its schema where it is not on the search path")
-    at_least: int | None = Field(None, ge=0)
-    at_most: int | None = Field(None, ge=0)
+    at_least: int | None = Field(None, ge=0, description="fewer rows than this is a FAIL")
+    at_most: int | None = Field(None, ge=0, description="more rows than this is a FAIL")
 
     @model_validator(mode="after")
     def _some_bound(self) -> Self:

@@ -25,7 +25,7 @@ class Sql(CheckConfig):
     asides: ClassVar[tuple[str, ...]] = ("name", "measure")
 
     kind: Literal["sql"]
-    query: Text
+    query: Text = Field(description="run in the restored database; what it gives is compared with `expect`")
     expect: StrictBool | StrictInt | StrictFloat | StrictStr | None = Field(
         description="the one value the query must give; null for SQL's NULL"
     )

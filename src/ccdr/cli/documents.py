@@ -206,6 +206,7 @@ class Snapshots(Doc):
     version: Version
     snapshots: list[SnapshotDocument]
     findings: list[str]
+    ledger_troubles: list[ProblemDocument]
 
 
 class DidDocument(Doc):

@@ -141,7 +141,8 @@ class ReportTally(Doc):
     due: Annotated[int | None, about("null: before the plan's first recorded version")] = None
     due_recorded: int | None = None
     started: int | None = None
-    not_known_here: int | None = None
+    waiting: int | None = None
+    NOT_KNOWN_HERE: int | None = None
     STORED: int | None = None
     PASS: int | None = None
     DONE: int | None = None
@@ -240,7 +241,7 @@ class ReportSchedule(Doc):
     what: What
     due: int
     missed: int
-    waiting: int
+    waiting: bool
     not_known_here: int
     gaps: list[ReportGap]
 
@@ -442,6 +443,7 @@ _ENDS = ("restore_test.end", "restore.end", "prune.end", "check.end")
 ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
+ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
 
 
 _OLDER = Meta(le=min(VERSIONS[kind] for kind in _ENDS) - 1)
@@ -466,6 +468,9 @@ class ReportOlder(Struct, kw_only=True):
     ledger: Text = None
 
 
+_NO_RUN = (ReportMissed, ReportNotBegun, ReportOlder)
+
+
 class ReportDocument(Doc):
     """`ccdr report --format json`: everything that the page tells, every run of the period, and every test in full."""
 
@@ -485,9 +490,9 @@ class ReportDocument(Doc):
     plans: list[ReportPlan]
     assets: list[ReportAsset]
     interruptions: list[ReportInterruption]
-    tests: list_of(ReportTest, ReportOlder)  # type: ignore[valid-type]
-    restores: list_of(ReportRestore, ReportOlder)  # type: ignore[valid-type]
-    upkeep: list_of(ReportPrune, ReportCheck, ReportOlder)  # type: ignore[valid-type]
+    tests: list_of(ReportTest, *_NO_RUN)  # type: ignore[valid-type]
+    restores: list_of(ReportRestore, *_NO_RUN)  # type: ignore[valid-type]
+    upkeep: list_of(ReportPrune, ReportCheck, *_NO_RUN)  # type: ignore[valid-type]
     runs: list[ReportRun]
 
 
@@ -506,4 +511,4 @@ class ReportWritten(Doc):
     out: str
 
 
-WITHIN = (ReportTest, ReportRestore, ReportPrune, ReportCheck, ReportOlder)  # that only lists name
+WITHIN = (ReportTest, ReportRestore, ReportPrune, ReportCheck, *_NO_RUN)  # that only lists name

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import click
 
+from ccdr.cli.ledger_problems import tell_ledger_problems
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, plan_argument, verb
-from ccdr.model.errors import Exit
+from ccdr.model.errors import Exit, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
@@ -22,22 +23,25 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
     not), and what an increment builds upon.
 
-    Asks the repository: what vanished from it, or bears a future date, is a finding.
+    Asks the repository: what vanished from it, or bears a future date, is a finding. So is what is wrong with the
+    ledger, which tells what was tested.
 
     \b
     Examples:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
+    from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.judgement.asset import judge
-    from ccdr.evidence.judgement.counting import why_not_counting
+    from ccdr.evidence.judgement.counting import answered_for, why_not_counting
     from ccdr.jobs import attest
     from ccdr.jobs.in_force import as_recorded
     from ccdr.model.groups import captured_together
     from ccdr.plans.job import Job
     from ccdr.plans.words import differing
-    from ccdr.telling.status import seen_now
+    from ccdr.storage.catalogue import vanished_finding
+    from ccdr.telling.status import ledger_problems, seen_now
 
     options = settings()
     services = options.services()
@@ -78,8 +82,16 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
         for s in services.catalogue.snapshots(plan, job.asset)
     ]
     findings = [f"{name}: {said}" for name, said in told.findings]
+    noted = set[str]()  # what somebody has acknowledged
+    for job in jobs:
+        missed = [s for s in told.vanished if s.asset == job.asset]
+        if missed and answered_for(missed, history.get((plan, job.asset), nothing), services.clock.now()):
+            noted |= {f"{job.asset}: {vanished_finding(s)}" for s in missed}
+    newest = (services.catalogue.snapshots(plan, job.asset) for job in jobs)
+    of_ledger = ledger_problems([loaded], services, history, [s for some in newest for s in some[-1:]])
     if options.json:
-        print_json({"plan": plan, "version": judged.as_json(), "snapshots": found, "findings": findings})
+        document = {"plan": plan, "version": judged.as_json(), "snapshots": found, "findings": findings}
+        print_json(document | {"ledger_troubles": [p.as_json() for p in of_ledger]})
     else:
         rows = [
             (
@@ -111,8 +123,9 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
             click.echo(f"finding: {said}")
         for line in differing(judged):
             click.echo(line)
+        tell_ledger_problems(of_ledger)
     told.understood()
-    return Exit.FINDING if findings else Exit.OK
+    return worst([Exit.OK if noted.issuperset(findings) else Exit.FINDING, exit_of(of_ledger)])
 
 
 def _below(upon: object) -> str:

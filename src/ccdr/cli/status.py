@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.ledger_problems import tell_ledger_problems
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
@@ -98,14 +99,12 @@ def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) ->
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
-    from ccdr.evidence.judgement.host import judge_host
-    from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.in_force import as_recorded, lost
     from ccdr.jobs.verification import newest
     from ccdr.plans import plan_names
     from ccdr.run.duties import duties
     from ccdr.telling.notify import untold
-    from ccdr.telling.status import answering, exit_code, private_of, upkeep_problems
+    from ccdr.telling.status import answering, exit_code, ledger_problems, private_of, upkeep_problems
     from ccdr.telling.status import status as ask
 
     shown, histories = [p.plan.plan for p in plans], services.histories()
@@ -115,8 +114,7 @@ def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) ->
     of_plans = {name: histories.get((name, None), AssetHistory()) for name in shown}
     lineage = services.lineage()
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
-    attested = by_what_is_known(here(services, lineage, [s for one in found for s in one.usable[-1:]]))
-    of_ledger = (*troubles(lineage, services.unsound), *attested, *judge_host(loaded, histories))
+    of_ledger = ledger_problems(loaded, services, histories, [s for one in found for s in one.usable[-1:]])
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 
     def private(history: AssetHistory) -> Sequence[str]:
@@ -226,7 +224,6 @@ def _tell_plans(seen: _Seen) -> None:
 
 
 def _tell_ledger(seen: _Seen) -> None:
-    from ccdr.evidence.acknowledged import UNTOLD
     from ccdr.jobs.attest import homes, places
 
     _ledger(seen.verified)
@@ -241,11 +238,7 @@ def _tell_ledger(seen: _Seen) -> None:
         click.echo(
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
-    for problem in seen.of_ledger:
-        answered = (Trouble.LEDGER_LOST, Trouble.LEDGER_SPOILT)  # somebody may answer for these, once and for all
-        to_type = f" [{problem.trouble.name}]" if problem.trouble in answered else ""
-        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{to_type}")
-        click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
+    tell_ledger_problems(seen.of_ledger)
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:

@@ -66,8 +66,8 @@ class RestoreTestSettings(Strict):
 class AssetObjectives(Strict):
     """An asset's own objectives; what is left out comes from the plan."""
 
-    rpo: Duration | None = None
-    rto: Duration | None = None
+    rpo: Duration | None = Field(None, description="how much of the newest data may be lost; the plan's unless said")
+    rto: Duration | None = Field(None, description="how long a restore may take; the plan's unless said")
 
 
 class Limits(Strict):
@@ -153,10 +153,12 @@ class EngineConfig(Strict):
         None, description="assets of a plan with the same group are captured together; they have one backup schedule"
     )
     tenant: Name | None = Field(None, description="whose data it is; the plan's tenant where it is left out")
-    objectives: AssetObjectives = AssetObjectives()
-    backup: BackupSettings | None = None
-    restore_test: RestoreTestSettings | None = None
-    limits: Limits = Limits()
+    objectives: AssetObjectives = Field(AssetObjectives(), description="its own; what it leaves out is the plan's")
+    backup: BackupSettings | None = Field(None, description="when `ccdr run` backs it up; never unless said")
+    restore_test: RestoreTestSettings | None = Field(
+        None, description="when `ccdr run` tests a restore of it, and by which checks; never unless said"
+    )
+    limits: Limits = Field(Limits(), description="its own; what it leaves out is the plan's")
     settings: Literal["throwaway", "durable"] = Field(
         "throwaway", description="server settings of the sandbox; the two are never mixed in a trend"
     )

@@ -35,7 +35,13 @@ def closed(record: dict[str, Any]) -> dict[str, Any]:
 
 def sensible(record: Mapping[str, Any]) -> bool:
     """Can an older ccdr have written it so? Such records had no definition that they could be held to, and none ever
-    said that a restore test passed without a check, or with one that had not."""
+    said that a restore test passed without a check, or with one that had not, that a backup was stored as nothing, or
+    that a part was read which there was none of."""
+    if record.get("kind") == "backup.end" and record.get("result") == "STORED":
+        return isinstance(record.get("snapshot"), Mapping)
+    if record.get("kind") == "check.end":
+        part, parts = record.get("part"), record.get("parts")
+        return not (isinstance(part, int) and isinstance(parts, int) and part > parts)
     if record.get("kind") != "restore_test.end" or record.get("verdict") != "PASS":
         return True
     checks, snapshot = record.get("checks"), record.get("snapshot")

@@ -119,15 +119,20 @@ def lost(
     stated: Collection[str], directory: Path, services: Services, histories: Histories | None = None
 ) -> list[PlanRevision]:
     """Of the plans that the ledger has a version of, those that have no file any more in this directory, and that no
-    record says so of; not those that somebody has acted by from another one. CcdrError where the ledger cannot be
-    read."""
+    record says so of; not those that somebody has acted by from another one, as long as they lie there. CcdrError where
+    the ledger cannot be read."""
     known = services.histories() if histories is None else histories
     records = [
         of.newest.get(PLAN_VERSION) for (plan, _), of in known.items() if plan is not None and plan not in stated
     ]
     versions = sorted((v for record in records if record and (v := version_of(record))), key=lambda v: v.plan)
-    ours = (None, str(directory.absolute()))  # None: nobody knows any more from where it was
-    return [v for v in versions if not v.gone and _noted(services, v.plan).get("plans") in ours]
+    here = str(directory.absolute())
+
+    def elsewhere(plan: str) -> bool:
+        noted = _noted(services, plan).get("plans")  # None: nobody knows any more from where it was
+        return isinstance(noted, str) and noted != here and (Path(noted) / f"{plan}.yaml").is_file()
+
+    return [v for v in versions if not v.gone and not elsewhere(v.plan)]
 
 
 def not_kept(
@@ -160,7 +165,7 @@ def withdraw(stated: Collection[str], directory: Path, services: Services) -> No
     """`ccdr run` sees the directory: record of plans that have no file there any more that they are gone. What was due
     until then stays so. CcdrError where that cannot be read or written."""
     for version in lost(stated, directory, services):
-        if _noted(services, version.plan).get("plans") is None:
+        if _noted(services, version.plan).get("plans") != str(directory.absolute()):
             continue  # it may lie elsewhere: it stays what is judged, until somebody acts by it
         with services.state.turn(f"plan.{version.plan}") as mine:
             if mine and newest(version.plan, services) == version:

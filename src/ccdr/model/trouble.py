@@ -69,6 +69,7 @@ class Trouble(StrEnum):
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
     CHECK_LATE = "check_late"
+    FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
     DUTIES = "duties"  # what this host answers for has changed
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
@@ -249,6 +250,7 @@ _NEXT = {
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; is cron calling `ccdr run` here?",
+    Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
     Trouble.DUTIES: "is that what crontab (or timers) here should say? `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

@@ -79,11 +79,13 @@ class AssetFacts:
 @dataclass(frozen=True)
 class RepositoryFacts:
     """`location` is a digest of where it lies, `on_host`: a path on this host; `apart`: its site is another than the
-    source's, as the plan says."""
+    source's, as the plan says. `lock_days`: for how long the plan wants what is stored locked against whoever holds the
+    key, 0 where it does not; None where an older record does not say."""
 
     location: str
     on_host: bool
     apart: bool
+    lock_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -198,13 +200,16 @@ def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
 def _repository(plan: Plan) -> RepositoryFacts:
     it = plan.repository
     where = sha256(it.location.encode("utf-8", "surrogateescape")).hexdigest()
-    return RepositoryFacts(where, it.is_local, None not in (plan.site, it.site) and plan.site != it.site)
+    apart = None not in (plan.site, it.site) and plan.site != it.site
+    return RepositoryFacts(where, it.is_local, apart, it.lock_days or 0)
 
 
 def _repository_from(body: Mapping[str, Any] | None) -> RepositoryFacts | None:
     if body is None:
         return None
-    return RepositoryFacts(_text(body["location"]), body["on_host"] is True, body["apart"] is True)
+    days = body.get("lock_days")
+    location, lock = _text(body["location"]), None if days is None else int(days)
+    return RepositoryFacts(location, body["on_host"] is True, body["apart"] is True, lock)
 
 
 def _is_bound(check: AnyCheck, key: str) -> bool:

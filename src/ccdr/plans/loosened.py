@@ -51,6 +51,7 @@ class Code(StrEnum):
     IMAGE_CHANGED = "IMAGE_CHANGED"  # of the sandbox that a restore test runs in
     REPOSITORY_CHANGED = "REPOSITORY_CHANGED"
     REPOSITORY_NEARER = "REPOSITORY_NEARER"  # it lies where the source does, and did not
+    OBJECT_LOCK_SHORTER = "OBJECT_LOCK_SHORTER"  # what is stored is locked for fewer days, or not at all
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -135,6 +136,8 @@ def _repository(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         yield Loosening(Code.REPOSITORY_NEARER, None, "another machine", "the host itself", "on_host")
     if was.apart and not now.apart:
         yield Loosening(Code.REPOSITORY_NEARER, None, "another site", "no other site", "apart")
+    if was.lock_days and now.lock_days is not None and now.lock_days < was.lock_days:
+        yield Loosening(Code.OBJECT_LOCK_SHORTER, None, was.lock_days, now.lock_days or None)
 
 
 def _retention(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:

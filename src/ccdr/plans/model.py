@@ -71,13 +71,21 @@ class Repository(WithPassword):
 class Retention(Strict):
     """How long snapshots stay. Counted rules alone can be tricked by planted snapshots: prefer keep_within."""
 
-    keep_within: Duration | None = None
-    keep_last: int | None = Field(None, ge=1)
-    keep_hourly: int | None = Field(None, ge=1)
-    keep_daily: int | None = Field(None, ge=1)
-    keep_weekly: int | None = Field(None, ge=1)
-    keep_monthly: int | None = Field(None, ge=1)
-    keep_yearly: int | None = Field(None, ge=1)
+    keep_within: Duration | None = Field(None, description="every snapshot that is younger than this")
+    keep_last: int | None = Field(None, ge=1, description="so many of the newest good ones of each asset")
+    keep_hourly: int | None = Field(
+        None, ge=1, description="the newest good one of each of so many hours that have one"
+    )
+    keep_daily: int | None = Field(None, ge=1, description="the newest good one of each of so many days that have one")
+    keep_weekly: int | None = Field(
+        None, ge=1, description="the newest good one of each of so many weeks that have one"
+    )
+    keep_monthly: int | None = Field(
+        None, ge=1, description="the newest good one of each of so many months that have one"
+    )
+    keep_yearly: int | None = Field(
+        None, ge=1, description="the newest good one of each of so many years that have one"
+    )
     longest_hold: Duration = Field(
         90 * 86400.0, description="a snapshot whose time is up and that is still held for longer is a finding"
     )
@@ -121,27 +129,29 @@ class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
     plan: Name = Field(description="the file's name without .yaml")
-    service: Text
+    service: Text = Field(description="what its assets make up for those who use them: reports name it")
     owner: Text = Field(description="who answers for it")
-    objectives: PlanObjectives
+    objectives: PlanObjectives = Field(description="what the service needs; an asset may state its own")
     timezone: Zone = Field("UTC", description="the zone of its schedules")
     site: Text | None = Field(None, description="where the source stands")
     tenant: Name = Field("default", description="whose data it is, where one centre works for several clients")
-    repository: Repository
+    repository: Repository = Field(description="where the backups are stored")
     ledger_repository: Repository | None = Field(
         None,
         description="where this host's ledger is stored in place of `repository`; needed where its plans are of more "
         "than one tenant, for it tells of all of them",
     )
-    retention: Retention | None = None
-    upkeep: Upkeep = Upkeep()
-    notify: Notify = Notify()
+    retention: Retention | None = Field(None, description="which snapshots stay; without it none is ever removed")
+    upkeep: Upkeep = Field(Upkeep(), description="when the repository is looked after")
+    notify: Notify = Field(Notify(), description="who is told when something is wrong")
     limits: PlanLimits = Field(PlanLimits(), description="defaults for the assets' limits")
     ignore: tuple[Text, ...] = Field(
         (), description="databases (by name) and directories (by path) that need no backup: `ccdr discover` is silent"
     )
     approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
-    assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)]
+    assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)] = Field(
+        description="what is backed up, by name: each a database, a server or a tree of files"
+    )
 
     @property
     def zone(self) -> tzinfo:

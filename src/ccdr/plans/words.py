@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ccdr.model.schema import format_duration
+from ccdr.model.values import so_many
 from ccdr.plans.loosened import Code, Loosening, Value, loosened
 from ccdr.plans.versions import FileState, Judged
 
@@ -39,6 +40,7 @@ _WORDS = {
     Code.IMAGE_CHANGED: "its restore tests ran in another image ({before}) than they do ({after})",
     Code.REPOSITORY_CHANGED: "its repository is another one: no snapshot from before is there",
     Code.REPOSITORY_NEARER: "its repository lay on {before} and lies on {after}: what destroys the one destroys both",
+    Code.OBJECT_LOCK_SHORTER: "the Object Lock that it wants for its repository was {before} and is {after}",
     Code.NOTIFY_GONE: "people or programs were told by its {item} and are not any more",
     Code.NOTIFY_CHANGED: "its {item} is another file: who is told may have changed",
     Code.HOLD_LONGER: "a snapshot may be held past its time for {before} and now for {after} before that is told",
@@ -75,5 +77,7 @@ def _value(loosening: Loosening, value: Value) -> str:
         return "none"
     if isinstance(value, str):
         return value
+    if loosening.code is Code.OBJECT_LOCK_SHORTER:
+        return so_many(int(value), "day")
     seconds = loosening.code in _SECONDS or (loosening.item or "").endswith(("within", "apart"))
     return format_duration(value) if seconds else f"{value:g}"

@@ -104,6 +104,12 @@ class Attempt:
     ended: bool = False  # nothing that this run has stored counts
 
 
+def vanished_finding(snapshot: Snapshot) -> str:
+    """What is found where no retention has removed it."""
+    said = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
+    return f"{said}, and no prune removed it: {VANISHED}"
+
+
 @dataclass(frozen=True)
 class Synchronised:
     """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
@@ -318,8 +324,7 @@ class Catalogue:
                         pruned.append(snapshot)
                     continue
                 vanished.append(snapshot)
-                said = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
-                findings.append((asset, f"{said}, and no prune removed it: {VANISHED}"))
+                findings.append((asset, vanished_finding(snapshot)))
             left = [s for s in learned.values() if s.id in listed]
             findings += [(asset, said) for s in left if (said := chain.lacks(s, left))]
             for s in listed.values():

@@ -14,10 +14,12 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State
+from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
 from ccdr.jobs.services import Services
@@ -27,7 +29,7 @@ from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.trouble import Problem, Trouble, next_step
-from ccdr.model.values import Verb, rfc3339, so_many, to_the_second
+from ccdr.model.values import Snapshot, Verb, rfc3339, so_many, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
@@ -132,6 +134,16 @@ def upkeep_problems(
         return (*_with_words(wrong, services.state), *own)
 
     return {p.plan.plan: of(p) for p in plans}
+
+
+def ledger_problems(
+    plans: Sequence[LoadedPlan], services: Services, histories: Histories, newest: Iterable[Snapshot]
+) -> tuple[Problem, ...]:
+    """What is wrong with the ledger as this host knows it without a verification; `newest` are the assets' newest
+    snapshots, which attest it."""
+    lineage = services.lineage()
+    attested = by_what_is_known(here(services, lineage, list(newest)))
+    return (*troubles(lineage, services.unsound), *attested, *judge_host(plans, histories))
 
 
 def exit_code(assets: Sequence[AssetStatus]) -> Exit:

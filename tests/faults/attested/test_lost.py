@@ -45,6 +45,11 @@ def everything(site: Site) -> None:
     shutil.rmtree(site.state)
 
 
+def snapshots_tell(site: Site) -> tuple[int, list[str]]:
+    done = site.run("snapshots", "p")
+    return done.code, [one["code"] for one in done.json["ledger_troubles"]]
+
+
 @pytest.mark.parametrize(
     "lose", [empty, lambda s: shutil.rmtree(s.state / "ledger"), everything], ids=["emptied", "gone", "state"]
 )
@@ -54,11 +59,12 @@ def test_a_lost_ledger_is_no_new_beginning(twin: Site, lose: Callable[[Site], No
     twin.backed_up()  # work goes on
     code, told = ledger_problems(twin)
     assert code == 1 and str(was)[:8] in told and "lost" in told, told
+    assert snapshots_tell(twin) == (1, ["LEDGER_LOST"])
     report = twin.run("report")
     assert report.code == 1 and report.json["answer"]["word"] == "Not proven", report
     assert [twin.run("run").code for _ in range(2)] == [1, 1], "as long as it stands"
     assert twin.run("ack", "LEDGER_LOST", "--why", "the disk died").code == 0
-    assert ledger_problems(twin)[1] == ""
+    assert ledger_problems(twin)[1] == "" and snapshots_tell(twin) == (0, [])
     report = twin.run("report")
     assert str(was)[:8] in report.json["ledger"]["lost_before"][0], "every report tells of it for a year"
     assert "the disk died" not in json.dumps(twin.records()), "a person's words are kept apart"

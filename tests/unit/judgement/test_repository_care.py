@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, Told, about, nothing
 
+from ccdr.engines.base import PlanLimits
+from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.model.trouble import Level, Trouble, next_step
 from ccdr.model.values import Verb, rfc3339
@@ -133,6 +136,55 @@ def test_upkeep_that_came_due_twice_since_it_was_tried_or_asked_for_is_overdue(
 def test_another_plans_records_are_none_of_this_ones(jobs: dict[str, Job], past: Chronicle) -> None:
     past.failed(-300)
     assert cared(jobs["q"], past) == [] and [p for p in cared(jobs["crm"], past) if "overdue" in p[2]]
+
+
+def fetching(job: Job, limit: int | None) -> Job:
+    limits = PlanLimits().model_copy(update={"fetch_per_month": limit})
+    return replace(job, loaded=replace(job.loaded, plan=job.loaded.plan.model_copy(update={"limits": limits})))
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (None, None),
+        (1001, None),
+        (1000, "800 B of the 1000 B"),
+        (800, "800 B of the 800 B"),
+        (500, "800 B of the 500 B"),
+    ],
+)
+def test_what_tests_fetch_in_a_month_is_told_before_the_limit_is_reached(
+    jobs: dict[str, Job], past: Chronicle, limit: int | None, told: str | None
+) -> None:
+    """Of all assets, those too that are gone from the plan; an earlier month's counts no more, nor does a test that broke
+    before it fetched anything."""
+    past.stored(-24 * 41, "a")
+    past.tested(-24 * 40, "a", bytes_restored=10_000)
+    past.tested(-300, "a", bytes_restored=300)
+    past.tested(-8, "a", "FAIL", bytes_restored=400)
+    past.tested(-7, "a", "INCONCLUSIVE")
+    past.tested(-6, "a", "INCONCLUSIVE", asset="gone", bytes_restored=100)
+    job = fetching(jobs["crm"], limit)
+    found = [one for one in cared(job, past) if one[0] == "FETCH_LIMIT"]
+    text = f"its restore tests fetched {told} allowed this month"
+    assert found == (
+        [] if told is None else [("FETCH_LIMIT", Level.NOTE, text, next_step(Trouble.FETCH_LIMIT, "p", None))]
+    )
+    assert "FETCH_LIMIT" not in {one[0] for one in cared(job, past, 24 * 7)}, "the month is over"
+
+
+def test_who_acknowledged_that_a_limit_is_near_has_not_seen_it_reached(jobs: dict[str, Job], past: Chronicle) -> None:
+    def known(limit: int) -> str:
+        wrong = judge_upkeep(fetching(jobs["crm"], limit).loaded, past.histories, past.at(0))
+        (found,) = (known_by(p) for p in wrong if p.trouble is Trouble.FETCH_LIMIT)
+        return found
+
+    past.stored(-24, "a")
+    past.tested(-8, "a", bytes_restored=850)
+    near = known(1000)
+    past.tested(-0.5, "a", bytes_restored=100)
+    assert known(1000) == near, "it stays the same while it is only near"
+    assert known(950) != near
 
 
 @pytest.mark.parametrize("what", [Chronicle.checked, Chronicle.pruned, lambda p, at: p.asked(at, *Verb)])

@@ -62,6 +62,8 @@ def without(key: str, body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != key}
 
 
+OF_ANOTHER = {"ledger": "f" * 32, "seq": 3, "host": "db2", "until": "2026-11-24T12:00:00Z", "ours": False}
+
 SENSELESS: dict[str, Callable[[], dict[str, Any]]] = {
     "of no asset": lambda: passed(asset=None),
     "of no plan": lambda: passed(plan=None),
@@ -86,6 +88,11 @@ SENSELESS: dict[str, Callable[[], dict[str, Any]]] = {
         snapshot={**passed()["snapshot"], "verdict": "GOOD"}
     ),
     "stored without a snapshot": lambda: whole("backup.end", result="STORED", snapshot=None),
+    "an older one that stored nothing": lambda: whole("backup.end", version=2, result="STORED", snapshot=None),
+    "a part of fewer": lambda: whole("check.end", asset=None, result="CLEAN", part=7, parts=1),
+    "an older one of a part of fewer": lambda: whole("check.end", asset=None, version=2, part=7, parts=1),
+    "an older one that says whose it is": lambda: passed(version=2, told_by=OF_ANOTHER),
+    "an older one that says so, and not whose": lambda: passed(version=2, told_by={}),
 }
 
 

@@ -97,7 +97,7 @@ class Reconcile(CheckConfig):
     within: Duration = Field(300.0, description="how far apart the two consistent points may lie")
     apart: Duration = Field(60.0, description="how long one after the other a row and its file may be written")
     at_least: int = Field(1, ge=1, description="fewer rows that match than this is a FAIL")
-    allow: Allowed = Allowed()
+    allow: Allowed = Field(Allowed(), description="how many that do not match are no FAIL")
 
     @model_validator(mode="after")
     def _columns_once(self) -> Self:

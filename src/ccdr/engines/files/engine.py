@@ -35,7 +35,9 @@ class Files(EngineConfig):
 
     engine: Literal["files"]
     method: Literal["scan"] = "scan"
-    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
+    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = Field(
+        description="directories and files, with all that is below them"
+    )
     settle: Wait = Field(60.0, description="files changed within this time are left for the next backup; 0s: none are")
 
     @property

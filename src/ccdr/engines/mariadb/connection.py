@@ -19,7 +19,7 @@ class Connection(ServerConnection):
     """How to reach the source. `host` may be a Unix socket, or the directory it lies in."""
 
     host: Text = Field("/run/mysqld", description="name, address, or Unix socket (the file, or its directory)")
-    port: int = Field(3306, ge=1, le=65535)
+    port: int = Field(3306, ge=1, le=65535, description="where `host` is no Unix socket: its TCP port")
 
     def login(self, credentials: Path) -> Login:
         """The first arguments of every program; the password itself stays in a file. No other option file is read:

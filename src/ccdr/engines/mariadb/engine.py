@@ -44,7 +44,7 @@ class MariaDB(MethodsConfig[Method]):
     method: Literal["dump", "physical"] = Field(
         "dump", description="`dump`: one database, by mariadb-dump; `physical`: the whole server, by mariadb-backup"
     )
-    connection: Connection
+    connection: Connection = Field(description="how the server is reached, and who logs in")
     data_directory: Path = Field(
         Path("/var/lib/mysql"), description="`physical`: where the source's data lies on this host"
     )

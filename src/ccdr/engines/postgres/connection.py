@@ -36,7 +36,7 @@ class Connection(ServerConnection):
     """How to reach the source. `host` may be a directory, for a Unix socket."""
 
     host: Text = Field("/var/run/postgresql", description="name, address, or directory of the Unix socket")
-    port: int = Field(5432, ge=1, le=65535)
+    port: int = Field(5432, ge=1, le=65535, description="its TCP port, or what ends its Unix socket's name")
 
     def environment(self, credentials: Path) -> dict[str, str]:
         """libpq's variables; the password itself stays in a file."""

@@ -54,7 +54,7 @@ class Postgres(MethodsConfig[Method]):
         description="`dump`: one database, by pg_dump; `stream`: the same, past scratch into the repository; "
         "`physical`: the whole server, by pg_basebackup",
     )
-    connection: Connection
+    connection: Connection = Field(description="how the server is reached, and who logs in")
     log_shipping: LogShipping | None = Field(None, description="ship the write-ahead log between two backups")
     jobs: int = Field(2, ge=1, le=32, description="connections that dump, load and check in parallel")
     checkpoint: Literal["fast", "spread"] = Field(
@@ -172,6 +172,6 @@ class Postgres(MethodsConfig[Method]):
 # One line for each way to capture a server, by the name that plans and manifests have for it.
 METHODS = {
     "dump": "ccdr.engines.postgres.dump:Dump",
-    "stream": "ccdr.engines.postgres.stream:Stream",
+    "stream": "ccdr.engines.postgres.stream:StreamedDump",
     "physical": "ccdr.engines.postgres.physical:Physical",
 }

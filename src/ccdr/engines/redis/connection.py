@@ -15,7 +15,7 @@ class Connection(Peer, WithPassword):
     """How to reach the source. `host` may be the path of a Unix socket."""
 
     host: Text = Field("127.0.0.1", description="name, address, or path of the Unix socket")
-    port: int = Field(6379, ge=1, le=65535)
+    port: int = Field(6379, ge=1, le=65535, description="where `host` is no Unix socket: its TCP port")
     user: Text | None = Field(None, description="ACL user; left out, the server's `default`")
     tls: Literal["verify", "loopback"] = Field(
         "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"

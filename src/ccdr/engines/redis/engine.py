@@ -44,7 +44,7 @@ class Redis(EngineConfig):
 
     engine: Literal["redis"]
     method: Literal["rdb"] = "rdb"
-    connection: Connection = Connection()
+    connection: Connection = Field(Connection(), description="how the server is reached, and who logs in")
     may_be_empty: bool = Field(False, description="a server without a key is backed up too, and is no failed backup")
     cluster_node: bool = Field(False, description="the source is one node of a cluster, and holds its slots alone")
     describe_up_to: Size = Field(

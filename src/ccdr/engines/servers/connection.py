@@ -60,8 +60,8 @@ class ServerConnection(Peer, WithPassword):
 
     host: Text
     port: int = Field(ge=1, le=65535)
-    user: Text
-    database: Text
+    user: Text = Field(description="the account that captures; `ccdr doctor` says which rights it lacks")
+    database: Text = Field(description="the database that is dumped; of a physical backup, the one to log in to")
     ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate (default: system's)")
     tls: Literal["verify", "loopback"] = Field(
         "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"

@@ -45,6 +45,7 @@ from ccdr.evidence.verdicts import (
     reached_for,
 )
 from ccdr.model import parents as chain
+from ccdr.model.fetched import month_of
 from ccdr.model.measure import Point
 from ccdr.model.values import (
     LATEST,
@@ -62,6 +63,7 @@ from ccdr.plans.versions import PLAN_VERSION
 
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
+MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
 MOST_SIZES = 400  # days of a repository's size that are kept
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
@@ -154,6 +156,8 @@ class AssetHistory:
     begun_here: bool = False  # was a backup of it?
     # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Bytes that its restore tests fetched, by month (`2026-11`, UTC): of the newest ones.
+    fetched: dict[str, int] = field(default_factory=dict)
     # Snapshots that were gone when its repository was last looked at, and when each was first missed.
     vanished: dict[str, str] = field(default_factory=dict)
     # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
@@ -166,6 +170,13 @@ class AssetHistory:
     passed_over: dict[str, list[int]] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+
+    def _take_fetched(self, record: Record) -> None:
+        size, month = record.get("bytes_restored"), month_of(utc(record["time"]))
+        if isinstance(size, int):
+            self.fetched[month] = self.fetched.get(month, 0) + size
+            for old in sorted(self.fetched)[:-MOST_MONTHS]:
+                del self.fetched[old]
 
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
@@ -202,6 +213,7 @@ class AssetHistory:
         if kind == BACKUP_END:
             self._take_backup(record)
         elif kind == TEST_END:
+            self._take_fetched(record)
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
                 self._take_test(record, begun)

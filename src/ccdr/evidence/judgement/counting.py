@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from ccdr.evidence.acknowledged import acknowledged
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.troubles import MOST_NAMED
@@ -91,6 +92,13 @@ def apart_from_vanished(problems: Iterable[Problem], gone: Collection[str]) -> I
             yield p
         elif named - lost:
             yield replace(p, because=Trouble.SNAPSHOT_VANISHED)
+
+
+def answered_for(gone: Collection[Snapshot], history: AssetHistory, now: datetime) -> bool:
+    """Has somebody taken note that these are gone, just these?"""
+    cause = " ".join(sorted(s.short for s in gone))
+    (problem,) = acknowledged([Problem(Trouble.SNAPSHOT_VANISHED, "", cause=cause)], history.acks, now)
+    return problem.acknowledged is not None
 
 
 def vanished_problem(

@@ -11,6 +11,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
+from ccdr.model.fetched import Fetched, month_of
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
     Problem,
@@ -19,6 +20,7 @@ from ccdr.model.trouble import (
 )
 from ccdr.model.values import (
     Verb,
+    human_bytes,
     to_the_second,
     utc,
 )
@@ -35,9 +37,10 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
+    wrong = distinct((*_upkeep(history), *late, *_fetched(loaded, histories, now)))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
-        for p in (*distinct((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
+        for p in (*wrong, *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(problems, history.acks, now))
 
@@ -46,6 +49,17 @@ def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]
     """What records tell of a plan's assets that it does not name."""
     name, assets = loaded.plan.plan, loaded.plan.assets
     return [h for (plan, asset), h in histories.items() if plan == name and asset not in (None, *assets)]
+
+
+def _fetched(loaded: LoadedPlan, histories: Histories, now: datetime) -> Iterator[Problem]:
+    """Told before the limit is reached. What was fetched for an asset that the plan names no more counts too."""
+    name, month = loaded.plan.plan, month_of(now)
+    size = sum(history.fetched.get(month, 0) for (plan, _), history in histories.items() if plan == name)
+    told = Fetched({month: size}, limit=loaded.plan.limits.fetch_per_month)
+    if told.limit is not None and told.near(now):
+        text = f"its restore tests fetched {human_bytes(size)} of the {human_bytes(told.limit)} allowed this month"
+        reached = "reached" if size >= told.limit else "near"
+        yield Problem(Trouble.FETCH_LIMIT, text, about=month, verb=Verb.TEST, why=f"limit {reached}", cause=reached)
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:

@@ -16,11 +16,12 @@ from ccdr.evidence.records import (
     decode,
     newer,
 )
+from ccdr.model.values import TOLD_BY
 
 # Readers fold mappings, older records as they are. Where nothing of one can be counted on, there is only where it
 # stands and what it is about, and under this key why: a later ccdr wrote it, or none did.
 PASSED_OVER = "passed_over"
-OF_READERS = b'"passed_over"'
+OF_READERS = (b'"passed_over"', b'"told_by"')  # no line says that of itself
 NEWER, WRONG = "newer", "wrong"
 ENVELOPE = frozenset(Record.__struct_fields__)
 
@@ -58,9 +59,10 @@ def misfits(record: Record) -> bool:
 
 
 def _senseless(record: Mapping[str, Any]) -> bool:
-    """Of a record from before there were definitions: has no ccdr written it so? What is said of it here (PASSED_OVER)
-    no line says of itself."""
-    return bool(record.get("version", 1) <= CLOSED and (PASSED_OVER in record or not sensible(record)))
+    """Of a record from before there were definitions: has no ccdr written it so? What readers say of it (PASSED_OVER,
+    TOLD_BY) no line says of itself."""
+    said = PASSED_OVER in record or TOLD_BY in record
+    return bool(record.get("version", 1) <= CLOSED and (said or not sensible(record)))
 
 
 def _view(line: bytes) -> dict[str, Any]:

@@ -232,7 +232,7 @@ class _Walk:
             follow(self.begun, record)
         if self.typed is not None:
             self.typed(record)
-        doubtful = isinstance(record, Unread) or OF_READERS in line
+        doubtful = isinstance(record, Unread) or any(word in line for word in OF_READERS)
         seen = as_read(line, record) if self.each is not None or doubtful else {}
         if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
             self.problems.append(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it")

@@ -54,6 +54,9 @@ class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     location: Annotated[Digest, about("SHA-256 of its address")]
     on_host: Annotated[bool, about("it is a path on the host that the plan was read on")]
     apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
+    lock_days: Annotated[
+        Count | None, about("the Object Lock that the plan wants, days; 0: none; null: not known, of an older record")
+    ] = None
 
 
 class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):

@@ -27,6 +27,7 @@ from ccdr.evidence.records.values import (
     Value,
     Verb,
     about,
+    no_such_record,
 )
 
 
@@ -115,6 +116,10 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
         None
     )
     left_behind: Sentences = []
+
+    def __post_init__(self) -> None:
+        if self.part > self.parts:
+            raise no_such_record("a part was read that there is none of")
 
 
 class MissedRuns(Record, frozen=True, kw_only=True, gc=False):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ccdr.evidence.history.kinds import BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.beside import directory_of, itself, lies_at, read_id, reader
+from ccdr.evidence.lineage.beside import directory_of, itself, lies_at, reader
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
 from ccdr.evidence.lineage.values import AGREES, DIFFERS, LedgerStanding, Lost
@@ -60,8 +60,9 @@ class Outcome:
 
 
 def attestation(services: Services, start: RecordRef) -> Attestation | None:
-    """What a snapshot that is made now says of the ledger; `start` is its run's first record."""
-    if (ledger := read_id(services.ledger.directory)) is None:
+    """What a snapshot that is made now says of the ledger; `start` is its run's first record. Which ledger it is, its
+    records say: what a changed `id` says would contradict them for as long as the snapshot is there."""
+    if (ledger := services.lineage().ledger) is None:
         return None
     head = services.ledger.head()
     prev = (services.ledger.numbered(head.seq) or {}).get("prev")

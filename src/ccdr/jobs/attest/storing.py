@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from ccdr.evidence.lineage.beside import read_id
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
 from ccdr.evidence.lineage.values import LedgerStanding
@@ -163,7 +162,7 @@ def _made(repo: Restic) -> None:
 
 def store(repo: Restic, services: Services) -> int:
     """Store the ledger as it is now; up to which record. CcdrError where it could not be."""
-    ledger, head = read_id(services.ledger.directory), services.ledger.head()
+    ledger, head = services.lineage().ledger, services.ledger.head()
     if ledger is None or not head.seq:
         raise CcdrError("the ledger does not say which one it is")
     ours = installation(services.state, services.ledger.host)

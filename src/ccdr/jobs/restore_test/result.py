@@ -64,6 +64,7 @@ class RestoreTest:
     disposal: dict[str, object] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
     findings: list[str] = field(default_factory=list)
+    noted: frozenset[str] = frozenset()  # of these: what somebody has acknowledged
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
 
@@ -132,7 +133,7 @@ class RestoreTest:
     @property
     def exit_code(self) -> Exit:
         codes = []
-        if self.verdict is Verdict.FAIL or self.findings:
+        if self.verdict is Verdict.FAIL or not self.noted.issuperset(self.findings):
             codes.append(Exit.FINDING)
         if self.verdict is Verdict.INCONCLUSIVE:
             codes.append(Exit.NOT_CARRIED_OUT)

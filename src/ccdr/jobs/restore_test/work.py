@@ -12,6 +12,7 @@ from ccdr import __version__
 from ccdr.checks.base import run_check
 from ccdr.checks.identical import Identical
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.counting import answered_for
 from ccdr.evidence.log_standing import read_standing
 from ccdr.host.clock import timed
 from ccdr.host.interrupts import threads
@@ -47,7 +48,7 @@ from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
-from ccdr.storage.catalogue import Synchronised, dated_in_future, of_source
+from ccdr.storage.catalogue import Synchronised, dated_in_future, of_source, vanished_finding
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
 
@@ -98,6 +99,9 @@ class Work:
         self._asked = True
         attest.learned(services, job.plan, self._synchronised, assets)
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
+        gone = [s for s in self._synchronised.vanished if s.asset == job.asset]
+        if gone and answered_for(gone, self._history, services.clock.now()):
+            test.noted = frozenset(map(vanished_finding, gone))
         if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
             self._synchronised.understood(assets)
         snapshot = self._select(selection) if self._at is None else self._base(self._at)

@@ -143,7 +143,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self._made = self.clock()
-        self._before = self.boundary if self.boundary > LONG_AGO else min(self._made, self.period.end) - _MOMENT
+        first = (self.period.end if self.period.until_now else self._made) - _MOMENT  # where none is before it
+        self._before = self.boundary if self.boundary > LONG_AGO else first
         self._last = month_of(max(self.period.start, LONG_AGO + PATIENCE) - PATIENCE)
         self._next = self._after(self.boundary)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from statistics import median
@@ -12,7 +12,7 @@ from statistics import median
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Disproved, Seen
-from ccdr.model.fetched import Fetched, fetched
+from ccdr.model.fetched import fetched
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import (
@@ -20,7 +20,6 @@ from ccdr.model.values import (
     ObjectiveVerdict,
     Snapshot,
     Verb,
-    human_bytes,
     human_seconds,
     other_source,
     so_many,
@@ -157,14 +156,6 @@ def _as_of(
     return Seen(there, logged)
 
 
-def _near_limit(of_tests: Fetched, plan: str, period: Period) -> Iterator[ReportedFinding]:
-    if of_tests.limit is not None and of_tests.near(period.end):
-        month = of_tests.in_month(period.end)
-        text = f"its restore tests fetched {human_bytes(month)} of the {human_bytes(of_tests.limit)} allowed this month"
-        step = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
-        yield ReportedFinding(Level.NOTE, text, plan, step=step)
-
-
 def judge_plan(
     name: str,
     loaded: LoadedPlan | None,
@@ -184,7 +175,7 @@ def judge_plan(
         service=plan.service if plan else None,
         owner=plan.owner if plan else None,
         in_plan=plan is not None,
-        findings=(*(ReportedFinding.of(problem, name) for problem in problems), *_near_limit(of_tests, name, period)),
+        findings=tuple(ReportedFinding.of(problem, name) for problem in problems),
         last_prune=ev.last.get(PRUNE),
         last_check=ev.last.get(CHECK),
         last_conclusive_check=ev.last_conclusive_check,
