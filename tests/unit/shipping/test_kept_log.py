@@ -109,15 +109,13 @@ class Believing:
         monkeypatch.setattr(Shipment, "newest_base", lambda _: base(0, 7)[1])
         held = Held([segment(spool)], None, torn=False)
         self.batch = SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held, goes_on=lambda *_: None)
-        job, services = (
-            cast("Job", SimpleNamespace(asset="crm")),
-            cast("Services", SimpleNamespace(clock=ShiftedClock())),
-        )
+        job = cast("Job", SimpleNamespace(asset="crm"))
+        services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
         standing = LogStanding(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
         run, repo = cast("Run", None), cast("Restic", SimpleNamespace(probe=lambda: None))
         self.journal = Journal(job, services, run, Quiet(), tmp_path, standing)
-        log, spooled, batch = LogShipping(), cast("Spool", None), cast("Batch", self.batch)
-        shipment = Shipment(job, services, run, Quiet(), log, WAL, spooled, batch, self.journal)
+        settings, received, batch = LogShipping(), cast("Spool", None), cast("Batch", self.batch)
+        shipment = Shipment(job, services, run, Quiet(), settings, WAL, received, batch, self.journal)
         self.continuity = Continuity(shipment, repo)
 
     def gaps(self) -> list[Gap]:

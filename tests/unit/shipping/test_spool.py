@@ -154,9 +154,8 @@ def test_what_a_spool_holds_of_a_history_that_was_left_is_never_stored_for_the_n
             killed.setattr(waiting.shipment.batch, "begins_anew", lambda: None)
             waiting.history.begin_anew(WentBack(segment(2), "it stands there"))
         assert spooled(waiting) == before
-        walfile(
-            waiting.shipment.spool.directory / segment(1), 1, 20000
-        )  # written to just now, as a page that is flushed late
+        # Written to just now, as a page that is flushed late.
+        walfile(waiting.shipment.spool.directory / segment(1), 1, 20000)
     going_on = started()
     assert spooled(going_on) == ([] if anew else before)
     if not anew:

@@ -1,5 +1,15 @@
-"""The log of changes between two backups: received and stored all the time (`ship.py`), read back (`log_archive.py`),
-fetched for a recovery (`recovery.py`)."""
+"""The log of changes between two backups: received and stored all the time, read back, fetched for a recovery.
+
+Shipped: `ship.py` is the loop that receives (`receiving.py`) into a spool (`spool.py`), takes from there what a batch
+holds (`batch.py`) and stores it (`storing.py`). It holds what it receives against the source's history
+(`source_history.py`), what it believes against the repository (`continuity.py`), knows how far all is proven
+(`proven.py`), and tells of it (`journal.py`, `tally.py`). What all of these work with is a `Shipment`.
+
+Stored: a `LogArchive` is `StoredBatch`es in their order, read from a repository of their own (`log_repository.py`),
+along the log's branches (`branches.py`).
+
+Recovered: `recovery.py` chooses a base and a way (`choice.py`, `which_branch.py`), and fetches it (`fetching_log.py`).
+"""
 
 from ccdr.evidence.log_standing import UNRECORDED, LogStanding, as_recorded, read_standing
 from ccdr.jobs.shipping.log_archive import LogArchive
