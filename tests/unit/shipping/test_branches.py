@@ -35,11 +35,11 @@ from ccdr.jobs.shipping.fetching_log import fetch_log
 from ccdr.jobs.shipping.journal import Journal
 from ccdr.jobs.shipping.log_archive import arranged, let_go
 from ccdr.jobs.shipping.proven import Proven
-from ccdr.jobs.shipping.recovery import logged as logged_up_to
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.source_history import SourceHistory
 from ccdr.jobs.shipping.spool import Spool
 from ccdr.jobs.shipping.stored_batch import INDEX, StoredBatch
+from ccdr.jobs.shipping.stored_until import logged as logged_up_to
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written

@@ -25,10 +25,10 @@ from ccdr.jobs.shipping.batch import Batch, Held
 from ccdr.jobs.shipping.continuity import VANISHED, Continuity
 from ccdr.jobs.shipping.journal import Journal
 from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
-from ccdr.jobs.shipping.recovery import logged
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.spool import Spool
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
+from ccdr.jobs.shipping.stored_until import logged
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.jobs.upkeep.prune import _Pruning
 from ccdr.plans.job import Job

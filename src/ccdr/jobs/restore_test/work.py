@@ -32,7 +32,8 @@ from ccdr.jobs.fetch import (
 from ccdr.jobs.restore_test.result import CHECKED, EQUAL, READABLE, RESTORED, STORED, RestoreTest
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import archive_of, log_repository
-from ccdr.jobs.shipping.recovery import Recovery, logged, recorded_target, the_base
+from ccdr.jobs.shipping.recovery import Recovery, recorded_target, the_base
+from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing, TestBroken

@@ -6,7 +6,7 @@ holds (`batch.py`) and stores it (`storing.py`). It holds what it receives again
 (`proven.py`), and tells of it (`journal.py`, `tally.py`). What all of these work with is a `Shipment`.
 
 Stored: a `LogArchive` is `StoredBatch`es in their order, read from a repository of their own (`log_repository.py`),
-along the log's branches (`branches.py`).
+along the log's branches (`branches.py`). Up to when it is stored is asked of `stored_until.py`.
 
 Recovered: `recovery.py` chooses a base and a way (`choice.py`, `which_branch.py`), and fetches it (`fetching_log.py`).
 """

@@ -11,13 +11,13 @@ from typing import Any
 
 from ccdr.host.interrupts import threads
 from ccdr.jobs.shipping.branches import line_to
-from ccdr.jobs.shipping.choice import Choice, holding
+from ccdr.jobs.shipping.choice import Base, Choice, holding
 from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, StoredBatch
 from ccdr.jobs.shipping.which_branch import WrittenBranches
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer
 from ccdr.model.forks import written
-from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
+from ccdr.model.values import CheckResult, Manifest, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget, ShippedLog
 from ccdr.ports.place import Digester
@@ -25,15 +25,13 @@ from ccdr.storage.restic import Restic
 
 AT_ONCE = 2  # batches that are fetched side by side
 
-_Known = Sequence[tuple[Snapshot, Manifest]]
-
 
 def batches_holding(
     target: RecoveryTarget,
     log: ShippedLog,
     archive: LogArchive,
-    bases: _Known,
-    chosen: Callable[[RecoveryTarget, _Known], Choice],
+    bases: Sequence[Base],
+    chosen: Callable[[RecoveryTarget, Sequence[Base]], Choice],
     search: PointSearch,
 ) -> Choice:
     """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""

@@ -19,7 +19,7 @@ from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
 from ccdr.jobs.shipping import archive_of, log_repository
-from ccdr.jobs.shipping.recovery import stored
+from ccdr.jobs.shipping.stored_until import stored
 from ccdr.jobs.upkeep.log import prune_log
 from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune
 from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, size, tenths
