@@ -41,7 +41,7 @@ from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 from ccdr.setup.doctor.source import source as source_look
-from ccdr.storage.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
+from ccdr.storage.manifest import MANIFEST, manifest_text, parse_manifest, text_digest
 
 CRON = 0o077  # the umask of cron's line and systemd's unit, deploy/
 

@@ -19,7 +19,8 @@ from tests.support.sites import copy_of
 from ccdr.jobs.restore_test import restore_test
 from ccdr.model.errors import UsageProblem
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import Catalogue, Synchronised
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.synchronised import Synchronised
 
 COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",

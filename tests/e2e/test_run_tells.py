@@ -24,7 +24,7 @@ from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
 from ccdr.run.ending import conclude, followed
 from ccdr.run.tasks import RunResult
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 
 SECRET = "hunter2-very-s3cret"
 

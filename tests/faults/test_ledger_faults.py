@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,20 +24,13 @@ from ccdr.evidence.ledger.lines import parsed
 from ccdr.evidence.ledger.places import forwards
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.records import decode
+from ccdr.host.clock import SystemClock
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import RecordRef
 
 
-class Wall:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
-    return Ledger(directory, Wall(), host="db1", actor="alice", segment_bytes=segment_bytes)
+    return Ledger(directory, SystemClock(), host="db1", actor="alice", segment_bytes=segment_bytes)
 
 
 def add(ledger: Ledger, **body: object) -> RecordRef:

@@ -25,7 +25,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place
-from ccdr.storage.catalogue import MANIFEST
+from ccdr.storage.manifest import MANIFEST
 from ccdr.storage.restic import Restic
 
 

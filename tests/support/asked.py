@@ -10,7 +10,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Manifest, Verb
 from ccdr.run.ending import our_own
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.notify.concerns import Concern, concerns_of
 from ccdr.telling.status import status, upkeep_problems
 from tests.support.clocks import Clock

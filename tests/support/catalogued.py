@@ -7,7 +7,7 @@ from datetime import datetime
 from ccdr.jobs.services import Services
 from ccdr.model.values import FileDigest, Manifest, source_digest
 from ccdr.plans import LoadedPlan
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 
 
 def catalogued(services: Services, loaded: LoadedPlan) -> None:

@@ -15,7 +15,8 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories, read_history
 from ccdr.evidence.records import written
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
-from ccdr.storage.catalogue import Catalogue, manifest_text, snapshot_of
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
 

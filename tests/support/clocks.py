@@ -1,4 +1,4 @@
-"""A clock that stands where a test puts it."""
+"""Clocks that stand where a test puts them, or tick at each look."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ class Clock:
 
     def on(self, **delta: float) -> None:
         self.at += timedelta(**delta)
+
+
+@dataclass
+class Ticking:
+    """A second later at each look."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        self.at += timedelta(seconds=1)
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()

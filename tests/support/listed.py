@@ -11,9 +11,11 @@ from typing import Any, cast
 
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest
-from ccdr.storage.catalogue import CAPTURED, MANIFEST, Catalogue, Synchronised, manifest_text
+from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.manifest import CAPTURED, MANIFEST, manifest_text
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import Synchronised
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

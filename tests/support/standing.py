@@ -8,7 +8,7 @@ from typing import Any
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.jobs.services import Services
 from ccdr.model.values import FileDigest, Manifest
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
 from tests.support.harness import Site

@@ -9,9 +9,10 @@ from typing import Any
 
 from ccdr.jobs.services import Services
 from ccdr.model.values import FileDigest, Manifest
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.notify import Telling, after_run
 from ccdr.telling.status import status, upkeep_problems
+from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.older import append_older
 
@@ -20,24 +21,11 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass
-class HandClock:
-    """Goes when it is told to."""
-
-    time: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
-@dataclass
 class World:
     """A site whose past is written by hand: what matters here is what is told of it."""
 
     site: Site
-    clock: HandClock = field(default_factory=HandClock)
+    clock: Clock = field(default_factory=lambda: Clock(NOW))
     number: int = 0
 
     @property
@@ -57,7 +45,7 @@ class World:
     def stored(self) -> None:
         """A backup, five minutes old."""
         self.number += 1
-        when, run = self.clock.time - 5 * MINUTE, f"b{self.number}"
+        when, run = self.clock.at - 5 * MINUTE, f"b{self.number}"
         contents = {"source": str(self.site.root / "spool")}
         files = {"files.jsonl": FileDigest(1, "a" * 64)}
         manifest = Manifest("p", "recordings", run, "files", "scan", "h", when, 0.0, {}, contents, files)
@@ -82,7 +70,7 @@ class World:
 
     def tell(self, after: timedelta = 5 * MINUTE, **options: Any) -> Telling:
         """A run's end."""
-        self.clock.time += after
+        self.clock.at += after
         plans, services = [self.site.loaded()], self.services
         options = {"seconds": 10, **options}
         return after_run(plans, services, status(plans, services), upkeep_problems(plans, services), **options)

@@ -21,7 +21,8 @@ from ccdr.evidence import records
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
 from ccdr.evidence.older import CLOSED
 from ccdr.model.values import FileDigest, Manifest, utc
-from ccdr.storage.catalogue import entry_text, manifest_text, snapshot_of, text_digest
+from ccdr.storage.entries import entry_text
+from ccdr.storage.manifest import manifest_text, snapshot_of, text_digest
 
 Event = tuple[
     datetime, int, str, str, str | None, str | None, dict[str, Any]

@@ -5,29 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.manifests import NOW, a_manifest
 from tests.support.years import Centre, write_catalogue, write_ledger
 
 from ccdr.host import state
 from ccdr.host.files import write_durably
 from ccdr.model.errors import BackupBad, CcdrError
 from ccdr.model.values import Attestation, FileDigest, GroupRun, Manifest, Needed, Snapshot
-from ccdr.storage.catalogue import (
-    CLOCK_TOLERANCE,
-    Catalogue,
-    dated_in_future,
-    manifest_text,
-    parse_manifest,
-    snapshot_of,
-    text_digest,
-)
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.manifest import manifest_text, parse_manifest, snapshot_of, text_digest
+from ccdr.storage.removals import CLOCK_TOLERANCE, dated_in_future
 
 # Any text, also file names that are not UTF-8 (as surrogates), quotes and line ends.
 texts = st.text(st.characters(codec=None, exclude_categories=()) | st.sampled_from('\udc80\udcff\n"\\\x00'))
@@ -60,23 +53,6 @@ snapshots = st.builds(
     group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
     attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, st.none() | texts),
 )  # fmt: skip
-
-
-def a_manifest(**changes: object) -> Manifest:
-    made = Manifest(
-        plan="p",
-        asset="crm",
-        run="r1",
-        engine="postgres",
-        method="dump",
-        host="h",
-        consistent_point=NOW,
-        clock_skew_s=0.1,
-        tools={"restic": "0.18.0"},
-        contents={"tables": {"public call": {"rows": 3}}},
-        files={"dump/toc.dat": FileDigest(10, "a" * 64), "dump/1.dat": FileDigest(90, "b" * 64, 5)},
-    )
-    return replace(made, **changes)
 
 
 @given(manifests)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_retention import a_snapshot
+from tests.support.manifests import a_snapshot
 
 from ccdr.engines.postgres.engine import Incremental
 from ccdr.engines.postgres.physical import parents
@@ -19,7 +19,7 @@ from ccdr.model.errors import CommandFailed
 from ccdr.model.retention import AssetSnapshots, Policy, decide
 from ccdr.model.values import Manifest, Needed, Snapshot
 from ccdr.ports.capture import Base
-from ccdr.storage.catalogue import manifest_text, parse_manifest
+from ccdr.storage.manifest import manifest_text, parse_manifest
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -24,8 +24,8 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import Attestation, FileDigest, Manifest, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.storage.catalogue import manifest_text, snapshot_of
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.manifest import manifest_text, snapshot_of
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

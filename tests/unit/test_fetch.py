@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 from tests.support.harness import Quiet
-from tests.unit.test_catalogue import a_manifest
+from tests.support.manifests import a_manifest
 
 from ccdr.jobs.fetch import fetch
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest
-from ccdr.storage.catalogue import MANIFEST, manifest_text, snapshot_of
+from ccdr.storage.manifest import MANIFEST, manifest_text, snapshot_of
 
 # The manifest names all files itself, as most engines' do.
 ENGINE: Any = SimpleNamespace(listed=lambda restored, manifest: manifest.files)

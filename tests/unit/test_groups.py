@@ -18,7 +18,7 @@ from ccdr.model.errors import PlanInvalid
 from ccdr.model.groups import captured_together, counterpart
 from ccdr.model.measure import apart
 from ccdr.model.values import GroupRun, Manifest, Snapshot
-from ccdr.storage.catalogue import manifest_text, parse_manifest
+from ccdr.storage.manifest import manifest_text, parse_manifest
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,40 +15,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
+from tests.support.ledgers import START, add, make, segments
 from tests.support.older import append_older
 
-from ccdr.evidence.ledger.ledger import Ledger, whoami
+from ccdr.evidence.ledger.ledger import whoami
 from ccdr.evidence.ledger.verification import MOST_REPORTED, Verification, verify
 from ccdr.model.errors import CcdrError, Exit, LedgerBroken
 from ccdr.model.values import RecordRef
-
-START = datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
-
-
-class Ticking:
-    """A clock that is a second later at each look."""
-
-    def __init__(self) -> None:
-        self.time = START
-
-    def now(self) -> datetime:
-        self.time += timedelta(seconds=1)
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time.timestamp()
-
-
-def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
-    return Ledger(directory, Ticking(), host="db1", actor="alice as root", segment_bytes=segment_bytes)
-
-
-def add(ledger: Ledger, kind: str = "backup.start", *, run: str = "r1", **body: object) -> RecordRef:
-    return append_older(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
-
-
-def segments(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.jsonl"))
 
 
 def lines(directory: Path) -> list[bytes]:
@@ -293,7 +266,7 @@ def test_a_stray_jsonl_file_is_a_problem_and_is_never_read(ten: Path) -> None:
 def test_a_clock_set_back_is_noted_and_is_no_problem(tmp_path: Path) -> None:
     ledger = make(tmp_path / "ledger")
     add(ledger)
-    ledger.clock.time -= timedelta(hours=1)  # type: ignore[attr-defined]
+    ledger.clock.at -= timedelta(hours=1)  # type: ignore[attr-defined]
     add(ledger)
     found = verify(ledger.directory)
     assert found.ok

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
+from tests.support.ledgers import add, make, segments
 from tests.support.records import body_of
-from tests.unit.test_ledger import add, make, segments
 
 from ccdr.evidence import reading
 from ccdr.evidence.ledger.verification import Verification, verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
+from tests.support.clocks import Ticking
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.older import append_older
@@ -53,21 +54,9 @@ SECRET = "Ionescu 0722000001"
 NOW = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
 
 
-class Ticking:
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> datetime:
-        self.time += timedelta(seconds=1)
-        return self.time
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state/ledger", Ticking(), host="db1", actor="alice")
+    return Ledger(tmp_path / "state/ledger", Ticking(NOW), host="db1", actor="alice")
 
 
 def add(ledger: Ledger, kind: str, body: dict[str, Any]) -> None:
@@ -354,7 +343,7 @@ def test_a_name_that_is_no_utf8_is_kept_and_read(ledger: Ledger) -> None:
 
 
 def test_the_kind_is_that_of_the_record_and_no_text_can_pass_for_it(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger", Ticking(), host='","kind":"backup.end', actor='x","kind":"backup.end"')
+    ledger = Ledger(tmp_path / "ledger", Ticking(NOW), host='","kind":"backup.end', actor='x","kind":"backup.end"')
     add(ledger, "missed", body_of("missed"))
     (record,) = ledger.typed()
     assert record.kind == "missed" and type(record) is KINDS["missed"]

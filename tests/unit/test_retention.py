@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
+from tests.support.manifests import a_snapshot
 
 from ccdr.model.retention import (
     LAST_GOOD,
@@ -28,23 +29,6 @@ from ccdr.model.values import Snapshot
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86400.0
 ROMANIA = ZoneInfo("Europe/Bucharest")
-
-
-def a_snapshot(number: int, point: datetime) -> Snapshot:
-    return Snapshot(
-        id=f"{number:064x}",
-        plan="p",
-        asset="crm",
-        run=f"r{number}",
-        engine="postgres",
-        method="dump",
-        consistent_point=point,
-        usable_at=point + timedelta(minutes=1),
-        bytes=1,
-        root="/",
-        manifest_sha256="0" * 64,
-        source="db",
-    )
 
 
 def ago(**delta: float) -> datetime:

@@ -40,7 +40,7 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     from ccdr.model.groups import captured_together
     from ccdr.plans.job import Job
     from ccdr.plans.words import differing
-    from ccdr.storage.catalogue import vanished_finding
+    from ccdr.storage.synchronised import vanished_finding
     from ccdr.telling.status import ledger_problems, seen_now
 
     options = settings()

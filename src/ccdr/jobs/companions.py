@@ -32,8 +32,8 @@ from ccdr.ports.place import Progress
 from ccdr.sandbox import isolation
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
 from ccdr.sandbox.lab import readable_inside, room_for
-from ccdr.storage.catalogue import Synchronised
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import Synchronised
 
 PHASES = ("provision", "fetch", "check", "dispose")
 

@@ -19,29 +19,20 @@ from ccdr.plans.job import Job
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Digester, Progress
-from ccdr.storage.catalogue import (
-    CLOCK_TOLERANCE,
-    MANIFEST,
-    OURS,
-    PRUNED,
-    STREAM,
-    Catalogue,
-    Synchronised,
-    dated_in_future,
-    of_source,
-    stream_of,
-    text_digest,
-)
-from ccdr.storage.catalogue import Attempt as Failed
+from ccdr.storage.catalogue import OURS, STREAM, Catalogue, of_source, stream_of
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.manifest import MANIFEST, text_digest
+from ccdr.storage.removals import CLOCK_TOLERANCE, PRUNED, dated_in_future
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import FailureMark as Failed
+from ccdr.storage.synchronised import Synchronised
 
 A_DAY = timedelta(days=1)
 SHORTEST_ID = 4  # characters of an id that are taken for one
 
 
 @dataclass(frozen=True)
-class Attempt:
+class FailureMark:
     """A newer backup that cannot be restored, in a sentence and of when: it failed, or what it stored `vanished`."""
 
     text: str
@@ -91,12 +82,12 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     )
 
 
-def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[Attempt]:
+def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[FailureMark]:
     """Newer ones than `snapshot` that by their tags are backups of the asset: nobody can tell what they hold."""
     for unread in _unread(job, synchronised):
         if unread.time > snapshot.usable_at:
             text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
-            yield Attempt(text, unread.time, vanished=True)
+            yield FailureMark(text, unread.time, vanished=True)
 
 
 def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
@@ -105,26 +96,26 @@ def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
 
 def newer_attempts(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: float
-) -> Iterator[Attempt]:
+) -> Iterator[FailureMark]:
     """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by
     the repository as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's
     last good backup was the record `stored`: one that was stored since has made up for what failed before it."""
     history = services.history(job)
     mended = history.last_stored if history.last_stored > stored else 0
     if failed := history.failed_since(snapshot.usable_at, snapshot=snapshot.id, mended=mended):
-        yield Attempt(failed.text, failed.at, failed=failed)
+        yield FailureMark(failed.text, failed.at, failed=failed)
     yield from _failed_by_the_repository(job, snapshot, services, repo, synchronised)
     for lost in synchronised.vanished:
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
-            yield Attempt(text, lost.consistent_point, vanished=True)
+            yield FailureMark(text, lost.consistent_point, vanished=True)
     yield from unread_since(job, snapshot, synchronised)
     yield from _gone(job, snapshot, history, synchronised, stored=stored)
 
 
 def _gone(
     job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: float
-) -> Iterator[Attempt]:
+) -> Iterator[FailureMark]:
     """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
     lost, does not know of it."""
     newest = history.last_good_backup
@@ -138,12 +129,12 @@ def _gone(
         return
     if (point := utc(said["consistent_point"])) > snapshot.consistent_point:
         text = f"the newer snapshot {str(said['id'])[:8]} of {rfc3339(point)} vanished"
-        yield Attempt(text, point, vanished=True)
+        yield FailureMark(text, point, vanished=True)
 
 
 def _failed_by_the_repository(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised
-) -> Iterator[Attempt]:
+) -> Iterator[FailureMark]:
     """By the marks that failed backups leave there. It is asked again only where it told of one."""
 
     def newer(told: Synchronised) -> list[Failed]:
@@ -167,7 +158,7 @@ def _failed_by_the_repository(
     for attempt in newer(now):
         if any(s.time > attempt.at for s in since) or _goes_on(attempt, runs, job, services.clock.now()):
             continue
-        yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
+        yield FailureMark(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
 
 
 def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:

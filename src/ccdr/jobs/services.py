@@ -32,9 +32,11 @@ from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Clock
 from ccdr.sandbox.lab import Lab
-from ccdr.storage.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning, Synchronised, Told
+from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.removals import CLOCK_TOLERANCE, Expired, LedgerOfRemovals, Pruning
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import Synchronised
 
 
 def policy_of(plan: Plan) -> Policy | None:
@@ -150,7 +152,7 @@ class Services:
 
         return let_go
 
-    def _told(self, loaded: LoadedPlan, histories: Histories) -> Told:
+    def _told(self, loaded: LoadedPlan, histories: Histories) -> LedgerOfRemovals:
         plan, later = loaded.plan.plan, self.clock.now() + CLOCK_TOLERANCE
         upkeep = histories.get((plan, None), AssetHistory())
 
@@ -163,7 +165,7 @@ class Services:
                     found |= {one for one in by if end is None or points[one] < end}
             return found
 
-        return Told(pruning_of(upkeep), self._stored(plan, histories), ever)
+        return LedgerOfRemovals(pruning_of(upkeep), self._stored(plan, histories), ever)
 
     def _stored(self, plan: str, histories: Histories) -> Callable[[str, Collection[str]], list[Snapshot]]:
         """What this ledger, and those of this host's that were lost and brought back, have seen stored, and no prune

@@ -33,7 +33,7 @@ from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import second_due
 from ccdr.model.values import Snapshot, Verb, ledger_of, of_another_host, rfc3339, utc
 from ccdr.plans import LoadedPlan, Plan
-from ccdr.storage.catalogue import dated_in_future
+from ccdr.storage.removals import dated_in_future
 
 AT_LEAST = timedelta(days=1)
 STALE = timedelta(minutes=10)  # a stamp younger than this is not written anew

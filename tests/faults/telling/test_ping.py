@@ -75,7 +75,7 @@ def ended(world: World, result: RunResult) -> Telling:
 def test_a_run_whose_work_failed_or_came_too_late_is_not_pinged(world: World, web: Web, what: str) -> None:
     """Though nothing is wrong any more by what status says."""
     world.notify(ping=web.url("ping", "http"))
-    now = world.clock.time
+    now = world.clock.at
     task = Task(world.site.loaded(), Verb.TEST, "recordings", "0 3 * * 0")
     well = RunResult(did=[Did(task, now, None, True, Exit.OK)])
     assert ended(world, well).pinged == ["p"]
@@ -92,7 +92,7 @@ def test_a_run_whose_work_failed_or_came_too_late_is_not_pinged(world: World, we
 def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: World, mailbox: Mailbox) -> None:
     """That it was missed is told by the run that found it, or never."""
     world.notify(mailbox.url())
-    telling, now = threading.Event(), world.clock.time
+    telling, now = threading.Event(), world.clock.at
 
     def another() -> None:
         with world.services.state.turn("told") as mine:
@@ -114,12 +114,12 @@ def test_where_assets_stand_goes_into_no_metric_while_it_cannot_be_found_out(wor
     assert conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).summary is not None
     before = textfile.read_text()
     assert 'asset="recordings"' in before
-    world.clock.time += HOUR
+    world.clock.at += HOUR
     assert not conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).troubles
     assert (later := textfile.read_text()) != before
     # It leads to itself: a lock that cannot be opened, as one of somebody else's.
     (world.services.state.directory("locks") / "p..upkeep.lock").symlink_to("p..upkeep.lock")
-    world.clock.time += HOUR
+    world.clock.at += HOUR
     end = conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile)
     assert end.summary is None and end.troubles, "status could not be had"
     assert textfile.read_text() == later

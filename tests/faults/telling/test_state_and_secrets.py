@@ -52,7 +52,7 @@ def test_two_runs_at_once_tell_once(world: World, mailbox: Mailbox) -> None:
     with world.services.state.turn("told") as mine:
         assert mine
         told = world.tell()
-    assert told.busy and told.wakes == world.clock.time + MINUTE and mailbox.raw == []
+    assert told.busy and told.wakes == world.clock.at + MINUTE and mailbox.raw == []
     world.tell()
     assert len(mailbox.raw) == 1
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.listeners import Mailbox, Web, free_port
 from tests.support.older import append_older
-from tests.support.told import DAY, HOUR, MINUTE, NOW, HandClock, World
+from tests.support.told import DAY, HOUR, MINUTE, NOW, World
 
 from ccdr.model.errors import CcdrError
 from ccdr.telling.notify import after_run, ledger_broken, missed
@@ -211,7 +212,7 @@ def test_a_status_that_could_not_be_had_is_no_good_news(world: World, mailbox: M
 
 
 def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
-    world = World(Site(tmp_path), HandClock(datetime.now(UTC)))
+    world = World(Site(tmp_path), Clock(datetime.now(UTC)))
     world.site.recordings(tmp_path / "spool")
     world.notify(mailbox.url())
     world.stored()

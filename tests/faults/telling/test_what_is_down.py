@@ -19,7 +19,7 @@ def test_a_target_that_is_down_hides_no_other_and_is_told_of_itself(world: World
     told = world.tell()
     assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
     assert "urls line 3 (json) did not take the message" in told.failures["p"][0]
-    assert told.wakes is not None and told.wakes <= world.clock.time + 5 * MINUTE
+    assert told.wakes is not None and told.wakes <= world.clock.at + 5 * MINUTE
     shown = world.site.run("status", "p")
     assert "urls line 3 (json)" in shown.json["plans"][0]["could_not_tell"][0]
     world.tell()

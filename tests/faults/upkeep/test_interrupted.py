@@ -11,7 +11,7 @@ from tests.support.harness import Site, eventually, killed
 from tests.support.stored import assert_clean, restic_of
 from tests.support.upkeep import known, there
 
-from ccdr.storage.catalogue import PRUNED
+from ccdr.storage.removals import PRUNED
 
 
 @pytest.mark.parametrize("step", ["asking", "removing 3", "forgotten", "removing data", "pruning"])

@@ -15,7 +15,7 @@ from tests.support.upkeep import known, pruned, retention, there
 
 from ccdr.model.retention import Policy, kept_by_rules
 from ccdr.model.values import Snapshot
-from ccdr.storage.catalogue import PRUNED
+from ccdr.storage.removals import PRUNED
 
 
 def fingerprint(site: Site) -> dict[str, int]:

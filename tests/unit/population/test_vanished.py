@@ -13,7 +13,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import State
 from ccdr.jobs.services import Services, pruning_of
 from ccdr.model.values import rfc3339, utc
-from ccdr.storage.catalogue import Pruning
+from ccdr.storage.removals import Pruning
 from ccdr.telling.report import Period, make_report
 
 

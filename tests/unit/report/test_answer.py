@@ -10,7 +10,7 @@ from tests.support.past import DAY, HOUR, MINUTE, NOW, Past, rows_of, written
 
 from ccdr.model.trouble import Level
 from ccdr.model.values import FileDigest, Manifest
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report import html, json_lines
 
 

@@ -14,7 +14,7 @@ from tests.support.schema import report_document
 
 from ccdr.model.measure import Point, worst_exposure, worst_exposures
 from ccdr.model.values import FileDigest, Manifest, rfc3339, source_digest
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report import Period, html
 from ccdr.telling.report.growth import growth
 

@@ -23,7 +23,7 @@ from ccdr.model.values import FileDigest, Manifest, ObjectiveVerdict, Verb
 from ccdr.run.duties import Change, asked
 from ccdr.run.ending import conclude, our_own
 from ccdr.run.tasks import KINDS, Performed, RunResult, Task
-from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
 
 # Backed up twice an hour, tested each night, checked daily, pruned weekly on Sundays.

@@ -47,7 +47,7 @@ from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Source
-from ccdr.storage.catalogue import manifest_text, text_digest
+from ccdr.storage.manifest import manifest_text, text_digest
 from ccdr.storage.restic import Restic
 
 

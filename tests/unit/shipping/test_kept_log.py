@@ -32,7 +32,7 @@ from ccdr.jobs.shipping.stored_until import logged
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.jobs.upkeep.prune import _Pruning
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import manifest_text, text_digest
+from ccdr.storage.manifest import manifest_text, text_digest
 from ccdr.storage.restic import Restic
 
 

@@ -20,8 +20,8 @@ from ccdr.jobs.shipping.stored_batch import Extent, Gap, StoredBatch, same_head,
 from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.storage.restic import Restic
 
 MINUTE = timedelta(minutes=1)

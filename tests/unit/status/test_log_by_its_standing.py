@@ -23,7 +23,8 @@ from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import Manifest, Needed, Verb
-from ccdr.storage.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
+from ccdr.storage.manifest import manifest_text, snapshot_of
+from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.status import status
 
 SHIPPED = LogStanding(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.support.listed import NOW, Repository, an_id, known, synchronised
 
-from ccdr.storage.catalogue import ENDED, Attempt, Catalogue
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.synchronised import ENDED, FailureMark
 
 
 def test_a_failed_run_takes_back_its_own_snapshot_and_no_other(catalogue: Catalogue, repo: Repository) -> None:
@@ -17,7 +18,7 @@ def test_a_failed_run_takes_back_its_own_snapshot_and_no_other(catalogue: Catalo
     told = synchronised(catalogue, repo)
     assert known(catalogue) == [an_id(2), an_id(3)], "also one that was learned of before"
     assert told.void == {an_id(1)} and told.vanished == () and told.findings == ()
-    assert told.failed[0] == Attempt("crm", "r1", mark.time, an_id(1))
+    assert told.failed[0] == FailureMark("crm", "r1", mark.time, an_id(1))
     assert len(told.failed) == 3
     assert synchronised(catalogue, repo).void == told.void and known(catalogue) == [an_id(2), an_id(3)]
 
@@ -56,7 +57,7 @@ def test_a_mark_that_names_no_run_or_asset_is_read_all_the_same(catalogue: Catal
     repo.put(1, "kind=failed")
     (attempt,) = synchronised(catalogue, repo).failed
     assert (attempt.asset, attempt.run, attempt.void, attempt.ended) == ("", "", None, False)
-    assert attempt == Attempt("", "", NOW, None)
+    assert attempt == FailureMark("", "", NOW, None)
 
 
 def test_a_backup_whose_stream_is_gone_is_gone(catalogue: Catalogue, repo: Repository) -> None:

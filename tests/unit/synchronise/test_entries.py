@@ -12,19 +12,9 @@ from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, known, sync
 
 from ccdr.model.errors import BackupBad, Exit, WrittenByNewer
 from ccdr.model.values import Attestation, GroupRun, Manifest, Needed, Snapshot
-from ccdr.storage.catalogue import (
-    MANIFEST,
-    Catalogue,
-    Removal,
-    manifest_text,
-    of_source,
-    parse_manifest,
-    removals,
-    removals_text,
-    snapshot_of,
-    stream_of,
-    text_digest,
-)
+from ccdr.storage.catalogue import Catalogue, of_source, stream_of
+from ccdr.storage.manifest import MANIFEST, manifest_text, parse_manifest, snapshot_of, text_digest
+from ccdr.storage.removals import Removal, removals, removals_text
 from ccdr.storage.restic import Restic
 
 

@@ -8,7 +8,10 @@ from datetime import timedelta
 from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, sentences, synchronised
 
 from ccdr.model.values import Manifest
-from ccdr.storage.catalogue import CLOCK_TOLERANCE, FUTURE, Catalogue, dated_in_future, snapshot_of
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.manifest import snapshot_of
+from ccdr.storage.removals import CLOCK_TOLERANCE, dated_in_future
+from ccdr.storage.synchronised import FUTURE
 
 
 def test_what_bears_a_future_date_is_told_by_its_later_one(catalogue: Catalogue, repo: Repository) -> None:

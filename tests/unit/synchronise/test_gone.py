@@ -11,8 +11,11 @@ import pytest
 from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, known, sentences, synchronised
 
 from ccdr.model.values import Needed, Snapshot
-from ccdr.storage.catalogue import MANIFEST, VANISHED, Catalogue, Pruning, Told, text_digest
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.manifest import MANIFEST, text_digest
+from ccdr.storage.removals import LedgerOfRemovals, Pruning
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import VANISHED
 
 
 def test_what_nobody_let_go_has_vanished_and_is_told_again(
@@ -116,7 +119,7 @@ def test_what_another_host_prunes_is_let_go_as_far_as_nobody_can_be_sure(
     repo.backup(6, five[3].consistent_point, "calls")  # newer, and of something else
     if mark != "none":
         repo.pruned(10, *(line(s) for s in five if mark == "names it" or s not in (five[0], five[4])))
-    told = Told(whose, ever=rules(*five) if ever else rules())
+    told = LedgerOfRemovals(whose, ever=rules(*five) if ever else rules())
     expired = rules(*five) if by_now else rules()
     gone = [five[4].id] if explained else [five[0].id, five[4].id]
     if learning:
@@ -160,7 +163,7 @@ def test_what_the_ledger_alone_knows_is_missed_too(
     catalogue.remove(five[1])
     asked: list[set[str]] = []
 
-    def missed(told: Told) -> list[str]:
+    def missed(told: LedgerOfRemovals) -> list[str]:
         if learning:
             return [s.id for s in synchronised(catalogue, repo, expired=rules(), ledger=told).vanished]
         found = catalogue.vanished(cast("Restic", repo), "p", repo.there, catalogue.known("p"), NOW, rules(), told)
@@ -170,9 +173,9 @@ def test_what_the_ledger_alone_knows_is_missed_too(
         asked.append(set(others))
         return [s for s in five if s.id not in others]
 
-    assert missed(Told()) == []
-    assert missed(Told(stored=stored)) == [five[1].id] and asked[-1] >= {s.id for s in five} - {five[1].id}
-    assert missed(Told(stored=stored, ever=rules(five[1]))) == [], "its time was up"
+    assert missed(LedgerOfRemovals()) == []
+    assert missed(LedgerOfRemovals(stored=stored)) == [five[1].id] and asked[-1] >= {s.id for s in five} - {five[1].id}
+    assert missed(LedgerOfRemovals(stored=stored, ever=rules(five[1]))) == [], "its time was up"
     assert known(catalogue) == [s.id for s in five if s != five[1]]
 
 

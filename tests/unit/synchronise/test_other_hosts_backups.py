@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, known, sentences, synchronised
 
 from ccdr.model.values import GroupRun, Needed
-from ccdr.storage.catalogue import MANIFEST, Catalogue, Synchronised, parse_manifest, text_digest
+from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.manifest import MANIFEST, parse_manifest, text_digest
+from ccdr.storage.synchronised import Synchronised
 
 
 def test_what_another_host_stored_is_learned_whole_and_read_once(catalogue: Catalogue, repo: Repository) -> None:

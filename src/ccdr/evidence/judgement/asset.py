@@ -65,7 +65,8 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import dated_in_future, of_source
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
 
 
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:

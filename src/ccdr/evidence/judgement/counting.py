@@ -26,7 +26,8 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import dated_in_future, of_source
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
 
 
 def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory, now: datetime) -> str:

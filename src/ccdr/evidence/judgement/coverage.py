@@ -23,7 +23,7 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
+from ccdr.storage.removals import CLOCK_TOLERANCE
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 

@@ -20,7 +20,7 @@ from ccdr.model.values import (
     to_the_second,
 )
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
+from ccdr.storage.removals import CLOCK_TOLERANCE
 
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 

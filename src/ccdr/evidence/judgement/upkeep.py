@@ -25,7 +25,7 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans import LoadedPlan
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
+from ccdr.storage.removals import CLOCK_TOLERANCE
 
 
 def judge_upkeep(

@@ -18,9 +18,9 @@ from ccdr.jobs.attest.when_due import EVERY, due, last_tried, note_try, recorded
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.plans import LoadedPlan
-from ccdr.storage.catalogue import Synchronised
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
+from ccdr.storage.synchronised import Synchronised
 
 RECENT = 50  # snapshots, the newest ones, that a backup compares; the daily comparison takes all of them
 

@@ -42,9 +42,11 @@ from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.ports.capture import Capture, Streamed, StreamWriter, Tools
 from ccdr.ports.place import Progress
-from ccdr.storage.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
+from ccdr.storage.catalogue import OURS, STREAM, stream_of
 from ccdr.storage.listing import RepoSnapshot, Stored
+from ccdr.storage.manifest import CAPTURED, MANIFEST, manifest_text, snapshot_of
 from ccdr.storage.restic import PROBE_WAIT, Restic
+from ccdr.storage.synchronised import ENDED
 
 ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
 

@@ -28,7 +28,7 @@ from ccdr.ports.engine import Engine, ServerTarget
 from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
 from ccdr.sandbox.docker import Disposal
-from ccdr.storage.catalogue import MANIFEST
+from ccdr.storage.manifest import MANIFEST
 from ccdr.storage.restic import Restic
 
 

@@ -33,8 +33,10 @@ from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.ports.target import KnownSource
 from ccdr.sandbox.lab import room_for
-from ccdr.storage.catalogue import Synchronised, dated_in_future, of_source
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import Synchronised
 
 
 @dataclass(frozen=True)

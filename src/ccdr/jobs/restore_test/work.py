@@ -49,8 +49,10 @@ from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
-from ccdr.storage.catalogue import Synchronised, dated_in_future, of_source, vanished_finding
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
 from ccdr.storage.restic import PROBE_WAIT, Restic
+from ccdr.storage.synchronised import Synchronised, vanished_finding
 
 
 class Work:

@@ -12,8 +12,8 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
 from ccdr.model.errors import CcdrError, CommandFailed, RepositoryMissing
-from ccdr.storage.catalogue import FUTURE
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import FUTURE
 
 VANISHED = "all of its log has vanished from the repository: a new base backup is needed"
 

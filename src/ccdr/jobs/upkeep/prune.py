@@ -32,22 +32,11 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.storage import upkeep as storage
-from ccdr.storage.catalogue import (
-    ENDED,
-    FUTURE,
-    OURS,
-    PRUNED,
-    STREAM,
-    Removal,
-    Synchronised,
-    dated_in_future,
-    of_listed,
-    of_source,
-    removals,
-    removals_text,
-)
+from ccdr.storage.catalogue import OURS, STREAM, of_listed, of_source
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.removals import PRUNED, Removal, dated_in_future, removals, removals_text
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import ENDED, FUTURE, Synchronised
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 NO_BASE = "what it builds upon is gone"

@@ -19,7 +19,7 @@ from ccdr.model.values import Probe, human_bytes, human_seconds, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
+from ccdr.storage.removals import CLOCK_TOLERANCE
 
 RECORDS = 20_000  # how far back is read: a month of 200 assets, in a quarter of a second
 BACKUPS, TESTS = 50, 10  # of an asset, that count

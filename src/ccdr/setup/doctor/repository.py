@@ -12,8 +12,8 @@ from ccdr.model.errors import CommandFailed, RepositoryClosed, RepositoryDamaged
 from ccdr.model.values import Probe, human_seconds
 from ccdr.plans import LoadedPlan
 from ccdr.plans.repository_url import http_address, is_loopback
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.storage.endpoint import server_time
+from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.storage.restic import Restic
 
 PATIENCE = 15.0  # seconds that one question to the repository may take

@@ -29,7 +29,7 @@ from ccdr.model.values import Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.versions import Judged
-from ccdr.storage.catalogue import CLOCK_TOLERANCE
+from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.report.answer import Answer, answer, over_the_period
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of

@@ -1,0 +1,25 @@
+"""A ledger whose clock is a second later at each look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.model.values import RecordRef
+from tests.support.clocks import Ticking
+from tests.support.older import append_older
+
+START = datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
+
+
+def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
+    return Ledger(directory, Ticking(START), host="db1", actor="alice as root", segment_bytes=segment_bytes)
+
+
+def add(ledger: Ledger, kind: str = "backup.start", *, run: str = "r1", **body: object) -> RecordRef:
+    return append_older(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
+
+
+def segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.jsonl"))
