@@ -31,8 +31,9 @@ from ccdr.jobs.fetch import (
 )
 from ccdr.jobs.restore_test.result import CHECKED, EQUAL, READABLE, RESTORED, STORED, RestoreTest
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping import log_repository, shelf_of
-from ccdr.jobs.shipping.recovery import Recovery, logged, the_base, told
+from ccdr.jobs.shipping import archive_of, log_repository
+from ccdr.jobs.shipping.recovery import Recovery, recorded_target, the_base
+from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing, TestBroken
@@ -360,7 +361,7 @@ class Work:
         job = self._job
         if self._test.verdict is not Verdict.FAIL:
             return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
-        which = f"--snapshot {snapshot.short}" if self._at is None else f'--at "{told(self._at)}"'
+        which = f"--snapshot {snapshot.short}" if self._at is None else f'--at "{recorded_target(self._at)}"'
         keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
         older = f"`ccdr snapshots {job.plan}` lists older ones to test"
         return f"{keep}; {older if self._older(snapshot) else no_older(job.plan, job.asset)}"
@@ -424,7 +425,7 @@ class Work:
             test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
-            test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
+            test.recovery = {**(test.recovery or {"target": recorded_target(self._at)}), **self._log_judged(self._at)}
         if test.proof is not None:
             test.bytes_restored = sum(self._repo.restored) + (self._recovery.bytes_restored if self._recovery else 0)
         test.tools = {"ccdr": __version__}
@@ -449,7 +450,7 @@ class Work:
             return claimed
         repo = log_repository(job, services).impatient(PROBE_WAIT)
         try:
-            there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
+            there = logged(job, services, usable, disproved, lambda: archive_of(job, repo))
         except (CcdrError, OSError) as error:
             if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
                 self._test.findings.append(f"its log could not be asked for: {error}")
@@ -478,7 +479,7 @@ class Work:
     def _damage_is_open(self) -> bool:
         """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""
         test = self._test
-        if test.verdict is Verdict.PASS and LATEST in (test.selected, self._at and told(self._at)):
+        if test.verdict is Verdict.PASS and LATEST in (test.selected, self._at and recorded_target(self._at)):
             return False
         return test.damaged or self._history.doubt(self._upkeep) is not None
 
