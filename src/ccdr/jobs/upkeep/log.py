@@ -42,14 +42,14 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[St
 def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> tuple[str | None, datetime | None]:
     """The first segment that any base begins with, and of when the oldest is; BackupBad where what a snapshot needs
     cannot be told."""
-    found: str | None = None
+    earliest: str | None = None
     since: datetime | None = None
     for snapshot in kept:
         manifest = services.catalogue.manifest(snapshot)
         if not log.goes_on_from(manifest):
             continue
         needed = log.needed_from(manifest)
-        if found is None or rank(needed) < rank(found):  # of another branch, too: what was written first
-            found = needed
+        if earliest is None or rank(needed) < rank(earliest):  # of another branch, too: what was written first
+            earliest = needed
         since = min(since or manifest.consistent_point, manifest.consistent_point)
-    return found, since
+    return earliest, since
