@@ -32,7 +32,7 @@ from tests.support.stored import on_store
 
 from ccdr.demo.store import DemoStore, start
 from ccdr.host.processes import Daemon
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
 
 LIMIT = 64 * 2**20
@@ -97,7 +97,7 @@ def test_log_waits_for_a_store_that_was_stopped(
         with started_again(own_store, tmp_path):
             assert eventually(lambda: standing(site)["trouble"] is None, 60), standing(site)
             note(source, "behind")
-            assert not standing(site)["gap"] and not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+            assert not standing(site)["gap"] and not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
             point = standing(site)["point"]
             assert eventually(lambda: standing(site)["point"] > point, 30)
             done = recovered(site, "latest", "--keep")

@@ -7,7 +7,7 @@ from ccdr.jobs.fetch import (
     taken_back,
 )
 from ccdr.jobs.restore_test.course import CourseOfTest
-from ccdr.jobs.shipping.recovery import told
+from ccdr.jobs.shipping.recovery import recorded_target
 from ccdr.model.trouble import no_older, without_an_older
 from ccdr.model.values import Snapshot, Verdict
 
@@ -31,7 +31,7 @@ def look_closer(course: CourseOfTest, snapshot: Snapshot) -> str:
     job = course.job
     if course.test.verdict is not Verdict.FAIL:
         return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
-    which = f"--snapshot {snapshot.short}" if course.at is None else f'--at "{told(course.at)}"'
+    which = f"--snapshot {snapshot.short}" if course.at is None else f'--at "{recorded_target(course.at)}"'
     keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
     older = f"`ccdr snapshots {job.plan}` lists older ones to test"
     return f"{keep}; {older if course.older(snapshot) else no_older(job.plan, job.asset)}"

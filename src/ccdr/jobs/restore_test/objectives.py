@@ -9,8 +9,10 @@ from ccdr import __version__
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.log_standing import read_standing
 from ccdr.jobs.restore_test.course import CourseOfTest
-from ccdr.jobs.shipping import log_repository, shelf_of
-from ccdr.jobs.shipping.recovery import logged, told
+from ccdr.jobs.shipping import log_repository
+from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.recovery import recorded_target
+from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing
@@ -47,7 +49,7 @@ def finish(course: CourseOfTest) -> None:
         test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
     test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
     if course.at is not None:
-        test.recovery = {**(test.recovery or {"target": told(course.at)}), **_log_judged(course, course.at)}
+        test.recovery = {**(test.recovery or {"target": recorded_target(course.at)}), **_log_judged(course, course.at)}
     if test.proof is not None:
         test.bytes_restored = sum(course.repo.restored) + (course.recovery.bytes_restored if course.recovery else 0)
     test.tools = {"ccdr": __version__}
@@ -73,7 +75,7 @@ def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]
         return claimed
     repo = log_repository(job, services).impatient(PROBE_WAIT)
     try:
-        there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
+        there = logged(job, services, usable, disproved, lambda: archive_of(job, repo))
     except (CcdrError, OSError) as error:
         if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
             course.test.findings.append(f"its log could not be asked for: {error}")
@@ -105,7 +107,7 @@ def _closed_by_damage(course: CourseOfTest) -> bool:
 def _damage_is_open(course: CourseOfTest) -> bool:
     """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""
     test = course.test
-    if test.verdict is Verdict.PASS and LATEST in (test.selected, course.at and told(course.at)):
+    if test.verdict is Verdict.PASS and LATEST in (test.selected, course.at and recorded_target(course.at)):
         return False
     return test.damaged or course.history.doubt(course.upkeep) is not None
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.shelf import Batch, let_go, log_of, log_repository, rank, shelf_of, void_of
+from ccdr.jobs.shipping.log_archive import let_go
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, void_of
+from ccdr.jobs.shipping.stored_batch import StoredBatch, rank
 from ccdr.model.errors import Locked
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
@@ -17,7 +19,7 @@ from ccdr.storage import upkeep as storage
 PATIENCE = 60.0  # seconds; whoever ships stores for some seconds at a time
 
 
-def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Batch]:
+def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[StoredBatch]:
     """Remove the log that none of the asset's `kept` snapshots needs; what was removed. Never what one of them does."""
     _, log = log_of(job)
     repo = log_repository(job, services)
@@ -26,7 +28,7 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Ba
         try:
             with services.state.rewriting(repo.location):
                 needed, since = _needed(log, services, kept)
-                gone, void = let_go(shelf_of(job, repo), needed, log, since), void_of(job, repo)
+                gone, void = let_go(archive_of(job, repo), needed, log, since), void_of(job, repo)
                 storage.forget(repo, [*(batch.id for batch in gone), *void])
                 if gone or void:
                     storage.prune(repo)

@@ -18,8 +18,8 @@ from ccdr.host.state import Run
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
-from ccdr.jobs.shipping import log_repository, shelf_of
-from ccdr.jobs.shipping.recovery import stored
+from ccdr.jobs.shipping import archive_of, log_repository
+from ccdr.jobs.shipping.stored_until import stored
 from ccdr.jobs.upkeep.log import prune_log
 from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune
 from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, size, tenths
@@ -268,7 +268,7 @@ class _Pruning:
         if job.engine.shipping is not None:
             usable = sorted(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
             try:
-                archive = shelf_of(job, log_repository(job, self._services))
+                archive = archive_of(job, log_repository(job, self._services))
                 logged = stored(job, self._services, usable, history.log_disproved, archive)
             except (CcdrError, OSError) as error:
                 yield f"its log could not be asked for: {error}"
