@@ -15,7 +15,7 @@ from tests.support.harness import Site
 from tests.support.older import append_older
 from tests.support.runs import SetClock
 
-from ccdr.evidence.lineage.answers import answer_for_spoilt
+from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import installation
 from ccdr.evidence.lineage.values import AGREES, DIFFERS

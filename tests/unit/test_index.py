@@ -20,7 +20,7 @@ from tests.unit import test_one_judgement as pasts
 from tests.unit.test_one_judgement import ASSETS, END, Event, told_by
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.jobs import verification
+from ccdr.jobs import daily_verification
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan
 from ccdr.telling.report import Period, Report, html, index, json_lines, make_report
@@ -33,10 +33,10 @@ DAY = timedelta(days=1)
 SCALE = 40  # an hour of a past that is drawn here is nearly two days
 
 
-def verified(services: Services) -> verification.Finding:
+def verified(services: Services) -> daily_verification.Finding:
     """As `ccdr run` does it once a day."""
-    verification._record(services, verification.compare(services), index.make(services))
-    found = verification.newest(services.lineage())
+    daily_verification._record(services, daily_verification.compare(services), index.make(services))
+    found = daily_verification.newest(services.lineage())
     assert found is not None and found.ok
     return found
 
@@ -176,9 +176,9 @@ def rewritten(services: Services, first: int) -> None:
 
 
 def found_broken(services: Services) -> None:
-    found = verification.compare(services)
+    found = daily_verification.compare(services)
     ledger = replace(found.ledger, problems=("it was changed",))
-    verification._record(services, replace(found, ledger=ledger), index.make(services))
+    daily_verification._record(services, replace(found, ledger=ledger), index.make(services))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def small(root: Path) -> tuple[list[LoadedPlan], Services]:
 def test_the_report_says_what_was_verified_before(tmp_path: Path) -> None:
     plans, services = small(tmp_path)
     made = make_report(plans, services, Period(END - 30 * DAY, END, until_now=True), command="x")
-    found = verification.newest(services.lineage())
+    found = daily_verification.newest(services.lineage())
     assert found is not None and isinstance(made.ledger.before, Before)
     upto = services.ledger.numbered(made.ledger.before.upto + 1)
     assert upto is not None and upto["time"] >= "2026-10-01" and made.ledger.before.seq == found.seq

@@ -18,7 +18,7 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage import comparing
-from ccdr.evidence.lineage.answers import acknowledge
+from ccdr.evidence.lineage.acknowledging import acknowledge
 from ccdr.evidence.lineage.beside import id_in, misnamed, read_id
 from ccdr.evidence.lineage.comparing import beginning, differs, keep, read
 from ccdr.evidence.lineage.kept import write_kept

@@ -21,7 +21,7 @@ from ccdr.evidence import reading
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
 from ccdr.model.errors import CcdrError
-from ccdr.telling.report import population
+from ccdr.telling.report import population_csv
 from ccdr.telling.report.runs import RecordedRun
 
 RECORDS = 12
@@ -149,12 +149,12 @@ def test_a_population_digested_meanwhile_is_the_same_one(monkeypatch: pytest.Mon
         RecordedRun(n, "backup", "p", "a", f"r{n}", "h", "x", began, began.isoformat(), reason="=1+1")
         for n in range(50)
     ]
-    monkeypatch.setattr(population, "WORTH_IT", 10)
-    with population.digesting(runs) as digest:
-        assert digest() == population.digest_of(runs)
+    monkeypatch.setattr(population_csv, "WORTH_IT", 10)
+    with population_csv.digesting(runs) as digest:
+        assert digest() == population_csv.digest_of(runs)
     monkeypatch.setattr(reading, "_carry_out", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with population.digesting(runs) as digest:
-        assert digest() == population.digest_of(runs)
+    with population_csv.digesting(runs) as digest:
+        assert digest() == population_csv.digest_of(runs)
 
 
 def test_what_a_fold_raises_is_raised(ledger: Path) -> None:

@@ -42,9 +42,9 @@ from ccdr.evidence.records.schema import DIALECT, schema_of, schemas
 from ccdr.evidence.records.values import Word
 from ccdr.evidence.summary import HOLDS
 from ccdr.host.nearby import WORDS
+from ccdr.jobs.daily_verification import BROKEN
 from ccdr.jobs.group_backup import COMPLETE, INCOMPLETE
 from ccdr.jobs.restore.result import REFUSED, RESTORED
-from ccdr.jobs.verification import BROKEN
 from ccdr.model import errors
 from ccdr.model.errors import Exit
 from ccdr.model.values import ObjectiveVerdict, Verb, Verdict

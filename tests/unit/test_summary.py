@@ -25,8 +25,8 @@ from ccdr.evidence import summary
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.summary import Summary
+from ccdr.jobs.daily_verification import compare, daily, verify_now
 from ccdr.jobs.services import Services
-from ccdr.jobs.verification import compare, daily, verify_now
 from ccdr.model.values import RULES
 
 step = st.tuples(
@@ -183,7 +183,7 @@ def test_after_an_upgrade_all_is_read_until_it_is_made_anew_within_an_hour_and_n
     before = list(services.ledger.newest("ledger.verified"))
     daily(services)
     assert list(services.ledger.newest("ledger.verified")) == before
-    monkeypatch.setattr("ccdr.jobs.verification.SOON", timedelta(0))
+    monkeypatch.setattr("ccdr.jobs.daily_verification.SOON", timedelta(0))
     daily(services)
     assert compare(services).summary == "EQUAL"
 
@@ -197,7 +197,7 @@ def test_who_is_killed_before_it_is_recorded_leaves_the_one_that_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("ccdr.jobs.verification._record", killed)
+        patch.setattr("ccdr.jobs.daily_verification._record", killed)
         verify_now(services)
     assert compare(services).summary == "EQUAL" and before[0] in files(services)
     verify_now(services)

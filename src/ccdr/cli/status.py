@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ccdr.evidence.population import Chain
     from ccdr.evidence.verdicts import Record
     from ccdr.jobs.attest import LedgerCopy
+    from ccdr.jobs.daily_verification import Finding
     from ccdr.jobs.services import Services
-    from ccdr.jobs.verification import Finding
     from ccdr.plans import LoadedPlan
     from ccdr.plans.versions import Judged, PlanRevision
     from ccdr.telling.status import Answering
@@ -99,8 +99,8 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
+    from ccdr.jobs.daily_verification import newest
     from ccdr.jobs.in_force import as_recorded, lost
-    from ccdr.jobs.verification import newest
     from ccdr.plans import plan_names
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.notify import untold

@@ -19,9 +19,9 @@ from ccdr.evidence.judgement.shipped_log import LATE_GRACE, LATE_INTERVALS
 from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles
+from ccdr.jobs.daily_verification import DIFFERS, Finding, daily
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.ship import SHIP
-from ccdr.jobs.verification import DIFFERS, Finding, daily
 from ccdr.model.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Achieved, ObjectiveVerdict, Verb

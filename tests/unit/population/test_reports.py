@@ -30,7 +30,7 @@ from ccdr.host.state import State
 from ccdr.model.values import Attestation
 from ccdr.telling.report import Period, make_report
 from ccdr.telling.report.page import html
-from ccdr.telling.report.population import csv_text
+from ccdr.telling.report.population_csv import csv_text
 
 
 def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:

@@ -16,14 +16,14 @@ from tests.support.population import DAY, END, HOUR, Everybody, Pair, look, past
 from tests.support.records import body_of
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.answers import answer_for_spoilt
+from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import beginning
 from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.attest.beside import collect
-from ccdr.jobs.verification import compare, daily, verify_now
+from ccdr.jobs.daily_verification import compare, daily, verify_now
 from ccdr.model.errors import LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Attestation

@@ -21,7 +21,7 @@ from tests.support.schema import report_document
 
 from ccdr.model.values import rfc3339
 from ccdr.telling.report import csv_text, html, make_report, period_of
-from ccdr.telling.report.population import COLUMNS
+from ccdr.telling.report.population_csv import COLUMNS
 
 
 def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path: Path) -> None:

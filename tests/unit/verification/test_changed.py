@@ -10,7 +10,7 @@ from tests.support.older import append_older
 from tests.support.verified import World
 
 from ccdr.evidence.summary import HOLDS
-from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, compare, newest
+from ccdr.jobs.daily_verification import BROKEN, DIFFERS, EQUAL, compare, newest
 from ccdr.model.trouble import Trouble
 
 

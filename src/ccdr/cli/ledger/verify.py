@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.jobs.attest import LedgerComparison
+    from ccdr.jobs.daily_verification import Comparison
     from ccdr.jobs.services import Services
-    from ccdr.jobs.verification import Comparison
     from ccdr.plans import LoadedPlan
 
 
@@ -94,7 +94,7 @@ class _Live:
         return document
 
     def tell(self) -> None:
-        from ccdr.jobs.verification import DIFFERS, EQUAL
+        from ccdr.jobs.daily_verification import DIFFERS, EQUAL
 
         self.verified.tell()
         for outcome in self.answers.outcomes if self.answers else ():
@@ -129,7 +129,7 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None) -> _Live:
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
-    from ccdr.jobs.verification import compare
+    from ccdr.jobs.daily_verification import compare
 
     at_work: frozenset[str] = frozenset()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage.answers import waiting
+from ccdr.evidence.lineage.acknowledging import waiting
 from ccdr.evidence.lineage.beside import directory_of, id_in, itself, reader
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.values import LINKED, LedgerStanding, Lost

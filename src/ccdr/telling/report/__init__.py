@@ -11,7 +11,7 @@ from ccdr.telling.report.build import Report, make_report
 from ccdr.telling.report.document import json_lines
 from ccdr.telling.report.page import html
 from ccdr.telling.report.period import Period, period_of
-from ccdr.telling.report.population import csv_text
+from ccdr.telling.report.population_csv import csv_text
 
 WRITERS: Mapping[str, Callable[[Report], Iterator[bytes]]] = {"html": html, "json": json_lines, "csv": csv_text}
 

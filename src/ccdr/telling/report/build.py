@@ -31,16 +31,16 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
-from ccdr.telling.report.answer import Answer, answer, over_the_period
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
+from ccdr.telling.report.headline import Answer, answer, over_the_period
 from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
 from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
-from ccdr.telling.report.population import PopulationDigest, digesting
+from ccdr.telling.report.population_csv import PopulationDigest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun

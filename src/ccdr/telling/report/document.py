@@ -10,8 +10,8 @@ from typing import Any
 from ccdr.model.values import Achieved, as_written, rfc3339
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
-from ccdr.telling.report.answer import QUESTION
 from ccdr.telling.report.build import Report
+from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
 from ccdr.telling.report.runs import RESTORE, TEST, RecordedRun

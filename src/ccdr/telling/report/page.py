@@ -18,10 +18,10 @@ from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.words import differing, sentence
 from ccdr.telling.report import charts
-from ccdr.telling.report.answer import QUESTION
 from ccdr.telling.report.asset_evidence import BY_ID, BY_LOG, RULES
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.choice import MOST_LISTED, asset_panels, chosen_interruptions, chosen_tests, gaps, worst_first
+from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, PlanReport
 from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted

@@ -8,8 +8,8 @@ from datetime import datetime
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.population import ALONE, Population, read_population
 from ccdr.evidence.reading import Take, read_verified
+from ccdr.jobs.daily_verification import newest
 from ccdr.jobs.services import Services
-from ccdr.jobs.verification import newest
 from ccdr.telling.report import index
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
