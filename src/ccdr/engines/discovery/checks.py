@@ -1,6 +1,6 @@
 """What the first restore tests ask for: nothing is claimed that a healthy backup might not keep.
 
-Row counts ask for half of what is there, freshness for what weekends and holidays leave.
+Counts of rows and of recordings ask for half of what is there, freshness for what weekends and holidays leave.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from ccdr.model.values import human_seconds
 
 ROW_CHECKS, FRESHNESS_CHECKS = 5, 2
 LONG_WEEKEND, UNKNOWN_RHYTHM = 4, 30  # days
-SETTLED_ARCHIVE = 7 * 86400.0  # a directory with older audio than this keeps it
 
 
 def database_checks(database: DatabaseFound) -> Iterator[str]:

@@ -18,6 +18,8 @@ SETTLE = 60.0  # seconds, as the plan says
 SETTLED_ARCHIVE = 7 * 86400.0  # a directory with older audio than this keeps it
 
 _WHY_DECODED = "Audio opens and decodes to its end. A recorder that writes rubbish is noticed here and nowhere else."
+_WHY_HALF = "The backup of an emptied directory is a faithful copy, and no use: about half of what was there."
+_IF_EMPTIED = "Nothing here is older than a week: if it is emptied regularly, lower at_least to what always stays."
 
 
 @dataclass(frozen=True)
@@ -114,17 +116,20 @@ class TreeItem:
         tree = self.facts
         if not tree.decodable:
             return
-        keeps = tree.oldest is not None and now - tree.oldest > SETTLED_ARCHIVE
         match = ", ".join(scalar(f"*.{suffix}") for suffix in tree.decodable)
-        at_least = half(sum(tree.audio[suffix] for suffix in tree.decodable)) if keeps else 1
-        check = f"- {{kind: decodable, match: [{match}], at_least: {at_least}}}"
+        there = sum(tree.audio[suffix] for suffix in tree.decodable)
+        check = f"- {{kind: decodable, match: [{match}], at_least: {half(there)}}}"
+        there_were = f"there were {'' if tree.whole else 'more than '}{there:,}"
         if tree.silent:
             empty = so_many(tree.silent, "audio file")
             yield f"  # {empty} had not a byte in them and would fail this. Move them away, then take the # off:"
-            yield f"  # {check}"
-        else:
-            yield f"  # {_WHY_DECODED}"
-            yield f"  {check}"
+            yield f"  # {check}  # {there_were}"
+            return
+        yield f"  # {_WHY_DECODED}"
+        yield f"  # {_WHY_HALF}"
+        if tree.oldest is not None and now - tree.oldest <= SETTLED_ARCHIVE:
+            yield f"  # {_IF_EMPTIED}"
+        yield remark(f"  {check}", there_were, column=61)
 
     def as_json(self) -> dict[str, object]:
         tree = self.facts
