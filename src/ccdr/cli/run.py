@@ -86,6 +86,9 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     Without a terminal it says nothing where all went well; on one it says what comes due next. Whom a plan names
     under notify is told of what is wrong once, and once when it is over.
 
+    The exit status is of what this call did and found. What still stands from an earlier one is for `ccdr status`:
+    a monitor reads that.
+
     Measured recovery times are those of the machine as it is: more `--jobs` make each of them longer.
 
     \b
