@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support.harness import Site
@@ -12,6 +13,7 @@ from tests.support.harness import Site
 from ccdr.cli import test as verb
 from ccdr.cli.progress import PACE, PlainProgress
 from ccdr.cli.settings import Settings
+from ccdr.jobs.restore_test import RestoreTest
 from ccdr.model.measure import judge
 from ccdr.model.values import Verdict
 
@@ -38,11 +40,16 @@ def test_tests_of_several_assets_end_in_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(verb, "settings", Settings)
-    jobs = [SimpleNamespace(asset=name) for name in ("crm", "calls", "held")]
-    snapshot, measured = SimpleNamespace(short="1f3e9a2b"), judge(3600, 60.0)
+    jobs = [SimpleNamespace(asset=name) for name in ("crm", "calls", "odd", "noted", "slow", "held")]
+    snapshot: Any = SimpleNamespace(short="1f3e9a2b")
+    measured, known = judge(3600, 60.0), frozenset(["known"])
+    well = {"snapshot": snapshot, "rpo": measured, "rto": measured}
     done = [
-        SimpleNamespace(asset="crm", verdict=Verdict.PASS, snapshot=snapshot, rpo=measured, rto=measured, reason=None),
-        SimpleNamespace(asset="calls", verdict=Verdict.FAIL, snapshot=None, rpo=None, rto=None, reason="it is bad"),
+        RestoreTest("p", "crm", "r1", "latest", Verdict.PASS, **well),
+        RestoreTest("p", "calls", "r2", "latest", Verdict.FAIL, reason="it is bad"),
+        RestoreTest("p", "odd", "r3", "latest", Verdict.PASS, findings=["known", "one", "two"], noted=known, **well),
+        RestoreTest("p", "noted", "r4", "latest", Verdict.PASS, findings=["known"], noted=known, **well),
+        RestoreTest("p", "slow", "r5", "latest", Verdict.PASS, **{**well, "rto": judge(30, 60.0)}),
     ]
     verb._tell_all(done, jobs)  # type: ignore[arg-type]
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -50,6 +57,9 @@ def test_tests_of_several_assets_end_in_a_table(
         ["asset", "snapshot", "RPO", "RTO", "why"],
         ["PASS", "crm", "1f3e9a2b", "1m", "00s", "1m", "00s", "-"],
         ["FAIL", "calls", "-", "-", "-", "it", "is", "bad"],
+        ["PASS", "odd", "1f3e9a2b", "1m", "00s", "1m", "00s", "one;", "1", "more", "above"],
+        ["PASS", "noted", "1f3e9a2b", "1m", "00s", "1m", "00s", "-"],
+        ["PASS", "slow", "1f3e9a2b", "1m", "00s", "1m", "00s", "RTO", "BREACHED"],
         ["SKIPPED", "held", "-", "-", "-", "another", "run", "holds", "it"],
     ]
     verb._tell_all(done[:1], jobs[:1])  # type: ignore[arg-type]

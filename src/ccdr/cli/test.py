@@ -12,7 +12,7 @@ from ccdr.cli.output import print_json, table, tell_checks, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, timeline_option, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
+from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,8 +159,19 @@ def _tell_all(done: Sequence[RestoreTest], jobs: Sequence[Job]) -> None:
             continue
         rpo, rto = (human_seconds(a.achieved_s) if a is not None else "-" for a in (one.rpo, one.rto))
         snapshot = one.snapshot.short if one.snapshot is not None else "-"
-        rows.append((word(one.verdict), job.asset, snapshot, rpo, rto, one.reason or "-"))
+        rows.append((word(one.verdict), job.asset, snapshot, rpo, rto, _why(one)))
     table(("", "asset", "snapshot", "RPO", "RTO", "why"), rows)
+
+
+def _why(one: RestoreTest) -> str:
+    """What of it is not as it should be: a PASS, too, may have findings that nobody has acknowledged."""
+    if one.reason:
+        return one.reason
+    if findings := [finding for finding in one.findings if finding not in one.noted]:
+        return findings[0] + (f"; {len(findings) - 1} more above" if findings[1:] else "")
+    measured = (("RPO", one.rpo), ("RTO", one.rto))
+    bad = (ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED)
+    return ", ".join(f"{name} {a.verdict}" for name, a in measured if a is not None and a.verdict in bad) or "-"
 
 
 def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:
