@@ -30,6 +30,7 @@ from ccdr.model.errors import CcdrError, CommandFailed, Exit, TestBroken, UsageP
 from ccdr.model.trouble import without_an_older
 from ccdr.model.values import CheckResult, Manifest, Snapshot, details
 from ccdr.plans.job import Job
+from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.lab import room_for
 from ccdr.storage.restic import Restic
@@ -211,8 +212,7 @@ class Restoring:
                 onto_source_server=request.onto_source_server,
             )
         except CommandFailed as error:
-            hint = "is it the right server, user and password?"
-            raise TestBroken(f"{target.shown} does not answer: {error}", hint=hint) from None
+            raise _not_let_in(target, error) from None
         self.result.notes += survey.notes
         self.result.tools["target"] = survey.version
         return OntoServer(order, target, source, survey.will)
@@ -309,3 +309,15 @@ class Restoring:
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
         result.record = self._recorded.end(result.body())
+
+
+def _not_let_in(target: ServerTarget, error: CommandFailed) -> TestBroken:
+    """A server that refuses us has answered; and what we asked for is the target, whoever's words `error` has."""
+    if target.client.refused(error.stderr):
+        why = error.stderr.answer
+        return TestBroken(
+            f"{target.shown} answers, and refused user or password{f': {why}' if why else ''}",
+            hint="is it the right user and database, and the password of --password-file? whom does the server let in?",
+        )
+    why = str(error).removeprefix(error.what).strip()
+    return TestBroken(f"{target.shown} does not answer: its client {why}", hint="is it the right server, and is it up?")
