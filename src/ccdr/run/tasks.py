@@ -65,7 +65,7 @@ class Performed:
 
 
 Perform = Callable[[Task, Trigger, Services, Progress], Performed]
-# Of each task, in order: what came of it, or why it could not begin. Locked where another run is at one of them.
+# Of each task, in order: what came of it, or why it could not start. Locked where another run is at one of them.
 Together = Callable[[Sequence[Task], Sequence[Trigger], Services, Progress], list[Performed | CcdrError]]
 
 

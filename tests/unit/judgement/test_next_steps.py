@@ -98,7 +98,7 @@ def test_nor_where_more_is_known(step: str, failed: tuple[str, ...]) -> None:
 def test_what_is_first_is_told_from_what_follows() -> None:
     """A step that is the same test again would be seen."""
     assert actions(f"{TEST}   shows it; find out who") == [TEST, "find out who"]
-    assert actions("`ccdr doctor p` looks for why; then `ccdr backup p`") == ["ccdr doctor p", "ccdr backup p"]
+    assert actions("`ccdr doctor p` looks for the cause; then `ccdr backup p`") == ["ccdr doctor p", "ccdr backup p"]
 
 
 # --- whoever follows it -------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ Event = Callable[[Chronicle], object]
 @pytest.mark.parametrize(
     ("event", "first"),
     [
-        (lambda p: p.tested(-0.3, "new", "FAIL", damaged=True), "docs/how-to/recover.md, A damaged repository: mend it"),
+        (lambda p: p.tested(-0.3, "new", "FAIL", damaged=True), "docs/how-to/recover.md, A damaged repository, says how to repair it"),
         (
             lambda p: p.tested(-0.3, "old", "FAIL", damaged=True, selected="oldest"),
             "ccdr test p --asset crm --snapshot latest",
@@ -208,7 +208,7 @@ Event = Callable[[Chronicle], object]
             lambda p: (p.tested(-0.3, "new", "FAIL", damaged=True), p.stored(-0.2, "mended")),
             "ccdr test p --asset crm --snapshot latest",
         ),
-        (lambda p: p.tested(-0.3, "new", took=7200.0), "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"),
+        (lambda p: p.tested(-0.3, "new", took=7200.0), "restore faster (more processors, memory, a nearer repository), or set a realistic RTO"),
         (lambda p: p.tested(-0.3, "new", "INCONCLUSIVE"), "ccdr doctor p"),
         (lambda p: p.failed(-0.3), "ccdr doctor p"),
     ],

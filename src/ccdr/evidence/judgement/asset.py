@@ -104,7 +104,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         lacks = Trouble.SNAPSHOT_VANISHED if all(gone & {n.id for n in s.upon} for s in bad) else None
         wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks))
     if known[-1:] != ours[-1:]:
-        text = "its newest snapshot is of something else than the plan now names"
+        text = "its newest snapshot is from another source than the plan names now"
         wrong.append(Problem(Trouble.FINDING, text, about="source"))
     mend = mend_first(job.plan, job.asset) if history.newest_met_damage else None
     if damage := history.damage_since(upkeep):
@@ -185,7 +185,7 @@ def _breaches(job: Job, history: AssetHistory, status: AssetStatus, now: datetim
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in status.wrong):
-        text = "its RTO was not measured by its last restore test that came to a verdict"
+        text = "its last conclusive restore test did not measure its RTO"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
 
 
@@ -220,8 +220,8 @@ def _settling(job: Job) -> Iterator[Problem]:
     """Of files in use the newest are in no snapshot, however new that is."""
     settle, wanted = job.engine.settle_time, job.objectives.rpo
     if settle is not None and settle > wanted:
-        text = f"what has changed within {human_seconds(settle)} is in no backup"
-        text += f", so that its RPO of {human_seconds(wanted)} cannot be met"
+        text = f"a backup leaves out what changed within the last {human_seconds(settle)}"
+        text += f", so it cannot meet its RPO of {human_seconds(wanted)}"
         yield Problem(Trouble.FINDING, text, about=f"settle {settle:g}", verb=Verb.BACKUP)
 
 
@@ -243,7 +243,7 @@ def _problems(
     """`never`: where there is no snapshot, that is known to be so."""
     newest = usable[-1] if usable else None
     if newest is None and history.last_good_backup is None and never:
-        yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
+        yield Problem(Trouble.NEVER_SUCCEEDED, "no backup has succeeded yet", verb=Verb.BACKUP)
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=now.tzinfo)
     known = newest.id if newest else None
     # That the last that was stored does not count any more has reasons of its own.
@@ -254,13 +254,19 @@ def _problems(
             Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run, why=failed.why, cause=cause
         )
     if crashed := history.crashed_test:
-        text = f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
+        text = (
+            f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} never "
+            f"recorded an end"
+        )
         began = utc(crashed["time"])
         yield Problem(Trouble.TEST_INCONCLUSIVE, text, began, about="crash", verb=Verb.TEST, why="it crashed")
     if begun := history.crashed_restore(now):
         into = (begun.get("target") or {}).get("name")
         where = f" into {into}" if into else ""
-        text = f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} has no end"
+        text = (
+            f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} never "
+            f"recorded an end"
+        )
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, usable)
@@ -277,7 +283,7 @@ def _backup_late(
     if planned is not None and newest is not None and not backing_up:
         tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
         if due := second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
-            text = f"its backup is overdue: the last one is of {to_the_second(tried)}"
+            text = f"its backup is overdue: the last one was at {to_the_second(tried)}"
             yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
 
 

@@ -51,33 +51,33 @@ def log_problems(
     anew = standing.anew
     begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
-    why = "what ships it does not get on" if seen.shipping else "nothing ships it"
+    why = "the process that ships it makes no progress" if seen.shipping else "nothing ships it"
     who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
     elif standing.claimed is not None:
-        how_far = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
-        claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
-        text = f"{how_far}, as records have it; {claimed}: {who}"
+        how_far = f"its log is stored only up to {to_the_second(since)}" if since else "its log is not stored"
+        claimed = f"the state directory claims {to_the_second(standing.claimed)}, but no record confirms it"
+        text = f"{how_far}, by the records; {claimed}: {who}"
         yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
         text = (
-            f"its log is stored up to {to_the_second(standing.point)}, which is yet to come: a clock is, or was, wrong"
+            f"its log is stored up to {to_the_second(standing.point)}, which is in the future: a clock is or was wrong"
         )
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
     elif since is not None and now - since > late:
         text = (
-            "no log is stored behind its new base" if begins else f"its log is stored up to {to_the_second(since)} only"
+            "no log is stored after its new base" if begins else f"its log is stored only up to {to_the_second(since)}"
         )
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not seen.logged([newest], _good):
-        text = standing.gap or "its newest backup is no base that the log goes on from"
-        meanwhile = "until then it can be restored as of its backups only"
+        text = standing.gap or "the log cannot continue from its newest backup"
+        meanwhile = "until then it can be restored only to its backups, not to points between them"
         if standing.forks and seen.logged(usable, _good):
-            text = "the source was recovered to before its newest backup: a new base backup is needed"
-            meanwhile = "until then its log leads on from an older one"
+            text = "the source went back to a state before its newest backup: it needs a new base backup"
+            meanwhile = "until then its log continues from an older base"
         yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
     yield from findings_of({"findings": standing.findings}, Verb.BACKUP)

@@ -39,13 +39,13 @@ _NO_REPOSITORY = {
     "missing": ("it was not there", Level.LOST),
     "closed": ("it did not open with the plan's password", Level.LOST),
     "unavailable": ("it did not answer", Level.UNPROVEN),
-    "damaged": ("it did not open, for what opens it is damaged", Level.LOST),
+    "damaged": ("it did not open: its keys or its config are damaged", Level.LOST),
 }
 
 # What is said of records that nothing is taken from, by why.
 _PASSED_OVER = {
-    NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
-    WRONG: "no ccdr has written what stands there, and nothing is taken from it",
+    NEWER: "a later ccdr wrote it, and this ccdr cannot read it",
+    WRONG: "no ccdr wrote it, and ccdr takes nothing from it",
 }
 
 
@@ -142,7 +142,7 @@ def not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> It
     for verb, last in newest.items():
         if record := history.not_begun(verb, last):
             why = str(record.get("reason"))
-            text = f"its {verb} could not begin: {why}"
+            text = f"its {verb} could not start: {why}"
             yield Problem(Trouble.NOT_BEGUN, text, utc(record["time"]), about=verb, verb=verb, why=why)
 
 

@@ -166,7 +166,7 @@ class Work:
         found = candidates(job, self._services, self._synchronised)
         good = found.good
         if found.there[-1:] != found.ours[-1:]:
-            test.findings.append("the newest snapshot is of something else than the plan now names")
+            test.findings.append("the newest snapshot is from another source than the plan names now")
         if selection in ("latest", "oldest", "random") and not good:
             said, first = none_counts(job, self._synchronised)
             raise BackupBad(said, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")

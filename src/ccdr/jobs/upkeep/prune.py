@@ -194,7 +194,7 @@ class _Pruning:
         if snapshot.note is not None:
             return "restic stored it with a warning"
         if source is not None and not of_source(snapshot, source):
-            return "of something else than the plan now names"
+            return "from another source than the plan names now"
         return None
 
     def _lapse(self, asset: str, there: Sequence[Snapshot], policy: Policy) -> None:
