@@ -205,7 +205,7 @@ def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, dbn
 def test_what_is_not_as_it_should_be_around_a_good_backup_is_noted(twin: Site) -> None:
     key = twin.root / "plans" / "key"
     notes = twin.backed_up().json["notes"]
-    assert notes == ["the repository lies on the same disk as what it protects: one failure destroys both"]
+    assert notes == ["the repository is on the same disk as what it protects: one failure destroys both"]
     assert twin.records("backup.end")[-1]["beside_source"] == "disk"
     key.chmod(0o644)
     notes = twin.backed_up().json["notes"]

@@ -66,7 +66,7 @@ def ack(
         return _tell(in_force(services, services.histories()), "acknowledged")
     if code is None:
         raise UsageProblem(
-            "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
+            "which trouble?", hint="`ccdr status` shows each trouble's code at the end of its line; `ccdr ack --list`"
         )
     services = settings().services()
     if code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
@@ -88,7 +88,7 @@ def ack(
         return _tell(ended, "would end" if dry_run else "ended")
     if said is None or until is None:
         raise UsageProblem(
-            f"{'--why' if said is None else '--until'} is missing: what is acknowledged has a reason, and an end",
+            f"{'--why' if said is None else '--until'} is missing: an acknowledgement needs a reason and an end",
             hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
         )
     done = acknowledge(

@@ -181,11 +181,11 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
         for outcome in outcomes:
             click.echo(f"  {_agreed(outcome)}")
         if compared.summary == EQUAL:
-            click.echo("  what `ccdr status` is read from is what the records say")
+            click.echo("  the summary that `ccdr status` reads agrees with the records")
         elif compared.summary == DIFFERS:
-            click.echo("  → find out who wrote to it, then remove it: it is made anew from the ledger")
+            click.echo("  → find out who wrote to it, then remove it: ccdr builds it again from the ledger")
     for plan, error in failed:
-        click.echo(f"ccdr: {plan}: its repository could not be asked: {error}", err=True)
+        click.echo(f"ccdr: {plan}: ccdr could not ask its repository: {error}", err=True)
     return worst([_judged(compared.ledger, problems), *(error.exit_code for _, error in failed)])
 
 
@@ -298,9 +298,9 @@ def recover(names: tuple[str, ...]) -> Exit:
         until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
         count = one.lost.of_these(one.records) if one.lost else so_many(one.records, "record")
         click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {count}{until}")
-        click.echo(f"  it lies in {one.directory}, read-only; every command reads it beside the new one")
+        click.echo(f"  it is in {one.directory}, read-only; every command reads it together with the new one")
         if one.record is not None:
-            click.echo(f"  record {one.record.seq} of the new ledger links it: reports tell of the loss for a year")
+            click.echo(f"  record {one.record.seq} of the new ledger links it: reports show the loss for a year")
         if one.missing:
             lost = so_many(one.missing, "record is", "records are")
             click.echo(f"  at least {lost} lost: what was written after it was stored; the backups of then are there")

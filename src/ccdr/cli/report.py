@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
-@click.option("--whole", is_flag=True, help="Verify all of the ledger, what the daily verification found to hold too.")
-@click.option("--words", is_flag=True, help="Hold what people wrote for what they acknowledged, too.")
+@click.option("--whole", is_flag=True, help="Verify the whole ledger, including what the daily verification verified.")
+@click.option("--words", is_flag=True, help="Include the reasons that people wrote when they acknowledged a trouble.")
 def report(
     names: tuple[str, ...],
     first: str | None,
@@ -79,7 +79,9 @@ def report(
     atexit.register(gc.freeze)  # nor walk it and take it apart at the end, when it goes all at once
     options = settings()
     if options.json and out is None and form not in (None, "json"):
-        raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
+        raise UsageProblem(
+            "--json and another --format contradict each other", hint="leave one of them out, or use --out"
+        )
     if first is not None and since is not None:
         raise UsageProblem("--from and --since both say when the period begins", hint="leave one of them out")
     begins = ("--since", since) if first is None else ("--from", first)

@@ -21,9 +21,9 @@ UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 @assets_option
 def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
-    not), and what an increment builds upon.
+    not), and what an increment depends on.
 
-    Asks the repository: what vanished from it, or bears a future date, is a finding. So is what is wrong with the
+    Asks the repository: what vanished from it, or has a date in the future, is a finding. So is what is wrong with the
     ledger, which tells what was tested.
 
     \b
@@ -113,7 +113,7 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
             "size",
             "last test",
             "counts",
-            "builds upon",
+            "depends on",
             "captured together",
         )
         increments = any(s["builds_upon"] for s in found)

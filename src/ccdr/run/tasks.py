@@ -107,7 +107,7 @@ class Passed:
             "due": rfc3339(self.missed.last),
             "first_due": rfc3339(self.missed.first),
             "count": self.missed.count,
-            "reason": "nothing ran then: the machine, cron or an earlier run stood in the way",
+            "reason": "nothing ran then: the machine or cron was off, or an earlier run was still at work",
         }
 
 

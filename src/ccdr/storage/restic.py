@@ -184,7 +184,8 @@ class Restic:
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
                 f"restic stored nothing (exit {code}): {said.answer or 'it gave no summary'}",
-                hint="what was stored before still stands; is there room? mend what it says, then run the backup again",
+                hint="earlier backups are not affected; check the free space, solve what restic says, then run the "
+                "backup again",
                 words=said,
             )
         return Stored(
@@ -274,11 +275,11 @@ class Restic:
         if DISK_FULL.search(plain):
             return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
         if NOT_HERE.search(plain) and not of_damage:
-            return TestBroken(said, hint="restore as root, to a file system that has links, owners and modes")
+            return TestBroken(said, hint="restore as root, to a file system that supports links, owners and modes")
         if error.stalled or error.code < 0 or error.code in (127, 130):
             return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
         if NETWORK.search(plain) and not of_damage:
-            return TestBroken(said, hint="the repository was not reachable throughout; try again")
+            return TestBroken(said, hint="the repository did not answer all the time; try again")
         try:
             self.probe()
         except RepositoryDamaged as damaged:
@@ -367,9 +368,9 @@ class Restic:
 
     def _where_is_it(self) -> str:
         """What to do where it is not there: only of a plan that is new may a backup make it."""
-        look = "is the disk mounted, the address or bucket right?"
+        look = "check that the disk is mounted, and the address or bucket is right"
         if self.known():
-            return f"backups of {self.plan} were stored there: {look} No backup makes a new one in its place"
+            return f"backups of {self.plan} were stored there: {look}; ccdr makes no new repository in its place"
         return f"the first `ccdr backup {self.plan}` makes it; if there was one: {look}"
 
     def _destroyed(self, error: CommandFailed) -> str | None:
@@ -415,7 +416,7 @@ class Restic:
             if DISK_FULL.search(said.plain):
                 raise RepositoryUnavailable(
                     f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
-                    hint="see which of the two is full (`df -h`), and make room there",
+                    hint="check which of the two is full (`df -h`), and make room there",
                 ) from None
             if error.code == NO_REPOSITORY or (error.stalled and NO_BUCKET.search(said.plain)):
                 raise RepositoryMissing(
@@ -429,7 +430,7 @@ class Restic:
             if error.code == LOCKED:
                 raise RepositoryLocked(
                     f"the repository at {self.location} is locked by another program",
-                    hint="wait for it; `restic unlock` removes locks whose owner is dead",
+                    hint="wait for it; `restic unlock` removes locks of programs that no longer run",
                 ) from None
             if unknown := self._credential_refused(error, said):
                 raise RepositoryUnavailable(unknown[0], hint=unknown[1]) from None
@@ -441,6 +442,6 @@ class Restic:
             if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(KEY_UNREAD):
                 raise RepositoryUnavailable(
                     f"a key of the repository at {self.location} cannot be read{why}",
-                    hint="is the disk mounted that its keys lie on, and may this user read them?",
+                    hint="check that the disk with its keys is mounted, and that this user may read them",
                 ) from None
             raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None

@@ -186,7 +186,7 @@ def test_an_older_snapshot_that_vanished_is_made_up_for_already(crm: Followed) -
 
 @pytest.mark.parametrize("other", [False, True])
 def test_what_was_found_of_others_is_told_beside_what_vanished(crm: Followed, other: bool) -> None:
-    named = f"{digest('other')[:8]} builds upon {digest('new')[:8]}" if other else "2 files were in use"
+    named = f"{digest('other')[:8]} depends on {digest('new')[:8]}" if other else "2 files were in use"
     crm.past.tested(-0.45, "new", findings=[named])
     gone(crm.past, -0.4, "new")
     (found,) = (p for p in crm.now.troubles if p.trouble is Trouble.FINDING)

@@ -49,4 +49,4 @@ def test_an_increment_without_what_it_builds_upon_does_not_count(jobs: dict[str,
     assert "newer" not in {p.about for p in judged(jobs["crm"], past).wrong}, "it has passed itself since"
     past.there = [s for s in past.there if s.id != digest("full")]
     (said,) = [p.text for p in judged(jobs["crm"], past).wrong if p.about == "newer"]
-    assert f"builds upon {digest('full')[:8]}, which is not there" in said
+    assert f"depends on {digest('full')[:8]}, which is not there" in said

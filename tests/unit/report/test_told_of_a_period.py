@@ -462,7 +462,7 @@ def test_copies_that_lie_where_the_source_is_are_told_by_the_newest_good_backup(
     past.failed(-0.3, beside_source="disk")
     past.stored(-0.2, "t", beside_source=beside)
     report = judged(jobs["crm"], past)
-    known = [f"its repository lies {WORDS[beside]}"] if beside else []
+    known = [f"its repository is {WORDS[beside]}"] if beside else []
     assert [(level, text) for level, text, _, _ in found(report)] == [(Level.NEAR, text) for text in known]
     assert all(
         "docs/reference/plan.md" in str(step) and code == "REPOSITORY_NEAR" for _, _, step, code in found(report)

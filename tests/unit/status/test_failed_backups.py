@@ -64,7 +64,7 @@ def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(
     world.tested("PASS")
     said = told(world)
     where = "on the same machine as what it protects: one failure destroys both"
-    assert f"p/recordings: its repository lies {where} (no finding: the plan wants it so)" in said
+    assert f"p/recordings: its repository is {where} (no finding: the plan allows it)" in said
     assert "  → set `repository: url` in the plan to a place on another machine: docs/reference/plan.md" in said
     found, (asset,) = world.now, world.site.run("status").json["plans"][0]["assets"]
     assert found.troubles == () and found.proven and exit_code([found]) == 0 and [*concerns_of([found], {})] == []

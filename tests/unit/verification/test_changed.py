@@ -105,7 +105,7 @@ def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None
 
 def test_it_is_done_once_a_day_and_not_in_the_first(world: World) -> None:
     assert world.day_passes(hours=23).ledger is None
-    assert "not verified by `ccdr run` yet" in world.site.start("status").communicate()[0]
+    assert "not verified yet" in world.site.start("status").communicate()[0]
     assert world.day_passes(hours=2).ledger is not None
     for _ in range(6):
         world.day_passes(hours=3)

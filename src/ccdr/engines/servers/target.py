@@ -105,7 +105,7 @@ def refuse_in_use(database: str, shown: str, objects: int, sessions: int) -> Non
     if objects:
         raise UsageProblem(
             f"the database {database} at {shown} is not empty: it holds {objects} objects",
-            hint="name a database that is not there yet; ccdr never removes one that holds anything",
+            hint="name a database that does not exist yet; ccdr never removes one that holds anything",
         )
     if sessions:
         raise UsageProblem(

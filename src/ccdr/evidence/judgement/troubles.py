@@ -70,7 +70,7 @@ def copies_near(history: AssetHistory) -> Iterator[Problem]:
     """By the newest good backup: where all copies lie."""
     beside = (history.last_good_backup or {}).get("beside_source")
     if isinstance(beside, str) and beside in NEAR_WORDS:
-        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository lies {NEAR_WORDS[beside]}", cause=str(beside))
+        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository is {NEAR_WORDS[beside]}", cause=str(beside))
 
 
 def with_places(

@@ -98,7 +98,7 @@ class Attempt:
                 if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
                     raise BackupFailed(
                         why,
-                        hint="find out who writes there; a longer `settle:` leaves more files alone",
+                        hint="find out which program writes there; a longer `settle:` leaves out more files",
                         words=stored.words,
                     )
                 self.mark_failed()
@@ -116,7 +116,7 @@ class Attempt:
         result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
         result.words += why.words
         if isinstance(error, CommandFailed) and result.hint is None:
-            asks = "looks at the source, at what its role may do, and at the repository"
+            asks = "checks the source, the rights of its role, and the repository"
             result.hint = f"`ccdr doctor {job.plan}` {asks}"
 
     def _without_room(self, error: Exception) -> Exception:
@@ -291,8 +291,8 @@ class Attempt:
         there = {s.id for s in self._repo.snapshots([OURS, f"plan={self._job.plan}"])}
         if gone := [needed.id[:8] for needed in capture.parents if needed.id not in there]:
             raise BackupFailed(
-                f"what it builds upon was removed while it was captured: {', '.join(gone)}",
-                hint="back up again: it takes a full base",
+                f"a snapshot that it depends on was removed during the capture: {', '.join(gone)}",
+                hint="back up again: ccdr then takes a full base",
             )
 
     def _tags(self, kind: str) -> list[str]:
@@ -307,7 +307,7 @@ class Attempt:
         self._result.beside = self._job.beside
         if self._result.beside is not None:
             notes, hazards = self._result.notes, list(self._hazards())
-            lies = f"the repository lies {WORDS[self._result.beside]}"
+            lies = f"the repository is {WORDS[self._result.beside]}"
             self._result.notes = [*(note for note in notes if note not in hazards), lies, *hazards]
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         if self._job.engine.shipping is not None:
@@ -319,7 +319,7 @@ class Attempt:
         try:
             self._keep_for_the_next()
         except OSError as error:
-            self._result.notes.append(f"nothing could be kept that spares the next backup work: {error}")
+            self._result.notes.append(f"ccdr could not keep what makes the next backup faster: {error}")
 
     def _keep_for_the_next(self) -> None:
         for name in filter(None, (self._job.engine.index_file, self._job.engine.base_file)):

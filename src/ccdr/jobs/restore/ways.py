@@ -128,7 +128,7 @@ class IntoDirectory:
         said = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
         if self.order.bases:
             said.append(
-                f"of it and the {len(self.order.bases)} snapshots that it builds upon, put together in a sandbox"
+                f"of it and the {len(self.order.bases)} snapshots that it depends on, put together in a sandbox"
             )
         if self.recovery is not None:
             said.append(f"puts the log beside it: {self.recovery.described}")
@@ -284,7 +284,7 @@ class IntoDirectory:
         return self.staging.remove()
 
     def standing(self) -> str:
-        return f"what was restored stands in {self.staging.tree}: move it yourself, or remove {self.staging.root}"
+        return f"the restored data is in {self.staging.tree}: move it yourself, or remove {self.staging.root}"
 
 
 @dataclass

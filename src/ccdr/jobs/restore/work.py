@@ -201,7 +201,7 @@ class Restoring:
                 usable = [s for s in found.good if not chain.lacks(s, found.there)]
             if not found.good:
                 none, first = none_counts(job, synchronised)
-                raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
+                raise UsageProblem(none, hint=first or "check the plan, and its repository")
             if not usable:
                 raise UsageProblem(
                     f"there is no snapshot of {job.plan}/{job.asset} that counts and has not failed its test",
@@ -213,18 +213,18 @@ class Restoring:
         older = any(s.consistent_point < chosen.consistent_point for s in usable_there)
         instead = "take an older one" if older else "there is no older one that may be good"
         if said := chain.lacks(chosen, found.there):
-            raise UsageProblem(said, hint=f"{instead}: without what it builds upon it is of no use")
+            raise UsageProblem(said, hint=f"{instead}: without the snapshots that it depends on, it cannot be restored")
         if bad(chosen) and not self.request.despite_failed_test:
             raise UsageProblem(
-                f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
+                f"snapshot {chosen.short} failed its last restore test, or a snapshot that it depends on did"
                 if chosen.note is None
                 else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint=f"{instead}; to restore it all the same, add --despite-failed-test",
+                hint=f"{instead}; to restore it anyway, add --despite-failed-test",
             )
         if not of_source(chosen, job.engine.source_name):
             result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")
         if dated_in_future(chosen, self._services.clock.now()):
-            result.notes.append("it bears a date in the future: somebody's clock was wrong")
+            result.notes.append("its date is in the future: a clock was wrong")
         for s in found.there:
             if s.consistent_point > chosen.consistent_point and bad(s):
                 result.notes.append(f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} failed its test")
@@ -236,7 +236,7 @@ class Restoring:
 
     def _path(self) -> Path:
         if not self.request.to.strip():
-            raise UsageProblem("--to is empty", hint="name a directory that is not there yet, or a server's URL")
+            raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
         path = Path(self.request.to).expanduser().absolute()
         self.result.target_kind, self.result.target_name, self.name = "directory", str(path), path.name
         if ".." in path.parts:
@@ -255,7 +255,7 @@ class Restoring:
             usable = the_base(found.by_id(self.job, self.request.snapshot), usable)
         if history.log_failure is not None:
             said = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
-            self.result.notes.append(f"its recovery by the log of {said}; an earlier point may be good all the same")
+            self.result.notes.append(f"its recovery by the log of {said}; an earlier point may still be good")
         try:
             return Recovery.prepared(self.job, self._services, usable, self.request.at, self._run, progress)
         except BackupBad as error:
@@ -334,7 +334,7 @@ class Restoring:
                 onto_source_server=request.onto_source_server,
             )
         except CommandFailed as error:
-            hint = "is it the right server, user and password?"
+            hint = "check the server, the user and the password"
             raise TestBroken(f"{target.shown} does not answer: {error}", hint=hint) from None
         self.result.notes += looked.notes
         self.result.tools["target"] = looked.version

@@ -96,7 +96,7 @@ class Work:
                 raise
             raise TestBroken(
                 f"nothing was backed up yet, as far as this host knows: {error}",
-                hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
+                hint=f"run `ccdr backup {job.plan}`; if another host backs it up, check the mounted disk or the bucket",
             ) from None
         self._asked = True
         attest.learned(services, job.plan, self._synchronised, assets)
@@ -136,12 +136,12 @@ class Work:
             test.fail(f"restic stored this snapshot with a warning: {snapshot.note}", again)
         if dated_in_future(snapshot, services.clock.now()):
             test.fail(
-                f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is yet to come",
+                f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is in the future",
                 hint="set this host's clock right, or find out whose clock was wrong when it was taken",
             )
         if self._recovery is not None and self._recovery.ahead:
             test.fail(
-                "the newest of the log's snapshots claims to be of a time which is yet to come",
+                "the newest of the log's snapshots claims to be of a time which is in the future",
                 hint="set this host's clock right, or find out whose clock was wrong when it was stored",
             )
         self._newer_attempts(snapshot, selection)
@@ -189,7 +189,8 @@ class Work:
         usable = chain.usable(found.good, found.there, self._history.disproved)
         if found.good and not usable:
             why = (
-                chain.lacks(found.good[-1], found.there) or "each failed its last restore test, or what it builds upon"
+                chain.lacks(found.good[-1], found.there)
+                or "each, or a snapshot that it depends on, failed its last restore test"
             )
             raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
         if self._named is not None:
@@ -359,9 +360,9 @@ class Work:
     def _look_closer(self, snapshot: Snapshot) -> str:
         job = self._job
         if self._test.verdict is not Verdict.FAIL:
-            return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
+            return f"`ccdr doctor {job.plan}` checks what a test needs; then test it again"
         which = f"--snapshot {snapshot.short}" if self._at is None else f'--at "{told(self._at)}"'
-        keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
+        keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps the sandbox for a closer look"
         older = f"`ccdr snapshots {job.plan}` lists older ones to test"
         return f"{keep}; {older if self._older(snapshot) else no_older(job.plan, job.asset)}"
 
@@ -452,7 +453,7 @@ class Work:
             there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
         except (CcdrError, OSError) as error:
             if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
-                self._test.findings.append(f"its log could not be asked for: {error}")
+                self._test.findings.append(f"ccdr could not ask for its log: {error}")
             return []
         if claimed and (not there or there[0].consistent < claimed[0].consistent):
             up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"

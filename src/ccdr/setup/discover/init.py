@@ -121,7 +121,7 @@ def _near(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
     nearness = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
     if nearness is not None:
         yield (
-            f"the repository {repository} lies {WORDS[nearness]}. This is good for a start, but it is no disaster "
+            f"the repository {repository} is {WORDS[nearness]}. This is good for a start, but it is no disaster "
             f"recovery: name another place with --repository (s3:, sftp:, rest:, or a mounted path of another machine)"
         )
 
