@@ -11,10 +11,12 @@ from ccdr.model.trouble import Problem, Trouble, next_step
 
 
 def tell_ledger_problems(problems: Sequence[Problem]) -> None:
-    from ccdr.evidence.acknowledged import UNTOLD
+    from ccdr.evidence.acknowledged import UNDECIDED
 
     for problem in problems:
         answered = (Trouble.LEDGER_LOST, Trouble.LEDGER_SPOILT)  # somebody may answer for these, once and for all
         to_type = f" [{problem.trouble.name}]" if problem.trouble in answered else ""
-        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{to_type}")
+        click.echo(
+            f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNDECIDED else 'FAIL')}: {problem.text}{to_type}"
+        )
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")

@@ -150,18 +150,18 @@ def _which(done: Check) -> str:
 def _tell_capacity(capacity: Capacity) -> None:
     if capacity.taken is None:
         return
-    said = [f"the repository takes {human_bytes(capacity.taken)}"]
+    parts = [f"the repository takes {human_bytes(capacity.taken)}"]
     if capacity.growth is not None:
-        said.append(f"grows by {human_bytes(capacity.growth)} a day")
+        parts.append(f"grows by {human_bytes(capacity.growth)} a day")
     if capacity.free is not None:
-        said.append(f"{human_bytes(capacity.free)} free")
+        parts.append(f"{human_bytes(capacity.free)} free")
     if (full := capacity.full_in) is not None:
-        said.append(f"full in {human_seconds(full)}")
-    click.echo(f"  {', '.join(said)}")
+        parts.append(f"full in {human_seconds(full)}")
+    click.echo(f"  {', '.join(parts)}")
 
 
 def _tell_findings(findings: list[str], left_behind: list[str]) -> None:
-    for said in left_behind:
-        click.echo(f"  {said}")
-    for said in findings:
-        click.echo(f"  finding: {said}")
+    for line in left_behind:
+        click.echo(f"  {line}")
+    for line in findings:
+        click.echo(f"  finding: {line}")

@@ -44,7 +44,7 @@ TAMPERING = frozenset(
     )
 )
 # Nobody can tell here: no finding, and no proof either.
-UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
+UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
@@ -191,7 +191,8 @@ def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
 def exit_of(problems: Iterable[Problem]) -> Exit:
     """The exit code for what is wrong, as far as nobody has acknowledged it."""
     return worst(
-        [Exit.NOT_CARRIED_OUT if p.trouble in UNTOLD else Exit.FINDING for p in unacknowledged(problems)] or [Exit.OK]
+        [Exit.NOT_CARRIED_OUT if p.trouble in UNDECIDED else Exit.FINDING for p in unacknowledged(problems)]
+        or [Exit.OK]
     )
 
 

@@ -10,12 +10,12 @@ makes it anew up to the same record, and compares.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,32 +33,30 @@ from ccdr.model.values import TOLD_BY
 
 HOLDS = "HOLDS"  # what a verification found that found all well
 MANY = 1000  # records: more than this are not read twice by one process
+T = TypeVar("T", "Summary", "_Header")
 _NAME = re.compile(r"histories-[0-9]{12}\.state")
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The histories as they were once `mark` was read, with the ledgers `beside` (their key); `latest` is the latest
-    time of our records up to there."""
+class _Header:
+    """Of a summary what tells whether it can be read on from."""
 
     format: int
     mark: Mark
     beside: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Summary(_Header):
+    """The histories as they were once `mark` was read, with the ledgers `beside` (their key); `latest` is the latest
+    time of our records up to there."""
+
     latest: str
     histories: list[tuple[str | None, str | None, AssetHistory]]
 
     @property
     def known(self) -> Histories:
         return {(plan, asset): history for plan, asset, history in self.histories}
-
-
-@dataclass(frozen=True)
-class _Of:
-    """Of a summary what tells whether it can be read on from."""
-
-    format: int
-    mark: Mark
-    beside: list[list[Any]]
 
 
 @dataclass
@@ -105,15 +103,19 @@ class File:
 
     def mark(self, beside: Population) -> Mark | None:
         """Up to where it was made; None where it is nothing to go on from with these beside."""
-        with suppress(ValueError):
-            header = msgspec.msgpack.decode(self.contents, type=built(_Of))
-            if self.as_recorded and header.format == FORMAT and header.beside == beside.key:
-                return header.mark
-        return None
+        header = self._read(_Header, beside)
+        return header.mark if header else None
 
-    def summary(self) -> Summary:
-        """Of a file that has a mark to go on from."""
-        return msgspec.msgpack.decode(self.contents, type=built(Summary))
+    def summary(self, beside: Population) -> Summary | None:
+        """All of it; None where it is nothing to go on from with these beside."""
+        return self._read(Summary, beside)
+
+    def _read(self, definition: type[T], beside: Population) -> T | None:
+        with suppress(ValueError):
+            if self.as_recorded:
+                summary = msgspec.msgpack.decode(self.contents, type=built(definition))
+                return summary if summary.format == FORMAT and summary.beside == beside.key else None
+        return None
 
 
 def kept(state: State, ledger: Ledger) -> File | None:
@@ -151,13 +153,39 @@ class Memory:
     unsound: tuple[Unsound, ...] = ()
 
 
-def _to_begin_with(file: File | None, ledger: Ledger, beside: Population) -> Summary | None:
-    """What can be read on from; None where it is not of this ledger and these beside it."""
-    mark = file.mark(beside) if file else None
-    if file is None or mark is None or not ledger.holds(mark):
+@dataclass
+class _Read:
+    """What was read, up to `mark`: so many records."""
+
+    summing: Summing
+    mark: Mark = BEGINNING
+    count: int = 0
+
+    def take(self, mark: Mark | None, record: Record) -> None:
+        self.summing.take(record, ours=mark is not None)
+        self.mark, self.count = mark or self.mark, self.count + 1
+
+
+def _on_from(file: File | None, ledger: Ledger, beside: Population) -> _Read | None:
+    """None where it is not of this ledger and these beside it; and where our clock was set back since: then earlier
+    records of ours may have another place among those of others."""
+    summary = file.summary(beside) if file else None
+    if summary is None or not ledger.holds(summary.mark):
         return None
-    summary = file.summary()
-    return None if beside and _set_back(ledger, summary) else summary
+    read = _Read(Summing(beside, summary.known, summary.latest), summary.mark)
+    for mark, record in ledger.after(summary.mark):
+        if beside and record["time"] < read.summing.latest:
+            return None
+        read.take(mark, record)
+    return read
+
+
+def _from_the_beginning(ledger: Ledger, beside: Population, sound: Population) -> _Read:
+    """`sound`: of those beside ours, those that verify."""
+    read, ours = _Read(Summing(beside)), partial(ledger.after, BEGINNING)
+    for mark, record in merged(ours, sound) if beside else ours():
+        read.take(mark, record)
+    return read
 
 
 def histories(
@@ -175,24 +203,18 @@ def histories(
     CcdrError where the ledger cannot be read. Changes nothing but the `memory`, which also tells afterwards what was
     left out. Where a summary is read on from, those beside ours were verified when it was made, and are not again.
     """
-    begun = _to_begin_with(memory.file, ledger, beside) or _to_begin_with(kept(state, ledger), ledger, beside)
-    mark, read = begun.mark if begun else BEGINNING, 0
-    summing = Summing(beside, begun.known, begun.latest) if begun else Summing(beside)
-    records: Iterable[tuple[Mark | None, Record]] = ledger.after(mark)
     memory.unsound = ()
-    if beside and not begun:
+    read = _on_from(memory.file, ledger, beside) or _on_from(kept(state, ledger), ledger, beside)
+    if read is None:
         sound, memory.unsound = beside.examined()
-        records = merged(partial(ledger.after, mark), sound)
-    for at, record in records:
-        summing.take(record, ours=at is not None)
-        mark, read = at or mark, read + 1
-    if read >= MANY and not memory.unsound:  # whoever asks again is told of these again
-        memory.file = File("", summing.up_to(mark), as_recorded=True)
-    known = summing.known
+        read = _from_the_beginning(ledger, beside, sound)
+    known = read.summing.known
+    if read.count >= MANY and not memory.unsound:  # whoever asks again is told of these again
+        memory.file = File("", read.summing.up_to(read.mark), as_recorded=True)
     if at_work is not None:
-        _follow_the_open(ledger, mark, known, at_work)
+        _follow_the_open(ledger, read.mark, known, at_work)
     if ledger.spoilt():
-        known.setdefault((None, None), AssetHistory()).spoilt.append((None, mark.seq + 1))
+        known.setdefault((None, None), AssetHistory()).spoilt.append((None, read.mark.seq + 1))
     return known
 
 
@@ -210,13 +232,3 @@ def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Call
         read_history((record for _, record in ledger.after(mark)), known)
     for history in known.values():
         history.at_work = [run for run in history.open_runs if run not in crashed]
-
-
-def _set_back(ledger: Ledger, begun: Summary) -> bool:
-    """Was our clock set back since? Then earlier records of ours may have another place among those of others."""
-    latest = begun.latest
-    for _, record in ledger.after(begun.mark):
-        if record["time"] < latest:
-            return True
-        latest = record["time"]
-    return False

@@ -48,7 +48,7 @@ def log_failure(before: Record | None, test: Record) -> Record | None:
     return test if recovery["verdict"] == "FAIL" else None
 
 
-def _as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:
+def as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:
     """Does a test that passed take back a failure, as far as its checks go? Where no version of the plan tells what was
     checked, it is believed; and where nothing of its own had failed."""
     if then is None or now is None:
@@ -59,7 +59,7 @@ def _as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) ->
     return mended(checks_from(then), checks_from(now), kinds)
 
 
-def _newer(failure: Record | None, record: Record) -> bool:
+def of_a_newer(failure: Record | None, record: Record) -> bool:
     """Is the failure of a newer snapshot than this record's test?"""
     if failure is None:
         return False
@@ -82,6 +82,6 @@ def of_more_than(failure: Record, record: Record) -> bool:
     return bool(same and failed.get("verdict") == "PASS" and failed.get("selected") == LATEST)
 
 
-def _still_stands(failure: Record | None, record: Record) -> bool:
+def still_stands(failure: Record | None, record: Record) -> bool:
     """After this test, which passed, of what need not be the newest."""
-    return failure is not None and (_newer(failure, record) or of_more_than(failure, record))
+    return failure is not None and (of_a_newer(failure, record) or of_more_than(failure, record))

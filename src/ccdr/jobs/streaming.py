@@ -83,10 +83,10 @@ def _first(error: BaseException, storing: Future[Stored]) -> BaseException:
     if isinstance(reading, CcdrError):
         return reading
     if error.stalled:
-        said = error.stderr.answer
+        answer = error.stderr.answer
         return BackupFailed(
             f"no progress: no byte went from {error.what} into the repository, and it was stopped"
-            + (f" ({said})" if said else ""),
+            + (f" ({answer})" if answer else ""),
             hint="check for locks at the source, and that the repository answers",
         )
     return error

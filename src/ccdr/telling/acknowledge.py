@@ -69,16 +69,7 @@ def acknowledge(
 ) -> list[InForce]:
     """Acknowledge every trouble of this code that stands (of this asset, where one is named), one record a place.
     UsageProblem where there is none: nothing is silenced before it happens."""
-    places: dict[Place, list[Problem]] = {}
-    for one in standing:
-        if one.problem.trouble is code and asset in (None, one.place[1]):
-            places.setdefault(one.place, []).append(one.problem)
-    if not places:
-        codes = dict.fromkeys(s.problem.trouble.name for s in standing)
-        raise UsageProblem(
-            f"{code.name} does not stand{f' at {asset}' if asset else ''}: only what is wrong now can be acknowledged",
-            hint=f"what stands is {', '.join(codes)}" if codes else "nothing is wrong",
-        )
+    places = _places(code, standing, asset)
     digest = None if dry_run else keep_payload(services.state, why)
     done = []
     for place, problems in places.items():
@@ -97,6 +88,20 @@ def acknowledge(
         ack = Acknowledgement(code.name, services.clock.now(), until, frozenset(of), digest, seq, values, lasting)
         done.append(InForce(place, ack, why))
     return done
+
+
+def _places(code: Trouble, standing: Sequence[StandingProblem], asset: str | None) -> dict[Place, list[Problem]]:
+    places: dict[Place, list[Problem]] = {}
+    for one in standing:
+        if one.problem.trouble is code and asset in (None, one.place[1]):
+            places.setdefault(one.place, []).append(one.problem)
+    if not places:
+        codes = dict.fromkeys(s.problem.trouble.name for s in standing)
+        raise UsageProblem(
+            f"{code.name} does not stand{f' at {asset}' if asset else ''}: only what is wrong now can be acknowledged",
+            hint=f"what stands is {', '.join(codes)}" if codes else "nothing is wrong",
+        )
+    return places
 
 
 def end(

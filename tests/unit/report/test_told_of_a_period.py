@@ -303,7 +303,7 @@ def counting(*failures: LogFailure) -> list[float]:
     """Of points every half hour from 0 to 4, with bases at 1 and 3."""
     points = [Point(END + n / 2 * HOUR, END + n / 2 * HOUR) for n in range(9)]
     bases = [Point(END + n * HOUR, END + n * HOUR) for n in (3, 1)]
-    evidence = AssetEvidence(END - HOUR, AssetHistory(), log_failures=list(failures))
+    evidence = AssetEvidence(AssetHistory(), log_failures=list(failures))
     return [(p.consistent - END) / HOUR for p in exposures.log_that_counts(evidence, points, bases)]
 
 

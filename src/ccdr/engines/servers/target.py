@@ -88,7 +88,7 @@ class DatabaseTarget(Generic[E, C]):
             if not onto_source_server:
                 raise UsageProblem(
                     f"{self.shown} is on the server that {known.asset} is backed up from",
-                    hint="restore onto another server; to load another database beside the source all the same, add "
+                    hint="restore onto another server; to load another database next to the source anyway, add "
                     "--onto-source-server",
                 )
 

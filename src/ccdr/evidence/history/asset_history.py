@@ -35,14 +35,14 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.verdicts import (
     Record,
-    _as_strict,
-    _newer,
-    _still_stands,
+    as_strict,
     blames_the_log,
     does_not_open,
     log_failure,
+    of_a_newer,
     of_the_newest,
     reached_for,
+    still_stands,
 )
 from ccdr.model import parents as chain
 from ccdr.model.fetched import month_of
@@ -188,14 +188,7 @@ class AssetHistory:
         if self.first is None or record["time"] < self.first:  # a clock may have been ahead
             self.first = record["time"]
         if kind in STARTS:
-            self.open_runs[run] = record
-            if kind == BACKUP_START and not self.begun_here:
-                self.begun_here = not of_another_host(record)
-            if kind == TEST_START:
-                self.checks_at_start[run] = checks
-            if kind == TEST_START and record.get("selection") in RULES:
-                due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
-                self.tried[record["selection"]] = [record["seq"], due]
+            self._take_start(kind, run, record, checks)
             return
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
@@ -232,6 +225,16 @@ class AssetHistory:
                 self.retentions.append([record["time"], *retention])
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
+
+    def _take_start(self, kind: str, run: str, record: Record, checks: list[Any] | None) -> None:
+        self.open_runs[run] = record
+        if kind == BACKUP_START and not self.begun_here:
+            self.begun_here = not of_another_host(record)
+        if kind == TEST_START:
+            self.checks_at_start[run] = checks
+        if kind == TEST_START and record.get("selection") in RULES:
+            due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
+            self.tried[record["selection"]] = [record["seq"], due]
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record
@@ -272,13 +275,13 @@ class AssetHistory:
             self.last_damage = record
         self.log_failure = log_failure(self.log_failure, record)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
-        if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
+        if record["verdict"] == "FAIL" and not blames_the_log(record) and not of_a_newer(self.failure, record):
             self.failure = record
             self.unmended = [*self.unmended, [record, checks]][-MOST_UNMENDED:]
         elif record["verdict"] == "PASS" and (
-            snapshot.get("selected") == LATEST or not _still_stands(self.failure, record)
+            snapshot.get("selected") == LATEST or not still_stands(self.failure, record)
         ):
-            self.unmended = [[failed, then] for failed, then in self.unmended if not _as_strict(failed, then, checks)]
+            self.unmended = [[failed, then] for failed, then in self.unmended if not as_strict(failed, then, checks)]
             self.failure = None
 
     def _take_check(self, record: Record) -> None:

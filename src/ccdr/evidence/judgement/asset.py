@@ -7,213 +7,131 @@ numbers, and have no rule of their own; so the same records give the same judgem
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from ccdr.evidence.acknowledged import steady
-from ccdr.evidence.history.asset_history import AssetHistory, Elsewhere
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.counting import (
+    Counted,
     apart_from_vanished,
+    count,
     made_up_for,
-    points_by_records,
+    newer_not_counting,
     vanished_problem,
-    why_not,
 )
 from ccdr.evidence.judgement.coverage import (
     STALE,
     as_far_as_known,
-    conclusive,
     coverage,
     measured_rto,
     rto_known,
     test_late,
 )
+from ccdr.evidence.judgement.objectives import breaches, measured_rpo
 from ccdr.evidence.judgement.restore_tests import problems_of_tests
 from ccdr.evidence.judgement.shipped_log import log_problems
 from ccdr.evidence.judgement.troubles import (
-    DOUBT,
-    MOST_NAMED,
     by_their_causes,
     copies_near,
     findings_of,
     not_begun,
     passed_over,
     repository_away,
+    repository_damaged,
     with_places,
 )
-from ccdr.model import measure
-from ccdr.model import parents as chain
-from ccdr.model.measure import Point
 from ccdr.model.schedule import second_due
-from ccdr.model.trouble import (
-    Level,
-    Problem,
-    Trouble,
-    mend_first,
-)
+from ccdr.model.trouble import Missing, Problem, Trouble
 from ccdr.model.values import (
-    Achieved,
-    ObjectiveVerdict,
     Snapshot,
     Verb,
     human_seconds,
-    so_many,
     to_the_second,
     utc,
 )
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import of_source
-from ccdr.storage.removals import dated_in_future
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One asset at one moment, and all that it is judged by."""
+
+    job: Job
+    history: AssetHistory
+    upkeep: AssetHistory
+    seen: Seen
+    now: datetime
+    counted: Counted
+    coverage: str
+    ours_to_do: bool  # are its backups this host's to take?
 
 
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:
     """Where one asset stands at `now`, by what the ledger says of it and of its plan's `upkeep`, and what else is
     `seen`."""
-    gone = set(history.vanished)
-    known = [s for s in seen.snapshots if s.id not in gone]
-    source = job.engine.source_name
-    ours = [s for s in known if of_source(s, source)]
-    usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
-    counting = history.counting(usable, upkeep)
-    points = [
-        *(Point(s.consistent_point, s.usable_at) for s in counting),
-        *seen.logged(counting, history.log_disproved),
-    ]
-    newest = usable[-1] if usable else None
+    counted = count(job, history, upkeep, seen, now)
+    ours_to_do = history.backs_up(upkeep, known=bool(counted.ours))
     tested = coverage(job, history, now)
-    backer, tester = upkeep.elsewhere(Verb.BACKUP), upkeep.elsewhere(Verb.TEST)
-    ours_to_do = history.backs_up(upkeep, known=bool(ours))
-    rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
-    if not ours_to_do:
-        rpo = _elsewhere(job, history, [*points, *points_by_records(job, history, upkeep, seen, usable)], now, backer)
-    known_here = ours_to_do or backer is not None or history.last_test is not None
-    # That one failed its test, or vanished, says what is wrong: it was backed up.
-    never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
-    wrong = [*repository_away(job, history, upkeep), *_problems(job, history, usable, now, never=never)]
-    # One that a newer good one has made up for is history, not a finding for ever.
-    bad = [s for s in ours if newest is None or s.consistent_point > newest.consistent_point]
-    if bad:
-        count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
-        named = [f"{s.short}, {why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
-        rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
-        which = " ".join(sorted(s.short for s in bad))
-        text = f"{count} not count: {'; '.join([*named, *rest])}"
-        lacks = Trouble.SNAPSHOT_VANISHED if all(gone & {n.id for n in s.upon} for s in bad) else None
-        wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks))
-    if known[-1:] != ours[-1:]:
-        text = "its newest snapshot is from another source than the plan names now"
-        wrong.append(Problem(Trouble.FINDING, text, about="source"))
-    mend = mend_first(job.plan, job.asset) if history.newest_met_damage else None
-    if damage := history.damage_since(upkeep):
-        since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
-        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since, step=mend))
-    if doubted := len(usable) - len(counting):
-        count = so_many(doubted, "newer snapshot does", "newer snapshots do")
-        text = f"{count} not count until one has passed a test: the repository was found damaged"
-        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT, step=mend))
-    if ours_to_do or backer is not None:
-        at = now if ours_to_do or backer is None else min(now, backer.until)
-        wrong += _backup_late(job, history, newest, at, backing_up=seen.backing_up)
-    if tested == STALE:
-        wrong += test_late(job, history, now)
-    if not upkeep.answers_for(Verb.TEST):
-        wrong = list(as_far_as_known(wrong, job, history, now, tester))
-    if seen.ships:
-        wrong += log_problems(job, history, seen, usable, now)
-    wrong += _incomplete(job, upkeep)
-    wrong += [*passed_over(history), *seen.changed, *_settling(job)]
-    made_up = made_up_for([s for s in seen.snapshots if s.id in gone], newest, history)
-    wrong += vanished_problem(
-        job, [s for s in seen.snapshots if s.id in gone], gone - {s.id for s in seen.snapshots}, made_up
-    )
-    wrong = list(apart_from_vanished(wrong, gone))
+    made_up = made_up_for(counted.vanished, counted.newest, history)
+    case = _Case(job, history, upkeep, seen, now, counted, tested, ours_to_do)
+    wrong = list(apart_from_vanished(_wrong(case, made_up), counted.gone))
+    placed = with_places(wrong, job, history, now, backs_up=ours_to_do)
     status = AssetStatus(
         plan=job.plan,
         asset=job.asset,
-        rpo=rpo,
+        rpo=measured_rpo(job, history, upkeep, seen, counted, now, ours_to_do=ours_to_do),
         rto=rto_known(measured_rto(job, history), wrong),
         last_backup=history.last_backup,
-        good=counting[-1] if counting else None,
+        good=counted.counting[-1] if counted.counting else None,
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=tested,
-        wrong=by_their_causes(
-            placed := with_places(wrong, job, history, now, backs_up=ours_to_do), placed, history, made_up
-        ),
+        wrong=by_their_causes(placed, placed, history, made_up),
         by_rule=_by_rule(job, history),
-        counting=tuple(counting),
-        usable=tuple(usable),
+        counting=tuple(counted.counting),
+        usable=tuple(counted.usable),
         backs_up=ours_to_do,
     )
     near = () if status.unreachable else with_places(copies_near(history), job, history, now, backs_up=True)
     status = replace(status, near=near, near_known="beside_source" in (history.last_good_backup or {}))
-    breaches = with_places(_breaches(job, history, status, now), job, history, now, backs_up=ours_to_do)
-    return replace(status, breaches=by_their_causes(breaches, placed, history, made_up))
+    not_met = with_places(breaches(job, history, status, now), job, history, now, backs_up=ours_to_do)
+    return replace(status, breaches=by_their_causes(not_met, placed, history, made_up))
 
 
-def _breaches(job: Job, history: AssetHistory, status: AssetStatus, now: datetime) -> Iterator[Problem]:
-    """Objectives that are not met; an asset that never had a backup is told as that."""
-    never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in status.wrong)
-    rpo, rto = status.rpo, status.rto
-    if rpo.verdict is ObjectiveVerdict.BREACHED and not never:
-        achieved = math.inf if rpo.achieved_s is None else rpo.achieved_s
-        since, level = None, Level.LOST
-        text = f"RPO breached: there is no snapshot that counts, {_objective(rpo)}"
-        if math.isfinite(achieved):
-            since, level = now - timedelta(seconds=achieved - rpo.objective_s), Level.LATE
-            text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
-        some, point = math.isfinite(achieved), now.timestamp() - achieved
-        yield Problem(
-            Trouble.BREACH_RPO,
-            text,
-            since,
-            verb=Verb.BACKUP,
-            as_bad_as=level,
-            cause="" if some else "none",
-            values=(achieved,) if some else (),
-            lasting=point if some else None,
-        )
-    last = conclusive(job, history)
-    if rto.verdict is ObjectiveVerdict.BREACHED:
-        text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
-        why = f"{human_seconds(rto.achieved_s)} of {human_seconds(rto.objective_s)}"
-        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, why=why, values=(rto.achieved_s or 0.0,))
-    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
-        text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
-        yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
-    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in status.wrong):
-        text = "its last conclusive restore test did not measure its RTO"
-        yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
+def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
+    """All that is wrong, whether or not it only follows from something else. `made_up`: for what vanished."""
+    job, history, upkeep, counted = case.job, case.history, case.upkeep, case.counted
+    of_runs = _of_backups_and_tests(case)
+    if not upkeep.answers_for(Verb.TEST):
+        of_runs = as_far_as_known(of_runs, job, history, case.now, upkeep.elsewhere(Verb.TEST))
+    yield from of_runs
+    if case.seen.ships:
+        yield from log_problems(job, history, case.seen, counted.usable, case.now)
+    yield from _incomplete(job, upkeep)
+    yield from passed_over(history)
+    yield from case.seen.changed
+    yield from _settling(job)
+    yield from vanished_problem(job, counted.vanished, counted.gone - {s.id for s in counted.vanished}, made_up)
 
 
-def _objective(achieved: Achieved) -> str:
-    return f"the objective is {human_seconds(achieved.objective_s)}"
-
-
-def _elsewhere(
-    job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime, backer: Elsewhere | None
-) -> Achieved:
-    """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
-    that measured counts, too; or it is told by that host's own ledger, as far as that goes. A breach that was seen
-    stands while nothing newer is known."""
-    last, known = history.last_test or {}, list(points)
-    rpo = last.get("rpo") or {}
-    if backer is not None and job.engine.shipping is None and (not rpo or utc(last["time"]) <= backer.until):
-        until = min(now, backer.until)
-        seen = 0.0 if any(p.usable > until for p in known) else measure.exposure(until, known)
-        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
-    if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
-        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
-    at, achieved = utc(last["time"]), rpo.get("achieved_s")
-    seen = math.inf if achieved is None else float(achieved)
-    if math.isfinite(seen):
-        known.append(measure.Point(at - timedelta(seconds=seen), at))
-    if any(p.usable > at for p in known):  # something else has looked since
-        seen = 0.0
-    return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
+def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
+    job, history, upkeep, counted, now = case.job, case.history, case.upkeep, case.counted, case.now
+    backer = upkeep.elsewhere(Verb.BACKUP)
+    known_here = case.ours_to_do or backer is not None or history.last_test is not None
+    # That one failed its test, or vanished, says what is wrong: it was backed up.
+    never = known_here and not any(map(history.disproved, counted.ours)) and not counted.vanished
+    yield from repository_away(job, history, upkeep)
+    yield from _problems(job, history, counted.usable, now, never=never)
+    yield from newer_not_counting(counted, history, now)
+    yield from repository_damaged(job, history, upkeep, len(counted.usable) - len(counted.counting))
+    if case.ours_to_do or backer is not None:
+        at = now if case.ours_to_do or backer is None else min(now, backer.until)
+        yield from _backup_late(job, history, counted.newest, at, backing_up=case.seen.backing_up)
+    if case.coverage == STALE:
+        yield from test_late(job, history, now)
 
 
 def _settling(job: Job) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged
@@ -22,12 +22,61 @@ from ccdr.model.values import (
     Snapshot,
     Verdict,
     rfc3339,
+    so_many,
     to_the_second,
     utc,
 )
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import of_source
 from ccdr.storage.removals import dated_in_future
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An asset's snapshots, oldest first: those that `vanished`, and of the others (`known`) those of what the plan
+    names (`ours`), of these those that are `usable` where the repository is whole, of these those that count."""
+
+    gone: frozenset[str]  # ids of all that vanished: the catalogue need not know each
+    vanished: Sequence[Snapshot]
+    known: Sequence[Snapshot]
+    ours: Sequence[Snapshot]
+    usable: Sequence[Snapshot]
+    counting: Sequence[Snapshot]
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest that is usable."""
+        return self.usable[-1] if self.usable else None
+
+
+def count(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> Counted:
+    gone = frozenset(history.vanished)
+    known = [s for s in seen.snapshots if s.id not in gone]
+    ours = [s for s in known if of_source(s, job.engine.source_name)]
+    usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
+    vanished = [s for s in seen.snapshots if s.id in gone]
+    return Counted(gone, vanished, known, ours, usable, history.counting(usable, upkeep))
+
+
+def newer_not_counting(counted: Counted, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """One that a newer good one has made up for is history, not a finding for ever."""
+    newest = counted.newest
+    bad = [
+        s
+        for s in counted.ours
+        if s not in counted.usable and (newest is None or s.consistent_point > newest.consistent_point)
+    ]
+    if bad:
+        snapshots = so_many(len(bad), "newer snapshot does", "newer snapshots do")
+        named = [f"{s.short}, {why_not(s, counted.known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
+        rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+        which = " ".join(sorted(s.short for s in bad))
+        text = f"{snapshots} not count: {'; '.join([*named, *rest])}"
+        lacks = Trouble.SNAPSHOT_VANISHED if all(counted.gone & {n.id for n in s.upon} for s in bad) else None
+        yield Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks)
+    if counted.known[-1:] != counted.ours[-1:]:
+        text = "its newest snapshot is from another source than the plan names now"
+        yield Problem(Trouble.FINDING, text, about="source")
 
 
 def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory, now: datetime) -> str:

@@ -57,14 +57,19 @@ def problems_of_tests(job: Job, history: AssetHistory, usable: Sequence[Snapshot
             f"passed: {failure.get('reason')}"
         )
         yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable, history)
-    if last is not None and history.last_conclusive_test is None:
+    yield from _without_a_verdict(job, history)
+    yield from findings_of(last, Verb.TEST)
+
+
+def _without_a_verdict(job: Job, history: AssetHistory) -> Iterator[Problem]:
+    """Tests there were, and none that came to a verdict on what the plan names now."""
+    if history.last_test is not None and history.last_conclusive_test is None:
         text = "no restore test of it has been conclusive yet"
-        text = text if planned else f"{text}, and its plan has none for it"
+        text = text if job.engine.restore_test is not None else f"{text}, and its plan has none for it"
         yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
     if history.last_conclusive_test is not None and conclusive(job, history) is None:
         text = "its last restore test was from another source than the plan names now"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
-    yield from findings_of(last, Verb.TEST)
 
 
 def _of_test(

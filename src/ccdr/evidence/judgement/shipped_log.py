@@ -9,6 +9,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.evidence.judgement.troubles import findings_of
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.trouble import (
     Problem,
     Trouble,
@@ -34,7 +35,6 @@ def log_problems(
     job: Job, history: AssetHistory, seen: Seen, usable: Sequence[Snapshot], now: datetime
 ) -> Iterator[Problem]:
     """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
-    newest = usable[-1] if usable else None
     settings, standing = job.engine.shipping, seen.standing
     if settings is None:
         return
@@ -48,36 +48,52 @@ def log_problems(
             )
         return
     late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
+    yield from _not_up_to_date(job, seen, standing, usable[-1] if usable else None, now - late, now)
+    yield from _leads_on_from_nothing(seen, standing, usable)
+    yield from findings_of({"findings": standing.findings}, Verb.BACKUP)
+
+
+def _begins_anew(standing: LogStanding, newest: Snapshot | None) -> bool:
+    """Is its newest backup the first base of a new log, of which nothing need be stored yet?"""
     anew = standing.anew
-    begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
+    return standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
+
+
+def _not_up_to_date(
+    job: Job, seen: Seen, standing: LogStanding, newest: Snapshot | None, late: datetime, now: datetime
+) -> Iterator[Problem]:
+    """What goes up to before `late` only does."""
+    begins = _begins_anew(standing, newest)
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
     why = "the process that ships it makes no progress" if seen.shipping else "nothing ships it"
     who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
+    up_to = f"its log is stored up to {to_the_second(since)}" if since else ""
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
     elif standing.claimed is not None:
-        how_far = f"its log is stored only up to {to_the_second(since)}" if since else "its log is not stored"
+        how_far = f"{up_to} only" if since else "its log is not stored"
         claimed = f"the state directory claims {to_the_second(standing.claimed)}, but no record confirms it"
         text = f"{how_far}, by the records; {claimed}: {who}"
         yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
-        text = (
-            f"its log is stored up to {to_the_second(standing.point)}, which is in the future: a clock is or was wrong"
-        )
+        text = f"{up_to}, which is in the future: a clock is or was wrong"
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
-    elif since is not None and now - since > late:
-        text = (
-            "no log is stored after its new base" if begins else f"its log is stored only up to {to_the_second(since)}"
-        )
+    elif since is not None and since < late:
+        text = "no log is stored after its new base" if begins else f"{up_to} only"
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
-    stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
-    if newest is not None and stored and not seen.logged([newest], _good):
-        text = standing.gap or "the log cannot continue from its newest backup"
-        meanwhile = "until then it can be restored only to its backups, not to points between them"
-        if standing.forks and seen.logged(usable, _good):
-            text = "the source went back to a state before its newest backup: it needs a new base backup"
-            meanwhile = "until then its log continues from an older base"
-        yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
-    yield from findings_of({"findings": standing.findings}, Verb.BACKUP)
+
+
+def _leads_on_from_nothing(seen: Seen, standing: LogStanding, usable: Sequence[Snapshot]) -> Iterator[Problem]:
+    """Log is stored, and none of it goes on from the newest backup."""
+    newest = usable[-1] if usable else None
+    stored = standing.newest is not None or (standing.anew is not None and not _begins_anew(standing, newest))
+    if newest is None or not stored or seen.logged([newest], _good):
+        return
+    text = standing.gap or "the log cannot continue from its newest backup"
+    meanwhile = "until then it can be restored only to its backups, not to points between them"
+    if standing.forks and seen.logged(usable, _good):
+        text = "the source went back to a state before its newest backup: it needs a new base backup"
+        meanwhile = "until then its log continues from an older base"
+    yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)

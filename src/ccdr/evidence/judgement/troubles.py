@@ -20,6 +20,7 @@ from ccdr.model.trouble import (
     Missing,
     Problem,
     Trouble,
+    mend_first,
     next_step,
     where_it_can_be_done,
 )
@@ -27,6 +28,7 @@ from ccdr.model.values import (
     TOLD_BY,
     Verb,
     of_another_host,
+    so_many,
     to_the_second,
     utc,
 )
@@ -71,6 +73,18 @@ def copies_near(history: AssetHistory) -> Iterator[Problem]:
     beside = (history.last_good_backup or {}).get("beside_source")
     if isinstance(beside, str) and beside in NEAR_WORDS:
         yield Problem(Trouble.REPOSITORY_NEAR, f"its repository is {NEAR_WORDS[beside]}", cause=str(beside))
+
+
+def repository_damaged(job: Job, history: AssetHistory, upkeep: AssetHistory, doubted: int) -> Iterator[Problem]:
+    """`doubted`: how many newer snapshots do not count for it."""
+    mend = mend_first(job.plan, job.asset) if history.newest_met_damage else None
+    if damage := history.damage_since(upkeep):
+        since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
+        yield Problem(Trouble.REPOSITORY_DAMAGED, damage, since, step=mend)
+    if doubted:
+        snapshots = so_many(doubted, "newer snapshot does", "newer snapshots do")
+        text = f"{snapshots} not count until one has passed a test: the repository was found damaged"
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT, step=mend)
 
 
 def with_places(

@@ -55,10 +55,10 @@ def _fetched(loaded: LoadedPlan, histories: Histories, now: datetime) -> Iterato
     """Told before the limit is reached. What was fetched for an asset that the plan names no more counts too."""
     name, month = loaded.plan.plan, month_of(now)
     size = sum(history.fetched.get(month, 0) for (plan, _), history in histories.items() if plan == name)
-    told = Fetched({month: size}, limit=loaded.plan.limits.fetch_per_month)
-    if told.limit is not None and told.near(now):
-        text = f"its restore tests fetched {human_bytes(size)} of the {human_bytes(told.limit)} allowed this month"
-        reached = "reached" if size >= told.limit else "near"
+    of_tests = Fetched({month: size}, limit=loaded.plan.limits.fetch_per_month)
+    if of_tests.limit is not None and of_tests.near(now):
+        text = f"its restore tests fetched {human_bytes(size)} of the {human_bytes(of_tests.limit)} allowed this month"
+        reached = "reached" if size >= of_tests.limit else "near"
         yield Problem(Trouble.FETCH_LIMIT, text, about=month, verb=Verb.TEST, why=f"limit {reached}", cause=reached)
 
 

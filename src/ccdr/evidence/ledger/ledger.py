@@ -43,10 +43,7 @@ from ccdr.evidence.ledger.places import (
     segments_in,
     telling,
 )
-from ccdr.evidence.ledger.verification import Begun, Unfinished, follow
 from ccdr.evidence.records import (
-    Record,
-    decode,
     written,
 )
 from ccdr.model.values import RecordRef
@@ -126,10 +123,6 @@ class Ledger:
     def as_read(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
         """The same as readers fold them: what nothing can be taken from says so (PASSED_OVER)."""
         return self._each(typed_lines, reverse=reverse)
-
-    def typed(self, *, reverse: bool = False) -> Iterator[Record]:
-        """The same as typed records; those that cannot be known whole are `Unread`, and not to be passed over."""
-        return self._each(decode, reverse=reverse)
 
     def _each(self, read: Callable[[bytes], T], *, reverse: bool) -> Iterator[T]:
         with telling("read", self.directory):
@@ -254,13 +247,6 @@ class Ledger:
                 lines = forwards(path, start)
                 for offset, line, record in parsed(path, lines, last=path == segments[-1], read=typed_lines):
                     yield Mark(path.name, offset, offset + len(line), record["seq"], sha256(line).hexdigest()), record
-
-    def unfinished(self) -> tuple[Unfinished, ...]:
-        """Starts without an end, oldest first. Raises as `records` does."""
-        begun: Begun = {}
-        for record in self.typed():
-            follow(begun, record)
-        return tuple(begun.values())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

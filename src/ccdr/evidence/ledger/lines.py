@@ -61,8 +61,8 @@ def misfits(record: Record) -> bool:
 def _senseless(record: Mapping[str, Any]) -> bool:
     """Of a record from before there were definitions: has no ccdr written it so? What readers say of it (PASSED_OVER,
     TOLD_BY) no line says of itself."""
-    said = PASSED_OVER in record or TOLD_BY in record
-    return bool(record.get("version", 1) <= CLOSED and (said or not sensible(record)))
+    readers_say = PASSED_OVER in record or TOLD_BY in record
+    return bool(record.get("version", 1) <= CLOSED and (readers_say or not sensible(record)))
 
 
 def _view(line: bytes) -> dict[str, Any]:

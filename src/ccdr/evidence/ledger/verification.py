@@ -69,22 +69,20 @@ def verify(
     at: tuple[Mark, Callable[[], None]] | None = None,
     crashes: bool = True,
     extent: Extent | None = None,
-    typed: Callable[[Record], None] | None = None,
     since: VerifiedPart | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, as `Ledger.as_read` has it, with its time, whatever is wrong with its
-    place in the chain: who reads the ledger and verifies it reads it once. `typed` is given the same as a typed record.
-    Who follows runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to
-    call once exactly that line was given to both. `since` is a part that was verified before: the walk begins behind
-    it.
+    place in the chain: who reads the ledger and verifies it reads it once. Who follows runs itself need not have it
+    done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line was given.
+    `since` is a part that was verified before: the walk begins behind it.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
-    walk = _Walk(directory, each, at, crashes, typed)
+    walk = _Walk(directory, each, at, crashes)
     if since is not None:
         walk.go_on(since)
     with telling("read", directory):
@@ -133,7 +131,6 @@ class _Walk:
     each: Callable[[Mapping[str, Any], datetime], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
-    typed: Callable[[Record], None] | None = None
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -211,15 +208,7 @@ class _Walk:
             self.notes.append(f"{name}:{number}: time goes back by {back} s")
         self.last_time = time
         if isinstance(record, LedgerRecovered):
-            self.set_aside.add(record.file)
-            if record.spoilt:
-                what = "a whole line that had been changed was set aside in"
-                self.spoilt[seq] = f"{name}:{number}: {what} {record.file}: what it told is lost"
-                if not lies_aside(self.directory, record.file, record.sha256):
-                    gone = "is not there as it was set aside: nothing shows that there was such a line"
-                    self.problems.append(f"{name}:{number}: {record.file} {gone}")
-            else:
-                self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
+            self._recovered(f"{name}:{number}", record)
         elif isinstance(record, LedgerAcknowledged):
             for number_of in record.spoilt:
                 if sentence := self.spoilt.pop(number_of, None):
@@ -230,8 +219,6 @@ class _Walk:
             if sentence := _strays(self.begun, record):
                 self.problems.append(f"{name}:{number}: {sentence}")
             follow(self.begun, record)
-        if self.typed is not None:
-            self.typed(record)
         doubtful = isinstance(record, Unread) or any(word in line for word in OF_READERS)
         seen = as_read(line, record) if self.each is not None or doubtful else {}
         if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
@@ -244,6 +231,18 @@ class _Walk:
             self.newer += 1
         elif misfits(record):
             self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
+
+    def _recovered(self, where: str, record: LedgerRecovered) -> None:
+        """A line was set aside: torn, or a whole one that had been changed."""
+        self.set_aside.add(record.file)
+        if not record.spoilt:
+            self.notes.append(f"{where}: a torn line was set aside in {record.file}")
+            return
+        what = "a whole line that had been changed was set aside in"
+        self.spoilt[record.seq] = f"{where}: {what} {record.file}: what it told is lost"
+        if not lies_aside(self.directory, record.file, record.sha256):
+            gone = "is not there as it was set aside: nothing shows that there was such a line"
+            self.problems.append(f"{where}: {record.file} {gone}")
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
         wrong = []

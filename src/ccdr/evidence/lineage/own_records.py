@@ -80,16 +80,7 @@ class Lineage:
         """With one record more. KeyError, TypeError or ValueError where it is none of ours."""
         kind, at = record["kind"], str(record["time"])
         if kind == BEGIN:
-            before = record["predecessor"]
-            gone = () if before is None else (_lost(before, at),)
-            return replace(
-                self,
-                ledger=str(record["ledger"]),
-                begun=at,
-                since=int(record["seq"]),
-                installation=str(record["installation"]),
-                lost=(*self.lost, *gone),
-            )
+            return self._begin(record, at)
         if kind == LOST:
             return replace(
                 self, lost=(*(one for one in self.lost if one.ledger != record["ledger"]), _lost(record, at))
@@ -98,45 +89,63 @@ class Lineage:
             line = Spoilt(int(record["seq"]), at, str(record["file"]))
             return replace(self, spoilt=(*self.spoilt, line)) if record.get("spoilt") is True else self
         if kind in (ACKNOWLEDGED, LINKED):
-            seen = frozenset(record.get("spoilt") or ())
-            spoilt = tuple(
-                replace(line, answer=int(record["seq"]), answered=at) if line.seq in seen and not line.answer else line
-                for line in self.spoilt
-            )
-            answered = [one for one in self.lost if one.ledger in record["ledgers"]]
-            beside = {key: one for key, one in self.beside.items() if key not in record["ledgers"]}
-            if kind == LINKED and "head" in record:
-                beside |= {key: _beside(key, record) for key in record["ledgers"]}
-            return replace(
-                self,
-                lost=tuple(one for one in self.lost if one not in answered),
-                past=(*self.past, *((one, at, kind) for one in answered)),
-                linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
-                answers={**self.answers, **{one.ledger: int(record["seq"]) for one in answered}},
-                beside=beside,
-                spoilt=spoilt,
-            )
+            return self._answer(record, at)
         if kind == VERIFIED:
             return replace(self, verified=verified_of(record))
         if kind == COLLECTED:
             one = _beside(record["ledger"], record)
             return replace(self, beside={**self.beside, one.ledger: one})
-        if kind == COMPARED:
-            before, vanished = self.compared.get(str(record["plan"])), by_asset(record.get("vanished"))
-            whole = record.get("whole")
-            compared = Compared(
-                at,
-                str(record["result"]),
-                int(record["snapshots"]),
-                int(record["unattested"]),
-                int(record["newest"]),
-                tuple(map(str, record["problems"])),
-                {**before.vanished, **vanished} if before else vanished,
-                whole,
-                at if whole is True else before.wholly if before else None,
-            )
-            return replace(self, compared={**self.compared, str(record["plan"]): compared})
-        return self
+        return self._compare(record, at) if kind == COMPARED else self
+
+    def _begin(self, record: Mapping[str, Any], at: str) -> Lineage:
+        before = record["predecessor"]
+        gone = () if before is None else (_lost(before, at),)
+        return replace(
+            self,
+            ledger=str(record["ledger"]),
+            begun=at,
+            since=int(record["seq"]),
+            installation=str(record["installation"]),
+            lost=(*self.lost, *gone),
+        )
+
+    def _answer(self, record: Mapping[str, Any], at: str) -> Lineage:
+        """Somebody answers for ledgers that were lost, and for lines that were changed; or has brought them back."""
+        kind, seq, seen = record["kind"], int(record["seq"]), frozenset(record.get("spoilt") or ())
+        spoilt = tuple(
+            replace(line, answer=seq, answered=at) if line.seq in seen and not line.answer else line
+            for line in self.spoilt
+        )
+        answered = [one for one in self.lost if one.ledger in record["ledgers"]]
+        beside = {key: one for key, one in self.beside.items() if key not in record["ledgers"]}
+        if kind == LINKED and "head" in record:
+            beside |= {key: _beside(key, record) for key in record["ledgers"]}
+        return replace(
+            self,
+            lost=tuple(one for one in self.lost if one not in answered),
+            past=(*self.past, *((one, at, kind) for one in answered)),
+            linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
+            answers={**self.answers, **{one.ledger: seq for one in answered}},
+            beside=beside,
+            spoilt=spoilt,
+        )
+
+    def _compare(self, record: Mapping[str, Any], at: str) -> Lineage:
+        """With what a plan's repository has said of it."""
+        plan, whole, vanished = str(record["plan"]), record.get("whole"), by_asset(record.get("vanished"))
+        before = self.compared.get(plan)
+        compared = Compared(
+            at,
+            str(record["result"]),
+            int(record["snapshots"]),
+            int(record["unattested"]),
+            int(record["newest"]),
+            tuple(map(str, record["problems"])),
+            {**before.vanished, **vanished} if before else vanished,
+            whole,
+            at if whole is True else before.wholly if before else None,
+        )
+        return replace(self, compared={**self.compared, plan: compared})
 
     @property
     def loss(self) -> str | None:

@@ -11,7 +11,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
-from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping, trusting
+from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.strict import strictly
@@ -70,6 +70,5 @@ __all__ = [
     "newer",
     "of_mapping",
     "strictly",
-    "trusting",
     "written",
 ]

@@ -69,18 +69,6 @@ def decode(line: bytes) -> Record:
     return of_mapping(strictly(line))
 
 
-def trusting(line: bytes) -> Record:
-    """The same of a line that another process reads with `decode`: whether a key is given twice is not seen again."""
-    at = line.find(_KIND) + len(_KIND)
-    known = _decoder(line[at : line.find(b'"', at)])
-    if known is not None and known[1] in line:
-        try:
-            return known[0](line)
-        except (msgspec.MsgspecError, UnicodeError):
-            pass
-    return decode(line)
-
-
 def newer(record: Mapping[str, Any]) -> bool:
     """Did a later ccdr write it, of a version or a kind that this one does not know?"""
     version = record.get("version", 1)

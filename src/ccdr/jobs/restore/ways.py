@@ -28,6 +28,7 @@ from ccdr.ports.engine import Engine, ServerTarget
 from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
 from ccdr.sandbox.docker import Disposal
+from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.manifest import MANIFEST
 from ccdr.storage.restic import Restic
 
@@ -125,14 +126,14 @@ class IntoDirectory:
         if self._whole:
             roots = ", ".join(map(str, self._roots))
             return [f"writes {roots} below {self.staging.target}, each at its own path"]
-        said = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        steps = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
         if self.order.bases:
-            said.append(
+            steps.append(
                 f"of it and the {len(self.order.bases)} snapshots that it depends on, put together in a sandbox"
             )
         if self.recovery is not None:
-            said.append(f"puts the log beside it: {self.recovery.described}")
-        return said
+            steps.append(f"puts the log next to it: {self.recovery.described}")
+        return steps
 
     def passed_over(self) -> list[CheckResult]:
         dumped = not self._whole and self.order.engine.has_server
@@ -182,13 +183,14 @@ class IntoDirectory:
             box_of = order.services.lab.sandbox(
                 needs,
                 image,
-                run=order.run.id,
-                fetched=staging.tree,
-                out=staging.out,
-                storage="disk",
-                no_progress=order.job.limits.no_progress,
-                disposal=disposal,
-                keep=False,
+                SandboxOrder(
+                    run=order.run.id,
+                    fetched=staging.tree,
+                    out=staging.out,
+                    storage="disk",
+                    no_progress=order.job.limits.no_progress,
+                ),
+                disposal,
             )
             try:
                 with box_of as box:
@@ -245,13 +247,14 @@ class IntoDirectory:
             made = order.services.lab.sandbox(
                 needs,
                 image,
-                run=order.run.id,
-                fetched=staging.tree,
-                out=staging.out,
-                storage=order.job.engine.storage,
-                no_progress=order.job.limits.no_progress,
-                disposal=disposal,
-                keep=False,
+                SandboxOrder(
+                    run=order.run.id,
+                    fetched=staging.tree,
+                    out=staging.out,
+                    storage=order.job.engine.storage,
+                    no_progress=order.job.limits.no_progress,
+                ),
+                disposal,
             )
             with opened(staging.tree), made as box:
                 context = self._bench(box)
@@ -294,13 +297,13 @@ class OntoServer:
     order: Order
     target: ServerTarget
     source: Source
-    look: list[str]
+    steps: list[str]
     loaded: Restored | None = None
     fetched: Path | None = None
     restored: Path | None = None
 
     def will(self) -> list[str]:
-        return self.look
+        return self.steps
 
     def passed_over(self) -> list[CheckResult]:
         asked = self.order.job.checks

@@ -184,7 +184,7 @@ def _host(url: str) -> str | None:
         return None
 
 
-class _Said(logging.Handler):
+class _LogLines(logging.Handler):
     """What Apprise logs while it works in this thread: the only place where it says why."""
 
     def __init__(self) -> None:
@@ -207,7 +207,7 @@ class _Said(logging.Handler):
         logging.getLogger("apprise").removeHandler(self)
 
 
-_listening = _Said
+_listening = _LogLines
 
 
 def _because(lines: list[str]) -> str:

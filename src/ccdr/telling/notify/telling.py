@@ -184,10 +184,7 @@ def after_run(
                 if part.targets is not None:
                     part.state.tidy({t.id for t in part.targets}, now, part.remind)
             save(state_file(services.state), states)
-    result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.state))}
-    result.new_failures = [
-        f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.state.failures.values() if f.tries == 1
-    ]
+    _take_failures(parts, result)
     moments = [m for p in parts for m in p.state.wakes(p.remind)]
     result.wakes = min((m for m in [*moments, *_breaching(assets, lasting, now)] if m > now), default=None)
     return result
@@ -312,6 +309,13 @@ def _ping(parts: Sequence[_Plan], now: datetime, result: Telling) -> None:
             result.pinged.append(parts[number].name)
         else:
             parts[number].state.fail(PING, "the ping", refused, now)
+
+
+def _take_failures(parts: Sequence[_Plan], result: Telling) -> None:
+    result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.state))}
+    result.new_failures = [
+        f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.state.failures.values() if f.tries == 1
+    ]
 
 
 def _breaching(

@@ -51,15 +51,7 @@ def answer(
     concerned = [a for a in judged if a.level is worst]
     many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
     if worst is Level.LOST:
-        had = [a for a in concerned if not a.unreached]  # else nothing comes back, whatever has been shown before
-        counting = [a for a in had if a.rpo_now and math.isfinite(_or_never(a.rpo_now.achieved_s))]
-        shown = [a for a in counting if math.isfinite(a.tested.worst_s)]  # one that counts need not have been tested
-        text = f"{many} cannot be restored"
-        if len(shown) == len(concerned):
-            text = f"only an older state of {many} may come back"
-        elif len(counting) == len(concerned):
-            text = f"no restore of {many} has been shown to work"
-        return Answer("No", worst, _sentence(f"{text}: {_first(concerned)}"))
+        return Answer("No", worst, _sentence(f"{_what_comes_back(concerned, many)}: {_first(concerned)}"))
     if lost and worst < Level.UNPROVEN:
         text = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
         return Answer("Not proven", Level.UNPROVEN, _sentence(text))
@@ -90,6 +82,18 @@ def answer(
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
     )
     return Answer("Yes", worst, _sentence(proven + rest))
+
+
+def _what_comes_back(concerned: Sequence[AssetReport], many: str) -> str:
+    """Of those that are lost; `many` says how many they are."""
+    reached = [a for a in concerned if not a.unreached]  # else nothing comes back, whatever has been shown before
+    counting = [a for a in reached if a.rpo_now and math.isfinite(_or_never(a.rpo_now.achieved_s))]
+    shown = [a for a in counting if math.isfinite(a.tested.worst_s)]  # one that counts need not have been tested
+    if len(shown) == len(concerned):
+        return f"only an older state of {many} may come back"
+    if len(counting) == len(concerned):
+        return f"no restore of {many} has been shown to work"
+    return f"{many} cannot be restored"
 
 
 def over_the_period(

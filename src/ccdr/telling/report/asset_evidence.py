@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.shipping.shelf import rank
+from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest
@@ -61,7 +61,6 @@ class AssetEvidence:
     which nothing that retention removed is forgotten; and what only a period asks for. `points` has every snapshot that
     was stored, by id, `stored` what the records tell of those that were not removed since."""
 
-    first_seen: datetime
     history: AssetHistory
     points: dict[str, Point] = field(default_factory=dict)
     stored: dict[str, Record] = field(default_factory=dict)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import TAMPERING, UNTOLD
+from ccdr.evidence.acknowledged import TAMPERING, UNDECIDED
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.payloads import payload
+from ccdr.evidence.population import Population
 from ccdr.host.state import default_state
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.in_force import judged_by, without_file
@@ -45,14 +46,15 @@ from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
-_UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
+_UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it. `told` is
-    what became of ledgers that were lost before it; `before` is None where all of it was verified for this report."""
+    """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it.
+    `lost_before` is what became of ledgers that were lost before it; `before` is None where all of it was verified for
+    this report."""
 
     directory: Path
     verification: Verification
@@ -66,6 +68,11 @@ class LedgerFacts:
     @property
     def problems(self) -> tuple[str, ...]:
         return (*self.verification.problems, *(problem.text for problem in self.troubles))
+
+    @property
+    def unproven(self) -> int:
+        """How many problems it has for which nothing that it holds proves anything."""
+        return len(self.verification.problems) + sum(p.trouble in TAMPERING for p in self.troubles)
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class Report:
         acknowledged, or another host's to know."""
         unknown = Trouble.NOT_KNOWN_HERE.name
         open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown]
-        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNTOLD else Exit.FINDING for f in open_] or [Exit.OK])
+        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_] or [Exit.OK])
 
 
 def make_report(
@@ -116,41 +123,21 @@ def make_report(
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
     it, too. UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
-    running = _not_crashed(services)
-    beside = services.population()
-    evidence, verification, before, believed = read(services, beside, period, frozenset(named) or None, whole=whole)
-    known = {p.plan.plan: p for p in plans}
-    if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
-        raise UsageProblem(
-            f"there is no plan {', '.join(map(ascii, unknown))}, and the ledger has no record of one",
-            hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
-        )
-    evidence.close(running)
+    reading = _read(plans, services, period, named=named, there=there, whole=whole)
+    evidence = reading.evidence
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
-    known = {p.plan.plan: p for p in plans}
-    jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
-        assets = _judge_assets(jobs, services, evidence, period)
-        reports = _judge_plans(known, services, evidence, period)
+        assets = _judge_assets(plans, services, evidence, period)
+        reports = _judge_plans(plans, services, evidence, period)
         promised = promises(evidence)
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
-    step = next_step(Trouble.LEDGER_BROKEN, "", None)
-    lineage = services.lineage()
-    of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
-    findings = (
-        *(ReportedFinding(Level.UNPROVEN, problem, step=step) for problem in verification.problems),
-        *(
-            ReportedFinding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name)
-            for p in of_ledger
-        ),
-        *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
-        *(f for p in reports for f in p.findings),
-    )
-    unproven = len(verification.problems) + sum(p.trouble in TAMPERING for p in of_ledger)
+    ledger = _ledger(reading, plans, services, period)
+    findings = tuple(_findings(ledger, assets, reports))
+    first = _first(ledger.verification, evidence)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -159,27 +146,9 @@ def make_report(
         command=command,
         version=__version__,
         wanted=tuple(named),
-        ledger=LedgerFacts(
-            services.ledger.directory,
-            verification,
-            lineage,
-            of_ledger,
-            tuple(_lost(lineage, services, period)),
-            before,
-            tuple(facts_of(beside, believed, services.catalogue, lineage)),
-            None if services.state.root.absolute() == default_state().absolute() else services.state.root.absolute(),
-        ),
-        answer=answer(
-            assets,
-            findings,
-            unproven,
-            until_now=period.until_now,
-            lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
-            newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
-        ),
-        over_the_period=over_the_period(
-            period, assets, runs, tallies, promised, _first(verification, evidence), unproven
-        ),
+        ledger=ledger,
+        answer=_answer(ledger, assets, findings, period),
+        over_the_period=over_the_period(period, assets, runs, tallies, promised, first, ledger.unproven),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -190,6 +159,79 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
+    )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The ledger as it was read, what lay beside it, and what of that was believed."""
+
+    evidence: Evidence
+    verification: Verification
+    before: Before | None
+    beside: Population
+    believed: Population
+
+
+def _read(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    period: Period,
+    *,
+    named: Sequence[str],
+    there: Sequence[str],
+    whole: bool,
+) -> _Reading:
+    running = _not_crashed(services)
+    beside = services.population()
+    evidence, verification, before, believed = read(services, beside, period, frozenset(named) or None, whole=whole)
+    known = {p.plan.plan: p for p in plans}
+    if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
+        raise UsageProblem(
+            f"there is no plan {', '.join(map(ascii, unknown))}, and the ledger has no record of one",
+            hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
+        )
+    evidence.close(running)
+    return _Reading(evidence, verification, before, beside, believed)
+
+
+def _ledger(reading: _Reading, plans: Sequence[LoadedPlan], services: Services, period: Period) -> LedgerFacts:
+    lineage, state = services.lineage(), services.state.root.absolute()
+    return LedgerFacts(
+        services.ledger.directory,
+        reading.verification,
+        lineage,
+        (*troubles(lineage), *judge_host(plans, reading.evidence.histories)),
+        tuple(_lost(lineage, services, period)),
+        reading.before,
+        tuple(facts_of(reading.beside, reading.believed, services.catalogue, lineage)),
+        None if state == default_state().absolute() else state,
+    )
+
+
+def _findings(
+    ledger: LedgerFacts, assets: Sequence[AssetReport], plans: Sequence[PlanReport]
+) -> Iterator[ReportedFinding]:
+    """The ledger's, then those of assets, the worst first, then those of plans."""
+    step = next_step(Trouble.LEDGER_BROKEN, "", None)
+    yield from (ReportedFinding(Level.UNPROVEN, problem, step=step) for problem in ledger.verification.problems)
+    for p in ledger.troubles:
+        step = next_step(p.trouble, "", None)
+        yield ReportedFinding(Level.UNPROVEN, p.text, step=step, code=p.trouble.name)
+    yield from sorted((f for a in assets for f in a.findings), key=lambda f: -f.level)
+    yield from (f for p in plans for f in p.findings)
+
+
+def _answer(
+    ledger: LedgerFacts, assets: Sequence[AssetReport], findings: Sequence[ReportedFinding], period: Period
+) -> Answer:
+    return answer(
+        assets,
+        findings,
+        ledger.unproven,
+        until_now=period.until_now,
+        lost=any(p.trouble is Trouble.LEDGER_LOST for p in ledger.troubles),
+        newer=any(f.code in _UNDECIDED and f.acknowledged is None for f in findings),
     )
 
 
@@ -219,9 +261,10 @@ def _as_recorded(
 
 
 def _judge_assets(
-    jobs: Mapping[tuple[str, str], Job], services: Services, evidence: Evidence, period: Period
+    plans: Sequence[LoadedPlan], services: Services, evidence: Evidence, period: Period
 ) -> tuple[AssetReport, ...]:
     """Those of plans, and those that only records tell of."""
+    jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     for name in jobs:
         _take_pending(services, name, evidence, period)
     return tuple(
@@ -254,8 +297,9 @@ def _judge(
 
 
 def _judge_plans(
-    known: Mapping[str, LoadedPlan], services: Services, evidence: Evidence, period: Period
+    plans: Sequence[LoadedPlan], services: Services, evidence: Evidence, period: Period
 ) -> tuple[PlanReport, ...]:
+    known = {p.plan.plan: p for p in plans}
     names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
     return tuple(
         judge_plan(

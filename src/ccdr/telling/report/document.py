@@ -21,8 +21,20 @@ FORMAT = 1  # raised when a key changes its meaning
 
 def json_lines(report: Report) -> Iterator[bytes]:
     """One document, piece by piece: a key a line, and in long lists an entry a line. Seconds, bytes, UTC."""
+    opening = "{"
+    for key, value in _keys(report).items():
+        yield f'{opening}\n"{key}": '.encode()
+        if isinstance(value, Iterable) and not isinstance(value, (str, dict)):
+            yield from _listed(value)
+        else:
+            yield _dumped(value)
+        opening = ","
+    yield b"\n}\n"
+
+
+def _keys(report: Report) -> dict[str, object]:
     whole = [run for run in report.runs if run.body is not None]
-    parts: dict[str, object] = {
+    return {
         "format": FORMAT,
         "question": QUESTION,
         "answer": {
@@ -64,15 +76,6 @@ def json_lines(report: Report) -> Iterator[bytes]:
         "upkeep": (_whole(run) for run in whole if run.verb in ("prune", "check")),
         "runs": map(_run, report.runs),
     }
-    opening = "{"
-    for key, value in parts.items():
-        yield f'{opening}\n"{key}": '.encode()
-        if isinstance(value, Iterable) and not isinstance(value, (str, dict)):
-            yield from _listed(value)
-        else:
-            yield _dumped(value)
-        opening = ","
-    yield b"\n}\n"
 
 
 def _listed(entries: Iterable[object]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from ccdr.evidence.history.fold import Histories, follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.shipping.shelf import rank
+from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model.measure import Point
 from ccdr.model.values import TOLD_BY, of_another_host, utc
 from ccdr.plans.due import PATIENCE, RequestedRuns
@@ -187,9 +187,6 @@ class Evidence:
         run.outcome = outcome
         self._conclude(run, None)
 
-    def asset(self, plan: str, asset: str) -> AssetEvidence | None:
-        return self.assets.get((plan, asset))
-
     def tallies(self) -> dict[tuple[str, str], Counter[str]]:
         """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
         counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -325,7 +322,7 @@ class Evidence:
         if asset is not None:
             of_asset = self.assets.get((plan, asset))
             if of_asset is None:
-                of_asset = self.assets[plan, asset] = AssetEvidence(run.started, self.history(plan, asset))
+                of_asset = self.assets[plan, asset] = AssetEvidence(self.history(plan, asset))
             if run.outcome not in NO_RUN:
                 of_asset.take(run, record)
             if within and verb == TEST:

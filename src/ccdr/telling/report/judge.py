@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 
@@ -31,6 +31,7 @@ from ccdr.storage.catalogue import of_source
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.evidence import PlanEvidence
 from ccdr.telling.report.exposures import (
+    Stages,
     exposed_elsewhere,
     exposure_over,
     log_that_counts,
@@ -59,7 +60,66 @@ def judge_asset(
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
     history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for."""
-    ev = evidence or AssetEvidence(period.start, AssetHistory())
+    ev = evidence or AssetEvidence(AssetHistory())
+    course = _course(job, ev, elsewhere, upkeep, period)
+    timings = tuple(t for run in ev.tests if (t := _timing(run)))
+    status, rpo = None, None
+    findings: tuple[ReportedFinding, ...] = ()
+    if job:
+        status = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, job, period), period.end)
+        rpo = _rpo_of_the_period(job, ev, upkeep, course, versions, period)
+        findings = (
+            *(ReportedFinding.of(problem, *name) for problem in status.troubles),
+            *_over_the_period(status, rpo, timings, job, course.completed, name),
+            *(ReportedFinding.of(problem, *name) for problem in status.near),
+        )
+    return AssetReport(
+        plan=name[0],
+        asset=name[1],
+        service=job.loaded.plan.service if job else None,
+        engine=job.engine.engine_name if job else None,
+        in_plan=job is not None,
+        unreached=status is not None and status.away,
+        objectives=job.objectives if job else None,
+        basis=job.engine.settings if job else None,
+        coverage=status.coverage if status else None,
+        findings=tuple(sorted(findings, key=lambda f: -f.level)),
+        rpo=rpo,
+        rpo_now=status.rpo if status else None,
+        rto=status.rto if status else None,
+        near_known=status is None or status.near_known,
+        completed=course.completed,
+        tested=course.tested,
+        restores=tuple(_restores(timings)),
+        timings=timings,
+        last_backup=ev.last.get(BACKUP),
+        last_test=ev.last.get(TEST),
+        last_conclusive=ev.last_conclusive,
+        by_rule=ev.by_rule,
+        kept=course.kept,
+        left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
+        untested=course.untested,
+        removed_untested=ev.removed_unseen,
+        calendar=_calendar(ev.tests, period),
+    )
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How an asset's backups stood in the course of the period: how many are `kept` at its end, and which of these
+    nobody has tested, the newest first; `stages`: what counted as backed up, from each of these times on."""
+
+    stages: Stages
+    completed: Exposure
+    tested: Exposure
+    kept: int
+    untested: tuple[tuple[str, datetime], ...]
+    ours_to_do: bool  # are its backups this host's to take?
+
+
+def _course(
+    job: Job | None, ev: AssetEvidence, elsewhere: Sequence[Snapshot], upkeep: AssetHistory, period: Period
+) -> _Course:
     source = job.engine.source_name if job else None
     others = {
         s.id: Point(s.consistent_point, s.usable_at)
@@ -74,79 +134,54 @@ def judge_asset(
         stages_of(since, {key: p for key, p in ours.items() if key not in gone}, ev, upkeep, recovered, ours_to_do)
         for since, gone in missed_from(ev.history)
     ]
+    completed = [(one.since, one.completed) for one in stages]
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.history.proven), reverse=True)
-    completed = [(one.since, one.completed) for one in stages]
-    over_completed = exposure_over(completed, period, min(map(max, ours.values()), default=None))
-    over_tested = exposure_over([(one.since, one.tested) for one in stages], period)
-    timings = tuple(t for run in ev.tests if (t := _timing(run)))
-    objectives, status, rpo = job.objectives if job else None, None, None
-    findings: tuple[ReportedFinding, ...] = ()
-    if job and source is not None:
-        status = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
-        rpo = worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
-        backer = upkeep.elsewhere(Verb.BACKUP)
-        if not ours_to_do and (backer is None or backer.until < period.end):
-            ends = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
-            known_until = max((at for at in ends if at), default=None)
-            rpo = exposed_elsewhere(job.objectives.rpo, completed, period, over_completed, known_until)
-        findings = (
-            *(ReportedFinding.of(problem, *name) for problem in status.troubles),
-            *_over_the_period(status, rpo, timings, job, over_completed, name),
-            *(ReportedFinding.of(problem, *name) for problem in status.near),
-        )
-    return AssetReport(
-        plan=name[0],
-        asset=name[1],
-        service=job.loaded.plan.service if job else None,
-        engine=job.engine.engine_name if job else None,
-        in_plan=job is not None,
-        unreached=status is not None and status.away,
-        objectives=objectives,
-        basis=job.engine.settings if job else None,
-        coverage=status.coverage if status else None,
-        findings=tuple(sorted(findings, key=lambda f: -f.level)),
-        rpo=rpo,
-        rpo_now=status.rpo if status else None,
-        rto=status.rto if status else None,
-        near_known=status is None or status.near_known,
-        completed=over_completed,
-        tested=over_tested,
-        restores=tuple(_restores(timings)),
-        timings=timings,
-        last_backup=ev.last.get(BACKUP),
-        last_test=ev.last.get(TEST),
-        last_conclusive=ev.last_conclusive,
-        by_rule=ev.by_rule,
-        kept=len(kept),
-        left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
-        untested=tuple((key, moment) for moment, key in untested),
-        removed_untested=ev.removed_unseen,
-        calendar=_calendar(ev.tests, period),
+    return _Course(
+        completed,
+        exposure_over(completed, period, min(map(max, ours.values()), default=None)),
+        exposure_over([(one.since, one.tested) for one in stages], period),
+        len(kept),
+        tuple((key, moment) for moment, key in untested),
+        ours_to_do,
     )
+
+
+def _rpo_of_the_period(
+    job: Job,
+    ev: AssetEvidence,
+    upkeep: AssetHistory,
+    course: _Course,
+    versions: Sequence[PlanRevision],
+    period: Period,
+) -> Achieved:
+    """By what was promised at each time; of what another host backs up as far as it is known here."""
+    backer = upkeep.elsewhere(Verb.BACKUP)
+    if course.ours_to_do or (backer is not None and backer.until >= period.end):
+        return worst_of(versions, job.asset, period, job.objectives.rpo, course.completed, course.stages)
+    ends = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
+    known_until = max((at for at in ends if at), default=None)
+    return exposed_elsewhere(job.objectives.rpo, course.stages, period, course.completed, known_until)
 
 
 def _with(
     now: Seen | None,
     ev: AssetEvidence,
     elsewhere: Sequence[Snapshot],
-    source: str,
-    name: tuple[str, str],
+    job: Job,
     period: Period,
 ) -> Seen:
     """What is known `now`, if that is asked for. Where no catalogue tells what its bases begin with, the records tell
     how far their log leads on."""
     if now is not None and not now.by_records:
         return now
-    recorded = _as_of(ev, elsewhere, source, name, period)
+    recorded = _as_of(ev, elsewhere, job, period)
     return recorded if now is None else replace(now, logged=recorded.logged)
 
 
-def _as_of(
-    ev: AssetEvidence, elsewhere: Sequence[Snapshot], source: str, name: tuple[str, str], period: Period
-) -> Seen:
+def _as_of(ev: AssetEvidence, elsewhere: Sequence[Snapshot], job: Job, period: Period) -> Seen:
     """What the records alone tell of the period's end."""
-    own = ev.snapshots(*name, source, period.end, elsewhere)
+    own = ev.snapshots(job.plan, job.asset, job.engine.source_name, period.end, elsewhere)
     there = sorted([*own, *elsewhere], key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
     def logged(bases: Sequence[Snapshot], _: Disproved) -> Sequence[Point]:
