@@ -67,21 +67,21 @@ def _not_up_to_date(
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
     why = "the process that ships it makes no progress" if seen.shipping else "nothing ships it"
     who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
-    up_to = f"its log is stored up to {to_the_second(since)}" if since else ""
+    up_to = f"its log is stored only up to {to_the_second(since)}" if since else ""
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
     elif standing.claimed is not None:
-        how_far = f"{up_to} only" if since else "its log is not stored"
+        how_far = up_to if since else "its log is not stored"
         claimed = f"the state directory claims {to_the_second(standing.claimed)}, but no record confirms it"
         text = f"{how_far}, by the records; {claimed}: {who}"
         yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
-        text = f"{up_to}, which is in the future: a clock is or was wrong"
+        text = f"its log is stored up to {to_the_second(since)}, which is in the future: a clock is or was wrong"
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
     elif since is not None and since < late:
-        text = "no log is stored after its new base" if begins else f"{up_to} only"
+        text = "no log is stored after its new base" if begins else up_to
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
 
 
