@@ -14,7 +14,7 @@ from tests.support.judged import about, judged, well
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.model.trouble import Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
+from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
 from ccdr.plans.job import Job
 
 TEST, BACKUP = "ccdr test p --asset a", "ccdr backup p --asset a"
@@ -104,9 +104,7 @@ def test_what_is_first_is_told_from_what_follows() -> None:
 # --- whoever follows it -------------------------------------------------------------------------------------------
 
 
-def gone(past: Chronicle, hours: float, *names: str) -> None:
-    past.wrote(hours, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=1, elsewhere=0,
-               unattested=0, newest=1, problems=[], vanished={past.asset: [digest(n) for n in names]})  # fmt: skip
+gone = Chronicle.gone
 
 
 @dataclass
@@ -142,6 +140,7 @@ def test_a_snapshot_that_vanished_is_one_trouble_and_what_follows_from_it(crm: F
     assert said == [{}]
     gone(past, -0.4, "new")
     assert crm.codes == {"SNAPSHOT_VANISHED": None, "BREACH_RPO": "SNAPSHOT_VANISHED"}
+    assert crm.of(Trouble.SNAPSHOT_VANISHED).level is Level.LATE
     assert actions(str(crm.of(Trouble.SNAPSHOT_VANISHED).step))[:2] == [
         "ccdr backup p --asset crm",
         "ccdr test p --asset crm",
@@ -178,6 +177,7 @@ def test_an_older_snapshot_that_vanished_is_made_up_for_already(crm: Followed) -
     crm.past.tested(-0.4, "new")
     gone(crm.past, -0.3, "old")
     assert crm.codes == {"SNAPSHOT_VANISHED": None}
+    assert crm.of(Trouble.SNAPSHOT_VANISHED).level is Level.NOTE, "what there is was shown to come back"
     assert "ccdr backup" not in str(crm.of(Trouble.SNAPSHOT_VANISHED).step)
     breached = judged(crm.job, crm.past, 3)
     (late,) = (p for p in breached.troubles if p.trouble is Trouble.BREACH_RPO)

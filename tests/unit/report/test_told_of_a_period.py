@@ -116,6 +116,24 @@ def test_what_is_wrong_at_the_end_is_as_the_one_judgement_has_it_the_worst_first
     assert all(step for _, _, step, code in found(report) if code != "FINDING")
 
 
+def test_an_older_snapshot_that_vanished_is_told_and_is_not_among_what_is_kept(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    """The newest has passed its test: it comes back within what was promised all the same."""
+    well(past).tested(-0.3, "new")
+    before = judged(jobs["crm"], past)
+    past.gone(-0.2, "at-1")
+    report = judged(jobs["crm"], past)
+    assert [(f.code, f.level) for f in report.findings] == [("SNAPSHOT_VANISHED", Level.NOTE)]
+    assert (report.state, before.state) == ("proven", "proven")
+    assert report.kept == before.kept - 1 == 5 and len(report.untested) == len(before.untested) - 1 == 3
+
+
+def test_the_newest_snapshot_that_vanished_is_not_made_up_for(jobs: dict[str, Job], past: Chronicle) -> None:
+    well(past).gone(-0.2, "new")
+    assert judged(jobs["crm"], past).state == "not in time"
+
+
 @pytest.mark.parametrize(
     ("level", "state"),
     [(Level.LOST, "cannot be restored"), (Level.UNPROVEN, "not proven"), (Level.LATE, "not in time"), (Level.NEAR, "proven"), (Level.NOTE, "proven")],

@@ -13,6 +13,7 @@ from ccdr.evidence.judgement.troubles import MOST_NAMED
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.trouble import (
+    Level,
     Missing,
     Problem,
     Trouble,
@@ -169,4 +170,6 @@ def vanished_problem(
     )
     shorts = sorted([*(s.short for s in snapshots), *(one[:8] for one in besides)])
     step = after_vanishing(job.plan, job.asset, made_up, retained=job.loaded.plan.retention is not None)
-    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts), step=step)
+    # What a newer one has shown to come back is no less within what was promised for it.
+    level = Level.NOTE if made_up is Missing.SHOWN else None
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts), step=step, as_bad_as=level)
