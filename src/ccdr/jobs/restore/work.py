@@ -157,7 +157,7 @@ class Restoring:
 
     def _path(self) -> Path:
         if not self.request.to.strip():
-            raise UsageProblem("--to is empty", hint="name a directory that is not there yet, or a server's URL")
+            raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
         path = Path(self.request.to).expanduser().absolute()
         self.result.target_kind, self.result.target_name, self.name = "directory", str(path), path.name
         if ".." in path.parts:
@@ -317,7 +317,9 @@ def _not_let_in(target: ServerTarget, error: CommandFailed) -> TestBroken:
         why = error.stderr.answer
         return TestBroken(
             f"{target.shown} answers, and refused user or password{f': {why}' if why else ''}",
-            hint="is it the right user and database, and the password of --password-file? whom does the server let in?",
+            hint="check the user, the database, the password (--password-file), and whom the server lets in",
         )
     why = str(error).removeprefix(error.what).strip()
-    return TestBroken(f"{target.shown} does not answer: its client {why}", hint="is it the right server, and is it up?")
+    return TestBroken(
+        f"{target.shown} does not answer: its client {why}", hint="check the server's address, and that it is up"
+    )
