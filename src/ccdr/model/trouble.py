@@ -313,6 +313,12 @@ def mend_first(plan: str, asset: str) -> str:
     return _MEND_FIRST.format(plan=plan, of_asset=f" --asset {asset}")
 
 
+def after_a_crash(plan: str, asset: str, left: str) -> str:
+    """What leads on from RESTORE_CRASHED, where it is known what to look for."""
+    what = f"remove {left}, if it is still there, and do not use it"
+    return f"{what}; then ccdr restore {plan} --asset {asset} --to …   starts again"
+
+
 class Missing(IntEnum):
     """What of a snapshot that vanished is made up for."""
 

@@ -168,8 +168,7 @@ class Restic:
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
                 f"restic stored nothing (exit {code}): {stderr.answer or 'it gave no summary'}",
-                hint="earlier backups are not affected; check the free space, solve what restic says, then run the "
-                "backup again",
+                hint="earlier backups are not affected; check the free space, and solve what restic says",
                 words=stderr,
             )
         return Stored(

@@ -25,6 +25,10 @@ from ccdr.plans.job import Job
             "make room; then `ccdr backup p --asset crm`",
         ),
         (
+            lambda p: p.failed(-0.2, hint="its log goes on from a new base: run `ccdr backup p`"),
+            "the backup of 2026-11-24T11:48:00Z failed: disk full", "its log goes on from a new base: run `ccdr backup p`",
+        ),
+        (
             lambda p: p.failed(-0.2, "interrupted"),
             "the backup of 2026-11-24T11:48:00Z was interrupted, and stored nothing",
             "`ccdr backup p --asset crm` takes a new one",
@@ -68,12 +72,34 @@ def test_a_test_that_came_to_no_end_is_noted(
     assert told(found) == (noted if text else []) and found.coverage == "tested"
 
 
+@pytest.mark.parametrize(
+    ("target", "left"),
+    [
+        (
+            {"kind": "directory", "name": "/srv/back"},
+            "remove /srv/.back.ccdr-restore-20261124T1148-r1 (or /srv/back/.ccdr-restore-20261124T1148-r1, on a mount), if",
+        ),
+        (
+            {"kind": "server", "name": "postgresql://dba@db/crm"},
+            "remove the database …_ccdr_restore_20261124t1148_r1 there, if",
+        ),
+        ({"kind": "unknown", "name": None}, "remove what it left"),
+    ],
+    ids=["directory", "server", "unknown"],
+)
+def test_the_next_step_names_what_a_crashed_restore_left(
+    jobs: dict[str, Job], past: Chronicle, target: dict[str, str | None], left: str
+) -> None:
+    well(past).began(-0.2, "restore", "20261124T1148-r1", target=target)
+    (found,) = (p for p in judged(jobs["crm"], past).troubles if p.trouble is Trouble.RESTORE_CRASHED)
+    todo = found.step or step(Trouble.RESTORE_CRASHED, jobs["crm"])
+    assert todo is not None and todo.startswith(left) and "ccdr restore p --asset crm --to …" in todo
+
+
 def test_a_restore_for_real_that_crashed_is_noted_for_a_week(jobs: dict[str, Job], past: Chronicle) -> None:
     well(past).began(-0.2, "restore", "dead", target={"kind": "directory", "name": "/srv"})
     text = "the restore of 2026-11-24T11:48:00Z into /srv crashed: its run dead never recorded an end"
-    assert told(judged(jobs["crm"], past)) == [
-        ("RESTORE_CRASHED", Level.NOTE, text, step(Trouble.RESTORE_CRASHED, jobs["crm"]))
-    ]
+    assert [one[:3] for one in told(judged(jobs["crm"], past))] == [("RESTORE_CRASHED", Level.NOTE, text)]
     assert "RESTORE_CRASHED" in codes(judged(jobs["crm"], past, 167)) and "RESTORE_CRASHED" not in codes(
         judged(jobs["crm"], past, 168)
     )

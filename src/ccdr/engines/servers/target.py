@@ -26,6 +26,11 @@ E = TypeVar("E", bound=EngineConfig)
 C = TypeVar("C", bound=ServerConnection)
 
 
+def suffix_of(run: str) -> str:
+    """How the name of a run's database ends until it is whole."""
+    return MARK + re.sub(r"[^a-z0-9_]", "_", run.lower())
+
+
 @dataclass
 class DatabaseTarget(Generic[E, C]):
     """`ServerTarget` for one database. `client` reaches the server, `connection` names the database that is to be.
@@ -54,8 +59,7 @@ class DatabaseTarget(Generic[E, C]):
     def working(self) -> str:
         """The database's name until it is done: plain, and like no other."""
         stem = re.sub(r"[^a-z0-9_]", "_", self.name.lower())[:20]
-        suffix = re.sub(r"[^a-z0-9_]", "_", self.run.lower())
-        return f"{stem if stem[:1].isalpha() else f'_{stem}'}{MARK}{suffix}"
+        return f"{stem if stem[:1].isalpha() else f'_{stem}'}{suffix_of(self.run)}"
 
     def captured_from(self, manifest: Manifest) -> object:
         """Which server it was; what is false where the manifest does not tell."""

@@ -91,6 +91,8 @@ class FailedBackup:
         again = f"`ccdr backup {plan} --asset {asset}`"
         if self.interrupted:
             return f"{again} takes a new one"
+        if self.hint and f"`ccdr backup {plan}" in self.hint:  # it says so itself
+            return self.hint
         return f"{self.hint or f'`ccdr doctor {plan}` looks for the cause'}; then {again}"
 
 

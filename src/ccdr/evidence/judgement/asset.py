@@ -7,9 +7,11 @@ numbers, and have no rule of their own; so the same records give the same judgem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -43,8 +45,9 @@ from ccdr.evidence.judgement.troubles import (
     repository_damaged,
     with_places,
 )
+from ccdr.host.state import RESTORE_MARK
 from ccdr.model.schedule import second_due
-from ccdr.model.trouble import Missing, Problem, Trouble
+from ccdr.model.trouble import Missing, Problem, Trouble, after_a_crash
 from ccdr.model.values import (
     Snapshot,
     Verb,
@@ -185,12 +188,27 @@ def _problems(
             f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} never "
             f"recorded an end"
         )
-        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
+        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=_clear(job, begun))
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, usable)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
+
+
+def _clear(job: Job, begun: Mapping[str, Any]) -> str | None:
+    """What to remove of a restore that crashed, by name; None where its record does not say where it went."""
+    target, run = begun.get("target") or {}, str(begun["run"])
+    if target.get("kind") == "directory" and target.get("name"):
+        to = Path(str(target["name"]))
+        left = f"{to.parent}/.{to.name}.{RESTORE_MARK}-{run} (or {to}/.{RESTORE_MARK}-{run}, on a mount)"
+    elif target.get("kind") == "server":
+        from ccdr.engines.servers.target import suffix_of  # for few: it brings the engines' settings with it
+
+        left = f"the database …{suffix_of(run)} there"
+    else:
+        return None
+    return after_a_crash(job.plan, job.asset, left)
 
 
 def _backup_late(
