@@ -24,7 +24,8 @@ def notify() -> None:
 @plan_argument
 @dry_run_option
 def test(plan: str, dry_run: bool) -> Exit:
-    """Send a test message to every address of PLAN. Exit 3 where one does not take it.
+    """Send a test message to every address of PLAN. Exit 3 where one does not take it; 2 where the file names what is
+    no address, and nothing is sent.
 
     With --dry-run nothing is sent: it shows what the next `ccdr run` would tell, as things stand, and to whom.
 

@@ -10,15 +10,18 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ccdr.model.errors import UsageProblem
 from ccdr.telling.notify.message import Message, one_line
+
+if TYPE_CHECKING:
+    import apprise
 
 SECONDS = 20.0  # for all addresses of all plans together
 PING_SECONDS = 10.0
@@ -85,20 +88,36 @@ def _id(url: str) -> str:
     return sha256(url.encode()).hexdigest()[:16]
 
 
+def refuse_unknown(targets: Iterable[MessageTarget]) -> None:
+    """UsageProblem where one is no URL that Apprise knows: its file is wrong, and no try will mend it."""
+    for target in targets:
+        with _listening():
+            known = _service(target.url) is not None
+        if not known:
+            hint = "correct the line (a kind that is misspelt, or a part that is missing); nothing was sent to anybody"
+            raise UsageProblem(f"{target.name} is no URL that Apprise knows", hint=hint)
+
+
+def _service(url: str) -> apprise.NotifyBase | None:
+    import apprise
+
+    asset = apprise.AppriseAsset(
+        app_id="ccdr",
+        app_desc="contact-centre disaster recovery",
+        app_url="",
+        async_mode=False,
+        storage_mode=apprise.PersistentStoreMode.MEMORY,
+    )
+    with _loading:
+        return apprise.Apprise.instantiate(url, asset=asset)
+
+
 def send(url: str, message: Message) -> str | None:
     """Hand a message over to the service behind an Apprise URL; None, or why it was not taken, secrets masked."""
     import apprise
 
     with _listening() as lines:
-        asset = apprise.AppriseAsset(
-            app_id="ccdr",
-            app_desc="contact-centre disaster recovery",
-            app_url="",
-            async_mode=False,
-            storage_mode=apprise.PersistentStoreMode.MEMORY,
-        )
-        with _loading:
-            service = apprise.Apprise.instantiate(url, asset=asset)
+        service = _service(url)
         if service is None:
             return mask(url, f"is no URL that Apprise knows{_because(lines)}")
         service.notify_format = apprise.NotifyFormat.TEXT

@@ -28,6 +28,7 @@ from ccdr.telling.notify.targets import (
     ping,
     read_ping,
     read_targets,
+    refuse_unknown,
     send,
 )
 
@@ -209,11 +210,13 @@ def would_tell(
 def send_test(
     loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS
 ) -> list[tuple[MessageTarget, str | None]]:
-    """Send a test message to every address of the plan; with each, why it was not taken, None where it was."""
+    """Send a test message to every address of the plan; with each, why it was not taken, None where it was.
+    UsageProblem, and nothing sent, where the file names what is no address."""
     path = loaded.plan.notify.urls_file
     if path is None:
         return []
     targets, message = read_targets(path), trial(loaded, services.clock.now())
+    refuse_unknown(targets)
     answers = at_once({t: partial(send, t.url, message) for t in targets}, seconds)
     return list(answers.items())
 
