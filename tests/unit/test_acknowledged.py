@@ -263,7 +263,23 @@ def test_words_that_were_taken_back_leave_the_rest(site: Site) -> None:
         kept.unlink()
     (one,) = site.run("ack", "--list").json["acknowledged"]
     assert one["why"] is None and one["code"] == "NEVER_TESTED"
+    listed = subprocess.run(site.argv("ack", "--list"), capture_output=True, text=True, check=True).stdout
+    assert "not kept here any more" in listed and "taken back" not in listed, (
+        "a lost state directory leaves none either"
+    )
     assert site.run("ledger", "verify").code == 0
+
+
+def test_the_shown_ledger_says_how_much_it_left_out_and_who(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", *WHY)
+    there = site.run("ledger", "show").json["records"]
+
+    def shown(*args: str) -> str:
+        return subprocess.run(site.argv("ledger", "show", *args), capture_output=True, text=True, check=True).stdout
+
+    older = f"{len(there) - 1} older record{'s' if len(there) > 2 else ''} not shown: `--last {len(there)}` shows all"
+    assert len(there) > 1 and older in shown("--last", "1") and there[-1]["actor"] in shown("--last", "1")
+    assert "not shown" not in shown("--last", str(len(there)))
 
 
 @pytest.mark.parametrize(

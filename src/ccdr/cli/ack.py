@@ -167,6 +167,10 @@ def _tenants(loaded: Sequence[LoadedPlan]) -> dict[Place, str]:
     return {(plan, asset): plans[str(plan)].tenant_of(asset) for plan, asset in places}
 
 
+# Somebody took the words back, or the state directory that held them was lost: it cannot be told which.
+GONE = "(not kept here any more)"
+
+
 def _tell(acknowledgements: Sequence[InForce], what: str) -> Exit:
     if settings().json:
         print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in acknowledgements]})
@@ -174,7 +178,12 @@ def _tell(acknowledgements: Sequence[InForce], what: str) -> Exit:
         click.echo("nothing is acknowledged")
     else:
         rows = [
-            (one.ack.code, "/".join(filter(None, one.place)), rfc3339(one.ack.until), one.why or "(taken back)")
+            (
+                one.ack.code,
+                "/".join(filter(None, one.place)),
+                rfc3339(one.ack.until),
+                one.why or GONE,
+            )
             for one in acknowledgements
         ]
         table((what, "where", "until", "why"), rows)

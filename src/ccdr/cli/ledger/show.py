@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,8 +11,11 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit, UsageProblem
+from ccdr.model.values import so_many
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ccdr.evidence.ledger.ledger import Ledger
     from ccdr.jobs.services import Services
 
@@ -34,8 +37,12 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
     """
     options = settings()
     wanted = {"plan": plan, "asset": asset, "kind": kind}
-    records = _ledger(options.services(), which).records()
-    kept = deque((r for r in records if all(v is None or r.get(k) == v for k, v in wanted.items())), maxlen=last)
+    kept: deque[Mapping[str, Any]] = deque(maxlen=last)
+    matching = 0
+    for record in _ledger(options.services(), which).records():
+        if all(value is None or record.get(key) == value for key, value in wanted.items()):
+            kept.append(record)
+            matching += 1
     if options.json:
         print_json({"records": list(kept)})
         return Exit.OK
@@ -43,6 +50,7 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
         (
             str(r["seq"]),
             str(r["time"])[:19] + "Z",
+            str(r.get("actor") or ""),
             str(r["kind"]),
             "/".join(str(r[of]) for of in ("plan", "asset") if r.get(of)),
             word(str(r.get("verdict") or r.get("result") or "")),
@@ -50,7 +58,9 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
         )
         for r in kept
     ]
-    table(("seq", "time", "kind", "asset", "result", "reason"), rows)
+    table(("seq", "time", "who", "kind", "asset", "result", "reason"), rows)
+    if more := matching - len(kept):
+        click.echo(f"{so_many(more, 'older record')} not shown: `--last {matching}` shows all, --json with every field")
     return Exit.OK
 
 
