@@ -22,7 +22,7 @@ from tests.support.shipping import SMALL as CALLS
 from tests.support.shipping import back, note, plan, recovered, ship_once
 from tests.support.stored import copy_of, left, restic_of
 
-import ccdr.jobs.restore.ways
+import ccdr.jobs.restore.into_directory
 import ccdr.jobs.restore_test.sandboxed
 from ccdr.engines.postgres.physical import parents
 from ccdr.jobs.backup.backup import backup
@@ -329,14 +329,14 @@ def answered(back: Path, server: Cluster) -> None:
 
 
 def test_damage_is_found_before_anything_is_given_its_name(site: Site, tmp_path: Path) -> None:
-    real = ccdr.jobs.restore.ways.fetch_bases
+    real = ccdr.jobs.restore.into_directory.fetch_bases
 
     def fetch_bases(repo: Any, engine: Any, bases: Any, at: Path, progress: Any) -> None:
         real(repo, engine, bases, at, progress)
         flipped(largest(at / "upon/0/data/base", "[0-9]*"))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.jobs.restore.ways, "fetch_bases", fetch_bases)
+        patch.setattr(ccdr.jobs.restore.into_directory, "fetch_bases", fetch_bases)
         result = restored(site, tmp_path / "back")
     assert result.result != "RESTORED" and "not what was captured" in result.reason, result
     assert not list(tmp_path.glob("*back*")) and not left(site)

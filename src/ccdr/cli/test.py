@@ -69,7 +69,6 @@ def test(
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
     from ccdr.jobs.attest import store_due
-    from ccdr.jobs.restore_test import next_turn, restore_test
 
     options = settings()
     services = options.services()
@@ -81,6 +80,16 @@ def test(
         raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
     if dry_run:
         return _dry_run(jobs, snapshot, services)
+
+    code = _by_rules(jobs, snapshot, services, keep=keep)
+    with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
+        store_due([jobs[0].loaded], services, options.every)
+    return code
+
+
+def _by_rules(jobs: list[Job], snapshot: str | None, services: Services, *, keep: bool) -> Exit:
+    """Tests of the snapshot that is named, or of the one that the plan's rule chooses whose turn it is."""
+    from ccdr.jobs.restore_test import next_turn, restore_test
 
     turns: dict[str, str] = {}
 
@@ -98,8 +107,6 @@ def test(
 
     code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
     _tell_all(done, jobs)
-    with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
-        store_due([jobs[0].loaded], services, options.every)
     return code
 
 

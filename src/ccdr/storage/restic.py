@@ -19,40 +19,24 @@ from typing import Any
 from ccdr.host.processes import Host
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import (
-    BackupBad,
     BackupFailed,
     CcdrError,
     CommandFailed,
-    RepositoryClosed,
-    RepositoryDamaged,
     RepositoryLocked,
-    RepositoryMissing,
     RepositoryUnavailable,
-    TestBroken,
 )
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
-from ccdr.storage.remains import damage, store_at
+from ccdr.storage.restic_failures import as_repository_error, judged
 from ccdr.storage.restic_messages import (
-    DAMAGE,
-    DENIED,
-    DISK_FULL,
-    KEY_UNREAD,
     LOCKED,
-    NETWORK,
-    NO_BUCKET,
     NO_REPOSITORY,
-    NOT_HERE,
-    NOT_OPENED,
     PARTIAL,
-    RETRIED,
-    UNDECIPHERABLE,
     WRONG_PASSWORD,
-    Said,
     readable,
 )
-from ccdr.storage.s3 import Bucket, Refused
+from ccdr.storage.s3 import Bucket
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
@@ -237,7 +221,7 @@ class Restic:
                 entries.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
 
         argv = self._argv(["ls", "--json", "--no-lock", snapshot])
-        with self._as_repository_error():
+        with as_repository_error(self):
             self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
         return iter(entries)
 
@@ -247,7 +231,7 @@ class Restic:
             argv = ["dump", "--no-lock", snapshot, str(path)]
             return self._run(argv, what=f"reading {path.name}", within=2 * PROBE_WAIT)
         except CommandFailed as error:
-            raise self._judged(error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
+            raise judged(self, error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
 
     def restore(self, snapshot: str, root: str, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
         """Write the snapshot's subtree `root` into `target`. Nothing of it may be used when this raises:
@@ -265,34 +249,7 @@ class Restic:
             if code != 0:
                 raise CommandFailed(["restic", "restore"], code, stderr, what="restic restore")
         except CommandFailed as error:
-            raise self._judged(error, f"fetching snapshot {snapshot[:8]} failed") from None
-
-    def _judged(self, error: CommandFailed, what: str) -> CcdrError:
-        """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
-        message = f"{what}: {error}"
-        plain = readable(error.stderr).plain
-        of_damage = DAMAGE.search(NOT_HERE.sub("", RETRIED.sub("", plain)))
-        if DISK_FULL.search(plain):
-            return TestBroken(message, hint="free space where it was written (scratch lies in --state), then try again")
-        if NOT_HERE.search(plain) and not of_damage:
-            return TestBroken(message, hint="restore as root, to a file system that supports links, owners and modes")
-        if error.stalled or error.code < 0 or error.code in (127, 130):
-            return TestBroken(message, hint="find out who stopped restic, or why the repository hangs")
-        if NETWORK.search(plain) and not of_damage:
-            return TestBroken(message, hint="the repository did not answer all the time; try again")
-        try:
-            self.probe()
-        except RepositoryDamaged as damaged:
-            return damaged
-        except CcdrError as unreachable:
-            return TestBroken(f"{message}; and then {unreachable}", hint=unreachable.hint)
-        if holder := self.rewritten_by():
-            return TestBroken(f"{message}; {holder}", hint="wait for it, then run this again")
-        return BackupBad(
-            f"{message} (the repository answers and decrypts)",
-            hint="restore an older snapshot meanwhile; "
-            f"`ccdr upkeep {self.plan} --check --all-data` says what else is damaged",
-        )
+            raise judged(self, error, f"fetching snapshot {snapshot[:8]} failed") from None
 
     def rewritten_by(self) -> str | None:
         """Who holds restic's exclusive lock now, as one sentence; None where nobody does. Whoever reads without a lock
@@ -316,7 +273,7 @@ class Restic:
         """
         host = self.host.with_(no_progress=min(within, self.host.no_progress))
         ask = partial(host.run, self._argv(args), env=self.env, what=f"{what} (restic {args[0]})", pulse=lambda: None)
-        with self._as_repository_error():
+        with as_repository_error(self):
             try:
                 return ask().stdout
             except CommandFailed as error:
@@ -352,7 +309,7 @@ class Restic:
             return [status.get(key) for key in ("bytes_done", "files_done", "bytes_restored", "files_restored")]
 
         env = {"GOGC": GOGC, **self.env, "RESTIC_PROGRESS_FPS": "2"}
-        with self._as_repository_error():
+        with as_repository_error(self):
             out = self.host.run(
                 self._argv(args),
                 env=env,
@@ -365,83 +322,3 @@ class Restic:
             if out.code in (NO_REPOSITORY, LOCKED, WRONG_PASSWORD):
                 raise CommandFailed(["restic", args[0]], out.code, stderr, what=what)
         return summary, out.code, stderr
-
-    def _where_is_it(self) -> str:
-        """What to do where it is not there: only of a plan that is new may a backup make it."""
-        question = "check that the disk is mounted, and the address or bucket is right"
-        if self.known():
-            return f"backups of {self.plan} were stored there: {question}; ccdr makes no new repository in its place"
-        return f"the first `ccdr backup {self.plan}` makes it; if there was one: {question}"
-
-    def _destroyed(self, error: CommandFailed) -> str | None:
-        """Did it not open for damage? By what its store holds: the exit codes say the same of a wrong password, and of
-        a place where there never was one."""
-        stderr = error.stderr + readable(error.stderr)  # some of it is JSON, in which `<` is \\u003c
-        unreadable = error.code == 1 and stderr.search(NOT_OPENED)
-        if error.stalled or not (unreadable or error.code in (NO_REPOSITORY, WRONG_PASSWORD)):
-            return None
-        if (store := store_at(self.location, self.env)) is None:
-            return None
-        return damage(store, undecipherable=bool(unreadable and stderr.search(UNDECIPHERABLE)))
-
-    def _credential_refused(self, error: CommandFailed, stderr: Said) -> tuple[str, str] | None:
-        """Does the store not know the access key, or its secret? restic asks by HEAD, whose answer has no code in it,
-        and says `Access Denied` of all that may be wrong: so the store is asked once more, in our own words."""
-        if error.argv[0] != "restic" or not DENIED.search(stderr.plain):
-            return None
-        if (bucket_and_prefix := Bucket.of(self.location, self.env)) is None:
-            return None
-        try:
-            bucket_and_prefix[0].versioning()
-        except Refused as refused:
-            if refused.unknown_credential:
-                return f"the store at {bucket_and_prefix[0].endpoint} {refused.of_the_credential}", refused.next_step
-        except CcdrError:
-            return None
-        return None
-
-    @contextlib.contextmanager
-    def _as_repository_error(self) -> Iterator[None]:
-        try:
-            yield
-        except CommandFailed as error:
-            stderr = readable(error.stderr)
-            why = f": {stderr.answer}" if stderr.answer else ""
-            if destroyed := self._destroyed(error):
-                raise RepositoryDamaged(
-                    f"the repository at {self.location} is damaged: {destroyed}",
-                    hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
-                    "older versions: docs/how-to/recover.md, A damaged repository",
-                ) from None
-            if DISK_FULL.search(stderr.plain):
-                raise RepositoryUnavailable(
-                    f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
-                    hint="check which of the two is full (`df -h`), and make room there",
-                ) from None
-            if error.code == NO_REPOSITORY or (error.stalled and NO_BUCKET.search(stderr.plain)):
-                raise RepositoryMissing(
-                    f"there is no repository at {self.location}{why}", hint=self._where_is_it()
-                ) from None
-            if error.code == WRONG_PASSWORD:
-                raise RepositoryClosed(
-                    f"the repository at {self.location} does not open with the plan's password{why}",
-                    hint="check repository.password_file (or password_command) of the plan",
-                ) from None
-            if error.code == LOCKED:
-                raise RepositoryLocked(
-                    f"the repository at {self.location} is locked by another program",
-                    hint="wait for it; `restic unlock` removes locks of programs that no longer run",
-                ) from None
-            if unknown := self._credential_refused(error, stderr):
-                raise RepositoryUnavailable(unknown[0], hint=unknown[1]) from None
-            if error.stalled or (error.argv[0] == "restic" and NETWORK.search(stderr.plain)):
-                raise RepositoryUnavailable(
-                    f"the repository at {self.location} does not answer{why or f': {error}'}",
-                    hint="check the address, the network and the store itself",
-                ) from None
-            if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(KEY_UNREAD):
-                raise RepositoryUnavailable(
-                    f"a key of the repository at {self.location} cannot be read{why}",
-                    hint="check that the disk with its keys is mounted, and that this user may read them",
-                ) from None
-            raise CommandFailed(error.argv, error.code, stderr, stalled=error.stalled, what=str(error.what)) from None

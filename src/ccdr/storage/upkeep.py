@@ -19,6 +19,7 @@ from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
 from ccdr.model.values import so_many
 from ccdr.storage.restic import GOGC, Restic
+from ccdr.storage.restic_failures import as_repository_error, judged
 from ccdr.storage.restic_messages import LOCKED, NO_REPOSITORY, WRONG_PASSWORD
 
 MOST_PARTS = 256  # restic's: it tells the parts by the first byte of a pack's name
@@ -76,7 +77,7 @@ def prune(repo: Restic, on_count: OnCount | None = None) -> None:
 def _do(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> None:
     code, stderr = _exclusively(repo, args, what, on_count)
     if code != 0:
-        with repo._as_repository_error():
+        with as_repository_error(repo):
             raise CommandFailed(["restic", args[0]], code, stderr, what=f"{what} (restic {args[0]})")
 
 
@@ -109,7 +110,7 @@ def _judged(repo: Restic, code: int, stderr: FreeText, what: str) -> Damage:
             hint="the repository did not answer all the time; check it again",
             words=words,
         )
-    error = repo._judged(CommandFailed(["restic", "check"], code, words), what)
+    error = judged(repo, CommandFailed(["restic", "check"], code, words), what)
     if not isinstance(error, BackupBad):
         raise error
     packs = tuple(dict.fromkeys(_PACK.findall(stderr.reveal())))
@@ -178,7 +179,7 @@ def _counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | N
     argv = repo._argv([*args, *waits])
     env = {"GOGC": GOGC, **repo.env, "RESTIC_PROGRESS_FPS": "2"}
     command = f"{what} (restic {args[0]})"
-    with repo._as_repository_error():
+    with as_repository_error(repo):
         out = repo.host.run(argv, env=env, what=command, ok=range(256), pulse=pulse, on_line=line)
         if out.code in (NO_REPOSITORY, LOCKED, WRONG_PASSWORD):
             raise CommandFailed(["restic", args[0]], out.code, out.stderr, what=command)

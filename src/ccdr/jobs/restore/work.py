@@ -16,11 +16,13 @@ from ccdr.jobs.fetch import bases_of, candidates
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
+from ccdr.jobs.restore.into_directory import IntoDirectory
+from ccdr.jobs.restore.onto_server import OntoServer
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.selection import Selection
 from ccdr.jobs.restore.sources import Sources
-from ccdr.jobs.restore.ways import IntoDirectory, OntoServer, Order, Way
+from ccdr.jobs.restore.ways import Order, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.answers import FreeText, words_of
