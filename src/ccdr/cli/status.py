@@ -272,7 +272,7 @@ def coded(wrong: Problem) -> str:
 
 
 def _near(statuses: Sequence[AssetStatus]) -> None:
-    """Where the copies are on the same disk or machine as what they protect: one line for all assets of a plan of which that is so."""
+    """Where the copies lie beside what they protect: one line for all assets of a plan of which that is so."""
     alike: dict[tuple[str, str], list[str]] = {}
     for s in statuses:
         for p in s.near:
