@@ -184,7 +184,7 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
     ),
     "a restore for real crashed": (
         [lambda n: n.of("crm").began(-24.3, "restore", "rr", target={"kind": "directory", "name": "/srv/r"})], "crm", -24.2,
-        "crm restore CRASHED", "remove what it left, and do not use it; then ccdr restore p --asset crm --to …",
+        "crm restore CRASHED", "remove /srv/.r.ccdr-restore-rr (or /srv/r/.ccdr-restore-rr, on a mount), if it is still there",
     ),
     "it takes too long": (
         [tested(-24.3, "crm-good", "PASS", took=7200.0)], "crm", -24.2,
