@@ -147,11 +147,11 @@ def test_what_a_test_has_disproved_pushes_no_good_snapshot_out(site: Site) -> No
     assert held(site) == "", "its twin is good: then the oldest is one too many"
 
 
-@pytest.mark.parametrize("how", ["disproved", "with a warning"])
+@pytest.mark.parametrize("how", ["failed a restore test", "with a warning"])
 def test_the_last_good_snapshot_stays_whatever_bad_ones_were_taken_since(site: Site, how: str) -> None:
     newer = site.services().catalogue.snapshots("p", "recordings")[1:]
     for number, s in enumerate(newer, 1):
-        if how == "disproved":
+        if how == "failed a restore test":
             judged(site, number, "FAIL", own="FAIL", reason="a file is missing")
         else:
             entry = site.state / "catalogue" / "p" / "recordings" / f"{s.id}.json"

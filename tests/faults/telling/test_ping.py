@@ -46,6 +46,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.RESTORE_CRASHED,
     Trouble.CHECK_INCONCLUSIVE,
     Trouble.DUTIES,
+    Trouble.FETCH_LIMIT,
     Trouble.MISSED,
     Trouble.UNTOLD,
 }
