@@ -86,6 +86,10 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
     assert ledger_problems(site)[1] == ""
     verified = site.run("ledger", "verify", "--repository")
     assert verified.code == 0 and was in verified.json["others"], verified
+    told = as_text(site, "ledger", "verify", "--repository")
+    assert f"beside it the ledger {was[:8]}…, which was brought back: {taken['records']} records, whole" in told
+    assert f"1 snapshot attests it, up to record 3; 2 attest the ledger {was[:8]}… beside it" in told, told
+    assert "not known here" not in told
     shown = site.run("ledger", "show", "--ledger", was[:6])
     assert {r["kind"] for r in shown.json["records"]} >= {"ledger.begin", "backup.end"}
     assert "brought back" in site.run("report").json["ledger"]["lost_before"][0]
@@ -256,6 +260,8 @@ def test_a_run_without_any_state_asks_the_repository(twin: Site, tmp_path: Path,
     done = site.run("run")
     assert done.code == code and [r["ledger"] for r in site.records("ledger.lost")] == of_what, done
     assert [r["elsewhere"] for r in site.records("ledger.compared")] == [2]
+    unknown = "2 are of other ledgers, not known here"
+    assert unknown in as_text(site, "ledger", "verify", "--repository"), "nor is what was lost yet"
     assert site.run("ledger", "recover").code == (2 if new_host else 0)
     tried = (site.state / "compared.json").read_text()
     assert site.run("run").code == 0 and (site.state / "compared.json").read_text() == tried, "it was compared today"
