@@ -263,6 +263,8 @@ def test_a_run_without_any_state_asks_the_repository(twin: Site, tmp_path: Path,
     unknown = "2 are of other ledgers, not known here"
     assert unknown in as_text(site, "ledger", "verify", "--repository"), "nor is what was lost yet"
     assert site.run("ledger", "recover").code == (2 if new_host else 0)
+    assert "CATALOGUE_WRONG" not in codes(site), "the catalogue was lost with it, and is read again"
+    assert site.services().catalogue.knows("p") is not new_host
     tried = (site.state / "compared.json").read_text()
     assert site.run("run").code == 0 and (site.state / "compared.json").read_text() == tried, "it was compared today"
 

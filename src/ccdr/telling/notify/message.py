@@ -28,7 +28,7 @@ HEADLINES = {
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.RECORDS_NEWER: "records of a LATER ccdr",
     Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
-    Trouble.CATALOGUE_WRONG: "what is kept of a snapshot was CHANGED",
+    Trouble.CATALOGUE_WRONG: "what is kept of a snapshot is NOT what was recorded",
     Trouble.PLAN_FILES_GONE: "what the plan said is NOT KEPT",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
