@@ -180,7 +180,9 @@ def taken_back(job: Job, snapshot: Snapshot, repo: Restic) -> str | None:
     sentence."""
     with contextlib.suppress(CcdrError):
         if snapshot.id in Synchronised.of(repo.snapshots([OURS, f"plan={job.plan}"])).void:
-            return f"its own backup, run {snapshot.run}, had not ended when it was chosen, and has taken it back since"
+            return (
+                f"its own backup, run {snapshot.run}, was still running when this test chose it, and removed it since"
+            )
     return None
 
 
@@ -220,7 +222,7 @@ def fetch(
             raise BackupBad(f"the restore is incomplete: {name} {difference}")
     if more := _more(restored, [*listed, MANIFEST]):
         raise BackupBad(
-            f"the snapshot holds what was not captured: {', '.join(more[:3])}",
+            f"the snapshot holds files that were not captured: {', '.join(more[:3])}",
             hint="see who else writes to the repository; restore an older snapshot",
         )
     return restored
@@ -254,7 +256,7 @@ def fetch_bases(
     """Fetch what the increment in `restored` builds upon: each as `fetch` does, into a directory `UPON`/N beside what
     it holds itself. An empty directory `WHOLE` is made there, too: what they give together may be put into it."""
     for number, (snapshot, manifest) in enumerate(bases):
-        progress.step(f"fetching {snapshot.short}, which it builds upon")
+        progress.step(f"fetching {snapshot.short}, which it depends on")
         into = restored / UPON / str(number)
         into.mkdir(parents=True, mode=0o700)
         fetch(repo, engine, snapshot, manifest, into, progress, root=snapshot.root)

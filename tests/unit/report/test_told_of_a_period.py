@@ -116,6 +116,24 @@ def test_what_is_wrong_at_the_end_is_as_the_one_judgement_has_it_the_worst_first
     assert all(step for _, _, step, code in found(report) if code != "FINDING")
 
 
+def test_an_older_snapshot_that_vanished_is_told_and_is_not_among_what_is_kept(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    """The newest has passed its test: it comes back within what was promised all the same."""
+    well(past).tested(-0.3, "new")
+    before = judged(jobs["crm"], past)
+    past.gone(-0.2, "at-1")
+    report = judged(jobs["crm"], past)
+    assert [(f.code, f.level) for f in report.findings] == [("SNAPSHOT_VANISHED", Level.NOTE)]
+    assert (report.state, before.state) == ("proven", "proven")
+    assert report.kept == before.kept - 1 == 5 and len(report.untested) == len(before.untested) - 1 == 3
+
+
+def test_the_newest_snapshot_that_vanished_is_not_made_up_for(jobs: dict[str, Job], past: Chronicle) -> None:
+    well(past).gone(-0.2, "new")
+    assert judged(jobs["crm"], past).state == "not in time"
+
+
 @pytest.mark.parametrize(
     ("level", "state"),
     [(Level.LOST, "cannot be restored"), (Level.UNPROVEN, "not proven"), (Level.LATE, "not in time"), (Level.NEAR, "proven"), (Level.NOTE, "proven")],
@@ -247,7 +265,7 @@ def test_nothing_that_never_was_is_measured(jobs: dict[str, Job], past: Chronicl
     assert set(report.completed.parts) == {math.inf} and len(report.completed.parts) == len(report.completed.edges) - 1
     assert not [text for _, text, _, _ in found(report) if "RPO" in text]
     assert report.rpo and report.rpo.verdict == "BREACHED" and report.rpo_now and report.rpo_now.verdict == "BREACHED"
-    assert found(report)[0][1] == "never backed up successfully yet"
+    assert found(report)[0][1] == "no backup has succeeded yet"
 
 
 def test_only_what_is_of_the_source_that_the_plan_names_counts(jobs: dict[str, Job], past: Chronicle) -> None:
@@ -462,7 +480,7 @@ def test_copies_that_lie_where_the_source_is_are_told_by_the_newest_good_backup(
     past.failed(-0.3, beside_source="disk")
     past.stored(-0.2, "t", beside_source=beside)
     report = judged(jobs["crm"], past)
-    known = [f"its repository lies {WORDS[beside]}"] if beside else []
+    known = [f"its repository is {WORDS[beside]}"] if beside else []
     assert [(level, text) for level, text, _, _ in found(report)] == [(Level.NEAR, text) for text in known]
     assert all(
         "docs/reference/plan.md" in str(step) and code == "REPOSITORY_NEAR" for _, _, step, code in found(report)

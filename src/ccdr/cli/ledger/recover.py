@@ -43,9 +43,9 @@ def recover(names: tuple[str, ...]) -> Exit:
         until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
         count = one.lost.of_these(one.records) if one.lost else so_many(one.records, "record")
         click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {count}{until}")
-        click.echo(f"  it lies in {one.directory}, read-only; every command reads it beside the new one")
+        click.echo(f"  it is in {one.directory}, read-only; every command reads it together with the new one")
         if one.record is not None:
-            click.echo(f"  record {one.record.seq} of the new ledger links it: reports tell of the loss for a year")
+            click.echo(f"  record {one.record.seq} of the new ledger links it: reports show the loss for a year")
         if one.missing:
             lost = so_many(one.missing, "record is", "records are")
             click.echo(f"  at least {lost} lost: what was written after it was stored; the backups of then are there")

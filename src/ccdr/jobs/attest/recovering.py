@@ -60,8 +60,8 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Taken
     if not wanted:
         raise UsageProblem(
             "no ledger was lost here: there is nothing to bring back",
-            hint="is all of the state gone? then nothing here knows of it yet: `ccdr run`, or a backup, asks the "
-            "repository; call this again after it",
+            hint="if the whole state is gone, `ccdr run` or a backup must ask the repository first; then call this "
+            "again",
         )
     taken, failed = list[Taken](), list[CcdrError]()
     for one in wanted:

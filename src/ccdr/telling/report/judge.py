@@ -135,7 +135,7 @@ def _course(
         for since, gone in missed_from(ev.history)
     ]
     completed = [(one.since, one.completed) for one in stages]
-    kept = {key: p for key, p in points.items() if key not in ev.removed}
+    kept = {key: p for key, p in points.items() if key not in ev.removed and key not in ev.history.vanished}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.history.proven), reverse=True)
     return _Course(
         completed,
