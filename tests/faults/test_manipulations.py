@@ -269,10 +269,13 @@ def test_a_loss_that_somebody_has_acknowledged_is_listed_and_is_no_finding_of_a_
     for look in looks:
         done = twin.run(look, "p")
         assert done.code == 0 and "vanished" in str(done.json["findings"]), done
+    done = twin.run("upkeep", "p", "--prune")
+    assert done.code == 0 and "vanished" in str(done.json["prune"]["findings"]), done
     assert codes(twin) == (0, {"SNAPSHOT_VANISHED"})
     twin.backed_up()
     newest.unlink()
     assert [twin.run(look, "p").code for look in looks] == [1, 1]
+    assert twin.run("upkeep", "p", "--prune").code == 1 and codes(twin) == (1, {"SNAPSHOT_VANISHED"})
 
 
 @pytest.mark.parametrize("look", ["test", "snapshots"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ccdr.cli.ledger_problems import tell_ledger_problems
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
-from ccdr.model.errors import Exit, worst
+from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Achieved, Verb, human_seconds, rfc3339, so_many
 
@@ -226,7 +227,7 @@ def _tell_plans(seen: _Seen) -> None:
 def _tell_ledger(seen: _Seen) -> None:
     from ccdr.jobs.attest import homes, places
 
-    _ledger(seen.verified)
+    _ledger(seen.verified, seen.services)
     _compared(seen.lineage, seen.shown)
     for chain in seen.read_with:
         click.echo(f"ledger: read with {chain}")
@@ -295,12 +296,17 @@ def _last_test(test: Record | None) -> str:
     return word(verdict) + (" (a newer backup; its snapshot is good)" if newer else "")
 
 
-def _ledger(verified: Finding | None) -> None:
+def _ledger(verified: Finding | None, services: Services) -> None:
     """From when the last full comparison is of the evidence that all of this is read from."""
+    from ccdr.jobs.verification import first_due
+
     if verified is None:
-        click.echo(
-            "ledger: not verified yet: `ccdr run` verifies it each day; `ccdr ledger verify` does so at any time"
-        )
+        first = ""
+        with suppress(CcdrError):  # of one that cannot be read the troubles tell
+            if due := first_due(services):
+                first = f", first after {due:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"ledger: not verified yet: `ccdr run` verifies it each day{first}")
+        click.echo("  → `ccdr ledger verify` does so at any time")
         return
     when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
     if verified.ok:

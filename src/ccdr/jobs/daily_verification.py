@@ -181,6 +181,13 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     return after, after is not None and not after.ok and after.problems != before
 
 
+def first_due(services: Services) -> datetime | None:
+    """From when on a run verifies a ledger that none has verified yet; None where there is no record. CcdrError where
+    it cannot be read."""
+    first = next(iter(services.ledger.records()), None)
+    return None if first is None else utc(first["time"]) + EVERY
+
+
 def verify_now(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
     """Verify all of it now, and record what was found."""
     with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:

@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.support.attested import as_text, forged, ledger_problems, lines, problems
 from tests.support.harness import PASSWORD, Site
 from tests.support.repositories import new_repository
-from tests.support.stored import restic_of
+from tests.support.stored import other_host, restic_of
 
 from ccdr.evidence.ledger.verification import verify as verify_ledger
 from ccdr.evidence.lineage.beside import read_id
@@ -85,6 +86,10 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
     assert ledger_problems(site)[1] == ""
     verified = site.run("ledger", "verify", "--repository")
     assert verified.code == 0 and was in verified.json["others"], verified
+    told = as_text(site, "ledger", "verify", "--repository")
+    assert f"beside it the ledger {was[:8]}…, which was brought back: {taken['records']} records, whole" in told
+    assert f"1 snapshot attests it, up to record 3; 2 attest the ledger {was[:8]}… beside it" in told, told
+    assert "not known here" not in told
     shown = site.run("ledger", "show", "--ledger", was[:6])
     assert {r["kind"] for r in shown.json["records"]} >= {"ledger.begin", "backup.end"}
     assert "brought back" in site.run("report").json["ledger"]["lost_before"][0]
@@ -241,6 +246,27 @@ def test_a_run_looks_at_once_where_a_ledger_is_young_and_snapshots_are_there(twi
     shutil.rmtree(twin.state / "ledger")
     (twin.state / "chain.json").unlink()
     assert twin.run("run").code == 1 and "is lost" in ledger_problems(twin)[1]
+
+
+@pytest.mark.parametrize("new_host", [False, True])
+def test_a_run_without_any_state_asks_the_repository(twin: Site, tmp_path: Path, new_host: bool) -> None:
+    """Though nothing is due, and nothing here knows of a snapshot: for a new host that is no loss."""
+    if new_host:
+        site, code, of_what = other_host(twin, tmp_path / "there"), 0, []
+    else:
+        site, code, of_what = twin, 1, [read_id(twin.state / "ledger")]
+        stored(twin)
+        everything(twin)
+    done = site.run("run")
+    assert done.code == code and [r["ledger"] for r in site.records("ledger.lost")] == of_what, done
+    assert [r["elsewhere"] for r in site.records("ledger.compared")] == [2]
+    unknown = "2 are of other ledgers, not known here"
+    assert unknown in as_text(site, "ledger", "verify", "--repository"), "nor is what was lost yet"
+    assert site.run("ledger", "recover").code == (2 if new_host else 0)
+    assert "CATALOGUE_WRONG" not in codes(site), "the catalogue was lost with it, and is read again"
+    assert site.services().catalogue.knows("p") is not new_host
+    tried = (site.state / "compared.json").read_text()
+    assert site.run("run").code == 0 and (site.state / "compared.json").read_text() == tried, "it was compared today"
 
 
 def test_what_was_stored_nowhere_cannot_be_brought_back(twin: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.verified import World
 from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.daily_verification import BROKEN, DIFFERS, EQUAL, compare, newest
 from ccdr.model.trouble import Trouble
+from ccdr.model.values import utc
 
 
 def test_a_summary_that_was_changed_is_not_believed_and_is_told_within_a_day(world: World) -> None:
@@ -105,7 +107,9 @@ def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None
 
 def test_it_is_done_once_a_day_and_not_in_the_first(world: World) -> None:
     assert world.day_passes(hours=23).ledger is None
-    assert "not verified yet" in world.site.start("status").communicate()[0]
+    first = utc(next(world.services.ledger.records())["time"]) + timedelta(days=1)
+    told = f"not verified yet: `ccdr run` verifies it each day, first after {first:%Y-%m-%d %H:%M} UTC\n"
+    assert told in world.site.start("status").communicate()[0]
     assert world.day_passes(hours=2).ledger is not None
     for _ in range(6):
         world.day_passes(hours=3)

@@ -97,6 +97,12 @@ class _Live:
         from ccdr.jobs.daily_verification import DIFFERS, EQUAL
 
         self.verified.tell()
+        for name, of in self.beside.items():
+            if of.ok and (known := self.lineage.beside.get(name)):
+                how = "brought back" if known.linked else "collected"
+                click.echo(
+                    f"  beside it the ledger {name[:8]}…, which was {how}: {so_many(of.records, 'record')}, whole"
+                )
         for outcome in self.answers.outcomes if self.answers else ():
             click.echo(f"  {_agreed(outcome)}")
         if self.compared.summary == EQUAL:
@@ -200,6 +206,8 @@ def _agreed(outcome: LedgerComparison) -> str:
         line += f", up to record {outcome.newest}"
     if outcome.unattested:
         line += f"; {so_many(outcome.unattested, 'is', 'are')} from before snapshots did"
-    if outcome.elsewhere:
-        line += f"; {so_many(outcome.elsewhere, 'is', 'are')} of other ledgers, not known here"
+    for name, count in outcome.beside.items():
+        line += f"; {so_many(count, 'attests', 'attest')} the ledger {name[:8]}… beside it"
+    if unknown := outcome.elsewhere - sum(outcome.beside.values()):
+        line += f"; {so_many(unknown, 'is', 'are')} of other ledgers, not known here"
     return line

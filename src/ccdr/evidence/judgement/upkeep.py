@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -37,12 +37,21 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    wrong = distinct((*_upkeep(history), *late, *_fetched(loaded, histories, now)))
+    told = {one[:8] for asset in loaded.plan.assets for one in histories.get((name, asset), AssetHistory()).vanished}
+    found = (p for p in _upkeep(history) if not _of_these_alone(p, told))
+    wrong = distinct((*found, *late, *_fetched(loaded, histories, now)))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
         for p in (*wrong, *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(problems, history.acks, now))
+
+
+def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:
+    """Is it what a prune found of snapshots that vanished? Their assets' SNAPSHOT_VANISHED tells it, which somebody may
+    have acknowledged."""
+    named = {one[:8] for one in problem.cause.split()} if problem.trouble is Trouble.FINDING else set()
+    return bool(named) and named.issubset(told)
 
 
 def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ccdr.evidence.history.kinds import BACKUP_START
@@ -22,8 +22,8 @@ TAG = "ccdr"
 
 @dataclass(frozen=True)
 class LedgerComparison:
-    """`snapshots` attest this ledger, `elsewhere` another host's, `unattested` are from before; `lost` are ledgers of
-    this installation's that this one does not follow."""
+    """`snapshots` attest this ledger, `elsewhere` another one, and how many of these which one that lies `beside` it;
+    `unattested` are from before; `lost` are ledgers of this installation's that this one does not follow."""
 
     plan: str
     snapshots: int
@@ -34,6 +34,7 @@ class LedgerComparison:
     lost: tuple[Lost, ...]
     whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
     vanished: Mapping[str, Sequence[str]] | None = None  # by asset: snapshots that are gone; None: not looked for
+    beside: Mapping[str, int] = field(default_factory=dict)  # by the ledger's id
 
     @property
     def result(self) -> str:
@@ -119,8 +120,10 @@ def compare(
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.attested.ledger == lineage.ledger]
     problems += _against(services.ledger, own, plan, lineage, whole=True)
+    of_others = dict[str, int]()
     for other in lineage.beside:
         beside = [claim for claim in claims if claim.attested.ledger == other]
+        of_others |= {other: len(beside)} if beside else {}
         how = "which was brought back" if other in lineage.linked else "which was collected"
         problems += _beside(services, other, beside, plan, how)
     strange = [c for c in claims if c.attested.ledger not in lineage.known and c.attested.installation == ours]
@@ -133,7 +136,7 @@ def compare(
     newest = max((claim.attested.seq for claim in own), default=0)
     whole = not most or len(backups) <= most
     return LedgerComparison(
-        plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished
+        plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished, of_others
     )
 
 

@@ -90,14 +90,13 @@ def _news(last: Compared | None, outcome: LedgerComparison, now: datetime, *, wh
 
 def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     """Compare with the repositories of these plans where that is due: once a day, each hour after a finding. Sentences
-    on what could not be asked; CcdrError where the ledger cannot be read or written. A ledger less than a day old is
-    let be, unless there are snapshots already: it may have been begun in a lost one's place."""
+    on what could not be asked; CcdrError where the ledger cannot be read or written. A ledger that was never compared
+    is, at once: where all of the state is lost, the repository alone knows of another one."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
     troubles = []
     for loaded in plans:
         plan = loaded.plan.plan
-        known = services.catalogue.knows(plan)
-        if not due(lineage, lineage.compared.get(plan), last_tried(services, plan), now, known=known):
+        if not due(lineage, lineage.compared.get(plan), last_tried(services, plan), now):
             continue
         note_try(services, plan)  # first: a store that does not answer is not asked again at once
         try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.acknowledging import waiting
 from ccdr.evidence.lineage.beside import directory_of, id_in, itself, reader
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.values import LINKED, LedgerStanding, Lost
 from ccdr.jobs.attest.claims import TAG
-from ccdr.jobs.attest.comparison import asked
+from ccdr.jobs.attest.comparison import asked, learned
 from ccdr.jobs.attest.taking_in import Taken, copied, placed
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
@@ -69,7 +71,18 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Taken
             failed.append(error)
     if not taken:
         raise failed[0]
+    for loaded in plans:
+        with suppress(CcdrError):  # its next test or backup learns it, and until then status tells what is not here
+            _learn(loaded, services)
     return taken, failed
+
+
+def _learn(loaded: LoadedPlan, services: Services) -> None:
+    """The catalogue may have been lost with the ledger: what that tells of is read from the repository again, before
+    somebody is told that its entries were removed."""
+    plan, assets, histories = loaded.plan.plan, list(loaded.plan.assets), services.histories()
+    stored = {one for asset in assets for one in histories.get((plan, asset), AssetHistory()).stored_here}
+    learned(services, plan, services.synchronise(loaded, asked(loaded, services), assets, stored), assets)
 
 
 def _brought_back(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:

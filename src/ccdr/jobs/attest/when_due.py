@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import AGREES, Compared, LedgerStanding
+from ccdr.evidence.lineage.values import AGREES, Compared
 from ccdr.host.files import write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.schedule import SET_BACK
@@ -45,13 +45,11 @@ def note_try(services: Services, plan: str) -> None:
         write_durably(_notes(services), json.dumps({**every, plan: rfc3339(services.clock.now())}) + "\n")
 
 
-def due(lineage: Lineage, last: Compared | None, tried: str | None, now: datetime, *, known: bool) -> bool:
-    """By the ledger's record of the last one; that it was `tried` since puts it off by an hour, no longer. `known`: are
-    there snapshots of the plan?"""
+def due(lineage: Lineage, last: Compared | None, tried: str | None, now: datetime) -> bool:
+    """By the ledger's record of the last one; that it was `tried` since puts it off by an hour, no longer."""
     of_this = tried is not None and (lineage.begun is None or utc(tried) >= utc(lineage.begun))
     if tried is not None and of_this and recorded_within(AFTER_A_FINDING, tried, now):
         return False
-    if last is None or last.wholly is None:  # never since this ledger began
-        aged = lineage.begun is not None and not recorded_within(EVERY, lineage.begun, now)
-        return known or aged or lineage.kept is not LedgerStanding.HOLDS
+    if last is None or last.wholly is None:  # never since this ledger began: it may lie where another was lost
+        return True
     return not recorded_within(EVERY if last.result == AGREES else AFTER_A_FINDING, last.wholly, now)

@@ -55,6 +55,7 @@ class Prune:
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
     removed: list[tuple[Snapshot, str]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    noted: frozenset[str] = frozenset()  # of these: what somebody has acknowledged
     capacity: Capacity = field(default_factory=Capacity)
     freed: int | None = None  # bytes
     log_removed: int = 0  # snapshots of shipped log that no kept base leads on to
@@ -65,7 +66,7 @@ class Prune:
     @property
     def exit_code(self) -> Exit:
         codes = [self.failure] if self.result == FAILED else []
-        codes += [Exit.FINDING] if self.findings else []
+        codes += [] if self.noted.issuperset(self.findings) else [Exit.FINDING]
         codes += [Exit.LEFT_BEHIND] if self.left_behind else []
         return worst(codes)
 

@@ -14,6 +14,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
 from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
+from ccdr.evidence.judgement.counting import answered_for
 from ccdr.host.state import Run
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import RecordedRun
@@ -36,7 +37,7 @@ from ccdr.storage.catalogue import OURS, STREAM, of_listed, of_source
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.removals import PRUNED, Removal, dated_in_future, removals, removals_text
 from ccdr.storage.restic import Restic
-from ccdr.storage.synchronised import ENDED, FUTURE, Synchronised
+from ccdr.storage.synchronised import ENDED, FUTURE, Synchronised, vanished_finding
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 NO_BASE = "a snapshot that it depends on is gone"
@@ -133,6 +134,7 @@ class _Pruning:
         self._synchronised = services.synchronise(self._loaded, self._repo, None, stored_here)
         self._synchronised.understood()  # what there is, and what builds upon what, is for a newer ccdr to tell
         result.findings += [f"{asset}: {finding}" for asset, finding in self._synchronised.findings]
+        result.noted = frozenset(self._acknowledged())
         assets = list(plan.assets)
         assets += [a for a in services.catalogue.assets(self._plan) if a not in plan.assets]
         if policy is None:
@@ -153,6 +155,14 @@ class _Pruning:
                 for d in decisions
                 if d.overdue and d.held_since is not None
             ]
+
+    def _acknowledged(self) -> Iterator[str]:
+        """The findings on what vanished that somebody has answered for."""
+        for asset in self._loaded.plan.assets:
+            gone = [s for s in self._synchronised.vanished if s.asset == asset]
+            history = self._histories.get((self._plan, asset), AssetHistory())
+            if gone and answered_for(gone, history, self._services.clock.now()):
+                yield from (f"{asset}: {vanished_finding(s)}" for s in gone)
 
     def _standing(self, asset: str, policy: Policy) -> AssetSnapshots:
         """What there is of an asset in the repository: ours, and as the catalogue and our tags have it."""

@@ -28,7 +28,7 @@ HEADLINES = {
     Trouble.SUMMARY_WRONG: "status did NOT match the ledger",
     Trouble.RECORDS_NEWER: "records of a LATER ccdr",
     Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
-    Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot were CHANGED",
+    Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot are NOT as recorded",
     Trouble.PLAN_FILES_GONE: "a recorded version of the plan is MISSING",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
