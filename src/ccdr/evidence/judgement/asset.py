@@ -44,7 +44,7 @@ from ccdr.evidence.judgement.troubles import (
     with_places,
 )
 from ccdr.model.schedule import second_due
-from ccdr.model.trouble import Missing, Problem, Trouble
+from ccdr.model.trouble import Level, Missing, Problem, Trouble, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,
@@ -124,7 +124,7 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
     # That one failed its test, or vanished, says what is wrong: it was backed up.
     never = known_here and not any(map(history.disproved, counted.ours)) and not counted.vanished
     yield from repository_away(job, history, upkeep)
-    yield from _problems(job, history, counted.usable, now, never=never)
+    yield from _problems(job, history, counted.usable, now, never=never, lost=case.seen.lost)
     yield from newer_not_counting(counted, history, now)
     yield from repository_damaged(job, history, upkeep, len(counted.usable) - len(counted.counting))
     if case.ours_to_do or backer is not None:
@@ -156,12 +156,12 @@ def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
 
 
 def _problems(
-    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, never: bool
+    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, never: bool, lost: bool
 ) -> Iterator[Problem]:
-    """`never`: where there is no snapshot, that is known to be so."""
+    """`never`: where there is no snapshot, that is known to be so; `lost`: as far as the ledger that is left tells."""
     newest = usable[-1] if usable else None
     if newest is None and history.last_good_backup is None and never:
-        yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
+        yield _never_backed_up(job, lost=lost)
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=now.tzinfo)
     known = newest.id if newest else None
     # That the last that was stored does not count any more has reasons of its own.
@@ -185,6 +185,14 @@ def _problems(
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
+
+
+def _never_backed_up(job: Job, *, lost: bool) -> Problem:
+    if not lost:
+        return Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
+    text = "no backup of it is recorded since the ledger was lost: whether there was one before is not known"
+    step = next_step(Trouble.LEDGER_LOST, job.plan, job.asset)
+    return Problem(Trouble.NEVER_SUCCEEDED, text, verb=Verb.BACKUP, about="lost", step=step, as_bad_as=Level.UNPROVEN)
 
 
 def _backup_late(
