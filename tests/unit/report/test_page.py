@@ -52,7 +52,10 @@ def test_a_restore_is_measured_though_its_test_failed_for_a_newer_backup_and_is_
     head, row = cells(written(html(report)), 'id="c-objectives"')
     assert "Tests that passed" not in head
     assert dict(zip(head, row, strict=True))["Restores that were measured"].startswith("2 with throwaway settings")
-    assert "1 of 3 restore tests passed" in report.over_the_period and "restore tests that passed" not in report.over_the_period
+    assert (
+        "1 of 3 restore tests passed" in report.over_the_period
+        and "restore tests that passed" not in report.over_the_period
+    )
 
 
 def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> None:

@@ -137,7 +137,7 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
         text += f", and of {rest} that is not known here"
     yield text
     if breached := sum(r.breached for a in judged for r in a.restores if r.basis == a.basis):
-        yield f"{so_many(breached, 'restore that was measured', 'restores that were measured')} took longer than the RTO"
+        yield f"{so_many(breached, 'measured restore')} took longer than the RTO"
 
 
 def _share(achieved: float | None, objective: float) -> float:
@@ -174,8 +174,9 @@ def _unrecorded(plans: Sequence[PlanPromises], of: int) -> str:
     """What was due before the first version of each of these `plans`; where there are others, of which."""
     since = {one.plan: day(one.since) for one in plans if one.since is not None}
     if len(since) > MOST_PLANS:
-        return f"what of {len(since)} plans was due before the first version of each, the last of {max(since.values())},"
-    whose = [f"of {plan} before {at}" for plan, at in since.items()] if of > 1 else [f"before {at}" for at in since.values()]
+        last = max(since.values())
+        return f"what of {len(since)} plans was due before the first version of each, the last of {last},"
+    whose = [f"of {plan} before {at}" if of > 1 else f"before {at}" for plan, at in since.items()]
     return f"what was due {', '.join(whose)}"
 
 

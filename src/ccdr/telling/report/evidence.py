@@ -228,7 +228,7 @@ class Evidence:
             same(actor, actor), started, start["time"], same(by, by), text(trigger.get("due")) or "",
             time, record["time"], record["seq"], same(outcome, outcome),
             text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
-            text(snapshot.get("selected")) or _asked(start, snapshot), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
+            _selected(start, snapshot), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in WHOLE or get("repository") else None,
             tuple(map(str, listing(get("left_out")))),
@@ -351,7 +351,7 @@ class Evidence:
                 plan.removed += within
 
 
-def _asked(start: Record, snapshot: Mapping[str, Any]) -> str | None:
-    """By what rule a snapshot was to be chosen, where there was none."""
-    rule = text(start.get("selection"))
-    return rule if rule in RULES and not snapshot else None
+def _selected(start: Record, snapshot: Mapping[str, Any]) -> str | None:
+    """How a snapshot was chosen; where there was none, by what rule one was to be."""
+    asked = text(start.get("selection"))
+    return text(snapshot.get("selected")) or (asked if asked in RULES and not snapshot else None)

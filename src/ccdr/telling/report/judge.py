@@ -60,8 +60,8 @@ def judge_asset(
     lost: bool = False,
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
-    history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for; `lost` as
-    `Seen` has it."""
+    history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for;
+    `lost` as `Seen` has it."""
     ev = evidence or AssetEvidence(AssetHistory())
     course = _course(job, ev, elsewhere, upkeep, period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))

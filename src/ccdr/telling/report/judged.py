@@ -66,8 +66,8 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Restores:
-    """What the period's restores took that were measured, with one kind of server settings: seconds. A test that is FAIL
-    for a newer backup has measured that of the good one."""
+    """What the period's restores took that were measured, with one kind of server settings: seconds. A test that is
+    FAIL for a newer backup has measured that of the good one."""
 
     basis: str
     count: int
