@@ -199,7 +199,7 @@ def test_a_key_that_is_gone_is_no_green_status(site: Site) -> None:
     (site.root / "plans" / "key").rename(site.root / "key-away")
     assert plainly(site, "run").returncode == 2
     seen = site.run("status")
-    assert seen.code == 1 and "could not begin" in str(seen.json), seen
+    assert seen.code == 1 and "could not start" in str(seen.json), seen
     report = site.run("report")
     assert report.code == 1 and {r["outcome"] for r in report.json["runs"] if r.get("trigger") == "run"} == {
         "FAILED",

@@ -135,7 +135,7 @@ def test_what_was_missed_and_what_could_not_begin(site: Site, mailbox: Mailbox) 
     (site.root / "plans" / "key").rename(site.root / "key")
     assert site.run("run").code == 2
     (subject,) = mailbox.subjects[told:]
-    assert subject.startswith("ccdr: p: a backup could not begin: repository: password_file: ")
+    assert subject.startswith("ccdr: p: a backup could not start: repository: password_file: ")
     assert subject.endswith("... (+1 more)"), "a reason is cut"
     (site.root / "key").rename(site.root / "plans" / "key")
     for wake in (site.state / "schedule").glob("wake-*"):
@@ -144,7 +144,7 @@ def test_what_was_missed_and_what_could_not_begin(site: Site, mailbox: Mailbox) 
     the_next_try_is_due(site)
     done = site.run("run")
     assert done.code == 0 and done.json["did"], done
-    assert "ccdr: p: fixed: a backup could not begin (+1 more)" in mailbox.subjects[told + 1 :]
+    assert "ccdr: p: fixed: a backup could not start (+1 more)" in mailbox.subjects[told + 1 :]
 
 
 def test_a_plan_whose_file_is_wrong_is_told_by_the_others_once(site: Site, mailbox: Mailbox) -> None:

@@ -204,7 +204,7 @@ def test_only_a_person_at_a_terminal_reads_what_a_program_has_said(crm: Watched)
     assert f"Failing row contains (1, {NAME}, {PHONE}" in err, err
     crm.said["its standard output, beside a terminal"] = out
     said = crm.plainly("test", "p", "--asset", "violates")
-    assert "what programs said of it" in said, "a person is told where it is kept"
+    assert "the programs' own messages" in said, "a person is told where it is kept"
     nowhere(crm)
 
 

@@ -205,11 +205,11 @@ def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, dbn
 def test_what_is_not_as_it_should_be_around_a_good_backup_is_noted(twin: Site) -> None:
     key = twin.root / "plans" / "key"
     notes = twin.backed_up().json["notes"]
-    assert notes == ["the repository lies on the disk of what it protects: what destroys one destroys both"]
+    assert notes == ["the repository is on the same disk as what it protects: one failure destroys both"]
     assert twin.records("backup.end")[-1]["beside_source"] == "disk"
     key.chmod(0o644)
     notes = twin.backed_up().json["notes"]
-    assert notes[1:] == [f"{key} holds a secret, and others may read it (mode 0644): chmod 600 {key}"]
+    assert notes[1:] == [f"{key} holds a secret, and other users can read it (mode 0644): chmod 600 {key}"]
     assert f"{key} holds a secret" in twin.start("backup", "p").communicate()[0]
     twin.repo.rename(twin.root / "unmounted")
     away = twin.run("backup", "p")
@@ -456,7 +456,9 @@ def crash_is_told(site: Site, sign: signal.Signals, asset: str) -> None:
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert ("crashed" if sign == signal.SIGKILL else "was interrupted, and stored nothing") in done.json["reason"]
     again = f"`ccdr backup p --asset {asset}`"
-    step = f"{again} takes a new one" if sign != signal.SIGKILL else f"`ccdr doctor p` looks for why; then {again}"
+    step = (
+        f"{again} takes a new one" if sign != signal.SIGKILL else f"`ccdr doctor p` looks for the cause; then {again}"
+    )
     assert site.records("restore_test.end")[-1]["verdict"] == "FAIL" and step in told(site), told(site)
     said = site.run("status", "p")
     assert said.code == 1 and any(

@@ -211,7 +211,7 @@ def test_crashed_backup_shows_while_another_runs(site: Site, tree: Path) -> None
     history.at_work = ["running"]
     stored = site.records("backup.end")[0]["snapshot"]["id"]
     now = datetime.now(UTC)
-    assert "its run crashed has no end" in str(history.failed_since(now, snapshot=stored))
+    assert "its run crashed never recorded an end" in str(history.failed_since(now, snapshot=stored))
 
 
 def test_crashed_restore_test_shows_in_status(site: Site, tree: Path) -> None:

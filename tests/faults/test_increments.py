@@ -228,7 +228,7 @@ def test_an_increment_whose_full_base_vanished_is_none(site: Site, server: Clust
     restic_of(site.root, "forget", full["id"])
     found = site.run("snapshots", "p")
     said = " ".join(found.json["findings"])
-    assert found.code == 1 and f"builds upon {full['id'][:8]}, which is not there" in said, found
+    assert found.code == 1 and f"depends on {full['id'][:8]}, which is not there" in said, found
     done = site.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL") and "not there" in done.json["reason"], done
     assert done.json["rpo"] == {"objective_s": 3600, "achieved_s": None, "verdict": "BREACHED"}
@@ -491,7 +491,7 @@ def test_prune_keeps_what_a_kept_increment_builds_upon(site: Site, server: Clust
     assert site.run("test", "p").json["verdict"] == "PASS"
     planned = site.run("upkeep", "p", "--prune", "--dry-run")
     why = {d["id"]: d["why"] for d in planned.json["prune"]["decisions"]}
-    assert all(f"snapshot {second[:8]} builds upon it" in why[one] for one in (full, first)), planned
+    assert all(f"snapshot {second[:8]} depends on it" in why[one] for one in (full, first)), planned
     done = site.run("upkeep", "p", "--prune")
     assert done.code == 0 and [s["id"] for s in chain_of(site)] == [full, first, second], done
     assert site.run("test", "p").json["verdict"] == "PASS"
@@ -574,5 +574,5 @@ def test_without_its_full_base_nothing_is_recovered_by_the_log(shipped: tuple[Si
     site, _ = shipped
     restic_of(site.root, "forget", chain_of(site)[0]["id"])
     done = recovered(site, "latest")
-    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "builds upon" in done.json["reason"], done
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "depends on" in done.json["reason"], done
     assert done.json["rpo"]["verdict"] == "BREACHED"

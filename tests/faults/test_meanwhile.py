@@ -157,7 +157,7 @@ def test_a_crash_is_no_less_one_while_the_next_backup_is_under_way(twin: Site) -
     with held_at("_commit", twin) as ends:
         done = by_hand(twin)
         ends()
-    assert done.verdict is Verdict.FAIL and "run crashed has no end" in str(done.reason)
+    assert done.verdict is Verdict.FAIL and "run crashed never recorded an end" in str(done.reason)
     assert troubles(twin) == set(), "the next one made up for it"
 
 

@@ -161,7 +161,7 @@ class World:
         if newest is not None and newest.gist == GISTS["store"]:
             return "No", "it was not there"
         if not self.stored:
-            return "No", "never backed up"
+            return "No", "no backup has succeeded yet"
         if last is None:
             return "Not proven", "ever "  # tested, or come to a verdict
         if last.outcome == "FAIL" and last.gist == GISTS["nothing"]:

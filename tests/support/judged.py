@@ -41,7 +41,7 @@ def judged(job: Job, past: Chronicle, at: float = 0, *, at_work: Sequence[str] =
     return judge(job, own, upkeep, Seen(past.there, **seen), past.at(at))
 
 
-# Whose work each is about; None: whoever sees it is told. Of a finding, and of what could not begin, it says itself.
+# Whose work each is about; None: whoever sees it is told. Of a finding, and of what could not start, it says itself.
 WHOSE = {
     Verb.BACKUP: "NEVER_SUCCEEDED BACKUP_FAILED BACKUP_LATE LOG_LATE LOG_GAP GROUP_INCOMPLETE BREACH_RPO",
     Verb.TEST: "TEST_FAILED LOG_FAILED NEWER_FAILED TEST_INCONCLUSIVE NEVER_TESTED TEST_LATE BREACH_RTO RTO_UNMEASURED FETCH_LIMIT",

@@ -214,7 +214,11 @@ class Everybody:
     def restore(self) -> object:
         to = ["--to", str(self.site.root / "there"), "--dry-run"]
         said = self.told("restore", "p", "--asset", "crm", "--snapshot", self.tested, *to).output
-        known = {"its last restore test passed": "PASS", "failed its last restore test": "FAIL", "never restore-": None}
+        known = {
+            "its last restore test passed": "PASS",
+            "failed its last restore test": "FAIL",
+            "never tested a restore": None,
+        }
         (verdict,) = (v for text, v in known.items() if text in said)
         assert verdict == "FAIL" or ("not measured" in said) is (verdict is None), said
         return verdict

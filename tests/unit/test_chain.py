@@ -107,7 +107,7 @@ def test_retention_lets_go_of_nothing_that_a_kept_increment_needs(lengths: list[
     assert all({n.id for n in d.snapshot.upon} <= kept for d in decisions if d.keep)
     needed = chain.needed_by(d.snapshot for d in decisions if d.keep)
     for d in decisions:
-        told = any("builds upon it" in why for why in d.why)
+        told = any("depends on it" in why for why in d.why)
         assert told == (d.snapshot.id in needed)
         assert d.keep or d.why == ("no rule keeps it",)
 
@@ -118,12 +118,12 @@ def test_what_is_kept_for_an_increment_alone_is_held_and_not_for_ever() -> None:
     decisions = decide(AssetSnapshots((full, increment)), Policy(keep_within=5 * 86400.0), NOW, UTC)
     held = decisions[0]
     assert held.keep and held.overdue and held.held_since == NOW - DAY * 95
-    assert held.why == (f"snapshot {increment.short} builds upon it",)
+    assert held.why == (f"snapshot {increment.short} depends on it",)
 
 
 def test_what_an_increment_needs_says_so_beside_its_own_reasons() -> None:
     full, increment = a_chain(2)
-    why = f"snapshot {increment.short} builds upon it"
+    why = f"snapshot {increment.short} depends on it"
     kept, _ = decide(AssetSnapshots((full, increment)), Policy(keep_last=2), NOW, UTC)
     assert kept.why == ("keep_last", why) and kept.held_since is None
     held, _ = decide(AssetSnapshots((increment,), {"disproved": (full,)}), Policy(keep_last=1), NOW, UTC)

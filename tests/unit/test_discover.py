@@ -450,7 +450,7 @@ def test_a_url_with_an_option_keeps_its_equals_sign() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["postgresql://ccdr@elsewhere/crm=pw"], "none of the servers given"),
+        (["postgresql://ccdr@elsewhere/crm=pw"], "not one of the servers"),
         ([f"{CRM}=a", f"{CRM}=b"], "two files"),
         (["a", "b"], "more than once, without a URL"),
     ],

@@ -65,7 +65,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda at: (at / "dump/1.dat").write_bytes(b""), "has 0 bytes instead of 90"),
     "gone": (lambda at: (at / "dump/1.dat").unlink(), "is missing"),
     "a link": (linked, "is missing"),
-    "one more": (lambda at: (at / "dump/2.dat").write_bytes(b"x"), "was not captured"),
+    "one more": (lambda at: (at / "dump/2.dat").write_bytes(b"x"), "were not captured"),
     "another's manifest": (of_another, "not the one in the catalogue"),
     "no manifest": (lambda at: (at / MANIFEST).unlink(), "has no manifest"),
 }

@@ -196,4 +196,4 @@ def test_groups_that_are_right_are_no_problem(tmp_path: Path) -> None:
 
 def test_a_group_of_one_is_told(tmp_path: Path) -> None:
     found = problems(Site(tmp_path), asset("a", "0 * * * *"))
-    assert any("no other asset is of it" in p for p in found)
+    assert any("no other asset is in it" in p for p in found)

@@ -136,6 +136,17 @@ def test_a_number_is_not_met_in_what_cannot_be_read(ten: Ledger) -> None:
     assert ten.numbered(1) is None
 
 
+@pytest.mark.parametrize("torn", [b"", b'{"seq":11,"kind":"backup.sta', b'{"seq":11,"kind":"ba\n', b"\x00" * 4000])
+def test_a_torn_last_line_hides_no_record_before_it(ten: Ledger, torn: bytes) -> None:
+    found, last = places(ten), segments(ten)[-1]
+    last.write_bytes(last.read_bytes() + torn)
+    assert [ten.hash_of(mark.seq) for mark, _ in found] == [mark.hash for mark, _ in found]
+    assert [ten.numbered(mark.seq) for mark, _ in found] == [record for _, record in found]
+    assert ten.numbered(11) is None
+    last.write_bytes(last.read_bytes()[: found[-1][0].end - 5])  # the tenth itself
+    assert ten.hash_of(9) == found[8][0].hash and ten.hash_of(10) is None
+
+
 def test_torn_is_only_the_end_of_the_last_segment(ten: Ledger) -> None:
     """Whether its line feed is there or not; anything behind it is damage."""
     records, last = list(ten.records()), segments(ten)[-1]

@@ -145,7 +145,7 @@ def test_nothing_is_compared_beside_a_point_of_which_nothing_tells_when_it_was()
     nothing = {"services": None, "repo": None, "run": None, "progress": None}
     others = Alongside(SimpleNamespace(job=job, **nothing), None, None, point=None, recovered=True, latest=False)  # type: ignore[arg-type]
     (result,) = others.compare(check, None, None)  # type: ignore[arg-type]
-    assert result.status is Verdict.INCONCLUSIVE and "nothing tells when the point was" in str(result.actual)
+    assert result.status is Verdict.INCONCLUSIVE and "the time of the point that" in str(result.actual)
 
 
 # --- what a log holds: `mariadb-binlog` is a program that says what a file says ---------------------------------------

@@ -43,12 +43,12 @@ def test_what_to_do_next_is_what_is_known_of_this_trouble(site: Site) -> None:
     assert "next: ccdr doctor p; ccdr test p --asset crm   once" in compose(site.loaded(), [bare], NOW).body
     said = compose(site.loaded(), [known], NOW).body
     assert "next: mount /srv; ccdr test p --asset crm\n" in said and "ccdr doctor" not in said
-    assert "what programs said" not in said
+    assert "the programs' own messages" not in said
 
 
 def test_where_programs_own_words_are_is_said_and_they_are_not(site: Site) -> None:
     site.plan("crm: {engine: files, paths: [/srv]}")
     one = News(Kind.NEW, replace(BROKE.entry, private=("/s/private/r.txt", "/s/private/r.jsonl")))
     said = compose(site.loaded(), [one], NOW).body
-    assert "  on that host: what programs said, for your eyes and for a week: /s/private/r.txt\n" in said
-    assert "  on that host: what was found, by name, for your eyes and for a week: /s/private/r.jsonl\n" in said
+    assert "  on that host: the programs' own messages, for your eyes only, kept for a week: /s/private/r.txt\n" in said
+    assert "  on that host: what was found, by name, for your eyes only, kept for a week: /s/private/r.jsonl\n" in said

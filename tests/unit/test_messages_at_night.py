@@ -143,11 +143,11 @@ AWAY = "there is no repository at /mnt/backup"
 SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
     "the source is gone": (
         [failed(-23)], "crm", -22.9,
-        "crm backup FAILED: /spool is not there (+1 more)", "`ccdr doctor p` looks for why",
+        "crm backup FAILED: /spool is not there (+1 more)", "`ccdr doctor p` looks for the cause",
     ),
     "the source is gone, and a test finds no newer backup": (
         [failed(-23), failed(-9.1), tested(-9, "crm-good", "FAIL", own="PASS", newer_failed=True)], "crm", -8.9,
-        "crm backup FAILED: /spool is not there (+2 more)", "`ccdr doctor p` looks for why",
+        "crm backup FAILED: /spool is not there (+2 more)", "`ccdr doctor p` looks for the cause",
     ),
     "the repository is gone": (
         [failed(-23, AWAY, repository="missing"), tested(-22.95, None, "INCONCLUSIVE", repository="missing")], "crm", -22.9,
@@ -167,7 +167,7 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
     ),
     "a secret is gone": (
         [wrote(-22, "not_begun", verb="backup", due="2026-11-23T14:00:00Z", reason="plans/x.pw is not there")], "crm", -21.9,
-        "crm backup could not begin: plans/x.pw is not there (+2 more)", "ccdr plan check p; ccdr doctor p",
+        "crm backup could not start: plans/x.pw is not there (+2 more)", "ccdr plan check p; ccdr doctor p",
     ),
     "cron is dead": (
         [], "crm", -12,
@@ -177,14 +177,14 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
         [stands(point=END - DAY, usable=END - DAY, trouble="the server at /nowhere does not answer",
                 troubled=END - 20 * HOUR)], "log", -12,
         "log log NOT SHIPPED since 2026-11-23 16:00 UTC: the server at /nowhere does not answer (+2 more)",
-        "ccdr doctor p   on its host looks for why; then ccdr ship p --asset log",
+        "ccdr doctor p   on its host looks for the cause; then ccdr ship p --asset log",
     ),
     "nothing was ever done": (
         [], "idle", -12, "idle never backed up (+1 more)", "ccdr backup p --asset idle   takes the first one now",
     ),
     "a restore for real crashed": (
         [lambda n: n.of("crm").began(-24.3, "restore", "rr", target={"kind": "directory", "name": "/srv/r"})], "crm", -24.2,
-        "crm restore CRASHED", "remove what it left, and do not rely on it; then ccdr restore p --asset crm --to …",
+        "crm restore CRASHED", "remove what it left, and do not use it; then ccdr restore p --asset crm --to …",
     ),
     "it takes too long": (
         [tested(-24.3, "crm-good", "PASS", took=7200.0)], "crm", -24.2,
@@ -193,7 +193,7 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
     "a group is not whole": (
         [wrote(-24.3, "group", None, group="centre", result="INCOMPLETE", complete=False, skew_s=None, missing=["idle"],
                members={})], "crm", -24.2,
-        "crm group INCOMPLETE: there is no snapshot of idle", "ccdr doctor p   looks for why; then ccdr backup p",
+        "crm group INCOMPLETE: there is no snapshot of idle", "ccdr doctor p   looks for the cause; then ccdr backup p",
     ),
     "a backup has found something": (
         [stored(-24.3, "found", findings=["2 files were in use"])], "crm", -24.2,
@@ -205,7 +205,7 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
     ),
     "a check found damage": (
         [wrote(-24.3, "check.end", None, result="DAMAGED", part=1, parts=1)], None, -24.2,
-        "repository DAMAGED", "ccdr test p --snapshot latest   tells whether what is newest is whole",
+        "repository DAMAGED", "ccdr test p --snapshot latest   shows whether the newest snapshot is whole",
     ),
     "a check broke": (
         [wrote(-24.3, "check.end", None, result="INCONCLUSIVE", part=1, parts=1, reason="no answer")], None, -24.2,
@@ -248,7 +248,7 @@ def test_what_follows_later_from_what_was_told_names_that(night: Night) -> None:
     then = night.told(-8.9)
     cause = "backup FAILED since 2026-11-24 01:06 UTC: the server at /nowhere does not answer"
     assert then and then.subject == f"ccdr: p: log {cause}; now newest backup FAILED, the one before is good", then
-    assert f"  because: {cause}\n" in then.body and "  next: `ccdr doctor p` looks for why" in then.body
+    assert f"  because: {cause}\n" in then.body and "  next: `ccdr doctor p` looks for the cause" in then.body
 
 
 def test_what_began_on_the_first_day_is_never_back_again(night: Night) -> None:

@@ -214,13 +214,13 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
             "*/30 * * * *",
             "0 */2 * * *",
             "outbound.yaml:16: assets.crm.backup.schedule: leaves up to 2h 00m between backups, so the RPO of"
-            " 1h 00m cannot be met: back up more often, or state an RPO that is true",
+            " 1h 00m cannot be met: back up more often, or set a realistic RPO",
         ),
         (
             "*/30 * * * *",
             "*/5 8-19 * * 1-5",
             "outbound.yaml:16: assets.crm.backup.schedule: leaves up to 2d 12h between backups, so the RPO of"
-            " 1h 00m cannot be met: back up more often, or state an RPO that is true",
+            " 1h 00m cannot be met: back up more often, or set a realistic RPO",
         ),
         (
             '    backup: {schedule: "*/30 * * * *"}\n',
@@ -237,8 +237,7 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
         (
             ", checks: [crm]",
             "",
-            "outbound.yaml:17: assets.crm.restore_test: has no checks, and nothing passes without: "
-            "name a restore test with checks",
+            "outbound.yaml:17: assets.crm.restore_test: has no checks, and without checks nothing passes: name a restore test with checks",
         ),
         (
             "35d",
@@ -261,13 +260,12 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
         (
             "retention: {keep_within: 35d}\n",
             "",
-            "outbound.yaml:5: repository: grows for ever, and so does what is kept of people: without `retention:` "
-            "nothing is pruned; add retention: {keep_within: 35d}, or longer",
+            "outbound.yaml:5: repository: keeps growing, and so does the personal data in it: without `retention:` ccdr prunes nothing; add retention: {keep_within: 35d}, or longer",
         ),
         (
             "repository:\n",
             "site: Cluj\nrepository:\n  site: Cluj\n",
-            "outbound.yaml:7: repository.site: is Cluj, where the source stands too, so what destroys one destroys "
+            "outbound.yaml:7: repository.site: is Cluj, like the source's, so one failure destroys "
             "both: keep the repository, or a copy of it, elsewhere",
         ),
     ],
@@ -380,7 +378,7 @@ def test_lint_misses_the_check_that_compares_with_what_was_captured(room: Path) 
         "add the check {kind: identical}"
     ]
     (room / "restore_tests/crm.yaml").write_text("restore_test: crm\nchecks: []\n")
-    assert "nothing passes without" in lint(room)[0]
+    assert "without checks nothing passes" in lint(room)[0]
 
 
 def test_lint_looks_at_the_files_that_hold_secrets(room: Path) -> None:
@@ -390,7 +388,7 @@ def test_lint_looks_at_the_files_that_hold_secrets(room: Path) -> None:
     (secrets / "crm.pw").unlink()
     (secrets / "crm.pw").mkdir(mode=0o700)
     assert lint(room) == [
-        f"outbound.yaml:7: repository.password_file: names {secrets}/outbound.key, which others may read (mode 0640): "
+        f"outbound.yaml:7: repository.password_file: names {secrets}/outbound.key, which other users can read (mode 0640): "
         f"chmod 600 {secrets}/outbound.key",
         f"outbound.yaml:8: repository.env_file: names {secrets}/outbound.env, which does not exist: "
         "create it with mode 0600",

@@ -94,7 +94,7 @@ def test_a_program_is_told_where_they_are_and_so_are_people(tmp_path: Path) -> N
     with (tmp_path / "plans" / "p.yaml").open("a") as plan:
         plan.write(f"notify: {{urls_file: {tmp_path / 'urls'}}}\n")
     (letter,) = site.run("notify", "test", "p", "--dry-run").json["would_send"]
-    assert f"for your eyes and for a week: {site.state / file}\n" in letter["body"], letter
+    assert f"for your eyes only, kept for a week: {site.state / file}\n" in letter["body"], letter
     assert "0722000001" not in letter["body"]
 
 
@@ -112,6 +112,6 @@ def test_status_names_the_file_and_nothing_of_what_is_in_it(tmp_path: Path) -> N
     done = site.run("status", "p")
     assert done.json["plans"][0]["assets"][0]["private"] == [str(kept)], done
     said, _ = site.start("status", "p").communicate()
-    assert f"p/recordings: what programs said, for your eyes and for a week: {kept}" in said
+    assert f"p/recordings: the programs' own messages, for your eyes only, kept for a week: {kept}" in said
     for text in (failed.stdout, failed.stderr, done.stdout, said, *map(str, site.records())):
         assert "0722000001" not in text

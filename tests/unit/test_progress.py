@@ -74,7 +74,7 @@ def test_several_assets_are_several_and_one_is_one(site: Site) -> None:
         assert (done.code, [one["asset"] for one in done.json[key]]) == (0, ["a", "c"]), done
     assert site.run("backup", "p", "--asset", "a", "--asset", "nowhere", "--dry-run").code == 2
     done = site.run("restore", "p", "--asset", "a", "--asset", "c", "--to", "/srv/x", "--dry-run")
-    assert done.code == 2 and "more than once" in done.json["error"], done
+    assert done.code == 2 and "only once" in done.json["error"], done
 
 
 def test_nobody_is_told_by_a_file_that_is_not_there(site: Site) -> None:
@@ -88,6 +88,6 @@ def test_nobody_is_told_by_a_file_that_is_not_there(site: Site) -> None:
         return [(x.state, x.answer) for x in readiness.upkeep(site.loaded(), {}, now) if x.what == "notification"]
 
     ((state, found),) = look()
-    assert state is Health.FAIL and "notify.urls is not there: nobody is told" in found
+    assert state is Health.FAIL and "notify.urls is not there: nobody gets" in found
     site.write("plans/notify.urls", "json://localhost\n", mode=0o600)
     assert look() == [(Health.OK, "by the addresses in urls_file")]

@@ -398,7 +398,7 @@ def test_what_is_compared_and_captured_apart_is_told(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.write("restore_tests/c.yaml", f"restore_test: c\nchecks:\n  - {reconcile()}\n")
     site.plan(PLAN)
-    assert any("nothing captures the two together" in str(p) for p in site.loaded().lint)
+    assert any("the two are not captured together" in str(p) for p in site.loaded().lint)
     both = PLAN.replace("engine: postgres\n", "engine: postgres\n  group: g\n", 1).replace(
         "engine: files,", "engine: files, group: g,"
     )

@@ -65,7 +65,7 @@ def test_one_that_is_not_there_is_told_by_what_the_plan_had(tmp_path: Path, know
     with pytest.raises(RepositoryMissing, match=r"no such file or directory$") as raised:
         repo.probe()
     hint = str(raised.value.hint)
-    assert "is the disk mounted" in hint and ("`ccdr backup outbound` makes it" in hint) is not known
+    assert "check that the disk is mounted" in hint and ("`ccdr backup outbound` makes it" in hint) is not known
     assert raised.value.exit_code is Exit.NOT_CARRIED_OUT, "what is not there proves nothing about the backups"
 
 

@@ -58,7 +58,7 @@ def test_a_check_says_what_was_read_and_what_that_means(capsys: pytest.CaptureFi
         "DAMAGED  p  part 4 of 30 was read in 0.4 s, and some of it is damaged",
         "finding: pack 1f3e9a2b",
         "snapshots that need the damaged bytes cannot be restored whole; "
-        "`ccdr test p --asset A --snapshot ID` tells of each",
+        "`ccdr test p --asset A --snapshot ID` tests each of them",
         "3 of 30 parts were read and found clean in this cycle; not all of it is known to be clean",
     ]
     everything = Check("p", result="DAMAGED", part=0, parts=30, all_data=True, seconds=3.2)
@@ -76,7 +76,7 @@ def test_what_a_restore_will_not_check_is_not_told_as_checked() -> None:
         ("checks", "identical"),
         ("skipped", "call has at least 1000 rows: it needs a server"),
     ]
-    assert next(iter(_checks([rows], over))) == ("checks", "none of the asset's can be carried out there")
+    assert next(iter(_checks([rows], over))) == ("checks", "none of the asset's checks can run there")
     assert list(_checks([], [])) == [("checks", "nothing: the asset names no checks")]
 
 

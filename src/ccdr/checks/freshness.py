@@ -44,7 +44,7 @@ def aged(context: CheckContext, newest: float | None, within: float, what: str) 
         return False, expected, "no row, or NULL" if what == "row" else f"no {what}"
     if context.point is None:
         raise TestBroken(
-            f"nothing tells when the point was that was reached, so how old the newest {what} is cannot be judged",
+            f"the time of the recovered point is not known, so ccdr cannot judge how old the newest {what} is",
             hint="recover to a time, or to `latest`",
         )
     age = context.point.timestamp() - newest

@@ -73,7 +73,7 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
         return _tell(in_force(services, services.histories()), "acknowledged")
     if asked.code is None:
         raise UsageProblem(
-            "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
+            "which trouble?", hint="`ccdr status` shows each trouble's code at the end of its line; `ccdr ack --list`"
         )
     services = settings().services()
     if asked.code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
@@ -103,7 +103,7 @@ def _begin(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool
     why = why_of(asked.why) if asked.why is not None else None
     if why is None or asked.until is None:
         raise UsageProblem(
-            f"{'--why' if why is None else '--until'} is missing: what is acknowledged has a reason, and an end",
+            f"{'--why' if why is None else '--until'} is missing: an acknowledgement needs a reason and an end",
             hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
         )
     done = acknowledge(

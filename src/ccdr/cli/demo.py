@@ -28,7 +28,7 @@ SHOWN_PHASES = {"provision": "sandbox", "fetch": "fetch", "load": "load", "check
 
 @verb(short_help="The main job on a sample contact centre.")
 @click.option("--keep", is_flag=True, help="Leave the servers running, to try ccdr on (4 hours).")
-@click.option("--clean", is_flag=True, help="Remove ./.demo and what still runs of it, and do nothing else.")
+@click.option("--clean", is_flag=True, help="Stop the demo's servers, remove ./.demo, and do nothing else.")
 def demo(keep: bool, clean: bool) -> Exit:
     """The main job on a sample contact centre, with nothing to configure.
 

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from ccdr.setup.doctor import DoctorFinding
 
 
-@verb(short_help="Look at everything that plans rest on.")
+@verb(short_help="Check everything that the plans need.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option(
     "--only",
     type=click.Choice(("backups", "tests")),
-    help="What this host is for: one that only tests needs no sources, one that only backs up no Docker.",
+    help="What this host does: a host that only tests needs no sources, one that only backs up needs no Docker.",
 )
 @click.option(
     "--no-canary",
     is_flag=True,
-    help="Write nothing into the bucket; Object Lock and the right to delete are then not tried.",
+    help="Write nothing into the bucket, and so do not try Object Lock and the right to delete.",
 )
 def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
     """Look at everything that plans rest on, before it is needed: programs, Docker, images, secrets, repository,

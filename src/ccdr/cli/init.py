@@ -49,7 +49,7 @@ def init(
     A server's URL without a database stands for all of its databases; a SQLite database is named by its file. Looks at
     tables, row counts, newest rows, extensions, keys and audio; changes nothing there. What cannot be found out is
     assumed, and the plan says so.
-    A finding (exit 1) is something left out, or a right that the user lacks; the plan is written all the same.
+    A finding (exit 1) is something left out, or a right that the user lacks; ccdr writes the plan anyway.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
 
 
-@click.group(epilog=EXIT_STATUS, short_help="Send a test message: `ccdr run` tells people by itself.")
+@click.group(epilog=EXIT_STATUS, short_help="Send a test message; `ccdr run` sends the real ones.")
 def notify() -> None:
     """Telling people: `ccdr run` does it by itself, to the addresses that a plan names under notify."""
 
@@ -39,7 +39,7 @@ def test(plan: str, dry_run: bool) -> Exit:
     loaded = options.load(plan)
     if loaded.plan.notify.urls_file is None:
         hint = "write `notify: {urls_file: FILE}` into the plan, and one Apprise URL a line into the file"
-        raise UsageProblem(f"plan {plan} tells nobody: it has no notify.urls_file", hint=hint)
+        raise UsageProblem(f"plan {plan} sends no messages: it has no notify.urls_file", hint=hint)
     if dry_run:
         return _dry_run(loaded)
     answers = send_test(loaded, options.services())
@@ -65,7 +65,7 @@ def _dry_run(loaded: LoadedPlan) -> Exit:
         click.echo(f"would tell {letter.to}: {letter.subject}\n")
         click.echo("".join(f"    {line}\n" for line in letter.body.splitlines()))
     if not letters:
-        click.echo("nothing is news to anybody: nothing would be sent")
+        click.echo("there is no news: ccdr would send nothing")
     return Exit.OK
 
 

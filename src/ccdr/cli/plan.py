@@ -91,7 +91,7 @@ def schema(restore_test: bool) -> Exit:
     return Exit.OK
 
 
-@verb(short_help="Show PLAN as it is understood.")
+@verb(short_help="Show PLAN as ccdr understands it.")
 @plan_argument
 def show(plan: str) -> Exit:
     """Show PLAN as it is understood, defaults included, with its next due times.

@@ -54,8 +54,8 @@ class _Period:
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
-@click.option("--whole", is_flag=True, help="Verify all of the ledger, what the daily verification found to hold too.")
-@click.option("--words", is_flag=True, help="Hold what people wrote for what they acknowledged, too.")
+@click.option("--whole", is_flag=True, help="Verify the whole ledger, including what the daily verification verified.")
+@click.option("--words", is_flag=True, help="Include the reasons that people wrote when they acknowledged a trouble.")
 @as_one("of", _Period)
 def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | None, whole: bool, words: bool) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
@@ -68,7 +68,7 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     nothing but itself; JSON has all of it, CSV each run of the period.
 
     Exits with 1 where something is not as the plans want at the period's end, where an objective was breached
-    in it, or where the ledger does not verify. The report is written all the same.
+    in it, or where the ledger does not verify. ccdr writes the report anyway.
 
     \b
     Examples:
@@ -89,7 +89,9 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     atexit.register(gc.freeze)  # nor walk it and take it apart at the end, when it goes all at once
     options = settings()
     if options.json and out is None and form not in (None, "json"):
-        raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
+        raise UsageProblem(
+            "--json and another --format contradict each other", hint="leave one of them out, or use --out"
+        )
     if of.first is not None and of.since is not None:
         raise UsageProblem("--from and --since both say when the period begins", hint="leave one of them out")
     chosen = form or ("json" if options.json else "html")

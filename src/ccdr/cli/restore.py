@@ -95,7 +95,7 @@ class _Asked:
 )
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
-@click.option("--despite-failed-checks", is_flag=True, help="Give it its final name though checks fail.")
+@click.option("--despite-failed-checks", is_flag=True, help="Give it its final name even if checks fail.")
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @dry_run_option
 @as_one("asked", _Asked)
@@ -145,7 +145,9 @@ def _carry_out(one: Restoring) -> None:
             one.carry_out(watched)
     except KeyboardInterrupt:
         if one.result.result == "RESTORED":
-            click.echo(f"ccdr: it stands at {one.result.target_name} by its final name all the same", err=True)
+            click.echo(
+                f"ccdr: the restore is complete: it is at {one.result.target_name}, under its final name", err=True
+            )
         raise
 
 
@@ -154,12 +156,12 @@ def _agree(name: str, given: str | None, whole: Container[str] = ()) -> None:
     it: who copies that has seen where it goes."""
     if given is None and not sys.stdin.isatty():
         raise UsageProblem(
-            "nobody is here to type the target's name; nothing was done",
+            "ccdr needs a terminal to ask for the target's name; nothing was done",
             hint=f"in a script add --yes-i-mean {shlex.quote(name)}",
         )
     if given is None:
         try:
-            given = click.prompt(f"To go on, type the target's name ({name}), or the whole of it", err=True)
+            given = click.prompt(f"To continue, type the target's name ({name}), or the whole of it", err=True)
         except click.Abort:
             raise UsageProblem("nothing was done") from None
     if given != name and given not in whole:
@@ -197,7 +199,7 @@ def _tell_intention(one: Restoring) -> None:
     result, snapshot, to_stderr = one.result, one.result.snapshot, settings().json
     assert snapshot is not None
     tested = {"PASS": "its last restore test passed", "FAIL": "its last restore test FAILED"}
-    size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "it was never restore-tested here")
+    size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "this host never tested a restore of it")
     until = one.recovery.until if one.recovery else rfc3339(snapshot.consistent_point)
     lines = [
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
@@ -221,7 +223,7 @@ def _checks(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]) ->
         return
     skipped = {(check.kind, check.name) for check in passed_over}
     done = [check.label for check in asked if (check.kind_name, check.label) not in skipped]
-    yield "checks", ", ".join(done) or "none of the asset's can be carried out there"
+    yield "checks", ", ".join(done) or "none of the asset's checks can run there"
     for check in passed_over:
         yield "skipped", f"{check.name}: {check.actual.removeprefix('not looked at: ')}"
 

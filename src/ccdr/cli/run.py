@@ -66,7 +66,7 @@ class _Call:
             sleep(self.state, self.key, self.files, self.now, until, logs)
 
 
-@verb(short_help="Carry out what the plans' schedules make due.")
+@verb(short_help="Do what is due by the plans' schedules.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only these; may be given more than once.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Assets at the same time.")
@@ -84,7 +84,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     What came due more than once since the last call is carried out once, and the rest recorded as missed. What
     failed is tried again after 5 minutes, then 10, 20 and so on up to 6 hours. Any number of runs may overlap.
     Without a terminal it says nothing where all went well; on one it says what comes due next. Whom a plan names
-    under notify is told of what is wrong once, and once when it is over.
+    under notify gets one message when something is wrong, and one when it is over.
 
     Measured recovery times are those of the machine as it is: more `--jobs` make each of them longer.
 
@@ -256,7 +256,9 @@ def _dry_run(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb
         ],
     )
     if not all(row.seen for row in rows):
-        click.echo("schedules count from the first `ccdr run` that sees them: it notes them, and does nothing yet")
+        click.echo(
+            "schedules count from the first `ccdr run` that sees them: this run notes them, and does nothing else"
+        )
     return Exit.OK
 
 

@@ -15,7 +15,7 @@ from ccdr.model.errors import Exit
 @verb(short_help="Ship the log of PLAN's assets continuously.")
 @plan_argument
 @assets_option
-@click.option("--once", is_flag=True, help="Stop once all that the source has written by now is stored.")
+@click.option("--once", is_flag=True, help="Stop when everything that the source has written up to now is stored.")
 def ship(plan: str, assets: tuple[str, ...], once: bool) -> Exit:
     """Ship the log of every asset of PLAN that asks for it (`log_shipping:`), or of one, until interrupted.
 

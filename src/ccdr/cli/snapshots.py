@@ -30,9 +30,9 @@ UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 @assets_option
 def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
-    not), and what an increment builds upon.
+    not), and what an increment depends on.
 
-    Asks the repository: what vanished from it, or bears a future date, is a finding. So is what is wrong with the
+    Asks the repository: what vanished from it, or has a date in the future, is a finding. So is what is wrong with the
     ledger, which tells what was tested.
 
     \b
@@ -156,7 +156,7 @@ def _tell(listed: Sequence[dict[str, object]]) -> None:
         )
         for s in listed
     ]
-    headings = ("id", "asset", "consistent point", "size", "last test", "counts", "builds upon", "captured together")
+    headings = ("id", "asset", "consistent point", "size", "last test", "counts", "depends on", "captured together")
     increments, groups = (any(s[key] for s in listed) for key in ("builds_upon", "group"))
     shown = [n for n in range(len(headings)) if (n != UPON or increments) and (n != BESIDE or groups)]
     table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])

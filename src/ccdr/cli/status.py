@@ -212,7 +212,7 @@ def _tell_plans(seen: _Seen) -> None:
             there = "; ".join(f"for {work}: {host}" for host, work in who.items())
             click.echo(f"{name}: this host answers for {listed(seen.own[name])}; {there}")
         for line in seen.deaf.get(name, []):
-            click.echo(f"{name}: nobody was told there: {line}")
+            click.echo(f"{name}: a message was not delivered: {line}")
     if unknown := seen.not_known_here:
         click.echo(
             f"not known here: {so_many(unknown, 'thing')} that another host answers for: no finding here, and no proof"
@@ -237,7 +237,7 @@ def _tell_ledger(seen: _Seen) -> None:
             click.echo(_stored(name, place, ours=place.of(seen.lineage)))
     if seen.loaded and not at_home:
         click.echo(
-            "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
+            "ledger: stored nowhere: these plans belong to more than one tenant, and no plan names a ledger_repository"
         )
     tell_ledger_problems(seen.of_ledger)
 
@@ -279,7 +279,7 @@ def _near(statuses: Sequence[AssetStatus]) -> None:
         for p in s.near:
             alike.setdefault((s.plan, p.text), []).append(s.asset)
     for (plan, text), assets in alike.items():
-        click.echo(f"{plan}/{', '.join(assets)}: {text} (no finding: the plan wants it so)")
+        click.echo(f"{plan}/{', '.join(assets)}: {text} (no finding: the plan allows it)")
         click.echo(f"  → {next_step(Trouble.REPOSITORY_NEAR, plan, None)}")
 
 
@@ -303,15 +303,17 @@ def last_test_of(status: AssetStatus) -> str:
 def _ledger(verified: Finding | None) -> None:
     """From when the last full comparison is of the evidence that all of this is read from."""
     if verified is None:
-        click.echo("ledger: not verified by `ccdr run` yet: it does so each day; `ccdr ledger verify` does at any time")
+        click.echo(
+            "ledger: not verified yet: `ccdr run` verifies it each day; `ccdr ledger verify` does so at any time"
+        )
         return
     when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
     if verified.ok:
-        click.echo(f"ledger: all {verified.records} records verified on {when}, and what is kept of them")
+        click.echo(f"ledger: all {verified.records} records and their summary verified on {when}")
     for problem in verified.problems:
         click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
     if not verified.ok:
-        click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
+        click.echo("  → `ccdr ledger verify` lists all damage; the next `ccdr run` verifies again")
 
 
 def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
@@ -336,7 +338,7 @@ def _stored(plan: str, place: LedgerCopy, *, ours: bool) -> str:
     at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
     if place.reason is None:
         return f"ledger: stored with the backups of {plan} {at}"
-    return f"ledger: it could not be stored with the backups of {plan} ({at}): {place.reason}"
+    return f"ledger: ccdr could not store it with the backups of {plan} ({at}): {place.reason}"
 
 
 def _objective(achieved: Achieved) -> str:

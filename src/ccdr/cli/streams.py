@@ -56,5 +56,5 @@ def written() -> CcdrError | None:
         return None
     return CcdrError(
         f"standard output could not be written: {raw.broken.strerror}",
-        hint="what it holds is not all of it; what was done is in the ledger (`ccdr ledger show`)",
+        hint="the output is incomplete; what was done is in the ledger (`ccdr ledger show`)",
     )

@@ -31,7 +31,7 @@ WORDS = ("latest", "random", "oldest")
 @click.option(
     "--snapshot",
     metavar="latest|random|oldest|ID",
-    help="Which one. By default as the plan says: of several rules there, the one that was used longest ago.",
+    help="Which one. By default as the plan says; of several rules, the one that was used longest ago.",
 )
 @click.option(
     "--at",
@@ -39,7 +39,9 @@ WORDS = ("latest", "random", "oldest")
     help="Recover to this point by the shipped log: a time, its end, a named point; from the base --snapshot ID names.",
 )
 @timeline_option
-@click.option("--keep", is_flag=True, help="Leave the sandbox running for a look; it ends itself after 4 hours.")
+@click.option(
+    "--keep", is_flag=True, help="Leave the sandbox running for a closer look; it stops by itself after 4 hours."
+)
 @dry_run_option
 def test(
     plan: str,
@@ -239,7 +241,7 @@ def _tell_measures(done: RestoreTest) -> None:
     click.echo(f"phases: {phases}")
     if done.disposal.get("kept_until"):
         click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (PostgreSQL: psql -h /ccdr/run -U postgres)")
-        click.echo(f"when you have seen enough: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
+        click.echo(f"when you are done: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
     for other in done.others:
         _tell_other(other)
     if done.private is not None:
@@ -258,6 +260,7 @@ def _tell_other(other: dict[str, Any]) -> None:
     snapshot, how = other["snapshot"], "captured together" if other["group_run"] else "captured apart"
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in other["phases"].items())
     click.echo(
-        f"beside it: {other['asset']}, snapshot {snapshot['id'][:8]}, consistent at {snapshot['consistent_point']},"
+        f"restored with it: {other['asset']}, snapshot {snapshot['id'][:8]}, consistent at "
+        f"{snapshot['consistent_point']},"
         f" {human_seconds(other['skew_s'])} apart ({how}); {phases}"
     )

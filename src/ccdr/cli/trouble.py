@@ -33,7 +33,7 @@ def show_words(words: FreeText, run: str | None = None) -> None:
         for line in words.shown.strip().splitlines():
             click.echo(click.style(f"  | {line}", dim=True), err=True)
     if run is not None and click.get_current_context(silent=True) and (kept := _state().words_path(run)).exists():
-        click.echo(f"  what programs said of it, for your eyes and for a week: {kept}", err=True)
+        click.echo(f"  the programs' own messages, for your eyes only, kept for a week: {kept}", err=True)
 
 
 def _state() -> State:

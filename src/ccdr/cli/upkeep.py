@@ -26,7 +26,7 @@ R = TypeVar("R", "Prune", "Check")
 
 @verb(short_help="Prune and check the repositories.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
-@click.option("--prune", "only", flag_value="prune", help="Only remove what retention lets go.")
+@click.option("--prune", "only", flag_value="prune", help="Only remove snapshots that retention does not keep.")
 @click.option("--check", "only", flag_value="check", help="Only read and verify the next part of the data.")
 @click.option("--all-data", is_flag=True, help="The check reads all of the data, however long that takes.")
 @dry_run_option
@@ -131,7 +131,7 @@ def _tell_check(done: Check, dry_run: bool) -> None:
         click.echo(f"  {done.reason}")
     _tell_findings(done.findings, done.left_behind)
     if done.result == "DAMAGED":
-        each = f"`ccdr test {done.plan} --asset A --snapshot ID` tells of each"
+        each = f"`ccdr test {done.plan} --asset A --snapshot ID` tests each of them"
         click.echo(f"  snapshots that need the damaged bytes cannot be restored whole; {each}")
     click.echo(f"  {_covered(done)}")
     _tell_capacity(done.capacity)

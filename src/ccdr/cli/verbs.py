@@ -47,7 +47,7 @@ class VerbGroup(click.Group):
                 print_json({"error": error.format_message(), "hint": _help_of(error), "exit": error.exit_code})
             code = error.exit_code
         except click.Abort:
-            tell_error(CcdrError("interrupted; nothing was begun"), in_json=in_json)
+            tell_error(CcdrError("interrupted; nothing was started"), in_json=in_json)
             code = Exit.NOT_CARRIED_OUT
         code = code if isinstance(code, int) else Exit.OK
         if unwritten := written():
@@ -63,7 +63,7 @@ class VerbGroup(click.Group):
             tell_error(error, in_json=options.json)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            tell_error(CcdrError("interrupted; what was begun is recorded and cleaned up"), in_json=options.json)
+            tell_error(CcdrError("interrupted; what was started is recorded and cleaned up"), in_json=options.json)
             ctx.exit(Exit.NOT_CARRIED_OUT)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -77,7 +77,7 @@ class VerbGroup(click.Group):
 
 def _help_of(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"`{context.command_path if context else 'ccdr'} --help` tells what it takes"
+    return f"`{context.command_path if context else 'ccdr'} --help` shows its options"
 
 
 def plan_argument(function: F) -> F:
@@ -88,7 +88,7 @@ def plan_argument(function: F) -> F:
 def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> str | None:
     """Given twice, the last one would silently win."""
     if len(given) > 1:
-        raise click.BadParameter("it is given more than once, and takes one", ctx, param)
+        raise click.BadParameter("it may be given only once", ctx, param)
     return given[0] if given else None
 
 
@@ -117,7 +117,7 @@ def assets_option(function: F) -> F:
 
 
 def timeline_option(function: F) -> F:
-    text = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    text = "Which PostgreSQL timeline to follow, with --at: by default the one written at that time, or the newest."
     return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 DISK, MACHINE = "disk", "machine"
 WORDS = {
-    DISK: "on the disk of what it protects: what destroys one destroys both",
-    MACHINE: "on the machine of what it protects: what destroys one destroys both",
+    DISK: "on the same disk as what it protects: one failure destroys both",
+    MACHINE: "on the same machine as what it protects: one failure destroys both",
 }
 _ELSEWHERE = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|glusterfs|lustre|fuse\..+")  # file systems of other machines
 

@@ -29,7 +29,8 @@ def password(source: WithPassword, host: Host, *, what: str, shortest: int = 1) 
     if len(secret) < shortest:
         raise UsageProblem(
             f"{what}: its password is {'empty' if not secret else f'shorter than {shortest} characters'}",
-            hint="put the right one back from your copy: a new one opens nothing that is there. For a new repository: "
+            hint="put the right password back from your copy: a new one does not open an existing repository. For a "
+            "new repository: "
             "head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE",
         )
     return secret

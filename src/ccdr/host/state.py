@@ -100,7 +100,7 @@ class State:
         except OSError as error:
             raise CcdrError(
                 f"the state directory {path} cannot be made: {error.strerror}",
-                hint="name one you may write with --state DIR or CCDR_STATE",
+                hint="name a directory that you may write, with --state DIR or CCDR_STATE",
             ) from None
         return path
 

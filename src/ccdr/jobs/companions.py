@@ -149,7 +149,7 @@ class Alongside:
     def _point(self) -> datetime:
         if self._known is None:
             raise TestBroken(
-                f"nothing tells when the point was that {self._job.asset} was recovered to",
+                f"the time of the point that {self._job.asset} was recovered to is not known",
                 hint="name a time with `--at`, or `latest`",
             )
         return self._known
@@ -275,4 +275,4 @@ class Alongside:
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:
     actual = f"{other.asset} could not be compared: {why}"
-    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", actual, why)
+    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored with it", actual, why)

@@ -73,7 +73,7 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     """That there is no snapshot of the asset, or none that can be read, in one sentence; and what then comes first."""
     asset, unread = f"{job.plan}/{job.asset}", _unread(job, synchronised)
     if not unread:
-        return f"there is no snapshot of {asset} that counts", None
+        return f"no snapshot of {asset} counts", None
     count = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
     return (
         f"there is {count}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
@@ -180,7 +180,9 @@ def taken_back(job: Job, snapshot: Snapshot, repo: Restic) -> str | None:
     sentence."""
     with contextlib.suppress(CcdrError):
         if snapshot.id in Synchronised.of(repo.snapshots([OURS, f"plan={job.plan}"])).void:
-            return f"its own backup, run {snapshot.run}, had not ended when it was chosen, and has taken it back since"
+            return (
+                f"its own backup, run {snapshot.run}, was still running when this test chose it, and removed it since"
+            )
     return None
 
 
@@ -220,7 +222,7 @@ def fetch(
             raise BackupBad(f"the restore is incomplete: {name} {difference}")
     if more := _more(restored, [*listed, MANIFEST]):
         raise BackupBad(
-            f"the snapshot holds what was not captured: {', '.join(more[:3])}",
+            f"the snapshot holds files that were not captured: {', '.join(more[:3])}",
             hint="see who else writes to the repository; restore an older snapshot",
         )
     return restored
@@ -254,7 +256,7 @@ def fetch_bases(
     """Fetch what the increment in `restored` builds upon: each as `fetch` does, into a directory `UPON`/N beside what
     it holds itself. An empty directory `WHOLE` is made there, too: what they give together may be put into it."""
     for number, (snapshot, manifest) in enumerate(bases):
-        progress.step(f"fetching {snapshot.short}, which it builds upon")
+        progress.step(f"fetching {snapshot.short}, which it depends on")
         into = restored / UPON / str(number)
         into.mkdir(parents=True, mode=0o700)
         fetch(repo, engine, snapshot, manifest, into, progress, root=snapshot.root)

@@ -41,7 +41,7 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
         if lacks := chain.lacks(newest, snapshots.there):
             return Base(why=lacks)
         if newest not in chain.usable(snapshots.good, snapshots.there, history.disproved):
-            return Base(why=f"the previous one, {newest.short}, failed its test, or bears a false date")
+            return Base(why=f"the previous one, {newest.short}, failed its test, or has a wrong date")
         manifest = services.catalogue.manifest(newest)
         if manifest.method != job.engine.method or name not in manifest.files:
             return Base(why=f"the previous one, {newest.short}, is a {manifest.method}")
@@ -50,7 +50,7 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
     except RepositoryMissing:
         return Base()
     except (CcdrError, OSError) as error:
-        return Base(why=f"what it could build upon cannot be had: {error}")
+        return Base(why=f"ccdr cannot read its parent snapshot: {error}")
 
 
 def _held(

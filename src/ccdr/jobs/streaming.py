@@ -63,7 +63,7 @@ def store(
         stored = storing.result()
     if stored.warning is not None or not stored.bytes:
         raise BackupFailed(
-            stored.warning or "the dump is empty", hint="see what the source's client says, then try again"
+            stored.warning or "the dump is empty", hint="read what the source's client says, then try again"
         )
     return Streamed(stored.id, stored.bytes)
 
@@ -87,6 +87,6 @@ def _first(error: BaseException, storing: Future[Stored]) -> BaseException:
         return BackupFailed(
             f"no progress: no byte went from {error.what} into the repository, and it was stopped"
             + (f" ({answer})" if answer else ""),
-            hint="see who holds a lock at the source, and whether the repository answers",
+            hint="check for locks at the source, and that the repository answers",
         )
     return error

@@ -202,7 +202,7 @@ _REFUSED = {
     errno.EROFS: "it is mounted read-only: see `findmnt` and `dmesg` for why, or name another directory with --state",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
-    errno.EIO: "the disk, or the network to it, fails: see `dmesg` before anything else is written there",
+    errno.EIO: "the disk or the network to it fails: read `dmesg` before you write anything else there",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), and run it again",
     errno.ENFILE: "too many files are open on this host: see what holds them, and run it again",
     errno.ENOMEM: "free memory on this host, and run it again",

@@ -13,7 +13,7 @@ def lacks(snapshot: Snapshot, there: Iterable[Snapshot]) -> str | None:
         return None
     known = {s.id: s for s in there}
     for needed in snapshot.upon:
-        own = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} builds upon {needed.id[:8]}"
+        own = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} depends on {needed.id[:8]}"
         if needed.id not in known:
             return f"{own}, which is not there"
         if known[needed.id].manifest_sha256 != needed.manifest_sha256:

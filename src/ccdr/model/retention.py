@@ -111,7 +111,7 @@ def _with_bases(
     def stays(d: Decision) -> Decision:
         if (by := needed.get(d.snapshot.id)) is None:
             return d
-        why = f"snapshot {by.short} builds upon it"
+        why = f"snapshot {by.short} depends on it"
         if d.keep:
             return replace(d, why=(*d.why, why))
         return _held(d.snapshot, (*d.why[:-1], why), policy, now, held_since)

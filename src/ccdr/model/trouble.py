@@ -180,85 +180,90 @@ NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED, Trouble.SNAPSHOT_VANISH
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
-    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
-    'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, as a read-only copy; "
+    'ccdr ack LEDGER_LOST --why "…"   records that it cannot come back',
     Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
-    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   answers for what that line told',
+    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   records that the line is lost',
     Trouble.LEDGER_CONTRADICTED: (
-        "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; "
+        "ccdr ledger verify --repository   lists every contradiction; keep the state directory as evidence; "
         "docs/explanation/evidence.md"
     ),
     Trouble.SUMMARY_WRONG: (
-        "find out who wrote to the state directory; ccdr run   makes it anew from the ledger, by which `ccdr status` is"
+        "find out who wrote to the state directory; ccdr run   builds the summary again from the ledger; until "
+        "then, `ccdr status` reads the ledger itself"
     ),
-    Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
+    Trouble.RECORDS_NEWER: "install on this host the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",
-    Trouble.CATALOGUE_WRONG: "remove it from STATE/catalogue/{plan}/{asset}: the next restore test reads it from the "
-    "repository again; and find out who changed it",
-    Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: "
-    "docs/explanation/evidence.md, A plan's files; and find out who removed them",
-    Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
+    Trouble.CATALOGUE_WRONG: "find out who changed it, then remove it from STATE/catalogue/{plan}/{asset}: the next "
+    "restore test reads it from the repository again",
+    Trouble.PLAN_FILES_GONE: "find out who removed them, and put them back from the repository, which holds each "
+    "version: docs/explanation/evidence.md, A plan's files",
+    Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.TEST_FAILED: (
-        "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one for now; "
-        "a new backup that passes ends this"
+        "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
+        "that passes its test ends this trouble"
     ),
     Trouble.LOG_FAILED: (
-        "ccdr backup {plan} --asset {asset}   begins anew; once more log is stored behind it, "
+        "ccdr backup {plan} --asset {asset}   takes a new base; when more log is stored after it, "
         "ccdr test {plan} --asset {asset} --at latest"
     ),
-    Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",
-    Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for why; then `ccdr backup {plan} --asset {asset}`",
+    Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries again now; the snapshot before it can be "
+    "restored",
+    Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for the cause; then `ccdr backup {plan} --asset {asset}`",
     Trouble.REPOSITORY_DAMAGED: (
-        "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
-        "then docs/how-to/recover.md, A damaged repository"
+        "ccdr test {plan}{of_asset} --snapshot latest   shows whether the newest snapshot is whole; then read "
+        "docs/how-to/recover.md, A damaged repository"
     ),
-    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): "
-    "docs/reference/plan.md",
+    Trouble.REPOSITORY_NEAR: "set `repository: url` in the plan to a place on another machine: docs/reference/plan.md",
     Trouble.SNAPSHOT_VANISHED: (
-        "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished; "
-        'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once somebody knows'
+        "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
+        'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
     ),
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
     Trouble.BREACH_RTO: (
-        "restore faster (more processors, memory, a nearer repository), or state an RTO that is true; then "
+        "restore faster (more processors, memory, a nearer repository), or set a realistic RTO; then "
         "ccdr test {plan} --asset {asset}   measures it again, phase by phase"
     ),
     Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
     Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
-    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
-    Trouble.TEST_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
+    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` "
+    "often enough",
+    Trouble.TEST_LATE: "ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` often "
+    "enough",
     Trouble.LOG_LATE: (
-        "ccdr ship {plan} --asset {asset}   on its host, and see what it says; is the source gone? "
+        "ccdr ship {plan} --asset {asset}   on its host shows why; if the source is gone, read "
         "docs/how-to/ship-logs.md, Restoring to a point"
     ),
-    Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
+    Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base; the log continues from there",
     Trouble.FINDING: "ccdr status {plan}",
-    Trouble.GROUP_INCOMPLETE: "ccdr doctor {plan}   looks for why; then ccdr backup {plan}   captures the whole group",
-    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
+    Trouble.GROUP_INCOMPLETE: "ccdr doctor {plan}   looks for the cause; then ccdr backup {plan}   captures the "
+    "whole group",
+    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once doctor finds nothing wrong",
     Trouble.NO_LONGER_CHECKED: (
-        "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
+        "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   tests it again"
     ),
-    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
-    Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   takes in that host's ledger, from a copy of its state directory",
+    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   tests it now; check that the plan has a "
+    "`restore_test:` for it",
+    Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   adds that host's ledger, from a copy of its state directory",
     Trouble.RESTORE_CRASHED: (
-        "remove what it left, and do not rely on it; then ccdr restore {plan} --asset {asset} --to …   anew"
+        "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
-    Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
+    Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
-    Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; is cron calling `ccdr run` here?",
+    Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
     Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
-    Trouble.DUTIES: "is that what crontab (or timers) here should say? `ccdr run` without --only does all of the work",
+    Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }
 
 
 # After a test that failed, where no other snapshot may be good.
 _ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
-_MEND = "docs/how-to/recover.md, A damaged repository, says how to mend it; another backup alone does not"
+_MEND = "docs/how-to/recover.md, A damaged repository, says how to repair it; another backup alone does not repair it"
 NO_OLDER = "there is no older snapshot that may be good: "
 # The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
 _TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
@@ -286,14 +291,16 @@ def without_an_older(hint: str, plan: str, asset: str, *, damaged: bool = False)
 
 # A test of the newest snapshot has met the damage: another one would, too, until it is mended.
 _MEND_FIRST = (
-    "docs/how-to/recover.md, A damaged repository: mend it; then ccdr test {plan}{of_asset}   shows that it is whole"
+    "docs/how-to/recover.md, A damaged repository, says how to repair it; then ccdr test {plan}{of_asset}   shows "
+    "whether it is whole"
 )
-_WHO = "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished"
+_WHO = "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished"
 
 
 # What ships the log says why it does not: the same command would say the same.
 _SHIP_AGAIN = (
-    "ccdr doctor {plan}   on its host looks for why; then ccdr ship {plan} --asset {asset}; is the source gone? "
+    "ccdr doctor {plan}   on its host looks for the cause; then ccdr ship {plan} --asset {asset}; if the source is "
+    "gone, read "
     "docs/how-to/ship-logs.md, Restoring to a point"
 )
 
@@ -316,12 +323,12 @@ class Missing(IntEnum):
 
 def after_vanishing(plan: str, asset: str, made_up: Missing, *, retained: bool) -> str:
     """What leads on from SNAPSHOT_VANISHED; `retained`: by a retention, which would let it go once."""
-    test = f"ccdr test {plan} --asset {asset}   shows that the newest can be restored; {_WHO}"
+    test = f"ccdr test {plan} --asset {asset}   shows whether the newest snapshot can be restored; {_WHO}"
     if made_up is Missing.NOTHING:
         return f"ccdr backup {plan} --asset {asset}   takes a new one; then {test}"
     if made_up is Missing.STORED:
         return test
-    itself = "; it ends by itself once retention would have let it go" if retained else ""
+    itself = "; this trouble ends when retention would have removed the snapshot" if retained else ""
     return f'{_WHO}; ccdr ack SNAPSHOT_VANISHED {plan} --asset {asset} --until 30d --why "…"   once you know{itself}'
 
 

@@ -39,14 +39,14 @@ def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
     if plan.retention is None:
         yield (
             ("repository",),
-            "grows for ever, and so does what is kept of people: without `retention:` nothing is pruned; add"
+            "keeps growing, and so does the personal data in it: without `retention:` ccdr prunes nothing; add"
             " retention: {keep_within: 35d}, or longer",
         )
     if plan.site is not None and plan.site == plan.repository.site:
         yield (
             ("repository", "site"),
-            f"is {plan.site}, where the source stands too, so what destroys one destroys both:"
-            " keep the repository, or a copy of it, elsewhere",
+            f"is {plan.site}, like the source's, so one failure destroys both: keep the repository, or a copy of "
+            f"it, elsewhere",
         )
 
 
@@ -69,7 +69,10 @@ def reach(plan: Plan, asset: EngineConfig) -> float | None:
 
 def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where, str]]:
     if asset.group and [a.group for a in plan.assets.values()].count(asset.group) == 1:
-        yield ("group",), f"is {asset.group}, and no other asset is of it: give it to those that belong together"
+        yield (
+            ("group",),
+            f"is {asset.group}, and no other asset is in it: give the same group to the assets that belong together",
+        )
     if asset.backup is None:
         yield (), "has no backup schedule, so `ccdr run` never backs it up: add backup: {schedule: …}"
         return
@@ -77,7 +80,8 @@ def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where
     if (settle := asset.settle_time) is not None and rpo < settle:
         yield (
             ("settle",),
-            f"leaves out what has changed within {human_seconds(settle)}, so the RPO of {human_seconds(rpo)} cannot be"
+            f"leaves out what changed within the last {human_seconds(settle)}, so the RPO of {human_seconds(rpo)} "
+            f"cannot be"
             " met: state a shorter settle time, or an RPO that is true",
         )
     if asset.shipping is not None:
@@ -85,7 +89,7 @@ def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where
             yield (
                 ("log_shipping", "interval"),
                 f"stores the log every {human_seconds(asset.shipping.interval)}, and storing it takes some seconds, so"
-                f" the RPO of {human_seconds(rpo)} cannot be met: store it twice as often, or state a true RPO",
+                f" the RPO of {human_seconds(rpo)} cannot be met: store it twice as often, or set a realistic RPO",
             )
         return
     gap = widest_gap(asset.backup.schedule, plan.timezone)
@@ -93,7 +97,7 @@ def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where
         yield (
             ("backup", "schedule"),
             f"leaves up to {human_seconds(gap)} between backups, so the RPO of {human_seconds(rpo)} cannot be met:"
-            " back up more often, or state an RPO that is true",
+            " back up more often, or set a realistic RPO",
         )
 
 
@@ -103,7 +107,7 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
         yield (), "has no restore test, so its backups are never proven: add restore_test: {schedule: …, checks: […]}"
         return
     if not checks:
-        yield ("restore_test",), "has no checks, and nothing passes without: name a restore test with checks"
+        yield ("restore_test",), "has no checks, and without checks nothing passes: name a restore test with checks"
     elif not any(check.kind == "identical" for check in checks):
         yield (
             ("restore_test", "checks"),
@@ -115,7 +119,7 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
         if asset.group is None or plan.assets[other].group != asset.group:
             yield (
                 ("restore_test", "checks"),
-                f"compare it with {other}, and nothing captures the two together: give both the same group",
+                f"compare it with {other}, but the two are not captured together: give both the same group",
             )
     if test.at and "latest" not in test.snapshot:
         yield (
@@ -181,7 +185,7 @@ def open_secret(path: Path) -> str | None:
     if not path.is_file():
         return f"names {path}, which is not a file: name one"
     if mode & 0o077:
-        return f"names {path}, which others may read (mode {mode & 0o777:04o}): chmod 600 {path}"
+        return f"names {path}, which other users can read (mode {mode & 0o777:04o}): chmod 600 {path}"
     return None
 
 
@@ -191,7 +195,7 @@ def open_to_others(path: Path) -> str | None:
         mode = path.stat().st_mode
     except OSError:
         return None
-    return f"others may read it (mode {mode & 0o777:04o}): chmod 600 {path}" if mode & 0o077 else None
+    return f"other users can read it (mode {mode & 0o777:04o}): chmod 600 {path}" if mode & 0o077 else None
 
 
 @lru_cache(maxsize=4096)

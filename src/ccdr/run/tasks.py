@@ -65,7 +65,7 @@ class Performed:
 
 
 Perform = Callable[[Task, Trigger, Services, Progress], Performed]
-# Of each task, in order: what came of it, or why it could not begin. Locked where another run is at one of them.
+# Of each task, in order: what came of it, or why it could not start. Locked where another run is at one of them.
 Together = Callable[[Sequence[Task], Sequence[Trigger], Services, Progress], list[Performed | CcdrError]]
 
 
@@ -107,7 +107,7 @@ class Passed:
             "due": rfc3339(self.missed.last),
             "first_due": rfc3339(self.missed.first),
             "count": self.missed.count,
-            "reason": "nothing ran then: the machine, cron or an earlier run stood in the way",
+            "reason": "nothing ran then: the machine or cron was off, or an earlier run was still at work",
         }
 
 

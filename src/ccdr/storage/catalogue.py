@@ -139,7 +139,7 @@ class Catalogue:
         at_work: Callable[[str], bool] = lambda _: False,
         ledger: LedgerOfRemovals = NOTHING_KNOWN,
     ) -> Synchronised:
-        """Learn what other hosts backed up and removed, and notice what vanished or bears a future date.
+        """Learn what other hosts backed up and removed, and notice what vanished or has a date in the future.
 
         `assets` None: every asset that there is anything of. A mark of a failed backup takes its own run's snapshot
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's

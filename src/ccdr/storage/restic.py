@@ -168,7 +168,8 @@ class Restic:
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
                 f"restic stored nothing (exit {code}): {stderr.answer or 'it gave no summary'}",
-                hint="what was stored before still stands; is there room? mend what it says, then run the backup again",
+                hint="earlier backups are not affected; check the free space, solve what restic says, then run the "
+                "backup again",
                 words=stderr,
             )
         return Stored(

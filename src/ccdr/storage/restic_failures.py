@@ -62,7 +62,7 @@ def _meaning(repo: Restic, error: CommandFailed) -> CcdrError:
     if DISK_FULL.search(stderr.plain):
         return RepositoryUnavailable(
             f"restic has no room to write: its cache is {repo.cache}, the repository is at {repo.location}",
-            hint="see which of the two is full (`df -h`), and make room there",
+            hint="check which of the two is full (`df -h`), and make room there",
         )
     if error.code == NO_REPOSITORY or (error.stalled and NO_BUCKET.search(stderr.plain)):
         return RepositoryMissing(f"there is no repository at {repo.location}{why}", hint=_where_is_it(repo))
@@ -74,7 +74,7 @@ def _meaning(repo: Restic, error: CommandFailed) -> CcdrError:
     if error.code == LOCKED:
         return RepositoryLocked(
             f"the repository at {repo.location} is locked by another program",
-            hint="wait for it; `restic unlock` removes locks whose owner is dead",
+            hint="wait for it; `restic unlock` removes locks of programs that no longer run",
         )
     if unknown := _credential_refused(repo, error, stderr):
         return RepositoryUnavailable(unknown[0], hint=unknown[1])
@@ -86,16 +86,16 @@ def _meaning(repo: Restic, error: CommandFailed) -> CcdrError:
     if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(KEY_UNREAD):
         return RepositoryUnavailable(
             f"a key of the repository at {repo.location} cannot be read{why}",
-            hint="is the disk mounted that its keys lie on, and may this user read them?",
+            hint="check that the disk with its keys is mounted, and that this user may read them",
         )
     return CommandFailed(error.argv, error.code, stderr, stalled=error.stalled, what=str(error.what))
 
 
 def _where_is_it(repo: Restic) -> str:
     """What to do where it is not there: only of a plan that is new may a backup make it."""
-    question = "is the disk mounted, the address or bucket right?"
+    question = "check that the disk is mounted, and the address or bucket is right"
     if repo.known():
-        return f"backups of {repo.plan} were stored there: {question} No backup makes a new one in its place"
+        return f"backups of {repo.plan} were stored there: {question}; ccdr makes no new repository in its place"
     return f"the first `ccdr backup {repo.plan}` makes it; if there was one: {question}"
 
 
@@ -136,11 +136,11 @@ def judged(repo: Restic, error: CommandFailed, what: str) -> CcdrError:
     if DISK_FULL.search(plain):
         return TestBroken(message, hint="free space where it was written (scratch lies in --state), then try again")
     if NOT_HERE.search(plain) and not of_damage:
-        return TestBroken(message, hint="restore as root, to a file system that has links, owners and modes")
+        return TestBroken(message, hint="restore as root, to a file system that supports links, owners and modes")
     if error.stalled or error.code < 0 or error.code in (127, 130):
         return TestBroken(message, hint="find out who stopped restic, or why the repository hangs")
     if NETWORK.search(plain) and not of_damage:
-        return TestBroken(message, hint="the repository was not reachable throughout; try again")
+        return TestBroken(message, hint="the repository did not answer all the time; try again")
     try:
         repo.probe()
     except RepositoryDamaged as damaged:

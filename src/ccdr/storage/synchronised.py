@@ -14,7 +14,7 @@ from ccdr.model.values import (
 from ccdr.storage.listing import RepoSnapshot
 
 VANISHED = "docs/how-to/recover.md, A snapshot that vanished"
-FUTURE = "bears a future date"
+FUTURE = "has a date in the future"
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _judged(repo: Restic, code: int, stderr: FreeText, what: str) -> Damage:
     if not damaged and any(_WAY.search(line) for line in lines):
         raise TestBroken(
             f"{what}: {words.answer or 'restic could not read it'}",
-            hint="the repository was not reachable throughout; check it again",
+            hint="the repository did not answer all the time; check it again",
             words=words,
         )
     error = judged(repo, CommandFailed(["restic", "check"], code, words), what)

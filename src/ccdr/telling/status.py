@@ -164,8 +164,8 @@ def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...
 
 def kept(path: str) -> str:
     """How people are told of a file that `private_of` names."""
-    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
-    return f"{what}, for your eyes and for a week: {path}"
+    what = "the programs' own messages" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes only, kept for a week: {path}"
 
 
 def _with_words(problems: Iterable[Problem], state: State) -> Iterator[Problem]:

@@ -9,12 +9,15 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.attested import as_text, forged, ledger_problems, lines, problems
-from tests.support.harness import Site
+from tests.support.harness import PASSWORD, Site
+from tests.support.repositories import new_repository
 from tests.support.stored import restic_of
 
 from ccdr.evidence.ledger.verification import verify as verify_ledger
 from ccdr.evidence.lineage.beside import read_id
 from ccdr.evidence.lineage.comparing import keep
+from ccdr.jobs.attest.storing import store
+from ccdr.jobs.services import limits_of
 
 
 @pytest.fixture
@@ -26,9 +29,6 @@ def lost(twin: Site) -> tuple[Site, str]:
 
 
 def stored(site: Site) -> str:
-    from ccdr.jobs.attest.storing import store
-    from ccdr.jobs.services import limits_of
-
     services, loaded = site.services(), site.loaded()
     store(services.repository(loaded, limits_of(loaded)), services)
     was = read_id(site.state / "ledger")
@@ -88,6 +88,52 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
     shown = site.run("ledger", "show", "--ledger", was[:6])
     assert {r["kind"] for r in shown.json["records"]} >= {"ledger.begin", "backup.end"}
     assert "brought back" in site.run("report").json["ledger"]["lost_before"][0]
+
+
+@pytest.mark.parametrize("shortened", [False, True])
+def test_the_longest_copy_of_a_lost_ledger_is_brought_back(twin: Site, shortened: bool) -> None:
+    """Whichever repository holds it; what says of itself that it is longer than it is does not count."""
+    stored(twin)
+    with_a_second_repository(twin)
+    services = twin.services()
+    for n in range(3):
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=f"r{n}", body={"removed": []})
+    longest = services.ledger.head()
+    place, loaded = services.repository(twin.loaded("q"), limits_of(twin.loaded("q"))), twin.loaded()
+    store(place, services)
+    if shortened:
+        first = services.repository(loaded, limits_of(loaded))
+        (there,) = json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))
+        tags = [t for t in there["tags"] if not t.startswith("ledger_seq=")]
+        restic_of(twin.root, "tag", "--set", ",".join([*tags, "ledger_seq=9999"]), there["id"])
+        assert len(first.snapshots(["ccdr", "kind=ledger"])) == 1
+    shutil.rmtree(twin.state / "ledger")
+    done = twin.run("ledger", "recover")
+    (taken,) = done.json["ledgers"]
+    assert done.code == 0 and (taken["records"], taken["head"], taken["source"]) == (longest.seq, longest.hash, "q")
+
+
+def test_what_was_brought_back_is_told_where_another_was_not(twin: Site) -> None:
+    was, services = stored(twin), twin.services()
+    unknown = {"ledger": "f" * 32, "last_seq": 7, "last_head": "e" * 64}
+    shutil.rmtree(twin.state / "ledger")
+    twin.backed_up()
+    services = twin.services()
+    services.ledger.append("ledger.lost", plan="p", asset=None, run=None, body=unknown)
+    keep(services.state, services.ledger)
+    done = twin.run("ledger", "recover")
+    assert done.code == 3 and "is not stored in the repositories of p" in done.stderr, done
+    assert [one["ledger"] for one in done.json["ledgers"]] == [was]
+    assert ["ffffffff" in one["error"] for one in done.json["failed"]] == [True]
+    again = twin.run("ledger", "recover")
+    assert again.code == 3 and "ffffffff" in again.json["error"], "that one is still lost"
+
+
+def with_a_second_repository(site: Site) -> None:
+    """Of a plan `q`, with nothing in it."""
+    plan = (site.root / "plans" / "p.yaml").read_text()
+    site.write("plans/q.yaml", plan.replace("plan: p", "plan: q").replace("/repo,", "/repo2,"))
+    new_repository(site.root / "repo2", PASSWORD)
 
 
 @pytest.mark.parametrize("later", [0, 3])

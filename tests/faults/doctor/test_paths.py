@@ -52,7 +52,7 @@ def test_people_are_told_in_lines(twin: Site) -> None:
     said = done.stdout.splitlines()
     assert said[0] == "this host" and "p" in said and "p/recordings" in said
     fault = next(n for n, line in enumerate(said) if line.startswith("  FAIL"))
-    assert "others may read" in said[fault] and said[fault + 1].strip() == f"→ chmod 600 {twin.root}/plans/key"
+    assert "other users can read" in said[fault] and said[fault + 1].strip() == f"→ chmod 600 {twin.root}/plans/key"
     assert said[-1].endswith("1 FAIL") or "1 FAIL" in said[-1]
 
 

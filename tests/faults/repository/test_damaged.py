@@ -66,7 +66,7 @@ def test_what_to_do_about_a_bad_backup_says_whether_there_is_an_older_one(twin: 
     restic_of(twin.root, "forget", ids(twin)[0])
     said = told(twin)
     assert (
-        "→ there is no older snapshot that may be good: docs/how-to/recover.md, A damaged repository, says how to mend it"
+        "→ there is no older snapshot that may be good: docs/how-to/recover.md, A damaged repository, says how to repair it"
         in said
     )
     assert "restore an older" not in said and "; `ccdr upkeep p --check" in said

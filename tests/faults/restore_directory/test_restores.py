@@ -116,7 +116,7 @@ def test_a_snapshot_that_failed_needs_to_be_wanted(twin: Site) -> None:
     _, new = [s["snapshot"]["id"] for s in twin.records("backup.end")]
     failed_test(twin)
     done = go(twin, twin.root / "back", "--snapshot", new)
-    assert done.code == 2 and "take an older one; to restore it all the same" in done.json["hint"], done
+    assert done.code == 2 and "take an older one; to restore it anyway" in done.json["hint"], done
     assert not (twin.root / "back").exists()
     done = go(twin, twin.root / "back", "--snapshot", new, "--despite-failed-test")
     assert done.code == 0 and done.json["snapshot"]["last_test"] == "FAIL", done
@@ -130,7 +130,7 @@ def test_no_snapshot_is_good(twin: Site) -> None:
     done = go(twin, twin.root / "back")
     assert done.code == 2 and "failed its test" in done.json["error"] and not (twin.root / "back").exists(), done
     hint = go(twin, twin.root / "back", "--snapshot", old).json["hint"]
-    assert hint.startswith("there is no older one that may be good; to restore it all the same"), hint
+    assert hint.startswith("there is no older one that may be good; to restore it anyway"), hint
 
 
 def test_a_newer_snapshot_that_vanished_is_told(twin: Site) -> None:

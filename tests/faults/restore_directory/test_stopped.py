@@ -56,7 +56,7 @@ def test_interrupted_after_its_final_name_it_is_restored(twin: Site, sign: str) 
     before = beside(twin)
     syncing(twin, "target", f"[ -e {twin.root}/once ] || {{ touch {twin.root}/once; kill -{sign} $PPID; sleep 20; }}")
     done = go(twin, twin.root / "back")
-    assert done.code == 3 and "by its final name all the same" in done.stderr, done
+    assert done.code == 3 and "under its final name" in done.stderr, done
     record = end(twin)
     assert (record["result"], record["reason"], record["left_behind"]) == ("RESTORED", None, [])
     assert record["notes"] == ["stopped when it had its final name already: interrupted"] and record["findings"] == []

@@ -123,9 +123,9 @@ def test_log_that_was_stored_by_a_clock_set_forward_is_told(shipped: Site, sourc
     ahead = shipped.services(ShiftedClock(timedelta(hours=9)))
     ship(Job(shipped.loaded(), "crm"), ahead, Quiet(), once=True)
     done = recovered(shipped, "latest")
-    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "yet to come" in done.json["reason"], done
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "in the future" in done.json["reason"], done
     found = shipped.run("status")
-    assert found.code == 1 and "yet to come" in found.stdout, found
+    assert found.code == 1 and "in the future" in found.stdout, found
     note(source, "second")
     ship_once(shipped)
     done = recovered(shipped, "latest", "--keep")

@@ -139,9 +139,9 @@ def test_a_ping_that_fails_is_told_the_next_time(world: World, mailbox: Mailbox,
     assert "the ping answered 500" in told.failures["p"][0] and told.pinged == []
     web.answer = 200
     assert world.tell().pinged == ["p"]
-    assert mailbox.subjects == ["ccdr: p: an address could not be told"]
+    assert mailbox.subjects == ["ccdr: p: an address took no message"]
     world.tell()
-    assert mailbox.subjects[1:] == ["ccdr: p: fixed: an address could not be told"]
+    assert mailbox.subjects[1:] == ["ccdr: p: fixed: an address took no message"]
 
 
 def test_a_ping_goes_only_to_whom_it_can_trust(world: World, tmp_path: Path) -> None:

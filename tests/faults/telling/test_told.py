@@ -92,7 +92,7 @@ STATES = {
         "90d", RARELY, RARELY, MINUTE, slow=True,
     ),
     "backup late": State(
-        "recordings backup OVERDUE", "its backup is overdue: the last one is of 2026-11-24T12:20:00",
+        "recordings backup OVERDUE", "its backup is overdue: the last one was at 2026-11-24T12:20:00",
         "90d", OFTEN, RARELY, 2 * HOUR,
     ),
     "restore test late": State(
@@ -194,12 +194,12 @@ def test_what_could_not_begin_stays_until_it_has_begun(world: World, mailbox: Ma
     body = {"verb": "backup", "due": "2026-11-24T12:30:00Z", "reason": why}
     append_older(world.services.ledger, "not_begun", plan="p", asset="recordings", run="r", body=body)
     world.tell(attempts=[RunAttempt("p", "recordings", "backup", why)])
-    assert mailbox.subjects == ["ccdr: p: recordings backup could not begin: repository: password_file: no such file"]
+    assert mailbox.subjects == ["ccdr: p: recordings backup could not start: repository: password_file: no such file"]
     world.tell()
     assert len(mailbox.raw) == 1
     world.stored()
     world.tell(attempts=[RunAttempt("p", "recordings", "backup")])
-    assert mailbox.subjects[1:] == ["ccdr: p: fixed: recordings backup could not begin"]
+    assert mailbox.subjects[1:] == ["ccdr: p: fixed: recordings backup could not start"]
 
 
 def test_a_status_that_could_not_be_had_is_no_good_news(world: World, mailbox: Mailbox) -> None:

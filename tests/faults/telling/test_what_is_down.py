@@ -23,7 +23,7 @@ def test_a_target_that_is_down_hides_no_other_and_is_told_of_itself(world: World
     shown = world.site.run("status", "p")
     assert "urls line 3 (json)" in shown.json["plans"][0]["could_not_tell"][0]
     world.tell()
-    assert mailbox.subjects[1:] == ["ccdr: p: an address could not be told"]
+    assert mailbox.subjects[1:] == ["ccdr: p: an address took no message"]
     assert "urls line 3 (json) did not take the message" in mailbox.text()
     world.tell()
     assert len(mailbox.raw) == 2
@@ -35,7 +35,7 @@ def test_a_target_that_is_down_hides_no_other_and_is_told_of_itself(world: World
         assert "could not be reached from 2026-11-24 12:25 UTC until now" in web.documents[0]["message"]
         world.tell()
         assert len(web.documents) == 1
-    assert mailbox.subjects[2:] == ["ccdr: p: fixed: an address could not be told"]
+    assert mailbox.subjects[2:] == ["ccdr: p: fixed: an address took no message"]
 
 
 def test_the_only_target_was_down_all_the_while(world: World) -> None:

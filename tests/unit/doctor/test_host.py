@@ -98,7 +98,7 @@ def test_scratch_in_memory_and_not() -> None:
 def test_state_directory(plain: Site) -> None:
     services, jobs = plain.services(), [Job(plain.loaded(), "recordings")]
     first = list(machine.state(services, jobs))
-    assert first[0].state is OK and "not there yet" in first[0].answer
+    assert first[0].state is OK and "does not exist yet" in first[0].answer
     assert not plain.state.exists(), "looking does not make it"
     services.state.directory()
     assert states(machine.state(services, jobs))[0] is OK

@@ -22,4 +22,4 @@ def test_repository_beside_what_it_protects(plain: Site, monkeypatch: pytest.Mon
 def test_where_a_known_repository_is_not_mounted_nothing_is_said_of_what_lies_there(plain: Site) -> None:
     backed_up(plain, 1.0)
     (missing,) = repository.local_path(plain.loaded(), plain.services())
-    assert missing.state is FAIL and missing.do is not None and "none makes a new one" in missing.do
+    assert missing.state is FAIL and missing.do is not None and "makes no new repository" in missing.do

@@ -43,7 +43,7 @@ DOUBT = "1 newer snapshot does not count until one has passed a test: the reposi
         ),
         (
             lambda p: p.tested(-0.2, "new", source="/elsewhere"), "NEVER_TESTED", Level.UNPROVEN,
-            "its last restore test was of something else than the plan now names",
+            "its last restore test was from another source than the plan names now",
         ),
         (
             later_failed, "TEST_FAILED", Level.LOST,
@@ -91,7 +91,7 @@ def test_what_was_never_backed_up_nor_tested_says_both(jobs: dict[str, Job], pas
         (
             "NEVER_SUCCEEDED",
             Level.LOST,
-            "never backed up successfully yet",
+            "no backup has succeeded yet",
             "ccdr backup p --asset crm   takes the first one now",
         ),
         ("NEVER_TESTED", Level.UNPROVEN, "never tested", step(Trouble.NEVER_SUCCEEDED, job)),
@@ -105,7 +105,7 @@ def test_what_was_never_backed_up_nor_tested_says_both(jobs: dict[str, Job], pas
 def test_a_test_that_came_to_no_verdict_has_tested_nothing(jobs: dict[str, Job], past: Chronicle) -> None:
     past.stored(-0.5, "new")
     past.tested(-0.2, "new", "INCONCLUSIVE")
-    text = "no restore test of it has ever come to a verdict"
+    text = "no restore test of it has been conclusive yet"
     found = judged(jobs["crm"], past)
     assert ("NEVER_TESTED", Level.UNPROVEN, text, step(Trouble.TEST_INCONCLUSIVE, jobs["crm"])) in told(found)
     assert codes(found) == ["TEST_INCONCLUSIVE", "NEVER_TESTED"] and found.coverage == "untested"
@@ -123,7 +123,7 @@ def test_a_test_that_came_due_twice_since_is_overdue(
     past.tested(hours, "old")
     past.stored(-0.5, "new")
     found = judged(jobs["crm"], past)
-    text = f"its restore test is overdue: the last one with a verdict is of {to_the_second(past.at(hours))}"
+    text = f"its restore test is overdue: the last conclusive one was at {to_the_second(past.at(hours))}"
     late = ("TEST_LATE", Level.UNPROVEN, text, step(Trouble.TEST_LATE, jobs["crm"]))
     assert told(found) == ([late] if stale else []) and found.coverage == ("stale" if stale else "tested")
 
@@ -136,7 +136,7 @@ def test_what_has_no_restore_test_in_its_plan_says_so_and_is_never_overdue(jobs:
     assert never.text == "never tested, and its plan has no restore test for it"
     past.tested(-200, "old", "INCONCLUSIVE")
     (_, never) = judged(jobs["idle"], past).troubles
-    assert never.text == "no restore test of it has ever come to a verdict, and its plan has none for it"
+    assert never.text == "no restore test of it has been conclusive yet, and its plan has none for it"
     past.tested(-200, "old")
     assert judged(jobs["idle"], past).troubles == ()
 

@@ -38,7 +38,7 @@ def test_what_cannot_be_used_yet_is_no_backup(
     past.stored(-1, "s", usable=usable)
     found = judged(jobs["crm"], past)
     assert found.rpo.achieved_s == math.inf and [p.level for p in found.breaches] == [Level.LOST]
-    assert any("which bears a future date" in p.text for p in found.wrong) is future
+    assert any("which has a date in the future" in p.text for p in found.wrong) is future
 
 
 def test_what_a_damaged_repository_holds_of_newer_backups_asks_for_no_other_backup(
@@ -133,7 +133,7 @@ def test_a_backup_that_came_due_twice_is_overdue(jobs: dict[str, Job]) -> None:
     past.stored(-1.7, "s")
     past.tested(-1.6, "s")
     assert codes(judged(job, past, -0.8)) == [], "it came due once"
-    text = "its backup is overdue: the last one is of 2026-11-24T10:18:00Z"
+    text = "its backup is overdue: the last one was at 2026-11-24T10:18:00Z"
     late = ("BACKUP_LATE", Level.NOTE, text, step(Trouble.BACKUP_LATE, job))
     assert told(judged(job, past, 0.3))[:1] == [late]
     assert "BACKUP_LATE" not in codes(judged(job, past, 0.3, backing_up=True)), "it is being taken"
@@ -152,4 +152,4 @@ def test_a_settle_time_that_its_rpo_cannot_bear_is_told(
     assets = {**plan.assets, "crm": plan.assets["crm"].model_copy(update={"settle": settle})}
     changed = replace(job, loaded=replace(job.loaded, plan=plan.model_copy(update={"assets": assets})))
     found = [p.text for p in judged(changed, well(past)).troubles]
-    assert any("is in no backup, so that its RPO of 1h" in text for text in found) is told
+    assert any("so it cannot meet its RPO of 1h" in text for text in found) is told

@@ -1,4 +1,4 @@
-"""What did not go well last: runs that failed, crashed or could not begin, and what they found."""
+"""What did not go well last: runs that failed, crashed or could not start, and what they found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ccdr.plans.job import Job
     [
         (
             lambda p: p.failed(-0.2), "the backup of 2026-11-24T11:48:00Z failed: disk full",
-            "`ccdr doctor p` looks for why; then `ccdr backup p --asset crm`",
+            "`ccdr doctor p` looks for the cause; then `ccdr backup p --asset crm`",
         ),
         (
             lambda p: p.failed(-0.2, hint="make room"), "the backup of 2026-11-24T11:48:00Z failed: disk full",
@@ -31,8 +31,8 @@ from ccdr.plans.job import Job
         ),
         (
             lambda p: p.began(-0.2, "backup", "dead"),
-            "the backup of 2026-11-24T11:48:00Z crashed: its run dead has no end",
-            "`ccdr doctor p` looks for why; then `ccdr backup p --asset crm`",
+            "the backup of 2026-11-24T11:48:00Z crashed: its run dead never recorded an end",
+            "`ccdr doctor p` looks for the cause; then `ccdr backup p --asset crm`",
         ),
         (lambda p: p.began(-0.2, "backup", "alive"), None, None),
         (lambda p: (p.began(-0.2, "backup", "dead"), p.stored(-0.1, "s")), None, None),
@@ -53,7 +53,7 @@ def test_a_backup_that_did_not_end_well_is_noted(
         (lambda p: p.tested(-0.2, "new", "INCONCLUSIVE"), "its last restore test is INCONCLUSIVE: so it was"),
         (
             lambda p: p.began(-0.2, "restore_test", "dead"),
-            "the restore test of 2026-11-24T11:48:00Z crashed: its run dead has no end",
+            "the restore test of 2026-11-24T11:48:00Z crashed: its run dead never recorded an end",
         ),
         (lambda p: p.began(-0.2, "restore_test", "alive"), None),
         (lambda p: (p.began(-0.2, "restore_test", "dead"), p.tested(-0.1, "new")), None),
@@ -70,7 +70,7 @@ def test_a_test_that_came_to_no_end_is_noted(
 
 def test_a_restore_for_real_that_crashed_is_noted_for_a_week(jobs: dict[str, Job], past: Chronicle) -> None:
     well(past).began(-0.2, "restore", "dead", target={"kind": "directory", "name": "/srv"})
-    text = "the restore of 2026-11-24T11:48:00Z into /srv crashed: its run dead has no end"
+    text = "the restore of 2026-11-24T11:48:00Z into /srv crashed: its run dead never recorded an end"
     assert told(judged(jobs["crm"], past)) == [
         ("RESTORE_CRASHED", Level.NOTE, text, step(Trouble.RESTORE_CRASHED, jobs["crm"]))
     ]
@@ -87,7 +87,7 @@ def test_what_could_not_begin_is_noted_until_it_was_done_where_the_plan_asks_for
             past.wrote(-0.2, "not_begun", verb=verb, due=rfc3339(END), reason="no key")
         todo = step(Trouble.NOT_BEGUN, job)
         assert told(judged(job, past)) == [
-            ("NOT_BEGUN", Level.NOTE, f"its {verb} could not begin: no key", todo) for verb in verbs
+            ("NOT_BEGUN", Level.NOTE, f"its {verb} could not start: no key", todo) for verb in verbs
         ]
         past.stored(-0.1, "s")
         past.tested(-0.1, "s")

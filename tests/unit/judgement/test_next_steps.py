@@ -98,7 +98,7 @@ def test_nor_where_more_is_known(step: str, failed: tuple[str, ...]) -> None:
 def test_what_is_first_is_told_from_what_follows() -> None:
     """A step that is the same test again would be seen."""
     assert actions(f"{TEST}   shows it; find out who") == [TEST, "find out who"]
-    assert actions("`ccdr doctor p` looks for why; then `ccdr backup p`") == ["ccdr doctor p", "ccdr backup p"]
+    assert actions("`ccdr doctor p` looks for the cause; then `ccdr backup p`") == ["ccdr doctor p", "ccdr backup p"]
 
 
 # --- whoever follows it -------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_an_older_snapshot_that_vanished_is_made_up_for_already(crm: Followed) -
 
 @pytest.mark.parametrize("other", [False, True])
 def test_what_was_found_of_others_is_told_beside_what_vanished(crm: Followed, other: bool) -> None:
-    named = f"{digest('other')[:8]} builds upon {digest('new')[:8]}" if other else "2 files were in use"
+    named = f"{digest('other')[:8]} depends on {digest('new')[:8]}" if other else "2 files were in use"
     crm.past.tested(-0.45, "new", findings=[named])
     gone(crm.past, -0.4, "new")
     (found,) = (p for p in crm.now.troubles if p.trouble is Trouble.FINDING)
@@ -199,7 +199,7 @@ Event = Callable[[Chronicle], object]
 @pytest.mark.parametrize(
     ("event", "first"),
     [
-        (lambda p: p.tested(-0.3, "new", "FAIL", damaged=True), "docs/how-to/recover.md, A damaged repository: mend it"),
+        (lambda p: p.tested(-0.3, "new", "FAIL", damaged=True), "docs/how-to/recover.md, A damaged repository, says how to repair it"),
         (
             lambda p: p.tested(-0.3, "old", "FAIL", damaged=True, selected="oldest"),
             "ccdr test p --asset crm --snapshot latest",
@@ -208,7 +208,7 @@ Event = Callable[[Chronicle], object]
             lambda p: (p.tested(-0.3, "new", "FAIL", damaged=True), p.stored(-0.2, "mended")),
             "ccdr test p --asset crm --snapshot latest",
         ),
-        (lambda p: p.tested(-0.3, "new", took=7200.0), "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"),
+        (lambda p: p.tested(-0.3, "new", took=7200.0), "restore faster (more processors, memory, a nearer repository), or set a realistic RTO"),
         (lambda p: p.tested(-0.3, "new", "INCONCLUSIVE"), "ccdr doctor p"),
         (lambda p: p.failed(-0.3), "ccdr doctor p"),
     ],

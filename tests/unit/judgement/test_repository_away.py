@@ -18,7 +18,7 @@ from ccdr.plans.job import Job
         ("missing", Level.LOST, "it was not there"),
         ("closed", Level.LOST, "it did not open with the plan's password"),
         ("unavailable", Level.UNPROVEN, "it did not answer"),
-        ("damaged", Level.LOST, "it did not open, for what opens it is damaged"),
+        ("damaged", Level.LOST, "it did not open: its keys or its config are damaged"),
     ],
 )
 @pytest.mark.parametrize("verb", ["backup", "test"])

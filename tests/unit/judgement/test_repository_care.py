@@ -39,11 +39,11 @@ def test_what_is_looked_after_has_no_trouble(jobs: dict[str, Job], past: Chronic
         (lambda p: p.pruned(-8, "FAILED", reason="locked"), "PRUNE_FAILED", "its last prune FAILED: locked"),
         (
             lambda p: p.began(-8, "prune", "dead", asset=None), "PRUNE_FAILED",
-            "the prune of 2026-11-24T04:00:00Z crashed: its run dead has no end",
+            "the prune of 2026-11-24T04:00:00Z crashed: its run dead never recorded an end",
         ),
         (
             lambda p: p.began(-8, "check", "dead", asset=None), "CHECK_INCONCLUSIVE",
-            "the check of 2026-11-24T04:00:00Z crashed: its run dead has no end",
+            "the check of 2026-11-24T04:00:00Z crashed: its run dead never recorded an end",
         ),
         (
             lambda p: p.checked(-8, "INCONCLUSIVE", reason="no answer"), "CHECK_INCONCLUSIVE",
@@ -79,7 +79,7 @@ def step_of_plan(code: str) -> str | None:
     return None if code == "FINDING" else next_step(Trouble[code], "p", None)
 
 
-PRUNE_LATE, CHECK_LATE = "what retention lets go is overdue to be removed", "its check is overdue"
+PRUNE_LATE, CHECK_LATE = "its prune is overdue", "its check is overdue"
 
 
 def first(hours: float) -> Callable[[Chronicle], object]:
@@ -96,23 +96,23 @@ def then_asked(hours: float, *verbs: str, since: float = -24 * 9.5) -> Callable[
     [
         ("crm", nothing, {}),
         ("crm", first(-30), {}),  # once due, or twice right now
-        ("crm", first(-32), {PRUNE_LATE: "never done, though due since 2026-11-24T05:00:00Z"}),
+        ("crm", first(-32), {PRUNE_LATE: "it never ran, and is due since 2026-11-24T05:00:00Z"}),
         (
             "crm", first(-24 * 9.5),
-            {PRUNE_LATE: "never done, though due since 2026-11-16T05:00:00Z", CHECK_LATE: "never done, though due since 2026-11-22T06:00:00Z"},
+            {PRUNE_LATE: "it never ran, and is due since 2026-11-16T05:00:00Z", CHECK_LATE: "it never ran, and is due since 2026-11-22T06:00:00Z"},
         ),
-        ("q", first(-24 * 9.5), {CHECK_LATE: "never done, though due since 2026-11-16T06:00:00Z"}),
+        ("q", first(-24 * 9.5), {CHECK_LATE: "it never ran, and is due since 2026-11-16T06:00:00Z"}),
         ("crm", then_asked(-24 * 9.5), {}),
-        ("crm", then_asked(-24 * 9.5, "check"), {CHECK_LATE: "never done, though due since 2026-11-22T06:00:00Z"}),
+        ("crm", then_asked(-24 * 9.5, "check"), {CHECK_LATE: "it never ran, and is due since 2026-11-22T06:00:00Z"}),
         ("crm", then_asked(-24 * 9.5, "check", "prune", since=-2), {}),
         (
             "crm", lambda p: (p.failed(-300), p.pruned(-32), p.checked(-32)),
-            {PRUNE_LATE: "the last one is of 2026-11-23T04:00:00Z"},
+            {PRUNE_LATE: "the last one was at 2026-11-23T04:00:00Z"},
         ),
         ("crm", lambda p: (p.failed(-300), p.began(-29, "prune", "alive", asset=None), p.checked(-29)), {}),
         (
             "crm", lambda p: (p.began(-32, "prune", "alive", asset=None), p.checked(-32)),
-            {PRUNE_LATE: "the last one is of 2026-11-23T04:00:00Z"},
+            {PRUNE_LATE: "the last one was at 2026-11-23T04:00:00Z"},
         ),
         (
             "crm",

@@ -55,9 +55,9 @@ def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job
     for minutes, late in ((4, False), (4.01, True), (30, True)):
         one = replace(good, point=END - timedelta(minutes=minutes), usable=END)
         since = to_the_second(END - timedelta(minutes=minutes))
-        text = f"its log is stored up to {since} only: nothing ships it: run `ccdr ship p`"
+        text = f"its log is stored only up to {since}: nothing ships it: run `ccdr ship p`"
         assert shipping(past, job, one) == ([("LOG_LATE", Level.NOTE, text, todo)] if late else [])
-    text = f"its log is stored up to {since} only: what ships it does not get on"
+    text = f"its log is stored only up to {since}: the process that ships it makes no progress"
     assert shipping(past, job, one, shipping=True) == [("LOG_LATE", Level.NOTE, text, todo)]
     away = replace(good, trouble="the source is away", troubled=past.at(-0.1))
     assert shipping(past, job, away) == [
@@ -66,7 +66,7 @@ def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job
     assert shipping(past, job, replace(good, trouble="stopped")) == [], "somebody has told it to stop"
     ahead = replace(good, point=past.at(0.1))
     (early,) = shipping(past, job, ahead)
-    assert early[2] == "its log is stored up to 2026-11-24T12:06:00Z, which is yet to come: a clock is, or was, wrong"
+    assert early[2] == "its log is stored up to 2026-11-24T12:06:00Z, which is in the future: a clock is or was wrong"
     assert shipping(past, job, replace(good, point=past.at(0.05))) == [], "two clocks may differ a little"
 
 
@@ -87,8 +87,8 @@ def test_log_that_does_not_lead_on_from_the_newest_backup_is_a_gap(jobs: dict[st
     job = jobs["log"]
     past = well(about(job))
     standing = LogStanding(point=END, usable=END, position="0/3")
-    meanwhile = "until then it can be restored as of its backups only"
-    text = f"its newest backup is no base that the log goes on from; {meanwhile}"
+    meanwhile = "until then it can be restored only to its backups, not to points between them"
+    text = f"the log cannot continue from its newest backup; {meanwhile}"
     todo = step(Trouble.LOG_GAP, job)
     assert shipping(past, job, standing, leads=False) == [("LOG_GAP", Level.NOTE, text, todo)]
     text = f"log is missing since noon; {meanwhile}"

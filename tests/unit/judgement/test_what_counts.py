@@ -13,7 +13,7 @@ def test_only_what_is_of_the_source_that_the_plan_names_counts(jobs: dict[str, J
     well(past).snapshot(-0.3, "s", source="/elsewhere")
     found = judged(jobs["crm"], past)
     assert found.rpo.achieved_s == 1800 and found.good is not None and found.good.id == digest("new")
-    text = "its newest snapshot is of something else than the plan now names"
+    text = "its newest snapshot is from another source than the plan names now"
     assert told(found) == [("FINDING", Level.NOTE, text, None)], "what to do is to read this"
     past.stored(-0.2, "t")
     assert told(judged(jobs["crm"], past)) == [], "one of its own is newer"
@@ -24,8 +24,8 @@ def test_newer_ones_that_do_not_count_are_told_with_why(jobs: dict[str, Job], pa
     past.stored(-0.3, "increment", upon=("noted",))
     past.snapshot(1, "ahead")
     (found,) = judged(jobs["crm"], past).wrong
-    noted = f"{digest('increment')[:8]}, which builds upon one that restic stored with a warning"
-    said = f"{digest('ahead')[:8]}, which bears a future date, 2026-11-24T13:00:00Z; {noted}; and 1 more"
+    noted = f"{digest('increment')[:8]}, which depends on one that restic stored with a warning"
+    said = f"{digest('ahead')[:8]}, which has a date in the future, 2026-11-24T13:00:00Z; {noted}; and 1 more"
     assert (found.trouble.name, found.about, found.text) == (
         "FINDING",
         "newer",
@@ -43,10 +43,10 @@ def test_an_increment_without_what_it_builds_upon_does_not_count(jobs: dict[str,
     past.tested(-0.2, "full", "FAIL", selected="random")
     found = judged(jobs["crm"], past)
     assert any(
-        f"{digest('increment')[:8]}, which builds upon one that failed its restore test" in p for p in found.problems
+        f"{digest('increment')[:8]}, which depends on one that failed its restore test" in p for p in found.problems
     )
     past.tested(-0.1, "increment")
     assert "newer" not in {p.about for p in judged(jobs["crm"], past).wrong}, "it has passed itself since"
     past.there = [s for s in past.there if s.id != digest("full")]
     (said,) = [p.text for p in judged(jobs["crm"], past).wrong if p.about == "newer"]
-    assert f"builds upon {digest('full')[:8]}, which is not there" in said
+    assert f"depends on {digest('full')[:8]}, which is not there" in said

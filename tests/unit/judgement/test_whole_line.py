@@ -93,10 +93,10 @@ def test_each_snapshot_that_does_not_count_says_why(jobs: dict[str, Job], past: 
 
     assert reasons() == {
         "old": None, "new": None, "bad": "failed its last restore test",
-        "upon": "builds upon one that failed its restore test",
+        "upon": "depends on one that failed its restore test",
         "noted": "restic stored it with a warning: a file was gone",
-        "other": "is of something else than the plan now names",
-        "ahead": "bears a future date, 2026-11-25T18:00:00Z",
+        "other": "is from another source than the plan names now",
+        "ahead": "has a date in the future, 2026-11-25T18:00:00Z",
     }  # fmt: skip
     past.checked(-0.1, "DAMAGED")
     damaged = "the repository was found damaged, and nothing as new has passed a test since"
@@ -143,7 +143,7 @@ def test_what_was_made_good_and_has_measured_nothing_leaves_the_rto_unmeasured(
     well(past).tested(-0.3, "new", "FAIL", took=None, **NEWER)
     assert codes(judged(jobs["crm"], past)) == ["NEWER_FAILED"]
     past.stored(-0.2, "s")
-    text = "its RTO was not measured by its last restore test that came to a verdict"
+    text = "its last conclusive restore test did not measure its RTO"
     assert told(judged(jobs["crm"], past)) == [
         ("RTO_UNMEASURED", Level.LATE, text, step(Trouble.RTO_UNMEASURED, jobs["crm"]))
     ]

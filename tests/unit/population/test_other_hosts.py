@@ -136,8 +136,8 @@ def test_where_the_copies_lie_is_not_known_to_who_only_tests(pair: Pair) -> None
     pair.both()
     pair.ours("tests")
     answer = look(pair.site).report.answer
-    assert answer.word == "Yes, but where the copies lie is not known", answer
-    assert "whether the backups of its one asset lie beside what they protect is not known here" in answer.sentence
+    assert answer.word == "Yes, but it is not known where the copies are", answer
+    assert "this host does not know whether the backups of its one asset are on the same disk" in answer.sentence
     assert not look(pair.site).found.near_known
     pair.collected()
     assert look(pair.site).report.answer.word == "Yes" and look(pair.site).found.near_known

@@ -83,7 +83,7 @@ def test_who_is_killed_while_a_ledger_is_taken_in_leaves_one_that_is_as_it_is_to
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", renamed)
         if before == "its record":
-            patch.setattr("ccdr.jobs.attest.beside._told", killed)
+            patch.setattr("ccdr.jobs.attest.beside._recorded", killed)
         with contextlib.suppress(Killed):
             pair.collected()
     told = before != "its record"

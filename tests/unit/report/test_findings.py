@@ -47,7 +47,9 @@ def test_a_finding_has_its_next_step_and_a_plan_its_owner(past: Past) -> None:
     past.wrote(NOW - 5 * MINUTE, "backup.end", run="broken", result="FAILED", reason="disk <full>", findings=[])
     now = past.report()
     (found,) = now.findings
-    assert found.as_json()["next_step"] == ("`ccdr doctor p` looks for why; then `ccdr backup p --asset recordings`")
+    assert found.as_json()["next_step"] == (
+        "`ccdr doctor p` looks for the cause; then `ccdr backup p --asset recordings`"
+    )
     page = written(html(now))
     assert "<code>ccdr backup p --asset recordings</code>" in page
     assert "<td>A test</td><td>ops@example.test</td>" in page
@@ -71,12 +73,12 @@ def cared_for(report: Report) -> list[str]:
 def test_upkeep_that_came_due_twice_and_was_not_done_is_a_finding(past: Past) -> None:
     past.fine()  # for two days
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}')
-    assert cared_for(past.report()) == ["its check is overdue: never done, though due since 2026-11-24T06:00:00Z"]
+    assert cared_for(past.report()) == ["its check is overdue: it never ran, and is due since 2026-11-24T06:00:00Z"]
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
     report = past.report()
     assert cared_for(report) == [
-        "what retention lets go is overdue to be removed: never done, though due since 2026-11-24T05:00:00Z",
-        "its check is overdue: never done, though due since 2026-11-24T06:00:00Z",
+        "its prune is overdue: it never ran, and is due since 2026-11-24T05:00:00Z",
+        "its check is overdue: it never ran, and is due since 2026-11-24T06:00:00Z",
     ]
     assert report.answer.word == "Yes" and "2 things are not as the plans want" in report.answer.sentence
     past.wrote(NOW - 40 * MINUTE, "prune.end", run="u", asset=None, result="DONE", reason=None, findings=[])
@@ -90,7 +92,7 @@ def test_upkeep_that_is_another_hosts_is_no_finding(past: Past) -> None:
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
     past.wrote(NOW - 9 * DAY, "duties", asset=None, verbs=["backup", "test", "check"], reason="-")
     past.fine()
-    assert cared_for(past.report()) == ["its check is overdue: never done, though due since 2026-11-17T06:00:00Z"]
+    assert cared_for(past.report()) == ["its check is overdue: it never ran, and is due since 2026-11-17T06:00:00Z"]
     past.wrote(NOW - DAY, "duties", asset=None, verbs=["backup", "test", "prune"], reason="-")
     assert cared_for(past.report()) == [], "the check is no longer its own to do, the prune has come due once"
 

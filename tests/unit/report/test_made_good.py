@@ -115,7 +115,7 @@ def test_in_a_damaged_repository_nothing_that_failed_is_an_older_state(past: Pas
     assert said.word == "No" and "cannot be restored" in said.sentence and "older state" not in said.sentence, said
 
 
-@pytest.mark.parametrize(("older", "said"), [("PASS", "only an older state may come back"), ("FAIL", "no state"), (None, "no state")])  # fmt: skip
+@pytest.mark.parametrize(("older", "said"), [("PASS", "only an older state of"), ("FAIL", "no restore of"), (None, "no restore of")])  # fmt: skip
 def test_an_older_state_is_promised_only_where_one_has_passed(past: Past, older: str | None, said: str) -> None:
     past.backup(NOW - 30 * HOUR)  # never tested: it counts as a backup, and shows nothing
     first, second = (past.backup(NOW - hours * HOUR) for hours in (4, 2))

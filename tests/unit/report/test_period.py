@@ -70,7 +70,7 @@ def test_a_period_begins_once(past: Past) -> None:
 def test_of_the_time_before_the_first_record_nothing_is_said_to_be_known(past: Past) -> None:
     past.fine()
     early = past.report("2026-11-01")
-    told = "the first record is of 2026-11-22 12:00: of the time before, nothing is known."
+    told = "the first record is of 2026-11-22 12:00: nothing is known of the time before."
     assert early.over_the_period.endswith(told) and told in written(html(early))
     assert "nothing is known" not in past.report(rfc3339(NOW - DAY)).over_the_period
     before = past.report("2026-11-01", "2026-11-02")

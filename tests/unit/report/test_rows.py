@@ -160,7 +160,7 @@ def test_what_an_older_ccdr_did_not_record_is_not_known(past: Past) -> None:
     body = {key: last[key] for key in ("result", "reason", "snapshot", "added_bytes", "findings", "phases")}
     past.wrote(NOW - 9 * MINUTE, "backup.end", run="older", **body)
     answer = past.report().answer
-    assert (answer.word, answer.level) == ("Yes, but where the copies lie is not known", Level.NEAR), answer
+    assert (answer.word, answer.level) == ("Yes, but it is not known where the copies are", Level.NEAR), answer
     past.backup(NOW - 8 * MINUTE)
     assert past.report().answer.word == "Yes"
 

@@ -265,7 +265,7 @@ def test_nothing_that_never_was_is_measured(jobs: dict[str, Job], past: Chronicl
     assert set(report.completed.parts) == {math.inf} and len(report.completed.parts) == len(report.completed.edges) - 1
     assert not [text for _, text, _, _ in found(report) if "RPO" in text]
     assert report.rpo and report.rpo.verdict == "BREACHED" and report.rpo_now and report.rpo_now.verdict == "BREACHED"
-    assert found(report)[0][1] == "never backed up successfully yet"
+    assert found(report)[0][1] == "no backup has succeeded yet"
 
 
 def test_only_what_is_of_the_source_that_the_plan_names_counts(jobs: dict[str, Job], past: Chronicle) -> None:
@@ -480,7 +480,7 @@ def test_copies_that_lie_where_the_source_is_are_told_by_the_newest_good_backup(
     past.failed(-0.3, beside_source="disk")
     past.stored(-0.2, "t", beside_source=beside)
     report = judged(jobs["crm"], past)
-    known = [f"its repository lies {WORDS[beside]}"] if beside else []
+    known = [f"its repository is {WORDS[beside]}"] if beside else []
     assert [(level, text) for level, text, _, _ in found(report)] == [(Level.NEAR, text) for text in known]
     assert all(
         "docs/reference/plan.md" in str(step) and code == "REPOSITORY_NEAR" for _, _, step, code in found(report)

@@ -1,4 +1,4 @@
-"""What failed, crashed, or could not begin is tried again and told."""
+"""What failed, crashed, or could not start is tried again and told."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_
     assert (record["asset"], record["verb"], record["due"]) == ("a", "backup", "2026-11-24T12:30:00Z")
     assert record["attempt"] == 1
     (found,) = status(world.plans, world.services)
-    assert found.finding and any("its backup could not begin: repository: password_file" in p for p in found.problems)
+    assert found.finding and any("its backup could not start: repository: password_file" in p for p in found.problems)
     append_older(
         world.services.ledger, "backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"}
     )
     (found,) = status(world.plans, world.services)
-    assert not any("could not begin" in p for p in found.problems)
+    assert not any("could not start" in p for p in found.problems)
 
 
 def test_a_crash_in_the_work_is_tried_again_after_a_wait(world: World) -> None:

@@ -76,4 +76,4 @@ def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: Worl
     assert found.as_json()["rpo"]["achieved_s"] is None  # type: ignore[index]
     (said,) = (p for p in found.problems if p.startswith("2 newer snapshots do not count: "))
     future, warned = said.partition(": ")[2].split("; ")
-    assert "which bears a future date, " in future and warned.endswith("with a warning: restic exit 3")
+    assert "which has a date in the future, " in future and warned.endswith("with a warning: restic exit 3")

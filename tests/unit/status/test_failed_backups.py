@@ -48,7 +48,7 @@ def test_a_failed_backup_leads_on_to_what_it_said_was_to_be_done(world: World) -
     again = "`ccdr backup p --asset recordings`"
     for more, step in (
         ({"reason": "disk full", "hint": "make room there"}, f"  → make room there; then {again}"),
-        ({"reason": "disk full"}, f"  → `ccdr doctor p` looks for why; then {again}"),
+        ({"reason": "disk full"}, f"  → `ccdr doctor p` looks for the cause; then {again}"),
         ({"reason": "interrupted", "hint": None}, f"  → {again} takes a new one"),
     ):
         world.wrote("backup.end", result="FAILED", **more)
@@ -63,9 +63,9 @@ def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, beside_source="machine")
     world.tested("PASS")
     said = told(world)
-    where = "on the machine of what it protects: what destroys one destroys both"
-    assert f"p/recordings: its repository lies {where} (no finding: the plan wants it so)" in said
-    assert "  → have the plan name a repository on another machine (`repository: url`): docs/reference/plan.md" in said
+    where = "on the same machine as what it protects: one failure destroys both"
+    assert f"p/recordings: its repository is {where} (no finding: the plan allows it)" in said
+    assert "  → set `repository: url` in the plan to a place on another machine: docs/reference/plan.md" in said
     found, (asset,) = world.now, world.site.run("status").json["plans"][0]["assets"]
     assert found.troubles == () and found.proven and exit_code([found]) == 0 and [*concerns_of([found], {})] == []
     assert [(one["code"], one["level"]) for one in asset["near"]] == [("REPOSITORY_NEAR", "NEAR")]

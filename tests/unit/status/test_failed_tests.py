@@ -50,7 +50,7 @@ def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(w
     world.tested("INCONCLUSIVE", number=2, achieved=None)
     assert said().startswith("ccdr backup p"), "the failure before it stands"
     world.snapshot(1, ago(minutes=50))
-    assert "ccdr test p --asset recordings --snapshot ID   finds a good one" in said()
+    assert "ccdr test p --asset recordings --snapshot ID   tests an older one" in said()
     world.tested("FAIL", number=1)
     world.tested("FAIL", number=2)
     assert said().startswith("ccdr backup p"), "nor is the older one good"

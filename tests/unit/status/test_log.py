@@ -75,7 +75,7 @@ def test_the_log_of_a_source_that_went_back_asks_for_a_base_and_then_for_what_sh
     assert told(stored) == (kinds, said, exposed), "of a history that no base leads on to"
     assert told(stored, 2, minutes=61)[0] == kinds, "nor does one from before it was found out"
     kinds, said, exposed = told(back, 3, minutes=30)
-    assert kinds == [Trouble.LOG_LATE] and "no log is stored behind its new base: nothing ships it" in said
+    assert kinds == [Trouble.LOG_LATE] and "no log is stored after its new base: nothing ships it" in said
     assert exposed == 30 * 60 and "a new base backup is needed" not in said
     assert told(stored) == ([], "", 60.0)
     kinds, said, _ = told(replace(back, trouble="the source is away", troubled=NOW))

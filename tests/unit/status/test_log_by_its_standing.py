@@ -78,14 +78,16 @@ def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says
         ships(shipping.services, "p", "crm", edited, recorded=False)
         (told,) = shipping.wrong()
         assert told.trouble is Trouble.LOG_LATE and told.since == stood.point
-        assert told.text.startswith("its log is stored up to 2026-11-23T11:00:00Z only, as records have it; that it is")
+        assert told.text.startswith("its log is stored only up to 2026-11-23T11:00:00Z, by the records; the state")
         assert shipping.now().rpo == before.rpo and shipping.now().rpo.achieved_s == 3 * 3600, "its base's"
 
 
 def test_a_log_of_which_no_record_tells_is_not_taken_for_stored(shipping: Shipping) -> None:
     ships(shipping.services, "p", "crm", SHIPPED, recorded=False)
     (told,) = shipping.wrong()
-    assert told.text.startswith("its log is not stored, as records have it; that it is up to 2026-11-24T11:59:00Z the")
+    assert told.text.startswith(
+        "its log is not stored, by the records; the state directory claims 2026-11-24T11:59:00Z"
+    )
     assert shipping.now().rpo.achieved_s == 3 * 3600
 
 
@@ -108,16 +110,18 @@ def test_log_is_late_once_some_intervals_passed(shipping: Shipping, seconds: flo
         assert problems == []
         return
     (problem,) = problems
-    text = f"its log is stored up to {point:%Y-%m-%dT%H:%M:%SZ} only: nothing ships it: run `ccdr ship p`"
+    text = f"its log is stored only up to {point:%Y-%m-%dT%H:%M:%SZ}: nothing ships it: run `ccdr ship p`"
     assert (problem.trouble, problem.text, problem.since) == (Trouble.LOG_LATE, text, point)
     with shipping.services.state.lock("p", "crm", "ship"):
-        assert [text.split(": ", 1)[1] for _, text in said(shipping.wrong())] == ["what ships it does not get on"]
+        assert [text.split(": ", 1)[1] for _, text in said(shipping.wrong())] == [
+            "the process that ships it makes no progress"
+        ]
 
 
 @pytest.mark.parametrize(("seconds", "wrong"), [(0, False), (1, True)])
 def test_log_that_is_stored_up_to_what_is_yet_to_come_is_told(shipping: Shipping, seconds: int, wrong: bool) -> None:
     point = NOW + CLOCK_TOLERANCE + timedelta(seconds=seconds)
-    told = [(Trouble.LOG_LATE, f"its log is stored up to {point:%Y-%m-%dT%H:%M:%SZ}, which is yet to come: a clock is, or was, wrong")]  # fmt: skip
+    told = [(Trouble.LOG_LATE, f"its log is stored up to {point:%Y-%m-%dT%H:%M:%SZ}, which is in the future: a clock is or was wrong")]  # fmt: skip
     assert said(shipping.wrong(replace(SHIPPED, point=point))) == (told if wrong else [])
 
 
@@ -128,7 +132,7 @@ def test_why_log_is_not_shipped_is_told_before_how_far_it_came(shipping: Shippin
     assert (problem.text, problem.since) == ("its log is not shipped: the source is away", since)
     assert problem.verb is Verb.BACKUP
     (stopped,) = shipping.wrong(replace(away, trouble=STOPPED))
-    assert stopped.text.startswith("its log is stored up to"), "whoever stopped it knows"
+    assert stopped.text.startswith("its log is stored only up to"), "whoever stopped it knows"
 
 
 def test_log_that_was_never_shipped_is_told_where_backups_are_taken(shipping: Shipping) -> None:
@@ -141,7 +145,7 @@ def test_log_that_was_never_shipped_is_told_where_backups_are_taken(shipping: Sh
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"since": "000000010000000000000005"}, "its newest backup is no base that the log goes on from"),
+        ({"since": "000000010000000000000005"}, "the log cannot continue from its newest backup"),
         ({"since": "000000010000000000000005", "gap": "segment 4 is missing"}, "segment 4 is missing"),
         ({"anew": ago(hours=1), "point": None, "usable": None, "gap": "it went back"}, "it went back"),
     ],
@@ -150,13 +154,15 @@ def test_log_that_does_not_lead_on_from_the_newest_base_asks_for_another(
     shipping: Shipping, changed: dict[str, Any], text: str
 ) -> None:
     told = said(shipping.wrong(replace(SHIPPED, **changed)))
-    assert told == [(Trouble.LOG_GAP, f"{text}; until then it can be restored as of its backups only")]
+    assert told == [
+        (Trouble.LOG_GAP, f"{text}; until then it can be restored only to its backups, not to points between them")
+    ]
 
 
 def test_a_backup_of_another_kind_is_no_base_though_an_older_one_is(shipping: Shipping) -> None:
     """The plan's method was changed to one that the log goes on from, and back: nothing was recovered at the source."""
     stored(shipping, 2, ago(minutes=30), method="dump")
-    text = "its newest backup is no base that the log goes on from"
+    text = "the log cannot continue from its newest backup"
     assert [problem.partition(";")[0] for _, problem in said(shipping.wrong(SHIPPED))] == [text]
     stored(shipping, 3, ago(minutes=20))
     assert shipping.wrong() == []
@@ -184,7 +190,7 @@ def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(ship
     fork = Fork(2, 1, "0/2000050")  # before both
     lost = replace(SHIPPED, branch=2, forks=(fork,))
     assert [text.partition(";")[0] for _, text in said(shipping.wrong(lost))] == [
-        "its newest backup is no base that the log goes on from"
+        "the log cannot continue from its newest backup"
     ]
     older: datetime = ago(hours=5)
     contents = {"timeline": 1, "stop_lsn": "0/2000048", "source": shipping.site.loaded().plan.assets["crm"].source_name}
@@ -194,8 +200,7 @@ def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(ship
     assert said(shipping.wrong(lost)) == [
         (
             Trouble.LOG_GAP,
-            "the source was recovered to before its newest backup: a new base backup is needed; until then its log "
-            "leads on from an older one",
+            "the source went back to a state before its newest backup: it needs a new base backup; until then its log continues from an older base",
         )
     ]
 
@@ -271,13 +276,13 @@ def test_newer_snapshots_that_do_not_count_are_named_with_why(shipping: Shipping
     stored(shipping, 5, ago(minutes=4), upon=(Needed(IDS[8], "0" * 64),))
     (problem,) = [p for p in shipping.wrong() if p.about == "newer"]
     assert problem.text.startswith("3 newer snapshots do not count: 00000000, without what it needs: ")
-    assert problem.text.endswith("; 00000000, which bears a future date, 2026-11-24T14:00:00Z; and 1 more")
+    assert problem.text.endswith("; 00000000, which has a date in the future, 2026-11-24T14:00:00Z; and 1 more")
 
 
 def test_a_newest_snapshot_of_another_source_is_told_as_that(shipping: Shipping) -> None:
     stored(shipping, 2, ago(hours=2), source="elsewhere")
     assert [(p.about, p.text) for p in shipping.wrong(SHIPPED)] == [
-        ("source", "its newest snapshot is of something else than the plan now names")
+        ("source", "its newest snapshot is from another source than the plan names now")
     ]
     stored(shipping, 3, ago(hours=1))
     assert shipping.wrong() == []

@@ -14,7 +14,7 @@ def test_never_done_is_infinite_and_says_so(world: World) -> None:
     found = world.now
     assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": None, "verdict": "BREACHED"}
     assert found.rto.verdict == "NOT_MEASURED" and found.coverage == "untested"
-    assert found.problems == ("never backed up successfully yet", "never tested")
+    assert found.problems == ("no backup has succeeded yet", "never tested")
     assert exit_code([found]) == 1 and exit_code([]) == 0
 
 

@@ -24,7 +24,7 @@ def test_a_restore_that_was_killed_is_told_until_a_later_one_has_ended(world: Wo
         world.wrote("restore.start", run=run.id, target=target)
         assert told() == [], "it is at work"
     (said,) = told()
-    assert f"into /srv/back crashed: its run {run.id} has no end" in said
+    assert f"into /srv/back crashed: its run {run.id} never recorded an end" in said
     assert exit_code([world.now]) == 1
     world.wrote("restore.start", run="r3", target=target)
     world.wrote("restore.end", run="r3", result="FAILED", target=target)
@@ -64,7 +64,7 @@ def test_a_run_has_crashed_though_another_is_at_work(world: World, kind: str) ->
     with world.services.state.run(world.services.clock) as run:
         world.wrote(kind, run=run.id)
         told = [said for said in world.now.problems if "crashed" in said]
-    assert len(told) == 1 and "run dead has no end" in told[0]
+    assert len(told) == 1 and "run dead never recorded an end" in told[0]
 
 
 def test_whoever_looks_at_once_takes_no_dead_run_for_one_at_work(world: World) -> None:

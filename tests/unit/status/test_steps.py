@@ -29,7 +29,7 @@ def test_status_says_what_to_do_once_for_each_step(world: World) -> None:
     (cause,), (breach,) = (
         [n for n, text in enumerate(said) if gist in text] for gist in ("p/recordings: the backup of", "RPO breached")
     )
-    step = "  → `ccdr doctor p` looks for why; then `ccdr backup p --asset recordings`"
+    step = "  → `ccdr doctor p` looks for the cause; then `ccdr backup p --asset recordings`"
     assert cause < line < breach and step in said[breach:], (
         "the cause first, and its step for what follows from it, too"
     )
@@ -44,6 +44,6 @@ def test_a_secret_that_others_may_read_is_a_problem_of_its_plan(world: World) ->
     assert found() == []
     key = world.site.root / "plans" / "key"
     key.chmod(0o640)
-    assert found() == [f"{key} holds a secret, and others may read it (mode 0640): chmod 600 {key}"]
+    assert found() == [f"{key} holds a secret, and other users can read it (mode 0640): chmod 600 {key}"]
     key.unlink()
     assert found() == [], "what is not there is told where it is needed"

@@ -66,7 +66,7 @@ def test_upkeep_never_done_is_overdue_once_it_came_due_twice(world: World) -> No
         Trouble.CHECK_LATE,
     ]
     (prune, check) = upkeep_problems([world.site.loaded()], world.site.services(at(12)))["p"]
-    assert "never done, though due since 2026-12-06T05:00:00Z" in prune.text and "never done" in check.text
+    assert "it never ran, and is due since 2026-12-06T05:00:00Z" in prune.text and "it never ran" in check.text
 
 
 def test_upkeep_done_long_ago_is_overdue_and_its_twin_is_not(world: World) -> None:

@@ -11,7 +11,7 @@ from ccdr.model.trouble import Trouble
 
 
 def test_that_there_never_was_a_backup_is_said_only_where_there_was_none(centre: Centre) -> None:
-    never = (Trouble.NEVER_SUCCEEDED, "never backed up successfully yet")
+    never = (Trouble.NEVER_SUCCEEDED, "no backup has succeeded yet")
     assert never in centre.says()
     centre.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
     assert never not in centre.says(), "it is gone from the catalogue, but there was one"
@@ -70,7 +70,7 @@ def test_a_backup_is_late_where_it_has_a_schedule_and_is_this_hosts_to_take(cent
     centre.clock.at += timedelta(hours=3)
     (late,) = centre.told()
     assert (late.trouble, late.text) == (
-        Trouble.BACKUP_LATE, "its backup is overdue: the last one is of 2026-11-24T12:00:00Z",
+        Trouble.BACKUP_LATE, "its backup is overdue: the last one was at 2026-11-24T12:00:00Z",
     )  # fmt: skip
     assert centre.told("byhand") == []
     with centre.services.state.lock("p", "calls", "backup"):
@@ -83,7 +83,7 @@ def test_a_test_is_late_where_it_is_only_tested_too(centre: Centre) -> None:
     centre.well()
     centre.asked("test")
     centre.clock.at += timedelta(days=12.5)  # Sunday, after the second one came due
-    text = "its restore test is overdue: the last one with a verdict is of 2026-11-24T12:00:00Z"
+    text = "its restore test is overdue: the last conclusive one was at 2026-11-24T12:00:00Z"
     assert centre.says() == [(Trouble.TEST_LATE, text)] and not centre.of().proven
     assert centre.whose("test") >= {Trouble.NOT_KNOWN_HERE}, "another host may have tested it since"
 
@@ -96,7 +96,7 @@ def test_what_could_not_begin_is_told_until_it_has_been_done_where_the_plan_asks
         centre.well(asset, number)
         centre.wrote("not_begun", asset, verb=verb, reason="no such image")
     (told,) = centre.told()
-    assert (told.trouble, told.text) == (Trouble.NOT_BEGUN, f"its {verb} could not begin: no such image")
+    assert (told.trouble, told.text) == (Trouble.NOT_BEGUN, f"its {verb} could not start: no such image")
     assert (told.since, told.about) == (NOON, verb)
     assert centre.told("byhand") == [] and Trouble.NOT_BEGUN in centre.whose(verb)
     centre.well(number=3)
@@ -106,8 +106,8 @@ def test_what_could_not_begin_is_told_until_it_has_been_done_where_the_plan_asks
 def test_a_restore_that_crashed_says_where_it_went_if_that_is_known(centre: Centre) -> None:
     centre.well()
     centre.wrote("restore.start", run="r1")
-    text = "the restore of 2026-11-24T12:00:00Z crashed: its run r1 has no end"
+    text = "the restore of 2026-11-24T12:00:00Z crashed: its run r1 never recorded an end"
     assert centre.says() == [(Trouble.RESTORE_CRASHED, text)] and centre.told()[0].since == NOON
     centre.wrote("restore.start", run="r2", target={"kind": "directory", "name": "/srv/back"})
-    text = "the restore of 2026-11-24T12:00:00Z into /srv/back crashed: its run r2 has no end"
+    text = "the restore of 2026-11-24T12:00:00Z into /srv/back crashed: its run r2 never recorded an end"
     assert centre.says() == [(Trouble.RESTORE_CRASHED, text)]

@@ -42,7 +42,7 @@ def test_a_check_that_broke_is_told_until_one_has_not(centre: Centre) -> None:
 
 @pytest.mark.parametrize(("verb", "trouble"), [("prune", Trouble.PRUNE_FAILED), ("check", Trouble.CHECK_INCONCLUSIVE)])
 def test_upkeep_that_crashed_is_told_until_it_has_been_done_since(centre: Centre, verb: str, trouble: Trouble) -> None:
-    text = f"the {verb} of 2026-11-24T12:00:00Z crashed: its run u1 has no end"
+    text = f"the {verb} of 2026-11-24T12:00:00Z crashed: its run u1 never recorded an end"
     assert cared(centre, f"{verb}.start", run="u1") == [(trouble, text, NOON, "crash")]
     assert centre.whose(verb, None) == {trouble}
     ended = {"result": "DONE"} if verb == "prune" else {**PART, "result": "INCONCLUSIVE", "part": 1}
@@ -57,7 +57,7 @@ def test_upkeep_that_crashed_is_told_until_it_has_been_done_since(centre: Centre
 
 @pytest.mark.parametrize("verb", ["prune", "check"])
 def test_upkeep_that_could_not_begin_is_told_until_it_has_been_done(centre: Centre, verb: str) -> None:
-    text = f"its {verb} could not begin: no such key"
+    text = f"its {verb} could not start: no such key"
     told = (Trouble.NOT_BEGUN, text, NOON, verb)
     assert cared(centre, "not_begun", verb=verb, reason="no such key") == [told]
     assert centre.whose(verb, None) == {Trouble.NOT_BEGUN}
@@ -83,8 +83,8 @@ def test_damage_is_not_forgotten_where_the_data_are_divided_anew(centre: Centre)
     cared(centre, "check.end", result="DAMAGED", part=2, **PART)
     centre.clock.at += timedelta(minutes=1)
     text = (
-        "a check found part 2 of 3 of the repository's data DAMAGED; since it is read in 2 parts, not all of them "
-        "have been read and found clean"
+        "a check found part 2 of 3 of the repository's data DAMAGED; since then it is read in 2 parts, and not all of "
+        "them were found clean yet"
     )
     found = cared(centre, "check.end", result="CLEAN", part=1, **PART | {"parts": 2})
     assert found == [(Trouble.REPOSITORY_DAMAGED, text, NOON, "before")]
@@ -103,14 +103,14 @@ def test_upkeep_that_is_overdue_says_when_it_was_done_last_or_since_when_it_is_d
     """By the second time that it has come due: Sundays at 05:00, and each day at 06:00."""
     centre.asked("prune", "check")
     prune, check = lateness(centre, 12)
-    overdue = "what retention lets go is overdue to be removed"
+    overdue = "its prune is overdue"
     due = datetime(2026, 12, 6, 5, tzinfo=UTC), datetime(2026, 11, 26, 6, tzinfo=UTC)
-    assert prune == (Trouble.PRUNE_LATE, f"{overdue}: never done, though due since 2026-12-06T05:00:00Z", due[0], "")
-    text = "its check is overdue: never done, though due since 2026-11-26T06:00:00Z"
+    assert prune == (Trouble.PRUNE_LATE, f"{overdue}: it never ran, and is due since 2026-12-06T05:00:00Z", due[0], "")
+    text = "its check is overdue: it never ran, and is due since 2026-11-26T06:00:00Z"
     assert check == (Trouble.CHECK_LATE, text, due[1], "")
     centre.wrote("prune.end", None, result="DONE", reason=None)
     centre.wrote("check.end", None, result="CLEAN", part=1, **PART)
-    last = "the last one is of 2026-11-24T12:00:00Z"
+    last = "the last one was at 2026-11-24T12:00:00Z"
     assert [text for _, text, _, _ in lateness(centre, 12)] == [f"{overdue}: {last}", f"its check is overdue: {last}"]
     centre.clock.at += timedelta(days=12)
     for verb, trouble in (("prune", Trouble.PRUNE_LATE), ("check", Trouble.CHECK_LATE)):
@@ -153,7 +153,7 @@ def test_a_secret_that_others_may_read_is_the_same_finding_while_it_lasts(centre
     assert list(secrets(centre)) == []
     for mode in (0o640, 0o604):
         key.chmod(mode)
-        text = f"{key} holds a secret, and others may read it (mode 0{mode:o}): chmod 600 {key}"
+        text = f"{key} holds a secret, and other users can read it (mode 0{mode:o}): chmod 600 {key}"
         assert list(secrets(centre)) == [(text, str(key))]
     for verb in Verb:
         assert centre.whose(verb, None) == set(), "whoever can read it is told"

@@ -37,7 +37,7 @@ def test_what_builds_upon_a_bad_one_is_told_as_that(centre: Centre) -> None:
     assert newer(centre) == []
     centre.tested("FAIL")
     assert newer(centre) == [
-        "2 newer snapshots do not count: 00000002, which builds upon one that failed its restore test; "
+        "2 newer snapshots do not count: 00000002, which depends on one that failed its restore test; "
         "00000001, which failed its last restore test"
     ]
     centre.tested("FAIL", number=2)
@@ -49,7 +49,7 @@ def test_what_builds_upon_one_with_a_warning_is_told_as_that(centre: Centre) -> 
     (full,) = centre.services.catalogue.snapshots("p", "calls")
     centre.snapshot(2, ago(minutes=5), upon=(Needed(full.id, full.manifest_sha256),))
     assert newer(centre) == [
-        "2 newer snapshots do not count: 00000002, which builds upon one that restic stored with a warning; "
+        "2 newer snapshots do not count: 00000002, which depends on one that restic stored with a warning; "
         "00000001, which restic stored with a warning: a file was gone"
     ]
 
@@ -57,4 +57,4 @@ def test_what_builds_upon_one_with_a_warning_is_told_as_that(centre: Centre) -> 
 @pytest.mark.parametrize("usable", [2, -2])
 def test_a_future_date_is_the_later_of_its_two(centre: Centre, usable: int) -> None:
     centre.snapshot(1, ago(hours=usable), usable=ago(hours=-usable))
-    assert newer(centre) == ["1 newer snapshot does not count: 00000001, which bears a future date, 2026-11-24T14:00:00Z"]  # fmt: skip
+    assert newer(centre) == ["1 newer snapshot does not count: 00000001, which has a date in the future, 2026-11-24T14:00:00Z"]  # fmt: skip

@@ -37,7 +37,7 @@ def test_a_test_that_did_not_pass_is_told_with_why_and_since_when(
 def test_a_test_that_crashed_is_told_to_who_tests(centre: Centre) -> None:
     centre.well()
     centre.wrote("restore_test.start", run="t9")
-    text = "the restore test of 2026-11-24T12:00:00Z crashed: its run t9 has no end"
+    text = "the restore test of 2026-11-24T12:00:00Z crashed: its run t9 never recorded an end"
     assert centre.says() == [(Trouble.TEST_INCONCLUSIVE, text)] and centre.whose("test") == {Trouble.TEST_INCONCLUSIVE}
 
 
@@ -81,7 +81,7 @@ def test_a_test_of_another_source_proves_nothing_of_what_the_plan_names_now(cent
         assert told == [] and found.coverage == "tested" and found.rto.verdict == "MET"
         return
     assert [(c.trouble, c.text, c.about) for c in told] == [
-        (Trouble.NEVER_TESTED, "its last restore test was of something else than the plan now names", "source")
+        (Trouble.NEVER_TESTED, "its last restore test was from another source than the plan names now", "source")
     ]
     assert found.coverage == "untested" and found.rto.verdict == "NOT_MEASURED"
     assert centre.whose("test") == {Trouble.NEVER_TESTED}

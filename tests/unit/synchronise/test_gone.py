@@ -195,4 +195,4 @@ def test_an_increment_without_what_it_builds_upon_is_told(catalogue: Catalogue, 
     repo.lose(1)
     told = synchronised(catalogue, repo)
     assert len(told.findings) == 2 and "vanished" in sentences(told)[0]
-    assert "builds upon 00000001, which is not there" in sentences(told)[1]
+    assert "depends on 00000001, which is not there" in sentences(told)[1]

@@ -96,16 +96,16 @@ def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None
         assert mailbox.subjects[before + 1 :] == ["ccdr: p: fixed: ledger does NOT VERIFY"]
         world.change_the_summary()
         world.day_passes()
-        assert mailbox.subjects[before + 2].startswith("ccdr: p: status was NOT what the ledger says")
+        assert mailbox.subjects[before + 2].startswith("ccdr: p: status did NOT match the ledger")
         for _ in range(4):
             world.day_passes(hours=2)
         told = mailbox.subjects[before + 3 :]
-        assert told == ["ccdr: p: fixed: status was NOT what the ledger says"]
+        assert told == ["ccdr: p: fixed: status did NOT match the ledger"]
 
 
 def test_it_is_done_once_a_day_and_not_in_the_first(world: World) -> None:
     assert world.day_passes(hours=23).ledger is None
-    assert "not verified by `ccdr run` yet" in world.site.start("status").communicate()[0]
+    assert "not verified yet" in world.site.start("status").communicate()[0]
     assert world.day_passes(hours=2).ledger is not None
     for _ in range(6):
         world.day_passes(hours=3)

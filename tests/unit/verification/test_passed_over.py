@@ -191,13 +191,13 @@ def test_a_changed_byte_of_the_newest_line_is_told_before_and_after_it_is_set_as
     last_line(world, lambda line: b"[" + line[1:])
     found = looked(world)
     assert found["status"] == found["report"] == found["alone"] == found["live"] == 1
-    assert any("had been changed" in said for said in found["of ledger"])
+    assert any("changed a line of the ledger" in said for said in found["of ledger"])
     world.ledger._append(passed())
     assert aside(world)["spoilt"] is True and (world.site.state / "ledger" / aside(world)["file"]).exists()
     found = looked(world)
     assert found["status"] == found["report"] == found["alone"] == found["live"] == 1
     assert any("a whole line that had been changed" in said for said in found["exported"])
-    assert any("had been changed" in said for said in found["of ledger"]) and found["word"] == "Not proven"
+    assert any("changed a line of the ledger" in said for said in found["of ledger"]) and found["word"] == "Not proven"
 
 
 @pytest.mark.parametrize("set_aside", [False, True], ids=["at once", "once it was set aside"])

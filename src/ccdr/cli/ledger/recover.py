@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ccdr.cli.ledger.taken import taken
 from ccdr.cli.settings import settings
+from ccdr.cli.trouble import tell_error
 from ccdr.cli.verbs import verb
-from ccdr.model.errors import Exit
+from ccdr.model.errors import Exit, worst
 from ccdr.model.values import so_many
-
-if TYPE_CHECKING:
-    pass
 
 
 @verb(short_help="Bring a lost ledger back from repositories.")
@@ -38,19 +34,25 @@ def recover(names: tuple[str, ...]) -> Exit:
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
     services = options.services()
-    recovered = bring_back(plans, services)
+    recovered, failed = bring_back(plans, services)
+    code = worst([error.exit_code for error in failed])
     if options.json:
-        return taken(recovered)
-    for one in recovered:
+        taken(recovered, failed)
+    for one in () if options.json else recovered:
         where = f"from the repository of {one.source}" if one.source else "from a copy that was collected here"
         until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
         count = one.lost.of_these(one.records) if one.lost else so_many(one.records, "record")
         click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {count}{until}")
-        click.echo(f"  it lies in {one.directory}, read-only; every command reads it beside the new one")
+        click.echo(f"  it is in {one.directory}, read-only; every command reads it together with the new one")
         if one.record is not None:
-            click.echo(f"  record {one.record.seq} of the new ledger links it: reports tell of the loss for a year")
+            click.echo(f"  record {one.record.seq} of the new ledger links it: reports show the loss for a year")
         if one.missing:
             lost = so_many(one.missing, "record is", "records are")
             click.echo(f"  at least {lost} lost: what was written after it was stored; the backups of then are there")
-    click.echo("  → `ccdr ledger verify --repository` compares both with the snapshots; `ccdr status` judges by both")
-    return Exit.OK
+    if not options.json:
+        click.echo(
+            "  → `ccdr ledger verify --repository` compares both with the snapshots; `ccdr status` judges by both"
+        )
+    for why in failed:
+        tell_error(why, in_json=False)
+    return code

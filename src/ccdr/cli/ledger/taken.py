@@ -9,16 +9,19 @@ import click
 
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
-from ccdr.model.errors import Exit
+from ccdr.model.errors import CcdrError, Exit
 from ccdr.model.values import so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.attest.taking_in import Taken
 
 
-def taken(ledgers: Sequence[Taken]) -> Exit:
+def taken(ledgers: Sequence[Taken], failed: Sequence[CcdrError] = ()) -> Exit:
     if settings().json:
-        print_json({"ledgers": [one.as_json() for one in ledgers]})
+        document: dict[str, object] = {"ledgers": [one.as_json() for one in ledgers]}
+        if failed:
+            document["failed"] = [{"error": str(error), "hint": error.hint} for error in failed]
+        print_json(document)
         return Exit.OK
     for one in ledgers:
         missing = f"; {so_many(one.missing, 'record')} from after it was stored are lost" if one.missing else ""

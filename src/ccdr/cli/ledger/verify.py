@@ -100,9 +100,9 @@ class _Live:
         for outcome in self.answers.outcomes if self.answers else ():
             click.echo(f"  {_agreed(outcome)}")
         if self.compared.summary == EQUAL:
-            click.echo("  what `ccdr status` is read from is what the records say")
+            click.echo("  the summary that `ccdr status` reads agrees with the records")
         elif self.compared.summary == DIFFERS:
-            click.echo("  → find out who wrote to it, then remove it: it is made anew from the ledger")
+            click.echo("  → find out who wrote to it, then remove it: ccdr builds it again from the ledger")
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
@@ -120,7 +120,7 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
         live.tell()
     failed = live.answers.failed if live.answers else []
     for plan, error in failed:
-        click.echo(f"ccdr: {plan}: its repository could not be asked: {error}", err=True)
+        click.echo(f"ccdr: {plan}: ccdr could not ask its repository: {error}", err=True)
     return worst([live.verified.exit_code, *(error.exit_code for _, error in failed)])
 
 

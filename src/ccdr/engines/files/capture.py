@@ -23,7 +23,7 @@ from ccdr.model.errors import BackupFailed
 from ccdr.model.values import FileDigest, human_seconds, so_many
 from ccdr.ports.capture import Capture, StoredNode, Tools
 
-STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
+STARVED_HINT = "shorten `settle:`, or move files that programs always write to"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
 TOLD_EVERY = 1000  # entries
 TICK = 0.02  # seconds; a directory's time is no finer on some file systems
@@ -102,7 +102,9 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
         paths=tuple(paths),
         excluded=tuple(tally.unsettled),
         notes=list(_notes(tally)),
-        findings=[f"files in use that are in no new snapshot any more: {starved}; {STARVED_HINT}"] if starved else [],
+        findings=[f"files that are always in use, so that no new snapshot holds them: {starved}; {STARVED_HINT}"]
+        if starved
+        else [],
     )
 
 
@@ -160,7 +162,7 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
     if done.refused:
         raise BackupFailed(
             f"restic did not store {so_many(len(done.refused), 'entry', 'entries')} of what is there",
-            hint="may the user who runs ccdr read them all? `ccdr doctor` looks",
+            hint="check that the user who runs ccdr may read them all: `ccdr doctor` shows it",
         )
     tally = _ListingTally(set(roots), 0.0)
     with (into / LISTING).open(encoding="ascii") as lines:
@@ -181,9 +183,9 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
         "listing_sha256": files[LISTING].sha256,
     }
     counts = {
-        "went before they were stored": done.gone - done.moved,
+        "disappeared before they were stored": done.gone - done.moved,
         "were moved meanwhile, and found again": done.moved,
-        "came or changed meanwhile: stored, and not proven by this backup": done.doubtful,
+        "appeared or changed during the backup: stored, but not proven by it": done.doubtful,
     }
     notes = [f"entries that {what}: {count}" for what, count in counts.items() if count]
     return replace(capture, contents=contents, files=files, bytes=tally.size, notes=[*capture.notes, *notes])

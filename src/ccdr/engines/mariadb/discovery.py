@@ -25,13 +25,13 @@ NOWHERE = "information_schema"  # a database that every server has
 # What the server said, and what to do about it. The command line or a file is wrong.
 _REFUSED = (
     (r"using password: NO", "write the password into a file of mode 0600, and name it with --password-file FILE"),
-    (r"ERROR (1045|1698)\b", "is it the right user, and its password the first line of --password-file FILE?"),
+    (r"ERROR (1045|1698)\b", "check the user's name, and its password in the first line of --password-file FILE"),
     (r"ERROR 1044\b", "as an administrator: GRANT SELECT ON … TO the user"),
-    (r"ERROR 1049\b", "leave the database out of the URL, and all that there are will be found"),
+    (r"ERROR 1049\b", "leave the database out of the URL: ccdr then finds all databases"),
     (r"ERROR 1130\b|is not allowed to connect", "make a user for this host: CREATE USER …@'THIS HOST'"),
     (
         r"certificate|TLS/SSL",
-        "elsewhere than on loopback TLS is verified: name the server as its certificate does, and a CA of your own with"
+        "outside loopback ccdr verifies TLS: name the server as its certificate does, and name your own CA with"
         " ?ca_file=FILE",
     ),
 )

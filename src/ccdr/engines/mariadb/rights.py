@@ -122,7 +122,7 @@ def judged(rights: Rights, user: str, database: str, *, canary: bool = False) ->
     if rights.everything:
         yield Probe.warn(
             what,
-            f"{user} may do everything on this server: whoever has its password has all",
+            f"{user} may do everything on this server, and so may anybody who has its password",
             "back up as a user that only reads: docs/reference/mariadb.md has the statements",
         )
     elif writing := rights.writing:

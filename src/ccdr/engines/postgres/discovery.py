@@ -32,17 +32,17 @@ _REFUSED = (
     ),
     (
         r"password authentication failed",
-        "is it the right user, and its password the first line of --password-file FILE?",
+        "check the user's name, and its password in the first line of --password-file FILE",
     ),
     (r"Peer authentication failed|Ident authentication failed", "name the user in the URL: postgresql://USER@host/"),
     (r'role "[^"]*" does not exist', "name a user that the server knows: postgresql://USER@host/"),
-    (r'database "[^"]*" does not exist', "leave the database out of the URL, and all that there are will be found"),
+    (r'database "[^"]*" does not exist', "leave the database out of the URL: ccdr then finds all databases"),
     (r"permission denied for database", "as a superuser: {connect}"),
     (r"no pg_hba\.conf entry", "let this host and user in by a line in the server's pg_hba.conf"),
     (
         r"certificate|does not support SSL|root\.crt|SSL error",
-        "elsewhere than on loopback TLS is verified: name the server as its certificate does, and a CA of your own"
-        " with ?sslrootcert=FILE",
+        "outside loopback ccdr verifies TLS: name the server as its certificate does, and name your own CA with "
+        "?sslrootcert=FILE",
     ),
 )
 
@@ -96,7 +96,7 @@ class PostgresItem(DatabaseItem):
         yield "method: dump"
         a = self.address
         advice = (
-            f"{scalar(str(a.user))} is a superuser, and more than reading is not needed. Better a role of its own:",
+            f"{scalar(str(a.user))} is a superuser, but a backup only reads. Better use a role of its own:",
             "  CREATE ROLE ccdr_backup LOGIN BYPASSRLS; GRANT pg_read_all_data TO ccdr_backup;",
         )
         told_of = {"port": a.port, "user": a.user, "database": self.database}

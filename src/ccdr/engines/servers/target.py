@@ -88,7 +88,7 @@ class DatabaseTarget(Generic[E, C]):
             if not onto_source_server:
                 raise UsageProblem(
                     f"{self.shown} is on the server that {known.asset} is backed up from",
-                    hint="restore onto another server; to load another database beside the source all the same, add "
+                    hint="restore onto another server; to load another database next to the source anyway, add "
                     "--onto-source-server",
                 )
 
@@ -105,7 +105,7 @@ def refuse_in_use(database: str, shown: str, objects: int, sessions: int) -> Non
     if objects:
         raise UsageProblem(
             f"the database {database} at {shown} is not empty: it holds {objects} objects",
-            hint="name a database that is not there yet; ccdr never removes one that holds anything",
+            hint="name a database that does not exist yet; ccdr never removes one that holds anything",
         )
     if sessions:
         raise UsageProblem(

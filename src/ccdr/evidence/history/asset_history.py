@@ -91,7 +91,7 @@ class FailedBackup:
         again = f"`ccdr backup {plan} --asset {asset}`"
         if self.interrupted:
             return f"{again} takes a new one"
-        return f"{self.hint or f'`ccdr doctor {plan}` looks for why'}; then {again}"
+        return f"{self.hint or f'`ccdr doctor {plan}` looks for the cause'}; then {again}"
 
 
 @dataclass(frozen=True)
@@ -457,7 +457,10 @@ class AssetHistory:
             )
         for record in self._crashed(BACKUP_START):
             if newer(record):
-                text = f"the backup of {to_the_second(record['time'])} crashed: its run {record['run']} has no end"
+                text = (
+                    f"the backup of {to_the_second(record['time'])} crashed: its run {record['run']} never "
+                    f"recorded an end"
+                )
                 return FailedBackup(text, record["seq"], utc(record["time"]))
         return None
 

@@ -138,8 +138,8 @@ def _settling(job: Job) -> Iterator[Problem]:
     """Of files in use the newest are in no snapshot, however new that is."""
     settle, wanted = job.engine.settle_time, job.objectives.rpo
     if settle is not None and settle > wanted:
-        text = f"what has changed within {human_seconds(settle)} is in no backup"
-        text += f", so that its RPO of {human_seconds(wanted)} cannot be met"
+        text = f"a backup leaves out what changed within the last {human_seconds(settle)}"
+        text += f", so it cannot meet its RPO of {human_seconds(wanted)}"
         yield Problem(Trouble.FINDING, text, about=f"settle {settle:g}", verb=Verb.BACKUP)
 
 
@@ -172,13 +172,19 @@ def _problems(
             Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run, why=failed.why, cause=cause
         )
     if crashed := history.crashed_test:
-        text = f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
+        text = (
+            f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} never "
+            f"recorded an end"
+        )
         began = utc(crashed["time"])
         yield Problem(Trouble.TEST_INCONCLUSIVE, text, began, about="crash", verb=Verb.TEST, why="it crashed")
     if begun := history.crashed_restore(now):
         into = (begun.get("target") or {}).get("name")
         where = f" into {into}" if into else ""
-        text = f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} has no end"
+        text = (
+            f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} never "
+            f"recorded an end"
+        )
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, usable)
@@ -189,8 +195,8 @@ def _problems(
 
 def _never_backed_up(job: Job, *, lost: bool) -> Problem:
     if not lost:
-        return Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
-    text = "no backup of it is recorded since the ledger was lost: whether there was one before is not known"
+        return Problem(Trouble.NEVER_SUCCEEDED, "no backup has succeeded yet", verb=Verb.BACKUP)
+    text = "no backup is recorded since the ledger was lost, and ccdr does not know whether there was one before"
     step = next_step(Trouble.LEDGER_LOST, job.plan, job.asset)
     return Problem(Trouble.NEVER_SUCCEEDED, text, verb=Verb.BACKUP, about="lost", step=step, as_bad_as=Level.UNPROVEN)
 
@@ -203,7 +209,7 @@ def _backup_late(
     if planned is not None and newest is not None and not backing_up:
         tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
         if due := second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
-            text = f"its backup is overdue: the last one is of {to_the_second(tried)}"
+            text = f"its backup is overdue: the last one was at {to_the_second(tried)}"
             yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
 
 

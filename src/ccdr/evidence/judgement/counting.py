@@ -76,7 +76,7 @@ def newer_not_counting(counted: Counted, history: AssetHistory, now: datetime) -
         lacks = Trouble.SNAPSHOT_VANISHED if all(counted.gone & {n.id for n in s.upon} for s in bad) else None
         yield Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks)
     if counted.known[-1:] != counted.ours[-1:]:
-        text = "its newest snapshot is of something else than the plan now names"
+        text = "its newest snapshot is from another source than the plan names now"
         yield Problem(Trouble.FINDING, text, about="source")
 
 
@@ -84,15 +84,15 @@ def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory
     """Why one that is there cannot be counted on."""
     if dated_in_future(snapshot, now):
         date = max(snapshot.consistent_point, snapshot.usable_at)
-        return f"which bears a future date, {to_the_second(date)}"
+        return f"which has a date in the future, {to_the_second(date)}"
     if snapshot.note is not None:
         return f"which restic stored with a warning: {snapshot.note}"
     if lack := chain.lacks(snapshot, known):
         return f"without what it needs: {lack}"
     if history.disproved(snapshot):
         own = history.proven.get(snapshot.id) == Verdict.FAIL
-        return f"which {'failed its last restore test' if own else 'builds upon one that failed its restore test'}"
-    return "which builds upon one that restic stored with a warning"
+        return f"which {'failed its last restore test' if own else 'depends on one that failed its restore test'}"
+    return "which depends on one that restic stored with a warning"
 
 
 def why_not_counting(
@@ -104,7 +104,7 @@ def why_not_counting(
         if s in status.counting:
             return None
         if not of_source(s, job.engine.source_name):
-            return "is of something else than the plan now names"
+            return "is from another source than the plan names now"
         if s in status.usable:
             return "the repository was found damaged, and nothing as new has passed a test since"
         if s.note is not None and not dated_in_future(s, now):
@@ -158,13 +158,16 @@ def vanished_problem(
     """What was removed from the repository, and not by retention: it counts no more. `besides` are those that the
     ledger alone knows of."""
     every = [f"{s.short} of {rfc3339(s.consistent_point)}" for s in reversed(snapshots)]
-    every += [f"{one[:8]}, which the catalogue has not either" for one in sorted(besides)]
+    every += [f"{one[:8]}, which the catalogue lacks, too" for one in sorted(besides)]
     if not every:
         return
     named = ", ".join(every[:MOST_NAMED])
     more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
     is_gone = "snapshot is" if len(every) == 1 else "snapshots are"
-    text = f"{len(every)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
+    text = (
+        f"{len(every)} {is_gone} gone from its repository, and retention did not remove "
+        f"{'it' if len(every) == 1 else 'them'}: {named}{more}"
+    )
     shorts = sorted([*(s.short for s in snapshots), *(one[:8] for one in besides)])
     step = after_vanishing(job.plan, job.asset, made_up, retained=job.loaded.plan.retention is not None)
     # What a newer one has shown to come back is no less within what was promised for it.

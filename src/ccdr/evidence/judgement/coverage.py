@@ -42,7 +42,8 @@ def as_far_as_known(
     not known here."""
     untold = Problem(
         Trouble.NOT_KNOWN_HERE,
-        f"its restore tests are for another host to do, and not known here{f': {tester}' if tester else ''}",
+        f"another host does its restore tests, and this host does not know their "
+        f"results{f': {tester}' if tester else ''}",
         about=Verb.TEST,
         verb=Verb.TEST,
     )
@@ -66,7 +67,7 @@ def test_late(job: Job, history: AssetHistory, now: datetime) -> Iterator[Proble
     if last is not None and planned is not None:
         of = utc(last["time"])
         due = second_due(planned.schedule, job.loaded.plan.timezone, of, now)
-        text = f"its restore test is overdue: the last one with a verdict is of {to_the_second(of)}"
+        text = f"its restore test is overdue: the last conclusive one was at {to_the_second(of)}"
         yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
 

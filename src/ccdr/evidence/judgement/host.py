@@ -20,7 +20,7 @@ def _spoilt(host: AssetHistory) -> Iterator[Problem]:
         named = [f"record {seq} of {f'ledger {ledger[:8]}' if ledger else 'the ledger'}" for ledger, seq in host.spoilt]
         more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         where = ", ".join(named[-MOST_NAMED:]) + more
-        text = f"where {where} should stand, a line had been changed: what it told is lost"
+        text = f"somebody changed a line of the ledger, in the place of {where}: its content is lost"
         yield Problem(Trouble.LEDGER_SPOILT, text, about=" ".join(str(seq) for _, seq in host.spoilt))
 
 

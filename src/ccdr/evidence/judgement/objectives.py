@@ -69,7 +69,7 @@ def breaches(job: Job, history: AssetHistory, status: AssetStatus, now: datetime
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in status.wrong):
-        text = "its RTO was not measured by its last restore test that came to a verdict"
+        text = "its last conclusive restore test did not measure its RTO"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
 
 

@@ -45,8 +45,8 @@ def problems_of_tests(job: Job, history: AssetHistory, usable: Sequence[Snapshot
         yield _of_test(failure, _failed(failure), text, job, usable, history)
     if (failed := history.unchecked) is not None:
         text = (
-            f"its restore test of {to_the_second(failed['time'])} is FAIL, and what has passed since had fewer or "
-            f"weaker checks: what failed is no longer checked: {failed.get('reason')}"
+            f"its restore test of {to_the_second(failed['time'])} is FAIL, and later tests passed only with fewer "
+            f"or weaker checks, without the one that failed: {failed.get('reason')}"
         )
         why, run = str(failed.get("reason") or ""), str(failed["run"])
         at = utc(failed["time"])
@@ -64,11 +64,11 @@ def problems_of_tests(job: Job, history: AssetHistory, usable: Sequence[Snapshot
 def _without_a_verdict(job: Job, history: AssetHistory) -> Iterator[Problem]:
     """Tests there were, and none that came to a verdict on what the plan names now."""
     if history.last_test is not None and history.last_conclusive_test is None:
-        text = "no restore test of it has ever come to a verdict"
+        text = "no restore test of it has been conclusive yet"
         text = text if job.engine.restore_test is not None else f"{text}, and its plan has none for it"
         yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
     if history.last_conclusive_test is not None and conclusive(job, history) is None:
-        text = "its last restore test was of something else than the plan now names"
+        text = "its last restore test was from another source than the plan names now"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
 
 

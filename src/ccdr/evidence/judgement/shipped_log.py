@@ -65,23 +65,23 @@ def _not_up_to_date(
     """What goes up to before `late` only does."""
     begins = _begins_anew(standing, newest)
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
-    why = "what ships it does not get on" if seen.shipping else "nothing ships it"
+    why = "the process that ships it makes no progress" if seen.shipping else "nothing ships it"
     who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
-    up_to = f"its log is stored up to {to_the_second(since)}" if since else ""
+    up_to = f"its log is stored only up to {to_the_second(since)}" if since else ""
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
     elif standing.claimed is not None:
-        how_far = f"{up_to} only" if since else "its log is not stored"
-        claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
-        text = f"{how_far}, as records have it; {claimed}: {who}"
+        how_far = up_to if since else "its log is not stored"
+        claimed = f"the state directory claims {to_the_second(standing.claimed)}, but no record confirms it"
+        text = f"{how_far}, by the records; {claimed}: {who}"
         yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
-        text = f"{up_to}, which is yet to come: a clock is, or was, wrong"
+        text = f"its log is stored up to {to_the_second(since or standing.point)}, which is in the future: a clock is or was wrong"
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
     elif since is not None and since < late:
-        text = "no log is stored behind its new base" if begins else f"{up_to} only"
+        text = "no log is stored after its new base" if begins else up_to
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
 
 
@@ -91,9 +91,9 @@ def _leads_on_from_nothing(seen: Seen, standing: LogStanding, usable: Sequence[S
     stored = standing.newest is not None or (standing.anew is not None and not _begins_anew(standing, newest))
     if newest is None or not stored or seen.logged([newest], _good):
         return
-    text = standing.gap or "its newest backup is no base that the log goes on from"
-    meanwhile = "until then it can be restored as of its backups only"
+    text = standing.gap or "the log cannot continue from its newest backup"
+    meanwhile = "until then it can be restored only to its backups, not to points between them"
     if standing.forks and seen.logged(usable, _good):
-        text = "the source was recovered to before its newest backup: a new base backup is needed"
-        meanwhile = "until then its log leads on from an older one"
+        text = "the source went back to a state before its newest backup: it needs a new base backup"
+        meanwhile = "until then its log continues from an older base"
     yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)

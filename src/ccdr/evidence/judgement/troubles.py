@@ -41,13 +41,13 @@ _NO_REPOSITORY = {
     "missing": ("it was not there", Level.LOST),
     "closed": ("it did not open with the plan's password", Level.LOST),
     "unavailable": ("it did not answer", Level.UNPROVEN),
-    "damaged": ("it did not open, for what opens it is damaged", Level.LOST),
+    "damaged": ("it did not open: its keys or its config are damaged", Level.LOST),
 }
 
 # What is said of records that nothing is taken from, by why.
 _PASSED_OVER = {
-    NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
-    WRONG: "no ccdr has written what stands there, and nothing is taken from it",
+    NEWER: "a later ccdr wrote it, and this ccdr cannot read it",
+    WRONG: "no ccdr wrote it, and ccdr takes nothing from it",
 }
 
 
@@ -72,7 +72,7 @@ def copies_near(history: AssetHistory) -> Iterator[Problem]:
     """By the newest good backup: where all copies lie."""
     beside = (history.last_good_backup or {}).get("beside_source")
     if isinstance(beside, str) and beside in NEAR_WORDS:
-        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository lies {NEAR_WORDS[beside]}", cause=str(beside))
+        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository is {NEAR_WORDS[beside]}", cause=str(beside))
 
 
 def repository_damaged(job: Job, history: AssetHistory, upkeep: AssetHistory, doubted: int) -> Iterator[Problem]:
@@ -156,7 +156,7 @@ def not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> It
     for verb, last in newest.items():
         if record := history.not_begun(verb, last):
             why = str(record.get("reason"))
-            text = f"its {verb} could not begin: {why}"
+            text = f"its {verb} could not start: {why}"
             yield Problem(Trouble.NOT_BEGUN, text, utc(record["time"]), about=verb, verb=verb, why=why)
 
 

@@ -68,7 +68,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     crashed = history.crashed_upkeep()
     if crashed is not None:
         what = Verb(crashed["kind"].removesuffix(".start"))
-        text = f"the {what} of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
+        text = f"the {what} of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} never recorded an end"
         trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
         yield Problem(trouble, text, utc(crashed["time"]), about="crash", verb=what, why="it crashed")
     if pruned is not None:
@@ -86,8 +86,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     if history.damaged_before:
         part, parts, since = history.damaged_before
         text = (
-            f"a check found part {part} of {parts} of the repository's data DAMAGED; since it is read in "
-            f"{history.parts} parts, not all of them have been read and found clean"
+            f"a check found part {part} of {parts} of the repository's data DAMAGED; since then it is read in "
+            f"{history.parts} parts, and not all of them were found clean yet"
         )
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
@@ -115,11 +115,11 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
         since = max(known, default=at)
         if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
-        what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"
+        what = "its prune is overdue" if verb is Verb.PRUNE else "its check is overdue"
         last = (
-            f"the last one is of {to_the_second(tried)}"
+            f"the last one was at {to_the_second(tried)}"
             if tried
-            else f"never done, though due since {to_the_second(due)}"
+            else f"it never ran, and is due since {to_the_second(due)}"
         )
         trouble = Trouble.PRUNE_LATE if verb is Verb.PRUNE else Trouble.CHECK_LATE
         yield Problem(trouble, f"{what}: {last}", due, verb=verb)

@@ -81,7 +81,7 @@ class Numbered:
         self._segments, self._held = segments, dict[Path, mmap.mmap | bytes]()
 
     def find(self, seq: int) -> bytes | None:
-        """ValueError where a line that is looked at is no record."""
+        """ValueError where a line that is looked at is no record; the last one may be torn."""
         path = next((p for p in reversed(self._segments) if int(p.stem) <= seq), None)
         if path is None:
             return None
@@ -91,7 +91,13 @@ class Numbered:
             start = held.rfind(b"\n", 0, (low + high) // 2) + 1
             end = held.find(b"\n", start) + 1 or len(held)
             line = held[start:end]
-            number = _seq_of(line)
+            try:
+                number = _seq_of(line)
+            except ValueError:
+                if end < len(held):
+                    raise
+                high = start  # a crash's: what is before it is there as it was
+                continue
             if number == seq:
                 return line
             low, high = (low, start) if number > seq else (end, high)

@@ -61,7 +61,7 @@ class StoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
             "the first segment of the shipped log that it needs; null: none leads on from it; absent: none is shipped"
         ),
     ] = UNSET
-    upon: Annotated[list[Digest], about("ids of the snapshots that it builds upon, the full one first")] = []
+    upon: Annotated[list[Digest], about("ids of the snapshots that it depends on, the full one first")] = []
 
 
 class BackupEnd(End, frozen=True, kw_only=True, gc=False):

@@ -42,8 +42,9 @@ def number(stored: RepoSnapshot) -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
-    """Bring back what was lost from the repositories of these plans, and link it: LEDGER_LOST is over by it.
+def recover(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Taken], list[CcdrError]]:
+    """Bring back what was lost from the repositories of these plans, and link it: LEDGER_LOST is over by it. Of each
+    ledger that could not be brought back, why: what was is linked all the same.
     UsageProblem where nothing was lost, or what is there was changed: a person sets that aside first. CcdrError where
     none of it is stored anywhere, LedgerBroken where what is stored is not what snapshots attest."""
     state, ledger = services.state, services.ledger
@@ -57,14 +58,18 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
     if not wanted:
         raise UsageProblem(
             "no ledger was lost here: there is nothing to bring back",
-            hint="is all of the state gone? then nothing here knows of it yet: `ccdr run`, or a backup, asks the "
-            "repository; call this again after it",
+            hint="if the whole state is gone, `ccdr run` or a backup must ask the repository first; then call this "
+            "again",
         )
-    return [_recovered(one, plans, services) for one in wanted]
-
-
-def _recovered(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:
-    return replace(_brought_back(one, plans, services), lost=one)
+    taken, failed = list[Taken](), list[CcdrError]()
+    for one in wanted:
+        try:
+            taken.append(replace(_brought_back(one, plans, services), lost=one))
+        except CcdrError as error:
+            failed.append(error)
+    if not taken:
+        raise failed[0]
+    return taken, failed
 
 
 def _brought_back(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:
@@ -76,20 +81,23 @@ def _brought_back(one: Lost, plans: Sequence[LoadedPlan], services: Services) ->
             taken = Taken(lost, verification.records, verification.head, here, 0)
             return link(taken, None, max(0, seq - verification.records), services)
         troubles.append(f"{here} {'is another chain than what was lost' if verification.ok else 'does not verify'}")
+    copies: list[tuple[LoadedPlan, RepoSnapshot]] = []
     for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
         try:
             stored = stored_in(loaded, services, lost)
         except CcdrError as error:
             troubles.append(f"{loaded.plan.plan}: {error}")
             continue
-        wrong: LedgerBroken | None = None
-        for copy in stored[: -MOST_TRIED - 1 : -1]:  # whoever may write there may store anything under its name
-            try:
-                return _from(loaded, copy, lost, seq, services)
-            except LedgerBroken as error:
-                wrong = wrong or error
-        if wrong is not None:
-            raise wrong
+        copies += [(loaded, copy) for copy in stored[: -MOST_TRIED - 1 : -1]]  # anybody may store more under its name
+    wrong: CcdrError | None = None
+    # Each repository got it at another time: what the longest of them lacks, none has.
+    for loaded, copy in sorted(copies, key=lambda one: number(one[1]), reverse=True):
+        try:
+            return _from(loaded, copy, lost, seq, services)
+        except (LedgerBroken, BackupBad) as error:
+            wrong = wrong or error
+    if wrong is not None:
+        raise wrong
     details = f" ({'; '.join(troubles)})" if troubles else ""
     raise CcdrError(
         f"the ledger {lost[:8]}… is not stored in the repositories of {', '.join(p.plan.plan for p in plans)}{details}",
@@ -107,6 +115,8 @@ def _from(loaded: LoadedPlan, stored: RepoSnapshot, lost: str, seq: int, service
         verification, named = verify(into), f"snapshot {stored.id[:8]} of {plan}"
         if verification.ok and id_in(into) != lost:
             raise BackupBad(f"{named} holds another ledger than its tag says", hint="name another plan")
+        if verification.ok and verification.records < number(stored):
+            raise BackupBad(f"{named} holds fewer records than its tag says", hint="name another plan")
         _as_attested(into, loaded, services, lost)
         taken = copied(state, lost, into, verification, named)
     return placed(state, link(taken, plan, max(0, seq - taken.records), services))

@@ -66,7 +66,7 @@ class BackupRun:
                 if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
                     raise BackupFailed(
                         why,
-                        hint="find out who writes there; a longer `settle:` leaves more files alone",
+                        hint="find out which program writes there; a longer `settle:` leaves out more files",
                         words=stored.words,
                     )
                 self.storing.mark_failed()
@@ -174,7 +174,7 @@ class BackupRun:
         self._result.beside = self._of.job.beside
         if self._result.beside is not None:
             notes, hazards = self._result.notes, list(self._hazards())
-            lies = f"the repository lies {WORDS[self._result.beside]}"
+            lies = f"the repository is {WORDS[self._result.beside]}"
             self._result.notes = [*(note for note in notes if note not in hazards), lies, *hazards]
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         if self._of.job.engine.shipping is not None:
@@ -186,7 +186,7 @@ class BackupRun:
         try:
             self._keep_for_the_next()
         except OSError as error:
-            self._result.notes.append(f"nothing could be kept that spares the next backup work: {error}")
+            self._result.notes.append(f"ccdr could not keep what makes the next backup faster: {error}")
 
     def _keep_for_the_next(self) -> None:
         for name in filter(None, (self._of.job.engine.index_file, self._of.job.engine.base_file)):

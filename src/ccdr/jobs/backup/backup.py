@@ -75,7 +75,7 @@ def _in_doubt(job: Job, services: Services) -> list[str]:
     if (damage := asset.doubted(upkeep)) is None:
         return []
     test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot latest`"
-    return [f"{damage}: this one counts only once {test} has; docs/how-to/recover.md, A damaged repository"]
+    return [f"{damage}: this snapshot counts only after {test} passes; docs/how-to/recover.md, A damaged repository"]
 
 
 def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:

@@ -31,7 +31,7 @@ def failed(of: JobRun, result: BackupResult, error: KeyboardInterrupt | Exceptio
     result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
     result.words += why.words
     if isinstance(error, CommandFailed) and result.hint is None:
-        asks = "looks at the source, at what its role may do, and at the repository"
+        asks = "checks the source, the rights of its role, and the repository"
         result.hint = f"`ccdr doctor {job.plan}` {asks}"
 
 

@@ -124,8 +124,8 @@ class Storing:
         there = {s.id for s in self._of.repo.snapshots([OURS, f"plan={self._of.job.plan}"])}
         if gone := [needed.id[:8] for needed in capture.parents if needed.id not in there]:
             raise BackupFailed(
-                f"what it builds upon was removed while it was captured: {', '.join(gone)}",
-                hint="back up again: it takes a full base",
+                f"a snapshot that it depends on was removed during the capture: {', '.join(gone)}",
+                hint="back up again: ccdr then takes a full base",
             )
 
     def _tags(self, kind: str) -> list[str]:

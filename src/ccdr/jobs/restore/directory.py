@@ -131,7 +131,7 @@ class Staging:
             for path in (self.tree, self.out):
                 path.mkdir(mode=0o700)
         except OSError as error:
-            raise CcdrError(f"{self.root} cannot be made: {error.strerror}", hint="see who may write there") from None
+            raise CcdrError(f"{self.root} cannot be made: {error.strerror}", hint="check who may write there") from None
 
     def move_capture(self, captured: Path, roots: Sequence[str]) -> None:
         """Take the captured directory out of the tree: the listing is ccdr's. Directories that only led there go."""
@@ -170,7 +170,7 @@ class Staging:
             for entry in sorted(self.tree.iterdir()):
                 final = self.target / entry.name
                 if final.exists() or final.is_symlink():
-                    raise FileExistsError(errno.EEXIST, "something has come there meanwhile")
+                    raise FileExistsError(errno.EEXIST, "something appeared there meanwhile")
                 entry.rename(final)
                 moved.append(final)
         except OSError:
@@ -197,9 +197,9 @@ def staging_for(
     """Whether the target will do, and where it is made ready; notes. Changes nothing. UsageProblem where it will not:
     a link, not empty, a source, no parent, no right to write, no room for `size` bytes in `entries` files."""
     if target.is_symlink():
-        raise UsageProblem(f"{target} is a link", hint=f"name what it leads to: {os.path.realpath(target)}")
+        raise UsageProblem(f"{target} is a link", hint=f"name the link's target: {os.path.realpath(target)}")
     if target == Path("/"):
-        raise UsageProblem("/ cannot be a target", hint="name a directory that is not there yet")
+        raise UsageProblem("/ cannot be a target", hint="name a directory that does not exist yet")
     refuse_sources(target, guarded)
     inside = target.is_dir() and target.is_mount()
     if target.exists():
@@ -218,7 +218,7 @@ def staging_for(
 
 def _refuse_unless_empty(target: Path, *, mount: bool) -> None:
     if not target.is_dir():
-        raise UsageProblem(f"{target} is not a directory", hint="name a directory that is not there yet")
+        raise UsageProblem(f"{target} is not a directory", hint="name a directory that does not exist yet")
     try:
         held = [p.name for p in target.iterdir()]
     except OSError as error:
@@ -228,7 +228,7 @@ def _refuse_unless_empty(target: Path, *, mount: bool) -> None:
     if held:
         raise UsageProblem(  # their names may be of recordings, and a refusal is recorded
             f"{target} is not empty: it holds {so_many(len(held), 'entry', 'entries')}",
-            hint="name a directory that is not there yet; ccdr never writes over anything",
+            hint="name a directory that does not exist yet; ccdr never writes over anything",
         )
 
 

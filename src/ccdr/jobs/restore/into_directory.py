@@ -44,10 +44,10 @@ class IntoDirectory:
         steps = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
         if self.order.bases:
             steps.append(
-                f"of it and the {len(self.order.bases)} snapshots that it builds upon, put together in a sandbox"
+                f"of it and the {len(self.order.bases)} snapshots that it depends on, put together in a sandbox"
             )
         if self.recovery is not None:
-            steps.append(f"puts the log beside it: {self.recovery.described}")
+            steps.append(f"puts the log next to it: {self.recovery.described}")
         return steps
 
     def passed_over(self) -> list[CheckResult]:
@@ -202,4 +202,4 @@ class IntoDirectory:
         return self.staging.remove()
 
     def standing(self) -> str:
-        return f"what was restored stands in {self.staging.tree}: move it yourself, or remove {self.staging.root}"
+        return f"the restored data is in {self.staging.tree}: move it yourself, or remove {self.staging.root}"

@@ -52,7 +52,7 @@ class Selection:
         job, snapshots = self.job, self.snapshots
         if not snapshots.good:
             none, first = none_counts(job, synchronised)
-            raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
+            raise UsageProblem(none, hint=first or "check the plan, and its repository")
         if self.request.despite_failed_test:
             usable = [s for s in snapshots.good if not chain.lacks(s, snapshots.there)]
         else:
@@ -71,13 +71,15 @@ class Selection:
         older = any(s.consistent_point < chosen.consistent_point for s in usable)
         instead = "take an older one" if older else "there is no older one that may be good"
         if missing := chain.lacks(chosen, self.snapshots.there):
-            raise UsageProblem(missing, hint=f"{instead}: without what it builds upon it is of no use")
+            raise UsageProblem(
+                missing, hint=f"{instead}: without the snapshots that it depends on, it cannot be restored"
+            )
         if chosen.id not in {s.id for s in usable} and not self.request.despite_failed_test:
             raise UsageProblem(
-                f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
+                f"snapshot {chosen.short} failed its last restore test, or a snapshot that it depends on did"
                 if chosen.note is None
                 else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint=f"{instead}; to restore it all the same, add --despite-failed-test",
+                hint=f"{instead}; to restore it anyway, add --despite-failed-test",
             )
 
     def _notes(self, chosen: Snapshot, synchronised: Synchronised) -> Iterator[str]:
@@ -85,7 +87,7 @@ class Selection:
         if not of_source(chosen, self.job.engine.source_name):
             yield f"it is a snapshot of {chosen.source}, which is not what the plan names now"
         if dated_in_future(chosen, self.services.clock.now()):
-            yield "it bears a date in the future: somebody's clock was wrong"
+            yield "its date is in the future: a clock was wrong"
         usable = {s.id for s in self._usable}
         for s in self.snapshots.there:
             if s.consistent_point > chosen.consistent_point and s.id not in usable:
@@ -107,7 +109,7 @@ class Selection:
             usable = the_base(self.snapshots.by_id(self.job, self.request.snapshot), usable)
         if self.history.log_failure is not None:
             failure = f"{self.history.log_failure['time']} is FAIL: {self.history.log_failure.get('reason')}"
-            self.result.notes.append(f"its recovery by the log of {failure}; an earlier point may be good all the same")
+            self.result.notes.append(f"its recovery by the log of {failure}; an earlier point may still be good")
         try:
             return Recovery.prepared(self.job, self.services, usable, self.request.at, run, progress)
         except BackupBad as error:

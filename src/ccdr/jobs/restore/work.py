@@ -156,7 +156,7 @@ class Restoring:
 
     def _path(self) -> Path:
         if not self.request.to.strip():
-            raise UsageProblem("--to is empty", hint="name a directory that is not there yet, or a server's URL")
+            raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
         path = Path(self.request.to).expanduser().absolute()
         self.result.target_kind, self.result.target_name, self.name = "directory", str(path), path.name
         if ".." in path.parts:
@@ -211,7 +211,7 @@ class Restoring:
                 onto_source_server=request.onto_source_server,
             )
         except CommandFailed as error:
-            hint = "is it the right server, user and password?"
+            hint = "check the server, the user and the password"
             raise TestBroken(f"{target.shown} does not answer: {error}", hint=hint) from None
         self.result.notes += survey.notes
         self.result.tools["target"] = survey.version

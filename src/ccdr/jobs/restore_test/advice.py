@@ -30,9 +30,9 @@ def never_to_count(course: CourseOfTest) -> str | None:
 def look_closer(course: CourseOfTest, snapshot: Snapshot) -> str:
     job = course.job
     if course.test.verdict is not Verdict.FAIL:
-        return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
+        return f"`ccdr doctor {job.plan}` checks what a test needs; then test it again"
     which = f"--snapshot {snapshot.short}" if course.at is None else f'--at "{recorded_target(course.at)}"'
-    keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
+    keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps the sandbox for a closer look"
     older = f"`ccdr snapshots {job.plan}` lists older ones to test"
     return f"{keep}; {older if course.older(snapshot) else no_older(job.plan, job.asset)}"
 

@@ -78,7 +78,7 @@ def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]
         there = logged(job, services, usable, disproved, lambda: archive_of(job, repo))
     except (CcdrError, OSError) as error:
         if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
-            course.test.findings.append(f"its log could not be asked for: {error}")
+            course.test.findings.append(f"ccdr could not ask for its log: {error}")
         return []
     if claimed and (not there or there[0].consistent < claimed[0].consistent):
         up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"

@@ -21,7 +21,7 @@ def by_rule(course: CourseOfTest, selection: str) -> Snapshot:
     snapshots = course.candidates
     good = snapshots.good
     if snapshots.there[-1:] != snapshots.ours[-1:]:
-        test.findings.append("the newest snapshot is of something else than the plan now names")
+        test.findings.append("the newest snapshot is from another source than the plan names now")
     if selection in ("latest", "oldest", "random") and not good:
         reason, first = none_counts(job, course.synchronised)
         raise BackupBad(reason, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")
@@ -46,7 +46,7 @@ def by_point(course: CourseOfTest, target: RecoveryTarget) -> Snapshot:
     if snapshots.good and not usable:
         why = (
             chain.lacks(snapshots.good[-1], snapshots.there)
-            or "each failed its last restore test, or what it builds upon"
+            or "each, or a snapshot that it depends on, failed its last restore test"
         )
         raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
     if course.base is not None:

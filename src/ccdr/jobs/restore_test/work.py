@@ -70,7 +70,7 @@ def _ask_repository(course: CourseOfTest, selection: str) -> None:
             raise
         raise TestBroken(
             f"nothing was backed up yet, as far as this host knows: {error}",
-            hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
+            hint=f"run `ccdr backup {job.plan}`; if another host backs it up, check the mounted disk or the bucket",
         ) from None
     course.answered = True
     attest.learned(services, job.plan, course.synchronised, assets)
@@ -106,12 +106,12 @@ def _judge_as_stored(course: CourseOfTest, snapshot: Snapshot) -> None:
         test.fail(f"restic stored this snapshot with a warning: {snapshot.note}", again)
     if dated_in_future(snapshot, services.clock.now()):
         test.fail(
-            f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is yet to come",
+            f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is in the future",
             hint="set this host's clock right, or find out whose clock was wrong when it was taken",
         )
     if course.recovery is not None and course.recovery.ahead:
         test.fail(
-            "the newest of the log's snapshots claims to be of a time which is yet to come",
+            "the newest of the log's snapshots claims to be of a time which is in the future",
             hint="set this host's clock right, or find out whose clock was wrong when it was stored",
         )
 

@@ -204,7 +204,7 @@ def the_base(named: Snapshot, usable: Sequence[Snapshot]) -> list[Snapshot]:
     if named not in usable:
         raise UsageProblem(
             f"no recovery begins with the snapshot {named.short}: it is incomplete, failed its last test, or lacks what"
-            " it builds upon",
+            " it depends on",
             hint="leave --snapshot out: then the newest base before that point is taken",
         )
     return [named]

@@ -71,8 +71,8 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
         result.result, result.reason = DAMAGED, damage.text
         result.words += damage.words
         result.hint = (
-            f"`ccdr test {loaded.plan.plan}` tells whether the newest snapshots are whole; keep a copy of the "
-            "repository before anything repairs it, and go on by docs/how-to/recover.md, A damaged repository"
+            f"`ccdr test {loaded.plan.plan}` shows whether the newest snapshots are whole; copy the repository "
+            f"before anything repairs it, and follow docs/how-to/recover.md, A damaged repository"
         )
         result.findings = [f"the repository is damaged: {damage.text}"]
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())

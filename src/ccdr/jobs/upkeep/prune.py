@@ -39,7 +39,7 @@ from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import ENDED, FUTURE, Synchronised
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
-NO_BASE = "what it builds upon is gone"
+NO_BASE = "a snapshot that it depends on is gone"
 REMEMBERED = timedelta(days=90)  # a host that looks less often goes by the rules alone
 
 
@@ -190,11 +190,11 @@ class _Pruning:
     @staticmethod
     def _not_counting(snapshot: Snapshot, history: AssetHistory, source: str | None) -> str | None:
         if history.disproved(snapshot):
-            return "a restore test has disproved it"
+            return "it failed a restore test"
         if snapshot.note is not None:
             return "restic stored it with a warning"
         if source is not None and not of_source(snapshot, source):
-            return "of something else than the plan now names"
+            return "from another source than the plan names now"
         return None
 
     def _lapse(self, asset: str, there: Sequence[Snapshot], policy: Policy) -> None:
@@ -228,7 +228,7 @@ class _Pruning:
             yield "it has no good snapshot"
         upkeep = self._histories.get((self._plan, None), AssetHistory())
         if any(result == DAMAGED for _, result in upkeep.read.values()):
-            yield "a part of the repository was found damaged, and not read well since"
+            yield "a part of the repository was found damaged, and not found clean since"
         yield from (finding for name, finding in self._synchronised.findings if name == asset and FUTURE in finding)
         if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
             yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
@@ -271,7 +271,7 @@ class _Pruning:
                 archive = archive_of(job, log_repository(job, self._services))
                 logged = stored(job, self._services, usable, history.log_disproved, archive)
             except (CcdrError, OSError) as error:
-                yield f"its log could not be asked for: {error}"
+                yield f"ccdr could not ask for its log: {error}"
                 return
             exposed = measure.exposure(now, [*points, *logged])
             what = "its log is stored up to a point that is" if logged else f"no log counts, and {what}"
@@ -298,7 +298,7 @@ class _Pruning:
         if still := [s.short for s, _ in going if s.id in left]:
             raise CcdrError(
                 f"the repository kept {len(still)} of the snapshots that were to be removed: {', '.join(still[:5])}",
-                hint="may this host's credentials delete there? An append-only key cannot",
+                hint="check that this host's credentials may delete there: an append-only key may not",
             )
 
     def _leave_mark(self, going: Sequence[Snapshot], run: Run) -> None:

@@ -89,26 +89,26 @@ def _head(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
     _, rpo, rto, mtd, _ = _scale(items)
     total = human_bytes(sum(item.bytes for item in items))
     yield from (
-        "# Written by `ccdr init` from what it found; it is yours now. `ccdr plan check` tells every mistake at once.",
+        "# Written by `ccdr init` from what it found; it is yours now. `ccdr plan check` lists all mistakes at once.",
         "# Durations: 90s, 15m, 4h, 35d. Relative paths are relative to this file. A secret is never written here.",
         "",
         f"plan: {scalar(terms.name)}",
-        remark(f"service: {scalar(terms.name)}", "what people call it: change it"),
-        remark(f"owner: {scalar(terms.owner)}", "who answers for it: change it"),
-        remark(f"timezone: {scalar(terms.timezone)}", "this machine's; the schedules below are in it"),
+        remark(f"service: {scalar(terms.name)}", "the name that people use: change it"),
+        remark(f"owner: {scalar(terms.owner)}", "who is responsible for it: change it"),
+        remark(f"timezone: {scalar(terms.timezone)}", "this machine's zone; the schedules below use it"),
         "",
-        f"# An assumption, from the size alone ({total}): put in what the service really needs. `ccdr test` measures",
+        f"# An assumption, from the size alone ({total}): write what the service really needs. `ccdr test` measures",
         "# what is achieved, and `ccdr status` says whether that is enough.",
         "objectives:",
         remark(f"  rpo: {rpo}", "at most this much of the newest data may be lost"),
         remark(f"  rto: {rto}", "restored, checked and in use again within this"),
-        remark(f"  mtd: {mtd}", "away for longer, and the service is past saving"),
+        remark(f"  mtd: {mtd}", "the service does not survive a longer outage"),
         "",
         "repository:",
     )
     if terms.assumed:
-        yield "  # This is a directory of this very machine: good to begin with, and NO DISASTER RECOVERY. Whatever"
-        yield "  # takes the machine takes its backups. Name another place before you rely on it: s3:https://host/bucket,"
+        yield "  # This directory is on this very machine: good for a start, but NO DISASTER RECOVERY. What destroys"
+        yield "  # the machine destroys its backups. Name another place before you rely on it: s3:https://host/bucket,"
         yield "  # sftp:user@host:/path, rest:https://host/ or a mounted /path of another machine."
     yield f"  url: {scalar(terms.repository)}"
     yield "  # Without this file no backup can ever be read again: keep a copy of it away from this machine."
@@ -118,11 +118,11 @@ def _head(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
         yield f"  env_file: {scalar(terms.env_file)}"
     yield from (
         "",
-        remark("retention:", "`ccdr run` removes what is older; it never takes the last good one"),
+        remark("retention:", "`ccdr run` removes what is older; it never removes the last good one"),
         remark("  keep_within: 8d", "longer than the longest gap between two restore tests"),
         "  keep_daily: 35",
         "",
-        remark("# notify:", "who is told when something is wrong, once and not at every run"),
+        remark("# notify:", "who gets a message when something is wrong: once, not at every run"),
         remark(f"#   urls_file: secrets/{terms.name}.urls", "Apprise URLs, one a line: mailto://…, slack://…"),
         "",
     )

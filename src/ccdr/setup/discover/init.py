@@ -88,8 +88,8 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
         raise UsageProblem("there is nothing to protect: " + "; ".join([*report.notes, *report.findings]))
     if passwords.shared and len([one for one in servers if one.where not in passwords.own]) > 1:
         report.notes.append(
-            f"{passwords.shared} is the password file of each server that was given no other: where one has a password"
-            " of its own, say --password-file URL=FILE for it"
+            f"{passwords.shared} is the password file of every server that has no other: for a server with its own "
+            f"password add --password-file URL=FILE"
         )
     terms = _terms(name, wanted, services, [file for _, file in sources])
     _apart([services.state.root.absolute(), Path(terms.repository)], [item.tree for item in items if item.tree])
@@ -104,7 +104,7 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
         made.findings.append(f"write the store's credentials into {wanted.plans / terms.env_file}, mode 0600")
     key = wanted.plans / terms.key
     if key.exists():
-        made.notes.append(f"the key {key} was there already, and is used")
+        made.notes.append(f"the key {key} exists already, and ccdr uses it")
     del made.files[key]  # never shown
     if not wanted.dry_run:
         made.written = write_all(files, force=wanted.force)
@@ -121,8 +121,8 @@ def _near(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
     nearness = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
     if nearness is not None:
         yield (
-            f"the repository {repository} lies {WORDS[nearness]}. Good to begin with, and no disaster recovery: "
-            "--repository names a place elsewhere (s3:, sftp:, rest:, or a mounted path of another machine)"
+            f"the repository {repository} is {WORDS[nearness]}. This is good for a start, but it is no disaster "
+            f"recovery: name another place with --repository (s3:, sftp:, rest:, or a mounted path of another machine)"
         )
 
 
@@ -131,7 +131,7 @@ def _secret(path: Path | None, option: str, *, needed: bool) -> None:
     if path is None:
         return
     if not needed:
-        raise UsageProblem(f"{option} is for a server, and none is named")
+        raise UsageProblem(f"{option} needs a server, and you named none")
     try:
         status = path.stat()
     except OSError as error:
@@ -139,7 +139,7 @@ def _secret(path: Path | None, option: str, *, needed: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UsageProblem(f"{option}: {path} is not a file", hint="write the file, mode 0600")
     if status.st_mode & 0o077:
-        raise UsageProblem(f"{option}: others may read {path}", hint=f"chmod 600 {path}")
+        raise UsageProblem(f"{option}: other users can read {path}", hint=f"chmod 600 {path}")
 
 
 def _name(wanted: InitRequest, first: Named) -> str:
@@ -215,6 +215,6 @@ def _well_formed(drafted: Draft, base: Path) -> None:
         if problems:
             complaints = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
             raise CcdrError(
-                f"a plan of what was found would be wrong, and nothing was written: {complaints}",
+                f"the plan for these sources would be wrong, so ccdr wrote nothing: {complaints}",
                 hint="name the databases and directories one by one, and report this",
             )

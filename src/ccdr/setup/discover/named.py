@@ -28,7 +28,9 @@ def everything_named(given: tuple[str, ...]) -> list[Named]:
     for n, path in enumerate(trees):
         for other in trees[:n] + trees[n + 1 :]:
             if path == other or other in path.parents:
-                raise UsageProblem(f"{path} is named twice, by itself or with {other}", hint="name the upper one alone")
+                raise UsageProblem(
+                    f"{path} is named twice, by itself or with {other}", hint="name only the upper directory"
+                )
     return named
 
 
@@ -43,7 +45,7 @@ def _named(text: str) -> Named:
     for discovery in DISCOVERIES:
         if one := discovery.at(path):
             return one
-    raise UsageProblem(f"{path} is nothing that can be backed up", hint=_EXAMPLE)
+    raise UsageProblem(f"ccdr cannot back up {path}", hint=_EXAMPLE)
 
 
 def _unknown(text: str) -> UsageProblem:

@@ -32,7 +32,8 @@ class Passwords:
             (server,) = everything_named((url,))
             if server.where not in servers:
                 raise UsageProblem(
-                    "--password-file names a URL that is none of the servers given", hint="repeat it as it is there"
+                    "--password-file names a URL that is not one of the servers",
+                    hint="write it exactly as you wrote the server",
                 )
             if server.where in own:
                 raise UsageProblem("--password-file names two files for one server", hint="name one")
@@ -40,7 +41,7 @@ class Passwords:
         if len(shared) > 1:
             raise UsageProblem(
                 "--password-file is given more than once, without a URL",
-                hint="say whose each is: --password-file URL=FILE",
+                hint="name the server of each: --password-file URL=FILE",
             )
         return cls(shared[0] if shared else None, own)
 

@@ -267,11 +267,11 @@ def untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untest
         history = histories.get((job.plan, job.asset), AssetHistory())
         if coverage(job, history, now) != UNTESTED:
             continue
-        why = "no restore test of it has ever come to a verdict"
+        why = "no restore test of it has been conclusive yet"
         if job.engine.restore_test is None:
             why = "its plan has no restore test for it"
         elif not job.checks:
             why = "its restore test has no checks, so that nothing can pass"
         elif history.last_conclusive_test is not None:
-            why = "its last restore test was of something else than the plan now names"
+            why = "its last restore test was from another source than the plan names now"
         yield Untested(job.plan, job.asset, why)

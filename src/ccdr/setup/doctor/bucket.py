@@ -10,8 +10,8 @@ from ccdr.plans import LoadedPlan
 from ccdr.storage.s3 import LOCKED_FOR, Bucket, CanaryTrial, ObjectLock, Refused
 
 NARROW = (
-    "give hosts that back up a credential that may get, put and list, and delete only below locks/;"
-    " keep the one that may delete for pruning, elsewhere"
+    "give each backup host a credential that may get, put and list, and may delete only below locks/; prune from "
+    "elsewhere, with a credential that may delete"
 )
 
 
@@ -66,8 +66,11 @@ def _missing(store: Bucket, loaded: LoadedPlan, *, known: bool) -> Probe:
 def _versioning(store: Bucket, status: str) -> Probe:
     what = "bucket versioning"
     if status == "Enabled":
-        return Probe.ok(what, "on: what is overwritten or deleted can be had again")
-    problem = f"{'suspended' if status == 'Suspended' else 'off'}: one put or delete destroys a backup for good"
+        return Probe.ok(what, "on: overwritten or deleted files can be brought back")
+    problem = (
+        f"{'suspended' if status == 'Suspended' else 'off'}: one write or delete destroys a backup, and "
+        f"nothing brings it back"
+    )
     do = f"aws s3api put-bucket-versioning --bucket {store.name} --versioning-configuration Status=Enabled"
     return Probe.fail(what, problem, do)
 
@@ -86,10 +89,10 @@ def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = Non
     if wanted is not None and (lock is None or (lock.days or 0) < wanted):
         has = "cannot lock versions" if lock is None else f"locks each version for {so_many(lock.days or 0, 'day')}"
         problem = f"{store.name} {has}, and the plan asks for {so_many(wanted, 'day')} (`object_lock:`)"
-        more = "set the bucket's default retention to that, COMPLIANCE"
+        more = "set the bucket's default retention to that, in mode COMPLIANCE"
         return Probe.fail(what, problem, "move to a bucket made with Object Lock" if lock is None else more)
     if lock is None:
-        problem = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
+        problem = f"{store.name} cannot lock versions: anybody with the right to delete can delete every backup"
         return Probe.warn(what, problem, "move to a bucket made with Object Lock and a default retention")
     if lock.mode is None or lock.days is None:
         problem = "on, but the bucket has no default retention, so nothing that restic writes is locked"
@@ -127,4 +130,4 @@ def _deletion(tried: CanaryTrial, lock: ObjectLock | None) -> Probe:
         return Probe.ok(what, "this credential may not delete what is stored")
     if lock is not None and lock.mode == "COMPLIANCE" and tried.held:
         return Probe.ok(what, f"this credential may delete, but nothing before its {lock.days} days are over")
-    return Probe.warn(what, "this credential may delete what is stored, and so may whoever steals it", NARROW)
+    return Probe.warn(what, "this credential may delete what is stored; so may a thief who has it", NARROW)

@@ -81,7 +81,9 @@ class _Task:
             for probe in self.probes():
                 seen.append(probe)
         except CcdrError as error:
-            seen.append(Probe.unknown(self.what, str(error), error.hint or "see the message, and look again"))
+            seen.append(
+                Probe.unknown(self.what, str(error), error.hint or "solve what the message says, then run doctor again")
+            )
         except OSError as error:
             problem = error.strerror or type(error).__name__  # without the file, which may be a recording
             seen.append(Probe.unknown(self.what, problem, "run ccdr as a user who may look there"))

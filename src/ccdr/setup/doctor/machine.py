@@ -66,7 +66,7 @@ def docker(daemon: Docker) -> tuple[DockerFacts | None, list[Probe]]:
         return None, [Probe.unknown(what, str(error), error.hint or "start it")]
     probes = [Probe.ok(what, f"{facts.version}, storage driver {facts.storage}")]
     if facts.unlimited:
-        problem = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may take all there is"
+        problem = f"it cannot limit {' and '.join(facts.unlimited)}, so a sandbox may use all of it"
         probes.append(
             Probe.warn(what, problem, "enable the cgroup controllers (see `docker info`), then restart Docker")
         )
@@ -88,12 +88,14 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Probe]:
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
-        yield Probe.fail(what, f"{there} may not be written", "name one you may write with --state DIR or CCDR_STATE")
+        yield Probe.fail(
+            what, f"{there} may not be written", "name a directory that you may write, with --state DIR or CCDR_STATE"
+        )
         return
     if there == root:
         yield _owned(what, root)
     else:
-        yield Probe.ok(what, f"{root} is not there yet; it is made when first needed")
+        yield Probe.ok(what, f"{root} does not exist yet; ccdr makes it when it needs it")
     yield _room("free disk", there, jobs, services)
     yield memory()
     yield scratch(root / "scratch" if (root / "scratch").exists() else there)
@@ -125,9 +127,11 @@ def _owned(what: str, root: Path) -> Probe:
     status, me = root.stat(), os.geteuid()
     if status.st_uid != me:
         problem = f"{root} belongs to user {status.st_uid}, and ccdr runs as user {me}"
-        return Probe.warn(what, problem, "run ccdr as its owner, always: what another writes there its owner cannot")
+        return Probe.warn(
+            what, problem, "always run ccdr as its owner: the owner cannot change what another user writes there"
+        )
     if status.st_mode & 0o077:
-        problem = f"others may look into {root} (mode {status.st_mode & 0o777:04o})"
+        problem = f"other users can read {root} (mode {status.st_mode & 0o777:04o})"
         return Probe.fail(what, problem, f"chmod 700 {root}")
     return Probe.ok(what, f"{root}, for its owner alone")
 
@@ -182,13 +186,13 @@ def scratch(path: Path) -> Probe:
     what, do = "scratch", "put STATE/scratch on tmpfs or on an encrypted volume (LUKS)"
     mount = mount_here(path)
     if mount is None:
-        return Probe.unknown(what, f"this host does not tell what {path} lies on", do)
+        return Probe.unknown(what, f"this host does not say which device holds {path}", do)
     if mount.kind in MEMORY:
         return Probe.ok(what, f"in memory ({mount.kind})")
     if encrypted(mount.device):
         return Probe.ok(what, f"on an encrypted device ({mount.source})")
     if mount.kind.split(".")[0] in UNTOLD:
-        problem = f"on {mount.kind} ({mount.source}), where it cannot be seen from here whether it is encrypted"
+        problem = f"on {mount.kind} ({mount.source}), and this host cannot see whether that is encrypted"
         return Probe.warn(what, problem, do)
-    problem = f"restored data lies in the clear on {mount.source} ({mount.kind}) while a test runs"
+    problem = f"during a test, restored data is unencrypted on {mount.source} ({mount.kind})"
     return Probe.warn(what, problem, do)

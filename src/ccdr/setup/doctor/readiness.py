@@ -102,7 +102,7 @@ def rpo(job: Job, past: Past) -> Iterator[Probe]:
         return  # lint has said so
     gap = widest_gap(backup.schedule, job.loaded.plan.timezone)
     took = past.backups.get((job.plan, job.asset))
-    more = "back up more often, or state an RPO that is true"
+    more = "back up more often, or set a realistic RPO"
     between = f"up to {human_seconds(gap)} between backups"
     if not took:
         if gap > objective:
@@ -123,7 +123,7 @@ def rpo(job: Job, past: Past) -> Iterator[Probe]:
 
 def _rpo_by_log(interval: float, objective: float, took: float | None) -> Probe:
     """`took` is how long the newest part of the log took to be stored."""
-    what, more = "RPO by log", "store the log more often (`log_shipping: interval`), or state an RPO that is true"
+    what, more = "RPO by log", "store the log more often (`log_shipping: interval`), or set a realistic RPO"
     sentence = f"{human_seconds(interval)} between two parts of the log"
     if took is None:
         probe_as = Probe.fail if interval > objective else Probe.warn
@@ -152,7 +152,7 @@ def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Probe]:
         return
     newest, worst = measured[0], max(measured)
     sentence = f"{human_seconds(newest)} of the {human_seconds(objective)} wanted ({basis} settings)"
-    sooner = "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"
+    sooner = "restore faster (more processors, memory, a nearer repository), or set a realistic RTO"
     if newest > objective:
         yield Probe.fail(what, sentence, sooner)
     elif worst > objective or newest > NEAR * objective:
@@ -192,18 +192,18 @@ def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Pr
     plan = loaded.plan
     done = history.get((plan.plan, None), AssetHistory())
     if plan.retention is None:
-        problem = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
+        problem = "ccdr never removes a snapshot: the repository keeps growing, and so does the personal data in it"
         yield Probe.warn("retention", problem, "add `retention: {keep_within: 35d}` to the plan")
     else:
         yield from _pruned(done.newest.get(PRUNED))
     yield _checked(loaded, done, now)
     if plan.notify.urls_file is None and plan.notify.ping_file is None:
-        problem = "nobody is told when something fails"
+        problem = "nobody gets a message when something fails"
         yield Probe.warn("notification", problem, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
         return
     gone = [path for path in (plan.notify.urls_file, plan.notify.ping_file) if path is not None and not path.is_file()]
     for path in gone:
-        problem = f"{path} is not there: nobody is told when something fails"
+        problem = f"{path} is not there: nobody gets a message when something fails"
         yield Probe.fail(
             "notification", problem, f"write the addresses into it, mode 0600; then `ccdr notify test {plan.plan}`"
         )
@@ -221,7 +221,7 @@ def _told(urls: Any, ping: Any) -> Iterator[str]:
 def _pruned(record: Record | None) -> Iterator[Probe]:
     what = "retention"
     if record is None:
-        yield Probe.ok(what, "is stated; nothing was due to be removed yet")
+        yield Probe.ok(what, "is stated; no prune was due yet")
     elif record.get("result") != "DONE":
         problem = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
         yield Probe.warn(what, problem, "see `ccdr ledger show`, then run it again")
@@ -235,28 +235,31 @@ def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Probe:
     if record is None:
         sentence = "its stored data was never read and verified"
         return Probe.warn(
-            what, sentence, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`"
+            what, sentence, f"`ccdr run` does it when it is due; to do it now: `ccdr upkeep {plan.plan} --check`"
         )
     when = f"{record['time'][:19]}Z"
     if damaged := done.damaged_parts:
         sentence = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
-        do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
+        do = (
+            f"`ccdr test {plan.plan}` shows which snapshots are damaged; restore them from another copy, then back "
+            f"up again"
+        )
         return Probe.fail(what, sentence, do)
     if done.damaged_before:
         part, parts, since = done.damaged_before
         sentence = f"part {part} of {parts} was found damaged at {since}, and not all of its data was found clean since"
         return Probe.fail(what, sentence, f"`ccdr upkeep {plan.plan} --check --all-data` tells whether it still is")
     if record.get("result") != CLEAN:
-        sentence = f"that of {when} proved nothing: {record.get('reason')}"
+        sentence = f"the check of {when} proved nothing: {record.get('reason')}"
         return Probe.warn(
-            what, sentence, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`"
+            what, sentence, f"make sure that this host can reach the repository, then `ccdr upkeep {plan.plan} --check`"
         )
     gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
     if now - utc(record["time"]) > gap + timedelta(hours=1):
-        return Probe.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
+        return Probe.warn(what, f"overdue: the last was {when}", "check that cron or a timer calls `ccdr run`")
     full = record.get("full_since")
     covered = f"{record.get('covered')} of {record.get('parts')} parts in this cycle"
     if full is None:
-        sentence = f"clean at {when}; {covered}, and all of it not once yet"
+        sentence = f"clean at {when}; {covered}; not all of it was read yet"
         return Probe.ok(what, f"{sentence} (takes {human_seconds(cycle.total_seconds())})")
     return Probe.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")

@@ -52,14 +52,14 @@ def _locks(repo: Restic, services: Services) -> Iterator[Probe]:
     try:
         count, locks = repo.locks()
     except CommandFailed as error:
-        yield Probe.unknown(what, str(error), "run `restic list locks --no-lock` by hand and see")
+        yield Probe.unknown(what, str(error), "run `restic list locks --no-lock` by hand to see why")
         return
     now = services.clock.now()
     stale = [lock for lock in locks if now - lock.time > STALE]
     for lock in stale:
         kind = "an exclusive lock" if lock.exclusive else "a lock"
         age = human_seconds((now - lock.time).total_seconds())
-        do = "see that no restic runs there, then `restic unlock`, which removes only locks that nobody renews"
+        do = "make sure that no restic runs there, then run `restic unlock`: it removes only locks that nobody renews"
         yield Probe.warn(what, f"{kind} of {lock.holder} was not renewed for {age}", do)
     if not stale:
         yield Probe.ok(what, f"{count} held now" if count else "none")
@@ -95,7 +95,10 @@ def clock(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
     uncertain = 0.5 + (after - before).total_seconds() / 2
     off = max(0.0, abs(ahead) - uncertain)
     sentence = f"this host's is {human_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {address}"
-    do = "set both by NTP (`timedatectl status`); a wrong date makes snapshots not count, or be removed early"
+    do = (
+        "set both clocks by NTP (`timedatectl status`): with a wrong date, a snapshot does not count, or is "
+        "removed too early"
+    )
     if off > CLOCK_TOLERANCE.total_seconds():
         yield Probe.fail(what, sentence, do)
     elif off > SKEW.total_seconds():
@@ -118,13 +121,13 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
     if there != path:
         problem = f"{path} is not there; nearest is {there}"
         if services.knows(loaded.plan.plan):
-            do = "mount it: backups were stored there, and none makes a new one in its place"
+            do = "mount it: backups were stored there, and ccdr makes no new repository in its place"
             yield Probe.fail(what, problem, do)
             return  # what lies there instead says nothing of it
-        yield Probe.warn(what, problem, "mount it; the first backup makes what is then still missing")
+        yield Probe.warn(what, problem, "mount it; the first backup makes missing directories")
     shared = [name for name, other in _dear(loaded, services) if _device(other) == there.stat().st_dev]
     if shared:
-        problem = f"it lies on the same file system as {', '.join(shared)}: what destroys one destroys both"
+        problem = f"it is on the same file system as {', '.join(shared)}: one failure destroys both"
         yield Probe.warn(what, problem, "use another disk, or better another machine")
     elif there == path:
         yield Probe.ok(what, f"{path}, on a file system of its own")

@@ -76,7 +76,7 @@ def _needs(job: Job, services: Services) -> SandboxNeeds | None:
 
 def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Probe:
     what = "room for a sandbox"
-    data = f"up to {human_bytes(needs.bytes)} of data" if needs.bytes else "no data to speak of"
+    data = f"up to {human_bytes(needs.bytes)} of data" if needs.bytes else "almost no data"
     size = f"{data} and {human_bytes(needs.memory)} of memory beside it"
     try:
         on_disk = Lab.on_disk(needs, job.engine.storage)

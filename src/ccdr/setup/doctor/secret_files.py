@@ -34,7 +34,7 @@ def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Probe]
     for path in (*named, loaded.path):
         for place, mode in _changeable(path):
             bad = True
-            problem = f"others may replace {path}: {place} has mode {mode:04o}"
+            problem = f"other users can replace {path}: {place} has mode {mode:04o}"
             yield Probe.fail(what, problem, f"chmod go-w {place}")
     if not bad:
         count = so_many(len(named), "file") if named else "no files"
@@ -52,7 +52,7 @@ def _password(loaded: LoadedPlan, host: Host) -> Probe:
         return Probe.unknown(what, str(error), error.hint or better)
     length = len(secret or "")
     if length < GOOD_LENGTH or len(set(secret or "")) < GOOD_LENGTH // 4:
-        return Probe.warn(what, f"{length} characters, which can be guessed in time", better)
+        return Probe.warn(what, f"{length} characters: so short that somebody can guess it", better)
     return Probe.ok(what, f"{length} characters")
 
 

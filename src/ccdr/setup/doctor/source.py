@@ -31,7 +31,7 @@ def source(job: Job, services: Services) -> Iterator[Probe]:
                 yield Probe.ok(what, f"{job.engine.source_name}: {kind}")
                 yield from job.engine.rights(place)
         except UsageProblem as error:
-            yield Probe.unknown(what, str(error), error.hint or "give the password where the plan says")
+            yield Probe.unknown(what, str(error), error.hint or "put the password where the plan says")
         except BackupFailed as error:  # it can be told, and no backup would succeed
             yield Probe.fail(what, str(error), error.hint or "change the plan, or the source")
         except CommandFailed as error:
@@ -41,8 +41,8 @@ def source(job: Job, services: Services) -> Iterator[Probe]:
                 failure += (
                     f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
                 )
-                yield Probe.fail(what, failure, "check `connection:` and its password, and whom the server lets in")
+                yield Probe.fail(what, failure, "check `connection:`, its password, and the server's access rules")
             else:
-                yield Probe.unknown(what, failure, "is the source up, and can it be reached from this host?")
+                yield Probe.unknown(what, failure, "check that the source runs, and that this host can reach it")
     for problem in run.problems:
         yield Probe.fail("scratch", problem, "`ccdr sandbox reap` removes it")

@@ -55,7 +55,7 @@ class RunAttempt:
     def concern(self) -> Concern | None:
         if self.failed is None:
             return None
-        text = f"its {self.verb} could not begin: {self.failed}"
+        text = f"its {self.verb} could not start: {self.failed}"
         return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb, why=self.failed)
 
 

@@ -24,12 +24,12 @@ HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
     Trouble.LEDGER_LOST: "ledger LOST",
     Trouble.LEDGER_SPOILT: "a line of the ledger was CHANGED",
-    Trouble.LEDGER_CONTRADICTED: "ledger is NOT what snapshots attest",
-    Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
+    Trouble.LEDGER_CONTRADICTED: "ledger does NOT match the snapshots",
+    Trouble.SUMMARY_WRONG: "status did NOT match the ledger",
     Trouble.RECORDS_NEWER: "records of a LATER ccdr",
     Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
-    Trouble.CATALOGUE_WRONG: "what is kept of a snapshot was CHANGED",
-    Trouble.PLAN_FILES_GONE: "what the plan said is NOT KEPT",
+    Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot were CHANGED",
+    Trouble.PLAN_FILES_GONE: "a recorded version of the plan is MISSING",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
     Trouble.LOG_FAILED: "recovery by the log FAILED",
@@ -43,7 +43,7 @@ HEADLINES = {
     Trouble.BREACH_RTO: "RTO BREACHED",
     Trouble.RTO_UNMEASURED: "RTO not measured",
     Trouble.NEVER_SUCCEEDED: "never backed up",
-    Trouble.NOT_BEGUN: "could not begin",
+    Trouble.NOT_BEGUN: "could not start",
     Trouble.BACKUP_LATE: "backup OVERDUE",
     Trouble.TEST_LATE: "restore test OVERDUE",
     Trouble.LOG_LATE: "log NOT SHIPPED",
@@ -51,7 +51,7 @@ HEADLINES = {
     Trouble.FINDING: "finding",
     Trouble.GROUP_INCOMPLETE: "group INCOMPLETE",
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
-    Trouble.NO_LONGER_CHECKED: "what FAILED is no longer checked",
+    Trouble.NO_LONGER_CHECKED: "a check that FAILED is gone or weaker",
     Trouble.NEVER_TESTED: "never tested",
     Trouble.NOT_KNOWN_HERE: "not known here",
     Trouble.RESTORE_CRASHED: "restore CRASHED",
@@ -62,7 +62,7 @@ HEADLINES = {
     Trouble.FETCH_LIMIT: "restore tests fetched most of a month's limit",
     Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
-    Trouble.UNTOLD: "an address could not be told",
+    Trouble.UNTOLD: "an address took no message",
 }
 AWAY = {
     "closed": "repository does NOT OPEN",
@@ -94,7 +94,7 @@ def compose(
     reached until now; `known`: all that is open, told before or not."""
     plan = loaded.plan
     wrong = any(n.kind is not Kind.FIXED for n in news)
-    lines = [f"{plan.service} (plan {plan.plan}, owner {plan.owner})", f"Told by {socket.gethostname()}, {_time(now)}."]
+    lines = [f"{plan.service} (plan {plan.plan}, owner {plan.owner})", f"Sent by {socket.gethostname()}, {_time(now)}."]
     spelled = list(news)[:MOST_LINES]
     open_ = [e for e in {id(e): e for e in (*known, *(n.entry for n in news))}.values() if e.gone is None]
     for kind, heading in SECTIONS.items():
@@ -108,10 +108,10 @@ def compose(
     if len(news) > MOST_LINES:
         lines.append(f"And {len(news) - MOST_LINES} more.")
     if others:
-        lines.append(f"Open and told before: {others}.")
+        lines.append(f"Still open, sent before: {others}.")
     if unreached is not None:
         lines.append(f"This address could not be reached from {_time(unreached.since)} until now.")
-    lines.append(f"ccdr status {plan.plan}   shows where all of it stands.")
+    lines.append(f"ccdr status {plan.plan}   shows the state of everything in the plan.")
     return Message(_subject(plan.plan, news, unreached, now, open_), "\n".join(lines) + "\n", wrong)
 
 
@@ -120,8 +120,8 @@ def trial(loaded: LoadedPlan, now: datetime) -> Message:
     plan = loaded.plan
     body = (
         f"{plan.service} (plan {plan.plan}, owner {plan.owner})\n"
-        f"Told by {socket.gethostname()}, {_time(now)}.\n\n"
-        "This is a test: nothing is wrong. What goes wrong with this plan will be told to this address.\n"
+        f"Sent by {socket.gethostname()}, {_time(now)}.\n\n"
+        "This is a test: nothing is wrong. Problems with this plan will be sent to this address.\n"
     )
     return Message(f"ccdr: {plan.plan}: a test message", body, wrong=False)
 

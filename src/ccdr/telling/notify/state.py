@@ -281,13 +281,13 @@ def load(path: Path) -> tuple[dict[str, NotificationState], str | None]:
         if body["format"] > FORMAT:
             raise CcdrError(
                 f"{path} was written by a newer ccdr: it has format {body['format']}, this one knows {FORMAT}",
-                hint="run the newer ccdr, or move the file away: then everything that is wrong is told again",
+                hint="run the newer ccdr, or move the file away: then ccdr sends every open problem again",
             )
         return {plan: _state(b) for plan, b in body["plans"].items()}, None
     except FileNotFoundError:
         return {}, None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return {}, f"{path} could not be read, so all that is wrong is told again: {type(error).__name__}"
+        return {}, f"{path} could not be read, so ccdr sends every open problem again: {type(error).__name__}"
 
 
 def save(path: Path, states: dict[str, NotificationState]) -> None:

@@ -63,15 +63,21 @@ def answer(
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
     proven = _proven(judged, until_now=until_now)
     if worst is Level.LATE:
-        text = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
+        text = f"{proven}; but {many} would miss an objective: {_first(concerned)}"
         return Answer("Yes, but not as promised", worst, _sentence(text))
     if worst is Level.NEAR:
-        text = f"{proven}; but the backups of {many} lie beside what they protect: {_first(concerned)}"
+        text = (
+            f"{proven}; but the backups of {many} are on the same disk or machine as what they protect: "
+            f"{_first(concerned)}"
+        )
         return Answer("Yes, unless disk or machine is lost", worst, _sentence(text))
     if unseen := [a for a in judged if not a.near_known]:
         these = f"{len(unseen)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
-        text = f"{proven}; but whether the backups of {these} lie beside what they protect is not known here"
-        return Answer("Yes, but where the copies lie is not known", Level.NEAR, _sentence(text))
+        text = (
+            f"{proven}; but this host does not know whether the backups of {these} are on the same disk or "
+            f"machine as what they protect"
+        )
+        return Answer("Yes, but it is not known where the copies are", Level.NEAR, _sentence(text))
     noted = sum(f.level is Level.NOTE for f in findings)
     rest = (
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
@@ -85,9 +91,9 @@ def _what_comes_back(concerned: Sequence[AssetReport], many: str) -> str:
     counting = [a for a in reached if a.rpo_now and math.isfinite(_or_never(a.rpo_now.achieved_s))]
     shown = [a for a in counting if math.isfinite(a.tested.worst_s)]  # one that counts need not have been tested
     if len(shown) == len(concerned):
-        return f"of {many} only an older state may come back"
+        return f"only an older state of {many} may come back"
     if len(counting) == len(concerned):
-        return f"of {many} no state has been shown to come back"
+        return f"no restore of {many} has been shown to work"
     return f"{many} cannot be restored"
 
 
@@ -105,12 +111,12 @@ def over_the_period(
     if first is None or first >= period.end:
         return _sentence(f"{when} nothing was recorded: what was done then, and what was not, is not known")
     if ledger_problems:
-        return _sentence(f"{when}, what the records say proves nothing: they are damaged or changed")
+        return _sentence(f"{when}, the records prove nothing: they are damaged or changed")
     parts = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised, period.start)]
     if less := sum(bool(change.loosenings) for one in promised for change in one.changes):
         parts.append(f"{so_many(less, 'version of a plan', 'versions of plans')} promised less than the one before")
     if first > period.start:
-        parts.append(f"the first record is of {day(first)}: of the time before, nothing is known")
+        parts.append(f"the first record is of {day(first)}: nothing is known of the time before")
     return _sentence(f"{when}, {'; '.join(parts)}")
 
 

@@ -60,7 +60,7 @@ class ReadLock:
         except CommandFailed as error:
             if error.stalled or error.stderr.search(_NO_LOCK):
                 raise BackupFailed(
-                    f"the read lock could not be had within {wait:g} s{self._in_the_way()}",
+                    f"ccdr got no read lock within {wait:g} s{self._in_the_way()}",
                     hint="back up at another time, end what is in the way, or use a longer `limits: lock_wait`",
                 ) from None
             raise

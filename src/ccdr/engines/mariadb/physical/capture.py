@@ -52,7 +52,7 @@ class Copier:
         if not before.tables:
             raise BackupFailed(
                 f"the database {self.database} holds no table",
-                hint="name the one that matters in `connection:`; the whole server is captured all the same",
+                hint="name the one that matters in `connection:`; ccdr captures the whole server anyway",
             )
         started = origin_of(self.place, self.login)
         with self.place.session(self.login.asking()) as session:

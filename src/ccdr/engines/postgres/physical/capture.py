@@ -209,7 +209,7 @@ def _refuse(cluster: Mapping[str, Any], into: Path) -> None:
     if not cluster["table_count"]:
         raise BackupFailed(
             f"the database {cluster['database']} holds no table",
-            hint="name the one that matters in `connection:`; the whole server is captured all the same",
+            hint="name the one that matters in `connection:`; ccdr captures the whole server anyway",
         )
     needed = sum(d["bytes"] or 0 for d in cluster["databases"].values()) + MARGIN
     free = shutil.disk_usage(into).free

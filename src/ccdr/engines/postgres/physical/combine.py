@@ -42,7 +42,9 @@ def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
     try:
         cluster.compare(box, here, _listed(restored, manifest), [f"{here}/{CLUSTER}"], *parents)
     except CommandFailed as error:
-        raise cluster.unlike(error, "the increment, or what it builds upon, is not what was captured") from None
+        raise cluster.unlike(
+            error, "the increment, or a snapshot that it depends on, is not what was captured"
+        ) from None
     mapped = list(_mapped(box, restored, to))
     argv = ["sh", "-c", _COMBINE, "sh", here, to, str(len(manifest.upon)), *mapped]
     try:
@@ -50,7 +52,7 @@ def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
     except CommandFailed as error:
         if "pg_combinebackup: not found" in error.stderr:
             raise TestBroken(str(error), hint="name an image that holds all of PostgreSQL's programs") from None
-        raise cluster.unlike(error, "the increment and what it builds upon do not fit each other") from None
+        raise cluster.unlike(error, "the increment and the snapshots that it depends on do not match") from None
     try:
         made = parse(box.run(["cat", f"{to}/{CLUSTER}/{NAME}"], what="reading the whole's manifest").stdout)
         cluster.compare(box, f"{to}/{CLUSTER}", made.files, [f"{to}/{CLUSTER}"])
@@ -66,7 +68,7 @@ def _listed(restored: Path, manifest: Manifest) -> dict[str, FileDigest]:
     chain = manifest.contents["chain"]
     assert isinstance(chain, list)
     if len(chain) != len(manifest.upon):
-        raise BackupBad(f"it builds upon {len(manifest.upon)} snapshots, and names {len(chain)} of their manifests")
+        raise BackupBad(f"it depends on {len(manifest.upon)} snapshots, and names {len(chain)} of their manifests")
     digests: dict[str, FileDigest] = {}
     for at in (CLUSTER, *(f"{UPON}/{number}/{CLUSTER}" for number in range(len(chain)))):
         digests |= {f"{at}/{name}": digest for name, digest in listed(restored / at).items()}
