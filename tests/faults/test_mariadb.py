@@ -443,7 +443,7 @@ def test_a_lock_that_cannot_be_had_is_given_up(maria: MariaSource, database: str
     slow = in_background(lambda: maria.sql("update customer set note = sleep(60) limit 1", database, check=False))
     assert eventually(lambda: "sleep(60)" in maria.sql("select info from information_schema.processlist"))
     try:
-        failed(centre.run("backup", "p"), centre, "could not be had within 4 s", "connection")
+        failed(centre.run("backup", "p"), centre, "got no read lock within 4 s", "connection")
         maria.sql("insert into agent_log (event) values ('nobody waits')", database)
     finally:
         ids = maria.sql("select id from information_schema.processlist where info like 'update customer%'").split()
@@ -476,7 +476,7 @@ def test_wrong_password_is_a_failed_backup(centre: Site) -> None:
     centre.write("plans/crm.pw", "wrong\n", mode=0o600)
     failed(centre.run("backup", "p"), centre, "error 1045")
     said = centre.run("doctor", "p")
-    assert said.code == 1 and "check `connection:` and its password" in said.stdout, said
+    assert said.code == 1 and "check `connection:`, its password" in said.stdout, said
     centre.write("plans/crm.pw", f"{PASSWORD}\n", mode=0o600)
     centre.backed_up()
 

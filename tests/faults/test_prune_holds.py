@@ -259,7 +259,7 @@ def test_what_is_of_another_source_pushes_no_good_snapshot_out(site: Site) -> No
     site.backed_up()
     path.write_text(named)
     *_, good, other = prune(site.loaded(), site.services(), Quiet(), dry_run=True).decisions["recordings"]
-    assert good.why == ("keep_last",) and "something else than the plan now names" in other.why[0]
+    assert good.why == ("keep_last",) and "another source than the plan names now" in other.why[0]
 
 
 def test_what_a_finding_holds_for_longer_than_the_plan_allows_is_a_finding_itself(site: Site) -> None:

@@ -163,7 +163,7 @@ class World:
         if not self.stored:
             return "No", "no backup has succeeded yet"
         if last is None:
-            return "Not proven", "ever "  # tested, or come to a verdict
+            return "Not proven", "test"  # never tested, or none was conclusive
         if last.outcome == "FAIL" and last.gist == GISTS["nothing"]:
             return "No", GISTS["nothing"]
         if last.outcome == "FAIL" and self.stored[-1].after < last.after:
@@ -172,7 +172,7 @@ class World:
             return "Not proven", "its restore test is overdue"
         if now - self.stored[-1].after > RPO:
             return "Yes, but not as promised", "RPO breached"
-        return "Yes, unless disk or machine is lost", "its repository lies"
+        return "Yes, unless disk or machine is lost", "its repository is"
 
 
 def test_a_week_of_cron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     """That there is no snapshot of the asset, or none that can be read, in one sentence; and what then comes first."""
     asset, unread = f"{job.plan}/{job.asset}", _unread(job, synchronised)
     if not unread:
-        return f"no snapshot of {asset} counts", None
+        return f"there is no snapshot of {asset} that counts", None
     count = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
     return (
         f"there is {count}, the newest of {rfc3339(unread[-1].time)}, and none that counts",

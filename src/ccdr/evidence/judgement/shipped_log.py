@@ -78,7 +78,9 @@ def _not_up_to_date(
         text = f"{how_far}, by the records; {claimed}: {who}"
         yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
-        text = f"its log is stored up to {to_the_second(since or standing.point)}, which is in the future: a clock is or was wrong"
+        text = (
+            f"its log is stored up to {to_the_second(standing.point)}, which is in the future: a clock is or was wrong"
+        )
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
     elif since is not None and since < late:
         text = "no log is stored after its new base" if begins else up_to
