@@ -219,7 +219,7 @@ def test_a_ledger_that_was_brought_back_and_then_changed_is_found(lost: tuple[Si
     assert re.search(
         rf"^recovered the lost ledger {was[:8]}… from the repository of p: \d+ records, up to 2\S+ \S+ UTC$", told, re.M
     )
-    assert f"it lies in {site.state}/ledgers/{was}, read-only" in told and " of the new ledger links it" in told
+    assert f"it is in {site.state}/ledgers/{was}, read-only" in told and " of the new ledger links it" in told
     assert told.splitlines()[-1].startswith("  → `ccdr ledger verify --repository`")
     beside = site.state / "ledgers" / was
     shutil.rmtree(beside)
