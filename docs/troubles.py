@@ -68,12 +68,15 @@ MEANS = {
     Trouble.REPOSITORY_NEAR: "all copies lie on the disk or machine of the source, as the plan wants it",
     Trouble.SNAPSHOT_VANISHED: (
         "a snapshot is gone from the repository, and no retention removed it ([what to "
-        "do](../how-to/recover.md#a-snapshot-that-vanished))"
+        "do](../how-to/recover.md#a-snapshot-that-vanished)); once a newer one has passed a test, only a note"
     ),
     Trouble.BREACH_RPO: "more of the newest data would be lost now than the objective allows",
     Trouble.BREACH_RTO: "the newest conclusive restore test took longer than the objective allows",
     Trouble.RTO_UNMEASURED: "no test measured the RTO with the server settings that the plan asks for",
-    Trouble.NEVER_SUCCEEDED: "there is no good backup yet; until the first one",
+    Trouble.NEVER_SUCCEEDED: (
+        "there is no good backup yet; until the first one. After the loss of a ledger that nobody has answered for, "
+        "ccdr does not know of earlier ones: then nobody has shown that it can be brought back"
+    ),
     Trouble.NOT_BEGUN: "what was due could not even begin: a secret or a file is missing; until it has begun",
     Trouble.BACKUP_LATE: "a backup came due twice and did not happen",
     Trouble.TEST_LATE: "a restore test came due twice and did not happen",

@@ -96,12 +96,12 @@ def look(site: Site, at: datetime = END) -> Looked:
     return Looked(found, report)
 
 
-def lost(site: Site, verdict: str = "FAIL") -> str:
-    """A backup, whose test ended so; then the ledger was lost, and the new one tells of nothing that happened before."""
+def lost(site: Site, verdict: str = "FAIL", *, at: float = -50) -> str:
+    """A backup `at` this hour, whose test ended so; then the ledger was lost, and the new one tells of nothing that happened before."""
     old, new = past(site), past(site)
     old.asked(-60, "backup", "test", "prune", "check")
-    old.stored(-50, "first", begun=True)
-    old.tested(-49, "first", verdict, begun=True)
+    old.stored(at, "first", begun=True)
+    old.tested(at + 1, "first", verdict, begun=True)
     new.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
     state = State(site.state)
     name = wrote(state, "h", old)

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from ccdr.evidence.judgement.asset_status import AssetStatus
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
-    from ccdr.evidence.verdicts import Record
     from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.daily_verification import Finding
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.versions import Judged, PlanRevision
     from ccdr.telling.status import Answering
+
+FAILED_TEST = frozenset((Trouble.NEWER_FAILED, Trouble.TEST_FAILED, Trouble.LOG_FAILED))
 
 
 @verb(short_help="Can the contact centre be brought back?")
@@ -179,7 +180,7 @@ def _tell_assets(seen: _Seen) -> None:
             word(s.coverage),
             _objective(s.rpo),
             _objective(s.rto),
-            _last_test(s.last_test),
+            last_test_of(s),
             _last_backup(s),
         )
         for s in seen.statuses
@@ -290,15 +291,19 @@ def _last_backup(s: AssetStatus) -> str:
     return f"{good}, {word('FAILED')} at {tried[:19]}" if s.failed and tried else good
 
 
-def _last_test(test: Record | None) -> str:
-    verdict = str((test or {}).get("verdict", "-"))
-    newer = verdict == "FAIL" and ((test or {}).get("snapshot") or {}).get("verdict") == "PASS"
-    return word(verdict) + (" (a newer backup; its snapshot is good)" if newer else "")
+def last_test_of(status: AssetStatus) -> str:
+    """Its verdict; where that is FAIL for a newer backup, whether another one has made up for it."""
+    test = status.last_test or {}
+    verdict = str(test.get("verdict", "-"))
+    newer = verdict == "FAIL" and (test.get("snapshot") or {}).get("verdict") == "PASS"
+    stands = any(p.trouble in FAILED_TEST for p in status.wrong)
+    since = "" if stands else " that failed, and one was stored since"
+    return word(verdict) + (f" (a newer backup{since}; its snapshot is good)" if newer else "")
 
 
 def _ledger(verified: Finding | None, services: Services) -> None:
     """From when the last full comparison is of the evidence that all of this is read from."""
-    from ccdr.jobs.verification import first_due
+    from ccdr.jobs.daily_verification import first_due
 
     if verified is None:
         first = ""

@@ -26,18 +26,24 @@ def catalogued(
     lacking = _lacking(job, services, history, there, removed)
     dated, wrong = _as_recorded(there, history, services)
     if lacking:
-        wrong.append(_gone(lacking, job))
+        wrong.append(_gone(lacking, job, history))
     return sorted([*dated, *lacking], key=lambda s: (s.consistent_point, s.usable_at, s.id)), wrong
 
 
-def _gone(lacking: Sequence[Snapshot], job: Job) -> Problem:
+def _gone(lacking: Sequence[Snapshot], job: Job, history: AssetHistory) -> Problem:
+    """Of what a ledger alone tells that was brought back, the catalogue was lost with that: nobody has changed it."""
     newest = lacking[-1]
     which = f"snapshot {newest.short} of {rfc3339(newest.consistent_point)}"
     if len(lacking) > 1:
         which = f"{so_many(len(lacking), 'snapshot')} that were stored here, the newest {which}"
     else:
         which += ", which was stored here"
-    step = f"ccdr snapshots {job.plan}   reads what is there from the repository again; and find out who removed them"
+    step = f"ccdr snapshots {job.plan}   reads what is there from the repository again"
+    if all(history.recorded_beside.get(s.id, {}).get("ours") for s in lacking):
+        text = f"the catalogue was lost with the ledger that was brought back, and has no entry of {which}"
+        text += ": what the records say of it stands"
+        return Problem(Trouble.FINDING, text, about="catalogue lost", cause=newest.id, step=step)
+    step += "; and find out who removed them"
     text = f"the catalogue has no entry any more of {which}: what the records say of it stands"
     return Problem(Trouble.CATALOGUE_WRONG, text, about=f"gone {newest.id}", step=step)
 

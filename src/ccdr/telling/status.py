@@ -109,8 +109,14 @@ def seen_now(job: Job, services: Services, history: AssetHistory, removed: Colle
         backing_up=held(job.plan, job.asset, "backup"),
         shipping=held(job.plan, job.asset, SHIP),
         changed=tuple(changed),
+        lost=records_lost(services, history),
         by_records=not services.catalogue.known_of(job.plan, job.asset),
     )
+
+
+def records_lost(services: Services, history: AssetHistory) -> bool:
+    """Is no backup recorded, and was a ledger lost that may have told of one? Where one is, that is not asked."""
+    return history.last_good_backup is None and services.lineage().loss is not None
 
 
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:

@@ -292,5 +292,24 @@ def test_what_the_lost_ledger_saw_stored_is_missed_by_the_new_one(site: Site, th
         return [s.id for s in services.synchronise(site.loaded(), repository, ["crm"]).vanished]  # type: ignore[arg-type]
 
     assert vanished() == []
+    if not there:
+        found = look(site)
+        (never,) = [p for p in found.found.troubles if p.trouble.name == "NEVER_SUCCEEDED"]
+        assert "does not know" in never.text and (never.step or "").startswith("ccdr ledger recover")
+        assert found.report.answer.word == "Not proven" and "since the ledger was lost" in found.report.answer.sentence
     brought_back(site, name)
     assert vanished() == ([] if there else [digest("first")])
+
+
+@pytest.mark.parametrize("catalogue", ["lost", "kept"])
+def test_what_the_catalogue_lost_with_the_ledger_is_no_doubt_once_that_was_brought_back(
+    site: Site, catalogue: str
+) -> None:
+    name = lost(site, "PASS", at=-2)
+    if catalogue == "lost":
+        shutil.rmtree(site.state / "catalogue")
+    brought_back(site, name)
+    found = look(site)
+    told = [p.text for p in found.found.troubles if "catalogue" in p.text]
+    assert "CATALOGUE_WRONG" not in found.troubles and len(told) == (catalogue == "lost")
+    assert found.found.coverage == "tested" and found.report.answer.word == "Yes, but not as promised"  # an RPO of 1h

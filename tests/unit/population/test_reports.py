@@ -70,7 +70,7 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
         segment.chmod(0o600)
         segment.write_bytes(segment.read_bytes().replace(b'"host":"h"', b'"host":"x"', 1))
     if how != "not asked":
-        body = {"snapshots": 0, "elsewhere": 1, "unattested": 0, "newest": 0, "problems": []}
+        body = {"snapshots": int(how == "well"), "elsewhere": 1, "unattested": 0, "newest": 0, "problems": []}
         services.ledger.append(
             "ledger.compared", plan="p", asset=None, run=None, body={"result": "AGREES", "reason": None, **body}
         )
@@ -85,6 +85,8 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
     assert ("what is here of it is not what they say" in page) is (how == "rewritten")
     assert (f"after record {there.records} is not here" in page) is (how == "longer")
     assert ("it does not verify: nothing of it is believed" in page) is (how == "changed")
+    attested = "1 snapshot attests it, up to" if how == "well" else "0 snapshots attest it, up to"
+    assert (f"agrees: {attested}" in page) is (how != "not asked")
     asked = how not in ("not asked", "unattested")
     assert ("the repository of p: agrees, last recorded 2026-11-24T12:00:00Z" in page) is asked
     assert ("no repository was compared with it since" in page) is not asked

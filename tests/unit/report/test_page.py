@@ -42,6 +42,22 @@ def test_numbers_say_what_they_are_of(past: Past) -> None:
     assert "no test that passed was measured" in written(html(past.report()))
 
 
+def test_a_restore_is_measured_though_its_test_failed_for_a_newer_backup_and_is_not_said_to_have_passed(
+    past: Past,
+) -> None:
+    snapshot = past.fine()
+    past.test(NOW - 20 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True, took=4000.0)
+    past.test(NOW - 10 * MINUTE, snapshot, "FAIL")
+    report = past.report()
+    head, row = cells(written(html(report)), 'id="c-objectives"')
+    assert "Tests that passed" not in head
+    assert dict(zip(head, row, strict=True))["Restores that were measured"].startswith("2 with throwaway settings")
+    assert (
+        "1 of 3 restore tests passed" in report.over_the_period
+        and "restore tests that passed" not in report.over_the_period
+    )
+
+
 def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> None:
     """What was once lost, failed and slow is well again now: the one does not say the other."""
     snapshot = past.backup(NOW - 5 * DAY)

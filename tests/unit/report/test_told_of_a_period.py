@@ -25,7 +25,7 @@ from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
 from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
 from ccdr.telling.report.period import Period
-from ccdr.telling.report.runs import BACKUP, CHECK, TEST, RecordedRun
+from ccdr.telling.report.runs import BACKUP, CHECK, RESTORE, TEST, RecordedRun
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -598,3 +598,19 @@ def test_a_pass_by_weaker_checks_mends_nothing_and_is_named() -> None:
     assert (since.runs, since.mended, since.unchecked) == ((runs[2],), None, None)
     (mended, since) = interruptions(runs)
     assert (mended.mended, mended.unchecked, since.mended) == (runs[1], None, None)
+
+
+def test_a_restore_that_was_refused_did_nothing_and_is_not_there_to_be_mended() -> None:
+    runs = [ran(1, RESTORE, "REFUSED"), ran(2, RESTORE, "FAILED")]
+    (found,) = interruptions(runs)
+    assert found.runs == (runs[1],)
+
+
+def test_a_test_that_found_no_snapshot_is_by_the_rule_that_it_asked_by(jobs: dict[str, Job], past: Chronicle) -> None:
+    past.tested(-4, None, "FAIL", begun=True)
+    report = judged(jobs["crm"], past)
+    assert {rule: run.outcome for rule, run in report.by_rule.items()} == {"latest": "FAIL"}
+    assert past.history().by_rule == {"latest": [past.records[-1]["time"], "FAIL"]}, "as status has it"
+    past.stored(-3, "s")
+    past.tested(-2, "s", begun=True, selected="0a1b")
+    assert judged(jobs["crm"], past).by_rule.keys() == {"latest", "by id"}

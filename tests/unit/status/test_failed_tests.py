@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import click
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.standing import IDS, NOW, World, ago, failed_for_a_newer_one, stored
 
+from ccdr.cli.status import last_test_of
 from ccdr.model.trouble import Trouble
 from ccdr.telling.status import status
 
@@ -61,6 +63,19 @@ def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> N
     world.tested("FAIL", number=1)
     assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
     assert not any("alone" in p for p in world.now.problems)
+
+
+def test_the_line_of_an_asset_says_that_a_newer_backup_has_made_up_for_the_one_that_failed(world: World) -> None:
+    def line() -> str:
+        return click.unstyle(last_test_of(world.now))
+
+    failed_for_a_newer_one(world, newer_failed=True)
+    assert line() == "FAIL (a newer backup; its snapshot is good)"
+    stored(world, 2, minutes=5)
+    assert not any(p.trouble is Trouble.NEWER_FAILED for p in world.now.wrong)
+    assert line() == "FAIL (a newer backup that failed, and one was stored since; its snapshot is good)"
+    world.tested("PASS", number=2)
+    assert line() == "PASS"
 
 
 def test_a_test_that_failed_for_what_does_not_fit_is_not_told_as_a_newer_backups_failure(world: World) -> None:

@@ -204,14 +204,14 @@ class AssetHistory:
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
         self.newest[kind] = record
-        self.open_runs.pop(run, None)
+        start = self.open_runs.pop(run, None) or {}
         if kind == BACKUP_END:
             self._take_backup(record)
         elif kind == TEST_END:
             self._take_fetched(record)
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
-                self._take_test(record, begun)
+                self._take_test(record, begun, start.get("selection"))
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
@@ -260,13 +260,15 @@ class AssetHistory:
         while len(self.recorded_beside) > MOST_BESIDE:
             del self.recorded_beside[next(iter(self.recorded_beside))]
 
-    def _take_test(self, record: Record, checks: list[Any] | None) -> None:
+    def _take_test(self, record: Record, checks: list[Any] | None, asked: object) -> None:
+        """`asked`: how a snapshot was to be selected, which says it of a test that found none."""
         self.last_test = record
         if record["verdict"] != "INCONCLUSIVE":
             self.last_conclusive_test = record
         snapshot = record.get("snapshot") or {}
-        if snapshot.get("selected") in RULES and record["verdict"] in ("PASS", "FAIL"):
-            self.by_rule[snapshot["selected"]] = [record["time"], record["verdict"]]
+        rule = snapshot.get("selected") if snapshot else asked
+        if rule in RULES and record["verdict"] in ("PASS", "FAIL"):
+            self.by_rule[str(rule)] = [record["time"], record["verdict"]]
         if snapshot.get("verdict") in ("PASS", "FAIL"):
             self.proven.pop(snapshot["id"], None)  # so that the newest verdict stands last
             self.proven[snapshot["id"]] = snapshot["verdict"]

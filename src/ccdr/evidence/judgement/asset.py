@@ -47,7 +47,7 @@ from ccdr.evidence.judgement.troubles import (
 )
 from ccdr.host.state import RESTORE_MARK
 from ccdr.model.schedule import second_due
-from ccdr.model.trouble import Missing, Problem, Trouble, after_a_crash
+from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_a_crash, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,
@@ -127,7 +127,7 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
     # That one failed its test, or vanished, says what is wrong: it was backed up.
     never = known_here and not any(map(history.disproved, counted.ours)) and not counted.vanished
     yield from repository_away(job, history, upkeep)
-    yield from _problems(job, history, counted.usable, now, never=never)
+    yield from _problems(job, history, counted.usable, now, never=never, lost=case.seen.lost)
     yield from newer_not_counting(counted, history, now)
     yield from repository_damaged(job, history, upkeep, len(counted.usable) - len(counted.counting))
     if case.ours_to_do or backer is not None:
@@ -159,12 +159,12 @@ def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
 
 
 def _problems(
-    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, never: bool
+    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, never: bool, lost: bool
 ) -> Iterator[Problem]:
-    """`never`: where there is no snapshot, that is known to be so."""
+    """`never`: where there is no snapshot, that is known to be so; `lost`: as far as the ledger that is left tells."""
     newest = usable[-1] if usable else None
     if newest is None and history.last_good_backup is None and never:
-        yield Problem(Trouble.NEVER_SUCCEEDED, "no backup has succeeded yet", verb=Verb.BACKUP)
+        yield _never_backed_up(job, lost=lost)
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=now.tzinfo)
     known = newest.id if newest else None
     # That the last that was stored does not count any more has reasons of its own.
@@ -209,6 +209,14 @@ def _clear(job: Job, begun: Mapping[str, Any]) -> str | None:
     else:
         return None
     return after_a_crash(job.plan, job.asset, left)
+
+
+def _never_backed_up(job: Job, *, lost: bool) -> Problem:
+    if not lost:
+        return Problem(Trouble.NEVER_SUCCEEDED, "no backup has succeeded yet", verb=Verb.BACKUP)
+    text = "no backup is recorded since the ledger was lost, and ccdr does not know whether there was one before"
+    step = next_step(Trouble.LEDGER_LOST, job.plan, job.asset)
+    return Problem(Trouble.NEVER_SUCCEEDED, text, verb=Verb.BACKUP, about="lost", step=step, as_bad_as=Level.UNPROVEN)
 
 
 def _backup_late(

@@ -46,6 +46,7 @@ class Seen:
     backing_up: bool = False
     shipping: bool = False
     changed: tuple[Problem, ...] = ()  # what the catalogue says of them, and the ledger does not
+    lost: bool = False  # was the ledger lost that may have told of its backups, and has nobody answered for that?
     by_records: bool = False  # does the catalogue know of none of them?
 
 

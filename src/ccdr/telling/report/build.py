@@ -44,7 +44,7 @@ from ccdr.telling.report.population_csv import PopulationDigest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
-from ccdr.telling.status import answering, seen_now, upkeep_problems
+from ccdr.telling.status import answering, records_lost, seen_now, upkeep_problems
 
 _UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
@@ -293,6 +293,7 @@ def _judge(
         period,
         versions=evidence.plans.get(name[0], _NOTHING).versions,
         seen=seen,
+        lost=job is not None and records_lost(services, evidence.history(*name)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model.measure import Point
-from ccdr.model.values import TOLD_BY, of_another_host, utc
+from ccdr.model.values import RULES, TOLD_BY, of_another_host, utc
 from ccdr.plans.due import PATIENCE, RequestedRuns
 from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
 from ccdr.telling.report.asset_evidence import AssetEvidence
@@ -228,7 +228,7 @@ class Evidence:
             same(actor, actor), started, start["time"], same(by, by), text(trigger.get("due")) or "",
             time, record["time"], record["seq"], same(outcome, outcome),
             text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
-            text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
+            _selected(start, snapshot), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in WHOLE or get("repository") else None,
             tuple(map(str, listing(get("left_out")))),
@@ -349,3 +349,9 @@ class Evidence:
             if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
                 asset.forget(str(entry.get("id")), within=within, ours=not of_another_host(record))
                 plan.removed += within
+
+
+def _selected(start: Record, snapshot: Mapping[str, Any]) -> str | None:
+    """How a snapshot was chosen; where there was none, by what rule one was to be."""
+    asked = text(start.get("selection"))
+    return text(snapshot.get("selected")) or (asked if asked in RULES and not snapshot else None)

@@ -17,6 +17,7 @@ from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
 from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, RecordedRun
 
+MOST_PLANS = 3  # whose first version came within the period, that the sentence names
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
 
@@ -142,7 +143,7 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
         text += f", and of {rest} that is not known here"
     yield text
     if breached := sum(r.breached for a in judged for r in a.restores if r.basis == a.basis):
-        yield f"{so_many(breached, 'restore test that passed', 'restore tests that passed')} took longer than the RTO"
+        yield f"{so_many(breached, 'measured restore')} took longer than the RTO"
 
 
 def _share(achieved: float | None, objective: float) -> float:
@@ -170,10 +171,19 @@ def _due(tallies: Tallies, promised: Sequence[PlanPromises], begin: datetime) ->
     if elsewhere:
         times = so_many(elsewhere, "due time that was", "due times that were", form=",")
         text += f", and what became of {times} not this host's is not known"
-    since = max((one.since for one in promised if one.since is not None), default=begin)
-    if day(since) > day(begin):
-        text += f", and what was due before {day(since)} is not known, as no version of the plan is recorded"
+    if unrecorded := [one for one in promised if one.since is not None and day(one.since) > day(begin)]:
+        text += f", and {_unrecorded(unrecorded, len(promised))} is not known, as no version of it is recorded"
     return text + (", and of other plans nothing of that is known" if unknown else "")
+
+
+def _unrecorded(plans: Sequence[PlanPromises], of: int) -> str:
+    """What was due before the first version of each of these `plans`; where there are others, of which."""
+    since = {one.plan: day(one.since) for one in plans if one.since is not None}
+    if len(since) > MOST_PLANS:
+        last = max(since.values())
+        return f"what of {len(since)} plans was due before the first version of each, the last of {last},"
+    whose = [f"of {plan} before {at}" if of > 1 else f"before {at}" for plan, at in since.items()]
+    return f"what was due {', '.join(whose)}"
 
 
 def _or_never(seconds: float | None) -> float:

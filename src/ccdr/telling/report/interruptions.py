@@ -13,7 +13,8 @@ from ccdr.telling.report.runs import CRASHED, GOOD, RecordedRun, read_again
 def interruptions(
     runs: Iterable[RecordedRun], mends: Callable[[RecordedRun, RecordedRun], bool] = lambda bad, good: True
 ) -> list[Interruption]:
-    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither.
+    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither; nor
+    is a restore that was refused: nothing was done, and there is nothing to mend.
     `mends`: does a good run take back a bad one, as far as its checks go?"""
     open_: dict[tuple[str | None, str | None, str], list[RecordedRun]] = {}
     unchecked: dict[tuple[str | None, str | None, str], RecordedRun] = {}
@@ -33,7 +34,7 @@ def interruptions(
                 open_[key] = still
             if mended := [one for one in bad if one not in still]:
                 ended.append(_interruption(mended, run))
-        elif run.outcome not in ("RUNNING", "NOTED"):
+        elif run.outcome not in ("RUNNING", "NOTED", "REFUSED"):
             open_.setdefault(key, []).append(run)
     for key, bad in open_.items():  # what failed after the last good run was not passed by it
         passed = unchecked.get(key)

@@ -57,16 +57,19 @@ def judge_asset(
     *,
     versions: Sequence[PlanRevision] = (),
     seen: Seen | None = None,
+    lost: bool = False,
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
-    history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for."""
+    history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for;
+    `lost` as `Seen` has it."""
     ev = evidence or AssetEvidence(AssetHistory())
     course = _course(job, ev, elsewhere, upkeep, period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
     status, rpo = None, None
     findings: tuple[ReportedFinding, ...] = ()
     if job:
-        status = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, job, period), period.end)
+        known = replace(_with(seen, ev, elsewhere, job, period), lost=lost)
+        status = judge(job, ev.history, upkeep, known, period.end)
         rpo = _rpo_of_the_period(job, ev, upkeep, course, versions, period)
         findings = (
             *(ReportedFinding.of(problem, *name) for problem in status.troubles),

@@ -66,7 +66,8 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Restores:
-    """What the period's passed tests took to restore, with one kind of server settings: seconds."""
+    """What the period's restores took that were measured, with one kind of server settings: seconds. A test that is
+    FAIL for a newer backup has measured that of the good one."""
 
     basis: str
     count: int
@@ -78,7 +79,7 @@ class Restores:
 
 @dataclass(frozen=True)
 class Timing:
-    """One passed test's RTO."""
+    """One test's RTO, of a snapshot that passed."""
 
     at: datetime
     achieved_s: float
