@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from ccdr.demo.store import Store, start
+from ccdr.demo.store import DemoStore, start
 from tests.support.drawn import TIMES, examples
 from tests.support.harness import Site, Source, small_database
 from tests.support.in_memory import room
@@ -94,7 +94,7 @@ def disk() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
     """A real S3 server."""
     running = start(tmp_path_factory.mktemp("s3"))
     running.bucket("ccdr-ready").create_versioned(patience=60)

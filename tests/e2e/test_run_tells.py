@@ -22,7 +22,7 @@ from tests.support.stored import LIMITS, assert_clean, settled_file, with_reposi
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
-from ccdr.run.ending import conclude, followed
+from ccdr.run.ending import end_run, followed
 from ccdr.run.tasks import RunResult
 from ccdr.storage.manifest import manifest_text, snapshot_of
 
@@ -240,8 +240,8 @@ def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Si
     standing = LogStanding(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
     ships(services, "p", "crm", standing)
     logs = followed([Job(loaded, "crm")], services)
-    wakes = conclude([loaded], services, RunResult(), seconds=0, logs=logs).wakes
+    wakes = end_run([loaded], services, RunResult(), seconds=0, logs=logs).next_due
     rpo_is_breached = taken + timedelta(minutes=5, seconds=1)
     assert (wakes == rpo_is_breached) if gap else (wakes is None or wakes > clock.at + timedelta(hours=1)), wakes
-    unwatched = conclude([loaded], services, RunResult(), seconds=0).wakes
+    unwatched = end_run([loaded], services, RunResult(), seconds=0).next_due
     assert unwatched is not None and unwatched <= clock.at + timedelta(minutes=5, seconds=1)

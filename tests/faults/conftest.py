@@ -18,16 +18,18 @@ def lately_made() -> list[tuple[float, Site, Path]]:
 
 
 @pytest.fixture(scope="module")
-def kept(lately_made: list[tuple[float, Site, Path]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def good(lately_made: list[tuple[float, Site, Path]], tmp_path_factory: pytest.TempPathFactory) -> Site:
     if not lately_made or time.monotonic() - lately_made[-1][0] > _YOUNG:
-        made = two_days(tmp_path_factory.mktemp("good"))
-        lately_made.append((time.monotonic(), made, pristine(made)))
-    return lately_made[-1][2]
+        site = two_days(tmp_path_factory.mktemp("good"))
+        lately_made.append((time.monotonic(), site, pristine(site)))
+    _, made, before = lately_made[-1]
+    return again(made, before)
 
 
 @pytest.fixture(scope="module")
-def good(lately_made: list[tuple[float, Site, Path]], kept: Path) -> Site:
-    return again(lately_made[-1][1], kept)
+def kept(good: Site, lately_made: list[tuple[float, Site, Path]]) -> Path:
+    """A module may have a `good` of its own."""
+    return next((before for _, made, before in lately_made if made.root == good.root), None) or pristine(good)
 
 
 @pytest.fixture

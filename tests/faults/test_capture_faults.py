@@ -29,7 +29,7 @@ from tests.support.stored import (
     with_repository,
 )
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 from ccdr.jobs.backup.backup import backup
 from ccdr.model.errors import Exit
 from ccdr.plans.job import Job
@@ -483,7 +483,7 @@ def test_stopped_while_dumping(crm: Site, source: Source, dbname: str, sign: sig
 
 @pytest.fixture(scope="module")
 def stopped(
-    good: Site, kept: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
+    good: Site, kept: Path, store: DemoStore, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[signal.Signals, Site]:
     """Sites whose ccdr was stopped in the middle of an upload; all at once, since each waits for a stalled store."""
     settled_file(again(good, kept).root / "tree" / "tomorrow.wav", os.urandom(2_000_000))

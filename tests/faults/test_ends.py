@@ -16,11 +16,12 @@ import pytest
 from tests.support.harness import Quiet, Site
 
 from ccdr.host import interrupts
-from ccdr.jobs.backup.attempt import Attempt
+from ccdr.jobs.backup import backup as backups
+from ccdr.jobs.backup.attempt import BackupRun
 from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.backup import backup as backups
+from ccdr.jobs.backup.storing import Storing
 from ccdr.jobs.restore_test import once
-from ccdr.jobs.restore_test.work import Work
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 
@@ -93,14 +94,14 @@ def test_a_pass_is_recorded_whoever_stops_its_cleaning_up(
     twin: Site, stop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt, aside = stop
-    conclude = Work.conclude
+    finish = once.finish
 
-    def slowly(work: Work, run: Any) -> None:
+    def slowly(course: CourseOfTest) -> None:
         interrupt()
         interrupts.tick()
-        conclude(work, run)
+        finish(course)
 
-    monkeypatch.setattr(Work, "conclude", slowly)
+    monkeypatch.setattr(once, "finish", slowly)
     with pytest.raises(KeyboardInterrupt):
         aside(lambda: once.restore_test(job(twin), "latest", twin.services(), Quiet()))
     assert [r["run"] for r in twin.records("restore_test.start")] == [
@@ -115,21 +116,21 @@ def test_an_interrupt_while_a_failed_try_is_marked_is_not_lost(
     """It would go on with the next try, which may take hours."""
     interrupt, aside = stop
     tries: list[int] = []
-    mark = Attempt.mark_failed
+    mark = Storing.mark_failed
 
     def changed(engine: Any, capture: Any, into: Path) -> list[str]:
         tries.append(1)
         return ["call.wav"] if len(tries) == 1 else []
 
-    def marking(attempt: Attempt, *args: Any, **more: Any) -> None:
+    def marking(storing: Storing, *args: Any, **more: Any) -> None:
         if not interrupted.is_set():
             interrupted.set()
             threading.Timer(0.1, interrupt).start()
-        mark(attempt, *args, **more)
+        mark(storing, *args, **more)
 
     interrupted = threading.Event()
     monkeypatch.setattr(type(job(twin).engine), "settled", changed)
-    monkeypatch.setattr(Attempt, "mark_failed", marking)
+    monkeypatch.setattr(Storing, "mark_failed", marking)
     before = len(twin.services().catalogue.snapshots("p", "recordings"))
     with pytest.raises(KeyboardInterrupt):
         aside(lambda: backup(job(twin), twin.services(), Quiet()))
@@ -155,7 +156,7 @@ def test_what_cannot_be_kept_for_the_next_backup_takes_nothing_back(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Attempt, "_keep_for_the_next", full)
+    monkeypatch.setattr(BackupRun, "_keep_for_the_next", full)
     done = backup(job(twin), twin.services(), Quiet())
     assert done.result == "STORED" and any("No space left" in note for note in done.notes)
     assert done.snapshot and twin.run("test", "p").json["snapshot"]["id"] == done.snapshot.id
@@ -166,15 +167,15 @@ def test_what_was_stored_before_its_failed_run_heard_of_it_does_not_count(
     twin: Site, monkeypatch: pytest.MonkeyPatch, heard: bool
 ) -> None:
     """restic is done, and nobody has yet asked whether the files changed meanwhile. Its twin is stored."""
-    store = Attempt._store
+    store = Storing.store
 
-    def stopped(attempt: Attempt, *args: Any) -> Any:
-        done = store(attempt, *args)
+    def stopped(storing: Storing, *args: Any) -> Any:
+        done = store(storing, *args)
         if not heard:
             raise KeyboardInterrupt
         return done
 
-    monkeypatch.setattr(Attempt, "_store", stopped)
+    monkeypatch.setattr(Storing, "store", stopped)
     before = len(twin.services().catalogue.snapshots("p", "recordings"))
     with contextlib.nullcontext() if heard else pytest.raises(KeyboardInterrupt):
         backup(job(twin), twin.services(), Quiet())

@@ -18,8 +18,7 @@ from ccdr.engines.files import WAITING, TreeEntry
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
-from ccdr.jobs.restore_test import restore_test
-from ccdr.jobs.restore_test.work import Work
+from ccdr.jobs.restore_test import restore_test, sandboxed
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
 
@@ -270,7 +269,7 @@ def test_a_test_whose_checks_show_nothing_passes_nothing(
     site.recordings(tree)
     site.backed_up()
     if found is not None:
-        monkeypatch.setattr(Work, "_check", lambda *_: found)
+        monkeypatch.setattr(sandboxed, "check_alone", lambda *_: found)
     done = restore_test(Job(site.loaded(), "recordings"), "latest", site.services(), Quiet())
     assert (done.verdict is Verdict.PASS) == (found is None), done
     assert (site.run("status").json["plans"][0]["assets"][0]["last_test"]["verdict"] == "PASS") == (found is None)

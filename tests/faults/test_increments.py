@@ -22,8 +22,8 @@ from tests.support.shipping import SMALL as CALLS
 from tests.support.shipping import back, note, plan, recovered, ship_once
 from tests.support.stored import copy_of, left, restic_of
 
-import ccdr.jobs.restore.ways
-import ccdr.jobs.restore_test.work
+import ccdr.jobs.restore.into_directory
+import ccdr.jobs.restore_test.sandboxed
 from ccdr.engines.postgres.physical import parents
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
@@ -134,14 +134,14 @@ def test_increments_restore(site: Site) -> None:
 
 def hooked(site: Site, harm: Callable[[Path], None]) -> RestoreTest:
     """A restore test in which `harm` is done to what was fetched, before anything looks at it."""
-    real = ccdr.jobs.restore_test.work.fetch_bases
+    real = ccdr.jobs.restore_test.sandboxed.fetch_bases
 
     def fetch_bases(repo: Any, engine: Any, bases: Any, restored: Path, progress: Any) -> None:
         real(repo, engine, bases, restored, progress)
         harm(restored)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.jobs.restore_test.work, "fetch_bases", fetch_bases)
+        patch.setattr(ccdr.jobs.restore_test.sandboxed, "fetch_bases", fetch_bases)
         return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())
 
 
@@ -197,7 +197,7 @@ def test_another_base_in_the_full_ones_place_fails(site: Site, server: Cluster) 
     second = services.catalogue.snapshots("p", "crm")[2]
     assert second.upon
     job = Job(site.loaded(), "crm")
-    real = ccdr.jobs.restore_test.work.fetch_bases
+    real = ccdr.jobs.restore_test.sandboxed.fetch_bases
 
     def fetch_bases(repo: Any, engine: Any, bases: Any, restored: Path, progress: Any) -> None:
         real(repo, engine, bases, restored, progress)
@@ -206,7 +206,7 @@ def test_another_base_in_the_full_ones_place_fails(site: Site, server: Cluster) 
 
     assert restore_test(job, second.id, site.services(), Quiet()).verdict is Verdict.PASS
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.jobs.restore_test.work, "fetch_bases", fetch_bases)
+        patch.setattr(ccdr.jobs.restore_test.sandboxed, "fetch_bases", fetch_bases)
         done = restore_test(job, second.id, site.services(), Quiet())
     assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1), (done.reason, done.checks)
 
@@ -263,7 +263,7 @@ def test_what_disproves_the_full_base_disproves_its_increments(site: Site) -> No
     job = Job(site.loaded(), "crm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ccdr.jobs.restore_test.work,
+            ccdr.jobs.restore_test.sandboxed,
             "fetch_bases",
             lambda r, e, b, at, p: flipped(largest(at / "data/base", "[0-9]*")),
         )
@@ -284,7 +284,7 @@ def test_an_increment_that_passes_later_is_good_again(site: Site) -> None:
     job = Job(site.loaded(), "crm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ccdr.jobs.restore_test.work,
+            ccdr.jobs.restore_test.sandboxed,
             "fetch_bases",
             lambda r, e, b, at, p: flipped(largest(at / "data/base", "[0-9]*")),
         )
@@ -329,14 +329,14 @@ def answered(back: Path, server: Cluster) -> None:
 
 
 def test_damage_is_found_before_anything_is_given_its_name(site: Site, tmp_path: Path) -> None:
-    real = ccdr.jobs.restore.ways.fetch_bases
+    real = ccdr.jobs.restore.into_directory.fetch_bases
 
     def fetch_bases(repo: Any, engine: Any, bases: Any, at: Path, progress: Any) -> None:
         real(repo, engine, bases, at, progress)
         flipped(largest(at / "upon/0/data/base", "[0-9]*"))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.jobs.restore.ways, "fetch_bases", fetch_bases)
+        patch.setattr(ccdr.jobs.restore.into_directory, "fetch_bases", fetch_bases)
         result = restored(site, tmp_path / "back")
     assert result.result != "RESTORED" and "not what was captured" in result.reason, result
     assert not list(tmp_path.glob("*back*")) and not left(site)

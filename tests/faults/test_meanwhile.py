@@ -20,11 +20,12 @@ from tests.support.older import append_older
 from tests.support.stored import assert_clean, other_host
 
 from ccdr.evidence.history.kinds import STORED
-from ccdr.jobs.backup.attempt import Attempt
+from ccdr.jobs.backup.attempt import BackupRun
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult
-from ccdr.jobs.restore_test import RestoreTest, restore_test
-from ccdr.jobs.restore_test.work import Work
+from ccdr.jobs.backup.storing import Storing
+from ccdr.jobs.restore_test import RestoreTest, once, restore_test, sandboxed
+from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
@@ -62,15 +63,15 @@ def by_cron(site: Site) -> RestoreTest:
 @contextlib.contextmanager
 def while_it_checks(happens: Callable[[], object]) -> Iterator[None]:
     """Once a restore test has chosen and fetched its snapshot, and long before its end."""
-    really, left = Work._check, [happens]
+    really, left = sandboxed.check_alone, [happens]
 
-    def check(work: Work, *args: Any) -> Any:
+    def check(course: CourseOfTest, *args: Any) -> Any:
         if left:
             left.pop()()
-        return really(work, *args)
+        return really(course, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Work, "_check", check)
+        patch.setattr(sandboxed, "check_alone", check)
         yield
     assert not left, "else the test did not come as far"
 
@@ -79,16 +80,17 @@ def while_it_checks(happens: Callable[[], object]) -> Iterator[None]:
 def held_at(step: str, site: Site) -> Iterator[Callable[[], BackupResult]]:
     """A backup of the site that has come to this step of it, and stays there: until what is given is called, which
     returns its result."""
-    really, here, go_on = getattr(Attempt, step), threading.Event(), threading.Event()
+    part = Storing if hasattr(Storing, step) else BackupRun
+    really, here, go_on = getattr(part, step), threading.Event(), threading.Event()
 
-    def held(attempt: Attempt, *args: Any, **more: Any) -> Any:
-        done = really(attempt, *args, **more) if step in ("_store", "mark_failed") else None
+    def held(attempt: Any, *args: Any, **more: Any) -> Any:
+        done = really(attempt, *args, **more) if step in ("store", "mark_failed") else None
         here.set()
         assert go_on.wait(MAY_TAKE)
-        return done if step in ("_store", "mark_failed") else really(attempt, *args, **more)
+        return done if step in ("store", "mark_failed") else really(attempt, *args, **more)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr(Attempt, step, held)
+        patch.setattr(part, step, held)
         doing: Future[BackupResult] = pool.submit(backup, job(site), site.services(), Quiet())
         assert here.wait(MAY_TAKE)
 
@@ -128,7 +130,7 @@ def newest(site: Site) -> str:
 @pytest.mark.parametrize("test", [by_hand, by_cron])
 def test_a_backup_that_ends_well_while_a_test_runs_is_no_crash(twin: Site, test: Callable[[Site], RestoreTest]) -> None:
     """It was under way when the test began, and is not any more when it ends."""
-    with held_at("_ready", twin) as ends, while_it_checks(lambda: ends()):
+    with held_at("ready", twin) as ends, while_it_checks(lambda: ends()):
         done = test(twin)
     assert (done.verdict, done.reason) == (Verdict.PASS, None)
     assert twin.records("backup.end")[-1]["result"] == STORED
@@ -188,15 +190,15 @@ def test_a_backup_that_succeeds_while_a_test_is_concluding_heals_it(
     twin: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has looked for what failed by then, and its record comes after the backup's."""
-    conclude = Work.conclude
+    finish = once.finish
 
-    def slowly(work: Work, of: Any) -> None:
+    def slowly(course: CourseOfTest) -> None:
         twin.backed_up()
         assert Trouble.TEST_INCONCLUSIVE not in troubles(twin), "nor has a test crashed that is concluding"
-        conclude(work, of)
+        finish(course)
 
     fails(twin)
-    monkeypatch.setattr(Work, "conclude", slowly)
+    monkeypatch.setattr(once, "finish", slowly)
     assert by_hand(twin).verdict is Verdict.FAIL
     assert twin.records()[-1]["kind"] == "restore_test.end"
     assert troubles(twin) == set()
@@ -232,7 +234,7 @@ def test_what_a_backup_here_has_stored_does_not_count_before_it_says_so(
         return ["call.wav"] if len(tries) == 1 else []
 
     monkeypatch.setattr(type(job(twin).engine), "settled", changed)
-    with held_at("_still_there", twin) as ends:
+    with held_at("still_there", twin) as ends:
         done = by_hand(twin)
         assert done.verdict is Verdict.PASS and done.snapshot and done.snapshot.id == before
         assert newest(twin) == before
@@ -271,14 +273,14 @@ def test_a_backup_elsewhere_that_does_not_go_on_after_a_try_has_failed(
 ) -> None:
     """Killed between two tries: by the time that the next but one is due, there is no other way to see it."""
     monkeypatch.setattr(type(job(twin).engine), "settled", lambda *_: ["call.wav"])
-    mark = Attempt.mark_failed
+    mark = Storing.mark_failed
 
-    def dies(attempt: Attempt, *args: Any, **more: Any) -> None:
+    def dies(storing: Storing, *args: Any, **more: Any) -> None:
         if not more.get("ended"):
-            mark(attempt, *args, **more)
+            mark(storing, *args, **more)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Attempt, "mark_failed", dies)
+    monkeypatch.setattr(Storing, "mark_failed", dies)
     with pytest.raises(KeyboardInterrupt):
         backup(job(twin), twin.services(), Quiet())
     assert by_hand(there).verdict is Verdict.PASS
@@ -312,17 +314,17 @@ def test_what_its_own_backup_takes_back_while_another_host_tests_it_proves_nothi
     what it stored. Its twin is taken back by nobody: FAIL."""
     monkeypatch.setattr(type(job(twin).engine), "settled", lambda *_: ["today.wav"])
     monkeypatch.setattr("ccdr.jobs.backup.attempt.ATTEMPTS", 1)
-    really = Attempt._store
+    really = Storing.store
     today = twin.root / "tree" / "agent0" / "today.wav"
 
-    def store(attempt: Attempt, *args: Any) -> Any:
+    def store(storing: Storing, *args: Any) -> Any:
         at = today.stat().st_mtime
         today.write_bytes(os.urandom(today.stat().st_size))
         os.utime(today, (at, at + 1))
-        return really(attempt, *args)
+        return really(storing, *args)
 
-    monkeypatch.setattr(Attempt, "_store", store)
-    with held_at("_still_there", twin) as ends:
+    monkeypatch.setattr(Storing, "store", store)
+    with held_at("still_there", twin) as ends:
         bad = by_hand(there)
         assert bad.verdict is Verdict.FAIL and bad.snapshot and bad.snapshot.id != newest(twin), "so far nobody has"
         with while_it_checks(lambda: ends()):
@@ -332,7 +334,7 @@ def test_what_its_own_backup_takes_back_while_another_host_tests_it_proves_nothi
 
 
 def test_a_run_that_is_at_work_is_no_crash_to_whoever_verifies_the_ledger(twin: Site) -> None:
-    with held_at("_ready", twin) as ends:
+    with held_at("ready", twin) as ends:
         assert twin.run("ledger", "verify").json["crashes"] == []
         ends()
     append_older(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})

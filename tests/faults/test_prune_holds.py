@@ -19,7 +19,7 @@ from tests.support.stored import again, other_host, pristine, restic_of, retaine
 from ccdr.engines.base import LogShipping
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.shelf import Batch
+from ccdr.jobs.shipping.stored_batch import StoredBatch
 from ccdr.jobs.upkeep import prune
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan
@@ -276,7 +276,7 @@ def bases_of_the_log(site: Site, loaded: LoadedPlan, ahead: timedelta = timedelt
     for tests with a server."""
     asked: list[set[str]] = []
 
-    def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Batch]:
+    def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[StoredBatch]:
         asked.append({s.id for s in kept})
         return []
 

@@ -14,7 +14,7 @@ from tests.support.harness import ShiftedClock, Site, Source, eventually, small_
 from tests.support.sites import copy_of
 
 from ccdr.host.state import State
-from ccdr.jobs.leftovers import Reaped, reap
+from ccdr.jobs.leftovers import Cleared, clear_leftovers
 from ccdr.model.values import rfc3339
 
 CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
@@ -159,8 +159,8 @@ def test_reap_removes_what_a_crash_left(site: Site, source: Source, monkeypatch:
     assert eventually(lambda: not docker("ps", "-aq", "--filter", label))
 
 
-def reaped_later(site: Site, **delta: int) -> Reaped:
-    return reap(replace(site.services(), clock=ShiftedClock(timedelta(**delta))))
+def reaped_later(site: Site, **delta: int) -> Cleared:
+    return clear_leftovers(replace(site.services(), clock=ShiftedClock(timedelta(**delta))))
 
 
 def test_kept_sandboxes_stay_until_they_expire(site: Site) -> None:

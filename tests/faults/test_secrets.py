@@ -11,13 +11,13 @@ from tests.support.harness import PASSWORD, Site, Source
 from tests.support.stored import assert_clean, on_store, settled_file, with_repository
 from tests.support.watching import watching
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 
 SOURCE_PASSWORD = "s0urce:pass\\word-of-crm"
 
 
 @pytest.fixture
-def secret_site(site: Site, source: Source, database: str, store: Store) -> Site:
+def secret_site(site: Site, source: Source, database: str, store: DemoStore) -> Site:
     """A database with a password and a tree, in a repository on the S3 server with its own."""
     with_repository(site)
     settled_file(site.root / "tree" / "a.wav", os.urandom(50_000))
@@ -33,7 +33,7 @@ def secret_site(site: Site, source: Source, database: str, store: Store) -> Site
     return on_store(site, store, f"ccdr-secrets-{database}")
 
 
-def test_secrets_are_never_seen(secret_site: Site, store: Store) -> None:
+def test_secrets_are_never_seen(secret_site: Site, store: DemoStore) -> None:
     secrets = [PASSWORD, store.secret_key, SOURCE_PASSWORD, SOURCE_PASSWORD.replace("\\", "\\\\").replace(":", "\\:")]
     said = []
     with watching(secret_site) as seen:
@@ -62,7 +62,7 @@ def test_secrets_are_never_seen(secret_site: Site, store: Store) -> None:
     assert_clean(secret_site)
 
 
-def test_errors_do_not_quote_secrets(secret_site: Site, store: Store) -> None:
+def test_errors_do_not_quote_secrets(secret_site: Site, store: DemoStore) -> None:
     """What programs say when the credentials are wrong goes into records: without the credentials."""
     secret_site.write("plans/key", "a wrong battery staple\n", mode=0o600)
     secret_site.write("plans/s3.env", f"AWS_ACCESS_KEY_ID={store.access_key}\nAWS_SECRET_ACCESS_KEY=wrongsecretkey42\n")

@@ -22,7 +22,7 @@ from tests.support.stored import LIMITS, again, assert_clean, copy_of, on_store,
 from tests.support.target import PASSWORD as TARGET_PASSWORD
 from tests.support.target import server
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.host.processes import Host
@@ -210,7 +210,7 @@ def fresh(source: Source, dbname: str) -> Iterator[None]:
 
 
 def test_upload_that_fails_under_it_ends_and_stores_nothing(
-    crm: Site, source: Source, dbname: str, fresh: None, store: Store, tmp_path: Path
+    crm: Site, source: Source, dbname: str, fresh: None, store: DemoStore, tmp_path: Path
 ) -> None:
     """Every kind of failure at once: they wait more than they work."""
     modes: tuple[Mode, ...] = ("stall", "5xx", "reset")

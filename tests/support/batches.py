@@ -14,7 +14,8 @@ from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.wal import Wal
 from ccdr.jobs.shipping.choice import choose
-from ccdr.jobs.shipping.shelf import Batch, Shelf
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.stored_batch import StoredBatch
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import FileDigest, Manifest, Snapshot
 from ccdr.ports.log import LogMark, RecoveryTarget
@@ -29,12 +30,12 @@ def segment(n: int, timeline: int = 1) -> str:
     return f"{timeline:08X}{n // 256:08X}{n % 256:08X}"
 
 
-def batch(first: int, last: int, at: int = 0, *, id_: str = "", timeline: int = 1) -> Batch:
+def batch(first: int, last: int, at: int = 0, *, id_: str = "", timeline: int = 1) -> StoredBatch:
     """Whole segments from `first` to `last`, the next one open; minutes after NOW."""
     when = NOW + timedelta(minutes=at)
     names = [segment(n, timeline) for n in (first, last, last + 1)]
     whole = (names[0], names[1]) if last >= first else (None, None)
-    return Batch(
+    return StoredBatch(
         id=id_ or f"{first}-{last}-{at}",
         root="/spool",
         name=names[0],
@@ -67,8 +68,8 @@ def walfile(path: Path, n: int, written: int, identifier: int = 7312) -> None:
     path.write_bytes(whole)
 
 
-def chosen(shelf: Shelf, target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
-    found = choose([s for s, _ in bases], [m for _, m in bases], shelf, WAL, target)
+def chosen(archive: LogArchive, target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
+    found = choose([s for s, _ in bases], [m for _, m in bases], archive, WAL, target)
     return found.base.id, [b.id for b in found.batches]
 
 
@@ -76,7 +77,7 @@ def undigested(directory: Path, names: Sequence[str]) -> dict[str, FileDigest]:
     return {name: FileDigest(0, "0" * 64) for name in names}
 
 
-def by_a_clock(found: Batch, ahead: timedelta) -> Batch:
+def by_a_clock(found: StoredBatch, ahead: timedelta) -> StoredBatch:
     """As a host stores it whose clock is ahead."""
     return replace(found, point=found.point + ahead, usable_at=found.usable_at + ahead)
 

@@ -18,9 +18,10 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.wal import Wal
-from ccdr.jobs.shipping.shelf import Batch, log_of, log_repository, shelf_of, tags
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
 from ccdr.jobs.shipping.ship import ship
-from ccdr.model.values import rfc3339, utc
+from ccdr.jobs.shipping.stored_batch import Extent, StoredBatch, tags_of
+from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic
 from tests.support.cluster import Cluster
@@ -168,18 +169,18 @@ def is_slept_through(site: Site) -> bool:
     return set(site.run("run").json) == {"did", "missed", "busy"}
 
 
-def stored_again(site: Site, batch: Batch, copy: Path, **changed: Any) -> None:
+def stored_again(site: Site, batch: StoredBatch, copy: Path, **changed: Any) -> None:
     """The batch as it stands in `copy`, under its own tags but for those that are `changed`."""
     b, job = replace(batch, **changed), Job(site.loaded(), "crm")
     whole = [b.first, b.last] if b.first and b.last else []
-    labels = tags(job, "r", b.name, whole, b.open, rfc3339(b.point), b.position, b.server, b.heads, b.skew)
+    labels = tags_of(job, "r", b.name, whole, b.open, Extent(b.point, b.position, b.server, b.skew), b.heads)
     log_repo(site).backup([copy], tags=labels)
 
 
-def cut_short(site: Site, tmp_path: Path) -> Batch:
+def cut_short(site: Site, tmp_path: Path) -> StoredBatch:
     """Store the newest batch again, without the last of what its open segment held."""
     repo = log_repo(site)
-    batch = shelf_of(Job(site.loaded(), "crm"), repo).batches[-1]
+    batch = archive_of(Job(site.loaded(), "crm"), repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     with (copy / f"{batch.open}.open").open("r+b") as segment:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 from ccdr.host.state import State
 from ccdr.jobs.restore import Request, RestoreResult, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
@@ -102,7 +102,7 @@ def other_host(site: Site, root: Path) -> Site:
     return Site(root, dict(site.env))
 
 
-def on_store(site: Site, store: Store, bucket: str, *, endpoint: str | None = None) -> Site:
+def on_store(site: Site, store: DemoStore, bucket: str, *, endpoint: str | None = None) -> Site:
     """Move a site's repository into a bucket of the S3 server; `endpoint` may be a proxy's."""
     there = store.bucket(bucket)
     there.create_versioned(patience=60)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Trouble
-from ccdr.run.ending import Conclusion, conclude
+from ccdr.run.ending import Conclusion, end_run
 from ccdr.run.tasks import RunResult
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
@@ -41,7 +41,7 @@ class World:
     def day_passes(self, **delta: float) -> Conclusion:
         """A run's end, a day later (or whatever)."""
         self.clock.at += timedelta(**(delta or {"days": 1, "minutes": 1}))
-        return conclude([self.site.loaded()], self.services, RunResult(), seconds=1.0)
+        return end_run([self.site.loaded()], self.services, RunResult(), seconds=1.0)
 
     def troubles(self) -> set[Trouble]:
         (found,) = status([self.site.loaded()], self.services)

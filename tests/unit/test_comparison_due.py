@@ -41,7 +41,7 @@ class Host:
         self.site.plan("a: {engine: files, paths: [/srv/a]}")
         self.clock, self.asked = SetClock(START), 0
         self.answers, self.tags = True, list[str]()
-        monkeypatch.setattr(comparison, "looked", self.looked)
+        monkeypatch.setattr(comparison, "listed_and_vanished", self.listed_and_vanished)
         self.services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
         manifest = Manifest("p", "a", "r", "files", "scan", "h", START, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)})
         text = manifest_text(manifest)
@@ -51,7 +51,9 @@ class Host:
     def services(self) -> Services:
         return self.site.services(self.clock)
 
-    def looked(self, loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]]]:
+    def listed_and_vanished(
+        self, loaded: LoadedPlan, services: Services
+    ) -> tuple[list[RepoSnapshot], dict[str, list[str]]]:
         self.asked += 1
         if not self.answers:
             raise RepositoryUnavailable("it does not answer")
@@ -140,7 +142,7 @@ def test_a_look_at_the_newest_alone_puts_off_no_look_at_all_of_them(host: Host) 
     host.run()
     for _ in range(30):
         host.clock.on(hours=1)
-        listed, _ = host.looked(host.site.loaded(), host.services)
+        listed, _ = host.listed_and_vanished(host.site.loaded(), host.services)
         comparison.compared(host.services, "p", listed, recent=True)
     assert [r["whole"] for r in host.site.records("ledger.compared")] == [True, False]
     assert host.run() == 1, "the last of all of them is of yesterday"
@@ -157,7 +159,7 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     prev = services.ledger.hash_of(start)
     said = Attestation(str(own), head.seq, head.hash, start, mine, prev)
     host.tags = [*said.as_tags(), "run=r"]
-    listed, _ = host.looked(host.site.loaded(), services)
+    listed, _ = host.listed_and_vanished(host.site.loaded(), services)
     assert claims.compare(services, "p", listed).problems == ()
     (segment,) = services.ledger.directory.glob("*.jsonl")
     *lines, last = segment.read_bytes().splitlines(keepends=True)
@@ -168,7 +170,7 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]
     assert claims.compare(services, "p", listed).problems == ()
     host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine, prev).as_tags(), "run=r"]
-    planted, _ = host.looked(host.site.loaded(), services)
+    planted, _ = host.listed_and_vanished(host.site.loaded(), services)
     (told,) = claims.compare(services, "p", planted).problems
     assert "no record knows its run" in told
 
@@ -194,7 +196,7 @@ def garbled(host: Host, change: bytes = b"") -> None:
 
 
 def problems_of(host: Host, *more: RepoSnapshot) -> tuple[str, ...]:
-    listed, _ = host.looked(host.site.loaded(), host.services)
+    listed, _ = host.listed_and_vanished(host.site.loaded(), host.services)
     return claims.compare(host.services, "p", [*listed, *more]).problems
 
 

@@ -142,7 +142,8 @@ def test_nothing_is_compared_beside_a_point_of_which_nothing_tells_when_it_was()
     plan = SimpleNamespace(plan="p", assets={"recordings": SimpleNamespace()})
     job, check = SimpleNamespace(asset="crm", loaded=SimpleNamespace(plan=plan)), SimpleNamespace(beside="recordings")
     check.kind_name, check.label, check.needs_sandbox_beside = "reconcile", "every call has its file", False
-    others = Alongside(job, None, None, None, None, None, None, point=None, recovered=True, latest=False)  # type: ignore[arg-type]
+    nothing = {"services": None, "repo": None, "run": None, "progress": None}
+    others = Alongside(SimpleNamespace(job=job, **nothing), None, None, point=None, recovered=True, latest=False)  # type: ignore[arg-type]
     (result,) = others.compare(check, None, None)  # type: ignore[arg-type]
     assert result.status is Verdict.INCONCLUSIVE and "nothing tells when the point was" in str(result.actual)
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.harness import Site
 
 from ccdr.host.state import Run
-from ccdr.jobs.leftovers import CLIENT, Reaped, reap
+from ccdr.jobs.leftovers import CLIENT, Cleared, clear_leftovers
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
 from ccdr.sandbox.docker import EXPIRES, RUN, STATE, Leftover
@@ -74,7 +74,7 @@ def test_a_run_that_is_alive_keeps_its_containers_however_long_it_takes(
     """A restore of terabytes outlives the expiry that its labels bear: that is for hosts that cannot see it alive."""
     docker.has("working", alive.id + end, expires=PAST)
     docker.has("crashed", DEAD + end, expires=AHEAD)
-    done = reap(services)
+    done = clear_leftovers(services)
     assert [one.name for one in docker.there] == ["working"]
     assert done.removed == ["container crashed"] and any("working is in use" in said for said in done.left)
     assert alive.scratch.is_dir()
@@ -85,7 +85,7 @@ def test_what_another_installation_labelled_goes_once_it_has_expired_and_not_bef
 ) -> None:
     docker.has("theirs", DEAD, state="0" * 12, expires=AHEAD)
     docker.has("theirs, long ago", DEAD, state="0" * 12, expires=PAST)
-    assert reap(services).removed == ["container theirs, long ago"]
+    assert clear_leftovers(services).removed == ["container theirs, long ago"]
     assert [one.name for one in docker.there] == ["theirs"]
 
 
@@ -98,8 +98,8 @@ def capture(services: Services) -> Path:
     return path
 
 
-def without_docker(services: Services, **more: bool) -> Reaped:
-    return reap(services, docker=False, **more)
+def without_docker(services: Services, **more: bool) -> Cleared:
+    return clear_leftovers(services, docker=False, **more)
 
 
 def test_the_capture_of_a_backup_that_is_under_way_stays(services: Services, capture: Path) -> None:

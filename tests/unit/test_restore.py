@@ -20,7 +20,7 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import PostgresTarget, roles
 from ccdr.engines.servers import connection as reached
 from ccdr.jobs.restore import directory
-from ccdr.jobs.restore.directory import Guarded, Mount, look, opened, refuse_sources
+from ccdr.jobs.restore.directory import Guarded, MountPoint, opened, refuse_sources, staging_for
 from ccdr.jobs.restore.estimate import PHASES, estimate
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.work import Restoring
@@ -362,11 +362,11 @@ def test_bind_mounts_are_seen_through(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("disk/spool/recordings/2026", "whole", "part", "top"):
         (real / name).mkdir(parents=True)
     table = [
-        Mount("/", "8:1", "/"),
-        Mount(f"{real}/disk", "8:2", "/"),
-        Mount(f"{real}/whole", "8:2", "/spool/recordings"),
-        Mount(f"{real}/part", "8:2", "/spool/recordings/2026"),
-        Mount(f"{real}/top", "8:2", "/spool"),
+        MountPoint("/", "8:1", "/"),
+        MountPoint(f"{real}/disk", "8:2", "/"),
+        MountPoint(f"{real}/whole", "8:2", "/spool/recordings"),
+        MountPoint(f"{real}/part", "8:2", "/spool/recordings/2026"),
+        MountPoint(f"{real}/top", "8:2", "/spool"),
     ]
     monkeypatch.setattr(directory, "mounts", lambda: table)
     source = real / "disk" / "spool" / "recordings"
@@ -381,12 +381,12 @@ def test_bind_mounts_are_seen_through(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_mount_table_is_read_with_its_escapes(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text("36 35 98:0 /a\\040b /mnt\\040two rw,noatime master:1 - ext3 /dev/root rw\n")
-    assert directory.mounts(table) == [Mount("/mnt two", "98:0", "/a b")]
+    assert directory.mounts(table) == [MountPoint("/mnt two", "98:0", "/a b")]
     assert directory.mounts(tmp_path / "none") == []
 
 
 def sized(target: Path, **more: int) -> tuple[directory.Staging, list[str]]:
-    return look(target, [], **{"size": 10, "entries": 1, **more}, run="r1")
+    return staging_for(target, [], **{"size": 10, "entries": 1, **more}, run="r1")
 
 
 def test_staging_is_beside_the_target_and_nothing_is_made_yet(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.summary import Summary
 from ccdr.jobs.services import Services
-from ccdr.jobs.verification import compare, daily, look
+from ccdr.jobs.verification import compare, daily, verify_now
 from ccdr.model.values import RULES
 
 step = st.tuples(
@@ -56,7 +56,7 @@ def test_reading_on_from_it_is_reading_everything_and_nobody_suspects_it(steps: 
         for n, (what, asset) in enumerate(steps):
             if what == "summed":
                 made = made or ledger.head().seq > 0
-                look(services)
+                verify_now(services)
             elif what == "asked":
                 assert services.histories() == read_history(ledger.records())
             elif what in VERDICTS:
@@ -85,7 +85,7 @@ def services(tmp_path: Path) -> Services:
         backup(made.ledger, f"b{n}", result="FAILED" if n == 3 else "STORED")
     test(made.ledger, "t1", "a-b1", "FAIL")
     check(made.ledger, "CLEAN", 2)
-    look(made)
+    verify_now(made)
     backup(made.ledger, "b8")
     return made
 
@@ -132,7 +132,7 @@ def test_one_that_was_edited_is_not_read_and_is_found(services: Services, edit: 
     assert (
         found.summary == "DIFFERS" and f"{path.name} is not as the last verification had made it" in found.problems[0]
     )
-    look(services)
+    verify_now(services)
     assert compare(services).summary == "EQUAL", "it was made anew"
 
 
@@ -147,7 +147,7 @@ def test_one_that_is_damaged_or_gone_is_made_anew(services: Services, contents: 
     assert services.histories() == read_history(services.ledger.records())
     if isinstance(contents, str):
         path.rmdir()
-    look(services)
+    verify_now(services)
     assert compare(services).summary == "EQUAL" and len(files(services)) == 1
 
 
@@ -164,7 +164,7 @@ def test_one_that_a_record_was_forged_for_is_found_within_a_day(services: Servic
     assert services.histories()["p", "a"].failure is None, "else nothing was forged"
     found = compare(services)
     assert found.summary == "DIFFERS" and "status` was not to be believed" in found.problems[0]
-    look(services)
+    verify_now(services)
     assert services.histories()["p", "a"].failure is not None
 
 
@@ -198,9 +198,9 @@ def test_who_is_killed_before_it_is_recorded_leaves_the_one_that_was(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("ccdr.jobs.verification._record", killed)
-        look(services)
+        verify_now(services)
     assert compare(services).summary == "EQUAL" and before[0] in files(services)
-    look(services)
+    verify_now(services)
     assert compare(services).summary == "EQUAL" and len(files(services)) == 1
 
 
@@ -213,7 +213,7 @@ def test_a_ledger_that_does_not_hold_any_more_gets_none_and_work_goes_on_by_the_
     (segment,) = services.ledger.directory.glob("*.jsonl")
     whole = segment.read_bytes()
     segment.write_bytes(whole.replace(b'"a-b5"', changed.ljust(6)))
-    look(services)
+    verify_now(services)
     assert next(services.ledger.newest("ledger.verified"))["result"] == "BROKEN"
     assert files(services) == before and services.histories() == truth
     segment.write_bytes(segment.read_bytes().replace(changed.ljust(6), b'"a-b5"'))
@@ -223,7 +223,7 @@ def test_a_ledger_that_does_not_hold_any_more_gets_none_and_work_goes_on_by_the_
 def test_it_does_not_matter_that_it_cannot_be_written(services: Services) -> None:
     shutil.rmtree(services.state.index)
     services.state.index.write_text("in the way")
-    look(services)
+    verify_now(services)
     assert services.histories() == read_history(services.ledger.records())
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.host.state import State
 from ccdr.model.schedule import advance, occurrences
-from ccdr.run.next_due import LONGEST, Log, asleep, fingerprint, said_of, sleep
+from ccdr.run.next_due import LONGEST, Log, asleep, calm_standing, fingerprint, sleep
 
 NOON = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC).timestamp()
 KEY = "plans\nrestore_tests\n\n"
@@ -157,7 +157,7 @@ class Shipped(Slept):
         self.follows()
 
     def follows(self) -> None:
-        said = said_of(State(self.state), "p", "crm")
+        said = calm_standing(State(self.state), "p", "crm")
         self.sleeps(logs=[Log("p", "crm", "ship", 240.0, said)])
 
     def stands(self, standing: LogStanding) -> None:

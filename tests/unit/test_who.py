@@ -139,11 +139,11 @@ def test_a_start_says_by_what_at_which_try_and_by_whom() -> None:
 
 
 def test_what_the_reaper_removes_is_recorded_with_who_had_it_done(tmp_path: Path) -> None:
-    from ccdr.jobs.leftovers import reap
+    from ccdr.jobs.leftovers import clear_leftovers
 
     site = Site(tmp_path)
     services = site.services()
     services.state.directory("scratch", "run-20200101T000000-aaaaaa")
-    reap(services, docker=False)
+    clear_leftovers(services, docker=False)
     (record,) = site.records("sandbox.reap")
     assert record["who"] == who().body()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, dry_run_option, verb
+from ccdr.cli.verbs import as_one, asset_option, dry_run_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.telling.acknowledge import InForce, Place
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The trouble that is meant, where it stands, and what is said of it."""
+
+    code: str | None
+    plan: str | None
+    asset: str | None
+    why: str | None
+    until: str | None
+
+    def covers(self, place: Place) -> bool:
+        return self.plan in (None, place[0]) and self.asset in (None, place[1])
 
 
 @verb(short_help="Acknowledge a trouble for a while, and say why.")
@@ -29,16 +44,8 @@ if TYPE_CHECKING:
 @click.option("--list", "listing", is_flag=True, help="Show what is acknowledged now.")
 @click.option("--end", "ending", is_flag=True, help="End it now.")
 @dry_run_option
-def ack(
-    code: str | None,
-    plan: str | None,
-    asset: str | None,
-    why: str | None,
-    until: str | None,
-    listing: bool,
-    ending: bool,
-    dry_run: bool,
-) -> Exit:
+@as_one("asked", _Asked)
+def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
     are those that `ccdr status` shows at its lines' ends, such as BACKUP_LATE.
 
@@ -56,52 +63,71 @@ def ack(
       ccdr ack --list
       ccdr ack --end BACKUP_LATE outbound
     """
-    from ccdr.evidence.acknowledged import code_of, until_of, why_of
-    from ccdr.telling.acknowledge import acknowledge, end, in_force, what_stands
+    from ccdr.evidence.acknowledged import code_of
+    from ccdr.telling.acknowledge import in_force
 
     if listing:
-        if code is not None or ending:
+        if asked.code is not None or ending:
             raise UsageProblem("--list takes no code", hint="`ccdr ack --list` shows all that is acknowledged")
         services = settings().services()
         return _tell(in_force(services, services.histories()), "acknowledged")
-    if code is None:
+    if asked.code is None:
         raise UsageProblem(
             "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
         )
     services = settings().services()
-    if code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
-        return _spoilt(services, why, dry_run=dry_run)
-    trouble = code_of(code)
+    if asked.code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
+        return _spoilt(services, asked.why, dry_run=dry_run)
+    trouble = code_of(asked.code)
     if trouble is Trouble.LEDGER_LOST and not ending:
-        return _lost(services, why, dry_run=dry_run)
-    histories = services.histories()
-    loaded, wrong = settings().load_all([plan] if plan else [])
+        return _lost(services, asked.why, dry_run=dry_run)
+    if ending:
+        return _end(trouble, asked, services, dry_run=dry_run)
+    return _begin(trouble, asked, services, dry_run=dry_run)
+
+
+def _plans(trouble: Trouble, asked: _Asked) -> list[LoadedPlan]:
+    loaded, wrong = settings().load_all([asked.plan] if asked.plan else [])
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
-    if asset is not None and not any(asset in p.plan.assets for p in loaded):
+    if (asset := asked.asset) is not None and not any(asset in p.plan.assets for p in loaded):
         raise UsageProblem(f"no asset is called {asset!a} there", hint=f"`ccdr ack {trouble.name}` is of all assets")
-    tenants = _tenants(loaded)
-    said = why_of(why) if why is not None else None
-    if ending:
-        found = [f for f in in_force(services, histories) if plan in (None, f.place[0]) and asset in (None, f.place[1])]
-        ended = end(trouble, found, services, why=said, tenants=tenants, dry_run=dry_run)
-        return _tell(ended, "would end" if dry_run else "ended")
-    if said is None or until is None:
+    return loaded
+
+
+def _begin(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) -> Exit:
+    from ccdr.evidence.acknowledged import until_of, why_of
+    from ccdr.telling.acknowledge import acknowledge, what_stands
+
+    loaded = _plans(trouble, asked)
+    why = why_of(asked.why) if asked.why is not None else None
+    if why is None or asked.until is None:
         raise UsageProblem(
-            f"{'--why' if said is None else '--until'} is missing: what is acknowledged has a reason, and an end",
+            f"{'--why' if why is None else '--until'} is missing: what is acknowledged has a reason, and an end",
             hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
         )
     done = acknowledge(
         trouble,
-        list(what_stands(loaded, services, histories)),
+        list(what_stands(loaded, services, services.histories())),
         services,
-        asset=asset,
-        until=until_of(until, services.clock.now()),
-        why=said,
-        tenants=tenants,
+        asset=asked.asset,
+        until=until_of(asked.until, services.clock.now()),
+        why=why,
+        tenants=_tenants(loaded),
         dry_run=dry_run,
     )
     return _tell(done, "would be acknowledged" if dry_run else "acknowledged")
+
+
+def _end(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) -> Exit:
+    from ccdr.evidence.acknowledged import why_of
+    from ccdr.telling.acknowledge import end, in_force
+
+    tenants = _tenants(_plans(trouble, asked))
+    why = why_of(asked.why) if asked.why is not None else None
+    matching = [one for one in in_force(services, services.histories()) if asked.covers(one.place)]
+    ended = end(trouble, matching, services, why=why, tenants=tenants, dry_run=dry_run)
+    return _tell(ended, "would end" if dry_run else "ended")
 
 
 def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
@@ -115,8 +141,8 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
         of = {"ledgers": [one.ledger for one in lost], "records_at_least": [one.seq for one in lost]}
         print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, **of}]})
     else:
-        said = "would be acknowledged" if dry_run else "acknowledged"
-        click.echo(f"{said} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
+        what = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{what} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
     return Exit.OK
 
 
@@ -130,8 +156,8 @@ def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     if settings().json:
         print_json({"acknowledged": [{"code": Trouble.LEDGER_SPOILT.name, "records": lines}]})
     else:
-        said = "would be acknowledged" if dry_run else "acknowledged"
-        click.echo(f"{said} as lost, what stood where these records should: {', '.join(map(str, lines))}")
+        what = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{what} as lost, what stood where these records should: {', '.join(map(str, lines))}")
     return Exit.OK
 
 
@@ -141,15 +167,15 @@ def _tenants(loaded: Sequence[LoadedPlan]) -> dict[Place, str]:
     return {(plan, asset): plans[str(plan)].tenant_of(asset) for plan, asset in places}
 
 
-def _tell(found: Sequence[InForce], what: str) -> Exit:
+def _tell(acknowledgements: Sequence[InForce], what: str) -> Exit:
     if settings().json:
-        print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in found]})
-    elif not found:
+        print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in acknowledgements]})
+    elif not acknowledgements:
         click.echo("nothing is acknowledged")
     else:
         rows = [
             (one.ack.code, "/".join(filter(None, one.place)), rfc3339(one.ack.until), one.why or "(taken back)")
-            for one in found
+            for one in acknowledgements
         ]
         table((what, "where", "until", "why"), rows)
     return Exit.OK

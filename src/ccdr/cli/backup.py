@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.one_by_one import Told
+from ccdr.cli.one_by_one import Outcomes
 from ccdr.cli.output import print_json, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
@@ -48,40 +48,40 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
         return _dry_run(jobs)
     services = options.services()
 
-    told, groups = Told({"result": "LOCKED"}), list[dict[str, object]]()
+    outcomes, groups = Outcomes({"result": "LOCKED"}), list[dict[str, object]]()
     for unit in _units(jobs):
         try:
             with progress() as watched:
                 group = backup_together(unit, services, watched) if len(unit) > 1 else None
                 results = list(group.results.values()) if group else [back_up(unit[0], services, watched)]
         except Locked as error:
-            told.passed_over(unit, error)
+            outcomes.passed_over(unit, error)
             continue
         for result in results:
-            told.did(result, tell)
+            outcomes.did(result, tell)
         if group is not None:
             for job in unit:
                 if job.asset in group.errors:
-                    told.could_not_begin(job, group.errors[job.asset])
+                    outcomes.could_not_begin(job, group.errors[job.asset])
             groups.append(group.as_json())
             if not options.json:
                 tell_group(group)
-    if jobs and any(document.get("result") == STORED for document in told.documents):
+    if jobs and any(document.get("result") == STORED for document in outcomes.documents):
         for note in store([jobs[0].loaded], services):
             click.echo(f"ccdr: {note}", err=True)
-    return told.end("backups", {"groups": groups} if groups else None)
+    return outcomes.end("backups", {"groups": groups} if groups else None)
 
 
 def _units(jobs: list[Job]) -> list[list[Job]]:
     """What is captured together, in the plan's order."""
-    found: dict[str, list[Job]] = {}
+    by_group: dict[str, list[Job]] = {}
     for job in jobs:
-        found.setdefault(",".join(job.grouped) or job.asset, []).append(job)
-    return list(found.values())
+        by_group.setdefault(",".join(job.grouped) or job.asset, []).append(job)
+    return list(by_group.values())
 
 
 def _dry_run(jobs: list[Job]) -> Exit:
-    said = [
+    planned = [
         {
             "plan": job.plan,
             "asset": job.asset,
@@ -93,9 +93,9 @@ def _dry_run(jobs: list[Job]) -> Exit:
         for job in jobs
     ]
     if settings().json:
-        print_json({"would_back_up": said})
+        print_json({"would_back_up": planned})
         return Exit.OK
-    for line in said:
+    for line in planned:
         others = line["together_with"]
         beside = f", together with {', '.join(map(str, others))}" if isinstance(others, list) and others else ""
         what = f"{line['asset']} ({line['engine']}, {line['method']}){beside}"

@@ -40,23 +40,25 @@ def discover(names: tuple[str, ...]) -> Exit:
         raise UsageProblem(f"there is no plan in {options.plans}", hint="write one with `ccdr init URL|PATH…`")
     chosen = [options.load(name) for name in names] or every
     with progress() as watched:
-        found = look_around(every, chosen, options.services(), watched, this_host=not names)
+        discovered = look_around(every, chosen, options.services(), watched, this_host=not names)
     if options.json:
-        print_json(found.as_json())
+        print_json(discovered.as_json())
     else:
-        _tell(found)
-    return found.exit_code
+        _tell(discovered)
+    return discovered.exit_code
 
 
-def _tell(found: Discovered) -> None:
-    if found.unprotected:
+def _tell(discovered: Discovered) -> None:
+    if discovered.unprotected:
         click.echo("In no plan:")
-        rows = [(u.kind, u.name, "?" if u.bytes is None else human_bytes(u.bytes), u.where) for u in found.unprotected]
+        rows = [
+            (u.kind, u.name, "?" if u.bytes is None else human_bytes(u.bytes), u.where) for u in discovered.unprotected
+        ]
         table(("kind", "name", "size", "where"), rows)
         click.echo("→ add an asset for it to a plan, or write one (ccdr init URL|PATH), or name it in `ignore:`\n")
-    for untested in found.untested:
+    for untested in discovered.untested:
         click.echo(f"{word('untested')}  {untested.plan}/{untested.asset}: {untested.why}")
-    for unreachable in found.unreachable:
+    for unreachable in discovered.unreachable:
         click.echo(f"{word('unknown')}  {unreachable.where}: {unreachable.why}")
-    if found.exit_code == Exit.OK:
+    if discovered.exit_code == Exit.OK:
         click.echo("everything found is in a plan, and every asset was tested")

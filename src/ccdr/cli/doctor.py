@@ -71,8 +71,8 @@ def _where(finding: DoctorFinding) -> str:
 
 
 def _tell(finding: DoctorFinding) -> None:
-    look = finding.probe
-    padding = " " * (len(Health.UNKNOWN) - len(look.state))
-    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.answer}")
-    if look.do:
-        click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {look.do}")
+    probe = finding.probe
+    padding = " " * (len(Health.UNKNOWN) - len(probe.state))
+    click.echo(f"  {word(probe.state)}{padding}  {probe.what}: {probe.answer}")
+    if probe.do:
+        click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {probe.do}")

@@ -24,7 +24,7 @@ R = TypeVar("R", bound="Outcome")
 
 
 @dataclass
-class Told:
+class Outcomes:
     """What a verb has done of one asset after the other: told to people at once, to programs as one document at the
     end. `locked` is what stands for an asset that another run holds."""
 
@@ -67,13 +67,13 @@ def each_asset(
     locked: Mapping[str, str],
 ) -> Exit:
     """Do it for one asset after the other. An asset that another run holds is passed over."""
-    told = Told(locked)
+    outcomes = Outcomes(locked)
     for job in jobs:
         try:
             with progress() as watched:
                 done = do(job, watched)
         except Locked as error:
-            told.passed_over([job], error)
+            outcomes.passed_over([job], error)
         else:
-            told.did(done, tell)
-    return told.end(many)
+            outcomes.did(done, tell)
+    return outcomes.end(many)

@@ -68,11 +68,11 @@ def _sound(options: Settings) -> list[LoadedPlan]:
     """Every plan of the directory that is right: the one asked for may be at odds with another."""
     from ccdr.plans import plan_names
 
-    found = []
+    plans = []
     for name in plan_names(options.plans):
         with suppress(CcdrError):
-            found.append(options.load(name))
-    return found
+            plans.append(options.load(name))
+    return plans
 
 
 @verb()

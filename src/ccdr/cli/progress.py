@@ -24,15 +24,15 @@ class PlainProgress:
     """A line per step, for pipes and cron, and how much of it is done where it takes long."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic, self._text, self._said = monotonic, "", monotonic()
+        self._monotonic, self._text, self._shown_at = monotonic, "", monotonic()
 
     def step(self, text: str) -> None:
-        self._text, self._said = text, self._monotonic()
+        self._text, self._shown_at = text, self._monotonic()
         click.echo(f"ccdr: {text}", err=True)
 
     def amount(self, done: int, total: int | None) -> None:
-        if self._monotonic() - self._said >= PACE:
-            self._said = self._monotonic()
+        if self._monotonic() - self._shown_at >= PACE:
+            self._shown_at = self._monotonic()
             click.echo(f"ccdr: {self._text}: {_amount(done, total)}", err=True)
 
 

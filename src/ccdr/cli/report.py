@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,30 @@ import click
 
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import verb
+from ccdr.cli.verbs import as_one, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import human_bytes, so_many, utc
 
 if TYPE_CHECKING:
     from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
+    from ccdr.telling.report.build import Report
+    from ccdr.telling.report.period import Period
+
+
+@dataclass(frozen=True)
+class _Period:
+    """When it begins, by one option or the other, and when it ends."""
+
+    first: str | None
+    since: str | None
+    last: str | None
+
+    def asked(self, services: Services) -> Period:
+        from ccdr.telling.report import period_of
+
+        begins, option = (self.since, "--since") if self.first is None else (self.first, "--from")
+        return period_of(begins, self.last, services.clock.now(), _first_record(services), begins=option)
 
 
 @verb(short_help="What the evidence shows, for owners and auditors.")
@@ -37,16 +56,8 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
 @click.option("--whole", is_flag=True, help="Verify all of the ledger, what the daily verification found to hold too.")
 @click.option("--words", is_flag=True, help="Hold what people wrote for what they acknowledged, too.")
-def report(
-    names: tuple[str, ...],
-    first: str | None,
-    since: str | None,
-    last: str | None,
-    form: str | None,
-    out: Path | None,
-    whole: bool,
-    words: bool,
-) -> Exit:
+@as_one("of", _Period)
+def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | None, whole: bool, words: bool) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
     From the ledger, which is verified on the way, and the catalogue alone. What lies months before the period is not
@@ -71,8 +82,7 @@ def report(
     import gc
 
     from ccdr.plans import plan_names
-    from ccdr.plans.versions import PLAN_VERSION
-    from ccdr.telling.report import WRITERS, make_report, period_of
+    from ccdr.telling.report import WRITERS, make_report
 
     # Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again.
     gc.disable()
@@ -80,28 +90,40 @@ def report(
     options = settings()
     if options.json and out is None and form not in (None, "json"):
         raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
-    if first is not None and since is not None:
+    if of.first is not None and of.since is not None:
         raise UsageProblem("--from and --since both say when the period begins", hint="leave one of them out")
-    begins = ("--since", since) if first is None else ("--from", first)
     chosen = form or ("json" if options.json else "html")
     services = options.services()
-    period = period_of(begins[1], last, services.clock.now(), _first_record(services), begins=begins[0])
+    period = of.asked(services)
     there = plan_names(options.plans) if options.plans.is_dir() else []
-    loaded = [options.load(name) for name in names or there if name in there]
-    # A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none.
-    if not names and not loaded and not any(h.newest.get(PLAN_VERSION) for h in services.histories().values()):
-        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    loaded = _plans(names, there, services)
     command = shlex.join(["ccdr", *sys.argv[1:]])
     made = make_report(loaded, services, period, named=names, there=there, command=command, whole=whole, words=words)
     pieces = WRITERS[chosen](made)
-    if out is None:
-        for piece in pieces:
-            click.echo(piece, nl=False)
-        return made.exit_code
+    if out is not None:
+        return _written(made, out, pieces, in_json=options.json)
+    for piece in pieces:
+        click.echo(piece, nl=False)
+    return made.exit_code
+
+
+def _plans(names: Sequence[str], there: Sequence[str], services: Services) -> list[LoadedPlan]:
+    """A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none."""
+    from ccdr.plans.versions import PLAN_VERSION
+
+    options = settings()
+    loaded = [options.load(name) for name in names or there if name in there]
+    if not names and not loaded and not any(h.newest.get(PLAN_VERSION) for h in services.histories().values()):
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    return loaded
+
+
+def _written(made: Report, out: Path, pieces: Iterable[bytes], *, in_json: bool) -> Exit:
+    """Into a file; on standard error (with --json on standard output, too) what it comes to."""
     size = _write(out, pieces)
-    if options.json:
-        said = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
-        print_json({"answer": said, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
+    if in_json:
+        answer = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
+        print_json({"answer": answer, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
     click.echo(f"{made.answer.word}: {made.answer.sentence}", err=True)
     click.echo(f"ccdr: {out} has {so_many(made.population.rows, 'run')} of the period, {human_bytes(size)}", err=True)
     return made.exit_code

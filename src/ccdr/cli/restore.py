@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,54 @@ import click
 
 from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
-from ccdr.cli.settings import settings
+from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import dry_run_option, one_only, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import as_one, dry_run_option, one_only, plan_argument, timeline_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.checks.base import CheckConfig
-    from ccdr.jobs.restore import RestoreResult, Restoring
+    from ccdr.jobs.restore import Request, RestoreResult, Restoring
     from ccdr.model.values import CheckResult
+    from ccdr.plans.job import Job
 
 NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which snapshot, or which point by the log, is to be restored where, and what is allowed."""
+
+    snapshot: str
+    at: str | None
+    timeline: int | None
+    target: str
+    password_file: Path | None
+    ca_file: Path | None
+    onto_source_server: bool
+    despite_failed_test: bool
+    despite_failed_checks: bool
+
+    def request(self, job: Job, options: Settings) -> Request:
+        from ccdr.jobs.restore import Request
+        from ccdr.jobs.shipping.targets import target_of
+
+        if self.at is None and self.timeline is not None:
+            raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
+        others, wrong = options.load_all(())
+        return Request(
+            to=self.target,
+            snapshot=self.snapshot,
+            at=None if self.at is None else target_of(self.at, job.loaded.plan.zone, self.timeline),
+            password_file=self.password_file,
+            ca_file=self.ca_file,
+            onto_source_server=self.onto_source_server,
+            despite_failed_test=self.despite_failed_test,
+            despite_failed_checks=self.despite_failed_checks,
+            others=tuple(others),
+            unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
+        )
 
 
 @verb(short_help="Restore an asset of PLAN for real.")
@@ -61,21 +98,8 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name though checks fail.")
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @dry_run_option
-def restore(
-    plan: str,
-    asset: str,
-    snapshot: str,
-    at: str | None,
-    timeline: int | None,
-    target: str,
-    password_file: Path | None,
-    ca_file: Path | None,
-    onto_source_server: bool,
-    despite_failed_test: bool,
-    despite_failed_checks: bool,
-    yes_i_mean: str | None,
-    dry_run: bool,
-) -> Exit:
+@as_one("asked", _Asked)
+def restore(plan: str, asset: str, asked: _Asked, yes_i_mean: str | None, dry_run: bool) -> Exit:
     """Restore an asset of PLAN for real: into a new directory, or into a new database on a server.
 
     Nothing that exists is written over: a target that is not empty, or that is or could be the source of any plan, is
@@ -94,47 +118,35 @@ def restore(
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
     """
-    from ccdr.jobs.restore import Request, restoring
-    from ccdr.jobs.shipping.targets import target_of
+    from ccdr.jobs.restore import restoring
 
     options = settings()
     (job,) = options.jobs(plan, [asset])
-    if at is None and timeline is not None:
-        raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
-    others, wrong = options.load_all(())
-    request = Request(
-        to=target,
-        snapshot=snapshot,
-        at=None if at is None else target_of(at, job.loaded.plan.zone, timeline),
-        password_file=password_file,
-        ca_file=ca_file,
-        onto_source_server=onto_source_server,
-        despite_failed_test=despite_failed_test,
-        despite_failed_checks=despite_failed_checks,
-        others=tuple(others),
-        unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
-    )
-    services = options.services()
+    request, services = asked.request(job, options), options.services()
     with contextlib.ExitStack() as stack:
         with progress() as watched:
             one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))
         if dry_run:
             return _dry_run(one)
         _tell_intention(one)
-        told = len(one.result.notes)
-        _agree(one.name, yes_i_mean, {target, target.rstrip("/"), str(one.result.target_name)})
-        try:
-            with progress() as watched:
-                one.carry_out(watched)
-        except KeyboardInterrupt:
-            if one.result.result == "RESTORED":
-                click.echo(f"ccdr: it stands at {one.result.target_name} by its final name all the same", err=True)
-            raise
+        notes_told = len(one.result.notes)
+        _agree(one.name, yes_i_mean, {asked.target, asked.target.rstrip("/"), str(one.result.target_name)})
+        _carry_out(one)
     if options.json:
         print_json(one.result.as_json())
     else:
-        _tell(one.result, one.result.notes[told:])
+        _tell(one.result, one.result.notes[notes_told:])
     return one.result.exit_code
+
+
+def _carry_out(one: Restoring) -> None:
+    try:
+        with progress() as watched:
+            one.carry_out(watched)
+    except KeyboardInterrupt:
+        if one.result.result == "RESTORED":
+            click.echo(f"ccdr: it stands at {one.result.target_name} by its final name all the same", err=True)
+        raise
 
 
 def _agree(name: str, given: str | None, whole: Container[str] = ()) -> None:
@@ -156,7 +168,7 @@ def _agree(name: str, given: str | None, whole: Container[str] = ()) -> None:
 
 def _dry_run(one: Restoring) -> Exit:
     if settings().json:
-        result, found = one.result, one.estimate
+        result, estimate = one.result, one.estimate
         print_json(
             {
                 "would_restore": {
@@ -168,7 +180,7 @@ def _dry_run(one: Restoring) -> Exit:
                     "checks": [check.label for check in one.job.checks],
                     "skipped": [check.name for check in one.passed_over],
                     "estimate_s": result.estimate_s,
-                    "estimate": str(found) if found else NOT_MEASURED,
+                    "estimate": str(estimate) if estimate else NOT_MEASURED,
                     "notes": result.notes,
                     "findings": result.findings,
                 }
@@ -191,15 +203,15 @@ def _tell_intention(one: Restoring) -> None:
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
         ("as of", f"{until}: what was written later is not in it"),
         ("to", str(result.target_name)),
-        *(("", f"it {said}") for said in one.will),
+        *(("", f"it {text}") for text in one.will),
         *_checks(one.job.checks, one.passed_over),
         ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
-        *(("note", said) for said in result.notes),
-        *(("finding", said) for said in result.findings),
+        *(("note", text) for text in result.notes),
+        *(("finding", text) for text in result.findings),
     ]
     click.echo(f"restore {result.plan}/{result.asset}", err=to_stderr)
-    for label, said in lines:
-        click.echo(f"  {label:8}{said}", err=to_stderr)
+    for label, text in lines:
+        click.echo(f"  {label:8}{text}", err=to_stderr)
 
 
 def _checks(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]) -> Iterator[tuple[str, str]]:
@@ -224,10 +236,10 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
         click.echo(f"  {result.reason}")
     if result.hint:
         click.echo(f"  → {result.hint}")
-    for said in result.left_behind:
-        click.echo(f"  left behind: {said}")
-    for said in notes:
-        click.echo(f"  note: {said}")
+    for text in result.left_behind:
+        click.echo(f"  left behind: {text}")
+    for text in notes:
+        click.echo(f"  note: {text}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
     show_words(result.words, result.run)

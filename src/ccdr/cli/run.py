@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ import click
 
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import SILENT, progress
-from ccdr.cli.settings import settings
+from ccdr.cli.settings import Settings, settings
 from ccdr.cli.verbs import dry_run_option, verb
 from ccdr.model.errors import CcdrError, Exit, worst
 
@@ -22,9 +24,46 @@ if TYPE_CHECKING:
     from ccdr.model.values import Verb
     from ccdr.plans import LoadedPlan
     from ccdr.plans.job import Job
+    from ccdr.run.next_due import Log
     from ccdr.run.tasks import Did, RunResult
 
 KINDS = ("backups", "tests", "upkeep")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of `ccdr run`: when it began, and by what a later one with the same words knows whether to sleep."""
+
+    state: Path
+    key: str
+    files: list[object]  # the plans' fingerprint
+    now: float
+
+    @classmethod
+    def of(cls, options: Settings, names: Sequence[str], only: Sequence[str]) -> _Call:
+        from ccdr.host.state import default_state
+        from ccdr.run.next_due import fingerprint
+
+        watched = (options.plans, options.restore_tests)
+        key = "\n".join(map(str, (*[p.absolute() for p in watched], *names, "", *only)))
+        now = time.time()
+        return cls((options.state or default_state()).absolute(), key, fingerprint(watched), now)
+
+    @property
+    def asleep(self) -> bool:
+        from ccdr.run.next_due import asleep
+
+        return asleep(self.state, self.key, self.files, self.now)
+
+    def sleep(self, until: float, logs: Sequence[Log], *, shipping_ended: bool) -> None:
+        """No longer than until a log that was told to end may be shipped again."""
+        from ccdr.jobs.shipping.background import WAKES
+        from ccdr.run.next_due import sleep
+
+        if shipping_ended:
+            until = min(until, self.now + WAKES)
+        with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told of otherwise
+            sleep(self.state, self.key, self.files, self.now, until, logs)
 
 
 @verb(short_help="Carry out what the plans' schedules make due.")
@@ -56,55 +95,31 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
       ccdr run --only tests --jobs 2     on a host that has no database credentials
       ccdr run --dry-run                 what is due now, and when the next will be
     """
-    from ccdr.host.state import default_state
-    from ccdr.run.next_due import asleep, fingerprint, sleep
-
-    options = settings()
-    state = (options.state or default_state()).absolute()
-    watched = (options.plans, options.restore_tests)
-    key = "\n".join(map(str, (*[p.absolute() for p in watched], *names, "", *only)))
-    now, files = time.time(), fingerprint(watched)
-    person = sys.stderr.isatty()  # who wants to know, though there is nothing to do
-    if not dry_run and (options.json or not person) and asleep(state, key, files, now):
+    options, person = settings(), sys.stderr.isatty()  # who wants to know, though there is nothing to do
+    call = _Call.of(options, names, only)
+    if not dry_run and (options.json or not person) and call.asleep:
         if options.json:
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
-    from ccdr.jobs.attest import compare_due, store_due
-    from ccdr.jobs.in_force import store
-    from ccdr.jobs.shipping.background import WAKES
-    from ccdr.plans import plan_names
-    from ccdr.run.ending import conclude, followed
-    from ccdr.run.scheduled import run as run_due
+    from ccdr.run.ending import end_run, followed
     from ccdr.run.tasks import ALL
     from ccdr.run.tasks import KINDS as VERBS
 
     loaded, wrong = options.load_all(names)
-    stated = plan_names(options.plans)
     services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
     if dry_run:
         return _dry_run(loaded, services, verbs)
     loud, began = options.verbose or person, time.monotonic()
-    with progress() if loud else SILENT as watched_by:
-        result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs, stated=stated)
-    backed_up = {did.task.plan for did in result.did if did.task.asset and did.done and did.task.verb == "backup"}
-    for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
-        if loud:  # the next backup tries again: no news for cron
-            click.echo(f"ccdr: {note}", err=True)
-    with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
-        compare_due(loaded, services)  # a repository that does not answer, by the work with it
-        store_due(loaded, services, options.every, at_once=True)
+    result = _carry_out(loaded, services, verbs, jobs, loud=loud)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
-    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
-    if wrong or result.wakes is not None:
+    end = end_run(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
+    if wrong or result.next_due is not None:
         # Once a plan's file is right again that is told at once: what an earlier run has noted is not slept by.
         # Nor while the ledger is not what it should be: each run answers with that.
-        until = now if wrong or end.stands else min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
-        if ended:
-            until = min(until, now + WAKES)
-        with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above
-            sleep(state, key, files, now, until, logs)
+        dues = [due.timestamp() for due in (result.next_due, end.next_due) if due is not None]
+        call.sleep(call.now if wrong or end.stands else min(dues), logs, shipping_ended=ended)
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
         for did in result.did:
@@ -114,9 +129,32 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         _tell(result, end.summary)
         if person:
             _tell_next(loaded, services, verbs)
-    for trouble in (*wrong, *result.duties, *end.troubles):
+    for trouble in (*wrong, *result.changes, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
     return worst([result.exit_code, end.code, end.stands, *(error.exit_code for error in wrong)])
+
+
+def _carry_out(
+    loaded: Sequence[LoadedPlan], services: Services, verbs: frozenset[Verb], jobs: int, *, loud: bool
+) -> RunResult:
+    """What is due, and then what comes with it: each plan is stored with its backups, the ledger is compared and stored
+    where that is due."""
+    from ccdr.jobs.attest import compare_due, store_due
+    from ccdr.jobs.in_force import store
+    from ccdr.plans import plan_names
+    from ccdr.run.scheduled import run as run_due
+
+    options = settings()
+    with progress() if loud else SILENT as watched:
+        result = run_due(loaded, services, watched, only=verbs, jobs=jobs, stated=plan_names(options.plans))
+    backed_up = {did.task.plan for did in result.did if did.task.asset and did.done and did.task.verb == "backup"}
+    for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
+        if loud:  # the next backup tries again: no news for cron
+            click.echo(f"ccdr: {note}", err=True)
+    with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
+        compare_due(loaded, services)  # a repository that does not answer, by the work with it
+        store_due(loaded, services, options.every, at_once=True)
+    return result
 
 
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> tuple[list[Job], bool]:
@@ -129,8 +167,8 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     if Verb.BACKUP not in verbs:
         return [], False
     ended = list(end_unwanted(loaded, services.state))
-    for said in ended:
-        click.echo(f"ccdr: {said}", err=True)
+    for note in ended:
+        click.echo(f"ccdr: {note}", err=True)
     jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
     if not jobs:
         return [], bool(ended)

@@ -27,10 +27,10 @@ def reap(dry_run: bool) -> Exit:
       ccdr sandbox reap --dry-run
       ccdr sandbox reap
     """
-    from ccdr.jobs.leftovers import reap as reap_all
+    from ccdr.jobs.leftovers import clear_leftovers
 
     options = settings()
-    done = reap_all(options.services(), dry_run=dry_run)
+    done = clear_leftovers(options.services(), dry_run=dry_run)
     if options.json:
         print_json({"dry_run": dry_run, "removed": done.removed, "left": done.left, "problems": done.problems})
     else:

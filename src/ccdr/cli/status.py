@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
     from ccdr.evidence.verdicts import Record
-    from ccdr.jobs.attest import Place
+    from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.services import Services
     from ccdr.jobs.verification import Finding
     from ccdr.plans import LoadedPlan
@@ -51,7 +51,7 @@ def status(names: tuple[str, ...]) -> Exit:
     services = options.services()
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
-    seen = _look(loaded, services, options)
+    seen = _gather(loaded, services, options)
     if options.json:
         print_json(_document(seen))
     else:
@@ -70,7 +70,7 @@ class _Seen:
     judged: Sequence[Judged]
     loaded: Sequence[LoadedPlan]  # as they were recorded
     gone: Sequence[PlanRevision]  # plans whose files are not there any more
-    found: Sequence[AssetStatus]
+    statuses: Sequence[AssetStatus]
     care: Mapping[str, Sequence[Problem]]
     deaf: Mapping[str, Sequence[str]]
     own: Mapping[str, Collection[Verb]]
@@ -84,7 +84,7 @@ class _Seen:
 
     @property
     def everything(self) -> list[Problem]:
-        return [*(p for s in self.found for p in s.troubles), *(p for name in self.shown for p in self.care[name])]
+        return [*(p for s in self.statuses for p in s.troubles), *(p for name in self.shown for p in self.care[name])]
 
     @property
     def acknowledged(self) -> int:
@@ -95,14 +95,14 @@ class _Seen:
         return sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in self.everything)
 
 
-def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> _Seen:
+def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> _Seen:
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
     from ccdr.jobs.in_force import as_recorded, lost
     from ccdr.jobs.verification import newest
     from ccdr.plans import plan_names
-    from ccdr.run.duties import duties
+    from ccdr.run.responsible import responsible_for
     from ccdr.telling.notify import untold
     from ccdr.telling.status import answering, exit_code, ledger_problems, private_of, upkeep_problems
     from ccdr.telling.status import status as ask
@@ -110,11 +110,11 @@ def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) ->
     shown, histories = [p.plan.plan for p in plans], services.histories()
     judged = as_recorded(plans, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
-    found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
+    statuses, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     of_plans = {name: histories.get((name, None), AssetHistory()) for name in shown}
     lineage = services.lineage()
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
-    of_ledger = ledger_problems(loaded, services, histories, [s for one in found for s in one.usable[-1:]])
+    of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 
     def private(history: AssetHistory) -> Sequence[str]:
@@ -126,17 +126,17 @@ def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) ->
         judged,
         loaded,
         lost(plan_names(options.plans), options.plans, services, histories),
-        found,
+        statuses,
         care,
         untold(services.state, shown),
-        duties(loaded, histories),
+        responsible_for(loaded, histories),
         {name: answering(name, history, services.catalogue) for name, history in of_plans.items()},
         {name: private(history) for name, history in of_plans.items()},
         lineage,
         verified,
         of_ledger,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
-        worst([broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]),
+        worst([broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(statuses)]),
     )
 
 
@@ -146,7 +146,7 @@ def _document(seen: _Seen) -> dict[str, object]:
     plans = [
         {
             "plan": name,
-            "assets": [s.as_json() for s in seen.found if s.plan == name],
+            "assets": [s.as_json() for s in seen.statuses if s.plan == name],
             "problems": [p.text for p in seen.care[name]],
             "troubles": [p.as_json() for p in seen.care[name]],
             "private": list(seen.private[name]),
@@ -181,25 +181,25 @@ def _tell_assets(seen: _Seen) -> None:
             _last_test(s.last_test),
             _last_backup(s),
         )
-        for s in seen.found
+        for s in seen.statuses
     ]
     table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
-    for line in dict.fromkeys(_group(s) for s in seen.found if s.group):
+    for line in dict.fromkeys(_group(s) for s in seen.statuses if s.group):
         click.echo(line)
-    for s in seen.found:
+    for s in seen.statuses:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
-    for s in seen.found:
+    for s in seen.statuses:
         _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
-    _near(seen.found)
+    _near(seen.statuses)
 
 
 def _tell_plans(seen: _Seen) -> None:
     from ccdr.jobs.in_force import without_file
     from ccdr.plans.words import differing
-    from ccdr.run.duties import listed
+    from ccdr.run.responsible import listed
     from ccdr.telling.status import kept
 
     for name in seen.shown:
@@ -267,14 +267,14 @@ def coded(wrong: Problem) -> str:
     from ccdr.evidence.acknowledged import can_be
 
     follows = f"by {wrong.because.name}" if wrong.because else ""
-    said = ", ".join(filter(None, (wrong.trouble.name if can_be(wrong.trouble) else "", follows)))
-    return f" [{said}]" if said else ""
+    codes = ", ".join(filter(None, (wrong.trouble.name if can_be(wrong.trouble) else "", follows)))
+    return f" [{codes}]" if codes else ""
 
 
-def _near(found: Sequence[AssetStatus]) -> None:
+def _near(statuses: Sequence[AssetStatus]) -> None:
     """Where the copies lie beside what they protect: one line for all assets of a plan of which that is so."""
     alike: dict[tuple[str, str], list[str]] = {}
-    for s in found:
+    for s in statuses:
         for p in s.near:
             alike.setdefault((s.plan, p.text), []).append(s.asset)
     for (plan, text), assets in alike.items():
@@ -314,17 +314,17 @@ def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
     from ccdr.jobs.attest import RECENT
 
     for plan in plans:
-        found = lineage.compared.get(plan)
-        if found is None or not found.as_json()["ok"] or not found.snapshots + found.unattested:
+        comparison = lineage.compared.get(plan)
+        if comparison is None or not comparison.as_json()["ok"] or not comparison.snapshots + comparison.unattested:
             continue  # what contradicts it is told of as what is wrong
-        more = found.whole is False and found.snapshots + found.unattested >= RECENT
-        older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
-        when, what = found.at[:16].replace("T", " "), "the newest " if more else ""
-        said = f"{what}{so_many(found.snapshots, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
-        click.echo(f"ledger: {plan}: {said} {when} UTC" + (older if found.unattested else ""))
+        more = comparison.whole is False and comparison.snapshots + comparison.unattested >= RECENT
+        older = f", {so_many(comparison.unattested, 'older one attests', 'older ones attest')} nothing"
+        when, what = comparison.at[:16].replace("T", " "), "the newest " if more else ""
+        text = f"{what}{so_many(comparison.snapshots, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
+        click.echo(f"ledger: {plan}: {text} {when} UTC" + (older if comparison.unattested else ""))
 
 
-def _stored(plan: str, place: Place, *, ours: bool) -> str:
+def _stored(plan: str, place: LedgerCopy, *, ours: bool) -> str:
     """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
     if not ours:
         return f"ledger: not stored with the backups of {plan} yet: {place.not_ours}"
@@ -340,15 +340,15 @@ def _objective(achieved: Achieved) -> str:
 
 def _rules(status: AssetStatus) -> str:
     """By which rules its snapshots were chosen, and what each found last."""
-    told = [f"{rule} {word(s[1])} {s[0][:19]}Z" if s else f"{rule} never" for rule, s in status.by_rule.items()]
-    return f"{status.plan}/{status.asset}: last tested by rule: {', '.join(told)}"
+    tests = [f"{rule} {word(s[1])} {s[0][:19]}Z" if s else f"{rule} never" for rule, s in status.by_rule.items()]
+    return f"{status.plan}/{status.asset}: last tested by rule: {', '.join(tests)}"
 
 
 def _group(status: AssetStatus) -> str:
     """When a group was last captured together, and how near its consistent points are to one another."""
     group = status.group
     assert group is not None
-    said = f"{status.plan}: group {group.group.name} was last captured at {rfc3339(group.newest)[:19]}Z"
+    line = f"{status.plan}: group {group.group.name} was last captured at {rfc3339(group.newest)[:19]}Z"
     if group.skew is not None:
-        said += f", consistent points {human_seconds(group.skew)} apart"
-    return f"{said}, without {', '.join(group.missing)}" if group.missing else said
+        line += f", consistent points {human_seconds(group.skew)} apart"
+    return f"{line}, without {', '.join(group.missing)}" if group.missing else line

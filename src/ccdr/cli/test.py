@@ -67,7 +67,6 @@ def test(
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
     from ccdr.jobs.attest import store_due
-    from ccdr.jobs.restore_test import next_turn, restore_test
 
     options = settings()
     services = options.services()
@@ -80,6 +79,16 @@ def test(
     if dry_run:
         return _dry_run(jobs, snapshot, services)
 
+    code = _by_rules(jobs, snapshot, services, keep=keep)
+    with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
+        store_due([jobs[0].loaded], services, options.every)
+    return code
+
+
+def _by_rules(jobs: list[Job], snapshot: str | None, services: Services, *, keep: bool) -> Exit:
+    """Tests of the snapshot that is named, or of the one that the plan's rule chooses whose turn it is."""
+    from ccdr.jobs.restore_test import next_turn, restore_test
+
     turns: dict[str, str] = {}
 
     def do(job: Job, watched: Progress) -> RestoreTest:
@@ -90,14 +99,12 @@ def test(
 
     done: list[RestoreTest] = []
 
-    def told(one: RestoreTest) -> None:
+    def tell_one(one: RestoreTest) -> None:
         done.append(one)
         tell(one, turns[one.asset])
 
-    code = each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
+    code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
     _tell_all(done, jobs)
-    with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
-        store_due([jobs[0].loaded], services, options.every)
     return code
 
 
@@ -130,11 +137,11 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Service
 
     done: list[RestoreTest] = []
 
-    def told(one: RestoreTest) -> None:
+    def tell_one(one: RestoreTest) -> None:
         done.append(one)
         tell(one)
 
-    code = each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
+    code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
     _tell_all(done, jobs)
     return code
 
@@ -175,15 +182,15 @@ def _turn(job: Job, rule: str) -> str:
 def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
     from ccdr.jobs.restore_test import next_turn
 
-    said, turns = [], []
+    planned, turns = [], []
     for j in jobs:
         which = next_turn(j, services)[0] if snapshot is None else snapshot
         turns.append(_turn(j, which) if snapshot is None else "")
-        said.append({"plan": j.plan, "asset": j.asset, "snapshot": which, "checks": [c.label for c in j.checks]})
+        planned.append({"plan": j.plan, "asset": j.asset, "snapshot": which, "checks": [c.label for c in j.checks]})
     if settings().json:
-        print_json({"would_test": said})
+        print_json({"would_test": planned})
         return Exit.OK
-    for line, turn in zip(said, turns, strict=True):
+    for line, turn in zip(planned, turns, strict=True):
         checks = ", ".join(map(str, line["checks"])) or "nothing: no checks, no PASS"
         which = f"{line['snapshot']}{turn and f' ({turn[2:]})'}"
         click.echo(f"would restore the snapshot {which} of {line['asset']} and check: {checks}")
@@ -211,8 +218,8 @@ def tell(done: RestoreTest, turn: str = "") -> None:
         click.echo(f"  → {done.hint}")
     if done.left_out:
         click.echo(f"  left out, as the plan says: {', '.join(done.left_out)}")
-    for said in done.findings:
-        click.echo(f"  finding: {said}")
+    for finding in done.findings:
+        click.echo(f"  finding: {finding}")
     if done.checks:
         tell_checks(done.checks, detailed=set(Verdict) - {Verdict.PASS})
     _tell_measures(done)
@@ -239,8 +246,8 @@ def _tell_measures(done: RestoreTest) -> None:
         where = (settings().state or default_state()) / str(done.private["file"])
         click.echo(f"by name, for your eyes: {where}, {done.private['lines']} lines, until {done.private['until']}")
     left = done.disposal.get("left_behind")
-    for said in left if isinstance(left, list) else ():
-        click.echo(f"left behind: {said}")
+    for problem in left if isinstance(left, list) else ():
+        click.echo(f"left behind: {problem}")
     if done.record is not None:
         click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
     click.echo()

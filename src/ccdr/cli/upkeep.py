@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,7 +19,6 @@ from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.upkeep import Capacity, Check, Prune
-    from ccdr.plans import LoadedPlan
     from ccdr.ports.place import Progress
 
 R = TypeVar("R", "Prune", "Check")
@@ -54,34 +55,41 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bo
     loaded, wrong = options.load_all(names)
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
-    services = options.services()
-    documents: list[dict[str, object]] = []
-    codes: list[Exit] = [error.exit_code for error in wrong]
+    services, outcomes = options.services(), _Outcomes(dry_run, codes=[error.exit_code for error in wrong])
+    for plan in loaded:
+        outcomes.documents.append({"plan": plan.plan.plan})
+        if only in (None, "prune"):
+            outcomes.of("prune", partial(prune, plan, services, dry_run=dry_run), _tell_prune)
+        if only in (None, "check"):
+            outcomes.of("check", partial(check, plan, services, dry_run=dry_run, all_data=all_data), _tell_check)
+    if options.json:
+        print_json(outcomes.documents[0] if len(names) == 1 else {"plans": outcomes.documents})
+    return worst(outcomes.codes)
 
-    def one(name: str, do: Callable[[LoadedPlan, Progress], R], tell: Callable[[R, bool], None]) -> None:
-        if only not in (None, name):
-            return
+
+@dataclass
+class _Outcomes:
+    """What was done for one plan after the other: told to people at once, to programs at the end."""
+
+    dry_run: bool
+    codes: list[Exit]
+    documents: list[dict[str, object]] = field(default_factory=list)
+
+    def of(self, name: str, do: Callable[[Progress], R], tell: Callable[[R, bool], None]) -> None:
+        """Do one thing for the last plan."""
         try:
             with progress() as watched:
-                done = do(plan, watched)
+                done = do(watched)
         except Locked as error:
-            codes.append(error.exit_code)
-            documents[-1][name] = {"result": "LOCKED", "reason": str(error)}
+            self.codes.append(error.exit_code)
+            self.documents[-1][name] = {"result": "LOCKED", "reason": str(error)}
             click.echo(f"ccdr: {error}", err=True)
             return
-        codes.append(done.exit_code)
-        documents[-1][name] = done.as_json()
+        self.codes.append(done.exit_code)
+        self.documents[-1][name] = done.as_json()
         show_words(done.words, done.run)
-        if not options.json:
-            tell(done, dry_run)
-
-    for plan in loaded:
-        documents.append({"plan": plan.plan.plan})
-        one("prune", lambda p, watched: prune(p, services, watched, dry_run=dry_run), _tell_prune)
-        one("check", lambda p, watched: check(p, services, watched, dry_run=dry_run, all_data=all_data), _tell_check)
-    if options.json:
-        print_json(documents[0] if len(names) == 1 else {"plans": documents})
-    return worst(codes)
+        if not settings().json:
+            tell(done, self.dry_run)
 
 
 def _tell_prune(done: Prune, dry_run: bool) -> None:
@@ -150,18 +158,18 @@ def _which(done: Check) -> str:
 def _tell_capacity(capacity: Capacity) -> None:
     if capacity.taken is None:
         return
-    said = [f"the repository takes {human_bytes(capacity.taken)}"]
+    parts = [f"the repository takes {human_bytes(capacity.taken)}"]
     if capacity.growth is not None:
-        said.append(f"grows by {human_bytes(capacity.growth)} a day")
+        parts.append(f"grows by {human_bytes(capacity.growth)} a day")
     if capacity.free is not None:
-        said.append(f"{human_bytes(capacity.free)} free")
+        parts.append(f"{human_bytes(capacity.free)} free")
     if (full := capacity.full_in) is not None:
-        said.append(f"full in {human_seconds(full)}")
-    click.echo(f"  {', '.join(said)}")
+        parts.append(f"full in {human_seconds(full)}")
+    click.echo(f"  {', '.join(parts)}")
 
 
 def _tell_findings(findings: list[str], left_behind: list[str]) -> None:
-    for said in left_behind:
-        click.echo(f"  {said}")
-    for said in findings:
-        click.echo(f"  finding: {said}")
+    for line in left_behind:
+        click.echo(f"  {line}")
+    for line in findings:
+        click.echo(f"  finding: {line}")

@@ -6,6 +6,7 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, NoReturn
 
 import click
@@ -91,19 +92,33 @@ def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     return given[0] if given else None
 
 
+def as_one(name: str, kind: type) -> Callable[[Callable[..., Exit]], Callable[..., Exit]]:
+    """Options that are the fields of this frozen dataclass come to the function as one of it, under this name."""
+
+    def gathering(function: Callable[..., Exit]) -> Callable[..., Exit]:
+        @functools.wraps(function)
+        def gathered(**given: Any) -> Exit:
+            own = {field.name: given.pop(field.name) for field in fields(kind)}
+            return function(**given, **{name: kind(**own)})
+
+        return gathered
+
+    return gathering
+
+
 def asset_option(function: F) -> F:
-    said = "Only this asset of the plan."
-    return click.option("--asset", metavar="A", multiple=True, callback=one_only, help=said)(function)
+    text = "Only this asset of the plan."
+    return click.option("--asset", metavar="A", multiple=True, callback=one_only, help=text)(function)
 
 
 def assets_option(function: F) -> F:
-    said = "Only this asset of the plan; may be given several times."
-    return click.option("--asset", "assets", metavar="A", multiple=True, help=said)(function)
+    text = "Only this asset of the plan; may be given several times."
+    return click.option("--asset", "assets", metavar="A", multiple=True, help=text)(function)
 
 
 def timeline_option(function: F) -> F:
-    meant = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
-    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=meant)(function)
+    text = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)
 
 
 def dry_run_option(function: F) -> F:

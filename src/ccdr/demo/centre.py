@@ -18,7 +18,7 @@ from ccdr.demo.switchboard import Switchboard
 from ccdr.host.interrupts import side_by_side
 
 
-class Part(Protocol):
+class CentrePart(Protocol):
     """A part of the contact centre."""
 
     def at_work(self) -> AbstractContextManager[None]:
@@ -36,7 +36,7 @@ class Centre:
     switchboard: Switchboard
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[CentrePart, ...]:
         return (self.crm, self.dialler, self.queues, self.switchboard)
 
     def carry_on(self) -> None:
@@ -54,7 +54,7 @@ def open_centre(home: Home, images: Images, password: str) -> Iterator[Centre]:
     )
     with contextlib.ExitStack() as running:
 
-        def begin(part: Part) -> None:
+        def begin(part: CentrePart) -> None:
             running.enter_context(part.at_work())
 
         side_by_side([partial(begin, part) for part in centre.parts], len(centre.parts))

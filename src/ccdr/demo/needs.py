@@ -13,18 +13,18 @@ from ccdr.sandbox.docker import Docker
 
 def find_needs(docker: Docker) -> Images:
     """The images that it runs. TestBroken that names each thing that lacks, with a next step for each."""
-    found: list[Images] = []
-    looks: tuple[Callable[[], object], ...] = (_restic, store.program, lambda: found.append(find_images(docker)))
+    images: list[Images] = []
+    searches: tuple[Callable[[], object], ...] = (_restic, store.program, lambda: images.append(find_images(docker)))
     lacking: list[CcdrError] = []
-    for look in looks:
+    for search in searches:
         try:
-            look()
+            search()
         except CcdrError as error:
             lacking.append(error)
     if lacking:
         hints = dict.fromkeys(error.hint for error in lacking if error.hint)
         raise TestBroken("the demo cannot start: " + "; ".join(map(str, lacking)), hint="; ".join(hints))
-    return found[0]
+    return images[0]
 
 
 def _restic() -> None:

@@ -9,7 +9,7 @@ from string import Template
 
 from ccdr.demo.centre import Centre
 from ccdr.demo.images import Images
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 from ccdr.plans import LoadedPlan, load_plan
 
 PLAN, BUCKET = "outbound", "ccdr-outbound"
@@ -17,7 +17,7 @@ KEY = "repository.key"
 SPOOL = "/var/spool/recordings"  # where the restore tests that ship have the recordings
 
 
-def write_plan(work: Path, centre: Centre, images: Images, server: Store) -> LoadedPlan:
+def write_plan(work: Path, centre: Centre, images: Images, server: DemoStore) -> LoadedPlan:
     """In `work`: `plans/`, with secrets, and `restore_tests/`."""
     _restore_tests(work / "restore_tests", centre)
     places = work / "plans" / "secrets"

@@ -39,7 +39,7 @@ def place(sounds: Path, into: Path, *, first: int, count: int, day: date) -> lis
     first, over again from the start when they run out. Modification times lie five minutes back and rise with
     the number. Raises CcdrError where `sounds` holds no WAV file.
     """
-    sources = sorted(sounds.rglob("*.wav"), key=lambda found: found.relative_to(sounds).as_posix())
+    sources = sorted(sounds.rglob("*.wav"), key=lambda path: path.relative_to(sounds).as_posix())
     if not sources:
         raise CcdrError(f"no voice recordings (*.wav) below {sounds}", hint=f"install them: apt-get install {PACKAGE}")
     folder = into / f"{day:%Y/%m/%d}"

@@ -126,7 +126,7 @@ def _servers(work: Path) -> Docker:
 
 
 @contextlib.contextmanager
-def _running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[Centre, store.Store]]:
+def _running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[Centre, store.DemoStore]]:
     """The contact centre and an S3 server, started side by side; all stopped at the end unless kept."""
     progress.step("starting PostgreSQL, MariaDB, Redis and an S3 server; 100,000 calls, 260 recordings and more")
     server = store.start(home.directory / "s3", outlive=home.keep)

@@ -22,7 +22,7 @@ PATIENCE = 60.0  # seconds until the first object can be written; three as a rul
 
 
 @dataclass(frozen=True)
-class Store:
+class DemoStore:
     """A running server. `env_file` is what a plan's repository needs to reach it."""
 
     endpoint: str
@@ -60,7 +60,7 @@ def program() -> str:
     return weed
 
 
-def start(data: Path, *, outlive: bool = False) -> Store:
+def start(data: Path, *, outlive: bool = False) -> DemoStore:
     """Start a server with its data below `data`; the first bucket waits until it answers. It ends with this
     process unless it is to `outlive` it; `stop_left` finds it then.
 
@@ -86,7 +86,7 @@ def start(data: Path, *, outlive: bool = False) -> Store:
     argv += [f"-filer.localSocket={data}/f.sock", f"-s3.localSocket={data}/s.sock"]
     daemon = Daemon.start(argv, log=data / "weed.log", env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}, outlive=outlive)
     (data / PID).write_text(f"{daemon.process.pid}\n", "ascii")
-    return Store(f"http://127.0.0.1:{ports['s3']}", access, secret, daemon)
+    return DemoStore(f"http://127.0.0.1:{ports['s3']}", access, secret, daemon)
 
 
 def stop_left(data: Path) -> None:
@@ -104,12 +104,12 @@ def stop_left(data: Path) -> None:
 def _free_ports(count: int) -> list[int]:
     """Ports that are free now, and whose port + 10000 (for gRPC) is too; below those that the kernel gives to whoever
     asks for any, so that they are free still when the server comes to take them."""
-    found: list[int] = []
-    while len(found) < count:
+    free: list[int] = []
+    while len(free) < count:
         port = 12_000 + secrets.randbelow(10_000)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + 10_000))
-            if port not in found:
-                found.append(port)
-    return found
+            if port not in free:
+                free.append(port)
+    return free

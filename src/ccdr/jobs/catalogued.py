@@ -24,10 +24,10 @@ def catalogued(
     `history` still knows of, though retention has removed it. CcdrError where the ledger cannot be read."""
     there = services.catalogue.snapshots(job.plan, job.asset)
     lacking = _lacking(job, services, history, there, removed)
-    found, wrong = _as_recorded(there, history, services)
+    dated, wrong = _as_recorded(there, history, services)
     if lacking:
         wrong.append(_gone(lacking, job))
-    return sorted([*found, *lacking], key=lambda s: (s.consistent_point, s.usable_at, s.id)), wrong
+    return sorted([*dated, *lacking], key=lambda s: (s.consistent_point, s.usable_at, s.id)), wrong
 
 
 def _gone(lacking: Sequence[Snapshot], job: Job) -> Problem:
@@ -49,9 +49,9 @@ class _Stored:
     id: str
     consistent: datetime
     usable: datetime
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
     of: str | None
-    upon: Sequence[str]
+    parents: Sequence[str]
 
 
 def _lacking(
@@ -67,13 +67,13 @@ def _lacking(
             break
         stored.append(one)
     source, digests = job.engine.source_name, {s.id: s.manifest_sha256 for s in there}
-    digests |= {one.id: str(one.said.get("manifest_sha256") or "") for one in stored}
+    digests |= {one.id: str(one.fields.get("manifest_sha256") or "") for one in stored}
 
     def made(one: _Stored) -> Snapshot:
         return Snapshot(
-            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, int(one.said.get("bytes") or 0), "",
+            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, int(one.fields.get("bytes") or 0), "",
             digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
-            upon=tuple(Needed(base, digests.get(base, "")) for base in one.upon),
+            upon=tuple(Needed(base, digests.get(base, "")) for base in one.parents),
         )  # fmt: skip
 
     return sorted(map(made, stored), key=lambda s: (s.consistent_point, s.usable_at, s.id))
@@ -86,17 +86,24 @@ def _stored(services: Services, history: AssetHistory, out: Collection[str]) -> 
         if key in out:
             continue
         with suppress(KeyError, ValueError, TypeError):  # a later ccdr's, or damaged
-            told = history.recorded_beside.get(key)
-            if told is None:
+            attested = history.recorded_beside.get(key)
+            if attested is None:
                 seq, record = int(history.stored[key]), last
                 if last.get("seq") != seq:  # seldom asked: the newest is in the catalogue
                     numbered = numbered or services.ledger.numbering()
                     record = numbered(seq) or {}
-                said = record["snapshot"]
-                at = utc(said["consistent_point"]), utc(record["time"])
-                yield _Stored(key, *at, said, said.get("source_sha256"), tuple(said.get("upon") or ()))
-            elif told["ours"]:
-                yield _Stored(key, utc(told["consistent"]), utc(told["usable"]), {}, told["of"], tuple(told["upon"]))
+                fields = record["snapshot"]
+                at = utc(fields["consistent_point"]), utc(record["time"])
+                yield _Stored(key, *at, fields, fields.get("source_sha256"), tuple(fields.get("upon") or ()))
+            elif attested["ours"]:
+                yield _Stored(
+                    key,
+                    utc(attested["consistent"]),
+                    utc(attested["usable"]),
+                    {},
+                    attested["of"],
+                    tuple(attested["upon"]),
+                )
 
 
 def _as_recorded(
@@ -104,21 +111,21 @@ def _as_recorded(
 ) -> tuple[list[Snapshot], list[Problem]]:
     """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
     their records have it, until one says the same. Of another host's only a restore test can tell."""
-    found, changed = list(known), list[Problem]()
+    dated, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
-        seq, record, told = history.stored[s.id], history.last_good_backup, history.recorded_beside.get(s.id)
-        if told is not None:  # by another ledger
-            if not told["ours"]:
+        seq, record, attested = history.stored[s.id], history.last_good_backup, history.recorded_beside.get(s.id)
+        if attested is not None:  # by another ledger
+            if not attested["ours"]:
                 continue
-            at, where = told["consistent"], "the ledger that was brought back"
+            at, where = attested["consistent"], "the ledger that was brought back"
         else:
             if record is None or record["seq"] != seq:
                 record = services.ledger.numbered(int(seq))
             at, where = ((record or {}).get("snapshot") or {}).get("consistent_point"), f"record {seq}"
         if at is None or utc(at) == s.consistent_point:
             break
-        found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
-        said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
-        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
+        dated[dated.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
+        claim = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
+        text = f"{claim}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
         changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
-    return found, changed
+    return dated, changed

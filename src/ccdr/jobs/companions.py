@@ -18,9 +18,8 @@ from typing import IO, Self
 
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.host.clock import timed
-from ccdr.host.state import Run
 from ccdr.jobs.fetch import candidates, fetch, newer_attempts, none_counts, pruned_since, verify
-from ccdr.jobs.services import Services
+from ccdr.jobs.job_run import JobRun
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken
 from ccdr.model.groups import counterpart
@@ -28,11 +27,9 @@ from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339,
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
-from ccdr.ports.place import Progress
 from ccdr.sandbox import isolation
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
-from ccdr.sandbox.lab import readable_inside, room_for
-from ccdr.storage.restic import Restic
+from ccdr.sandbox.lab import SandboxOrder, readable_inside, room_for
 from ccdr.storage.synchronised import Synchronised
 
 PHASES = ("provision", "fetch", "check", "dispose")
@@ -78,11 +75,7 @@ class Alongside:
 
     def __init__(
         self,
-        job: Job,
-        services: Services,
-        repo: Restic,
-        run: Run,
-        progress: Progress,
+        of: JobRun,
         synchronised: Synchronised,
         own: Snapshot,
         *,
@@ -90,8 +83,14 @@ class Alongside:
         recovered: bool,
         latest: bool,
     ) -> None:
-        self._job, self._services, self._repo, self._run = job, services, repo, run
-        self._progress, self._synchronised, self._own = progress, synchronised, own
+        self._job, self._services, self._repo, self._run, self._progress = (
+            of.job,
+            of.services,
+            of.repo,
+            of.run,
+            of.progress,
+        )
+        self._synchronised, self._own = synchronised, own
         self._known, self._recovered, self._latest = point, recovered, latest
         self._companions: dict[str, Companion] = {}
         self._failed: dict[str, CcdrError] = {}
@@ -193,8 +192,8 @@ class Alongside:
     def _chosen(self, other: Job) -> tuple[Snapshot, float]:
         """And the record of the last good backup of it by then."""
         point, history = self._point, self._services.history(other)
-        found = candidates(other, self._services, self._synchronised)
-        good = chain.usable(found.good, found.there, history.disproved)
+        snapshots = candidates(other, self._services, self._synchronised)
+        good = chain.usable(snapshots.good, snapshots.there, history.disproved)
         chosen = counterpart(self._own, point, good, recovered=self._recovered)
         if chosen is None:
             raise BackupBad(none_counts(other, self._synchronised)[0])
@@ -205,11 +204,11 @@ class Alongside:
         other, snapshot = companion.job, companion.snapshot
         if not self._latest or companion.together or snapshot.consistent_point >= self._point:
             return
-        stored, told = companion.stored, self._synchronised
-        for said in newer_attempts(other, snapshot, self._services, self._repo, told, stored=stored):
+        stored, synchronised = companion.stored, self._synchronised
+        for attempt in newer_attempts(other, snapshot, self._services, self._repo, synchronised, stored=stored):
             name = f"{check.label}: newest snapshot"
             expected = f"no newer backup of {other.asset} failed"
-            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, said.text)
+            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, attempt.text)
             return
 
     def _open(self, companion: Companion) -> None:
@@ -225,14 +224,15 @@ class Alongside:
                 services.lab.sandbox(
                     needs,
                     image,
-                    run=self._run.id,
-                    part=companion.job.asset,
-                    fetched=context.fetched,
-                    out=context.out,
-                    storage=engine.storage,
-                    no_progress=companion.job.limits.no_progress,
-                    disposal=disposal,
-                    keep=False,
+                    SandboxOrder(
+                        run=self._run.id,
+                        part=companion.job.asset,
+                        fetched=context.fetched,
+                        out=context.out,
+                        storage=engine.storage,
+                        no_progress=companion.job.limits.no_progress,
+                    ),
+                    disposal,
                 )
             )
             companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
@@ -274,5 +274,5 @@ class Alongside:
 
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:
-    said = f"{other.asset} could not be compared: {why}"
-    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", said, why)
+    actual = f"{other.asset} could not be compared: {why}"
+    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", actual, why)

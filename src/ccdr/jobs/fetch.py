@@ -25,15 +25,14 @@ from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.manifest import MANIFEST, text_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE, PRUNED, dated_in_future
 from ccdr.storage.restic import Restic
-from ccdr.storage.synchronised import FailureMark as Failed
-from ccdr.storage.synchronised import Synchronised
+from ccdr.storage.synchronised import FailureMark, Synchronised
 
 A_DAY = timedelta(days=1)
 SHORTEST_ID = 4  # characters of an id that are taken for one
 
 
 @dataclass(frozen=True)
-class FailureMark:
+class NewerAttempt:
     """A newer backup that cannot be restored, in a sentence and of when: it failed, or what it stored `vanished`."""
 
     text: str
@@ -76,19 +75,19 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     asset, unread = f"{job.plan}/{job.asset}", _unread(job, synchronised)
     if not unread:
         return f"there is no snapshot of {asset} that counts", None
-    said = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
+    count = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
     return (
-        f"there is {said}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
+        f"there is {count}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
         "keep the repository as it is (docs/how-to/recover.md, A damaged repository)",
     )
 
 
-def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[FailureMark]:
+def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[NewerAttempt]:
     """Newer ones than `snapshot` that by their tags are backups of the asset: nobody can tell what they hold."""
     for unread in _unread(job, synchronised):
         if unread.time > snapshot.usable_at:
             text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
-            yield FailureMark(text, unread.time, vanished=True)
+            yield NewerAttempt(text, unread.time, vanished=True)
 
 
 def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
@@ -97,49 +96,49 @@ def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
 
 def newer_attempts(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: float
-) -> Iterator[FailureMark]:
+) -> Iterator[NewerAttempt]:
     """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by
     the repository as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's
     last good backup was the record `stored`: one that was stored since has made up for what failed before it."""
     history = services.history(job)
     mended = history.last_stored if history.last_stored > stored else 0
     if failed := history.failed_since(snapshot.usable_at, snapshot=snapshot.id, mended=mended):
-        yield FailureMark(failed.text, failed.at, failed=failed)
+        yield NewerAttempt(failed.text, failed.at, failed=failed)
     yield from _failed_by_the_repository(job, snapshot, services, repo, synchronised)
     for lost in synchronised.vanished:
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
-            yield FailureMark(text, lost.consistent_point, vanished=True)
+            yield NewerAttempt(text, lost.consistent_point, vanished=True)
     yield from unread_since(job, snapshot, synchronised)
     yield from _gone(job, snapshot, history, synchronised, stored=stored)
 
 
 def _gone(
     job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: float
-) -> Iterator[FailureMark]:
+) -> Iterator[NewerAttempt]:
     """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
     lost, does not know of it."""
     newest = history.last_good_backup
     if newest is None or newest["seq"] > stored:  # stored since the repository was asked
         return
-    said = newest.get("snapshot") or {}
+    fields = newest.get("snapshot") or {}
     known = {s.id for s in synchronised.listed} | {s.id for s in synchronised.vanished}
-    if said.get("id") in known or said.get("id") not in history.stored or not said.get("consistent_point"):
+    if fields.get("id") in known or fields.get("id") not in history.stored or not fields.get("consistent_point"):
         return
-    if said.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
+    if fields.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
         return
-    if (point := utc(said["consistent_point"])) > snapshot.consistent_point:
-        text = f"the newer snapshot {str(said['id'])[:8]} of {rfc3339(point)} vanished"
-        yield FailureMark(text, point, vanished=True)
+    if (point := utc(fields["consistent_point"])) > snapshot.consistent_point:
+        text = f"the newer snapshot {str(fields['id'])[:8]} of {rfc3339(point)} vanished"
+        yield NewerAttempt(text, point, vanished=True)
 
 
 def _failed_by_the_repository(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised
-) -> Iterator[FailureMark]:
+) -> Iterator[NewerAttempt]:
     """By the marks that failed backups leave there. It is asked again only where it told of one."""
 
-    def newer(told: Synchronised) -> list[Failed]:
-        ours = [a for a in told.failed if a.asset == job.asset and a.run != snapshot.run]
+    def newer(listing: Synchronised) -> list[FailureMark]:
+        ours = [a for a in listing.failed if a.asset == job.asset and a.run != snapshot.run]
         return [a for a in ours if a.at > snapshot.usable_at]
 
     if not newer(synchronised):
@@ -159,10 +158,10 @@ def _failed_by_the_repository(
     for attempt in newer(now):
         if any(s.time > attempt.at for s in since) or _goes_on(attempt, runs, job, services.clock.now()):
             continue
-        yield FailureMark(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
+        yield NewerAttempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
 
 
-def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:
+def _goes_on(attempt: FailureMark, runs: Collection[str | None], job: Job, now: datetime) -> bool:
     """Of a backup that has said of one of its tries that it came to nothing, and not that it has ended: has another try
     been stored, or may it be under way? A host that stores nothing until the next but one is due does not go on."""
     if attempt.ended:
@@ -218,8 +217,8 @@ def fetch(
         path = restored / name
         size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
         if size != digest.bytes:
-            found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
-            raise BackupBad(f"the restore is incomplete: {name} {found}")
+            difference = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
+            raise BackupBad(f"the restore is incomplete: {name} {difference}")
     if more := _more(restored, [*listed, MANIFEST]):
         raise BackupBad(
             f"the snapshot holds what was not captured: {', '.join(more[:3])}",
@@ -240,8 +239,8 @@ def _more(restored: Path, listed: Sequence[str]) -> list[str]:
 def bases_of(snapshot: Snapshot, there: Sequence[Snapshot], catalogue: Catalogue) -> list[tuple[Snapshot, Manifest]]:
     """What an increment builds upon, the full one first; none of a snapshot that stands on its own. BackupBad where
     one of them is gone, or is another one."""
-    if said := chain.lacks(snapshot, there):
-        raise BackupBad(said, hint="restore an older snapshot; the next backup takes a full base")
+    if missing := chain.lacks(snapshot, there):
+        raise BackupBad(missing, hint="restore an older snapshot; the next backup takes a full base")
     known = {s.id: s for s in there}
     return [(known[needed.id], catalogue.manifest(known[needed.id])) for needed in snapshot.upon]
 
@@ -267,8 +266,8 @@ def fetch_bases(
 def verify(engine: Engine, restored: Path, manifest: Manifest, digest: Digester) -> int:
     """Every captured file has the SHA-256 that was taken down: BackupBad where not. Their number."""
     listed = engine.listed(restored, manifest)
-    found = digest(restored, list(listed))
-    bad = sorted(name for name, expected in listed.items() if found[name].sha256 != expected.sha256)
+    digests = digest(restored, list(listed))
+    bad = sorted(name for name, expected in listed.items() if digests[name].sha256 != expected.sha256)
     if bad:
         raise BackupBad(
             f"{len(bad)} of {len(listed)} files are not as captured: {', '.join(bad[:3])}",

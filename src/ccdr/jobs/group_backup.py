@@ -160,7 +160,7 @@ def _take(group: GroupResult, asset: str, future: Future[BackupResult]) -> None:
     elif isinstance(error, CcdrError):
         group.errors[asset] = error
     elif isinstance(error, Exception):  # one asset's trouble must not keep the others from being told
-        said, hint = own_error(error)
-        group.errors[asset] = CcdrError(said, hint=hint)
+        reason, hint = own_error(error)
+        group.errors[asset] = CcdrError(reason, hint=hint)
     else:
         group.interrupted.append(asset)

@@ -65,18 +65,18 @@ def record_all(plans: Iterable[LoadedPlan], services: Services) -> None:
 def newest(plan: str, services: Services) -> PlanRevision | None:
     """The newest version that the ledger has, whoever asks. CcdrError where it cannot be read."""
     history = services.histories().get((plan, None))
-    found = history and history.newest.get(PLAN_VERSION)
-    return version_of(found) if found else None
+    version_record = history and history.newest.get(PLAN_VERSION)
+    return version_of(version_record) if version_record else None
 
 
 def as_recorded(plans: Iterable[LoadedPlan], histories: Histories, services: Services) -> list[Judged]:
     """For who only reads: each as the newest version in the ledger had it."""
-    found = []
+    judged = []
     for loaded in plans:
         history = histories.get((loaded.plan.plan, None))
         record = history and history.newest.get(PLAN_VERSION)
-        found.append(judged_by(loaded, version_of(record) if record else None, services))
-    return found
+        judged.append(judged_by(loaded, version_of(record) if record else None, services))
+    return judged
 
 
 def judged_by(loaded: LoadedPlan, version: PlanRevision | None, services: Services) -> Judged:
@@ -96,12 +96,12 @@ def _promised(loaded: LoadedPlan, version: PlanRevision) -> LoadedPlan:
     version's files are gone makes no promise smaller."""
     assets = {}
     for name, engine in loaded.plan.assets.items():
-        if (said := version.facts.assets.get(name)) is not None:
-            changed: dict[str, object] = {"objectives": AssetObjectives.model_construct(rpo=said.rpo, rto=said.rto)}
-            if engine.backup is not None and said.backup is not None:
-                changed["backup"] = engine.backup.model_copy(update={"schedule": said.backup})
-            if engine.restore_test is not None and said.test is not None:
-                changed["restore_test"] = engine.restore_test.model_copy(update={"schedule": said.test.schedule})
+        if (facts := version.facts.assets.get(name)) is not None:
+            changed: dict[str, object] = {"objectives": AssetObjectives.model_construct(rpo=facts.rpo, rto=facts.rto)}
+            if engine.backup is not None and facts.backup is not None:
+                changed["backup"] = engine.backup.model_copy(update={"schedule": facts.backup})
+            if engine.restore_test is not None and facts.test is not None:
+                changed["restore_test"] = engine.restore_test.model_copy(update={"schedule": facts.test.schedule})
             assets[name] = engine.model_copy(update=changed)
         else:
             assets[name] = engine
@@ -142,21 +142,23 @@ def not_kept(
     they are what their digests stand for. CcdrError where the ledger cannot be read."""
     history = histories.get((plan, None))
     record = history and history.newest.get(PLAN_VERSION)
-    found: list[PlanRevision] = []
+    missing: list[PlanRevision] = []
     seen = 0
     while record and (version := version_of(record)) and (most is None or seen < most):
         if not _kept(version, services):
-            found.append(version)
+            missing.append(version)
         before, seen = record.get("predecessor"), seen + 1
         ours = before is not None and version.ledger is None and before["seq"] < version.number
         record = services.ledger.numbered(before["seq"]) if before and ours else None
-    return found
+    return missing
 
 
 def _kept(version: PlanRevision, services: Services) -> bool:
     directory = _directory(services, version.plan, version.digest)
     try:
-        return all(sha256((directory / name).read_bytes()).hexdigest() == said for name, said in version.files.items())
+        return all(
+            sha256((directory / name).read_bytes()).hexdigest() == digest for name, digest in version.files.items()
+        )
     except OSError:
         return False
 
@@ -180,9 +182,9 @@ def kept_version(version: PlanRevision, services: Services, base: Path | None = 
     directory = _directory(services, version.plan, version.digest)
     path = directory / "plans" / f"{version.plan}.yaml"
     with contextlib.suppress(CcdrError, OSError):
-        found = load_plan(path, directory / "restore_tests", base or path.parent)
-        if digest_of(files_of(found)) == version.digest:
-            return found
+        loaded = load_plan(path, directory / "restore_tests", base or path.parent)
+        if digest_of(files_of(loaded)) == version.digest:
+            return loaded
     return None
 
 
@@ -219,10 +221,14 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
     none came after it the records say."""
     plan, noted = loaded.plan.plan, _noted(services, loaded.plan.plan)
     try:
-        found = services.ledger.numbered(int(noted["seq"]))
+        version_record = services.ledger.numbered(int(noted["seq"]))
     except (ValueError, TypeError, KeyError, CcdrError):
         return False
-    known = version_of(found) if found and (found["kind"], found["plan"]) == (PLAN_VERSION, plan) else None
+    known = (
+        version_of(version_record)
+        if version_record and (version_record["kind"], version_record["plan"]) == (PLAN_VERSION, plan)
+        else None
+    )
     if known is None or changed(loaded, known) or noted.get("plans") != str(loaded.path.parent.absolute()):
         return False
     with contextlib.suppress(CcdrError):  # of a ledger that is damaged somewhere the note is all there is

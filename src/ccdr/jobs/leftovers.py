@@ -13,17 +13,17 @@ CLIENT = "-client"  # a capture's container is named after its run, with this at
 
 
 @dataclass
-class Reaped:
+class Cleared:
     removed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)  # not ours to remove, or still in use
     problems: list[str] = field(default_factory=list)
 
 
-def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> Reaped:
+def clear_leftovers(services: Services, *, dry_run: bool = False, docker: bool = True) -> Cleared:
     """Remove containers and volumes with our label whose run is dead (if it was this installation's) or has
     expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same.
     Without `docker` it is not asked."""
-    done = Reaped()
+    done = Cleared()
     state, now = services.state, services.clock.now()
     for scratch in state.dead_runs(now):
         if not dry_run:
@@ -31,16 +31,16 @@ def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> R
         done.removed.append(f"scratch {scratch.name}")
     if not dry_run:
         state.forget_private(now)
-    _reap_captures(services, done, dry_run)
+    _clear_captures(services, done, dry_run)
     if docker:
-        _reap_docker(services, done, dry_run)
+        _clear_docker(services, done, dry_run)
     if done.removed and not dry_run:
         body = {"removed": done.removed, "left_behind": done.problems, "who": who().body()}
         services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
     return done
 
 
-def _reap_docker(services: Services, done: Reaped, dry_run: bool) -> None:
+def _clear_docker(services: Services, done: Cleared, dry_run: bool) -> None:
     state, docker, now = services.state, services.lab.docker, services.clock.now()
     leftovers = docker.leftovers()
     for leftover in leftovers:
@@ -62,7 +62,7 @@ def _reap_docker(services: Services, done: Reaped, dry_run: bool) -> None:
             done.removed.append(f"scratch {scratch.name}, whose sandbox is gone")
 
 
-def _reap_captures(services: Services, done: Reaped, dry_run: bool) -> None:
+def _clear_captures(services: Services, done: Cleared, dry_run: bool) -> None:
     """What a crashed backup left of its capture; under the asset's lock, so that a running one keeps its own."""
     for plan, asset in services.state.captures():
         try:

@@ -28,25 +28,25 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
         return Base()
     history = services.history(job)
     try:
-        told = services.synchronise(job.loaded, repo, [job.asset], history.stored_here)
-        attest.learned(services, job.plan, told, [job.asset])
-        told.understood([job.asset])
-        found = candidates(job, services, told)
-        if not found.ours and not told.vanished:
+        synchronised = services.synchronise(job.loaded, repo, [job.asset], history.stored_here)
+        attest.learned(services, job.plan, synchronised, [job.asset])
+        synchronised.understood([job.asset])
+        snapshots = candidates(job, services, synchronised)
+        if not snapshots.ours and not synchronised.vanished:
             return Base()
-        newest = found.ours[-1] if found.ours else None
-        lost = [s for s in told.vanished if newest is None or s.consistent_point > newest.consistent_point]
+        newest = snapshots.ours[-1] if snapshots.ours else None
+        lost = [s for s in synchronised.vanished if newest is None or s.consistent_point > newest.consistent_point]
         if newest is None or lost:
             return Base(why=f"the previous one, {lost[-1].short}, vanished from the repository")
-        if lacks := chain.lacks(newest, found.there):
+        if lacks := chain.lacks(newest, snapshots.there):
             return Base(why=lacks)
-        if newest not in chain.usable(found.good, found.there, history.disproved):
+        if newest not in chain.usable(snapshots.good, snapshots.there, history.disproved):
             return Base(why=f"the previous one, {newest.short}, failed its test, or bears a false date")
         manifest = services.catalogue.manifest(newest)
         if manifest.method != job.engine.method or name not in manifest.files:
             return Base(why=f"the previous one, {newest.short}, is a {manifest.method}")
-        upon = Base((*bases_of(newest, found.there, services.catalogue), (newest, manifest)))
-        return replace(upon, held=_held(services, repo, newest, manifest, name, kept, run))
+        base = Base((*bases_of(newest, snapshots.there, services.catalogue), (newest, manifest)))
+        return replace(base, held=_held(services, repo, newest, manifest, name, kept, run))
     except RepositoryMissing:
         return Base()
     except (CcdrError, OSError) as error:

@@ -14,7 +14,7 @@ from ccdr.plans import LoadedPlan
 
 
 @dataclass
-class Recorded:
+class RecordedRun:
     """One run of work on a plan, or on an asset of it. `kinds` are those of its two records."""
 
     services: Services
@@ -29,8 +29,8 @@ class Recorded:
         """Record by which version of the plan, on whose data, why and by whom, and what is `about` this kind of work.
         CcdrError where the ledger cannot be written: then nothing was begun."""
         in_force.record(self.loaded, self.services)
-        said = {"plan_sha256": self.loaded.sha256, "tenant": self.loaded.plan.tenant_of(self.asset)}
-        return self._append(self.kinds[0], {**said, **self.trigger.facts(), **about})
+        start = {"plan_sha256": self.loaded.sha256, "tenant": self.loaded.plan.tenant_of(self.asset)}
+        return self._append(self.kinds[0], {**start, **self.trigger.facts(), **about})
 
     @contextmanager
     def attempt(self, failed: Callable[[KeyboardInterrupt | Exception], None]) -> Iterator[None]:

@@ -56,10 +56,10 @@ def kept(plans: Collection[str], state: State) -> list[Path]:
 def _held(state: State) -> set[Name]:
     """Of whom there is something."""
     files = [*_files(state, "schedule"), *_files(state, "index")]
-    found = {(plan, asset) for (plan, asset), _ in files}
+    names = {(plan, asset) for (plan, asset), _ in files}
     for part in KEPT:
-        found |= {(path.parent.name, path.name) for path in (state.root / part).glob("*/*") if path.is_dir()}
-    return found
+        names |= {(path.parent.name, path.name) for path in (state.root / part).glob("*/*") if path.is_dir()}
+    return names
 
 
 def _files(state: State, part: str) -> Iterator[tuple[Name, Path]]:

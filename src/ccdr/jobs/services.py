@@ -139,7 +139,7 @@ class Services:
             stored_here,
             self._expiry(loaded),
             self._at_work,
-            self._told(loaded, histories),
+            self._removals_known(loaded, histories),
         )
 
     def _expiry(self, loaded: LoadedPlan) -> Expired:
@@ -152,18 +152,18 @@ class Services:
 
         return let_go
 
-    def _told(self, loaded: LoadedPlan, histories: Histories) -> LedgerOfRemovals:
+    def _removals_known(self, loaded: LoadedPlan, histories: Histories) -> LedgerOfRemovals:
         plan, later = loaded.plan.plan, self.clock.now() + CLOCK_TOLERANCE
         upkeep = histories.get((plan, None), AssetHistory())
 
         def ever(snapshots: Sequence[Snapshot]) -> Collection[str]:
-            found = set[str]()
+            gone = set[str]()
             points = {s.id: s.consistent_point for s in snapshots}
             for rules, of, end in upkeep.retentions_past():
                 with contextlib.suppress(KeyError, ValueError, TypeError, OSError):  # a later ccdr's, or damaged
                     by = expired(snapshots, Policy.of(rules), later, ZoneInfo(of))
-                    found |= {one for one in by if end is None or points[one] < end}
-            return found
+                    gone |= {one for one in by if end is None or points[one] < end}
+            return gone
 
         return LedgerOfRemovals(pruning_of(upkeep), self._stored(plan, histories), ever)
 
@@ -173,18 +173,18 @@ class Services:
 
         def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
             history = histories.get((plan, asset), AssetHistory())
-            lost = {one for one, said in history.recorded_beside.items() if said["ours"]}
+            lost = {one for one, entry in history.recorded_beside.items() if entry["ours"]}
             ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) or one in lost}
             newest = sorted(ours.keys() - set(others), key=ours.__getitem__)[-MOST_ASKED:]
-            found = []
+            snapshots = []
             for one in newest:
                 with contextlib.suppress(KeyError, ValueError, TypeError):
                     if isinstance(seq := ours[one], int):
                         point = utc((self.ledger.numbered(seq) or {})["snapshot"]["consistent_point"])
                     else:
                         point = utc(history.recorded_beside[one]["consistent"])
-                    found.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
-            return found
+                    snapshots.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
+            return snapshots
 
         return besides
 
@@ -199,8 +199,8 @@ class Services:
         """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before` and
         `histories`: what was known before it was asked."""
         now, plan = self.clock.now(), loaded.plan.plan
-        told = self._told(loaded, histories)
-        return self.catalogue.vanished(repo, plan, there, before, now, self._expiry(loaded), told)
+        expectation = self._removals_known(loaded, histories)
+        return self.catalogue.vanished(repo, plan, there, before, now, self._expiry(loaded), expectation)
 
     def lineage(self) -> Lineage:
         """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""

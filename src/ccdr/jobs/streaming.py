@@ -83,10 +83,10 @@ def _first(error: BaseException, storing: Future[Stored]) -> BaseException:
     if isinstance(reading, CcdrError):
         return reading
     if error.stalled:
-        said = error.stderr.answer
+        answer = error.stderr.answer
         return BackupFailed(
             f"no progress: no byte went from {error.what} into the repository, and it was stopped"
-            + (f" ({said})" if said else ""),
+            + (f" ({answer})" if answer else ""),
             hint="see who holds a lock at the source, and whether the repository answers",
         )
     return error

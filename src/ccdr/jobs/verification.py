@@ -87,10 +87,14 @@ def compare(services: Services) -> Comparison:
     """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes, and what is
     kept of its lineage; verify those that lie beside it. Neither is judged of a ledger that does not verify, nor is a
     summary of others than lie there now. CcdrError where it cannot be read. Changes nothing."""
-    found, changed = _compare(services), services.lineage().changed
-    if found.ledger.ok and changed is None and differs(services.state, services.ledger):
+    comparison, changed = _compare(services), services.lineage().changed
+    if comparison.ledger.ok and changed is None and differs(services.state, services.ledger):
         changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
-    return found if changed is None else replace(found, summary=DIFFERS, differences=(*found.differences, changed))
+    return (
+        comparison
+        if changed is None
+        else replace(comparison, summary=DIFFERS, differences=(*comparison.differences, changed))
+    )
 
 
 def _compare(services: Services) -> Comparison:
@@ -108,42 +112,42 @@ def _compare(services: Services) -> Comparison:
     def take(record: Mapping[str, Any], _: datetime) -> None:
         summing.take(record)
 
-    found = verify(ledger.directory, take, at=(mark, there) if mark else None)
-    if found.ok:
+    verification = verify(ledger.directory, take, at=(mark, there) if mark else None)
+    if verification.ok:
         changed = [*_kept_mark(services), *misnamed(ledger.directory)]
-        found = replace(found, problems=(*found.problems, *changed))
-    found = replace(found, problems=(*found.problems, *_wrong(summing.known), *of_others))
-    if not found.ok or file is None:
-        return Comparison(found, NONE, (), summing)
+        verification = replace(verification, problems=(*verification.problems, *changed))
+    verification = replace(verification, problems=(*verification.problems, *_wrong(summing.known), *of_others))
+    if not verification.ok or file is None:
+        return Comparison(verification, NONE, (), summing)
     if not file.as_recorded:
-        said = f"{file.name} is not as the last verification had made it: it was changed, and is not read"
-        return Comparison(found, DIFFERS, (said,), summing)
+        difference = f"{file.name} is not as the last verification had made it: it was changed, and is not read"
+        return Comparison(verification, DIFFERS, (difference,), summing)
     if mark is None or not ledger.holds(mark):  # it would not be read
-        return Comparison(found, NONE, (), summing)
+        return Comparison(verification, NONE, (), summing)
     if comes_to != file.contents:
-        said = f"{file.name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
-        return Comparison(found, DIFFERS, (said,), summing)
-    return Comparison(found, EQUAL, (), summing)
+        difference = f"{file.name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
+        return Comparison(verification, DIFFERS, (difference,), summing)
+    return Comparison(verification, EQUAL, (), summing)
 
 
 def _wrong(known: Histories) -> list[str]:
     """Records that cannot be so, by the places that they are about."""
-    found = []
+    problems = []
     for key, history in known.items():
         count, last = history.passed_over.get(WRONG, (0, 0))
         if count:
             more = f" and {so_many(count - 1, 'more')} about the same" if count > 1 else ""
             about = "/".join(part for part in key if part) or "this host"
-            found.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
-    return found[:MOST_RECORDED]
+            problems.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
+    return problems[:MOST_RECORDED]
 
 
 def _kept_mark(services: Services) -> list[str]:
     """Is the record of the last verification still there? It is not where the ledger was begun anew, which says so."""
     try:
-        said = dict(json.loads(_path(services.state).read_text("utf-8")))
-        prev = said.pop("prev", None)
-        mark = Mark(**said)
+        fields = dict(json.loads(_path(services.state).read_text("utf-8")))
+        prev = fields.pop("prev", None)
+        mark = Mark(**fields)
     except (OSError, ValueError, TypeError):
         return []
     lineage, ledger = services.lineage(), services.ledger
@@ -171,31 +175,31 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     with services.state.turn("verify") as mine:
         if not mine:
             return last, False
-        look(services, index)
+        verify_now(services, index)
     after = newest(services.lineage())
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before
 
 
-def look(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
+def verify_now(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
     """Verify all of it now, and record what was found."""
     with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
-        found = compare(services)
+        comparison = compare(services)
         files = made() or {}
-    if found.ledger.ok:
-        files |= _keep_summary(services, found)
-    _record(services, found, files)
-    if found.ledger.ok:
+    if comparison.ledger.ok:
+        files |= _keep_summary(services, comparison)
+    _record(services, comparison, files)
+    if comparison.ledger.ok:
         forget_older(services.state, files)
-        keep(services.state, services.ledger, anew=found.summary == DIFFERS)
+        keep(services.state, services.ledger, anew=comparison.summary == DIFFERS)
 
 
-def _keep_summary(services: Services, found: Comparison) -> dict[str, str]:
+def _keep_summary(services: Services, comparison: Comparison) -> dict[str, str]:
     """The digest of its file, by that one's name; empty where none can be made: it only saves time."""
     with suppress(CcdrError):
         ledger, beside = services.ledger, services.population()
-        if mark := ledger.mark_of(RecordRef(found.ledger.records, found.ledger.head)):
-            made = sum_up(ledger, beside, mark) if beside else found.of_ours.up_to(mark)
+        if mark := ledger.mark_of(RecordRef(comparison.ledger.records, comparison.ledger.head)):
+            made = sum_up(ledger, beside, mark) if beside else comparison.of_ours.up_to(mark)
             return keep_summary(services.state, mark, made)
     return {}
 
@@ -211,22 +215,22 @@ def _due(last: Finding | None, services: Services, now: datetime) -> bool:
     return not now - (EVERY if calm else SOON) < last.at <= now + SET_BACK
 
 
-def _record(services: Services, found: Comparison, index: dict[str, str]) -> None:
-    problems = found.problems[:MOST_RECORDED]
+def _record(services: Services, comparison: Comparison, index: dict[str, str]) -> None:
+    problems = comparison.problems[:MOST_RECORDED]
     body = {
-        "result": HOLDS if found.ledger.ok else BROKEN,
+        "result": HOLDS if comparison.ledger.ok else BROKEN,
         "reason": "; ".join(problems) or None,
-        "records": found.ledger.records,
-        "head": found.ledger.head,
-        "summary": found.summary,
+        "records": comparison.ledger.records,
+        "head": comparison.ledger.head,
+        "summary": comparison.summary,
         "problems": list(problems),
-        "index": index if found.ledger.ok else {},
+        "index": index if comparison.ledger.ok else {},
     }
     ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
     mark = services.ledger.mark_of(ref)
     if mark is not None:
-        said = asdict(mark) | {"prev": (services.ledger.at(mark) or {}).get("prev")}
-        write_durably(_path(services.state), json.dumps(said) + "\n")
+        fields = asdict(mark) | {"prev": (services.ledger.at(mark) or {}).get("prev")}
+        write_durably(_path(services.state), json.dumps(fields) + "\n")
 
 
 def _path(state: State) -> Path:

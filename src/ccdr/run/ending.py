@@ -27,7 +27,7 @@ from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Achieved, ObjectiveVerdict, Verb
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.run.next_due import Log, said_of
+from ccdr.run.next_due import Log, calm_standing
 from ccdr.run.tasks import RunResult
 from ccdr.telling import metrics
 from ccdr.telling.notify import (
@@ -52,8 +52,8 @@ PATIENCE = 30  # seconds for another run's telling
 @dataclass
 class Conclusion:
     """What was told, and sentences on what could not be. `summary` is one line on where all assets stand,
-    `wakes` is when there is something to tell again, `ledger` the newest verification of it; `code` is a finding where
-    that is bad news."""
+    `next_due` is when there is something to tell again, `ledger` the newest verification of it; `code` is a finding
+    where that is bad news."""
 
     ledger: Finding | None = None
     code: Exit = Exit.OK
@@ -61,7 +61,7 @@ class Conclusion:
     telling: Telling | None = None
     troubles: list[str] = field(default_factory=list)
     summary: str | None = None
-    wakes: datetime | None = None
+    next_due: datetime | None = None
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -72,7 +72,7 @@ class Conclusion:
         }
 
 
-def conclude(
+def end_run(
     plans: Sequence[LoadedPlan],
     services: Services,
     result: RunResult,
@@ -87,56 +87,80 @@ def conclude(
     done = Conclusion()
     ours = OurOwn()
     broken = None
-    extra: list[Concern] = []
+    concerns: list[Concern] = []
     try:
-        extra += _verified(plans, services, done)
+        concerns += _verified(plans, services, done)
         ours = our_own(plans, services)
         done.summary = summary(ours.assets, services.clock.now())
     except CcdrError as error:
         done.troubles.append(str(error))
         broken = error
-    extra += [
-        missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
-        for p in result.missed
-    ]
-    extra += [plan_wrong(p.plan.plan, why) for p in plans for why in wrong]
-    extra += [changed_duties(change.plan, str(change), change.at) for change in result.duties]
+    concerns += _of_the_run(plans, result, wrong)
     if isinstance(broken, LedgerBroken):
-        extra += [ledger_broken(p.plan.plan, broken) for p in plans]
-    failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
-    attempts = [RunAttempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
+        concerns += [ledger_broken(p.plan.plan, broken) for p in plans]
     try:
-        for _ in range(PATIENCE):
-            telling = after_run(
-                plans,
-                services,
-                ours.assets,
-                ours.upkeep,
-                elsewhere=ours.elsewhere,
-                attempts=attempts,
-                extra=extra,
-                failed=failed,
-                lasting=_lasting(ours.assets, logs),
-                whole=broken is None,
-            )
-            if not (telling.busy and extra):
-                break
-            time.sleep(1)  # another run is telling, and does not know of what this one alone has seen
-        done.telling, done.wakes = telling, telling.wakes
+        telling = _tell_people(
+            plans, services, ours, result, concerns, lasting=_lasting(ours.assets, logs), whole=broken is None
+        )
+        done.telling, done.next_due = telling, telling.wakes
         done.troubles += telling.notes
         done.troubles += telling.new_failures  # once: cron would mail it every time
     except CcdrError as error:
         done.troubles.append(str(error))
     if textfile is not None and broken is None:
-        unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
-        code, ledger = worst([result.exit_code, done.code, done.stands]), done.ledger
-        verified, holds = (ledger.at, ledger.ok) if ledger else (None, None)
-        facts = metrics.RunFacts(services.clock.now(), seconds, int(code), unreached, verified, holds)
+        facts = _facts(done, result, services.clock.now(), seconds)
         try:
             metrics.write(textfile, ours.assets, ours.upkeep, services.histories(), facts)
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def _of_the_run(plans: Sequence[LoadedPlan], result: RunResult, wrong: Sequence[PlanInvalid]) -> Iterator[Concern]:
+    """What only this run has seen."""
+    for p in result.missed:
+        yield missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
+    yield from (plan_wrong(p.plan.plan, why) for p in plans for why in wrong)
+    yield from (changed_duties(change.plan, str(change), change.at) for change in result.changes)
+
+
+def _tell_people(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    ours: OurOwn,
+    result: RunResult,
+    concerns: list[Concern],
+    *,
+    lasting: frozenset[tuple[str, str]],
+    whole: bool,
+) -> Telling:
+    failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
+    attempts = [RunAttempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
+    for n in range(PATIENCE):
+        if n:
+            time.sleep(1)  # another run is telling, and does not know of what this one alone has seen
+        telling = after_run(
+            plans,
+            services,
+            ours.assets,
+            ours.upkeep,
+            elsewhere=ours.elsewhere,
+            attempts=attempts,
+            extra=concerns,
+            failed=failed,
+            lasting=lasting,
+            whole=whole,
+        )
+        if not (telling.busy and concerns):
+            break
+    return telling
+
+
+def _facts(done: Conclusion, result: RunResult, now: datetime, seconds: float) -> metrics.RunFacts:
+    unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
+    code, ledger = worst([result.exit_code, done.code, done.stands]), done.ledger
+    verified, holds = (ledger.at, ledger.ok) if ledger else (None, None)
+    return metrics.RunFacts(now, seconds, int(code), unreached, verified, holds)
 
 
 def followed(jobs: Sequence[Job], services: Services) -> list[Log]:
@@ -148,7 +172,7 @@ def followed(jobs: Sequence[Job], services: Services) -> list[Log]:
             job.asset,
             SHIP,
             min(LATE_INTERVALS * job.engine.shipping.interval + LATE_GRACE, job.objectives.rpo),
-            said_of(services.state, job.plan, job.asset),
+            calm_standing(services.state, job.plan, job.asset),
         )
         for job in jobs
         if job.engine.shipping is not None
@@ -157,7 +181,7 @@ def followed(jobs: Sequence[Job], services: Services) -> list[Log]:
 
 def _lasting(assets: Sequence[AssetStatus], logs: Sequence[Log]) -> frozenset[tuple[str, str]]:
     """Assets whose exposure is that of their log while it goes on: nothing is wrong with them, no gap either."""
-    calm = {(log.plan, log.asset) for log in logs if log.said is not None}
+    calm = {(log.plan, log.asset) for log in logs if log.standing is not None}
     return frozenset((a.plan, a.asset) for a in assets if not a.wrong) & calm
 
 
@@ -210,24 +234,24 @@ def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
         history = histories.get((plan, None), AssetHistory())
         return tuple(p for p in problems if p.verb is None or history.answers_for(p.verb))
 
-    def own(found: AssetStatus) -> AssetStatus:
-        history = histories.get((found.plan, None), AssetHistory())
-        rpo = found.rpo if history.answers_for(Verb.BACKUP) else _not_known_here(found.rpo)
-        rto = found.rto if history.answers_for(Verb.TEST) else _not_known_here(found.rto)
+    def own(asset: AssetStatus) -> AssetStatus:
+        history = histories.get((asset.plan, None), AssetHistory())
+        rpo = asset.rpo if history.answers_for(Verb.BACKUP) else _not_known_here(asset.rpo)
+        rto = asset.rto if history.answers_for(Verb.TEST) else _not_known_here(asset.rto)
         return replace(
-            found, wrong=ours(found.plan, found.wrong), breaches=ours(found.plan, found.breaches), rpo=rpo, rto=rto
+            asset, wrong=ours(asset.plan, asset.wrong), breaches=ours(asset.plan, asset.breaches), rpo=rpo, rto=rto
         )
 
-    our_assets, our_upkeep = [own(s) for s in assets], {plan: ours(plan, found) for plan, found in upkeep.items()}
-    told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep)}
+    our_assets, our_upkeep = [own(s) for s in assets], {plan: ours(plan, wrong) for plan, wrong in upkeep.items()}
+    our_concerns = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep)}
     all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep)}
     # What nobody can tell here is not over either.
     unknown = (Trouble.NEVER_SUCCEEDED, Trouble.BACKUP_LATE, Trouble.BREACH_RPO)
     all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if not s.backs_up for kind in unknown}
     untested = (Trouble.NEVER_TESTED, Trouble.TEST_LATE)
     all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if s.not_known_here for kind in untested}
-    return OurOwn(our_assets, our_upkeep, frozenset(all_of_it - told))
+    return OurOwn(our_assets, our_upkeep, frozenset(all_of_it - our_concerns))
 
 
-def _not_known_here(found: Achieved) -> Achieved:
-    return Achieved(found.objective_s, None, ObjectiveVerdict.NOT_KNOWN_HERE)
+def _not_known_here(achieved: Achieved) -> Achieved:
+    return Achieved(achieved.objective_s, None, ObjectiveVerdict.NOT_KNOWN_HERE)

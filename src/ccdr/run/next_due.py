@@ -22,16 +22,16 @@ LONGEST = 3600.0  # seconds; what is told of objectives and metrics is never old
 class Log:
     """A log that another process ships, which has the lock `verb` of its asset: there is nothing to do about it while
     that process lives, the log is stored up to a moment less than `late` seconds away (which its asset's RPO allows),
-    and what it says of itself (`said_of`) is what it said when people were told of it."""
+    and what it says of itself (`calm_standing`) is what it said when people were told of it."""
 
     plan: str
     asset: str
     verb: str
     late: float
-    said: list[object] | None
+    standing: list[object] | None
 
 
-def said_of(state: State, plan: str, asset: str) -> list[object] | None:
+def calm_standing(state: State, plan: str, asset: str) -> list[object] | None:
     """What people are told of a shipped log by its standing; None where something is wrong now, or nothing is known."""
     try:
         standing = _standing(state, plan, asset)
@@ -42,13 +42,13 @@ def said_of(state: State, plan: str, asset: str) -> list[object] | None:
 
 def fingerprint(watched: Sequence[Path]) -> list[object]:
     """What changes when a plan or a restore test does: each file's name, inode, size and time."""
-    found: list[object] = []
+    marks: list[object] = []
     for directory in watched:
-        found.append(str(directory.absolute()))
+        marks.append(str(directory.absolute()))
         with contextlib.suppress(OSError), os.scandir(directory) as entries:
             names = sorted((e.name, e.inode(), s.st_size, s.st_mtime_ns) for e in entries if (s := e.stat()))
-            found += [list(name) for name in names]
-    return found
+            marks += [list(name) for name in names]
+    return marks
 
 
 def asleep(state: Path, key: str, files: list[object], now: float) -> bool:
@@ -88,7 +88,7 @@ def _which_ledger(state: Path) -> list[str] | None:
 
 
 def _goes_on(log: Log, state: State, now: float) -> bool:
-    if log.said is None or said_of(state, log.plan, log.asset) != log.said:
+    if log.standing is None or calm_standing(state, log.plan, log.asset) != log.standing:
         return False
     away = abs(now - utc(_standing(state, log.plan, log.asset)["point"]).timestamp())
     return away < log.late and state.held(log.plan, log.asset, log.verb)

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from ccdr.host import interrupts
 from ccdr.jobs import in_force
-from ccdr.jobs.leftovers import reap
+from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.retired import let_go
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
@@ -22,9 +22,9 @@ from ccdr.model.schedule import advance, occurrences
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
-from ccdr.run.duties import asked
 from ccdr.run.performing import perform_group, perform_task
-from ccdr.run.slots import Book
+from ccdr.run.responsible import asked
+from ccdr.run.slots import Slots
 from ccdr.run.tasks import ALL, Perform, RunResult, Task, Together, tasks
 from ccdr.run.turns import Turns
 
@@ -52,14 +52,14 @@ def run(
             in_force.withdraw(stated, directory, services)
     turns = Turns(services, progress, perform or perform_task, perform_together or perform_group)
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when all is done
-        turns.result.duties += asked(plans, services, only)
+        turns.result.changes += asked(plans, services, only)
     chains = tasks(plans, only)
     if jobs <= 1:
         for chain in chains:
             turns.go_through(chain)
     else:
         _side_by_side(chains, turns.go_through, jobs)
-    turns.result.wakes = min(turns.wakes, default=None)
+    turns.result.next_due = min(turns.next_due, default=None)
     return turns.result
 
 
@@ -68,7 +68,7 @@ def _tidy(services: Services) -> None:
     services.state.forget_private(services.clock.now())
     if services.state.dead_runs(services.clock.now()) or services.state.captures():
         with contextlib.suppress(CcdrError):  # whoever needs Docker will say that it does not answer
-            reap(services)
+            clear_leftovers(services)
 
 
 def _side_by_side(chains: list[list[Task]], go_through: Callable[[list[Task]], None], jobs: int) -> None:
@@ -114,11 +114,11 @@ class Standing:
 
 def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[Verb] = ALL) -> list[Standing]:
     """Where each schedule stands now; nothing is stamped or recorded."""
-    now, book = services.clock.now(), Book(services.state)
-    found = []
+    now, slots = services.clock.now(), Slots(services.state)
+    standings = []
     for task in (task for chain in tasks(plans, only) for task in chain):
-        before = book.read(task)
+        before = slots.read(task)
         slot, _ = advance(before, task.cron, task.timezone, now)
         coming = next(occurrences(task.cron, task.timezone, now))
-        found.append(Standing(task, slot.pending, slot.retry_at, coming, slot.failures, before is not None))
-    return found
+        standings.append(Standing(task, slot.pending, slot.retry_at, coming, slot.failures, before is not None))
+    return standings

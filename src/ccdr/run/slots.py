@@ -15,7 +15,7 @@ from ccdr.model.values import rfc3339, utc
 from ccdr.run.tasks import Task
 
 
-class Book:
+class Slots:
     """The slots on disk: STATE/schedule/PLAN.ASSET.VERB.json."""
 
     def __init__(self, state: State) -> None:

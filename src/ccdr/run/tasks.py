@@ -13,7 +13,7 @@ from ccdr.model.schedule import Missed
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Outcome, Progress
-from ccdr.run.duties import Change
+from ccdr.run.responsible import Change
 
 # What `--only` may name: a database host backs up, another host tests without the database's credentials.
 KINDS = {
@@ -113,14 +113,14 @@ class Passed:
 
 @dataclass
 class RunResult:
-    """What one run did. `busy` is what another run, or a person, was at; `wakes` is when to look again; `duties` is
+    """What one run did. `busy` is what another run, or a person, was at; `next_due` is when to look again; `changes` is
     what became this host's to do by it, or another's."""
 
     did: list[Did] = field(default_factory=list)
     missed: list[Passed] = field(default_factory=list)
     busy: list[Task] = field(default_factory=list)
-    duties: list[Change] = field(default_factory=list)
-    wakes: datetime | None = None
+    changes: list[Change] = field(default_factory=list)
+    next_due: datetime | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -132,8 +132,8 @@ class RunResult:
             "did": [d.as_json() for d in self.did],
             "missed": [{"plan": p.task.plan, "asset": p.task.asset, **p.body()} for p in self.missed],
             "busy": [t.name for t in self.busy],
-            "duties": [{"plan": change.plan, "change": str(change)} for change in self.duties],
-            "wakes": self.wakes and rfc3339(self.wakes),
+            "duties": [{"plan": change.plan, "change": str(change)} for change in self.changes],
+            "wakes": self.next_due and rfc3339(self.next_due),
         }
 
 
@@ -155,10 +155,10 @@ def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[lis
 
 def captured_together(assets: Mapping[str, EngineConfig]) -> list[list[str]]:
     """A plan's assets in its order, those of a group in one list."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for name, asset in assets.items():
-        found.setdefault(f"group {asset.group}" if asset.group else name, []).append(name)
-    return list(found.values())
+        by_group.setdefault(f"group {asset.group}" if asset.group else name, []).append(name)
+    return list(by_group.values())
 
 
 def as_done(task: Task, due: datetime, came: Performed | Exception) -> Did:

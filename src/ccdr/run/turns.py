@@ -15,7 +15,7 @@ from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import Slot, advance
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
-from ccdr.run.slots import Book
+from ccdr.run.slots import Slots
 from ccdr.run.tasks import Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
 
 
@@ -25,9 +25,9 @@ class Turns:
     def __init__(self, services: Services, progress: Progress, perform: Perform, perform_together: Together) -> None:
         self._services, self._progress = services, progress
         self._perform, self._perform_together = perform, perform_together
-        self._book, self._lock = Book(services.state), Lock()
+        self._slots, self._lock = Slots(services.state), Lock()
         self._run_id = services.state.run_id(services.clock)
-        self.result, self.wakes = RunResult(), list[datetime]()
+        self.result, self.next_due = RunResult(), list[datetime]()
 
     def go_through(self, chain: list[Task]) -> None:
         for _, link in itertools.groupby(chain, key=lambda task: task.group or task.name):
@@ -41,31 +41,31 @@ class Turns:
                     did = Did(task, self._now(), None, False, error.exit_code, str(error), error.hint)
                     with self._lock:
                         self.result.did.append(did)
-                        self.wakes.append(self._now() + timedelta(minutes=1))
+                        self.next_due.append(self._now() + timedelta(minutes=1))
 
     def _take(self, tasks: list[Task]) -> bool:
         """False where another run, or a person, is at one of them."""
         with contextlib.ExitStack() as turns:
-            if not all(turns.enter_context(self._book.turn(task)) for task in tasks):
+            if not all(turns.enter_context(self._slots.turn(task)) for task in tasks):
                 return self._busy(tasks)
             now = self._now()
-            slots = {task: self._looked_at(task, now) for task in tasks}
+            slots = {task: self._slot_as_of(task, now) for task in tasks}
             if ready := [task for task in tasks if slots[task].ready(now)]:
                 try:
                     slots |= self._carry_out({task: slots[task] for task in ready})
                 except Locked:  # a person is at it: not our try
                     for task in ready:
-                        self._book.write(task, slots[task])
+                        self._slots.write(task, slots[task])
                     return self._busy(ready)
             with self._lock:  # as of when they were looked at: what came due while others worked is due at once
-                self.wakes += [slot.wakes(now) for slot in slots.values()]
+                self.next_due += [slot.wakes(now) for slot in slots.values()]
             return True
 
-    def _looked_at(self, task: Task, now: datetime) -> Slot:
-        before = self._book.read(task)
+    def _slot_as_of(self, task: Task, now: datetime) -> Slot:
+        before = self._slots.read(task)
         slot, missed = advance(before, task.cron, task.timezone, now)
         if slot != before:
-            self._book.write(task, slot)  # first: on a full disk the same times would be missed again and again
+            self._slots.write(task, slot)  # first: on a full disk the same times would be missed again and again
         if missed is not None:
             self._record(Passed(task, missed))
         return slot
@@ -74,7 +74,7 @@ class Turns:
         """Where their schedules stand afterwards."""
         begun = {task: slot.begun(self._now()) for task, slot in slots.items()}
         for task, slot in begun.items():
-            self._book.write(task, slot)
+            self._slots.write(task, slot)
         for (task, slot), came in zip(begun.items(), self._attempt(slots), strict=True):
             assert slot.pending is not None
             did = as_done(task, slot.pending, came)
@@ -84,7 +84,7 @@ class Turns:
                 body |= {"tenant": task.tenant}
                 self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
             begun[task] = slot.done() if did.done else slot.failed(self._now())
-            self._book.write(task, begun[task])
+            self._slots.write(task, begun[task])
             with self._lock:
                 self.result.did.append(did)
         return begun
@@ -110,7 +110,7 @@ class Turns:
     def _busy(self, tasks: list[Task]) -> bool:
         with self._lock:
             self.result.busy += tasks
-            self.wakes.append(self._now() + timedelta(minutes=1))
+            self.next_due.append(self._now() + timedelta(minutes=1))
         return False
 
     def _now(self) -> datetime:

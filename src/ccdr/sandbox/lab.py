@@ -27,6 +27,20 @@ MEMORY_SPARED = 0.5
 
 
 @dataclass(frozen=True)
+class SandboxOrder:
+    """What a sandbox is opened for: the run, the files that were fetched, and where it may write; how its data is held,
+    how long nothing may move (seconds), and whether it is kept. `part` is whose it is, where a run has several."""
+
+    run: str
+    fetched: Path
+    out: Path
+    storage: str
+    no_progress: float
+    keep: bool = False
+    part: str = ""
+
+
+@dataclass(frozen=True)
 class Lab:
     docker: Docker
     host: Host
@@ -139,35 +153,28 @@ class Lab:
         self,
         needs: SandboxNeeds,
         image: Image,
-        *,
-        run: str,
-        fetched: Path,
-        out: Path,
-        storage: str,
-        no_progress: float,
+        order: SandboxOrder,
         disposal: Disposal,
-        keep: bool,
-        part: str = "",
     ) -> Iterator[Box]:
         """A sandbox with the fetched files mounted read-only (writable where its server runs on them) and `out`
-        writable. `part` is whose it is, where a run has several. How it is really shut off was observed: what `differs`
-        from what was asked for is the caller's to judge."""
-        out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
-        in_place = self.in_place(needs, storage)
+        writable. How it is really shut off was observed: what `differs` from what was asked for is the caller's to
+        judge."""
+        order.out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
+        in_place = self.in_place(needs, order.storage)
         data_dir = None if in_place else needs.data_dir
         spec = BoxSpec(
             image=image,
-            run=run,
-            part=part,
+            run=order.run,
+            part=order.part,
             user=needs.user,
-            mounts=((fetched, IN, in_place), (out, OUT, True)),
+            mounts=((order.fetched, IN, in_place), (order.out, OUT, True)),
             data_dir=data_dir,
             data_bytes=needs.bytes,
-            data_on_disk=self.on_disk(needs, storage) or in_place,
+            data_on_disk=self.on_disk(needs, order.storage) or in_place,
             memory=needs.memory,
-            no_progress=no_progress,
+            no_progress=order.no_progress,
         )
-        with self.docker.open(spec, disposal, keep=keep) as box:
+        with self.docker.open(spec, disposal, keep=order.keep) as box:
             self.docker.observe(box)
             yield box
 

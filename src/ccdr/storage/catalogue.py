@@ -46,18 +46,18 @@ class Catalogue:
 
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
         """What counts of an asset, by consistent point, oldest first; without those whose ids are in `besides`."""
-        found = []
+        snapshots = []
         for entry in entry_files(f"{self.directory}/{plan}/{asset}"):
             if entry.name.removesuffix(SUFFIX) in besides:
                 continue
             with contextlib.suppress(*NO_ENTRY):
-                found.append(read_head(entry.path))
-        return sorted(found, key=BY_TIME)
+                snapshots.append(read_head(entry.path))
+        return sorted(snapshots, key=BY_TIME)
 
     def newest(self) -> list[Snapshot]:
         """Of every asset of every plan, the one with the newest consistent point."""
         named = sorted((path.parent.name, path.name) for path in self.directory.glob("*/*") if path.is_dir())
-        return [found[-1] for name in named if (found := self.snapshots(*name))]
+        return [snapshots[-1] for name in named if (snapshots := self.snapshots(*name))]
 
     def attested(self, plan: str, asset: str, snapshot: str) -> Attestation | None:
         """What the manifest of a snapshot says of its ledger; None where it says nothing, or is not known."""
@@ -107,7 +107,7 @@ class Catalogue:
         """By asset: ids of what is known here and not `there` any more, though no retention has removed it. `before`
         are those that were known before the repository was asked. Nothing is learned; what retention has removed is let
         go of at once, for the mark that says so is forgotten one day, and the rules are changed."""
-        ids, found = {s.id for s in there}, dict[str, list[str]]()
+        ids, by_asset = {s.id for s in there}, dict[str, list[str]]()
         listed = {s.id: s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None}
         for asset in self.assets(plan):
             known = self.snapshots(plan, asset)
@@ -117,12 +117,12 @@ class Catalogue:
             unknown = [s for s in listed.values() if s.tag("asset") == asset and s.tag("kind") == "backup"]
             seen = [*known, *besides, *(of_listed(s, plan) for s in unknown if s.id not in at_hand)]
             explained = explained_by_retention(repo, there, [*gone, *besides], seen, expired, now, ledger, besides)
-            found[asset] = sorted(s.id for s in [*gone, *besides] if s.id not in explained)
+            by_asset[asset] = sorted(s.id for s in [*gone, *besides] if s.id not in explained)
             with contextlib.suppress(OSError):  # who may only read learns of it all the same
                 for snapshot in gone:
                     if snapshot.id in explained:
                         self.remove(snapshot)
-        return found
+        return by_asset
 
     def known(self, plan: str) -> frozenset[str]:
         """Ids of all snapshots of a plan."""
@@ -149,8 +149,8 @@ class Catalogue:
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
         there = repo.snapshots([OURS, f"plan={plan}"])
-        told = Synchronised.of(there)
-        void = told.void - set(stored_here)
+        synchronised = Synchronised.of(there)
+        void = synchronised.void - set(stored_here)
         ids = {s.id for s in there}
         # A backup whose stream is gone is gone.
         whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
@@ -165,11 +165,11 @@ class Catalogue:
                 known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
                 new = [s for s in new if s.id not in known]
             with threads(2) as pool:
-                for listing, said in zip(new, pool.map(lambda s: self._learn(repo, plan, s), new), strict=True):
-                    if isinstance(said, WrittenByNewer):
-                        newer.append((listing, said))
-                    elif said:
-                        findings.append((asset, said))
+                for listing, finding in zip(new, pool.map(lambda s: self._learn(repo, plan, s), new), strict=True):
+                    if isinstance(finding, WrittenByNewer):
+                        newer.append((listing, finding))
+                    elif finding:
+                        findings.append((asset, finding))
                         unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
             gone = [s for s in known.values() if s.id not in listed and s.id in before]
@@ -186,14 +186,14 @@ class Catalogue:
                 vanished.append(snapshot)
                 findings.append((asset, vanished_finding(snapshot)))
             left = [s for s in learned.values() if s.id in listed]
-            findings += [(asset, said) for s in left if (said := chain.lacks(s, left))]
+            findings += [(asset, finding) for s in left if (finding := chain.lacks(s, left))]
             for s in listed.values():
                 claimed = learned.get(s.id)
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
                 if date > now + CLOCK_TOLERANCE:
                     findings.append((asset, f"snapshot {s.id[:8]} {FUTURE}, {rfc3339(date)}; it is not used"))
         return replace(
-            told,
+            synchronised,
             vanished=tuple(vanished),
             findings=tuple(findings),
             pruned=tuple(pruned),

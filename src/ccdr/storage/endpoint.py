@@ -25,11 +25,11 @@ def server_time(address: str) -> datetime:
     try:
         try:
             with opener.open(request, timeout=WITHIN) as answer:
-                said = answer.headers.get("Date")
+                date = answer.headers.get("Date")
         except urllib.error.HTTPError as refused:  # 403 has a clock too
-            said = refused.headers.get("Date")
+            date = refused.headers.get("Date")
             refused.close()
-        return parsedate_to_datetime(str(said)).astimezone(UTC)
+        return parsedate_to_datetime(str(date)).astimezone(UTC)
     except (OSError, ValueError) as error:
         raise RepositoryUnavailable(
             f"{address} tells no time: {getattr(error, 'reason', None) or error}",

@@ -60,15 +60,15 @@ def read_head(path: str | Path) -> Snapshot:
     if not start.startswith(_BEGIN) or not end.rstrip().endswith(b"}"):
         raise ValueError("not a whole entry")
     try:
-        found = _DECODE(start[len(_BEGIN) : start.find(_THEN)])
+        snapshot = _DECODE(start[len(_BEGIN) : start.find(_THEN)])
     except ValueError:  # a source with many long paths, or with one that is not UTF-8
-        found = msgspec.convert(json.loads(Path(path).read_text("utf-8"))["snapshot"], Snapshot)
-    point, usable = found.consistent_point, found.usable_at
+        snapshot = msgspec.convert(json.loads(Path(path).read_text("utf-8"))["snapshot"], Snapshot)
+    point, usable = snapshot.consistent_point, snapshot.usable_at
     if point.tzinfo is UTC and usable.tzinfo is UTC:  # as we write them
-        return found
+        return snapshot
     if point.tzinfo is None or usable.tzinfo is None:
         raise ValueError("a time without a zone")
-    return replace(found, consistent_point=point.astimezone(UTC), usable_at=usable.astimezone(UTC))
+    return replace(snapshot, consistent_point=point.astimezone(UTC), usable_at=usable.astimezone(UTC))
 
 
 BY_TIME = attrgetter("consistent_point", "usable_at", "id")

@@ -47,11 +47,11 @@ class Stored:
     words: FreeText = NO_WORDS
 
 
-def nanoseconds(said: str) -> int:
+def nanoseconds(text: str) -> int:
     """RFC 3339 with up to nine digits of a second, since the epoch."""
-    moment, _, rest = said.partition(".")
+    date_time, _, rest = text.partition(".")
     digits = re.match(r"\d*", rest)
-    zone = rest[len(digits[0]) :] if digits and rest else moment[19:]
-    whole = datetime.fromisoformat(f"{moment[:19]}{'+00:00' if zone in ('', 'Z') else zone}")
+    zone = rest[len(digits[0]) :] if digits and rest else date_time[19:]
+    whole = datetime.fromisoformat(f"{date_time[:19]}{'+00:00' if zone in ('', 'Z') else zone}")
     seconds = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     return seconds * 10**9 + int((digits[0] if digits and rest else "0").ljust(9, "0"))

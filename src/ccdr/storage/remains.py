@@ -80,8 +80,8 @@ def store_at(location: str, env: Mapping[str, str]) -> Store | None:
     """The place of a repository; None where only restic can look at it."""
     if location.startswith("/"):
         return Directory(Path(location))
-    found = Bucket.of(location, env)
-    return found and InBucket(*found)
+    bucket_and_prefix = Bucket.of(location, env)
+    return bucket_and_prefix and InBucket(*bucket_and_prefix)
 
 
 def damage(store: Store, *, undecipherable: bool) -> str | None:
@@ -103,7 +103,7 @@ def _damage(store: Store) -> str | None:
         return "its data is there, and its config is gone"
     if len(config) < _LEAST:
         return f"its data is there, and its config has been cut to {so_many(len(config), 'byte')}"
-    names = [found for name in store.below("keys") if (found := _KEY.fullmatch(name))]
+    names = [match for name in store.below("keys") if (match := _KEY.fullmatch(name))]
     if not names:
         return "its data is there, and all of its keys are gone"
     bad = sum(hashlib.sha256(store.contents(name[0]) or b"").hexdigest() != name[1] for name in names)

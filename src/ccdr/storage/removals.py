@@ -65,7 +65,7 @@ def removals(repo: Restic, there: Iterable[RepoSnapshot]) -> list[Removal]:
 
     Whoever may write to the repository may write a mark: it explains nothing that retention would have kept.
     """
-    found = []
+    listed = []
     for mark in there:
         if mark.tag("kind") != PRUNED:
             continue
@@ -73,8 +73,8 @@ def removals(repo: Restic, there: Iterable[RepoSnapshot]) -> list[Removal]:
             for line in repo.read(mark.id, PurePosixPath(mark.paths[0])).splitlines():
                 with contextlib.suppress(ValueError):
                     asset, snapshot_id, at = line.split(" ")
-                    found.append(Removal(asset, snapshot_id, utc(at)))
-    return found
+                    listed.append(Removal(asset, snapshot_id, utc(at)))
+    return listed
 
 
 def explained_by_retention(

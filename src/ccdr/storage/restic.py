@@ -19,40 +19,24 @@ from typing import Any
 from ccdr.host.processes import Host
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import (
-    BackupBad,
     BackupFailed,
     CcdrError,
     CommandFailed,
-    RepositoryClosed,
-    RepositoryDamaged,
     RepositoryLocked,
-    RepositoryMissing,
     RepositoryUnavailable,
-    TestBroken,
 )
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
-from ccdr.storage.remains import damage, store_at
+from ccdr.storage.restic_failures import as_repository_error, judged
 from ccdr.storage.restic_messages import (
-    DAMAGE,
-    DENIED,
-    DISK_FULL,
-    KEY_UNREAD,
     LOCKED,
-    NETWORK,
-    NO_BUCKET,
     NO_REPOSITORY,
-    NOT_HERE,
-    NOT_OPENED,
     PARTIAL,
-    RETRIED,
-    UNDECIPHERABLE,
     WRONG_PASSWORD,
-    Said,
     readable,
 )
-from ccdr.storage.s3 import Bucket, Refused
+from ccdr.storage.s3 import Bucket
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
@@ -86,8 +70,8 @@ class Restic:
 
     def init(self) -> None:
         """Make it. A bucket that is not there is made first: restic would make one that keeps no versions."""
-        if (found := Bucket.of(self.location, self.env)) is not None:
-            found[0].ensure(lock_days=self.lock_days)
+        if (bucket_and_prefix := Bucket.of(self.location, self.env)) is not None:
+            bucket_and_prefix[0].ensure(lock_days=self.lock_days)
         self._run(["init"], what="creating the repository", within=2 * PROBE_WAIT)
 
     def copy_from(self, other: Restic, snapshot: str) -> None:
@@ -102,19 +86,19 @@ class Restic:
         both._run(["copy", "--from-repo", other.location, snapshot], what="copying the snapshot")
 
     def version(self) -> str:
-        said = self.host.run(["restic", "version"], what="restic").stdout.split()
-        return said[1] if len(said) > 1 else "unknown"
+        words = self.host.run(["restic", "version"], what="restic").stdout.split()
+        return words[1] if len(words) > 1 else "unknown"
 
     def locks(self, most: int = 5) -> tuple[int, list[RepoLock]]:
         """How many locks there are, and `most` of them: each costs a call. One that went meanwhile is left out."""
         ids = self._run(["list", "locks", "--no-lock"], what="listing locks", within=PROBE_WAIT).split()
-        found = []
+        locks = []
         for lock in ids[:most]:
             with contextlib.suppress(CommandFailed, ValueError, KeyError, TypeError):
                 body = json.loads(self._run(["cat", "lock", lock, "--no-lock"], what="a lock", within=PROBE_WAIT))
                 holder = f"{body.get('username')}@{body.get('hostname')}, process {body.get('pid')}"
-                found.append(RepoLock(lock, utc(body["time"]), bool(body.get("exclusive")), holder))
-        return len(ids), found
+                locks.append(RepoLock(lock, utc(body["time"]), bool(body.get("exclusive")), holder))
+        return len(ids), locks
 
     def backup(
         self,
@@ -180,19 +164,19 @@ class Restic:
         on_bytes: Callable[[int], None] | None,
         go_on: Callable[[], None] | None = None,
     ) -> Stored:
-        summary, code, said = self._json_run(argv, "storing the backup", on_bytes, go_on)
+        summary, code, stderr = self._json_run(argv, "storing the backup", on_bytes, go_on)
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
-                f"restic stored nothing (exit {code}): {said.answer or 'it gave no summary'}",
+                f"restic stored nothing (exit {code}): {stderr.answer or 'it gave no summary'}",
                 hint="what was stored before still stands; is there room? mend what it says, then run the backup again",
-                words=said,
+                words=stderr,
             )
         return Stored(
             id=str(summary["snapshot_id"]),
             bytes=int(summary["total_bytes_processed"]),
             added=int(summary.get("data_added_packed", summary.get("data_added", 0))),
-            warning=None if code == 0 else "restic exit 3" + (f": {said.answer}" if said.answer else ""),
-            words=said,
+            warning=None if code == 0 else "restic exit 3" + (f": {stderr.answer}" if stderr.answer else ""),
+            words=stderr,
         )
 
     def with_cache(self, directory: Path) -> Restic:
@@ -207,9 +191,9 @@ class Restic:
     def snapshots(self, tags: Sequence[str], *, within: float = 2 * PROBE_WAIT) -> list[RepoSnapshot]:
         """All snapshots that carry every one of `tags`, oldest first."""
         argv = ["snapshots", "--json", "--no-lock", "--tag", ",".join(tags)]
-        said = self._run(argv, what="listing snapshots", within=within)
+        listing = self._run(argv, what="listing snapshots", within=within)
         try:
-            found = [
+            listed = [
                 RepoSnapshot(
                     s["id"],
                     utc(s["time"]),
@@ -217,15 +201,15 @@ class Restic:
                     tuple(s["paths"]),
                     tuple(s.get("tags") or ()),
                 )
-                for s in json.loads(said or "[]") or []
+                for s in json.loads(listing or "[]") or []
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise RepositoryUnavailable(f"restic's list of snapshots cannot be read: {type(error).__name__}") from None
-        return sorted(found, key=lambda s: s.time)
+        return sorted(listed, key=lambda s: s.time)
 
     def nodes(self, snapshot: str) -> Iterator[StoredNode]:
         """Every entry that a snapshot holds, its paths' parents included."""
-        found: list[StoredNode] = []
+        entries: list[StoredNode] = []
 
         def line(text: str) -> None:
             node = json.loads(text)
@@ -233,12 +217,12 @@ class Restic:
                 times = (0, 0, 0)  # what has no time that can be read is like nothing that was listed
                 with contextlib.suppress(ValueError, KeyError):
                     times = (nanoseconds(node["mtime"]), nanoseconds(node["ctime"]), int(node.get("inode", 0)))
-                found.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
+                entries.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
 
         argv = self._argv(["ls", "--json", "--no-lock", snapshot])
-        with self._as_repository_error():
+        with as_repository_error(self):
             self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
-        return iter(found)
+        return iter(entries)
 
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
@@ -246,7 +230,7 @@ class Restic:
             argv = ["dump", "--no-lock", snapshot, str(path)]
             return self._run(argv, what=f"reading {path.name}", within=2 * PROBE_WAIT)
         except CommandFailed as error:
-            raise self._judged(error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
+            raise judged(self, error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
 
     def restore(self, snapshot: str, root: str, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
         """Write the snapshot's subtree `root` into `target`. Nothing of it may be used when this raises:
@@ -259,47 +243,20 @@ class Restic:
         if self.download_limit:
             argv += ["--limit-download", str(max(1, self.download_limit // 1024))]
         try:
-            summary, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            summary, code, stderr = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
             self.restored.append(int(summary.get("bytes_restored", 0)))
             if code != 0:
-                raise CommandFailed(["restic", "restore"], code, said, what="restic restore")
+                raise CommandFailed(["restic", "restore"], code, stderr, what="restic restore")
         except CommandFailed as error:
-            raise self._judged(error, f"fetching snapshot {snapshot[:8]} failed") from None
-
-    def _judged(self, error: CommandFailed, what: str) -> CcdrError:
-        """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
-        said = f"{what}: {error}"
-        plain = readable(error.stderr).plain
-        of_damage = DAMAGE.search(NOT_HERE.sub("", RETRIED.sub("", plain)))
-        if DISK_FULL.search(plain):
-            return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
-        if NOT_HERE.search(plain) and not of_damage:
-            return TestBroken(said, hint="restore as root, to a file system that has links, owners and modes")
-        if error.stalled or error.code < 0 or error.code in (127, 130):
-            return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
-        if NETWORK.search(plain) and not of_damage:
-            return TestBroken(said, hint="the repository was not reachable throughout; try again")
-        try:
-            self.probe()
-        except RepositoryDamaged as damaged:
-            return damaged
-        except CcdrError as unreachable:
-            return TestBroken(f"{said}; and then {unreachable}", hint=unreachable.hint)
-        if holder := self.rewritten_by():
-            return TestBroken(f"{said}; {holder}", hint="wait for it, then run this again")
-        return BackupBad(
-            f"{said} (the repository answers and decrypts)",
-            hint="restore an older snapshot meanwhile; "
-            f"`ccdr upkeep {self.plan} --check --all-data` says what else is damaged",
-        )
+            raise judged(self, error, f"fetching snapshot {snapshot[:8]} failed") from None
 
     def rewritten_by(self) -> str | None:
         """Who holds restic's exclusive lock now, as one sentence; None where nobody does. Whoever reads without a lock
         may miss files that a prune has just replaced. A lock that is not renewed is a dead owner's."""
         with contextlib.suppress(CcdrError, ValueError, KeyError):
             for lock in self._run(["list", "locks", "--no-lock"], what="listing locks", within=PROBE_WAIT).split():
-                said = self._run(["cat", "lock", lock, "--no-lock"], what="reading a lock", within=PROBE_WAIT)
-                body = json.loads(said)
+                text = self._run(["cat", "lock", lock, "--no-lock"], what="reading a lock", within=PROBE_WAIT)
+                body = json.loads(text)
                 if body.get("exclusive") and datetime.now(UTC) - utc(body["time"]) < STALE_LOCK:
                     return f"{body.get('hostname')} holds the repository for itself since {body['time']}"
         return None
@@ -315,7 +272,7 @@ class Restic:
         """
         host = self.host.with_(no_progress=min(within, self.host.no_progress))
         ask = partial(host.run, self._argv(args), env=self.env, what=f"{what} (restic {args[0]})", pulse=lambda: None)
-        with self._as_repository_error():
+        with as_repository_error(self):
             try:
                 return ask().stdout
             except CommandFailed as error:
@@ -351,7 +308,7 @@ class Restic:
             return [status.get(key) for key in ("bytes_done", "files_done", "bytes_restored", "files_restored")]
 
         env = {"GOGC": GOGC, **self.env, "RESTIC_PROGRESS_FPS": "2"}
-        with self._as_repository_error():
+        with as_repository_error(self):
             out = self.host.run(
                 self._argv(args),
                 env=env,
@@ -360,87 +317,7 @@ class Restic:
                 pulse=pulse,
                 on_line=line,
             )
-            said = readable(out.stderr)
+            stderr = readable(out.stderr)
             if out.code in (NO_REPOSITORY, LOCKED, WRONG_PASSWORD):
-                raise CommandFailed(["restic", args[0]], out.code, said, what=what)
-        return summary, out.code, said
-
-    def _where_is_it(self) -> str:
-        """What to do where it is not there: only of a plan that is new may a backup make it."""
-        look = "is the disk mounted, the address or bucket right?"
-        if self.known():
-            return f"backups of {self.plan} were stored there: {look} No backup makes a new one in its place"
-        return f"the first `ccdr backup {self.plan}` makes it; if there was one: {look}"
-
-    def _destroyed(self, error: CommandFailed) -> str | None:
-        """Did it not open for damage? By what its store holds: the exit codes say the same of a wrong password, and of
-        a place where there never was one."""
-        said = error.stderr + readable(error.stderr)  # some of it is JSON, in which `<` is \\u003c
-        unreadable = error.code == 1 and said.search(NOT_OPENED)
-        if error.stalled or not (unreadable or error.code in (NO_REPOSITORY, WRONG_PASSWORD)):
-            return None
-        if (store := store_at(self.location, self.env)) is None:
-            return None
-        return damage(store, undecipherable=bool(unreadable and said.search(UNDECIPHERABLE)))
-
-    def _credential_refused(self, error: CommandFailed, said: Said) -> tuple[str, str] | None:
-        """Does the store not know the access key, or its secret? restic asks by HEAD, whose answer has no code in it,
-        and says `Access Denied` of all that may be wrong: so the store is asked once more, in our own words."""
-        if error.argv[0] != "restic" or not DENIED.search(said.plain):
-            return None
-        if (found := Bucket.of(self.location, self.env)) is None:
-            return None
-        try:
-            found[0].versioning()
-        except Refused as refused:
-            if refused.unknown_credential:
-                return f"the store at {found[0].endpoint} {refused.of_the_credential}", refused.next_step
-        except CcdrError:
-            return None
-        return None
-
-    @contextlib.contextmanager
-    def _as_repository_error(self) -> Iterator[None]:
-        try:
-            yield
-        except CommandFailed as error:
-            said = readable(error.stderr)
-            why = f": {said.answer}" if said.answer else ""
-            if destroyed := self._destroyed(error):
-                raise RepositoryDamaged(
-                    f"the repository at {self.location} is damaged: {destroyed}",
-                    hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
-                    "older versions: docs/how-to/recover.md, A damaged repository",
-                ) from None
-            if DISK_FULL.search(said.plain):
-                raise RepositoryUnavailable(
-                    f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
-                    hint="see which of the two is full (`df -h`), and make room there",
-                ) from None
-            if error.code == NO_REPOSITORY or (error.stalled and NO_BUCKET.search(said.plain)):
-                raise RepositoryMissing(
-                    f"there is no repository at {self.location}{why}", hint=self._where_is_it()
-                ) from None
-            if error.code == WRONG_PASSWORD:
-                raise RepositoryClosed(
-                    f"the repository at {self.location} does not open with the plan's password{why}",
-                    hint="check repository.password_file (or password_command) of the plan",
-                ) from None
-            if error.code == LOCKED:
-                raise RepositoryLocked(
-                    f"the repository at {self.location} is locked by another program",
-                    hint="wait for it; `restic unlock` removes locks whose owner is dead",
-                ) from None
-            if unknown := self._credential_refused(error, said):
-                raise RepositoryUnavailable(unknown[0], hint=unknown[1]) from None
-            if error.stalled or (error.argv[0] == "restic" and NETWORK.search(said.plain)):
-                raise RepositoryUnavailable(
-                    f"the repository at {self.location} does not answer{why or f': {error}'}",
-                    hint="check the address, the network and the store itself",
-                ) from None
-            if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(KEY_UNREAD):
-                raise RepositoryUnavailable(
-                    f"a key of the repository at {self.location} cannot be read{why}",
-                    hint="is the disk mounted that its keys lie on, and may this user read them?",
-                ) from None
-            raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
+                raise CommandFailed(["restic", args[0]], out.code, stderr, what=what)
+        return summary, out.code, stderr

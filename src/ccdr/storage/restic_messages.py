@@ -80,7 +80,7 @@ def readable(stderr: FreeText) -> Said:
     """restic's messages as sentences, the last few: it mixes JSON lines and text on standard error."""
     if isinstance(stderr, Said):
         return stderr
-    said: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     plain: dict[str, None] = {}
     for line in stderr.reveal().splitlines():
         text = line.strip().removeprefix("\x1b[2K")
@@ -95,6 +95,6 @@ def readable(stderr: FreeText) -> Said:
         text = text.removeprefix("Fatal: ")
         bare = unnamed(text, item)
         if text.strip() and not _FOLLOW_UP.search(bare):
-            said[f"{item}: {text}".replace("\n", " ") if item else text.replace("\n", " ")] = None
+            sentences[f"{item}: {text}".replace("\n", " ") if item else text.replace("\n", " ")] = None
             plain[bare] = None
-    return Said("\n".join([*said][-4:]), "\n".join(plain))
+    return Said("\n".join([*sentences][-4:]), "\n".join(plain))

@@ -79,14 +79,14 @@ class ObjectLock:
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryTrial:
     """What trying to delete has shown. `held`: a locked version could not be deleted (None: none was tried, as
     nothing can be deleted, or the credential may write or lock nothing). `deletable`: one that nothing locks could
     be."""
 
     held: bool | None
     deletable: bool
-    said: str | None = None  # the store's word for why nothing could be locked
+    lock_refusal: str | None = None  # the store's word for why nothing could be locked
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Bucket:
         """The keys of all objects that begin so, page by page."""
         with self._asked("what it holds") as client:
             for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
-                yield from (found["Key"] for found in page.get("Contents", []))
+                yield from (entry["Key"] for entry in page.get("Contents", []))
 
     def contents(self, key: str) -> bytes | None:
         """A small object; None where there is none."""
@@ -223,42 +223,44 @@ class Bucket:
         """None where the bucket, or the store, has none."""
         try:
             with self._asked("for its Object Lock") as client:
-                said = client.get_object_lock_configuration(Bucket=self.name).get("ObjectLockConfiguration") or {}
+                configuration = (
+                    client.get_object_lock_configuration(Bucket=self.name).get("ObjectLockConfiguration") or {}
+                )
         except Refused as refused:
             if refused.code in ("ObjectLockConfigurationNotFoundError", *_UNKNOWN_CALL):
                 return None
             raise
-        if said.get("ObjectLockEnabled") != "Enabled":
+        if configuration.get("ObjectLockEnabled") != "Enabled":
             return None
-        rule = (said.get("Rule") or {}).get("DefaultRetention") or {}
+        rule = (configuration.get("Rule") or {}).get("DefaultRetention") or {}
         days = rule.get("Days") or 365 * (rule.get("Years") or 0)
         return ObjectLock(rule.get("Mode") if days else None, days or None)
 
     def strangers(self, prefix: str) -> list[str]:
         """What whoever knows the address may do without a credential: sentences, empty where nothing."""
-        found = []
+        sentences = []
         with self._asked("as a stranger", anonymous=True) as client:
             from botocore.exceptions import ClientError
 
-            for told, call in (
+            for sentence, call in (
                 ("anybody may list it", lambda: client.list_objects_v2(Bucket=self.name, MaxKeys=1)),
                 ("anybody may read it", lambda: client.head_object(Bucket=self.name, Key=f"{prefix}config")),
             ):
                 try:
                     call()
-                    found.append(told)
+                    sentences.append(sentence)
                 except ClientError as error:
                     if _status(error) not in (401, 403, 404):
                         raise
         with contextlib.suppress(Refused), self._asked("for its ACL") as client:  # not every credential may ask
             for grant in client.get_bucket_acl(Bucket=self.name).get("Grants", []):
                 if "Grantee" in grant and grant["Grantee"].get("URI") in ANYBODY:
-                    found.append(f"its ACL grants {grant.get('Permission')} to anybody")
+                    sentences.append(f"its ACL grants {grant.get('Permission')} to anybody")
         with contextlib.suppress(Refused), self._asked("for its policy") as client:
-            found += _open_statements(client.get_bucket_policy(Bucket=self.name)["Policy"])
-        return found
+            sentences += _open_statements(client.get_bucket_policy(Bucket=self.name)["Policy"])
+        return sentences
 
-    def canary(self, prefix: str, *, lock: bool) -> Canary:
+    def canary(self, prefix: str, *, lock: bool) -> CanaryTrial:
         """Write one small version and try to delete it: while it is locked (where `lock` is asked for), and once
         nothing locks it any more. The second is the control: only where it succeeds does a refusal prove the lock
         and not a missing right. What an earlier look could not remove is removed, or serves as the control.
@@ -270,7 +272,7 @@ class Bucket:
             now, left = self._left(client, place)
             tried = [self._deleted(client, key, version) for key, version in left]
             if left and not any(tried):
-                return Canary(None, deletable=False)  # and no second one that would stay as well
+                return CanaryTrial(None, deletable=False)  # and no second one that would stay as well
             key, began = f"{place}{secrets.token_hex(6)}", time.monotonic()
             extra: dict[str, Any] = {}
             if lock:
@@ -282,12 +284,12 @@ class Bucket:
                 if not _refusal(error):
                     raise
                 if lock:  # it may be that right alone which is missing
-                    return replace(self.canary(prefix, lock=False), said=_code(error))
+                    return replace(self.canary(prefix, lock=False), lock_refusal=_code(error))
                 # What is not there can be deleted by whoever may delete.
-                return Canary(None, self._deleted(client, key, "null"), said=_code(error))
+                return CanaryTrial(None, self._deleted(client, key, "null"), lock_refusal=_code(error))
             version = put.get("VersionId") or "null"  # by name: without one, a deletion may leave a marker
             if not lock:
-                return Canary(None, self._deleted(client, key, version))
+                return CanaryTrial(None, self._deleted(client, key, version))
             gone = self._deleted(client, key, version)
             if gone and time.monotonic() - began > LOCKED_FOR - 1:  # its Date is whole seconds
                 raise RepositoryUnavailable(
@@ -295,14 +297,14 @@ class Bucket:
                     hint="try again when the store answers faster",
                 )
             if gone:
-                return Canary(held=False, deletable=True)
+                return CanaryTrial(held=False, deletable=True)
             time.sleep(max(0.0, LOCKED_FOR + 1 - (time.monotonic() - began)))
-            return Canary(held=True, deletable=self._deleted(client, key, version))
+            return CanaryTrial(held=True, deletable=self._deleted(client, key, version))
 
     def _left(self, client: S3Client, place: str) -> tuple[datetime, list[tuple[str, str]]]:
         """The store's clock, and what earlier looks left (key, version)."""
         try:
-            said = client.list_object_versions(Bucket=self.name, Prefix=place)
+            listing = client.list_object_versions(Bucket=self.name, Prefix=place)
         except Exception as error:
             if not _refusal(error):
                 raise
@@ -311,10 +313,10 @@ class Bucket:
                 _code(error),
                 hint="allow the credential s3:ListBucketVersions",
             ) from None
-        date = said["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+        date = listing["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
         now = parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
         old = now - timedelta(seconds=LEFT_AFTER)
-        entries: list[Any] = [*said.get("Versions", []), *said.get("DeleteMarkers", [])]
+        entries: list[Any] = [*listing.get("Versions", []), *listing.get("DeleteMarkers", [])]
         return now, [(e["Key"], e.get("VersionId") or "null") for e in entries if e["LastModified"] < old]
 
     def _deleted(self, client: S3Client, key: str, version: str) -> bool:
@@ -341,9 +343,9 @@ class Bucket:
         try:
             yield self._client(timeout=5, anonymous=anonymous)
         except ClientError as error:
-            said = error.response.get("Error", {}).get("Message") or str(error)
+            message = error.response.get("Error", {}).get("Message") or str(error)
             raise Refused(
-                f"the bucket {self.name}, asked {what}, answered {_code(error)}: {said}", _code(error)
+                f"the bucket {self.name}, asked {what}, answered {_code(error)}: {message}", _code(error)
             ) from None
         except BotoCoreError as error:
             raise RepositoryUnavailable(
@@ -371,14 +373,16 @@ def _open_statements(policy: str) -> list[str]:
     """What a bucket's policy lets anybody do, without a condition."""
     try:
         statements = json.loads(policy).get("Statement", [])
-        found = []
+        sentences = []
         for s in statements if isinstance(statements, list) else [statements]:
             who = s.get("Principal")
             who = who.get("AWS") if isinstance(who, dict) else who
             anybody = who == "*" or (isinstance(who, list) and "*" in who)
             if s.get("Effect") == "Allow" and anybody and not s.get("Condition"):
                 actions = s.get("Action", s.get("NotAction", "everything"))
-                found.append(f"its policy allows anybody {actions if isinstance(actions, str) else ', '.join(actions)}")
-        return found
+                sentences.append(
+                    f"its policy allows anybody {actions if isinstance(actions, str) else ', '.join(actions)}"
+                )
+        return sentences
     except (ValueError, AttributeError, TypeError):
         return ["its policy cannot be read"]

@@ -30,8 +30,8 @@ class FailureMark:
 
 def vanished_finding(snapshot: Snapshot) -> str:
     """What is found where no retention has removed it."""
-    said = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
-    return f"{said}, and no prune removed it: {VANISHED}"
+    sentence = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
+    return f"{sentence}, and no prune removed it: {VANISHED}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
 from ccdr.model.values import so_many
 from ccdr.storage.restic import GOGC, Restic
+from ccdr.storage.restic_failures import as_repository_error, judged
 from ccdr.storage.restic_messages import LOCKED, NO_REPOSITORY, WRONG_PASSWORD
 
 MOST_PARTS = 256  # restic's: it tells the parts by the first byte of a pack's name
@@ -52,7 +53,7 @@ OnCount = Callable[[int, int, str], None]  # done, of how many, of what
 class Damage:
     """What a check found wrong: one sentence, the full names of the packs that restic named, and its own words."""
 
-    said: str
+    text: str
     packs: tuple[str, ...]
     words: FreeText = NO_WORDS
 
@@ -74,10 +75,10 @@ def prune(repo: Restic, on_count: OnCount | None = None) -> None:
 
 
 def _do(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> None:
-    code, said = _exclusively(repo, args, what, on_count)
+    code, stderr = _exclusively(repo, args, what, on_count)
     if code != 0:
-        with repo._as_repository_error():
-            raise CommandFailed(["restic", args[0]], code, said, what=f"{what} (restic {args[0]})")
+        with as_repository_error(repo):
+            raise CommandFailed(["restic", args[0]], code, stderr, what=f"{what} (restic {args[0]})")
 
 
 def check(repo: Restic, part: int, parts: int, cache: Path, on_count: OnCount | None = None) -> Damage | None:
@@ -90,17 +91,17 @@ def check(repo: Restic, part: int, parts: int, cache: Path, on_count: OnCount | 
     argv = ["check", "--no-lock", f"--read-data-subset={part}/{parts}"]
     damage = None
     for _ in range(2):  # what a prune on another host has replaced meanwhile is missing once, what is damaged twice
-        code, said = _counted(repo.with_cache(cache), argv, "checking the repository", on_count)
+        code, stderr = _counted(repo.with_cache(cache), argv, "checking the repository", on_count)
         if code == 0:
             return None
-        damage = _judged(repo, code, said, what)
+        damage = _judged(repo, code, stderr, what)
     return damage
 
 
-def _judged(repo: Restic, code: int, said: FreeText, what: str) -> Damage:
+def _judged(repo: Restic, code: int, stderr: FreeText, what: str) -> Damage:
     """Is the repository damaged, or was the way to it broken? A pack that could not be fetched whole counts with restic
     as a damaged one."""
-    lines = [line.strip() for line in said.reveal().splitlines() if line.strip() and not _ADVICE.search(line)]
+    lines = [line.strip() for line in stderr.reveal().splitlines() if line.strip() and not _ADVICE.search(line)]
     damaged = [line for line in lines if _CERTAIN.search(line)]
     words = FreeText("\n".join((damaged or lines)[-_KEPT:]))
     if not damaged and any(_WAY.search(line) for line in lines):
@@ -109,14 +110,14 @@ def _judged(repo: Restic, code: int, said: FreeText, what: str) -> Damage:
             hint="the repository was not reachable throughout; check it again",
             words=words,
         )
-    error = repo._judged(CommandFailed(["restic", "check"], code, words), what)
+    error = judged(repo, CommandFailed(["restic", "check"], code, words), what)
     if not isinstance(error, BackupBad):
         raise error
-    packs = tuple(dict.fromkeys(_PACK.findall(said.reveal())))
-    return Damage(_told(packs, words), packs, words)
+    packs = tuple(dict.fromkeys(_PACK.findall(stderr.reveal())))
+    return Damage(_described(packs, words), packs, words)
 
 
-def _told(packs: Sequence[str], words: FreeText) -> str:
+def _described(packs: Sequence[str], words: FreeText) -> str:
     """What is damaged, by the names that restic gave it: a tree that lacks something names files too, and those may be
     customers'."""
     why = words.answer or "it is not as it was stored"
@@ -131,9 +132,9 @@ def size(repo: Restic) -> int:
     local = Path(repo.location)
     if local.is_absolute() and local.is_dir():
         return tree_bytes(local)
-    said = repo._run(["stats", "--mode", "raw-data", "--json", "--no-lock"], what="measuring the repository")
+    output = repo._run(["stats", "--mode", "raw-data", "--json", "--no-lock"], what="measuring the repository")
     try:
-        return int(json.loads(said)["total_size"])
+        return int(json.loads(output)["total_size"])
     except (ValueError, KeyError, TypeError) as error:
         raise CcdrError(f"restic's statistics cannot be read: {type(error).__name__}") from None
 
@@ -177,9 +178,9 @@ def _counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | N
     waits = [] if "--no-lock" in args else ["--retry-lock", f"{repo.lock_wait:.0f}s"]
     argv = repo._argv([*args, *waits])
     env = {"GOGC": GOGC, **repo.env, "RESTIC_PROGRESS_FPS": "2"}
-    told = f"{what} (restic {args[0]})"
-    with repo._as_repository_error():
-        out = repo.host.run(argv, env=env, what=told, ok=range(256), pulse=pulse, on_line=line)
+    command = f"{what} (restic {args[0]})"
+    with as_repository_error(repo):
+        out = repo.host.run(argv, env=env, what=command, ok=range(256), pulse=pulse, on_line=line)
         if out.code in (NO_REPOSITORY, LOCKED, WRONG_PASSWORD):
-            raise CommandFailed(["restic", args[0]], out.code, out.stderr, what=told)
+            raise CommandFailed(["restic", args[0]], out.code, out.stderr, what=command)
     return out.code, out.stderr

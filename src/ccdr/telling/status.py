@@ -24,8 +24,8 @@ from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
-from ccdr.jobs.shipping.recovery import logged
 from ccdr.jobs.shipping.ship import SHIP
+from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.trouble import Problem, Trouble, next_step

@@ -22,14 +22,14 @@ from tests.support.faulty_proxy import faulty_proxy
 from tests.support.harness import ShiftedClock, Site, eventually, in_background
 from tests.support.stored import assert_clean, on_store, settled_file, with_repository
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 from ccdr.model.values import Health
 from ccdr.setup.doctor import repository
 from ccdr.storage.s3 import CANARY, Bucket, ObjectLock
 
 
 @pytest.fixture
-def stored(site: Site, store: Store, request: pytest.FixtureRequest) -> Site:
+def stored(site: Site, store: DemoStore, request: pytest.FixtureRequest) -> Site:
     """A tree in a repository on the S3 server, in a bucket of its own: `r/` in versions, no Object Lock."""
     with_repository(site)
     settled_file(site.root / "tree" / "a.wav", b"sound" * 1000)
@@ -172,7 +172,7 @@ class Lenient(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def lenient(store: Store, *, lying: bool = False, refusing: str = "") -> Iterator[str]:
+def lenient(store: DemoStore, *, lying: bool = False, refusing: str = "") -> Iterator[str]:
     ways = {"upstream": store.endpoint, "gone": set(), "lying": lying, "refusing": refusing}
     handler = type("One", (Lenient,), ways)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -183,12 +183,12 @@ def lenient(store: Store, *, lying: bool = False, refusing: str = "") -> Iterato
             server.shutdown()
 
 
-def through(site: Site, store: Store, endpoint: str) -> None:
+def through(site: Site, store: DemoStore, endpoint: str) -> None:
     plan = site.root / "plans" / "p.yaml"
     plan.write_text(plan.read_text().replace(store.endpoint, endpoint))
 
 
-def test_store_that_takes_a_lock_and_does_not_keep_it(stored: Site, store: Store) -> None:
+def test_store_that_takes_a_lock_and_does_not_keep_it(stored: Site, store: DemoStore) -> None:
     with lenient(store) as endpoint:
         through(stored, store, endpoint)
         done = stored.run("doctor")
@@ -196,7 +196,7 @@ def test_store_that_takes_a_lock_and_does_not_keep_it(stored: Site, store: Store
     assert state_of(done, "right to delete") == "WARN"
 
 
-def test_store_that_says_it_deleted_a_locked_version_and_still_has_it(stored: Site, store: Store) -> None:
+def test_store_that_says_it_deleted_a_locked_version_and_still_has_it(stored: Site, store: DemoStore) -> None:
     with lenient(store, lying=True) as endpoint:
         through(stored, store, endpoint)
         done = stored.run("doctor")
@@ -225,14 +225,14 @@ def test_canaries_that_were_left_serve_as_the_control(stored: Site, monkeypatch:
     bucket, client = there(stored)
     policy(stored, "Deny", "s3:DeleteObject", "s3:DeleteObjectVersion")
     for _ in range(3):
-        assert bucket.canary("r/", lock=False) == s3.Canary(None, deletable=False)
+        assert bucket.canary("r/", lock=False) == s3.CanaryTrial(None, deletable=False)
         assert len(canaries(stored)) == 1
     client.delete_bucket_policy(Bucket=bucket.name)
-    assert bucket.canary("r/", lock=False) == s3.Canary(None, deletable=True)
+    assert bucket.canary("r/", lock=False) == s3.CanaryTrial(None, deletable=True)
     assert canaries(stored) == []
 
 
-def test_credential_that_may_not_lock(stored: Site, store: Store) -> None:
+def test_credential_that_may_not_lock(stored: Site, store: DemoStore) -> None:
     with lenient(store, refusing="x-amz-object-lock-mode") as endpoint:
         through(stored, store, endpoint)
         done = stored.run("doctor")
@@ -272,7 +272,7 @@ def test_wrong_key_of_the_store(stored: Site) -> None:
     assert "AWS_ACCESS_KEY_ID into the env_file" in backup.json["hint"]
 
 
-def test_a_bucket_that_a_backup_makes_is_as_the_plan_asks(site: Site, store: Store) -> None:
+def test_a_bucket_that_a_backup_makes_is_as_the_plan_asks(site: Site, store: DemoStore) -> None:
     """And `doctor` says beforehand that the backup will make it. Without `object_lock:` it keeps versions all the same."""
     plain = store.bucket("made-plain")
     assert plain.ensure(lock_days=None) and not plain.ensure(lock_days=3), "one that is there stays as it is"
@@ -309,7 +309,7 @@ def test_wrong_secret_of_the_store_is_told_as_that(stored: Site) -> None:
     assert done.json["verdict"] == "INCONCLUSIVE" and done.code == 3, done
 
 
-def test_store_that_is_down(stored: Site, store: Store) -> None:
+def test_store_that_is_down(stored: Site, store: DemoStore) -> None:
     """It could not be looked at, and is not waited for."""
     impatient(stored)
     with faulty_proxy(store.endpoint) as proxy:

@@ -17,7 +17,7 @@ from tests.support.harness import Ran, Site
 from tests.support.repository_damage import ids, key
 from tests.support.stored import LIMITS, again, assert_clean, copy_of, on_store, settled_file
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 
 
 def dead_port() -> int:
@@ -28,7 +28,7 @@ def dead_port() -> int:
 
 @pytest.fixture(scope="module")
 def proxied(
-    good: Site, kept: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
+    good: Site, kept: Path, store: DemoStore, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, FaultyProxy]]:
     """The good site, its repository in the S3 server, reached by way of the proxy."""
     again(good, kept)
@@ -48,7 +48,7 @@ def test_s3_round_trip_with_env_file(proxied: tuple[Site, FaultyProxy]) -> None:
 
 
 def test_s3_bucket_tells_what_was_destroyed_from_what_is_elsewhere(
-    good: Site, kept: Path, store: Store, tmp_path: Path
+    good: Site, kept: Path, store: DemoStore, tmp_path: Path
 ) -> None:
     again(good, kept)
     site, bucket = copy_of(good, tmp_path), "ccdr-destroyed"
@@ -116,7 +116,7 @@ class Trouble:
 
 
 @pytest.fixture(scope="module")
-def troubles(good: Site, kept: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trouble]:
+def troubles(good: Site, kept: Path, store: DemoStore, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trouble]:
     """Every kind of trouble at once: each is a wait for a watchdog."""
     tree = again(good, kept).root / "tree"
     settled_file(tree / "tomorrow.wav", os.urandom(150_000))
@@ -181,7 +181,7 @@ def test_s3_trouble_while_fetching_proves_nothing(proxied: tuple[Site, FaultyPro
     assert_clean(site)
 
 
-def test_bucket_that_is_not_there_is_made_once_and_never_again(site: Site, store: Store, tmp_path: Path) -> None:
+def test_bucket_that_is_not_there_is_made_once_and_never_again(site: Site, store: DemoStore, tmp_path: Path) -> None:
     """The store answers that it has no such bucket: a new plan's first backup makes it, a known plan's is a finding."""
     settled_file(tmp_path / "tree" / "call.wav", os.urandom(20_000))
     site.write("plans/s3.env", store.env_file(), mode=0o600)

@@ -11,7 +11,7 @@ from tests.support.harness import Quiet, ShiftedClock, Site, eventually, image_o
 from tests.support.primary import Primary
 from tests.support.shipping import CHECKS, back, log_repo, note, now, recovered, ship_once, standing
 
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.ship import ship
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
@@ -35,7 +35,7 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
         assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
         assert back(done, rows) == expected, at
     assert done.json["recovery"]["reached"]["last_commit"]
-    newest = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped)).newest
+    newest = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped)).newest
     assert newest is not None and newest.point < newest.taken
     done = recovered(shipped, rfc3339(newest.taken))  # behind what is proven, and nothing was written since
     assert done.code == 2 and "holds no commit after" in done.stdout + done.stderr, done

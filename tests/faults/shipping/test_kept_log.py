@@ -14,8 +14,9 @@ from tests.support.shipping import WAL, log_repo, note, recovered, ship_once
 from tests.support.stored import other_host
 
 from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.recovery import Recovery
-from ccdr.jobs.shipping.shelf import Shelf, shelf_of
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
@@ -32,10 +33,10 @@ def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primar
     path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
     job = Job(shipped.loaded(), "crm")
-    before = shelf_of(job, log_repo(shipped))
+    before = archive_of(job, log_repo(shipped))
     done = shipped.run("upkeep", "p", "--prune")
     assert done.code in (0, 1) and done.json, done
-    after = shelf_of(job, log_repo(shipped))
+    after = archive_of(job, log_repo(shipped))
     assert after.batches == before.batches and not after.spare
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
@@ -53,13 +54,13 @@ def test_what_a_failed_backup_has_stored_needs_no_log(shipped: Site, source: Pri
     labels = ["ccdr", "plan=p", "asset=crm", "run=broken"]
     stored = repo.backup([path], tags=[*labels, "kind=backup"])
     repo.backup([path], tags=[*labels, "kind=failed", f"void={stored.id}"])
-    before = shelf_of(job, log_repo(shipped))
+    before = archive_of(job, log_repo(shipped))
     assert before.spare
     done = shipped.run("upkeep", "p", "--prune")
     assert done.json["prune"]["result"] == "DONE", done
     (stayed,) = [d for d in done.json["prune"]["decisions"] if "of a backup that failed" in d["why"]]
     assert stayed["keep"]
-    after = shelf_of(job, log_repo(shipped))
+    after = archive_of(job, log_repo(shipped))
     assert after.batches == before.batches and not after.spare
 
 
@@ -79,7 +80,7 @@ def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, sou
     needs = [WAL.needed_from(services.catalogue.manifest(base)) for base in bases]
     assert len(needs) == 3 and needs == sorted(set(needs))
     assert recovered(shipped, "latest").json["verdict"] == "PASS", "else the last one that was proven stays too"
-    every = shelf_of(job, log_repo(shipped)).batches
+    every = archive_of(job, log_repo(shipped)).batches
     assert every[0].begins <= needs[0]
     left = every
     for keep in (3, 2, 1):
@@ -87,8 +88,8 @@ def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, sou
         done = shipped.run("upkeep", "p", "--prune")
         assert done.code in (0, 1) and done.json, done
         assert [s.id for s in shipped.services().catalogue.snapshots("p", "crm")] == [s.id for s in bases[-keep:]]
-        before, left = left, shelf_of(job, log_repo(shipped)).batches
-        assert left == Shelf(every).from_segment(needs[-keep], WAL), "from where the oldest kept base begins"
+        before, left = left, archive_of(job, log_repo(shipped)).batches
+        assert left == LogArchive(every).from_segment(needs[-keep], WAL), "from where the oldest kept base begins"
         assert (left == before) == (keep == 3), "and what only the removed one needed is gone"
         gone = recovered(shipped, moments[2 - keep].isoformat()) if keep < 3 else None
         assert gone is None or gone.code == 2, gone
@@ -108,7 +109,7 @@ def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
         note(source, text)
         ship_once(shipped)
     there, job = other_host(shipped, tmp_path / "there"), Job(shipped.loaded(), "crm")
-    chosen = shelf_of(job, log_repo(shipped)).batches[-1]
+    chosen = archive_of(job, log_repo(shipped)).batches[-1]
     really = Recovery.fetch
 
     def fetch(self: Recovery, *args: Any) -> CheckResult:
@@ -118,7 +119,7 @@ def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
             assert shipped.run("upkeep", "p", "--prune").code in (0, 1)
         else:
             storage.forget(log_repo(shipped), [chosen.id])
-        after = shelf_of(job, log_repo(shipped))
+        after = archive_of(job, log_repo(shipped))
         assert chosen not in (*after.batches, *after.spare)
         assert chosen.name == after.batches[-1].name, "of the same batch"
         return really(self, *args)
@@ -140,7 +141,7 @@ def test_another_host_counts_the_log_that_it_does_not_ship(shipped: Site, source
     note(source, "shipped")
     source.psql("select pg_switch_wal()")
     ship_once(shipped)
-    stored = shelf_of(job, log_repo(shipped)).batches[-1].point
+    stored = archive_of(job, log_repo(shipped)).batches[-1].point
     done = restore_test(job, "latest", there.services(), Quiet())
     assert done.rpo and done.rpo.achieved_s is not None
     now = there.services().clock.now()

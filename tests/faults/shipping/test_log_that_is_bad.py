@@ -24,7 +24,7 @@ from tests.support.shipping import (
 )
 
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
 from ccdr.storage import upkeep as storage
 
@@ -35,13 +35,13 @@ def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, sou
         source.psql("select pg_switch_wal()")
         ship_once(shipped)
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
-    shelf = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
-    assert len(shelf.batches) >= 3
-    torn = shelf.batches[-2]
-    storage.forget(log_repo(shipped), [torn.id, *(b.id for b in shelf.spare)])
+    archive = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
+    assert len(archive.batches) >= 3
+    torn = archive.batches[-2]
+    storage.forget(log_repo(shipped), [torn.id, *(b.id for b in archive.spare)])
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    before, behind = shelf.batches[-3].last, shelf.batches[-1].begins
+    before, behind = archive.batches[-3].last, archive.batches[-1].begins
     assert f"missing between {before} and {behind}" in done.json["reason"], done.json["reason"]
     assert str(before) < torn.begins < behind, "which is what was taken away"
     # A new base lies behind the gap.
@@ -60,9 +60,9 @@ def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
     assert "recovery by the log" not in shipped.run("status").stdout
     job = Job(shipped.loaded(), "crm")
-    storage.forget(log_repo(shipped), [shelf_of(job, log_repo(shipped)).batches[-2].id])
-    shelf = shelf_of(job, log_repo(shipped))
-    assert shelf.spare
+    storage.forget(log_repo(shipped), [archive_of(job, log_repo(shipped)).batches[-2].id])
+    archive = archive_of(job, log_repo(shipped))
+    assert archive.spare
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"], done.json["recovery"]["verdict"]) == (1, "FAIL", "FAIL"), done
     done = shipped.run("test", "p")
@@ -72,7 +72,7 @@ def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site
     path = shipped.root / "plans/p.yaml"
     path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
     shipped.run("upkeep", "p", "--prune")
-    assert shelf_of(job, log_repo(shipped)) == shelf, "an older snapshot may hold what a newer one lacks"
+    assert archive_of(job, log_repo(shipped)) == archive, "an older snapshot may hold what a newer one lacks"
     shipped.backed_up()
     ship_once(shipped)
     assert "its recovery by the log of" in shipped.run("status").stdout, "nobody has proven it yet"
@@ -98,7 +98,7 @@ def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source
     note(source, "first")
     ship_once(shipped)
     job, restic = Job(shipped.loaded(), "crm"), shutil.which("restic")
-    whole, before = shelf_of(job, log_repo(shipped)), standing(shipped)["point"]
+    whole, before = archive_of(job, log_repo(shipped)), standing(shipped)["point"]
     note(source, "second")
     source.psql("select pg_switch_wal()")
     partly = f"*kind=log*last=*) {restic} --exclude='*/0000000100000000000000??' \"$@\"; exit 3;;"
@@ -107,7 +107,7 @@ def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source
     assert done.code == 3 and "restic exit 3" in done.stderr, done
     listed = log_repo(shipped).snapshots(["ccdr", "kind=log"])
     assert len([s for s in listed if s.tag("void")]) == 3
-    after = shelf_of(job, log_repo(shipped))
+    after = archive_of(job, log_repo(shipped))
     assert all(b.last == whole.batches[-1].last for b in after.batches[-1:]) or after.batches[-1].last is None
     assert standing(shipped)["point"] == before
     ship_once(shipped)
@@ -127,7 +127,7 @@ def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary,
     note(source, "second")
     ship_once(shipped)
     repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
-    batch = shelf_of(job, repo).batches[-1]
+    batch = archive_of(job, repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     assert batch.last is not None
@@ -180,9 +180,9 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
                 "insert into call (id, note) select max(id) + 1, 'lost' from call; select pg_switch_wal(); checkpoint"
             )
         assert "lost" in source.psql("select wal_status from pg_replication_slots")
-        stored = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).batches[-1]
+        stored = archive_of(Job(site.loaded(), "crm"), log_repo(site)).batches[-1]
         ship_once(site)
-        (gap,) = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        (gap,) = archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         assert stored.begins <= gap.after <= str(stored.open) < gap.before, (stored, gap)
         assert standing(site)["gap"] and any("gave the slot" in f for f in standing(site)["findings"])
         found = site.run("status")
@@ -204,8 +204,8 @@ def test_log_that_vanished_is_told_by_test_and_by_status(shipped: Site, source: 
         ship_once(shipped)
     done = shipped.run("test", "p")
     assert (done.code, done.json["verdict"], done.json["findings"]) == (0, "PASS", []), done
-    shelf = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
-    storage.forget(log_repo(shipped), [b.id for b in (*shelf.batches, *shelf.spare)])
+    archive = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
+    storage.forget(log_repo(shipped), [b.id for b in (*archive.batches, *archive.spare)])
     done = shipped.run("test", "p")
     assert done.code == 1 and any("has vanished" in said for said in done.json["findings"]), done
     assert recovered(shipped, "latest").json["verdict"] == "FAIL"

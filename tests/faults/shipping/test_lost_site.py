@@ -26,7 +26,7 @@ from tests.support.shipping import (
     standing,
 )
 
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 
@@ -112,7 +112,7 @@ def test_how_far_a_recovery_reaches_is_read_from_the_canary(site: Site, source: 
     reached = utc(done.json["recovery"]["reached"]["at"])
     if canary:
         restored = float(back(done, HEARTBEAT))
-        newest = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).newest
+        newest = archive_of(Job(site.loaded(), "crm"), log_repo(site)).newest
         assert newest is not None and newest.skew is not None
         behind = reached.timestamp() - (restored - newest.skew)  # the row's time is the source's; its commit came after
         assert restored >= point.timestamp() + 4 and -0.001 <= behind < 0.5, (restored, reached, newest.skew)

@@ -16,7 +16,8 @@ from tests.support.harness import Site, eventually
 from tests.support.primary import Primary
 from tests.support.shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started
 
-from ccdr.jobs.shipping.shelf import Shelf, shelf_of
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
 
@@ -89,8 +90,8 @@ def failed_over(made: Cluster) -> datetime:
     return between
 
 
-def stored(site: Site) -> Shelf:
-    return shelf_of(Job(site.loaded(), "crm"), log_repo(site))
+def stored(site: Site) -> LogArchive:
+    return archive_of(Job(site.loaded(), "crm"), log_repo(site))
 
 
 def there(site: Site, at: str, *options: str) -> str:

@@ -30,9 +30,9 @@ from tests.support.shipping import (
 )
 from tests.support.stored import on_store
 
-from ccdr.demo.store import Store, start
+from ccdr.demo.store import DemoStore, start
 from ccdr.host.processes import Daemon
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
 
 LIMIT = 64 * 2**20
@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Iterator[Primary]:
 
 
 @pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[Store]:
+def own_store(tmp_path: Path) -> Iterator[DemoStore]:
     """An S3 server of a test's own, which it may stop."""
     running = start(tmp_path / "s3")
     try:
@@ -56,12 +56,12 @@ def own_store(tmp_path: Path) -> Iterator[Store]:
         running.stop()
 
 
-def stopped(store: Store) -> None:
+def stopped(store: DemoStore) -> None:
     store.daemon.kill()
 
 
 @contextlib.contextmanager
-def started_again(store: Store, root: Path) -> Iterator[None]:
+def started_again(store: DemoStore, root: Path) -> Iterator[None]:
     """At the same address, with what it had stored."""
     daemon = Daemon.start(store.daemon.argv, log=root / "weed.log", env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"})
     try:
@@ -76,7 +76,9 @@ def written(source: Primary, text: str, segments: int) -> None:
         source.psql("select pg_switch_wal()")
 
 
-def test_log_waits_for_a_store_that_was_stopped(site: Site, source: Primary, own_store: Store, tmp_path: Path) -> None:
+def test_log_waits_for_a_store_that_was_stopped(
+    site: Site, source: Primary, own_store: DemoStore, tmp_path: Path
+) -> None:
     plan(site, source, "{interval: 2s}\n  limits: {no_progress: 5s}")
     site.backed_up()
     on_store(site, own_store, "ccdr-log")
@@ -95,7 +97,7 @@ def test_log_waits_for_a_store_that_was_stopped(site: Site, source: Primary, own
         with started_again(own_store, tmp_path):
             assert eventually(lambda: standing(site)["trouble"] is None, 60), standing(site)
             note(source, "behind")
-            assert not standing(site)["gap"] and not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+            assert not standing(site)["gap"] and not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
             point = standing(site)["point"]
             assert eventually(lambda: standing(site)["point"] > point, 30)
             done = recovered(site, "latest", "--keep")
@@ -105,13 +107,13 @@ def test_log_waits_for_a_store_that_was_stopped(site: Site, source: Primary, own
 
 
 @pytest.fixture
-def stalling(store: Store) -> Iterator[FaultyProxy]:
+def stalling(store: DemoStore) -> Iterator[FaultyProxy]:
     with faulty_proxy(store.endpoint) as proxy:
         yield proxy
 
 
 def test_what_waits_is_limited_while_an_attempt_to_store_hangs(
-    site: Site, source: Primary, store: Store, stalling: FaultyProxy
+    site: Site, source: Primary, store: DemoStore, stalling: FaultyProxy
 ) -> None:
     """It may hang for two minutes, and more log comes in these than a disk may have room for."""
     plan(site, source, "{interval: 2s, spool_limit: 64MiB}")

@@ -13,7 +13,7 @@ from tests.support.shipping import SMALL, WAL, back, log_repo, plan, recovered, 
 
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.errors import CcdrError
 from ccdr.plans.job import Job
 
@@ -50,7 +50,7 @@ def test_a_source_that_is_promoted_is_followed_onto_its_new_timeline(tmp_path: P
         ship_once(site)
         made.psql("insert into call (id, note) values (104, 'last')", "postgres")
         ship_once(site)
-        assert not standing(site)["gap"] and not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert not standing(site)["gap"] and not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         done = recovered(site, "latest", "--keep")
         assert (done.code, done.json["verdict"]) == (0, "PASS"), done
         rows = "select string_agg(note, ' ' order by id) from call where id > 100"
@@ -73,7 +73,7 @@ def test_a_source_that_fails_over_is_followed_by_who_ships_all_the_while(tmp_pat
             wanted = made.psql("select pg_current_wal_flush_lsn()", "postgres")
             assert eventually(lambda: number(standing(site)["position"] or "0/0") >= number(wanted), 90), standing(site)
             assert eventually(lambda: standing(site)["trouble"] is None, 60), standing(site)
-        assert not standing(site)["gap"] and not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert not standing(site)["gap"] and not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         done = recovered(site, "latest", "--keep")
         assert (done.code, done.json["verdict"]) == (0, "PASS"), done
         assert back(done, "select string_agg(note, ' ' order by id) from call where id > 100") == "before behind last"
@@ -163,7 +163,7 @@ def test_a_source_that_was_only_restarted_goes_on(tmp_path: Path) -> None:
             made.stop(mode)
             made.start(**KEPT)
             ship_once(site)
-        assert not standing(site)["gap"] and not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert not standing(site)["gap"] and not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         done = recovered(site, "latest")
         assert (done.code, done.json["verdict"]) == (0, "PASS"), done
 

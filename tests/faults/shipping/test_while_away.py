@@ -30,7 +30,7 @@ from tests.support.shipping import (
 )
 
 from ccdr.evidence.history.kinds import STOPPED
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
 
 
@@ -69,7 +69,7 @@ def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path
         ship_once(site)
         assert not standing(site)["gap"] and not standing(site)["findings"], standing(site)
         assert [bool(r["trouble"]) for r in site.records("log.shipped") if r["trouble"] != STOPPED].count(True) == 1
-        assert not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert not archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         rows = "select count(*), max(note) filter (where id = (select max(id) from call)) from call"
         expected = source.psql(rows)
         done = recovered(site, "latest", "--keep")

@@ -14,7 +14,7 @@ from tests.support.shipping_mariadb import CHECKS, SMALL
 
 from ccdr.engines.mariadb import MariaDB
 from ccdr.jobs.restore_test import restore_test
-from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import Manifest, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.place import Place
@@ -27,7 +27,7 @@ def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, 
     ship_once(shipped)
     assert recovered(shipped, moment).json["verdict"] == "PASS"
     repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
-    batch = shelf_of(job, repo).batches[-1]
+    batch = archive_of(job, repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     log = copy / f"{batch.open}.open"

@@ -17,7 +17,7 @@ from ccdr.model.errors import Exit
 from ccdr.model.schedule import Missed
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verb
-from ccdr.run.ending import conclude
+from ccdr.run.ending import end_run
 from ccdr.run.tasks import Did, Passed, RunResult, Task
 from ccdr.telling.notify import Telling
 from ccdr.telling.notify.concerns import Concern
@@ -66,7 +66,7 @@ def test_no_ping_while_data_may_be_lost_or_nobody_looks_whatever_was_due(world: 
 
 def ended(world: World, result: RunResult) -> Telling:
     """The end of a run that did this."""
-    telling = conclude([world.site.loaded()], world.services, result, seconds=1.0).telling
+    telling = end_run([world.site.loaded()], world.services, result, seconds=1.0).telling
     assert telling is not None
     return telling
 
@@ -111,16 +111,16 @@ def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: W
 def test_where_assets_stand_goes_into_no_metric_while_it_cannot_be_found_out(world: World, tmp_path: Path) -> None:
     """What is there grows old, and whoever watches it hears of that; numbers of nothing would look well."""
     textfile, plans = tmp_path / "ccdr.prom", [world.site.loaded()]
-    assert conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).summary is not None
+    assert end_run(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).summary is not None
     before = textfile.read_text()
     assert 'asset="recordings"' in before
     world.clock.at += HOUR
-    assert not conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).troubles
+    assert not end_run(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).troubles
     assert (later := textfile.read_text()) != before
     # It leads to itself: a lock that cannot be opened, as one of somebody else's.
     (world.services.state.directory("locks") / "p..upkeep.lock").symlink_to("p..upkeep.lock")
     world.clock.at += HOUR
-    end = conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile)
+    end = end_run(plans, world.services, RunResult(), seconds=1.0, textfile=textfile)
     assert end.summary is None and end.troubles, "status could not be had"
     assert textfile.read_text() == later
 

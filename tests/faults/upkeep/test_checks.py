@@ -18,7 +18,7 @@ from tests.support.older import append_older
 from tests.support.stored import assert_clean, copy_of, on_store, restic_of, settled_file
 from tests.support.upkeep import known, pruned, retention, there
 
-from ccdr.demo.store import Store
+from ccdr.demo.store import DemoStore
 from ccdr.jobs.upkeep import Check, check
 from ccdr.model.trouble import Trouble, next_step
 from ccdr.storage import upkeep as storage
@@ -242,7 +242,7 @@ def assert_stale_lock_hides_nothing(site: Site) -> None:
     assert site.run("test", "p").json["verdict"] == "FAIL"
 
 
-def test_on_a_real_store(site: Site, store: Store) -> None:
+def test_on_a_real_store(site: Site, store: DemoStore) -> None:
     on_store(site, store, "ccdr-upkeep")
     retention(site, "keep_last: 1", parts=2)
     done = site.run("upkeep", "p")
@@ -257,7 +257,7 @@ def test_on_a_real_store(site: Site, store: Store) -> None:
 
 
 def test_a_store_that_breaks_during_upkeep_is_no_damage_and_loses_nothing(
-    site: Site, store: Store, tmp_path: Path
+    site: Site, store: DemoStore, tmp_path: Path
 ) -> None:
     modes: tuple[Mode, ...] = ("5xx", "reset", "stall")
     for mode in modes:
@@ -266,7 +266,7 @@ def test_a_store_that_breaks_during_upkeep_is_no_damage_and_loses_nothing(
         list(pool.map(lambda mode: breaks(copy_of(site, tmp_path / mode), store, mode), modes))
 
 
-def breaks(site: Site, store: Store, mode: Mode) -> None:
+def breaks(site: Site, store: DemoStore, mode: Mode) -> None:
     with faulty_proxy(store.endpoint) as proxy:
         on_store(site, store, f"ccdr-upkeep-{mode}", endpoint=proxy.endpoint)
         retention(site, "keep_last: 1", parts=1)

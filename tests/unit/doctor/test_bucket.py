@@ -8,7 +8,7 @@ from tests.support.findings import FAIL, OK, WARN, states
 from ccdr.model.values import Health
 from ccdr.plans.repository_url import http_address
 from ccdr.setup.doctor.bucket import _configured, _deletion, _enforced
-from ccdr.storage.s3 import Bucket, Canary, ObjectLock, _open_statements
+from ccdr.storage.s3 import Bucket, CanaryTrial, ObjectLock, _open_statements
 
 COMPLIANCE, GOVERNANCE, BARE = ObjectLock("COMPLIANCE", 30), ObjectLock("GOVERNANCE", 30), ObjectLock(None, None)
 STORE = Bucket("http://127.0.0.1:1", "b", "key", "secret")
@@ -22,28 +22,28 @@ def test_object_lock_as_configured(lock: ObjectLock | None, state: Health) -> No
 @pytest.mark.parametrize(
     ("tried", "state"),
     [
-        (Canary(held=True, deletable=True), OK),
-        (Canary(held=False, deletable=True), FAIL),
-        (Canary(held=True, deletable=False), WARN),  # a missing right looks the same
-        (Canary(held=None, deletable=False), WARN),
-        (Canary(held=None, deletable=True, said="AccessDenied"), WARN),
+        (CanaryTrial(held=True, deletable=True), OK),
+        (CanaryTrial(held=False, deletable=True), FAIL),
+        (CanaryTrial(held=True, deletable=False), WARN),  # a missing right looks the same
+        (CanaryTrial(held=None, deletable=False), WARN),
+        (CanaryTrial(held=None, deletable=True, lock_refusal="AccessDenied"), WARN),
     ],
 )
-def test_object_lock_as_tried(tried: Canary, state: Health) -> None:
+def test_object_lock_as_tried(tried: CanaryTrial, state: Health) -> None:
     assert states([_enforced(tried)]) == [state]
 
 
 @pytest.mark.parametrize(
     ("tried", "lock", "state"),
     [
-        (Canary(held=None, deletable=False), None, OK),
-        (Canary(held=None, deletable=True), None, WARN),
-        (Canary(held=True, deletable=True), COMPLIANCE, OK),
-        (Canary(held=True, deletable=True), BARE, WARN),
-        (Canary(held=False, deletable=True), COMPLIANCE, WARN),
+        (CanaryTrial(held=None, deletable=False), None, OK),
+        (CanaryTrial(held=None, deletable=True), None, WARN),
+        (CanaryTrial(held=True, deletable=True), COMPLIANCE, OK),
+        (CanaryTrial(held=True, deletable=True), BARE, WARN),
+        (CanaryTrial(held=False, deletable=True), COMPLIANCE, WARN),
     ],
 )
-def test_right_to_delete(tried: Canary, lock: ObjectLock | None, state: Health) -> None:
+def test_right_to_delete(tried: CanaryTrial, lock: ObjectLock | None, state: Health) -> None:
     assert states([_deletion(tried, lock)]) == [state]
 
 

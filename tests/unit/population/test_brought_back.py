@@ -18,8 +18,7 @@ from ccdr.host.state import State
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.attest.beside import collect
 from ccdr.jobs.attest.recovering import recover
-from ccdr.jobs.verification import compare, daily
-from ccdr.jobs.verification import look as verify_now
+from ccdr.jobs.verification import compare, daily, verify_now
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import ObjectiveVerdict
 from ccdr.telling.report.population import csv_text

@@ -10,8 +10,7 @@ from tests.support.population import FAILED, REAPED, Pair, look, past, services_
 
 from ccdr.host.state import State
 from ccdr.jobs.attest.beside import collect
-from ccdr.jobs.verification import compare
-from ccdr.jobs.verification import look as verify_now
+from ccdr.jobs.verification import compare, verify_now
 
 
 @pytest.mark.parametrize("wrong", ["", "ahead", "behind"])

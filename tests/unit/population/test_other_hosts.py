@@ -190,14 +190,14 @@ def test_a_check_that_another_host_did_not_make_is_late_by_its_ledger(pair: Pair
 
 def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) -> None:
     from ccdr.jobs.in_force import newest
-    from ccdr.run.duties import duties
+    from ccdr.run.responsible import responsible_for
 
     pair.both()
     pair.ours("backs up")
     services, plans = services_of(pair.site), [pair.site.loaded()]
-    before = duties(plans, services.histories()), newest("p", services)
+    before = responsible_for(plans, services.histories()), newest("p", services)
     pair.collected()
-    assert (duties(plans, services.histories()), newest("p", services)) == before
+    assert (responsible_for(plans, services.histories()), newest("p", services)) == before
     ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
     assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
 

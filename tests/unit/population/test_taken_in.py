@@ -23,12 +23,11 @@ from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.attest.beside import collect
-from ccdr.jobs.verification import compare, daily
-from ccdr.jobs.verification import look as verify_now
+from ccdr.jobs.verification import compare, daily, verify_now
 from ccdr.model.errors import LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Attestation
-from ccdr.run.ending import _verified, conclude
+from ccdr.run.ending import _verified, end_run
 from ccdr.run.tasks import RunResult
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.telling.report import Period, make_report
@@ -162,7 +161,7 @@ def test_a_ledger_beside_ours_that_was_changed_in_its_middle_is_told_by_whoever_
     lines = asked.told("status").output.splitlines()
     assert any(f"ledger: FAIL: ledger {name[:8]}" in line for line in lines) is bool(told)
     assert asked.told("status").exit_code == 1 and asked.status() == (None if told else "FAIL")
-    done = conclude([pair.site.loaded()], services, RunResult(), seconds=1.0)
+    done = end_run([pair.site.loaded()], services, RunResult(), seconds=1.0)
     assert (done.stands, any(name[:8] in line for line in done.troubles)) == ((1, True) if told else (0, False))
     concerns = [one for one in _verified([pair.site.loaded()], services, done) if one.about == name]
     assert [one.trouble for one in concerns] == ([Trouble.LEDGER_CONTRADICTED] if told else [])

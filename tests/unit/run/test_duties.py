@@ -20,8 +20,8 @@ from tests.support.runs import World
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import FileDigest, Manifest, ObjectiveVerdict, Verb
-from ccdr.run.duties import Change, asked
-from ccdr.run.ending import conclude, our_own
+from ccdr.run.ending import end_run, our_own
+from ccdr.run.responsible import Change, asked
 from ccdr.run.tasks import KINDS, Performed, RunResult, Task
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
@@ -60,7 +60,7 @@ class Host(World):
         return {p.trouble for s in ours.assets for p in s.wrong} | {p.trouble for p in ours.upkeep["p"]}
 
     def end(self, result: RunResult) -> None:
-        conclude(self.plans, self.services, result, seconds=1.0)
+        end_run(self.plans, self.services, result, seconds=1.0)
 
     def backs_up(self, *, fails: bool = False) -> None:
         """As `ccdr backup p`, by hand."""
@@ -178,7 +178,7 @@ def test_the_slots_of_an_older_ccdr_are_its_duties_and_stale_ones_are_not(host: 
     for path in (host.site.state / "schedule").glob("*.json"):
         if ".test." not in path.name:
             os.utime(path, (old, old))
-    (change,) = host.run("tests").duties
+    (change,) = host.run("tests").changes
     assert set(change.lost) == BACKUPS | CARE and host.duties() == TESTS
 
 

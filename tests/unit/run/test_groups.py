@@ -84,7 +84,7 @@ def test_what_came_due_for_one_of_a_group_during_the_others_backup_is_not_slept_
     grouped.news()
     grouped.act = lambda task: grouped.clock.on(minutes=30) if task.asset == "a" else None  # type: ignore[func-returns-value]
     grouped.clock.to("2026-11-24T12:35:00Z")
-    assert grouped.run("backups").wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:05"
+    assert grouped.run("backups").next_due == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:05"
     assert grouped.news() == [("p/a backup", "24 12:30"), ("p/c backup", "24 13:00")]
 
 

@@ -26,7 +26,7 @@ def test_what_came_due_during_a_long_run_is_not_slept_over(world: World) -> None
     world.run()
     world.act = lambda task: world.clock.on(minutes=40)  # type: ignore[func-returns-value]
     world.clock.to("2026-11-24T12:30:00Z")
-    assert world.run().wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:10"
+    assert world.run().next_due == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:10"
     world.act = lambda task: None
     world.clock.on(minutes=5)
     world.run()
@@ -37,4 +37,4 @@ def test_after_a_short_run_the_next_due_time_is_slept_until(world: World) -> Non
     world.run()
     world.act = lambda task: world.clock.on(minutes=20)  # type: ignore[func-returns-value]
     world.clock.to("2026-11-24T12:30:00Z")
-    assert world.run().wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+    assert world.run().next_due == datetime(2026, 11, 24, 13, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from ccdr.run.tasks import Performed, RunResult, Task
 def test_nothing_is_due_when_a_plan_is_first_seen(world: World) -> None:
     result = world.run()
     assert world.news() == [] and result.exit_code is Exit.OK and result.missed == []
-    assert result.wakes == datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+    assert result.next_due == datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 
 def test_what_is_due_is_done_once(world: World) -> None:

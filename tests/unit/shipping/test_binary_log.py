@@ -16,8 +16,8 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.mariadb.logfile import head_of
-from ccdr.jobs.shipping.filling import Filling, Held, WentBack
-from ccdr.jobs.shipping.shelf import Batch, Gap
+from ccdr.jobs.shipping.batch import Batch, Held, WentBack
+from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
 from ccdr.model.errors import CcdrError
 from ccdr.ports.log import LogMark
 from ccdr.ports.place import Source
@@ -31,8 +31,8 @@ def logfile(spool: Path, number: int, begun: int, more: bytes = b"") -> None:
     (spool / f"binlog.{number:06}").write_bytes(struct.pack("<4sIBI", b"\xfebin", begun, 15, 7) + more)
 
 
-def filling(tmp_path: Path, chain: Sequence[Batch] = ()) -> Filling:
-    made = Filling(BINLOG, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
+def receiving(tmp_path: Path, chain: Sequence[StoredBatch] = ()) -> Batch:
+    made = Batch(BINLOG, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
     if chain:
         made.goes_on(chain[-1], chain)
     return made
@@ -48,7 +48,7 @@ def test_a_binary_log_tells_when_it_was_begun(tmp_path: Path) -> None:
 def test_what_was_received_before_counts_until_there_is_as_much_again(tmp_path: Path) -> None:
     """A receiver that is started again begins the last file anew."""
     name, spool = "binlog.000002", tmp_path / "spool"
-    batch = filling(tmp_path)
+    batch = receiving(tmp_path)
     logfile(spool, 1, 1000)
     logfile(spool, 2, 1001, b"what was received")
     size = (spool / name).stat().st_size
@@ -72,7 +72,7 @@ def test_what_was_received_before_counts_until_there_is_as_much_again(tmp_path: 
 @pytest.mark.parametrize("anew", [False, True])
 def test_what_was_received_before_is_not_taken_for_what_the_source_has_now(tmp_path: Path, anew: bool) -> None:
     """A later file has begun, so this one is as the source has it; or the log was begun anew."""
-    spool, batch = tmp_path / "spool", filling(tmp_path)
+    spool, batch = tmp_path / "spool", receiving(tmp_path)
     logfile(spool, 1, 1001, b"what the source has lost")
     batch.gather()
     (spool / "binlog.000001").rename(spool / "binlog.000001.kept")
@@ -88,7 +88,7 @@ def test_what_was_received_before_is_not_taken_for_what_the_source_has_now(tmp_p
 
 
 def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: Path) -> None:
-    spool, batch = tmp_path / "spool", filling(tmp_path)
+    spool, batch = tmp_path / "spool", receiving(tmp_path)
     logfile(spool, 1, 1000)
     assert batch.gather().open == "binlog.000001"
     logfile(spool, 1, 1000, b"what has come since")
@@ -108,7 +108,7 @@ def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: P
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_source_that_begins_anew_right_after_a_batch_was_closed_is_refused(tmp_path: Path, number: int) -> None:
     """Nobody has looked at the spool since: how its segments began is known from what was stored."""
-    spool, batch = tmp_path / "spool", filling(tmp_path)
+    spool, batch = tmp_path / "spool", receiving(tmp_path)
     logfile(spool, 1, 1000)
     logfile(spool, 2, 1001)
     batch.close(batch.gather())
@@ -121,7 +121,7 @@ def test_a_gap_in_the_log_is_told_once(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     stored = replace(batch(1, 1), name="binlog.000001", first="binlog.000001", last="binlog.000001")
     logfile(spool, 3, 1002)
-    going = filling(tmp_path, [stored])
+    going = receiving(tmp_path, [stored])
     assert going.gather().gaps == (Gap("binlog.000001", "binlog.000003"),)
     logfile(spool, 3, 1002, b"more has come")
     assert going.gather().gaps == ()
@@ -140,20 +140,20 @@ def test_how_segments_begin_is_known_from_what_is_stored(tmp_path: Path) -> None
         heads=heads,
     )
     logfile(tmp_path / "spool", 2, 1001)
-    assert filling(tmp_path, [stored]).gather().open == "binlog.000002"
+    assert receiving(tmp_path, [stored]).gather().open == "binlog.000002"
     logfile(tmp_path / "spool", 2, 2000)
     with pytest.raises(CcdrError, match="begun anew"):
-        filling(tmp_path, [stored]).gather()
+        receiving(tmp_path, [stored]).gather()
 
 
 def test_a_log_goes_on_from_the_newest_base_or_not_at_all(tmp_path: Path) -> None:
     logfile(tmp_path / "spool", 3, 1000)
-    made = filling(tmp_path)
+    made = receiving(tmp_path)
     made.base = ("binlog.000003", "19700101T002640Z-7")
     with pytest.raises(CcdrError, match="begun anew") as refused:
         made.gather()
     assert "ccdr backup" in str(refused.value.hint)
     for base in (("binlog.000003", "19700101T001640Z-7"), ("binlog.000003", None), ("binlog.000002", "else"), None):
-        made = filling(tmp_path)
+        made = receiving(tmp_path)
         made.base = base
         assert made.gather().open == "binlog.000003"

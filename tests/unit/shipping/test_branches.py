@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -17,19 +18,28 @@ from hypothesis import strategies as st
 from tests.support.batches import NOW, WAL, base, batch, segment, undigested
 from tests.support.harness import Quiet, ShiftedClock, Site
 
+from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import LogStanding, write_standing
+from ccdr.host.state import Run
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.batch import Batch, WentBack
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose
+from ccdr.jobs.shipping.continuity import Continuity
 from ccdr.jobs.shipping.fetching_log import fetch_log
-from ccdr.jobs.shipping.filling import Filling, WentBack
-from ccdr.jobs.shipping.recovery import logged as logged_up_to
-from ccdr.jobs.shipping.shelf import INDEX, Batch, arranged, let_go
-from ccdr.jobs.shipping.ship import _Shipping
+from ccdr.jobs.shipping.journal import Journal
+from ccdr.jobs.shipping.log_archive import arranged, let_go
+from ccdr.jobs.shipping.proven import Proven
+from ccdr.jobs.shipping.shipment import Shipment
+from ccdr.jobs.shipping.source_history import SourceHistory
+from ccdr.jobs.shipping.spool import Spool
+from ccdr.jobs.shipping.stored_batch import INDEX, StoredBatch
+from ccdr.jobs.shipping.stored_until import logged as logged_up_to
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written
@@ -49,7 +59,7 @@ def minutes(n: float) -> datetime:
 FORK = Fork(2, 1, lsn((4 << 24) + 4096), minutes(20))
 FORMER = [batch(1, 3, 5), batch(4, 6, 10)]
 LATER = replace(batch(4, 5, 25, timeline=2), forks=(FORK,), id="later")
-SHELF = arranged([*FORMER, LATER])
+ARCHIVE = arranged([*FORMER, LATER])
 OLD = base(0, 1)
 
 
@@ -59,7 +69,7 @@ def ids(found: Choice) -> list[str]:
 
 def to(target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> Choice:
     known = bases or (OLD,)
-    return choose([s for s, _ in known], [m for _, m in known], SHELF, WAL, target)
+    return choose([s for s, _ in known], [m for _, m in known], ARCHIVE, WAL, target)
 
 
 def test_a_moment_is_gone_to_by_the_branch_that_was_written_then() -> None:
@@ -92,21 +102,21 @@ def test_a_moment_between_two_branches_says_where_the_first_was_left() -> None:
 
 def test_two_servers_that_wrote_at_once_are_told() -> None:
     still = replace(FORMER[1], point=minutes(22))
-    shelf = arranged([FORMER[0], still, LATER])
+    archive = arranged([FORMER[0], still, LATER])
     with pytest.raises(TestBroken, match=r"may mean timeline 1 or timeline 2.*both were written then"):
-        choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(21)))
-    assert choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(21), branch=2)).target.branch == 2
-    assert choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(23))).target.branch == 2
+        choose([OLD[0]], [OLD[1]], archive, WAL, RecoveryTarget(time=minutes(21)))
+    assert choose([OLD[0]], [OLD[1]], archive, WAL, RecoveryTarget(time=minutes(21), branch=2)).target.branch == 2
+    assert choose([OLD[0]], [OLD[1]], archive, WAL, RecoveryTarget(time=minutes(23))).target.branch == 2
 
 
 def test_a_branch_that_nothing_was_left_behind_of_is_no_other_history() -> None:
     """The twin: a server that was promoted where its log ended."""
     fork = replace(FORK, position=lsn((7 << 24) + 4096))
     whole = replace(batch(4, 6, 10), open=None)
-    shelf = arranged([FORMER[0], whole, replace(batch(7, 8, 25, timeline=2), forks=(fork,), id="on")])
-    assert not shelf.gaps(WAL) and shelf.contiguous(WAL) == shelf.batches
+    archive = arranged([FORMER[0], whole, replace(batch(7, 8, 25, timeline=2), forks=(fork,), id="on")])
+    assert not archive.gaps(WAL) and archive.contiguous(WAL) == archive.batches
     for target in (RecoveryTarget(time=minutes(9)), RecoveryTarget(time=minutes(15)), RecoveryTarget()):
-        found = choose([OLD[0]], [OLD[1]], shelf, WAL, target)
+        found = choose([OLD[0]], [OLD[1]], archive, WAL, target)
         assert found.target.branch == 2 and found.target.left is None
 
 
@@ -149,16 +159,16 @@ def test_pruning_keeps_both_branches_for_as_long_as_a_base_leads_to_them() -> No
     services.catalogue = services
     for kept, gone in (([OLD, behind, anew], []), ([anew, behind], ["1-3-5"]), ([anew], ["1-3-5", "4-6-10"])):
         needed, since = _needed(WAL, services, [s for s, _ in kept])
-        assert [b.id for b in let_go(SHELF, needed, WAL, since)] == gone
+        assert [b.id for b in let_go(ARCHIVE, needed, WAL, since)] == gone
 
 
 def test_a_log_whose_new_branch_was_received_too_late_has_a_gap() -> None:
     late = replace(LATER, first=segment(5, 2), name=segment(5, 2))
-    shelf = arranged([*FORMER, late])
-    assert len(shelf.gaps(WAL)) == 1 and shelf.contiguous(WAL) == (shelf.batches[-1],)
+    archive = arranged([*FORMER, late])
+    assert len(archive.gaps(WAL)) == 1 and archive.contiguous(WAL) == (archive.batches[-1],)
     with pytest.raises(BackupBad, match="missing between"):
-        choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget())
-    assert choose([OLD[0]], [OLD[1]], shelf, WAL, RecoveryTarget(time=minutes(9))).target.branch == 1
+        choose([OLD[0]], [OLD[1]], archive, WAL, RecoveryTarget())
+    assert choose([OLD[0]], [OLD[1]], archive, WAL, RecoveryTarget(time=minutes(9))).target.branch == 1
 
 
 @given(st.data())
@@ -384,9 +394,9 @@ def test_a_binary_log_that_ends_with_an_event_and_too_early_is_told_by_the_file_
 # --- who ships ------------------------------------------------------------------------------------------------
 
 
-def filling(tmp_path: Path, chain: Sequence[Batch] = ()) -> Filling:
+def receiving(tmp_path: Path, chain: Sequence[StoredBatch] = ()) -> Batch:
     (tmp_path / "spool").mkdir(parents=True)
-    made = Filling(WAL, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
+    made = Batch(WAL, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
     if chain:
         made.goes_on(chain[-1], chain)
     return made
@@ -404,17 +414,17 @@ def spooled(spool: Path, *names: str, written: int = 0) -> None:
 def test_each_branch_has_batches_of_its_own(tmp_path: Path) -> None:
     """What is there of the one before it is stored as its own; what was stored of it before, and is received once more
     up to where it was left, does not take the place of that."""
-    held = filling(tmp_path)
+    held = receiving(tmp_path)
     spooled(held.spool, segment(3), f"{segment(4)}.partial", f"{segment(4, 2)}.partial")
     first = held.gather()
     assert (first.whole, first.open, first.torn, first.gaps) == ([segment(3)], segment(4), True, ())
     held.close(first)
     second = held.gather()
     assert (second.whole, second.open, second.torn, second.gaps) == ([], segment(4, 2), False, ())
-    begun = filling(tmp_path / "again", [batch(1, 3, 5)])
+    begun = receiving(tmp_path / "again", [batch(1, 3, 5)])
     spooled(begun.spool, f"{segment(4)}.partial", f"{segment(4, 2)}.partial")
     assert begun.gather().open == segment(4, 2)
-    alone = filling(tmp_path / "alone", [batch(1, 3, 5)])
+    alone = receiving(tmp_path / "alone", [batch(1, 3, 5)])
     spooled(alone.spool, f"{segment(4)}.partial")
     assert alone.gather().open == segment(4), "the twin: nothing has left it"
 
@@ -431,23 +441,29 @@ class Led(Wal):
         return None
 
 
+class Untold(Journal):
+    """Nobody keeps its records."""
+
+    def record(self, trouble: str | None) -> None:
+        pass
+
+
 def looked_back(
     tmp_path: Path, led: tuple[int, tuple[Fork, ...]], standing: LogStanding, *, stored: bool = True
 ) -> bool:
     """Is what was received stored for good, and out of the receiver's way? It is of timeline 1, up to in segment 6,
     unless a file in the spool tells more."""
-    held = filling(tmp_path, [replace(FORMER[1], heads={})])
+    held = receiving(tmp_path, [replace(FORMER[1], heads={})])
     spooled(held.spool, f"{segment(6)}.partial", written=SEGMENT_BYTES // 2)
     (held.spool / "00000002.history").unlink()
-    shipping = object.__new__(_Shipping)
     type.__setattr__(Led, "led", led)
-    shipping._log = held.log = Led(WAL.connection, WAL.shipping, WAL.name)
-    shipping._batch, shipping._spool, shipping._standing, shipping._home = held, held.spool, standing, tmp_path
-    shipping._job = cast(Job, type("J", (), {"asset": "crm", "plan": "p"}))
-    shipping._progress = Quiet()
-    shipping._record = lambda _: None  # type: ignore[method-assign]
-    shipping._led_on = lambda _: None  # type: ignore[method-assign]
-    shipping._look_back(cast(Source, None), stored=stored)
+    log = held.log = Led(WAL.connection, WAL.shipping, WAL.name)
+    job, run, clock = cast(Job, SimpleNamespace(asset="crm", plan="p")), cast(Run, None), ShiftedClock()
+    services = cast(Services, SimpleNamespace(clock=clock, catalogue=SimpleNamespace(snapshots=lambda *_: [])))
+    journal, spool = Untold(job, services, run, Quiet(), tmp_path, standing), Spool(log, held.spool, 2**30, clock)
+    shipment = Shipment(job, services, run, Quiet(), LogShipping(), log, spool, held, journal)
+    history = SourceHistory(shipment, Proven(shipment), Continuity(shipment, cast(Restic, None)))
+    history.compare(cast(Source, None), stored=stored)
     return not WAL.segments(held.spool)
 
 
@@ -499,7 +515,7 @@ def test_log_counts_by_an_older_base_where_the_source_was_recovered_to_before_it
     write_standing(home, replace(stands, forks=(FORK,)))
     assert [p.consistent for p in logged_up_to(job, services, known)] == [LATER.point]
     assert logged_up_to(job, services, known[1:]) == [], "the newest leads to the former branch only"
-    assert [p.consistent for p in logged_up_to(job, services, known, shelf=lambda: SHELF)] == [LATER.point]
-    assert logged_up_to(job, services, known[1:], shelf=lambda: SHELF) == []
+    assert [p.consistent for p in logged_up_to(job, services, known, archive=lambda: ARCHIVE)] == [LATER.point]
+    assert logged_up_to(job, services, known[1:], archive=lambda: ARCHIVE) == []
     write_standing(home, replace(stands, branch=1))
     assert [p.consistent for p in logged_up_to(job, services, known[1:])] == [LATER.point], "the twin"

@@ -13,8 +13,9 @@ import pytest
 from tests.support.batches import NOW, WAL, base, batch, chosen, segment
 
 from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged
 from ccdr.jobs.shipping.recovery import Recovery, the_base
-from ccdr.jobs.shipping.shelf import Gap, Shelf, arranged
+from ccdr.jobs.shipping.stored_batch import Gap
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, Snapshot
 from ccdr.plans.job import Job
@@ -24,25 +25,25 @@ from ccdr.storage.restic import Restic
 
 
 def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     bases = base(0, 1), base(15, 5)
-    assert chosen(shelf, RecoveryTarget(), *bases) == ("base15", ["4-6-20", "7-9-30"])
+    assert chosen(archive, RecoveryTarget(), *bases) == ("base15", ["4-6-20", "7-9-30"])
     at = NOW + timedelta(minutes=12)
-    assert chosen(shelf, RecoveryTarget(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
-    assert chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
-    assert chosen(shelf, RecoveryTarget(name="before-migration"), *bases)[0] == "base15"
+    assert chosen(archive, RecoveryTarget(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
+    assert chosen(archive, RecoveryTarget(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
+    assert chosen(archive, RecoveryTarget(name="before-migration"), *bases)[0] == "base15"
 
 
 def test_a_base_that_the_log_has_not_come_to_yet_is_no_failure() -> None:
     """Right after it was taken; but where this host knows of more log than there is, that has gone."""
-    shelf, (snapshot, manifest) = arranged([batch(1, 3, 10)]), base(15, 5)
+    archive, (snapshot, manifest) = arranged([batch(1, 3, 10)]), base(15, 5)
     with pytest.raises(TestBroken, match="none yet that leads on from it"):
-        choose([snapshot], [manifest], shelf, WAL, RecoveryTarget())
+        choose([snapshot], [manifest], archive, WAL, RecoveryTarget())
     for known in (None, NOW, NOW + timedelta(minutes=10)):
         with pytest.raises(TestBroken):
-            choose([snapshot], [manifest], shelf, WAL, RecoveryTarget(), None, known)
-    gone = choose([snapshot], [manifest], shelf, WAL, RecoveryTarget(), None, NOW + timedelta(minutes=11))
-    assert gone.batches == shelf.batches, "and is found to be missing by who fetches it"
+            choose([snapshot], [manifest], archive, WAL, RecoveryTarget(), None, known)
+    gone = choose([snapshot], [manifest], archive, WAL, RecoveryTarget(), None, NOW + timedelta(minutes=11))
+    assert gone.batches == archive.batches, "and is found to be missing by who fetches it"
     reached = arranged([batch(1, 3, 10), replace(batch(4, 4, 11), open=segment(5))])
     assert chosen(reached, RecoveryTarget(), (snapshot, manifest))[0] == "base15"
 
@@ -61,11 +62,11 @@ def test_a_time_behind_what_is_proven_may_still_be_in_what_was_stored() -> None:
 
 
 def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     bases = [base(0, 1), base(15, 5), base(29, 8)]
 
     def held(among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
-        return choose([s for s, _ in among], [m for _, m in among], shelf, WAL, RecoveryTarget(name="p"))
+        return choose([s for s, _ in among], [m for _, m in among], archive, WAL, RecoveryTarget(name="p"))
 
     def found(*behind: str) -> str:
         return holding("p", bases, held, lambda choice, _: choice.base.id in behind).base.id
@@ -81,24 +82,24 @@ def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> 
     assert found("base29") == "base29"
     with pytest.raises(UsageProblem, match=r"no log that is stored .*none yet that leads on"):
         found()
-    shelf = arranged([batch(1, 2, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 2, 10), batch(4, 6, 20), batch(7, 9, 30)])
     with pytest.raises(UsageProblem, match=r"no log that is stored has .*log is missing between"):
         found()  # a gap far behind makes no failure of a name that nobody gave
-    shelf = arranged([batch(7, 9, 30)])
+    archive = arranged([batch(7, 9, 30)])
     bases[:] = [base(15, 5)]
     with pytest.raises(BackupBad):
         found("base15")
 
 
 def test_to_the_end_means_what_was_stored_as_the_end() -> None:
-    shelf = arranged([batch(1, 3, 10)])
+    archive = arranged([batch(1, 3, 10)])
     snapshot, manifest = base(0, 1)
     for target in (
         RecoveryTarget(),
         RecoveryTarget(time=NOW + timedelta(minutes=9)),
         RecoveryTarget(name="before-migration"),
     ):
-        found = choose([snapshot], [manifest], shelf, WAL, target)
+        found = choose([snapshot], [manifest], archive, WAL, target)
         assert found.target == replace(target, position=batch(1, 3).position, skew=0.0, branch=1), (
             "log that ends before it is cut off"
         )
@@ -115,7 +116,7 @@ def test_what_was_stored_again_since_it_was_chosen_is_fetched_in_its_stead() -> 
     assert newer.target.position == more.position and newer.base == chosen.base
     less = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, more]), WAL, RecoveryTarget())
     assert stored_again(less, arranged([first, open_])) is None
-    assert stored_again(chosen, arranged([open_])) is None and stored_again(chosen, Shelf()) is None
+    assert stored_again(chosen, arranged([open_])) is None and stored_again(chosen, LogArchive()) is None
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: in
     """Seconds after the last point; storing began two after it."""
     snapshot, manifest = base(0, 1)
     last = replace(batch(1, 3, 10), begun=NOW + timedelta(minutes=10, seconds=2))
-    choice = choose([snapshot], [manifest], Shelf((last,)), WAL, RecoveryTarget())
+    choice = choose([snapshot], [manifest], LogArchive((last,)), WAL, RecoveryTarget())
     claimed = None if said is None else last.point + timedelta(seconds=said)
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", claimed, None))
     one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
@@ -154,11 +155,11 @@ def test_a_point_with_a_name_alone_is_of_no_known_time() -> None:
 
 
 def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reaching() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    archive = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
     snapshot, manifest = base(0, 1)
 
     def position(target: RecoveryTarget) -> str | None:
-        return choose([snapshot], [manifest], shelf, WAL, target).target.position
+        return choose([snapshot], [manifest], archive, WAL, target).target.position
 
     assert position(RecoveryTarget(time=NOW + timedelta(minutes=12))) == batch(4, 6).position
     assert position(RecoveryTarget(time=NOW + timedelta(minutes=20))) == batch(4, 6).position
@@ -171,41 +172,41 @@ def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reach
 )
 def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, target: RecoveryTarget) -> None:
     """There is nothing to compare with what was replayed."""
-    (snapshot, manifest), shelf = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
-    choice = choose([snapshot], [manifest], shelf, WAL, target)
+    (snapshot, manifest), archive = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
+    choice = choose([snapshot], [manifest], archive, WAL, target)
     recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1), ahead=False)
     with pytest.raises(TestBroken, match="does not say which position"):
         recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest)
 
 
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
-    shelf = arranged([batch(1, 3, 10)])
+    archive = arranged([batch(1, 3, 10)])
     with pytest.raises(UsageProblem, match="stored up to 2026-11-24T12:10:00Z"):
-        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=11)), base(0, 1))
+        chosen(archive, RecoveryTarget(time=NOW + timedelta(minutes=11)), base(0, 1))
     with pytest.raises(UsageProblem, match="the oldest is of 2026-11-24T12:05:00Z"):
-        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=4)), base(5, 1))
+        chosen(archive, RecoveryTarget(time=NOW + timedelta(minutes=4)), base(5, 1))
     with pytest.raises(UsageProblem, match="there is none"):
-        chosen(shelf, RecoveryTarget())
+        chosen(archive, RecoveryTarget())
 
 
 def test_log_that_was_never_stored_proves_nothing_and_what_was_and_is_gone_is_a_failure() -> None:
     """A first test may come before the first of the log is stored; what is told then is what to do."""
     (snapshot, manifest) = base(0, 1)
     with pytest.raises(TestBroken, match="nothing is shipped yet") as first:
-        choose([snapshot], [manifest], Shelf(), WAL, RecoveryTarget())
+        choose([snapshot], [manifest], LogArchive(), WAL, RecoveryTarget())
     assert "ccdr ship PLAN --once" in str(first.value.hint)
     with pytest.raises(BackupBad, match="no log is there, and it was stored up to 2026-11-24T12:00:00Z"):
-        choose([snapshot], [manifest], Shelf(), WAL, RecoveryTarget(), None, NOW)
+        choose([snapshot], [manifest], LogArchive(), WAL, RecoveryTarget(), None, NOW)
 
 
 def test_a_gap_is_a_failure_that_names_where_it_is() -> None:
-    shelf = arranged([batch(1, 3, 10), batch(6, 9, 20)])
-    assert shelf.gaps(WAL) == [Gap(segment(3), segment(6))]
+    archive = arranged([batch(1, 3, 10), batch(6, 9, 20)])
+    assert archive.gaps(WAL) == [Gap(segment(3), segment(6))]
     with pytest.raises(BackupBad, match=f"missing between {segment(3)} and {segment(6)}"):
-        chosen(shelf, RecoveryTarget(), base(0, 1))
-    assert chosen(shelf, RecoveryTarget(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
+        chosen(archive, RecoveryTarget(), base(0, 1))
+    assert chosen(archive, RecoveryTarget(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
     before = RecoveryTarget(time=NOW + timedelta(minutes=9))
-    assert chosen(shelf, before, base(0, 1)) == ("base0", ["1-3-10"])
+    assert chosen(archive, before, base(0, 1)) == ("base0", ["1-3-10"])
     with pytest.raises(BackupBad, match="begins later"):
         chosen(arranged([batch(4, 6, 10)]), RecoveryTarget(), base(0, 1))
 

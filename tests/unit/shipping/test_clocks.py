@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.batches import NOW, WAL, base, batch, by_a_clock, chosen, segment
 
 from ccdr.jobs.shipping.choice import choose
-from ccdr.jobs.shipping.shelf import arranged, let_go
+from ccdr.jobs.shipping.log_archive import arranged, let_go
 from ccdr.model.errors import UsageProblem
 from ccdr.ports.log import RecoveryTarget
 
@@ -27,10 +27,12 @@ def test_the_log_is_in_its_own_order_whatever_clock_it_was_stored_by(lengths: li
     right = arranged(found)
     wrong = data.draw(st.integers(0, len(found) - 1))
     off = timedelta(hours=data.draw(st.integers(-30, 30)))
-    shelf = arranged([by_a_clock(b, off) if n == wrong else b for n, b in enumerate(found)])
-    assert [b.id for b in shelf.batches] == [b.id for b in right.batches] and not shelf.gaps(WAL)
-    assert {b.id for b in let_go(shelf, segment(first), WAL)} == {b.id for b in let_go(right, segment(first), WAL)}
-    for one, other in zip(shelf.batches, right.batches, strict=True):  # only what was stored last is believed as it is
+    archive = arranged([by_a_clock(b, off) if n == wrong else b for n, b in enumerate(found)])
+    assert [b.id for b in archive.batches] == [b.id for b in right.batches] and not archive.gaps(WAL)
+    assert {b.id for b in let_go(archive, segment(first), WAL)} == {b.id for b in let_go(right, segment(first), WAL)}
+    for one, other in zip(
+        archive.batches, right.batches, strict=True
+    ):  # only what was stored last is believed as it is
         assert one.point <= other.point or one.id == found[wrong].id == found[-1].id
 
 
@@ -44,37 +46,37 @@ def test_an_order_of_the_logs_own_goes_by_what_was_stored_of_a_batch() -> None:
 
 
 def test_what_is_dated_ahead_is_told() -> None:
-    shelf = arranged([batch(1, 3, 0), by_a_clock(batch(4, 6, 1), timedelta(hours=9)), batch(7, 9, 2)])
-    assert [b.dated_ahead(NOW + timedelta(minutes=3)) for b in shelf.batches] == [False, True, False]
-    assert not any(b.dated_ahead(NOW + timedelta(hours=9)) for b in shelf.batches)
+    archive = arranged([batch(1, 3, 0), by_a_clock(batch(4, 6, 1), timedelta(hours=9)), batch(7, 9, 2)])
+    assert [b.dated_ahead(NOW + timedelta(minutes=3)) for b in archive.batches] == [False, True, False]
+    assert not any(b.dated_ahead(NOW + timedelta(hours=9)) for b in archive.batches)
     assert not batch(1, 3, 4).dated_ahead(NOW), "two hosts' clocks are never the same"
-    assert [b.point for b in shelf.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
+    assert [b.point for b in archive.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
     with pytest.raises(UsageProblem, match="stored up to"):
-        chosen(shelf, RecoveryTarget(time=NOW + timedelta(minutes=5)), base(0, 1))
+        chosen(archive, RecoveryTarget(time=NOW + timedelta(minutes=5)), base(0, 1))
     at = RecoveryTarget(time=NOW + timedelta(minutes=2))
-    assert chosen(shelf, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
+    assert chosen(archive, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
 
 
 def test_a_time_is_told_by_the_sources_clock_as_it_was_then() -> None:
     """The source's clock drifted after the base was taken."""
-    shelf = arranged([replace(batch(1, 3, 10), skew=1.0), replace(batch(4, 6, 20), skew=9.0), batch(7, 9, 30)])
+    archive = arranged([replace(batch(1, 3, 10), skew=1.0), replace(batch(4, 6, 20), skew=9.0), batch(7, 9, 30)])
     snapshot, manifest = base(0, 1)
     manifest = replace(manifest, clock_skew_s=0.25)
 
     def skew(target: RecoveryTarget) -> float:
-        found = choose([snapshot], [manifest], shelf, WAL, target)
+        found = choose([snapshot], [manifest], archive, WAL, target)
         return found.target.clock_skew(manifest)
 
     at = [skew(RecoveryTarget(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
     assert at == [0.25, 1.0, 9.0, 9.0]
     assert skew(RecoveryTarget()) == 9.0 and skew(RecoveryTarget(name="x")) == 9.0
-    shelf = arranged([batch(1, 3, 10)])  # of the days before it was kept
+    archive = arranged([batch(1, 3, 10)])  # of the days before it was kept
     assert skew(RecoveryTarget(time=NOW + timedelta(minutes=9))) == 0.25
 
 
 def test_older_snapshots_of_a_batch_tell_the_skew_too() -> None:
-    shelf = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
+    archive = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
     found = choose(
-        *map(list, zip(base(0, 1), strict=True)), shelf, WAL, RecoveryTarget(time=NOW + timedelta(minutes=15))
+        *map(list, zip(base(0, 1), strict=True)), archive, WAL, RecoveryTarget(time=NOW + timedelta(minutes=15))
     )
     assert found.target.skew == 1.0

@@ -14,16 +14,17 @@ from tests.support.batches import NOW, WAL, base, batch, by_a_clock, chosen, seg
 
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.jobs.shipping.choice import choose
-from ccdr.jobs.shipping.shelf import Gap, Shelf, arranged, let_go, same_head
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
+from ccdr.jobs.shipping.stored_batch import Gap, same_head
 from ccdr.model.errors import BackupBad
 from ccdr.ports.log import RecoveryTarget
 
 
 def test_a_batch_that_begins_otherwise_than_the_open_segment_before_it_leaves_a_gap() -> None:
     one, other = replace(batch(1, 3), heads={segment(4): "a"}), batch(4, 6, 9)
-    assert not Shelf((one, other)).gaps(WAL)
-    assert not Shelf((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
-    torn = Shelf((one, replace(other, heads={segment(4): "b"})))
+    assert not LogArchive((one, other)).gaps(WAL)
+    assert not LogArchive((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
+    torn = LogArchive((one, replace(other, heads={segment(4): "b"})))
     assert torn.gaps(WAL) == [Gap(segment(3), segment(4))] and torn.contiguous(WAL) == torn.batches[1:]
 
 
@@ -58,15 +59,15 @@ def test_what_a_source_wrote_after_it_went_back_leads_on_from_bases_since_then_a
     anew = NOW + timedelta(minutes=15)
     new = [replace(b, anew=anew, id=f"new-{b.id}") for b in (batch(3, 4, 20), batch(5, 5, 30))]
     for found in permutations([*old, *new]):
-        shelf = arranged(found)
-        assert [b.id for b in shelf.batches] == [b.id for b in (*old, *new)] and not shelf.spare
-        assert len(shelf.gaps(WAL)) == 1 and [b.id for b in shelf.contiguous(WAL)] == [b.id for b in new]
+        archive = arranged(found)
+        assert [b.id for b in archive.batches] == [b.id for b in (*old, *new)] and not archive.spare
+        assert len(archive.gaps(WAL)) == 1 and [b.id for b in archive.contiguous(WAL)] == [b.id for b in new]
         before, since = NOW + timedelta(minutes=9), anew + timedelta(seconds=1)
-        assert shelf.from_segment(segment(5), WAL, before)[0].id == old[1].id
-        assert [b.id for b in shelf.from_segment(segment(3), WAL, since)] == [b.id for b in new]
-        assert shelf.from_segment(segment(2), WAL, since) == ()
-        assert [b.id for b in let_go(shelf, segment(4), WAL, before)] == [old[0].id]
-        assert [b.id for b in let_go(shelf, segment(4), WAL, since)] == [b.id for b in old]
+        assert archive.from_segment(segment(5), WAL, before)[0].id == old[1].id
+        assert [b.id for b in archive.from_segment(segment(3), WAL, since)] == [b.id for b in new]
+        assert archive.from_segment(segment(2), WAL, since) == ()
+        assert [b.id for b in let_go(archive, segment(4), WAL, before)] == [old[0].id]
+        assert [b.id for b in let_go(archive, segment(4), WAL, since)] == [b.id for b in old]
     again = replace(old[0], anew=anew, id="again", point=NOW + timedelta(minutes=20))  # a batch of the same name
     assert {b.id for b in arranged([*old, again]).batches} == {old[0].id, old[1].id, "again"}
 
@@ -79,22 +80,22 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
     on = "found on 2026-11-24T12:15:00Z to have gone back"
     for target in (RecoveryTarget(), RecoveryTarget(name="here"), RecoveryTarget(time=NOW + timedelta(minutes=25))):
         for latest in (between, behind):
-            shelf = arranged(old)
+            archive = arranged(old)
             if target.time is None:
                 with pytest.raises(BackupBad, match=f"{on}.*leads on from the base of {latest[1].consistent_point:%F}"):
-                    choose([first[0], latest[0]], [first[1], latest[1]], shelf, WAL, target, anew)
+                    choose([first[0], latest[0]], [first[1], latest[1]], archive, WAL, target, anew)
         with pytest.raises(BackupBad, match=on):
             chosen(arranged([*old, new]), target, first, between)
         assert chosen(arranged([*old, new]), target, first, between, behind) == ("base20", ["new"])
     earlier = RecoveryTarget(time=NOW + timedelta(minutes=9))
-    for shelf in (arranged(old), arranged([*old, new])):
-        found = choose([first[0], between[0]], [first[1], between[1]], shelf, WAL, earlier, anew)
+    for archive in (arranged(old), arranged([*old, new])):
+        found = choose([first[0], between[0]], [first[1], between[1]], archive, WAL, earlier, anew)
         assert (found.base, [b.id for b in found.batches]) == (first[0], ["1-3-0", "4-6-10"]), "before it, all is well"
     assert chosen(arranged(old), RecoveryTarget(), first, between)[0] == "base12", "as it is where no source went back"
     again = anew + timedelta(minutes=15)
     assert arranged([*old, new]).torn_from(behind[1].consistent_point, again) is None
     assert arranged([*old, new]).torn_from(again, again) == again
-    assert Shelf().torn_from(NOW) is None and arranged([new]).torn_from(NOW) is None
+    assert LogArchive().torn_from(NOW) is None and arranged([new]).torn_from(NOW) is None
     assert let_go(arranged([*old, new]), segment(4), WAL, between[1].consistent_point) == []
 
 
@@ -113,7 +114,7 @@ def test_log_that_goes_further_than_a_base_that_was_taken_behind_it_is_of_anothe
     stored: int, to: int, host: int, source: int | None, *, refused: bool
 ) -> None:
     found = by_a_clock(batch(1, to, stored), timedelta(minutes=host))
-    shelf = Shelf((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
+    archive = LogArchive((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
     said = r"went back behind its own log: .* was stored by .* and the base of 2026-11-24T12:20:00Z goes on from"
     with pytest.raises(BackupBad, match=said) if refused else nullcontext():
-        assert chosen(shelf, RecoveryTarget(), base(20, 4))[0] == "base20"
+        assert chosen(archive, RecoveryTarget(), base(20, 4))[0] == "base20"

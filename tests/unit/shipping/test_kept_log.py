@@ -16,13 +16,19 @@ from hypothesis import strategies as st
 from tests.support.batches import NOW, WAL, base, batch, segment
 from tests.support.harness import Quiet, ShiftedClock, Site
 
+from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.position import lsn
 from ccdr.evidence.log_standing import LogStanding, write_standing
+from ccdr.host.state import Run
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.filling import Filling, Held
-from ccdr.jobs.shipping.recovery import logged
-from ccdr.jobs.shipping.shelf import Batch, Gap, Shelf, arranged, let_go
-from ccdr.jobs.shipping.ship import VANISHED, _Shipping, _Tally
+from ccdr.jobs.shipping.batch import Batch, Held
+from ccdr.jobs.shipping.continuity import VANISHED, Continuity
+from ccdr.jobs.shipping.journal import Journal
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
+from ccdr.jobs.shipping.shipment import Shipment
+from ccdr.jobs.shipping.spool import Spool
+from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
+from ccdr.jobs.shipping.stored_until import logged
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.jobs.upkeep.prune import _Pruning
 from ccdr.plans.job import Job
@@ -31,10 +37,10 @@ from ccdr.storage.restic import Restic
 
 
 def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:
-    shelf = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
-    assert [b.id for b in shelf.batches] == ["1-3-2", "4-6-4"]
-    assert {b.id for b in shelf.spare} == {"1-1-0", "1-2-1"}
-    assert shelf.newest is not None and shelf.newest.id == "4-6-4" and not shelf.gaps(WAL)
+    archive = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
+    assert [b.id for b in archive.batches] == ["1-3-2", "4-6-4"]
+    assert {b.id for b in archive.spare} == {"1-1-0", "1-2-1"}
+    assert archive.newest is not None and archive.newest.id == "4-6-4" and not archive.gaps(WAL)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.data())
@@ -45,13 +51,13 @@ def test_whatever_order_they_are_listed_in_a_whole_log_has_no_gap(lengths: list[
             found.append(batch(first, end, at))
             at += 1
         first += length
-    shelf = arranged(data.draw(st.permutations(found)))
-    assert not shelf.gaps(WAL) and shelf.contiguous(WAL) == shelf.batches
-    assert len(shelf.batches) == len(lengths) and len(shelf.spare) == len(found) - len(lengths)
-    if len(shelf.batches) > 2:
-        lost = data.draw(st.integers(1, len(shelf.batches) - 2))
-        torn = Shelf(shelf.batches[:lost] + shelf.batches[lost + 1 :])
-        assert len(torn.gaps(WAL)) == 1 and torn.contiguous(WAL) == shelf.batches[lost + 1 :]
+    archive = arranged(data.draw(st.permutations(found)))
+    assert not archive.gaps(WAL) and archive.contiguous(WAL) == archive.batches
+    assert len(archive.batches) == len(lengths) and len(archive.spare) == len(found) - len(lengths)
+    if len(archive.batches) > 2:
+        lost = data.draw(st.integers(1, len(archive.batches) - 2))
+        torn = LogArchive(archive.batches[:lost] + archive.batches[lost + 1 :])
+        assert len(torn.gaps(WAL)) == 1 and torn.contiguous(WAL) == archive.batches[lost + 1 :]
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
@@ -60,16 +66,16 @@ def test_pruning_never_cuts_the_log_that_a_kept_base_needs(lengths: list[int], d
     for at, length in enumerate(lengths):
         found += [batch(first, first, 2 * at), batch(first, first + length - 1, 2 * at + 1)]
         first += length
-    shelf = arranged(found)
+    archive = arranged(found)
     needed = data.draw(st.none() | st.integers(0, first + 2).map(segment))
-    gone = let_go(shelf, needed, WAL)
+    gone = let_go(archive, needed, WAL)
     left = arranged(b for b in found if b not in gone)
-    assert not left.spare and not left.gaps(WAL) and left.newest == shelf.newest
-    if needed is not None and shelf.from_segment(needed, WAL):
-        assert left.from_segment(needed, WAL) == shelf.from_segment(needed, WAL)
-        assert all(b.last is not None and b.last < needed for b in gone if b not in shelf.spare)
+    assert not left.spare and not left.gaps(WAL) and left.newest == archive.newest
+    if needed is not None and archive.from_segment(needed, WAL):
+        assert left.from_segment(needed, WAL) == archive.from_segment(needed, WAL)
+        assert all(b.last is not None and b.last < needed for b in gone if b not in archive.spare)
     else:
-        assert left.batches == shelf.batches
+        assert left.batches == archive.batches
 
 
 def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
@@ -86,9 +92,9 @@ def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
 def test_a_batch_that_another_holds_all_of_is_spare() -> None:
     """As where a snapshot was removed, and the log went on from the one before it."""
     held, overlapping = replace(batch(2, 4, 20), open=segment(5)), replace(batch(3, 3, 12), open=None)
-    shelf = arranged([batch(1, 1, 5), overlapping, held])
-    assert (shelf.batches, shelf.spare) == ((batch(1, 1, 5), held), (overlapping,))
-    assert shelf.gaps(WAL) == []
+    archive = arranged([batch(1, 1, 5), overlapping, held])
+    assert (archive.batches, archive.spare) == ((batch(1, 1, 5), held), (overlapping,))
+    assert archive.gaps(WAL) == []
     # A database that nobody writes to: the log goes no further, and yet it is true for later.
     idle = replace(batch(6, 6, 30), first=None, last=None, open=segment(6), position=batch(2, 5, 20).position)
     before = replace(batch(2, 5, 20), open=segment(6))
@@ -98,55 +104,54 @@ def test_a_batch_that_another_holds_all_of_is_spare() -> None:
 class Believing:
     """A shipper that has stored segments from 5 on, as it wrote down; a base needs 7. `there` is what it finds."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *there: Batch, spool: int = 9) -> None:
-        monkeypatch.setattr("ccdr.jobs.shipping.ship.shelf_of", lambda *_: Shelf(there))
-        self.shipping = shipping = object.__new__(_Shipping)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *there: StoredBatch, spool: int = 9) -> None:
+        monkeypatch.setattr("ccdr.jobs.shipping.continuity.archive_of", lambda *_: LogArchive(there))
+        monkeypatch.setattr(Shipment, "newest_base", lambda _: base(0, 7)[1])
         held = Held([segment(spool)], None, torn=False)
-        shipping._job = cast("Job", SimpleNamespace(asset="crm"))
-        shipping._progress, shipping._log, shipping._home = Quiet(), WAL, tmp_path
-        shipping._services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
-        shipping._repo = cast("Restic", SimpleNamespace(probe=lambda: None))
-        shipping._batch = cast("Filling", SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held,
-                                                          goes_on=lambda *_: None))  # fmt: skip
-        shipping._standing = LogStanding(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
-        shipping._tally, shipping._vanished, shipping._ahead = _Tally(NOW), None, ()
-        shipping._begun, shipping._server, shipping._answering = False, None, None
-        monkeypatch.setattr(shipping, "_newest_base", lambda: (segment(7), None))
+        self.batch = SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held, goes_on=lambda *_: None)
+        job = cast("Job", SimpleNamespace(asset="crm"))
+        services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
+        standing = LogStanding(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
+        run, repo = cast("Run", None), cast("Restic", SimpleNamespace(probe=lambda: None))
+        self.journal = Journal(job, services, run, Quiet(), tmp_path, standing)
+        settings, received, batch = LogShipping(), cast("Spool", None), cast("Batch", self.batch)
+        shipment = Shipment(job, services, run, Quiet(), settings, WAL, received, batch, self.journal)
+        self.continuity = Continuity(shipment, repo)
 
     def gaps(self) -> list[Gap]:
-        self.shipping._gather()
-        return self.shipping._tally.gaps
+        self.continuity.gather()
+        return self.journal.tally.gaps
 
 
 def test_log_that_vanished_is_a_gap_for_whoever_ships_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = Believing(monkeypatch, tmp_path)
-    begun.shipping._begin()
-    assert begun.shipping._standing.since is None and begun.shipping._standing.gap == VANISHED
-    assert begun.gaps() == [Gap(segment(5), segment(9))] and begun.shipping._standing.since == segment(9)
-    assert "missing between" in str(begun.shipping._standing.gap) and begun.shipping._tally.body()["vanished"] is True
+    begun.continuity.begin()
+    assert begun.journal.standing.since is None and begun.journal.standing.gap == VANISHED
+    assert begun.gaps() == [Gap(segment(5), segment(9))] and begun.journal.standing.since == segment(9)
+    assert "missing between" in str(begun.journal.standing.gap) and begun.journal.tally.body()["vanished"] is True
     running = Believing(monkeypatch, tmp_path)
-    running.shipping._compare()
-    assert running.gaps() == [Gap(segment(5), segment(9))] and running.shipping._batch.stored is None
+    running.continuity.compare()
+    assert running.gaps() == [Gap(segment(5), segment(9))] and running.batch.stored is None
     partly = Believing(monkeypatch, tmp_path, batch(9, 10))
-    partly.shipping._compare()
-    assert partly.gaps() == [Gap(segment(5), segment(9))] and partly.shipping._standing.since == segment(9)
+    partly.continuity.compare()
+    assert partly.gaps() == [Gap(segment(5), segment(9))] and partly.journal.standing.since == segment(9)
 
 
 def test_log_that_is_there_or_was_let_go_is_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Believing(monkeypatch, tmp_path, batch(5, 8), batch(9, 10))
-    whole.shipping._begin()
-    whole.shipping._compare()
-    assert whole.gaps() == [] and whole.shipping._standing.since == segment(5)
+    whole.continuity.begin()
+    whole.continuity.compare()
+    assert whole.gaps() == [] and whole.journal.standing.since == segment(5)
     pruned = Believing(monkeypatch, tmp_path, batch(7, 8), batch(9, 10))
-    pruned.shipping._compare()
-    assert pruned.gaps() == [] and not pruned.shipping._tally.vanished and pruned.shipping._standing.since == segment(7)
+    pruned.continuity.compare()
+    assert pruned.gaps() == [] and not pruned.journal.tally.vanished and pruned.journal.standing.since == segment(7)
     held = Believing(monkeypatch, tmp_path, spool=5)  # all of it: it is stored again
-    held.shipping._begin()
-    assert held.gaps() == [] and held.shipping._standing.since == segment(5)
+    held.continuity.begin()
+    assert held.gaps() == [] and held.journal.standing.since == segment(5)
     first = Believing(monkeypatch, tmp_path)
-    first.shipping._standing = LogStanding()
-    first.shipping._begin()
-    assert first.gaps() == [] and first.shipping._standing.gap is None
+    first.journal.standing = LogStanding()
+    first.continuity.begin()
+    assert first.gaps() == [] and first.journal.standing.gap is None
 
 
 @pytest.mark.parametrize(
@@ -163,8 +168,8 @@ def test_only_log_that_is_there_counts(job: Job, site: Site, there: tuple[int, .
     point = NOW + timedelta(minutes=10)
     home = services.state.directory("shipping", "p", "crm")
     write_standing(home, LogStanding(since=segment(5), point=point, usable=point, position=lsn(11 << 24)))
-    shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
-    found = logged(job, services, [snapshot], shelf=lambda: shelf)
+    archive = LogArchive(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
+    found = logged(job, services, [snapshot], archive=lambda: archive)
     assert [p.consistent for p in found] == ([] if counts is None else [NOW + timedelta(minutes=counts)])
     assert logged(job, services, [snapshot]), "as it was written down"
 
@@ -176,11 +181,11 @@ def test_log_in_which_nothing_is_written_counts_up_to_when_it_was_stored_last(jo
     services.catalogue.add(snapshot, text)
     whole = batch(5, 8, 1)
     idle = replace(whole, id="idle", name=segment(9), first=None, last=None, point=NOW + timedelta(minutes=9))
-    shelf = arranged([whole, idle])
-    assert shelf.batches == (whole, idle)
+    archive = arranged([whole, idle])
+    assert archive.batches == (whole, idle)
     home = services.state.directory("shipping", "p", "crm")
     write_standing(home, LogStanding(since=segment(5), point=idle.point, usable=idle.point, position=idle.position))
-    assert [p.consistent for p in logged(job, services, [snapshot], shelf=lambda: shelf)] == [idle.point]
+    assert [p.consistent for p in logged(job, services, [snapshot], archive=lambda: archive)] == [idle.point]
 
 
 @pytest.mark.parametrize(
@@ -194,8 +199,8 @@ def test_what_is_at_stake_for_a_prune_is_counted_by_the_log_that_is_there(
     text = manifest_text(base(0, 7)[1])
     snapshot, services = replace(base(0, 7)[0], manifest_sha256=text_digest(text)), site.services()
     services.catalogue.add(snapshot, text)
-    shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
-    monkeypatch.setattr(sys.modules[_Pruning.__module__], "shelf_of", lambda *_: shelf)
+    archive = LogArchive(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
+    monkeypatch.setattr(sys.modules[_Pruning.__module__], "archive_of", lambda *_: archive)
     rpo = timedelta(seconds=job.objectives.rpo)
     assert snapshot.consistent_point + rpo < NOW + timedelta(minutes=10) + rpo
 

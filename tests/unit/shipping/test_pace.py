@@ -24,8 +24,9 @@ from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.state import Run
-from ccdr.jobs.shipping import ship
-from ccdr.jobs.shipping.ship import _Shipping
+from ccdr.jobs.shipping import storing
+from ccdr.jobs.shipping.ship import Shipping
+from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.model.errors import CommandFailed
 from ccdr.model.forks import Fork
 from ccdr.model.values import utc
@@ -106,11 +107,10 @@ class Shipped:
         services = replace(site.services(clock), lab=lab)
         job, run = Job(site.loaded(), "crm"), cast("Run", SimpleNamespace(id="r", scratch=site.root))
         self.spool = services.state.directory("shipping", "p", "crm", "spool")
-        self.shipping = _Shipping(job, services, run, Quiet())
-        self.shipping._repo = cast("Restic", Store(away=away))
         self.log = Written(Connection(host="/nowhere", user="x", database="y"), LogShipping(), "p/crm")
         self.log.__dict__.update(clock=clock, asked=[], looked_at=[], held_up=False)
-        self.shipping._log = self.shipping._batch._log = self.log
+        shipment = replace(Shipment.of(job, services, run, Quiet()), log=self.log)
+        self.shipping = Shipping(shipment, cast("Restic", Store(away=away)))
 
     @contextmanager
     def _source(self, *_: object) -> Iterator[tuple[Source, None]]:
@@ -167,7 +167,7 @@ def test_where_much_comes_it_is_stored_before_its_time_and_no_later_for_that(
     """More than a quarter of what may wait here is not waited with. The next interval begins then: however much came,
     what comes behind it waits for one and no longer."""
     shipped = Shipped(tmp_path, clock, limit="64MiB", away=True)
-    shipped.shipping._server = "7312"  # as it was written down
+    shipped.shipping.continuity.server = "7312"  # as it was written down
     coming = [(10.0 * n, shipped.spool / segment(n + 1), mib) for n, mib in enumerate(comes, 1)]
 
     def received() -> None:
@@ -201,7 +201,7 @@ def test_where_what_was_written_does_not_come_the_receiver_is_begun_anew(
     shipped.carry_out([100.0])
     (began, again) = shipped.looked
     assert (began, round(again)) == (0, 35 if held_up else 105)
-    assert ("has not come" in str(shipped.shipping._standing.trouble)) == held_up
+    assert ("has not come" in str(shipped.shipping.shipment.standing.trouble)) == held_up
 
 
 def test_the_ledger_is_told_at_once_and_each_hour_though_no_segment_is_ever_whole(
@@ -210,7 +210,7 @@ def test_the_ledger_is_told_at_once_and_each_hour_though_no_segment_is_ever_whol
     """On a quiet server a segment takes days to fill, and what no record tells of is not believed. An hour is five
     minutes here."""
     hour = timedelta(minutes=5)
-    monkeypatch.setattr(ship, "CLOSE_AFTER", hour)
+    monkeypatch.setattr(storing, "CLOSE_AFTER", hour)
     shipped = Shipped(tmp_path, clock)
     path, written = shipped.spool / f"{segment(3)}.partial", [0]
 
@@ -222,8 +222,8 @@ def test_the_ledger_is_told_at_once_and_each_hour_though_no_segment_is_ever_whol
     clock.wakes = received
     walfile(path, 3, 20000)
     shipped.carry_out([16 * 60.0])
-    stored = len(cast("Store", shipped.shipping._repo).stored)
-    ledger = Ledger(shipped.shipping._services.state.ledger, clock)
+    stored = len(cast("Store", shipped.shipping.storing.repo).stored)
+    ledger = Ledger(shipped.shipping.shipment.services.state.ledger, clock)
     told = [r for r in ledger.records() if r["kind"] == "log.shipped"]
     assert told[-1]["trouble"] == STOPPED and sum(len(r["points"]) for r in told) == stored > 10
     times = [utc(str(r["time"])) for r in told]

@@ -26,11 +26,11 @@ from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.slot import former_slot_name, slot_name
 from ccdr.evidence.log_standing import LogStanding, read_standing, write_standing
 from ccdr.host.state import State
-from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.ship import _Shipping
+from ccdr.jobs.shipping.receiving import Receiving
+from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
-from ccdr.ports.log import LogMark, ShippedLog
+from ccdr.ports.log import LogMark
 from ccdr.ports.place import Output, Place, Session, Source
 
 
@@ -169,11 +169,10 @@ class Receiver:
 @pytest.mark.parametrize("ends_at", [1, 2, 3])
 def test_a_receiver_that_has_ended_is_seen_before_anything_is_stored(ends_at: int) -> None:
     """Though the source says that all was received: by whom it does not say."""
-    shipping = object.__new__(_Shipping)
-    shipping._services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
-    shipping._spool = Path("spool")
-    shipping._log = cast("ShippedLog", SimpleNamespace(holds=lambda *_: True))
+    log, spool = SimpleNamespace(holds=lambda *_: True), SimpleNamespace(directory=Path("spool"))
+    shipment = cast("Shipment", SimpleNamespace(clock=ShiftedClock(), log=log, spool=spool))
     receiver = Receiver(ends_at)
+    receiving = Receiving(shipment, cast("Source", None), cast("Session", receiver), lambda: None)
     with pytest.raises(CommandFailed, match="it was told to") if ends_at < 3 else nullcontext():
-        shipping._received(cast("Source", None), LogMark("0/1", NOW, 0.0), cast("Session", receiver))
+        receiving.wait_for(LogMark("0/1", NOW, 0.0))
     assert receiver.looks == min(ends_at, 2)

@@ -13,9 +13,9 @@ import pytest
 from tests.support.batches import NOW, WAL, batch, segment
 
 from ccdr.host.clock import SystemClock
+from ccdr.jobs.shipping.batch import Batch, Held
 from ccdr.jobs.shipping.fetching_log import index_of
-from ccdr.jobs.shipping.filling import Filling, Held
-from ccdr.jobs.shipping.shelf import INDEX
+from ccdr.jobs.shipping.stored_batch import INDEX, Extent
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import FileDigest
 from ccdr.plans.job import Job
@@ -35,14 +35,14 @@ def place(job: Job, tmp_path: Path) -> Path:
     made, spool = tmp_path / "batch", tmp_path / "spool"
     made.mkdir()
     spool.mkdir()
-    filling = Filling(WAL, spool, made, hashes_of, SystemClock())
+    filling = Batch(WAL, spool, made, hashes_of, SystemClock())
     filling.name = SAID.name
     held = Held([segment(1), segment(2)], segment(3), torn=False)
     for name in (*held.whole, f"{held.open}.open"):
         (made / name).write_bytes(b"log")
     filling._digests = {name: {"bytes": 3, "sha256": "x"} for name in held.whole}
     filling.heads = dict(SAID.heads)
-    filling.write_index(job, held, SAID.point, SAID.position, SAID.server, SAID.skew)
+    filling.write_index(job, held, Extent(SAID.point, SAID.position, SAID.server, SAID.skew))
     return made
 
 
@@ -62,7 +62,7 @@ def test_a_snapshot_whose_tags_are_its_own_is_read(job: Job, place: Path) -> Non
         {"skew": None},
         {"heads": HEADS | {segment(2): "begun-9"}},
         {"heads": {}},
-        {"told": NOW + timedelta(minutes=9)},
+        {"claimed": NOW + timedelta(minutes=9)},
         {"name": segment(7)},
         {"first": segment(2)},
         {"last": segment(1)},
@@ -74,7 +74,7 @@ def test_tags_that_say_something_else_than_the_index_are_refused(
 ) -> None:
     """Anybody who may write to the repository can tag a snapshot anew; what it holds is still what was stored."""
     (what,) = changed
-    named = {"name": "batch", "told": "point", "skew": "clock_skew_s"}.get(what, what)
+    named = {"name": "batch", "claimed": "point", "skew": "clock_skew_s"}.get(what, what)
     with pytest.raises(BackupBad, match=f"log snapshot 01234567 claims another {named} "):
         index_of(job, place, replace(SAID, **changed))
 
@@ -88,5 +88,5 @@ def test_an_index_that_names_no_server_is_of_before_it_did(job: Job, place: Path
 
 def test_a_point_that_is_not_believed_is_still_the_one_that_was_stored(job: Job, place: Path) -> None:
     """A host's clock was ahead: its snapshot is taken for what it holds, and nobody has changed its tags."""
-    doubted = replace(SAID, point=SAID.point - timedelta(minutes=1), told=SAID.point, skew=None)
+    doubted = replace(SAID, point=SAID.point - timedelta(minutes=1), claimed=SAID.point, skew=None)
     assert index_of(job, place, doubted)["open"] == segment(3)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from tests.support.batches import NOW, WAL, base, batch, segment
 
 from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.shipping.choice import Choice, Written, choose, holding, stored_again
-from ccdr.jobs.shipping.shelf import Batch, Shelf, arranged
+from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged
+from ccdr.jobs.shipping.stored_batch import StoredBatch
+from ccdr.jobs.shipping.which_branch import WrittenBranches
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot
@@ -47,14 +49,14 @@ STORED = (*FIRST, *SECOND, *THIRD)
 
 
 def by(
-    minute: float | None, stored: Sequence[Batch] = STORED, base: int = 1, anew: datetime | None = None
+    minute: float | None, stored: Sequence[StoredBatch] = STORED, base: int = 1, anew: datetime | None = None
 ) -> RecoveryTarget:
     """The target, with the timeline to go by; `base` is that of the newest base before it."""
     target = RecoveryTarget(time=None if minute is None else at(minute))
-    return Written(Shelf(tuple(stored)), WAL, anew).by(target, base)
+    return WrittenBranches(LogArchive(tuple(stored)), WAL, anew).by(target, base)
 
 
-def told(stored: Sequence[Batch], *forks: Fork) -> list[Batch]:
+def told(stored: Sequence[StoredBatch], *forks: Fork) -> list[StoredBatch]:
     """The same where the branches began so."""
     return [replace(b, forks=forks) for b in stored]
 
@@ -114,7 +116,7 @@ def test_each_moment_is_of_one_timeline_however_many_there_were(data: st.DataObj
 def test_a_timeline_begins_by_this_hosts_clock() -> None:
     """The source's was a minute ahead, as was read with what is stored of that very timeline; others were not."""
 
-    def stored(skew: float | None, others: float | None) -> list[Batch]:
+    def stored(skew: float | None, others: float | None) -> list[StoredBatch]:
         second = [replace(b, skew=skew if n else None) for n, b in enumerate(SECOND)]
         return [*(replace(b, skew=others) for b in FIRST), *second, *(replace(b, skew=others) for b in THIRD)]
 
@@ -147,10 +149,12 @@ def test_no_timeline_is_gone_by_that_the_base_lies_behind() -> None:
 
 def test_a_timeline_that_is_asked_for_is_gone_by_where_it_is_there() -> None:
     for branch in (1, 2, 3):
-        assert Written(Shelf(STORED), WAL, None).by(RecoveryTarget(branch=branch), 1) == RecoveryTarget(branch=branch)
+        assert WrittenBranches(LogArchive(STORED), WAL, None).by(RecoveryTarget(branch=branch), 1) == RecoveryTarget(
+            branch=branch
+        )
     between = [replace(batch(3, 7, 9), open=segment(8, 11)), *(batch(n, n, n, timeline=n) for n in (9, 10))]
     with pytest.raises(UsageProblem, match=r"no log of timeline 4 .*: there is 1, 9, 10, 11$"):
-        Written(Shelf(tuple(between)), WAL, None).by(RecoveryTarget(branch=4), 1)
+        WrittenBranches(LogArchive(tuple(between)), WAL, None).by(RecoveryTarget(branch=4), 1)
 
 
 def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> None:
@@ -161,13 +165,13 @@ def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> 
     assert by(None, both, anew=anew).branch == 1 and by(24, both, anew=anew).branch == 1
     assert by(24, both) == by(24) and by(15, both) == by(15)
     with pytest.raises(UsageProblem, match=r"there is 1$"):
-        Written(Shelf(both), WAL, anew).by(RecoveryTarget(branch=3), 1)
+        WrittenBranches(LogArchive(both), WAL, anew).by(RecoveryTarget(branch=3), 1)
 
 
 # --- who was written at once ----------------------------------------------------------------------------------
 
 
-def still(which: Batch, minute: float) -> tuple[Batch, ...]:
+def still(which: StoredBatch, minute: float) -> tuple[StoredBatch, ...]:
     """All that is stored, where one was written for longer."""
     return tuple(replace(b, point=at(minute)) if b is which else b for b in STORED)
 
@@ -186,7 +190,7 @@ def still(which: Batch, minute: float) -> tuple[Batch, ...]:
     ],
 )
 def test_a_time_at_which_two_servers_wrote_may_mean_either(
-    former: Batch, until: float, minute: float, two: tuple[int, int] | None
+    former: StoredBatch, until: float, minute: float, two: tuple[int, int] | None
 ) -> None:
     stored = still(former, until)
     if two is None:
@@ -235,7 +239,7 @@ def test_a_timeline_that_leads_nowhere_had_its_time_too(minute: float, branch: i
 # --- what cannot be gone, and is said -------------------------------------------------------------------------
 
 
-def chosen(stored: Sequence[Batch], target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> Choice:
+def chosen(stored: Sequence[StoredBatch], target: RecoveryTarget, *bases: tuple[Snapshot, Manifest]) -> Choice:
     return choose([s for s, _ in bases], [m for _, m in bases], arranged(stored), WAL, target)
 
 
@@ -328,7 +332,7 @@ def test_log_stored_before_a_base_that_goes_further_than_it_is_of_another_histor
         last = replace(batch(5, 5, minute), skew=skews[0], begun=at(minute), **held, **named)
         choice: CcdrError | Choice
         try:
-            choice = choose([snapshot], [manifest], Shelf((first, last)), WAL, RecoveryTarget())
+            choice = choose([snapshot], [manifest], LogArchive((first, last)), WAL, RecoveryTarget())
         except CcdrError as error:
             choice = error
         assert ("went back behind its own log" in str(choice)) is wrong, minute

@@ -37,7 +37,7 @@ def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
 
 def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(world: World) -> None:
     world.snapshot(2, ago(minutes=5))
-    world.wrote("backup.end", result="STORED", reason=None)
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
     world.tested("FAIL", number=2)
 
     def said() -> str:

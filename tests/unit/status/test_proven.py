@@ -20,7 +20,7 @@ def test_never_done_is_infinite_and_says_so(world: World) -> None:
 
 def test_backed_up_and_tested_is_fine(world: World) -> None:
     world.snapshot(1, ago(minutes=20))
-    world.wrote("backup.end", result="STORED", reason=None)
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
     world.tested("PASS")
     found = world.now
     assert found.rpo.achieved_s == 1200 and found.rpo.verdict == "MET" and found.rto.achieved_s == 5.0
@@ -45,7 +45,7 @@ def test_throwaway_and_durable_are_never_mixed(world: World) -> None:
 def test_what_was_never_measured_as_the_plan_wants_it_is_a_finding_though_nothing_is_wrong(world: World) -> None:
     """It was measured with the other settings: nobody knows how long a recovery takes."""
     world.snapshot(1, ago(minutes=5))
-    world.wrote("backup.end", result="STORED", reason=None)
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
     world.tested("PASS", basis="durable")
     found = world.now
     assert found.problems == () and found.finding and exit_code([found]) == 1 and not found.proven

@@ -18,7 +18,7 @@ from ccdr.evidence.lineage.answers import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import keep
 from ccdr.evidence.records import written
 from ccdr.jobs.attest import troubles
-from ccdr.jobs.verification import compare, look
+from ccdr.jobs.verification import compare, verify_now
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 
@@ -268,7 +268,7 @@ def test_an_answer_for_one_line_hides_no_rewrite_of_those_before_it(world: World
         world.ledger._append(whole("restore_test.start", run="y"))
         keep(world.services.state, world.services.ledger)
     else:
-        look(world.services)
+        verify_now(world.services)
         (world.site.state / "chain.json").unlink()
     rewritten(world, b'"FAIL"', verdict)
     services = world.services

@@ -4,15 +4,15 @@
 hosts', `standing.py` says what is wrong.
 """
 
-from ccdr.jobs.attest.claims import Outcome, attestation, compare, here
-from ccdr.jobs.attest.comparison import RECENT, compare_due, compared, learned, listed_of, looked, record
+from ccdr.jobs.attest.claims import LedgerComparison, attestation, compare, here
+from ccdr.jobs.attest.comparison import RECENT, compare_due, compared, learned, listed_and_vanished, listed_of, record
 from ccdr.jobs.attest.standing import by_what_is_known, news, troubles
-from ccdr.jobs.attest.storing import Place, homes, places, prune_stored, store_due
+from ccdr.jobs.attest.storing import LedgerCopy, homes, places, prune_stored, store_due
 
 __all__ = [
     "RECENT",
-    "Outcome",
-    "Place",
+    "LedgerComparison",
+    "LedgerCopy",
     "attestation",
     "by_what_is_known",
     "compare",
@@ -21,8 +21,8 @@ __all__ = [
     "here",
     "homes",
     "learned",
+    "listed_and_vanished",
     "listed_of",
-    "looked",
     "news",
     "places",
     "prune_stored",

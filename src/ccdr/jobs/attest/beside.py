@@ -19,19 +19,19 @@ from ccdr.model.errors import LedgerBroken, UsageProblem
 
 def others(state: State) -> list[tuple[str, Path]]:
     """Every other ledger that is here, by its id."""
-    found = sorted((state.root / LEDGERS).glob("*")) if (state.root / LEDGERS).is_dir() else []
-    return [(path.name, path) for path in found if path.is_dir() and not path.name.startswith(".")]
+    entries = sorted((state.root / LEDGERS).glob("*")) if (state.root / LEDGERS).is_dir() else []
+    return [(path.name, path) for path in entries if path.is_dir() and not path.name.startswith(".")]
 
 
 def collect(source: Path, services: Services) -> Taken:
     """Take in another host's ledger, or more of one that is here. UsageProblem where there is none, or it is ours;
     LedgerBroken where it does not verify, is shorter than what is here, or another chain under the same id."""
     directory = source / "ledger" if (source / "ledger").is_dir() else source
-    found = verify(directory)
-    if not found.records and found.ok:
+    verification = verify(directory)
+    if not verification.records and verification.ok:
         raise UsageProblem(f"{source} holds no ledger", hint="name the directory of *.jsonl, or a state directory")
-    ledger = id_in(directory) if found.ok else read_id(directory)
-    if ledger is None and found.ok:
+    ledger = id_in(directory) if verification.ok else read_id(directory)
+    if ledger is None and verification.ok:
         raise UsageProblem(
             f"the ledger in {source} does not say which one it is",
             hint="run any ccdr of this version there once: its next record names it",
@@ -39,13 +39,13 @@ def collect(source: Path, services: Services) -> Taken:
     lineage = read(services.state, services.ledger)
     if ledger is not None and ledger == lineage.ledger:
         raise UsageProblem(f"the ledger in {source} is this host's own", hint="name another host's")
-    if found.ok:
+    if verification.ok:
         _as_known(directory, str(ledger), services)
     known = lineage.beside.get(str(ledger))
     if known is not None:
         settle(services.state, known)
-    taken = copied(services.state, str(ledger), directory, found, str(source), known)
-    return placed(services.state, _told(taken, services))
+    taken = copied(services.state, str(ledger), directory, verification, str(source), known)
+    return placed(services.state, _recorded(taken, services))
 
 
 def _apart(taken: Taken, services: Services) -> list[str]:
@@ -63,12 +63,12 @@ def _apart(taken: Taken, services: Services) -> list[str]:
 
 def _snapshots(ledger: Ledger) -> dict[str, set[str]]:
     """By plan: whatever it tells of as stored or tested."""
-    found: dict[str, set[str]] = {}
+    by_plan: dict[str, set[str]] = {}
     for record in ledger.as_read():
         snapshot = record.get("snapshot")
         if record["kind"] in (BACKUP_END, TEST_END) and isinstance(snapshot, dict) and snapshot.get("id"):
-            found.setdefault(str(record["plan"]), set()).add(str(snapshot["id"]))
-    return found
+            by_plan.setdefault(str(record["plan"]), set()).add(str(snapshot["id"]))
+    return by_plan
 
 
 def _as_known(directory: Path, ledger: str, services: Services) -> None:
@@ -77,19 +77,19 @@ def _as_known(directory: Path, ledger: str, services: Services) -> None:
     there, says, catalogue = reader(directory), itself(directory), services.catalogue
     for plan in (path.name for path in catalogue.directory.glob("*") if path.is_dir()):
         for s in (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)):
-            said = s.attested
-            if said is None or said.ledger != ledger:
+            attested = s.attested
+            if attested is None or attested.ledger != ledger:
                 continue
-            line = there.hash_of(said.seq)
-            if line is not None and line != said.head and not says.excuses(there, said.seq, said.prev):
+            line = there.hash_of(attested.seq)
+            if line is not None and line != attested.head and not says.excuses(there, attested.seq, attested.prev):
                 raise LedgerBroken(
-                    f"record {said.seq} of the ledger in {directory} is not the one that snapshot {s.short} of "
+                    f"record {attested.seq} of the ledger in {directory} is not the one that snapshot {s.short} of "
                     f"{s.plan} attests: it was rewritten",
                     hint="nothing was taken in: find out who wrote to it, on its host; keep both as evidence",
                 )
 
 
-def _told(taken: Taken, services: Services) -> Taken:
+def _recorded(taken: Taken, services: Services) -> Taken:
     """Have our ledger say that it lies there, as it is: only what it says so of is read with it."""
     known, apart = read(services.state, services.ledger).beside.get(taken.ledger), _apart(taken, services)
     if known is not None and (known.records, known.head, list(known.apart)) == (taken.records, taken.head, apart):

@@ -21,7 +21,7 @@ TAG = "ccdr"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LedgerComparison:
     """`snapshots` attest this ledger, `elsewhere` another host's, `unattested` are from before; `lost` are ledgers of
     this installation's that this one does not follow."""
 
@@ -39,6 +39,19 @@ class Outcome:
     def result(self) -> str:
         return DIFFERS if self.problems else AGREES
 
+    @property
+    def findings(self) -> list[str]:
+        """The problems, and whatever is gone: of each a sentence."""
+        return [
+            *self.problems,
+            *(f"the ledger of this host is lost: {one}" for one in self.lost),
+            *(
+                f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
+                for asset, gone in (self.vanished or {}).items()
+                for one in gone
+            ),
+        ]
+
     def as_json(self) -> dict[str, object]:
         return {
             "plan": self.plan,
@@ -47,15 +60,7 @@ class Outcome:
             "elsewhere": self.elsewhere,
             "unattested": self.unattested,
             "newest": self.newest,
-            "problems": [
-                *self.problems,
-                *(f"the ledger of this host is lost: {one}" for one in self.lost),
-                *(
-                    f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
-                    for asset, gone in (self.vanished or {}).items()
-                    for one in gone
-                ),
-            ],
+            "problems": self.findings,
         }
 
 
@@ -77,11 +82,11 @@ class _Claim:
     asset: str
     run: str
     at: datetime
-    said: Attestation
+    attested: Attestation
 
     @property
     def of_run(self) -> tuple[str, str, str]:
-        return self.asset, self.run, self.said.head
+        return self.asset, self.run, self.attested.head
 
     def __str__(self) -> str:
         return f"snapshot {self.snapshot[:8]} ({self.asset}, {rfc3339(self.at)})"
@@ -94,7 +99,7 @@ def compare(
     *,
     most: int | None = None,
     vanished: Mapping[str, Sequence[str]] | None = None,
-) -> Outcome:
+) -> LedgerComparison:
     """`listed` is what the repository holds, asked for before the ledger is read here; of it the `most` newest are
     looked at. Changes nothing. CcdrError where the ledger cannot be read."""
     backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
@@ -103,31 +108,33 @@ def compare(
     unattested = 0
     for s in backups[-most:] if most else backups:
         try:
-            said = _claimed(services, plan, s)
+            attested = _claimed(services, plan, s)
         except ValueError as error:
             problems.append(f"snapshot {s.id[:8]} ({s.tag('asset')}): {error}")
             continue
-        if said is None:
+        if attested is None:
             unattested += 1
         else:
-            claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
+            claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, attested))
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
-    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    own = [claim for claim in claims if claim.attested.ledger == lineage.ledger]
     problems += _against(services.ledger, own, plan, lineage, whole=True)
     for other in lineage.beside:
-        beside = [claim for claim in claims if claim.said.ledger == other]
+        beside = [claim for claim in claims if claim.attested.ledger == other]
         how = "which was brought back" if other in lineage.linked else "which was collected"
         problems += _beside(services, other, beside, plan, how)
-    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    strange = [c for c in claims if c.attested.ledger not in lineage.known and c.attested.installation == ours]
     lost = _lost(strange, services.clock.now())
     if lost and lineage.ledger is not None and lineage.installation != ours:
         problems += [
             f"another host's ledger, {str(lineage.ledger)[:8]}…, lies where this host's was, {one}" for one in lost
         ]
         lost = ()
-    newest = max((claim.said.seq for claim in own), default=0)
+    newest = max((claim.attested.seq for claim in own), default=0)
     whole = not most or len(backups) <= most
-    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished)
+    return LedgerComparison(
+        plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished
+    )
 
 
 def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) -> str | None:
@@ -136,18 +143,20 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
     installation's. CcdrError where the ledger cannot be read."""
     ours = installation(services.state, services.ledger.host)
     claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
-    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    own = [claim for claim in claims if claim.attested.ledger == lineage.ledger]
     if own:
-        newest = max(own, key=lambda claim: claim.said.seq)
-        found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
-        if found[0] < newest.said.seq:
-            return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
-        if found[1] != newest.said.head and not _excused(services.ledger, lineage, newest.said):
-            return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
-    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+        newest = max(own, key=lambda claim: claim.attested.seq)
+        held = services.ledger.head().seq, services.ledger.hash_of(newest.attested.seq)
+        if held[0] < newest.attested.seq:
+            return (
+                f"the ledger ends with record {held[0]}, and {newest} attests record {newest.attested.seq}: it was cut"
+            )
+        if held[1] != newest.attested.head and not _excused(services.ledger, lineage, newest.attested):
+            return f"record {newest.attested.seq} of the ledger is not the one that {newest} attests: it was rewritten"
+    strange = [c for c in claims if c.attested.ledger not in lineage.known and c.attested.installation == ours]
     if strange and lineage.kept is LedgerStanding.HOLDS:
-        one = max(strange, key=lambda claim: claim.said.seq)
-        return f"{one} attests the ledger {one.said.ledger[:8]}… of this host, which the one here does not follow"
+        one = max(strange, key=lambda claim: claim.attested.seq)
+        return f"{one} attests the ledger {one.attested.ledger[:8]}… of this host, which the one here does not follow"
     return None
 
 
@@ -167,35 +176,35 @@ def _same(tagged: Attestation | None, known: Attestation) -> bool:
     return tagged is not None and (tagged == known if both else replace(tagged, prev=None) == replace(known, prev=None))
 
 
-def _excused(ledger: Ledger, lineage: Lineage, said: Attestation) -> bool:
+def _excused(ledger: Ledger, lineage: Lineage, attested: Attestation) -> bool:
     """Has somebody answered for it that the line which this attests is lost, and does all before it hold?"""
-    return lineage.excuses(ledger, said.seq, said.prev)
+    return lineage.excuses(ledger, attested.seq, attested.prev)
 
 
 def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, lineage: Lineage, *, whole: bool) -> Iterator[str]:
     """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lineage` is
     what it says of itself: which lines of it are lost, and answered for."""
     head = ledger.head()
-    beyond = [claim for claim in claims if claim.said.seq > head.seq]
+    beyond = [claim for claim in claims if claim.attested.seq > head.seq]
     if beyond and whole:
-        last = max(beyond, key=lambda claim: claim.said.seq)
-        missing = so_many(last.said.seq - head.seq, "record is", "records are")
-        yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
-    within = [claim for claim in claims if claim.said.seq <= head.seq]
-    not_so = (claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head)
+        last = max(beyond, key=lambda claim: claim.attested.seq)
+        seq, missing = last.attested.seq, so_many(last.attested.seq - head.seq, "record is", "records are")
+        yield f"the ledger ends with record {head.seq}, and {last} attests record {seq}: {missing} missing"
+    within = [claim for claim in claims if claim.attested.seq <= head.seq]
+    not_so = (c for c in within if ledger.hash_of(c.attested.seq) != c.attested.head)
     wrong, lost = list[_Claim](), list[_Claim]()
     for claim in not_so:
-        (lost if _excused(ledger, lineage, claim.said) else wrong).append(claim)
+        (lost if _excused(ledger, lineage, claim.attested) else wrong).append(claim)
     if wrong:
-        first = min(wrong, key=lambda claim: claim.said.seq)
+        first = min(wrong, key=lambda claim: claim.attested.seq)
         more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""
-        yield f"record {first.said.seq} of the ledger is not the one that {first} attests: it was rewritten{more}"
-    first_of = {claim.said.seq: claim for claim in reversed(lost) if claim.said.start == claim.said.seq}
+        yield f"record {first.attested.seq} of the ledger is not the one that {first} attests: it was rewritten{more}"
+    first_of = {claim.attested.seq: claim for claim in reversed(lost) if claim.attested.start == claim.attested.seq}
     begun = {seq: claim.of_run for seq, claim in first_of.items()}  # one line was one run's start
     unknown = [
         claim
         for claim in within
-        if claim not in wrong and begun.get(claim.said.start) != claim.of_run and not _knows(ledger, claim, plan)
+        if claim not in wrong and begun.get(claim.attested.start) != claim.of_run and not _knows(ledger, claim, plan)
     ]
     for claim in unknown[:MOST_NAMED]:
         yield f"{claim} claims to be of this ledger, and no record knows its run {claim.run}"
@@ -205,11 +214,11 @@ def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, lineage: Linea
 
 def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
     """Has its run begun there, where it says? One without an end is a crash's."""
-    record = ledger.numbered(claim.said.start) if claim.said.start <= claim.said.seq else None
+    record = ledger.numbered(claim.attested.start) if claim.attested.start <= claim.attested.seq else None
     if record is None:
         return False
-    said = (record["kind"], record["plan"], record["asset"], record["run"])
-    return said == (BACKUP_START, plan, claim.asset, claim.run)
+    begun = (record["kind"], record["plan"], record["asset"], record["run"])
+    return begun == (BACKUP_START, plan, claim.asset, claim.run)
 
 
 def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
@@ -219,14 +228,14 @@ def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str,
     if not directory.is_dir():
         yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return
-    for said in _against(reader(directory), claims, plan, itself(directory), whole=False):
-        yield f"of the ledger {other[:8]}…, {how}: {said}"
+    for problem in _against(reader(directory), claims, plan, itself(directory), whole=False):
+        yield f"of the ledger {other[:8]}…, {how}: {problem}"
 
 
 def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
-    found: dict[str, Attestation] = {}
+    newest: dict[str, Attestation] = {}
     for claim in claims:
-        said = claim.said
-        if said.ledger not in found or found[said.ledger].seq < said.seq:
-            found[said.ledger] = said
-    return tuple(Lost(said.ledger, said.seq, said.head, rfc3339(now)) for said in found.values())
+        attested = claim.attested
+        if attested.ledger not in newest or newest[attested.ledger].seq < attested.seq:
+            newest[attested.ledger] = attested
+    return tuple(Lost(attested.ledger, attested.seq, attested.head, rfc3339(now)) for attested in newest.values())

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from ccdr.evidence.lineage.comparing import keep, keep_first, read
 from ccdr.evidence.lineage.values import AGREES, COMPARED, LOST, Compared
-from ccdr.jobs.attest.claims import TAG, Outcome, compare
+from ccdr.jobs.attest.claims import TAG, LedgerComparison, compare
 from ccdr.jobs.attest.when_due import EVERY, due, last_tried, note_try, recorded_within
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
@@ -32,57 +32,57 @@ def compared(
     *,
     recent: bool = False,
     vanished: Mapping[str, Sequence[str]] | None = None,
-) -> Outcome:
+) -> LedgerComparison:
     """Compare, and keep what was found: a record once a day, and whenever it is news. `recent`: only the newest, where
     nothing was wrong the last time. CcdrError where ledger or state cannot be read or written."""
     last = read(services.state, services.ledger).compared.get(plan)
     few = recent and last is not None and last.result == AGREES
-    found = compare(services, plan, listed, most=RECENT if few else None, vanished=vanished)
-    record(services, found, whole=not few)
-    return found
+    outcome = compare(services, plan, listed, most=RECENT if few else None, vanished=vanished)
+    record(services, outcome, whole=not few)
+    return outcome
 
 
-def learned(services: Services, plan: str, told: Synchronised, assets: Collection[str]) -> None:
+def learned(services: Services, plan: str, synchronised: Synchronised, assets: Collection[str]) -> None:
     """Keep what was found when the repository was asked for these assets: `ccdr status` tells of it at once. What comes
     of it is told by all that tells how the ledger stands; who may only read the state goes on without."""
-    missed = {asset: [s.id for s in told.vanished if s.asset == asset] for asset in assets}
+    missed = {asset: [s.id for s in synchronised.vanished if s.asset == asset] for asset in assets}
     with contextlib.suppress(CcdrError, OSError):
-        compared(services, plan, told.listed, recent=True, vanished=missed)
+        compared(services, plan, synchronised.listed, recent=True, vanished=missed)
 
 
-def record(services: Services, found: Outcome, *, whole: bool = True, by_hand: bool = False) -> None:
+def record(services: Services, outcome: LedgerComparison, *, whole: bool = True, by_hand: bool = False) -> None:
     """Keep what a comparison has found, of all snapshots or of the newest; one that a person asked for is recorded
     whether or not it is news. CcdrError where that cannot be written."""
     begins = not services.ledger.head().seq  # on a new host: there is nothing yet that could be kept
-    if not found.problems:
+    if not outcome.problems:
         keep_first(services.state, services.ledger)
-    plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
-    for one in found.lost:
+    plan, last = outcome.plan, read(services.state, services.ledger).compared.get(outcome.plan)
+    for one in outcome.lost:
         body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
         services.ledger.append(LOST, plan=plan, asset=None, run=None, body=body)
-    if by_hand or _news(last, found, services.clock.now(), whole=whole):
+    if by_hand or _news(last, outcome, services.clock.now(), whole=whole):
         body = {
-            "result": found.result,
-            "reason": "; ".join(found.problems) or None,
-            "snapshots": found.snapshots,
-            "elsewhere": found.elsewhere,
-            "unattested": found.unattested,
-            "newest": found.newest,
-            "problems": list(found.problems),
-            "vanished": None if found.vanished is None else {of: list(gone) for of, gone in found.vanished.items()},
+            "result": outcome.result,
+            "reason": "; ".join(outcome.problems) or None,
+            "snapshots": outcome.snapshots,
+            "elsewhere": outcome.elsewhere,
+            "unattested": outcome.unattested,
+            "newest": outcome.newest,
+            "problems": list(outcome.problems),
+            "vanished": None if outcome.vanished is None else {of: list(gone) for of, gone in outcome.vanished.items()},
             "whole": whole,
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
     keep(services.state, services.ledger, anew=begins)
 
 
-def _news(last: Compared | None, found: Outcome, now: datetime, *, whole: bool) -> bool:
+def _news(last: Compared | None, outcome: LedgerComparison, now: datetime, *, whole: bool) -> bool:
     """Is there to be a record of it? Of one of the whole repository once a day: by these the next one is due."""
-    gone = found.vanished or {}
+    gone = outcome.vanished or {}
     if last is None:
-        some = found.snapshots or (whole and (found.unattested or found.elsewhere))
-        return bool(some or found.problems or any(gone.values()))
-    if last.problems != found.problems or any(set(ids) != set(last.vanished.get(of, ())) for of, ids in gone.items()):
+        some = outcome.snapshots or (whole and (outcome.unattested or outcome.elsewhere))
+        return bool(some or outcome.problems or any(gone.values()))
+    if last.problems != outcome.problems or any(set(ids) != set(last.vanished.get(of, ())) for of, ids in gone.items()):
         return True
     recorded = last.wholly if whole else last.at
     return recorded is None or not recorded_within(EVERY, recorded, now)
@@ -101,7 +101,7 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
             continue
         note_try(services, plan)  # first: a store that does not answer is not asked again at once
         try:
-            listed, vanished = looked(loaded, services)
+            listed, vanished = listed_and_vanished(loaded, services)
             compared(services, plan, listed, vanished=vanished)
         except CcdrError as error:
             troubles.append(f"{plan}: the ledger could not be compared with its repository: {error}")
@@ -109,7 +109,9 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     return troubles
 
 
-def looked(loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:
+def listed_and_vanished(
+    loaded: LoadedPlan, services: Services
+) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:
     """What the plan's repository holds of it, and what has vanished from there (None: it is being pruned, and nobody
     can tell). CcdrError where it cannot be asked."""
     before, histories = services.catalogue.known(loaded.plan.plan), services.histories()

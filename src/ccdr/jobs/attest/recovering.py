@@ -32,14 +32,14 @@ def elsewhere(loaded: LoadedPlan) -> LoadedPlan | None:
 
 def stored_in(loaded: LoadedPlan, services: Services, ledger: str) -> list[RepoSnapshot]:
     """What a plan's repository holds of a ledger, the one with most records last."""
-    found = asked(loaded, services).snapshots([TAG, f"kind={KIND}", f"ledger={ledger}"])
-    return sorted(found, key=lambda s: (number(s), s.time))
+    listed = asked(loaded, services).snapshots([TAG, f"kind={KIND}", f"ledger={ledger}"])
+    return sorted(listed, key=lambda s: (number(s), s.time))
 
 
 def number(stored: RepoSnapshot) -> int:
     """How many records a stored ledger has by its tag."""
-    said = stored.tag("ledger_seq") or ""
-    return int(said) if said.isdecimal() else 0
+    count = stored.tag("ledger_seq") or ""
+    return int(count) if count.isdecimal() else 0
 
 
 def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
@@ -71,11 +71,11 @@ def _brought_back(one: Lost, plans: Sequence[LoadedPlan], services: Services) ->
     lost, seq = one.ledger, one.seq
     troubles: list[str] = []
     if (here := directory_of(services.state, lost)).is_dir():  # somebody had a copy, and has collected it
-        found = verify(here)
-        if found.ok and (seq == 0 or found.records < seq or reader(here).hash_of(seq) == one.head):
-            taken = Taken(lost, found.records, found.head, here, 0)
-            return link(taken, None, max(0, seq - found.records), services)
-        troubles.append(f"{here} {'is another chain than what was lost' if found.ok else 'does not verify'}")
+        verification = verify(here)
+        if verification.ok and (seq == 0 or verification.records < seq or reader(here).hash_of(seq) == one.head):
+            taken = Taken(lost, verification.records, verification.head, here, 0)
+            return link(taken, None, max(0, seq - verification.records), services)
+        troubles.append(f"{here} {'is another chain than what was lost' if verification.ok else 'does not verify'}")
     for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
         try:
             stored = stored_in(loaded, services, lost)
@@ -90,9 +90,9 @@ def _brought_back(one: Lost, plans: Sequence[LoadedPlan], services: Services) ->
                 wrong = wrong or error
         if wrong is not None:
             raise wrong
-    said = f" ({'; '.join(troubles)})" if troubles else ""
+    details = f" ({'; '.join(troubles)})" if troubles else ""
     raise CcdrError(
-        f"the ledger {lost[:8]}… is not stored in the repositories of {', '.join(p.plan.plan for p in plans)}{said}",
+        f"the ledger {lost[:8]}… is not stored in the repositories of {', '.join(p.plan.plan for p in plans)}{details}",
         hint="name other plans, or put a copy of it back with `ccdr ledger collect DIR`, then run this again; "
         "`ccdr ack LEDGER_LOST` answers for what is lost for good",
     )
@@ -104,11 +104,11 @@ def _from(loaded: LoadedPlan, stored: RepoSnapshot, lost: str, seq: int, service
         into = run.directory("ledger")
         repo = services.repository(loaded, limits_of(loaded))
         repo.restore(stored.id, stored.paths[0], into)
-        found, named = verify(into), f"snapshot {stored.id[:8]} of {plan}"
-        if found.ok and id_in(into) != lost:
+        verification, named = verify(into), f"snapshot {stored.id[:8]} of {plan}"
+        if verification.ok and id_in(into) != lost:
             raise BackupBad(f"{named} holds another ledger than its tag says", hint="name another plan")
         _as_attested(into, loaded, services, lost)
-        taken = copied(state, lost, into, found, named)
+        taken = copied(state, lost, into, verification, named)
     return placed(state, link(taken, plan, max(0, seq - taken.records), services))
 
 
@@ -118,13 +118,13 @@ def _as_attested(directory: Path, loaded: LoadedPlan, services: Services, lost: 
     head = there.head().seq
     listed = asked(loaded, services).snapshots([TAG, f"plan={loaded.plan.plan}", f"ledger={lost}"])
     for s in listed:
-        said = Attestation.of({key: s.tag(key) for key in ATTESTED})
-        if said is None or said.seq > head or there.hash_of(said.seq) == said.head:
+        attested = Attestation.of({key: s.tag(key) for key in ATTESTED})
+        if attested is None or attested.seq > head or there.hash_of(attested.seq) == attested.head:
             continue
-        if not says.excuses(there, said.seq, said.prev):
+        if not says.excuses(there, attested.seq, attested.prev):
             raise LedgerBroken(
-                f"record {said.seq} of the stored ledger is not the one that snapshot {s.id[:8]} of {rfc3339(s.time)} "
-                "attests: it was rewritten before it was stored",
+                f"record {attested.seq} of the stored ledger is not the one that snapshot {s.id[:8]} of "
+                f"{rfc3339(s.time)} attests: it was rewritten before it was stored",
                 hint="nothing was taken in; older snapshots of it may be whole: `restic snapshots --tag kind=ledger`",
             )
 

@@ -22,35 +22,35 @@ def troubles(lineage: Lineage, unsound: Sequence[Unsound] = ()) -> tuple[Problem
     return (*_troubles(lineage), *of_others)
 
 
-def by_what_is_known(said: str | None) -> tuple[Problem, ...]:
+def by_what_is_known(contradiction: str | None) -> tuple[Problem, ...]:
     """LEDGER_CONTRADICTED by what `here` says."""
-    return () if said is None else (Problem(Trouble.LEDGER_CONTRADICTED, said, about="known here"),)
+    return () if contradiction is None else (Problem(Trouble.LEDGER_CONTRADICTED, contradiction, about="known here"),)
 
 
 def news(problems: Sequence[Problem], state: State) -> list[Problem]:
     """Those that no run has told of yet. CcdrError where that cannot be written down."""
     path = state.root / "told-ledger.json"
     try:
-        told = json.loads(path.read_text("utf-8"))
+        announced = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        told = []
+        announced = []
     keys = [f"{p.trouble.value} {p.about}" for p in problems]
-    if told != keys:
+    if announced != keys:
         write_durably(path, json.dumps(keys) + "\n")
-    return [p for p, key in zip(problems, keys, strict=True) if key not in told]
+    return [p for p, key in zip(problems, keys, strict=True) if key not in announced]
 
 
 def _troubles(lineage: Lineage) -> Iterator[Problem]:
-    if said := lineage.loss:
+    if text := lineage.loss:
         since = utc(lineage.lost[0].since) if lineage.lost else None
-        yield Problem(Trouble.LEDGER_LOST, said, since)
+        yield Problem(Trouble.LEDGER_LOST, text, since)
     if lineage.kept not in (LedgerStanding.HOLDS, LedgerStanding.GONE) and lineage.problem:
         yield Problem(Trouble.LEDGER_CONTRADICTED, lineage.problem, about=lineage.kept.value)
     if lineage.changed:
         yield Problem(Trouble.SUMMARY_WRONG, lineage.changed, about="chain")
-    for ledger, said in lineage.astray:
-        yield Problem(Trouble.LEDGER_CONTRADICTED, said, about=ledger)
-    for plan, found in sorted(lineage.compared.items()):
-        if found.result == DIFFERS:
-            said = f"the repository of {plan}: {'; '.join(found.problems)}"
-            yield Problem(Trouble.LEDGER_CONTRADICTED, said, utc(found.at), about=plan)
+    for ledger, text in lineage.astray:
+        yield Problem(Trouble.LEDGER_CONTRADICTED, text, about=ledger)
+    for plan, comparison in sorted(lineage.compared.items()):
+        if comparison.result == DIFFERS:
+            text = f"the repository of {plan}: {'; '.join(comparison.problems)}"
+            yield Problem(Trouble.LEDGER_CONTRADICTED, text, utc(comparison.at), about=plan)

@@ -33,7 +33,7 @@ KEPT_FOR, KEPT_LEAST = timedelta(days=35), 7
 
 
 @dataclass(frozen=True)
-class Place:
+class LedgerCopy:
     """How it stands with a ledger in one plan's repository. `reason` is why it could not be stored when that was last
     tried, None where it was. An older ccdr did not note which `ledger` it was."""
 
@@ -55,9 +55,9 @@ class Place:
         named = f", {self.ledger[:8]}…" if self.ledger else ""
         return f"what was stored there is {there}the ledger before this one{named}; the next `ccdr run` stores this one"
 
-    def seen(self, lineage: Lineage) -> Place:
+    def seen(self, lineage: Lineage) -> LedgerCopy:
         """The same of the ledger that is here."""
-        return self if self.of(lineage) else Place(self.tried, reason=self.not_ours, ledger=lineage.ledger)
+        return self if self.of(lineage) else LedgerCopy(self.tried, reason=self.not_ours, ledger=lineage.ledger)
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -68,15 +68,15 @@ def tenants(plans: Sequence[LoadedPlan]) -> frozenset[str]:
     return frozenset(p.plan.tenant_of(asset) for p in plans for asset in (None, *p.plan.assets))
 
 
-def places(services: Services) -> dict[str, Place]:
+def places(services: Services) -> dict[str, LedgerCopy]:
     """By plan: how it stands with the ledger in its repository, as of the last try."""
-    found: dict[str, Place] = {}
+    by_plan: dict[str, LedgerCopy] = {}
     with contextlib.suppress(OSError, ValueError, AttributeError):
         body = json.loads((services.state.root / "stored-ledger.json").read_text("utf-8"))
-        for plan, said in body.items():
+        for plan, fields in body.items():
             with contextlib.suppress(TypeError):
-                found[plan] = Place(**said)
-    return found
+                by_plan[plan] = LedgerCopy(**fields)
+    return by_plan
 
 
 def store_due(
@@ -117,15 +117,15 @@ def homes(plans: Sequence[LoadedPlan], every: Sequence[LoadedPlan]) -> list[Load
     """One plan for each repository that the ledger goes into, that being its `repository` then. `every` plan of this
     host is in the ledger."""
     one_tenant = len(tenants(every)) == 1
-    found = [elsewhere(p) or (p if one_tenant else None) for p in plans]
-    return list({p.plan.repository.location: p for p in reversed(found) if p is not None}.values())[::-1]
+    repositories = [elsewhere(p) or (p if one_tenant else None) for p in plans]
+    return list({p.plan.repository.location: p for p in reversed(repositories) if p is not None}.values())[::-1]
 
 
-def _text(known: Mapping[str, Place]) -> str:
+def _text(known: Mapping[str, LedgerCopy]) -> str:
     return json.dumps({plan: place.as_json() for plan, place in known.items()}) + "\n"
 
 
-def _due(place: Place | None, lineage: Lineage, now: datetime, *, first: bool) -> bool:
+def _due(place: LedgerCopy | None, lineage: Lineage, now: datetime, *, first: bool) -> bool:
     def past(at: str | None, wait: timedelta) -> bool:
         return at is None or not now - wait < utc(at) <= now + SET_BACK
 
@@ -134,8 +134,10 @@ def _due(place: Place | None, lineage: Lineage, now: datetime, *, first: bool) -
     return not place.of(lineage) or (past(place.stored, EVERY) and past(place.tried, AGAIN))
 
 
-def _stored(loaded: LoadedPlan, services: Services, before: Place | None, ledger: str, now: datetime) -> Place:
-    old = before or Place(rfc3339(now))
+def _stored(
+    loaded: LoadedPlan, services: Services, before: LedgerCopy | None, ledger: str, now: datetime
+) -> LedgerCopy:
+    old = before or LedgerCopy(rfc3339(now))
     try:
         repo = services.repository(loaded, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
         with services.state.reading(repo.location):
@@ -145,11 +147,11 @@ def _stored(loaded: LoadedPlan, services: Services, before: Place | None, ledger
         if loaded.plan.repository == loaded.plan.ledger_repository:  # no plan's upkeep comes by there
             with contextlib.suppress(CcdrError):
                 prune_stored(repo, now)
-        return Place(rfc3339(now), rfc3339(now), seq, None, ledger)
+        return LedgerCopy(rfc3339(now), rfc3339(now), seq, None, ledger)
     except Locked:
-        return Place(rfc3339(now), old.stored, old.seq, "the repository was in use", ledger)
+        return LedgerCopy(rfc3339(now), old.stored, old.seq, "the repository was in use", ledger)
     except CcdrError as error:
-        return Place(rfc3339(now), old.stored, old.seq, str(error), ledger)
+        return LedgerCopy(rfc3339(now), old.stored, old.seq, str(error), ledger)
 
 
 def _made(repo: Restic) -> None:
@@ -183,9 +185,9 @@ def superseded(listed: Sequence[RepoSnapshot], now: datetime) -> list[str]:
     by_ledger: dict[str, list[RepoSnapshot]] = {}
     for s in sorted(listed, key=lambda s: s.time):
         by_ledger.setdefault(s.tag("ledger") or "", []).append(s)
-    for found in by_ledger.values():
-        for n, s in enumerate(found):
-            newer = found[n + 1 :]
+    for copies in by_ledger.values():
+        for n, s in enumerate(copies):
+            newer = copies[n + 1 :]
             if len(newer) >= KEPT_LEAST and now - s.time > KEPT_FOR and all(number(o) >= number(s) for o in newer):
                 gone.append(s.id)
     return gone

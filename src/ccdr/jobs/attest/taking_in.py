@@ -55,23 +55,23 @@ class Taken:
 
 
 def copied(
-    state: State, ledger: str, source: Path, found: Verification, named: str, known: LedgerBeside | None = None
+    state: State, ledger: str, source: Path, verification: Verification, named: str, known: LedgerBeside | None = None
 ) -> Taken:
     """Copy a chain to beside its place, whole or not at all: it is told of before it is `placed`, so that whoever is
     killed between leaves one of the two there as our ledger tells. LedgerBroken where it must not be: it goes on from
     what is there, or (what lies there may have been changed) from what our own ledger says that it was: `known`."""
-    if not found.ok:
+    if not verification.ok:
         raise LedgerBroken(
-            f"the ledger in {named} does not verify: {found.problems[0]}",
+            f"the ledger in {named} does not verify: {verification.problems[0]}",
             hint=f"`ccdr ledger verify {source}` lists all damage; nothing was taken in",
         )
     target, before = directory_of(state, ledger), 0
     here = None if not target.is_dir() and known is None else known or verify(target)
     if here is not None and here.records:
         before = here.records if target.is_dir() else 0
-        if found.records < here.records:
+        if verification.records < here.records:
             raise LedgerBroken(
-                f"the ledger in {named} has {found.records} records, and {here.records} of it are here already",
+                f"the ledger in {named} has {verification.records} records, and {here.records} of it are here already",
                 hint=f"it was cut since; {target} has the longer one",
             )
         if reader(source).hash_of(here.records) != here.head:
@@ -84,7 +84,7 @@ def copied(
     try:
         _copy(source, temporary)
         again = verify(temporary)
-        if not again.ok or again.records < found.records:
+        if not again.ok or again.records < verification.records:
             raise LedgerBroken(f"the copy of {named} does not verify", hint="is the disk well? try again")
     except OSError as error:
         remove_tree(temporary)
@@ -112,8 +112,8 @@ def placed(state: State, taken: Taken) -> Taken:
 
 def settle(state: State, known: LedgerBeside) -> None:
     """Put in its place what somebody told of, and was killed before that."""
-    if (found := lies_at(state, known)) != directory_of(state, known.ledger):
-        placed(state, Taken(known.ledger, known.records, known.head, found, 0))
+    if (directory := lies_at(state, known)) != directory_of(state, known.ledger):
+        placed(state, Taken(known.ledger, known.records, known.head, directory, 0))
 
 
 def _unwritten(target: Path, error: OSError) -> CcdrError:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, STORED
 from ccdr.evidence.lineage.comparing import keep
 from ccdr.host.files import remove_tree
 from ccdr.jobs.attest import compared
-from ccdr.jobs.backup.attempt import Attempt
+from ccdr.jobs.backup.attempt import BackupRun
+from ccdr.jobs.backup.failure import failed
 from ccdr.jobs.backup.result import BackupResult, Member
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.job_run import JobRun
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import (
     CcdrError,
@@ -40,12 +43,13 @@ def backup(
         result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
-        recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
+        recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
         about: dict[str, object] = {"engine": job.engine.engine_name, "method": job.engine.method}
         if member is not None:
             about["group"] = {"name": member.group.name, "run": member.group.run}
-        attempt = Attempt(job, services, repo, run, credentials, progress, result, member, recorded.begin(about))
-        with recorded.attempt(attempt.failed):
+        of = JobRun(job, services, repo, run, progress)
+        attempt = BackupRun(of, credentials, result, member, recorded.begin(about))
+        with recorded.attempt(partial(failed, of, result)):
             attempt.carry_out()
         with recorded.conclusion():  # it was stored, or it was not
             if result.result == STORED:
@@ -53,11 +57,11 @@ def backup(
                     result.notes += _in_doubt(job, services)
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
-                attempt.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
+                attempt.storing.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
             services.state.keep_words(run.id, result.words)
-            if attempt.listed is not None:
+            if attempt.storing.listed is not None:
                 with contextlib.suppress(CcdrError):
-                    result.notes += _contradicted(job, services, attempt.listed)
+                    result.notes += _contradicted(job, services, attempt.storing.listed)
             result.record = recorded.end(result.body())
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
@@ -76,6 +80,6 @@ def _in_doubt(job: Job, services: Services) -> list[str]:
 
 def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
     """Stored or not: is the ledger what the repository's snapshots attest?"""
-    found = compared(services, job.plan, listed, recent=True)
-    said = [f"the ledger: {problem}" for problem in found.problems]
-    return [*said, *(f"the ledger of this host is lost: {one}" for one in found.lost)]
+    outcome = compared(services, job.plan, listed, recent=True)
+    problems = [f"the ledger: {problem}" for problem in outcome.problems]
+    return [*problems, *(f"the ledger of this host is lost: {one}" for one in outcome.lost)]

@@ -1,12 +1,14 @@
 """Restores one asset's snapshot for real: into a directory, or onto a server.
 
-`work.py` is the use-case and what is decided before anything is written; `ways.py` has the two ways, a directory and a
-server, and `directory.py` what the first needs; `estimate.py` tells from measured tests how long it should take;
-`result.py` is what goes into the ledger.
+`work.py` is the use-case, of a `request.py`: what is decided before anything is written, then the work. `selection.py`
+chooses the snapshot; `sources.py` knows what must not be touched. `ways.py` says what a way to restore is, of two:
+`into_directory.py` (with what it needs in `directory.py`) and `onto_server.py`. `estimate.py` tells from measured tests
+how long it should take; `result.py` is what goes into the ledger.
 """
 
 from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START
+from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RestoreResult
-from ccdr.jobs.restore.work import Request, Restoring, restoring
+from ccdr.jobs.restore.work import Restoring, restoring
 
 __all__ = ["RESTORE_END", "RESTORE_START", "Request", "RestoreResult", "Restoring", "restoring"]

@@ -34,20 +34,20 @@ class Guarded:
 
 
 @dataclass(frozen=True)
-class Mount:
+class MountPoint:
     point: str
     device: str  # major:minor
     root: str  # what of the file system is mounted there
 
 
-def mounts(table: Path = MOUNTS) -> list[Mount]:
+def mounts(table: Path = MOUNTS) -> list[MountPoint]:
     """The kernel's table; empty where it cannot be read."""
-    found = []
+    mounted = []
     with contextlib.suppress(OSError):
         for line in table.read_text("utf-8", "surrogateescape").splitlines():
             fields = line.split(" ")
-            found.append(Mount(_plain(fields[4]), fields[2], _plain(fields[3])))
-    return found
+            mounted.append(MountPoint(_plain(fields[4]), fields[2], _plain(fields[3])))
+    return mounted
 
 
 def _plain(text: str) -> str:
@@ -66,7 +66,7 @@ def refuse_sources(target: Path, guarded: Sequence[Guarded]) -> None:
             )
 
 
-def _overlap(target: Path, path: Path, table: Sequence[Mount]) -> str | None:
+def _overlap(target: Path, path: Path, table: Sequence[MountPoint]) -> str | None:
     for mine in _positions(target, table):
         for theirs in _positions(path, table):
             if mine == theirs:
@@ -82,24 +82,24 @@ def _overlap(target: Path, path: Path, table: Sequence[Mount]) -> str | None:
     return None
 
 
-def _positions(path: Path, table: Sequence[Mount]) -> set[tuple[str, ...]]:
+def _positions(path: Path, table: Sequence[MountPoint]) -> set[tuple[str, ...]]:
     """All the places that a path is: as written, as resolved, and on its file system, whatever that is mounted as."""
     real = Path(os.path.realpath(path))
-    found = {("", *Path(os.path.normpath(path.absolute())).parts), ("", *real.parts)}
+    positions = {("", *Path(os.path.normpath(path.absolute())).parts), ("", *real.parts)}
     on = [m for m in table if real == Path(m.point) or Path(m.point) in real.parents]
     if on:
         mount = max(enumerate(on), key=lambda pair: (len(Path(pair[1].point).parts), pair[0]))[1]
         inside = Path(mount.root) / real.relative_to(mount.point)
-        found.add((mount.device, *inside.parts))
-    return found
+        positions.add((mount.device, *inside.parts))
+    return positions
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @dataclass
@@ -191,7 +191,9 @@ class Staging:
         return remove_tree(self.root)
 
 
-def look(target: Path, guarded: Sequence[Guarded], *, size: int, entries: int, run: str) -> tuple[Staging, list[str]]:
+def staging_for(
+    target: Path, guarded: Sequence[Guarded], *, size: int, entries: int, run: str
+) -> tuple[Staging, list[str]]:
     """Whether the target will do, and where it is made ready; notes. Changes nothing. UsageProblem where it will not:
     a link, not empty, a source, no parent, no right to write, no room for `size` bytes in `entries` files."""
     if target.is_symlink():
@@ -237,9 +239,9 @@ def _refuse_without_room(base: Path, size: int, entries: int) -> None:
             f"{base} has {human_bytes(free)} free, the restore needs {human_bytes(needed)}",
             hint="free space there, or name a directory on another disk",
         )
-    found = os.statvfs(base)
-    if found.f_files and found.f_favail < entries:
-        raise UsageProblem(f"{base} has room for {found.f_favail} more files, the restore has {entries}")
+    file_system = os.statvfs(base)
+    if file_system.f_files and file_system.f_favail < entries:
+        raise UsageProblem(f"{base} has room for {file_system.f_favail} more files, the restore has {entries}")
 
 
 @contextlib.contextmanager
@@ -249,10 +251,10 @@ def opened(tree: Path) -> Iterator[None]:
     changed: list[tuple[Path, int]] = []
 
     def let_all_read(path: Path) -> None:
-        found = path.lstat()
-        mode = stat.S_IMODE(found.st_mode)
-        wanted = mode | (0o555 if stat.S_ISDIR(found.st_mode) else 0o444)
-        if mode != wanted and (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+        status = path.lstat()
+        mode = stat.S_IMODE(status.st_mode)
+        wanted = mode | (0o555 if stat.S_ISDIR(status.st_mode) else 0o444)
+        if mode != wanted and (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
             path.chmod(wanted)
             changed.append((path, mode))
 

@@ -53,11 +53,11 @@ def estimate(records: Iterable[Record], plan: str, asset: str, size: int, phases
     ][-NEWEST:]
     if not passed:
         return None
-    found = {}
+    by_phase = {}
     for phase in phases:
         scaled = [float(r["phases"].get(phase) or 0.0) * _scale(size, int(r["snapshot"]["bytes"])) for r in passed]
-        found[phase] = median(scaled)
-    return Estimate(found, len(passed), size, max(int(r["snapshot"]["bytes"]) for r in passed))
+        by_phase[phase] = median(scaled)
+    return Estimate(by_phase, len(passed), size, max(int(r["snapshot"]["bytes"]) for r in passed))
 
 
 def _scale(size: int, measured: int) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr import __version__
@@ -13,51 +12,27 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
-from ccdr.jobs.fetch import Candidates, bases_of, candidates, none_counts, unread_since
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.fetch import bases_of, candidates
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore import directory
-from ccdr.jobs.restore.directory import Guarded
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
+from ccdr.jobs.restore.into_directory import IntoDirectory
+from ccdr.jobs.restore.onto_server import OntoServer
+from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
-from ccdr.jobs.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
+from ccdr.jobs.restore.selection import Selection
+from ccdr.jobs.restore.sources import Sources
+from ccdr.jobs.restore.ways import Order, Way
 from ccdr.jobs.services import BY_HAND, Services
-from ccdr.jobs.shipping.recovery import Recovery, the_base
-from ccdr.model import parents as chain
+from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, failure_of
+from ccdr.model.errors import CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, failure_of
 from ccdr.model.trouble import without_an_older
-from ccdr.model.values import CheckResult, Manifest, Snapshot, details, rfc3339
-from ccdr.plans import LoadedPlan, Plan
+from ccdr.model.values import CheckResult, Manifest, Snapshot, details
 from ccdr.plans.job import Job
-from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
-from ccdr.ports.target import KnownSource
 from ccdr.sandbox.lab import room_for
-from ccdr.storage.catalogue import of_source
-from ccdr.storage.removals import dated_in_future
 from ccdr.storage.restic import Restic
-from ccdr.storage.synchronised import Synchronised
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for. `to` is a directory or a server's URL; `others` are all plans that are known besides the
-    asset's own: their sources must not be touched either. `unknown` are plans that could not be read."""
-
-    to: str
-    snapshot: str = "latest"
-    at: RecoveryTarget | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    onto_source_server: bool = False
-    despite_failed_test: bool = False
-    despite_failed_checks: bool = False
-    others: tuple[LoadedPlan, ...] = ()
-    unknown: tuple[str, ...] = ()
-
-    @property
-    def is_url(self) -> bool:
-        return "://" in self.to
 
 
 @contextlib.contextmanager
@@ -77,7 +52,7 @@ def restoring(
         try:
             with contextlib.ExitStack() as stack:
                 one = Restoring(job, request, services, repo, run, stack)
-                one.look(progress)
+                one.examine(progress)
                 yield one
         except UsageProblem as error:
             if one is not None:
@@ -96,7 +71,7 @@ def restoring(
             run.clear()
             if one is not None and not dry_run:
                 with interrupts.deferred():
-                    one.conclude()
+                    one.record_end()
 
 
 class Restoring:
@@ -113,9 +88,10 @@ class Restoring:
     ) -> None:
         self.job, self.request = job, request
         self._services, self._repo, self._run, self._stack = services, repo, run, stack
+        self._sources = Sources(job, services, request.others)
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.estimate: Estimate | None = None
-        self._recorded = Recorded(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
+        self._recorded = RecordedRun(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
         self._started = self._unknown = False  # unknown: which name it has
         self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None
@@ -136,103 +112,47 @@ class Restoring:
 
     # --- before anything is written -------------------------------------------------------------------
 
-    def look(self, progress: Progress) -> None:
+    def examine(self, progress: Progress) -> None:
         """UsageProblem where it must not be done; nothing is changed."""
-        job, services, result = self.job, self._services, self.result
-        if not self.request.is_url:  # the cheapest question first
+        job, services, result, request = self.job, self._services, self.result, self.request
+        if not request.is_url:  # the cheapest question first
             self._path()
+        manifest, bases = self._chosen(progress)
+        with contextlib.suppress(CommandFailed):
+            result.tools = {"ccdr": __version__, "restic": self._repo.version()}
+        assert result.snapshot is not None
+        order = Order(job, services, self._repo, self._run, result.snapshot, manifest, result, bases)
+        progress.step("looking at the target")
+        if request.unknown:
+            which = ", ".join(request.unknown)
+            result.notes.append(f"plans that could not be read, so that their sources are not known: {which}")
+        if request.is_url:
+            self._way = self._server(order, progress)
+            phases = PHASES
+        else:
+            self._way = self._directory(order)
+            phases = PHASES if not job.engine.has_server else PHASES[:1]
+        self.estimate = estimate(services.records(), job.plan, job.asset, order.snapshot.bytes, phases)
+        result.estimate_s = self.estimate.seconds if self.estimate else None
+
+    def _chosen(self, progress: Progress) -> tuple[Manifest, list[tuple[Snapshot, Manifest]]]:
+        """The manifest of the snapshot that is taken, and what that builds upon."""
+        job, services, result, request = self.job, self._services, self.result, self.request
         progress.step("asking the repository")
         known = services.histories()
         history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
-        result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
-        if self.request.at is not None or self.request.snapshot == "latest":
+        result.findings = [finding for asset, finding in synchronised.findings if asset == job.asset]
+        if request.at is not None or request.snapshot == "latest":
             synchronised.understood()
-        found = candidates(job, services, synchronised)
-        recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
-        chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
-        snapshot = result.snapshot = chosen
-        usable = chain.usable(found.good, found.there, history.disproved)
-        self._older = any(s.consistent_point < chosen.consistent_point for s in usable)
-        result.proven = history.proven.get(chosen.id)
-        result.notes += self._doubt(chosen, history, known.get((job.plan, None), AssetHistory()))
-        manifest = services.catalogue.manifest(snapshot)
-        with contextlib.suppress(CommandFailed):
-            result.tools = {"ccdr": __version__, "restic": self._repo.version()}
-        bases = bases_of(snapshot, found.there, services.catalogue)
-        order = Order(job, services, self._repo, self._run, snapshot, manifest, result, bases)
-        progress.step("looking at the target")
-        if self.request.unknown:
-            which = ", ".join(self.request.unknown)
-            result.notes.append(f"plans that could not be read, so that their sources are not known: {which}")
-        if self.request.is_url:
-            self._way = self._server(order, found, progress)
-            phases = PHASES
-        else:
-            self._way = self._directory(order, recovery)
-            phases = PHASES if not job.engine.has_server else PHASES[:1]
-        self.estimate = estimate(services.records(), job.plan, job.asset, snapshot.bytes, phases)
-        result.estimate_s = self.estimate.seconds if self.estimate else None
-
-    def _doubt(self, chosen: Snapshot, history: AssetHistory, upkeep: AssetHistory) -> list[str]:
-        """That the repository was found damaged, and when this snapshot was stored into it."""
-        damage, said = history.doubt(upkeep), history.doubted(upkeep)
-        if damage is None or said is None:
-            return []
-        if history.proven.get(chosen.id) == "PASS":
-            return [said]
-        own = "was stored after that" if history.stored.get(chosen.id, 0) > damage["seq"] else "has not passed a test"
-        test = f"`ccdr test {self.job.plan} --asset {self.job.asset} --snapshot {chosen.short}`"
-        return [f"{said}; this snapshot {own}: {test} tells whether it is whole"]
-
-    def _select(self, found: Candidates, history: AssetHistory, synchronised: Synchronised) -> Snapshot:
-        """The newest that counts and has not failed a test; or the one that was named."""
-        job, result, asked = self.job, self.result, self.request.snapshot
-
-        usable_there = chain.usable(found.there, found.there, history.disproved)
-        usable_ids = {s.id for s in usable_there}
-
-        def bad(snapshot: Snapshot) -> bool:
-            return snapshot.id not in usable_ids
-
-        if asked == "latest":
-            usable = [s for s in found.good if not bad(s)]
-            if self.request.despite_failed_test:
-                usable = [s for s in found.good if not chain.lacks(s, found.there)]
-            if not found.good:
-                none, first = none_counts(job, synchronised)
-                raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
-            if not usable:
-                raise UsageProblem(
-                    f"there is no snapshot of {job.plan}/{job.asset} that counts and has not failed its test",
-                    hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test",
-                )
-            chosen = usable[-1]
-        else:
-            chosen = found.by_id(job, asked)
-        older = any(s.consistent_point < chosen.consistent_point for s in usable_there)
-        instead = "take an older one" if older else "there is no older one that may be good"
-        if said := chain.lacks(chosen, found.there):
-            raise UsageProblem(said, hint=f"{instead}: without what it builds upon it is of no use")
-        if bad(chosen) and not self.request.despite_failed_test:
-            raise UsageProblem(
-                f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
-                if chosen.note is None
-                else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint=f"{instead}; to restore it all the same, add --despite-failed-test",
-            )
-        if not of_source(chosen, job.engine.source_name):
-            result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")
-        if dated_in_future(chosen, self._services.clock.now()):
-            result.notes.append("it bears a date in the future: somebody's clock was wrong")
-        for s in found.there:
-            if s.consistent_point > chosen.consistent_point and bad(s):
-                result.notes.append(f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} failed its test")
-        for s in synchronised.vanished:
-            if s.consistent_point > chosen.consistent_point:
-                result.notes.append(f"a newer snapshot, {s.short} of {rfc3339(s.consistent_point)}, has vanished")
-        result.notes += [newer.text for newer in unread_since(job, chosen, synchronised)]
-        return chosen
+        snapshots = candidates(job, services, synchronised)
+        selection = Selection(job, services, request, result, snapshots, history)
+        self.recovery = selection.by_point(self._run, progress) if request.at is not None else None
+        chosen = selection.by_rule(synchronised) if self.recovery is None else self.recovery.choice.base
+        result.snapshot, result.proven = chosen, history.proven.get(chosen.id)
+        self._older = selection.has_older(chosen)
+        result.notes += selection.doubts(chosen, known.get((job.plan, None), AssetHistory()))
+        return services.catalogue.manifest(chosen), bases_of(chosen, snapshots.there, services.catalogue)
 
     def _path(self) -> Path:
         if not self.request.to.strip():
@@ -243,25 +163,7 @@ class Restoring:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
 
-    def _recovery(self, found: Candidates, history: AssetHistory, progress: Progress) -> Recovery:
-        """The newest good base before the point, or the one that was named, and the log from there on."""
-        assert self.request.at is not None
-        if self.request.is_url:
-            raise UsageProblem(
-                "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
-            )
-        usable = chain.usable(found.good, found.there, history.disproved)
-        if self.request.snapshot != "latest":
-            usable = the_base(found.by_id(self.job, self.request.snapshot), usable)
-        if history.log_failure is not None:
-            said = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
-            self.result.notes.append(f"its recovery by the log of {said}; an earlier point may be good all the same")
-        try:
-            return Recovery.prepared(self.job, self._services, usable, self.request.at, self._run, progress)
-        except BackupBad as error:
-            raise UsageProblem(str(error), hint=error.hint) from None
-
-    def _directory(self, order: Order, recovery: Recovery | None) -> Way:
+    def _directory(self, order: Order) -> Way:
         path = self._path()
         contents = order.manifest.contents
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
@@ -270,40 +172,15 @@ class Restoring:
         if order.bases:  # what they give stands beside them for a while
             size *= 2
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
-        staging, notes = directory.look(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
+        staging, notes = directory.staging_for(
+            path, self._sources.guarded(order.manifest), size=size, entries=entries, run=run
+        )
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
-        return IntoDirectory(order, staging, recovery)
+        return IntoDirectory(order, staging, self.recovery)
 
-    def _guarded(self, manifest: Manifest) -> list[Guarded]:
-        """What a restore into a directory must stay away from: every source of any plan on this host, as the plan and
-        the snapshot name it, the repositories, ccdr's own state."""
-        found = [
-            Guarded(Path(path), f"which {self._named(plan, name)} is backed up from")
-            for plan in self._plans()
-            for name, engine in plan.assets.items()
-            for path in engine.source_paths
-        ]
-        found += [
-            Guarded(path, f"which the snapshot of {self.job.asset} is of") for path in roots_of(manifest.contents)
-        ]
-        found += [
-            Guarded(Path(plan.repository.location), f"the repository of plan {plan.plan}")
-            for plan in self._plans()
-            if plan.repository.is_local
-        ]
-        found.append(Guarded(self._services.state.root, "ccdr's own state"))
-        return found
-
-    def _plans(self) -> list[Plan]:
-        """All that are known, this one first."""
-        return [self.job.loaded.plan, *(p.plan for p in self.request.others if p.plan.plan != self.job.plan)]
-
-    def _named(self, plan: Plan, asset: str) -> str:
-        return asset if plan.plan == self.job.plan else f"{plan.plan}/{asset}"
-
-    def _server(self, order: Order, found: Candidates, progress: Progress) -> Way:
+    def _server(self, order: Order, progress: Progress) -> Way:
         request, services, limits = self.request, self._services, self.job.limits
         target = order.engine.onto(request.to, request.password_file, request.ca_file)
         self.result.target_kind, self.result.target_name, self.name = "server", target.shown, target.name
@@ -326,32 +203,19 @@ class Restoring:
                     gentle=False,
                 )
             )
-            looked = target.examine(
+            survey = target.examine(
                 source,
                 order.manifest,
                 order.run.id,
-                self._sources(order, found),
+                self._sources.known(order.manifest),
                 onto_source_server=request.onto_source_server,
             )
         except CommandFailed as error:
             hint = "is it the right server, user and password?"
             raise TestBroken(f"{target.shown} does not answer: {error}", hint=hint) from None
-        self.result.notes += looked.notes
-        self.result.tools["target"] = looked.version
-        return OntoServer(order, target, source, looked.will)
-
-    def _sources(self, order: Order, found: Candidates) -> list[KnownSource]:
-        """Every source that a plan names, with the manifests that tell whose server it was: of each asset the newest,
-        and the one that is being restored."""
-        catalogue = self._services.catalogue
-        known = []
-        for plan, name, engine in ((p, name, e) for p in self._plans() for name, e in p.assets.items()):
-            manifests = [order.manifest] if (plan.plan, name) == (self.job.plan, self.job.asset) else []
-            for snapshot in catalogue.snapshots(plan.plan, name)[-1:]:
-                with contextlib.suppress(BackupBad):
-                    manifests.append(catalogue.manifest(snapshot))
-            known.append(KnownSource(self._named(plan, name), engine, tuple(manifests)))
-        return known
+        self.result.notes += survey.notes
+        self.result.tools["target"] = survey.version
+        return OntoServer(order, target, source, survey.will)
 
     # --- doing it -------------------------------------------------------------------------------------
 
@@ -367,8 +231,8 @@ class Restoring:
             result.checks = way.check(progress)
             keep = True  # it is whole: what comes now is no reason to throw it away
             if result.bad_checks and not self.request.despite_failed_checks:
-                look = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
-                result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(look))
+                advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
+                result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
             else:
                 self._finish(way, progress)
         except KeyboardInterrupt as error:
@@ -438,7 +302,7 @@ class Restoring:
             }
             self._recorded.begin(about)
 
-    def conclude(self) -> None:
+    def record_end(self) -> None:
         """The record; the run's scratch is gone by now, or told."""
         result = self.result
         result.left_behind += self._run.problems

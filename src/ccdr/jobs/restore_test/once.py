@@ -6,9 +6,13 @@ import contextlib
 from functools import partial
 
 from ccdr.evidence.history.kinds import TEST_END, TEST_START
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.job_run import JobRun
+from ccdr.jobs.recorded import RecordedRun
+from ccdr.jobs.restore_test.advice import advised, never_to_count, pruned_meanwhile
+from ccdr.jobs.restore_test.course import CourseOfTest
+from ccdr.jobs.restore_test.objectives import finish
 from ccdr.jobs.restore_test.result import RestoreTest
-from ccdr.jobs.restore_test.work import Work
+from ccdr.jobs.restore_test.work import carry_out
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.answers import FreeText, words_of
 from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, failure_of
@@ -48,12 +52,12 @@ def restore_test(
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
             test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
-            recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
+            recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
             recorded.begin({"restore_tests": dict(job.loaded.restore_tests), "selection": selection})
-            work = Work(job, services, repo, run, progress, test, at, base)
-            with recorded.attempt(partial(_ended, work, test)):
+            course = CourseOfTest(JobRun(job, services, repo, run, progress), test, at, base, services.clock.now())
+            with recorded.attempt(partial(_ended, course, test)):
                 try:
-                    work.carry_out(selection)
+                    carry_out(course, selection)
                 except UsageProblem as error:
                     not_done = error
                     test.verdict, test.own_verdict, test.reason = Verdict.SKIPPED, None, str(error)
@@ -62,29 +66,29 @@ def restore_test(
                 raise not_done
             undisturbed.enter_context(recorded.conclusion())
             run.clear()  # its scratch is gone now, or it is not: the record says which
-            work.conclude(run)
+            finish(course)
             if kept := services.state.keep_words(run.id, test.words + FreeText(details(test.checks))):
-                test.said = services.state.kept_as(kept, services.clock.now())
+                test.kept_words = services.state.kept_as(kept, services.clock.now())
             test.record = recorded.end(test.body())
     return test
 
 
-def _ended(work: Work, test: RestoreTest, error: KeyboardInterrupt | Exception) -> None:
+def _ended(course: CourseOfTest, test: RestoreTest, error: KeyboardInterrupt | Exception) -> None:
     """What it says of the backup that the test ended early: a test that could not be carried out proves nothing, and
     neither does what nobody foresaw."""
     if isinstance(error, KeyboardInterrupt):
         test.broke("interrupted")
     elif isinstance(error, BackupBad):
         test.words += words_of(error)
-        if why := work.pruned_meanwhile() or work.taken_back():
+        if why := pruned_meanwhile(course) or never_to_count(course):
             test.broke(f"{error}; but {why}", "run the test again")
             return
         if isinstance(error, LogBad):
             test.log_verdict = Verdict.FAIL
         else:
             test.own_verdict, test.repository = Verdict.FAIL, error.repository
-            test.damaged = work.fetching or isinstance(error, RepositoryDamaged)
-        test.fail(str(error), work.advised(error.hint))
+            test.damaged = course.fetching or isinstance(error, RepositoryDamaged)
+        test.fail(str(error), advised(course, error.hint))
     else:
         test.repository = getattr(error, "repository", None)
         broken = failure_of(error)

@@ -58,7 +58,7 @@ class RestoreTest:
     basis: str = "throwaway"
     others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
     private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
-    said: dict[str, object] | None = None  # the same of what programs said
+    kept_words: dict[str, object] | None = None  # the same of what programs said
     recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
     disposal: dict[str, object] = field(default_factory=dict)
@@ -125,8 +125,8 @@ class RestoreTest:
     def as_json(self) -> dict[str, object]:
         record = self.record and self.record.as_json()
         private = self.private
-        if self.said is not None:
-            private = {**(self.private or self.said), "words": self.said["file"]}
+        if self.kept_words is not None:
+            private = {**(self.private or self.kept_words), "words": self.kept_words["file"]}
         about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
         return {**about, "private": private, "record": record}
 

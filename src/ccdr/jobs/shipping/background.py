@@ -83,11 +83,11 @@ def _locks(state: State, plan: str = "*") -> list[Path]:
 def _holding(path: Path) -> set[int]:
     """Processes of `ccdr ship` that have a file open; others open a lock for a moment, to see whether it is free."""
     wanted = str(path.resolve())
-    found = set()
+    pids = set()
     for fd in Path("/proc").glob("[0-9]*/fd/*"):
         with suppress(OSError):
             if str(fd.readlink()) == wanted and SHIP.encode() in Path(
                 "/proc", fd.parts[2], "cmdline"
             ).read_bytes().split(b"\0"):
-                found.add(int(fd.parts[2]))
-    return found
+                pids.add(int(fd.parts[2]))
+    return pids

@@ -54,14 +54,14 @@ class Line:
     def stretch(self, names: Sequence[str], needed: str) -> list[str]:
         """Those of these segments that a recovery of a base reads which needs one; BackupBad where one is missing."""
         start = self.log.place(needed)
-        found = [name for name in names if self.takes(name) and self.log.place(name) >= start]
-        if not found or self.log.place(found[0]) != start or not self.log.covers(needed, found[0]):
+        read = [name for name in names if self.takes(name) and self.log.place(name) >= start]
+        if not read or self.log.place(read[0]) != start or not self.log.covers(needed, read[0]):
             raise BackupBad(f"the log does not hold {needed}, which the base needs")
-        for one, other in pairwise(found):
+        for one, other in pairwise(read):
             alike = self.log.branch(one) == self.log.branch(other)
             if not (self.log.follows(one, other) if alike else self.log.place(other) == self.log.place(one) + 1):
                 raise BackupBad(f"log is missing between {one} and {other}")
-        return found
+        return read
 
 
 def line_to(log: ShippedLog, forks: Iterable[Fork], branch: int) -> Line:
@@ -105,19 +105,19 @@ def covers(log: ShippedLog, first: str, needed: str) -> bool:
     return log.covers(first, needed)
 
 
-def merged(told: Iterable[Iterable[Fork]]) -> tuple[Fork, ...]:
+def merged(known: Iterable[Iterable[Fork]]) -> tuple[Fork, ...]:
     """What snapshots tell, the later ones last. The one that holds a branch's beginning knows when that was."""
-    found: dict[int, Fork] = {}
-    for forks in told:
+    newest: dict[int, Fork] = {}
+    for forks in known:
         for fork in forks:
-            before = found.get(fork.branch)
+            before = newest.get(fork.branch)
             same = before is not None and (before.parent, before.position) == (fork.parent, fork.position)
             if not same or fork.at is not None:
-                found[fork.branch] = fork
-    return tuple(found[branch] for branch in sorted(found))
+                newest[fork.branch] = fork
+    return tuple(newest[branch] for branch in sorted(newest))
 
 
-def contradicts(known: Iterable[Fork], told: Iterable[Fork]) -> bool:
+def contradicts(known: Iterable[Fork], others: Iterable[Fork]) -> bool:
     """Is a branch known that has the same number, and began elsewhere?"""
     at = {fork.branch: (fork.parent, fork.position) for fork in known}
-    return any(at.get(fork.branch, (fork.parent, fork.position)) != (fork.parent, fork.position) for fork in told)
+    return any(at.get(fork.branch, (fork.parent, fork.position)) != (fork.parent, fork.position) for fork in others)

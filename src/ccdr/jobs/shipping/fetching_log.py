@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Any
 
 from ccdr.host.interrupts import threads
 from ccdr.jobs.shipping.branches import line_to
-from ccdr.jobs.shipping.choice import Choice, Written, holding
-from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Shelf
+from ccdr.jobs.shipping.choice import Base, Choice, holding
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, StoredBatch
+from ccdr.jobs.shipping.which_branch import WrittenBranches
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer
 from ccdr.model.forks import written
-from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
+from ccdr.model.values import CheckResult, Manifest, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget, ShippedLog
 from ccdr.ports.place import Digester
@@ -23,26 +25,24 @@ from ccdr.storage.restic import Restic
 
 AT_ONCE = 2  # batches that are fetched side by side
 
-_Known = Sequence[tuple[Snapshot, Manifest]]
-
 
 def batches_holding(
     target: RecoveryTarget,
     log: ShippedLog,
-    shelf: Shelf,
-    bases: _Known,
-    chosen: Callable[[RecoveryTarget, _Known], Choice],
-    look: Looking,
+    archive: LogArchive,
+    bases: Sequence[Base],
+    chosen: Callable[[RecoveryTarget, Sequence[Base]], Choice],
+    search: PointSearch,
 ) -> Choice:
     """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""
     first: CcdrError | None = None
     assert target.name is not None
-    newest = shelf.newest
-    others = Written(shelf, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
+    newest = archive.newest
+    others = WrittenBranches(archive, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
     for branch in (target.branch, *others):
         wanted = replace(target, branch=branch)
         try:
-            return holding(target.name, bases, partial(chosen, wanted), look.meets)
+            return holding(target.name, bases, partial(chosen, wanted), search.meets)
         except (BackupBad, TestBroken, UsageProblem) as error:
             first = first or error
     assert first is not None
@@ -50,18 +50,18 @@ def batches_holding(
 
 
 @dataclass(frozen=True)
-class Looking:
-    """For a point in the log: each batch is fetched once, into a directory of its own below `into`."""
+class PointSearch:
+    """For a named point in the log: each batch is fetched once, into a directory of its own below `into`."""
 
     job: Job
     repo: Restic
     log: ShippedLog
-    shelf: Shelf
+    archive: LogArchive
     into: Path
 
     def meets(self, choice: Choice, manifest: Manifest) -> bool:
         needed, files = self.log.needed_from(manifest), []
-        line = self.shelf.line(self.log, choice.target.branch, choice.batches[-1].anew)
+        line = self.archive.line(self.log, choice.target.branch, choice.batches[-1].anew)
         for batch in choice.batches:
             place = self.into / batch.id
             if not place.exists():
@@ -89,26 +89,19 @@ def fetch_log(
         places = list(pool.map(lambda pair: _fetched(repo, *pair), named))
     chain: list[str] = []
     compared = 0
-    branch = choice.target.branch
-    for number, place in enumerate(places):
-        index = index_of(job, place, choice.batches[number])
+    for batch, place in zip(choice.batches, places, strict=True):
+        index = index_of(job, place, batch)
         files: dict[str, Any] = index["files"]
-        found = digest(place, sorted(files))
-        wrong = sorted(name for name, said in files.items() if found[name].sha256 != said["sha256"])
-        if wrong:
-            raise BackupBad(f"segments of the log are not as they were stored: {', '.join(wrong[:3])}")
-        if flawed := next(filter(None, (log.flaw(place / name) for name in sorted(files))), None):
-            raise BackupBad(f"the log snapshot {choice.batches[number].id[:8]} is not what was received: {flawed}")
+        _refuse_changed(batch, place, files, log, digest)
         compared += len(files)
-        last = number == len(places) - 1
         for name in files:
             (place / name).replace(into / name)
         chain += index["segments"]
-        if last and index["open"] is not None:
+        if place == places[-1] and index["open"] is not None:
             (place / f"{index['open']}{OPEN}").replace(into / index["open"])
             log.fill_up(into / index["open"])
             chain.append(index["open"])
-    branch = log.branch(needed) if branch is None else branch
+    branch = log.branch(needed) if choice.target.branch is None else choice.target.branch
     if (lacks := log.lacks(into, branch)) is not None:
         raise BackupBad(f"the log lacks {lacks}, by which a recovery finds its way", hint="back up again")
     wanted = line_to(log, log.forks(into), branch).stretch(chain, needed)
@@ -122,13 +115,24 @@ def fetch_log(
     )
 
 
-def _fetched(repo: Restic, batch: Batch, into: Path) -> Path:
+def _refuse_changed(
+    batch: StoredBatch, place: Path, files: Mapping[str, Any], log: ShippedLog, digest: Digester
+) -> None:
+    """BackupBad where a whole segment is not as it was when it was stored, or as no source writes it."""
+    digests = digest(place, sorted(files))
+    if changed := sorted(name for name, stored in files.items() if digests[name].sha256 != stored["sha256"]):
+        raise BackupBad(f"segments of the log are not as they were stored: {', '.join(changed[:3])}")
+    if flaw := next(filter(None, (log.flaw(place / name) for name in sorted(files))), None):
+        raise BackupBad(f"the log snapshot {batch.id[:8]} is not what was received: {flaw}")
+
+
+def _fetched(repo: Restic, batch: StoredBatch, into: Path) -> Path:
     into.mkdir(mode=0o700)
     repo.restore(batch.id, batch.root, into)
     return into
 
 
-def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
+def index_of(job: Job, place: Path, batch: StoredBatch) -> dict[str, Any]:
     """What the fetched snapshot says of itself: BackupBad where that is not what its tags say, by which it was chosen,
     and which anybody who writes to the repository can change."""
     try:
@@ -138,25 +142,7 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
         whose = (body["plan"], body["asset"], body["source"])
         if whose != (job.plan, job.asset, job.engine.source_name):
             raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")
-        whole = body["segments"]
-        ends = (whole[0], whole[-1]) if whole else (None, None)
-        said = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
-        said |= {"first": ends[0], "last": ends[1]}
-        claimed = {name: getattr(batch, name) for name in said} | {"point": batch.told or batch.point}
-        heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
-        later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
-        body.setdefault("anew", None)
-        later["anew"] = batch.anew and rfc3339(batch.anew)
-        later["forks"] = written(batch.forks) or None
-        for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
-            if name in body:  # an index did not always say so
-                said[name], claimed[name] = heads if name == "heads" else body[name], tag
-        if wrong := [name for name in said if said[name] != claimed[name]]:
-            raise BackupBad(
-                f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "
-                f"instead of {said[wrong[0]]}",
-                hint="its tags were changed since: find out who writes to the repository",
-            )
+        _refuse_other_claims(batch, body)
         every = dict.fromkeys((*body["segments"], *body["files"]))
         missing = [n for n in every if n not in body["files"] or not (place / n).is_file()]
         if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
@@ -166,3 +152,26 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
         return body
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupBad(f"the log snapshot {batch.id[:8]} cannot be read: {error}") from None
+
+
+def _refuse_other_claims(batch: StoredBatch, body: dict[str, Any]) -> None:
+    """BackupBad where a batch's tags claim anything else than its index (`body`) says."""
+    whole = body["segments"]
+    ends = (whole[0], whole[-1]) if whole else (None, None)
+    stored = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
+    stored |= {"first": ends[0], "last": ends[1]}
+    claimed = {name: getattr(batch, name) for name in stored} | {"point": batch.claimed or batch.point}
+    heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
+    later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
+    body.setdefault("anew", None)
+    later["anew"] = batch.anew and rfc3339(batch.anew)
+    later["forks"] = written(batch.forks) or None
+    for name, tag in (later if batch.claimed else later | {"clock_skew_s": batch.skew}).items():
+        if name in body:  # an index did not always say so
+            stored[name], claimed[name] = heads if name == "heads" else body[name], tag
+    if wrong := [name for name in stored if stored[name] != claimed[name]]:
+        raise BackupBad(
+            f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "
+            f"instead of {stored[wrong[0]]}",
+            hint="its tags were changed since: find out who writes to the repository",
+        )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.log_standing import LogStanding, read_standing
+from ccdr.evidence.log_standing import read_standing
 from ccdr.host.files import remove_tree
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.branches import covers, line_to
-from ccdr.jobs.shipping.choice import Choice, choose, stored_again
-from ccdr.jobs.shipping.fetching_log import Looking, batches_holding, fetch_log
-from ccdr.jobs.shipping.shelf import LOG, Shelf, log_of, log_repository, shelf_of
+from ccdr.jobs.shipping.choice import Base, Choice, choose, stored_again
+from ccdr.jobs.shipping.fetching_log import PointSearch, batches_holding, fetch_log
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
+from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
 from ccdr.model.measure import Point
 from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many
@@ -26,75 +25,11 @@ from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
 
-def told(target: RecoveryTarget) -> str:
+def recorded_target(target: RecoveryTarget) -> str:
     """As a record names it: the end of a branch that somebody has chosen is not the log's."""
     if target.to_the_end and target.branch is not None:
         return f"{LATEST} of timeline {target.branch}"
     return rfc3339(target.time) if target.time else target.name or LATEST
-
-
-def _on_its_branch(standing: LogStanding, shelf: Shelf, log: ShippedLog) -> LogStanding:
-    """The same, with where in the log's history it stands as the repository has it."""
-    if shelf.newest is None:
-        return standing
-    return replace(standing, branch=log.branch(shelf.newest.ends), forks=shelf.forks(shelf.newest.anew))
-
-
-def logged(
-    job: Job,
-    services: Services,
-    usable: Sequence[Snapshot],
-    disproved: Callable[[Snapshot], bool] = lambda _: False,
-    shelf: Callable[[], Shelf] | None = None,
-    standing: LogStanding | None = None,
-) -> list[Point]:
-    """How far the log is stored, as this host wrote it down (`standing`: as far as that is believed), if the newest
-    usable base is one that it goes on from, and the log from there on is not `disproved`. With a `shelf`, no more than
-    what is there: it is asked after what was written down was read, for it may grow meanwhile. Where another host ships
-    it, the shelf alone tells."""
-    standing = standing or read_standing(services.state, job.plan, job.asset)
-    log = job.engine.log("")
-    if standing is None and log is not None and shelf is not None:  # another host ships it
-        return stored(job, services, usable, disproved, shelf())
-    if standing is not None and log is not None and standing.newest is not None and shelf is not None:
-        asked = shelf()
-        there = asked.contiguous(log)
-        since, point = (there[0].begins, min(standing.newest.consistent, there[-1].point)) if there else (None, None)
-        standing = replace(standing, since=standing.since and since, point=point)
-        standing = _on_its_branch(standing, asked, log)
-    if log is None or standing is None or standing.newest is None or standing.since is None:
-        return []
-    for snapshot in reversed(usable):
-        with suppress(BackupBad):
-            manifest = services.catalogue.manifest(snapshot)
-            if log.goes_on_from(manifest):
-                if disproved(snapshot) or (standing.anew and manifest.consistent_point < standing.anew):
-                    return []
-                branch = max(log.branch(log.needed_from(manifest)), standing.branch or 1)
-                if not line_to(log, standing.forks, branch).leads_on_from(manifest):
-                    continue  # the source was recovered to before it: an older one may lead there
-                return [standing.newest] if covers(log, standing.since, log.needed_from(manifest)) else []
-    return []
-
-
-def stored(
-    job: Job, services: Services, usable: Sequence[Snapshot], disproved: Callable[[Snapshot], bool], shelf: Shelf
-) -> list[Point]:
-    """The same by what is in the repository alone: for a host that ships nothing itself. `usable` are oldest first."""
-    _, log = log_of(job)
-    there, newest = shelf.contiguous(log), shelf.newest
-    if newest is None or newest.dated_ahead(services.clock.now()):
-        return []
-    for snapshot in reversed(usable):
-        manifest = services.catalogue.manifest(snapshot)
-        if log.goes_on_from(manifest):
-            if disproved(snapshot) or shelf.torn_from(manifest.consistent_point) is not None:
-                return []
-            if not shelf.line(log).leads_on_from(manifest):
-                continue  # as in `logged`
-            held = covers(log, there[0].begins, log.needed_from(manifest))
-            return [Point(newest.point, newest.usable_at)] if held else []
-    return []
 
 
 class Recovery:
@@ -133,22 +68,22 @@ class Recovery:
         known = [(s, services.catalogue.manifest(s)) for s in usable]
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
         with blaming_the_log():
-            shelf, standing = shelf_of(job, repo), read_standing(services.state, job.plan, job.asset)
+            archive, standing = archive_of(job, repo), read_standing(services.state, job.plan, job.asset)
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 
-            def chosen(wanted: RecoveryTarget, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
-                return choose([s for s, _ in among], [m for _, m in among], shelf, log, wanted, anew, point)
+            def chosen(wanted: RecoveryTarget, among: Sequence[Base]) -> Choice:
+                return choose([s for s, _ in among], [m for _, m in among], archive, log, wanted, anew, point)
 
             if target.name is None:
                 choice = chosen(target, bases)
             else:
                 progress.step(f"looking for {target.name} in the log")
                 with services.state.reading(repo.location):
-                    look = Looking(
-                        job, repo.with_cache(run.directory("points-cache")), log, shelf, run.directory("points")
+                    search = PointSearch(
+                        job, repo.with_cache(run.directory("points-cache")), log, archive, run.directory("points")
                     )
-                    choice = batches_holding(target, log, shelf, bases, chosen, look)
+                    choice = batches_holding(target, log, archive, bases, chosen, search)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         ahead = choice.batches[-1].dated_ahead(services.clock.now())
         return cls(job, repo, log, choice, needed, ahead=ahead, asked=target)
@@ -166,7 +101,7 @@ class Recovery:
             try:
                 return fetch_log(self._job, repo, self.choice, self._needed, self._log, into, services.digest)
             except BackupBad:
-                if (newer := stored_again(self.choice, shelf_of(self._job, self._repo))) is None:
+                if (newer := stored_again(self.choice, archive_of(self._job, self._repo))) is None:
                     raise
             self.choice = newer
             self.ahead = self.ahead or newer.batches[-1].dated_ahead(services.clock.now())
@@ -236,7 +171,7 @@ class Recovery:
         """For the record."""
         target, batches, reached = self.choice.target, self.choice.batches, self._reached
         return {
-            "target": told(self._asked),
+            "target": recorded_target(self._asked),
             "log": {
                 "snapshots": len(batches),
                 "first": self._needed,

@@ -10,11 +10,11 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECK_START, CHECKED, CLEAN, DAMAGED
 from ccdr.host.state import Run
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
 from ccdr.jobs.shipping import log_repository
 from ccdr.jobs.upkeep.outcome import PLANNED, Check
-from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, tenths
+from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, tenths
 from ccdr.model.errors import RepositoryDamaged, RepositoryMissing
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -45,11 +45,11 @@ def check(
     with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
         result = _next_check(loaded, services.histories(), all_data=all_data)
         result.run = run.id
-        recorded = Recorded(services, loaded, None, run.id, trigger, (CHECK_START, CHECKED))
+        recorded = RecordedRun(services, loaded, None, run.id, trigger, (CHECK_START, CHECKED))
         recorded.begin({"part": result.part, "parts": result.parts, "all_data": all_data})
         with recorded.attempt(partial(failed, result)):
             _check(loaded, services, repo, progress, result, run)
-        conclude(recorded, result)
+        record_end(recorded, result)
     return result
 
 
@@ -68,13 +68,13 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
     if damage is None:
         result.result = CLEAN
     else:
-        result.result, result.reason = DAMAGED, damage.said
+        result.result, result.reason = DAMAGED, damage.text
         result.words += damage.words
         result.hint = (
             f"`ccdr test {loaded.plan.plan}` tells whether the newest snapshots are whole; keep a copy of the "
             "repository before anything repairs it, and go on by docs/how-to/recover.md, A damaged repository"
         )
-        result.findings = [f"the repository is damaged: {damage.said}"]
+        result.findings = [f"the repository is damaged: {damage.text}"]
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())
     history.take({"kind": CHECKED, "run": result.run, "time": rfc3339(services.clock.now()), **result.body()})
     result.covered, result.full_since = _coverage(history, result.parts)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.shelf import Batch, let_go, log_of, log_repository, rank, shelf_of, void_of
+from ccdr.jobs.shipping.log_archive import let_go
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, void_of
+from ccdr.jobs.shipping.stored_batch import StoredBatch, rank
 from ccdr.model.errors import Locked
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
@@ -17,7 +19,7 @@ from ccdr.storage import upkeep as storage
 PATIENCE = 60.0  # seconds; whoever ships stores for some seconds at a time
 
 
-def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Batch]:
+def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[StoredBatch]:
     """Remove the log that none of the asset's `kept` snapshots needs; what was removed. Never what one of them does."""
     _, log = log_of(job)
     repo = log_repository(job, services)
@@ -26,7 +28,7 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Ba
         try:
             with services.state.rewriting(repo.location):
                 needed, since = _needed(log, services, kept)
-                gone, void = let_go(shelf_of(job, repo), needed, log, since), void_of(job, repo)
+                gone, void = let_go(archive_of(job, repo), needed, log, since), void_of(job, repo)
                 storage.forget(repo, [*(batch.id for batch in gone), *void])
                 if gone or void:
                     storage.prune(repo)
@@ -40,14 +42,14 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Ba
 def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> tuple[str | None, datetime | None]:
     """The first segment that any base begins with, and of when the oldest is; BackupBad where what a snapshot needs
     cannot be told."""
-    found: str | None = None
+    earliest: str | None = None
     since: datetime | None = None
     for snapshot in kept:
         manifest = services.catalogue.manifest(snapshot)
         if not log.goes_on_from(manifest):
             continue
         needed = log.needed_from(manifest)
-        if found is None or rank(needed) < rank(found):  # of another branch, too: what was written first
-            found = needed
+        if earliest is None or rank(needed) < rank(earliest):  # of another branch, too: what was written first
+            earliest = needed
         since = min(since or manifest.consistent_point, manifest.consistent_point)
-    return found, since
+    return earliest, since

@@ -77,7 +77,7 @@ class Prune:
     def body(self) -> dict[str, object]:
         """For the ledger, and (with its record) for `--json`."""
         gone = {s.id for s, _ in self.removed}
-        kept = {asset: sum(d.snapshot.id not in gone for d in found) for asset, found in self.decisions.items()}
+        kept = {asset: sum(d.snapshot.id not in gone for d in decisions) for asset, decisions in self.decisions.items()}
         held = [
             {"asset": asset, "id": d.snapshot.id, "since": rfc3339(d.held_since), "why": list(d.why)}
             for asset, d in self.each()

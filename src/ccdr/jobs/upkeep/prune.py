@@ -16,13 +16,13 @@ from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
 from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
 from ccdr.host.state import Run
 from ccdr.jobs.attest import prune_stored
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
-from ccdr.jobs.shipping import log_repository, shelf_of
-from ccdr.jobs.shipping.recovery import stored
+from ccdr.jobs.shipping import archive_of, log_repository
+from ccdr.jobs.shipping.stored_until import stored
 from ccdr.jobs.upkeep.log import prune_log
 from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune
-from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, size, tenths
+from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, size, tenths
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError
@@ -61,11 +61,11 @@ def prune(
     with state.lock(plan, "", "upkeep"), state.rewriting(repo.location), state.run(services.clock) as run:
         result = Prune(plan, run.id)
         work = _Pruning(loaded, services, repo, progress, result)
-        recorded = Recorded(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
+        recorded = RecordedRun(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
         recorded.begin({})
         with recorded.attempt(partial(failed, result)):
             work.carry_out(run)
-        conclude(recorded, result)
+        record_end(recorded, result)
     return result
 
 
@@ -76,7 +76,7 @@ class _Pruning:
         self._loaded, self._services, self._repo = loaded, services, repo
         self._progress, self._result = progress, result
         self._plan = loaded.plan.plan
-        self._told = Synchronised()
+        self._synchronised = Synchronised()
         self._histories: Histories = {}
         self._lapsed: list[Snapshot] = []
 
@@ -86,7 +86,7 @@ class _Pruning:
         if policy_of(self._loaded.plan) is None:
             result.result = DONE
             return
-        for snapshot in self._told.pruned:
+        for snapshot in self._synchronised.pruned:
             result.removed.append((snapshot, "removed earlier, by a prune that was interrupted or on another host"))
         for snapshot in self._lapsed:
             services.catalogue.remove(snapshot)
@@ -130,9 +130,9 @@ class _Pruning:
         self._progress.step("asking the repository")
         self._histories = services.histories()
         stored_here = {i for (p, _), h in self._histories.items() if p == self._plan for i in h.stored_here}
-        self._told = services.synchronise(self._loaded, self._repo, None, stored_here)
-        self._told.understood()  # what there is, and what builds upon what, is for a newer ccdr to tell
-        result.findings += [f"{asset}: {said}" for asset, said in self._told.findings]
+        self._synchronised = services.synchronise(self._loaded, self._repo, None, stored_here)
+        self._synchronised.understood()  # what there is, and what builds upon what, is for a newer ccdr to tell
+        result.findings += [f"{asset}: {finding}" for asset, finding in self._synchronised.findings]
         assets = list(plan.assets)
         assets += [a for a in services.catalogue.assets(self._plan) if a not in plan.assets]
         if policy is None:
@@ -158,7 +158,7 @@ class _Pruning:
         """What there is of an asset in the repository: ours, and as the catalogue and our tags have it."""
         services, now = self._services, self._services.clock.now()
         history = self._histories.get((self._plan, asset), AssetHistory())
-        gone = {s.id for s in self._told.vanished}
+        gone = {s.id for s in self._synchronised.vanished}
         known = services.catalogue.snapshots(self._plan, asset)
         there = [s for s in known if s.id not in gone]
         source = self._loaded.plan.assets[asset].source_name if asset in self._loaded.plan.assets else None
@@ -172,8 +172,8 @@ class _Pruning:
                 places.setdefault(why, []).append(s)
             else:
                 good.append(s)
-        ids = self._told.void
-        void = [of_listed(s, self._plan) for s in self._told.listed if s.id in ids and s.tag("asset") == asset]
+        ids = self._synchronised.void
+        void = [of_listed(s, self._plan) for s in self._synchronised.listed if s.id in ids and s.tag("asset") == asset]
         if stored := [s for s in void if s.id not in {k.id for k in known}]:
             places["of a backup that failed"] = stored
         self._lapse(asset, there, policy)
@@ -200,7 +200,7 @@ class _Pruning:
     def _lapse(self, asset: str, there: Sequence[Snapshot], policy: Policy) -> None:
         """What vanished is a finding until its time would be up anyway; a newer one must be there."""
         services = self._services
-        lost = [s for s in self._told.vanished if s.asset == asset]
+        lost = [s for s in self._synchronised.vanished if s.asset == asset]
         if not there and asset not in self._loaded.plan.assets:
             self._lapsed += lost  # nobody backs it up any more, and nothing of it is left
         if not lost or not there:
@@ -229,7 +229,7 @@ class _Pruning:
         upkeep = self._histories.get((self._plan, None), AssetHistory())
         if any(result == DAMAGED for _, result in upkeep.read.values()):
             yield "a part of the repository was found damaged, and not read well since"
-        yield from (said for name, said in self._told.findings if name == asset and FUTURE in said)
+        yield from (finding for name, finding in self._synchronised.findings if name == asset and FUTURE in finding)
         if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
             yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
         if not good or asset not in self._loaded.plan.assets:
@@ -238,7 +238,7 @@ class _Pruning:
         newest = max(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
         if failed := history.failed_since(newest.usable_at, snapshot=newest.id):
             yield failed.text
-        if elsewhere := [a for a in self._told.failed if a.asset == asset and a.at > newest.usable_at]:
+        if elsewhere := [a for a in self._synchronised.failed if a.asset == asset and a.at > newest.usable_at]:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
         yield from (history.last_good_backup or {}).get("findings") or ()
         last = history.last_conclusive_test
@@ -268,8 +268,8 @@ class _Pruning:
         if job.engine.shipping is not None:
             usable = sorted(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
             try:
-                shelf = shelf_of(job, log_repository(job, self._services))
-                logged = stored(job, self._services, usable, history.log_disproved, shelf)
+                archive = archive_of(job, log_repository(job, self._services))
+                logged = stored(job, self._services, usable, history.log_disproved, archive)
             except (CcdrError, OSError) as error:
                 yield f"its log could not be asked for: {error}"
                 return
@@ -305,7 +305,7 @@ class _Pruning:
         """Before anything is removed, so that whatever is interrupted is explained, and a test on another host whose
         files are taken away while it fetches them knows why. It holds what earlier ones said, too: these go."""
         now = self._services.clock.now()
-        earlier = [r for r in removals(self._repo, self._told.listed) if now - r.at < REMEMBERED]
+        earlier = [r for r in removals(self._repo, self._synchronised.listed) if now - r.at < REMEMBERED]
         path = run.scratch / "pruned"
         path.write_text(removals_text([*earlier, *(Removal(s.asset, s.id, now) for s in going)]), "utf-8")
         tags = [OURS, f"kind={PRUNED}", f"plan={self._plan}", f"run={run.id}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import Services
 from ccdr.jobs.upkeep.outcome import Capacity, Check, Prune
 from ccdr.model import measure
@@ -27,7 +27,7 @@ def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
     result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
 
 
-def conclude(recorded: Recorded, result: Prune | Check) -> None:
+def record_end(recorded: RecordedRun, result: Prune | Check) -> None:
     with recorded.conclusion():
         recorded.services.state.keep_words(recorded.run, result.words)
         result.record = recorded.end(result.body())
@@ -51,12 +51,12 @@ def capacity_of(loaded: LoadedPlan, services: Services, repo: Restic) -> Capacit
 
 def tenths(progress: Progress, what: str) -> storage.OnCount:
     """Tells a person how far it is, ten times at most."""
-    reached: dict[str, int] = {}
+    reported: dict[str, int] = {}
 
     def count(done: int, total: int, unit: str) -> None:
         tenth = 10 * done // max(total, 1)
-        if tenth > reached.get(unit, 0) and done < total:
-            reached[unit] = tenth
+        if tenth > reported.get(unit, 0) and done < total:
+            reported[unit] = tenth
             progress.step(f"{what}: {done} of {total} {unit}")
 
     return count

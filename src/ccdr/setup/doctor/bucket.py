@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ccdr.host.secrets import env_file
 from ccdr.model.values import Probe, so_many
 from ccdr.plans import LoadedPlan
-from ccdr.storage.s3 import LOCKED_FOR, Bucket, Canary, ObjectLock, Refused
+from ccdr.storage.s3 import LOCKED_FOR, Bucket, CanaryTrial, ObjectLock, Refused
 
 NARROW = (
     "give hosts that back up a credential that may get, put and list, and delete only below locks/;"
@@ -47,7 +47,7 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
         tried = store.canary(prefix, lock=lock is not None)
         if lock is not None:
             yield _enforced(tried)
-        if not (tried.said and lock and lock.mode):  # there, what cannot be deleted may just be locked
+        if not (tried.lock_refusal and lock and lock.mode):  # there, what cannot be deleted may just be locked
             yield _deletion(tried, lock)
 
 
@@ -104,7 +104,7 @@ def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = Non
     return Probe.ok(what, f"every version is locked for {lock.days} days, in mode COMPLIANCE")
 
 
-def _enforced(tried: Canary) -> Probe:
+def _enforced(tried: CanaryTrial) -> Probe:
     what = "Object Lock, tried"
     other = "run `ccdr doctor` once with a credential that may lock and delete versions (pruning's)"
     if tried.held is False:
@@ -112,8 +112,8 @@ def _enforced(tried: Canary) -> Probe:
         return Probe.fail(
             what, sentence, "do not rely on its locks: keep a second copy, or use a store that enforces them"
         )
-    if tried.held is None and tried.said:
-        return Probe.warn(what, f"not proven: no version could be locked ({tried.said})", other)
+    if tried.held is None and tried.lock_refusal:
+        return Probe.warn(what, f"not proven: no version could be locked ({tried.lock_refusal})", other)
     if not tried.deletable:
         sentence = "not proven: this credential may delete no version at all, locked or not"
         return Probe.warn(what, sentence, other)
@@ -121,7 +121,7 @@ def _enforced(tried: Canary) -> Probe:
     return Probe.ok(what, sentence)
 
 
-def _deletion(tried: Canary, lock: ObjectLock | None) -> Probe:
+def _deletion(tried: CanaryTrial, lock: ObjectLock | None) -> Probe:
     what = "right to delete"
     if not tried.deletable:
         return Probe.ok(what, "this credential may not delete what is stored")

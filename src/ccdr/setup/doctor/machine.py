@@ -13,7 +13,7 @@ from ccdr import __version__
 from ccdr.host.nearby import mount_here
 from ccdr.host.processes import Host
 from ccdr.host.state import State
-from ccdr.jobs.leftovers import reap
+from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.retired import DAYS, kept
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -102,10 +102,10 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Probe]:
 def leftovers(services: Services, *, docker: bool) -> Iterator[Probe]:
     """What a run that was killed has left: restored data among it. restic's locks are told with the repository."""
     what = "leftovers"
-    reaped = reap(services, dry_run=True, docker=docker)
-    if reaped.removed:
-        shown = ", ".join(reaped.removed[:MOST_NAMED])
-        more = f" and {len(reaped.removed) - MOST_NAMED} more" if len(reaped.removed) > MOST_NAMED else ""
+    cleared = clear_leftovers(services, dry_run=True, docker=docker)
+    if cleared.removed:
+        shown = ", ".join(cleared.removed[:MOST_NAMED])
+        more = f" and {len(cleared.removed) - MOST_NAMED} more" if len(cleared.removed) > MOST_NAMED else ""
         yield Probe.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
     else:
         unasked = "no data of runs that were killed; Docker was not asked for their containers"

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.shipping.shelf import rank
+from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest

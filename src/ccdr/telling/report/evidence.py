@@ -13,7 +13,7 @@ from ccdr.evidence.history.fold import Histories, follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.shipping.shelf import rank
+from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model.measure import Point
 from ccdr.model.values import TOLD_BY, of_another_host, utc
 from ccdr.plans.due import PATIENCE, RequestedRuns

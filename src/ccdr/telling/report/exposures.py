@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.jobs.shipping.shelf import EARLIEST
+from ccdr.jobs.shipping.stored_batch import EARLIEST
 from ccdr.model import measure
 from ccdr.model.measure import Point
 from ccdr.model.values import (

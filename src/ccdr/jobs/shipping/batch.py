@@ -1,4 +1,4 @@
-"""The batch that is being filled: what the spool holds, linked under names that stay, in order and without a gap."""
+"""The batch that is being stored: what the spool holds, linked under names that stay, in order and without a gap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.host.files import remove_tree, write_durably
 from ccdr.jobs.shipping.branches import joins
-from ccdr.jobs.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Gap, rank, same_head
+from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, Extent, Gap, StoredBatch, rank, same_head
 from ccdr.model.errors import CcdrError
 from ccdr.model.forks import Fork, written
 from ccdr.model.values import rfc3339
@@ -50,7 +50,7 @@ class Held:
 
 
 @dataclass
-class Filling:
+class Batch:
     """`spool` is where a receiver writes, `directory` what is stored. A segment leaves the spool once its batch
     is closed, its snapshot confirmed."""
 
@@ -64,7 +64,7 @@ class Filling:
     last: str | None = None  # the newest whole segment that is in the chain
     closed: str | None = None  # the last segment of the batches before this one
     left: str | None = None  # the segment that was open when the newest snapshot was stored by another process
-    stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
+    stored: list[tuple[str, int]] | None = None  # what `seen` was when it was last stored
     heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
     base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
     _digests: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Filling:
         self.began = self.clock.now()
         self._empty()
 
-    def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
+    def goes_on(self, newest: StoredBatch, chain: Sequence[StoredBatch]) -> None:
         """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
         self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
         self.left = newest.open
@@ -184,12 +184,7 @@ class Filling:
         self,
         job: Job,
         held: Held,
-        point: datetime,
-        position: str,
-        server: str | None,
-        skew: float | None,
-        anew: datetime | None = None,
-        forks: Sequence[Fork] = (),
+        extent: Extent,
     ) -> None:
         body = {
             "format": INDEX_FORMAT,
@@ -197,13 +192,13 @@ class Filling:
             "asset": job.asset,
             "engine": job.engine.engine_name,
             "source": job.engine.source_name,
-            "point": rfc3339(point),
-            "position": position,
-            "server": server,
+            "point": rfc3339(extent.point),
+            "position": extent.position,
+            "server": extent.server,
             "batch": self.name,
-            "clock_skew_s": skew,
-            "anew": anew and rfc3339(anew),
-            "forks": written(forks) or None,
+            "clock_skew_s": extent.skew,
+            "anew": extent.anew and rfc3339(extent.anew),
+            "forks": written(extent.forks) or None,
             "segments": held.whole,
             "open": held.open,
             "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},

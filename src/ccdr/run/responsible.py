@@ -49,28 +49,30 @@ class Change:
 
     plan: str
     at: datetime
-    duties: frozenset[Verb]
+    verbs: frozenset[Verb]
     gained: frozenset[Verb]
     lost: Mapping[Verb, datetime]
     tenant: str
     by_hand: frozenset[Verb] = frozenset()  # of the duties: no run was asked for them, and they were done here
 
     def __str__(self) -> str:
-        asked_for, gained = self.duties - self.by_hand, self.gained - self.by_hand
-        said = [] if self.gained or self.lost else [f"`ccdr run` is asked for {listed(asked_for)} here"]
+        asked_for, gained = self.verbs - self.by_hand, self.gained - self.by_hand
+        sentences = [] if self.gained or self.lost else [f"`ccdr run` is asked for {listed(asked_for)} here"]
         if gained:
-            said.append(f"`ccdr run` was asked for {listed(gained)} here, too: this host answers for them from now on")
+            sentences.append(
+                f"`ccdr run` was asked for {listed(gained)} here, too: this host answers for them from now on"
+            )
         if self.by_hand:
-            said.append(
+            sentences.append(
                 f"no run is asked for {listed(self.by_hand)} here, and they were made here: this host answers for them"
                 " until another one is known to make them"
             )
         if self.lost:
-            said.append(
+            sentences.append(
                 f"`ccdr run` was last asked for {listed(self.lost)} here at {rfc3339(max(self.lost.values()))}, and for"
-                f" {listed(self.duties)} since: this host no longer answers for them, another one must"
+                f" {listed(self.verbs)} since: this host no longer answers for them, another one must"
             )
-        return "; ".join(said)
+        return "; ".join(sentences)
 
 
 def listed(verbs: Collection[Verb]) -> str:
@@ -78,13 +80,13 @@ def listed(verbs: Collection[Verb]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-def duties(plans: Sequence[LoadedPlan], histories: Histories) -> dict[str, frozenset[Verb]]:
+def responsible_for(plans: Sequence[LoadedPlan], histories: Histories) -> dict[str, frozenset[Verb]]:
     """By plan: what this host answers for."""
-    found = {}
+    by_plan = {}
     for name in (p.plan.plan for p in plans):
         history = histories.get((name, None), AssetHistory())
-        found[name] = frozenset(verb for verb in Verb if history.answers_for(verb))
-    return found
+        by_plan[name] = frozenset(verb for verb in Verb if history.answers_for(verb))
+    return by_plan
 
 
 def asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Verb]) -> list[Change]:
@@ -127,7 +129,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant, by_hand), settled))
     for change, news in changes:
         body: dict[str, object] = {
-            "verbs": _values(change.duties),
+            "verbs": _values(change.verbs),
             "gained": _values(change.gained),
             "lost": _values(change.lost),
         }
@@ -182,9 +184,9 @@ class _Backups:
 
     def _is_ours(self, snapshot: Snapshot) -> bool:
         """By what it attests; one from before that, by whose host it bears. What cannot be told is ours."""
-        if (said := snapshot.attested) is not None:
+        if (attested := snapshot.attested) is not None:
             here = installation(self.services.state, self.services.ledger.host)
-            return said.installation == here or said.ledger in self.services.lineage().known
+            return attested.installation == here or attested.ledger in self.services.lineage().known
         try:
             return self.services.catalogue.manifest(snapshot).host == self.services.ledger.host
         except CcdrError:
@@ -213,14 +215,14 @@ def _lapsed(plan: Plan, verb: Verb, last: datetime, now: datetime) -> bool:
 
 def _slots(state: State, plan: str) -> dict[Verb, datetime]:
     """Duties before they were recorded: the schedules that runs have stamped, and when."""
-    found: dict[Verb, datetime] = {}
+    by_verb: dict[Verb, datetime] = {}
     for path in (state.root / "schedule").glob(f"{plan}.*.json"):
         name, _, verb = path.name.removesuffix(".json").split(".") if path.name.count(".") == 3 else ("", "", "")
         if name == plan and verb in list(Verb):
             with contextlib.suppress(OSError):
                 stamped = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                found[Verb(verb)] = max(stamped, found.get(Verb(verb), stamped))
-    return found
+                by_verb[Verb(verb)] = max(stamped, by_verb.get(Verb(verb), stamped))
+    return by_verb
 
 
 def _path(state: State) -> Path:

@@ -1,4 +1,4 @@
-"""What the shelf reads back from a repository's list of a log: tags as they were written, marks, and what is not ours."""
+"""What is read back of a log archive from a repository's list: tags as they were written, marks, and what is not ours."""
 
 from __future__ import annotations
 
@@ -14,23 +14,11 @@ from tests.support.batches import NOW, WAL, batch, segment
 from tests.support.harness import Site
 
 from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.shipping.shelf import (
-    Batch,
-    Gap,
-    Shelf,
-    arranged,
-    let_go,
-    log_of,
-    log_repository,
-    same_head,
-    shelf_of,
-    tags,
-    take_back,
-    void_of,
-)
+from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
+from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, take_back, void_of
+from ccdr.jobs.shipping.stored_batch import Extent, Gap, StoredBatch, same_head, tags_of
 from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.model.forks import Fork
-from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.removals import CLOCK_TOLERANCE
@@ -79,23 +67,22 @@ def shipping(tmp_path: Path, shipped: str, engine: str = "engine: postgres\n  me
 
 def said(job: Job, *whole: int, run: str = "r1", name: int | None = None, **more: Any) -> list[str]:
     names = [segment(n) for n in whole]
-    open_ = segment((whole or (0,))[-1] + 1)
-    point, position = more.pop("point", NOW), more.pop("position", "0/3000000")
-    return tags(
-        job, run, segment(whole[0] if name is None else name), names, more.pop("open_", open_), rfc3339(point), position, **more
-    )  # fmt: skip
+    heads, name_ = more.pop("heads", None), segment(whole[0] if name is None else name)
+    open_ = more.pop("open_", segment((whole or (0,))[-1] + 1))
+    extent = Extent(more.pop("point", NOW), more.pop("position", "0/3000000"), **more)
+    return tags_of(job, run, name_, names, open_, extent, heads)
 
 
-def shelf(job: Job, repo: Repository) -> Shelf:
-    return shelf_of(job, cast("Restic", repo))
+def archive(job: Job, repo: Repository) -> LogArchive:
+    return archive_of(job, cast("Restic", repo))
 
 
 def test_what_is_tagged_is_read_back(job: Job, repo: Repository) -> None:
     heads = {segment(n): f"h{n}" for n in range(1, 6)}
     anew = NOW - timedelta(days=1)
     stored = repo.put("x", said(job, 1, 2, 3, server="s1", heads=heads, skew=-0.25, anew=anew))
-    (found,) = shelf(job, repo).batches
-    assert found == Batch(
+    (found,) = archive(job, repo).batches
+    assert found == StoredBatch(
         id="x",
         root="/spool",
         name=segment(1),
@@ -117,7 +104,7 @@ def test_what_is_tagged_is_read_back(job: Job, repo: Repository) -> None:
 
 def test_what_was_not_known_is_not_tagged(job: Job, repo: Repository) -> None:
     repo.put("x", said(job, name=5, open_=None))
-    (found,) = shelf(job, repo).batches
+    (found,) = archive(job, repo).batches
     assert (found.first, found.last, found.open, found.server, found.skew, found.anew) == (None,) * 6
     assert found.heads == {} and found.begins == segment(5)
     assert sorted(s.partition("=")[0] for s in repo.there[0].tags) == sorted(
@@ -127,14 +114,14 @@ def test_what_was_not_known_is_not_tagged(job: Job, repo: Repository) -> None:
     assert said(job, 1, heads={segment(9): "x"}) == said(job, 1), "of others nothing is told"
     assert f"head={segment(2)}:a:b" in said(job, 1, heads={segment(2): "a:b"})
     repo.put("y", said(job, 8, skew=0.0, heads={segment(8): "12.34"}))
-    found = shelf(job, repo).batches[-1]
+    found = archive(job, repo).batches[-1]
     assert found.skew == 0.0 and found.heads == {segment(8): "12.34"}
 
 
 def test_one_that_was_dated_back_while_it_was_stored_counts_from_its_later_date(job: Job, repo: Repository) -> None:
     repo.put("x", said(job, 1))
     repo.there[0] = replace(repo.there[0], time=NOW, finished=NOW - MINUTE)
-    assert shelf(job, repo).batches[0].usable_at == NOW
+    assert archive(job, repo).batches[0].usable_at == NOW
 
 
 @pytest.mark.parametrize("without", ["point", "batch", "position", "run"])
@@ -142,7 +129,7 @@ def test_what_has_no_tags_of_ours_is_not_read(job: Job, repo: Repository, withou
     """And hides no other. A position and a run alone may lack: older ones had none."""
     repo.put("x", [t for t in said(job, 1) if not t.startswith(f"{without}=")])
     repo.put("y", said(job, 2))
-    found = {b.id: b for b in shelf(job, repo).batches}
+    found = {b.id: b for b in archive(job, repo).batches}
     assert [*found] == (["y"] if without in ("point", "batch") else ["x", "y"])
     if "x" in found:
         assert getattr(found["x"], without) == ""
@@ -154,15 +141,15 @@ def test_tags_that_are_damaged_hide_no_other(job: Job, repo: Repository, bad: st
     repo.put("x", [*(t for t in said(job, 1) if not t.startswith(f"{what}=")), bad])
     repo.put("y", said(job, 2))
     repo.there.append(replace(repo.there[1], id="z", paths=()))
-    assert [b.id for b in shelf(job, repo).batches] == ["y"]
+    assert [b.id for b in archive(job, repo).batches] == ["y"]
 
 
 def test_another_assets_log_and_other_kinds_are_not_read(job: Job, repo: Repository) -> None:
     for tag, other in (("kind=log", "kind=backup"), ("plan=p", "plan=q"), ("asset=crm", "asset=calls")):
         repo.put("x", [other if t == tag else t for t in said(job, 1)])
-    assert shelf(job, repo) == Shelf() and shelf(job, repo).newest is None
+    assert archive(job, repo) == LogArchive() and archive(job, repo).newest is None
     repo.missing = True
-    assert shelf(job, repo) == Shelf(), "nothing was ever stored"
+    assert archive(job, repo) == LogArchive(), "nothing was ever stored"
 
 
 def test_a_mark_takes_back_its_own_runs_snapshot_and_no_other(job: Job, repo: Repository, tmp_path: Path) -> None:
@@ -170,7 +157,7 @@ def test_a_mark_takes_back_its_own_runs_snapshot_and_no_other(job: Job, repo: Re
     repo.put("b", said(job, 2, run="r2"))
     take_back(job, "r1", cast("Restic", repo), "a", tmp_path)
     take_back(job, "planted", cast("Restic", repo), "b", tmp_path)
-    assert [b.id for b in shelf(job, repo).batches] == ["b"]
+    assert [b.id for b in archive(job, repo).batches] == ["b"]
     assert void_of(job, cast("Restic", repo)) == [], "there is no newer one that holds what it claims"
 
 
@@ -239,16 +226,16 @@ def test_a_date_is_ahead_after_what_clocks_may_differ_by() -> None:
 
 
 def test_a_gap_is_named_by_what_lies_around_it() -> None:
-    shelf = Shelf((batch(1, 2), batch(3, 2), batch(7, 8), batch(9, 9)))
-    assert shelf.gaps(WAL) == [Gap(segment(3), segment(7))]
-    assert [b.begins for b in shelf.contiguous(WAL)] == [segment(7), segment(9)]
+    archive = LogArchive((batch(1, 2), batch(3, 2), batch(7, 8), batch(9, 9)))
+    assert archive.gaps(WAL) == [Gap(segment(3), segment(7))]
+    assert [b.begins for b in archive.contiguous(WAL)] == [segment(7), segment(9)]
 
 
 def test_the_end_goes_on_as_far_back_as_nothing_is_missing() -> None:
     """And no further, though what lies before the gap has none itself."""
-    shelf = Shelf((batch(1, 1), batch(2, 2), batch(5, 5), batch(6, 6)))
-    assert [b.begins for b in shelf.contiguous(WAL)] == [segment(5), segment(6)]
-    assert [b.begins for b in let_go(shelf, segment(6), WAL)] == [segment(n) for n in (1, 2, 5)]
+    archive = LogArchive((batch(1, 1), batch(2, 2), batch(5, 5), batch(6, 6)))
+    assert [b.begins for b in archive.contiguous(WAL)] == [segment(5), segment(6)]
+    assert [b.begins for b in let_go(archive, segment(6), WAL)] == [segment(n) for n in (1, 2, 5)]
 
 
 def test_a_base_is_led_on_by_the_history_in_which_it_was_taken() -> None:
@@ -256,20 +243,20 @@ def test_a_base_is_led_on_by_the_history_in_which_it_was_taken() -> None:
         replace(batch(1, 5, at), anew=anew, id=str(at))
         for at, anew in ((0, None), (10, NOW + 5 * MINUTE), (20, NOW + 15 * MINUTE))
     )
-    shelf = Shelf((first, second, third))
+    archive = LogArchive((first, second, third))
 
     def ids(minutes: float | None, anew: datetime | None = None) -> list[str]:
         since = None if minutes is None else NOW + minutes * MINUTE
-        return [b.id for b in shelf.from_segment(segment(2), WAL, since, anew) if b.begins == segment(1)][:1]
+        return [b.id for b in archive.from_segment(segment(2), WAL, since, anew) if b.begins == segment(1)][:1]
 
     assert ids(-1) == ["0"] and ids(0) == ["0"], "stored up to then"
-    assert ids(2) == [] and shelf.torn_from(NOW + 2 * MINUTE) == NOW + 5 * MINUTE, "of either history"
+    assert ids(2) == [] and archive.torn_from(NOW + 2 * MINUTE) == NOW + 5 * MINUTE, "of either history"
     assert ids(5) == ["10"] and ids(10) == ["10"] and ids(12) == []
     assert ids(15) == ["20"] and ids(99) == ["20"] and ids(None) == ["20"]
     later = NOW + 50 * MINUTE
-    assert shelf.torn_from(later, later) == later and ids(50, later) == [], "nothing is stored since"
-    assert shelf.torn_from(NOW + 30 * MINUTE, later) == later and shelf.torn_from(NOW + 16 * MINUTE, later) is None
-    assert Shelf().torn_from(NOW) is None and shelf.torn_from(NOW - timedelta(days=99)) is None
+    assert archive.torn_from(later, later) == later and ids(50, later) == [], "nothing is stored since"
+    assert archive.torn_from(NOW + 30 * MINUTE, later) == later and archive.torn_from(NOW + 16 * MINUTE, later) is None
+    assert LogArchive().torn_from(NOW) is None and archive.torn_from(NOW - timedelta(days=99)) is None
 
 
 def test_a_point_that_came_later_than_what_follows_claims_no_more_than_what_was_before(job: Job) -> None:
@@ -278,7 +265,7 @@ def test_a_point_that_came_later_than_what_follows_claims_no_more_than_what_was_
     found = arranged([three, one, two])
     assert [b.point for b in found.batches] == [one.point, one.point, three.point]
     doubted = found.batches[1]
-    assert (doubted.told, doubted.skew, doubted.id) == (two.point, None, two.id)
+    assert (doubted.claimed, doubted.skew, doubted.id) == (two.point, None, two.id)
     assert found.batches[0] == one and found.batches[2] == three and found.newest == three
     four = replace(batch(7, 8, 10), id="last")
     found = arranged([three, one, two, four])
@@ -300,17 +287,20 @@ def test_of_snapshots_of_one_batch_the_fullest_counts_and_the_others_are_spare()
 
 
 def test_the_skew_is_that_which_was_read_nearest() -> None:
-    found = Shelf((replace(batch(1, 2, 0), skew=1.0), replace(batch(3, 4, 60), skew=2.0)))
+    found = LogArchive((replace(batch(1, 2, 0), skew=1.0), replace(batch(3, 4, 60), skew=2.0)))
     nobody: tuple[datetime, float | None] = (NOW, None)
     assert found.skew_at(NOW + 29 * MINUTE, nobody) == 1.0 and found.skew_at(NOW + 31 * MINUTE, nobody) == 2.0
-    assert found.skew_at(None, nobody) == 2.0 and Shelf().skew_at(NOW, nobody) is Shelf().skew_at(None, nobody) is None
-    assert Shelf().skew_at(NOW, (NOW, 9.0)) == 9.0
+    assert (
+        found.skew_at(None, nobody) == 2.0
+        and LogArchive().skew_at(NOW, nobody) is LogArchive().skew_at(None, nobody) is None
+    )
+    assert LogArchive().skew_at(NOW, (NOW, 9.0)) == 9.0
 
 
 def test_where_its_branches_began_is_tagged_and_read_back(job: Job, repo: Repository) -> None:
     forks = (Fork(2, 1, "0/4001000", NOW), Fork(3, 2, "0/9000000"))
     repo.put("x", said(job, 1, forks=forks))
-    (found,) = shelf(job, repo).batches
+    (found,) = archive(job, repo).batches
     assert found.forks == forks
 
 
@@ -337,13 +327,13 @@ def test_each_history_has_branches_of_its_own_which_any_snapshot_may_tell() -> N
     first, since = Fork(2, 1, lsn(4 << 24)), Fork(2, 1, lsn(9 << 24))
     one, told = batch(1, 2), replace(batch(3, 4), forks=(first,), id="spare")
     new = replace(batch(9, 9, 50), anew=NOW + 40 * MINUTE, forks=(since,))
-    found = Shelf((one, new), (told,))
+    found = LogArchive((one, new), (told,))
     assert found.forks(None) == (first,) and found.forks(new.anew) == (since,)
-    assert Shelf((one, new)).forks(None) == ()
+    assert LogArchive((one, new)).forks(None) == ()
 
 
 def test_where_nothing_is_stored_nothing_is_missing() -> None:
-    assert Shelf().gaps(WAL) == [] and Shelf().contiguous(WAL) == () and Shelf().newest is None
+    assert LogArchive().gaps(WAL) == [] and LogArchive().contiguous(WAL) == () and LogArchive().newest is None
 
 
 def test_on_the_way_to_a_branch_lies_all_of_what_was_found_out_to_be_another_history_since() -> None:
@@ -352,9 +342,9 @@ def test_on_the_way_to_a_branch_lies_all_of_what_was_found_out_to_be_another_his
         replace(batch(1, 5, at), anew=anew, id=str(at))
         for at, anew in ((0, None), (10, NOW + 5 * MINUTE), (20, NOW + 15 * MINUTE))
     )
-    shelf = Shelf((first, second, third))
+    archive = LogArchive((first, second, third))
     for since, wanted in ((-1, ["0", "10", "20"]), (5, ["10", "20"]), (15, ["20"])):
-        found = shelf.from_segment(segment(2), WAL, NOW + since * MINUTE, None, 1)
+        found = archive.from_segment(segment(2), WAL, NOW + since * MINUTE, None, 1)
         assert [b.id for b in found] == wanted, since
 
 

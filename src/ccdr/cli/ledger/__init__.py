@@ -1,0 +1,25 @@
+"""The evidence: shown (`ccdr ledger show`), verified, exported, brought back, and other hosts' taken in. A command, a
+file; `verified.py` and `taken.py` are what several of them tell."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr.cli.ledger import collect, export, recover, schema, show, verify
+from ccdr.cli.verbs import EXIT_STATUS
+
+
+@click.group(epilog=EXIT_STATUS)
+def ledger() -> None:
+    """The evidence: every run's start and end, chained by hash."""
+
+
+for _verb, _name in (
+    (show.show, "show"),
+    (verify.verify, "verify"),
+    (schema.schema, "schema"),
+    (export.export, "export"),
+    (recover.recover, "recover"),
+    (collect.collect, "collect"),
+):
+    ledger.add_command(_verb, _name)

@@ -1,0 +1,205 @@
+"""`ccdr ledger verify`: this host's ledger with all that lies beside it, or a directory of one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.output import print_json
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import verb
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
+from ccdr.model.values import rfc3339, so_many
+
+if TYPE_CHECKING:
+    from ccdr.evidence.ledger.verification import Verification
+    from ccdr.evidence.lineage.own_records import Lineage
+    from ccdr.jobs.attest import LedgerComparison
+    from ccdr.jobs.services import Services
+    from ccdr.jobs.verification import Comparison
+    from ccdr.plans import LoadedPlan
+
+
+@verb()
+@click.argument("where", metavar="[DIRECTORY | PLAN...]", nargs=-1)
+@click.option("--repository", is_flag=True, help="Compare with what the snapshots of PLAN... (of all) attest, too.")
+def verify(where: tuple[str, ...], repository: bool) -> Exit:
+    """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
+    is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
+    ledgers that are here are verified as well.
+
+    Exits 0 if all holds: then it is internally consistent. Crashed runs are reported, and are not verification
+    failures. Exits 3 where a later ccdr wrote some of it, which this one cannot judge. A chain alone cannot
+    show that its newest records were cut off, and whoever can rewrite every file can chain it anew: the snapshots in
+    the repositories can show it, and with --repository they are asked.
+
+    \b
+    Examples:
+      ccdr ledger verify
+      ccdr ledger verify --repository
+      ccdr ledger verify --repository outbound
+      ccdr ledger verify /mnt/auditor/export
+    """
+    if repository or not where:
+        return _verify_live(where, repository=repository)
+    if len(where) > 1:
+        raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
+    directory = Path(where[0])
+    if not directory.is_dir():
+        raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
+    return _verify_directory(directory)
+
+
+def _verify_directory(directory: Path) -> Exit:
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.evidence.lineage.beside import id_in, misnamed
+
+    verification = verify_ledger(directory)
+    if verification.records == 0 and verification.ok:
+        raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
+    verified = Verified(verification, (*verification.problems, *(misnamed(directory) if verification.ok else ())))
+    if settings().json:
+        print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
+    else:
+        verified.tell()
+    return verified.exit_code
+
+
+@dataclass(frozen=True)
+class _Live:
+    """What was found of this host's ledger, of those beside it, and by the repositories that were asked."""
+
+    verified: Verified
+    compared: Comparison
+    lineage: Lineage
+    beside: Mapping[str, Verification]
+    answers: _Answers | None
+
+    def as_json(self) -> dict[str, Any]:
+        document = {
+            **self.verified.as_json(),
+            "summary": self.compared.summary,
+            "ledger": self.lineage.ledger,
+            "others": {name: {"records": of.records, "ok": of.ok} for name, of in self.beside.items()},
+        }
+        if self.answers is not None:
+            document["repositories"] = [outcome.as_json() for outcome in self.answers.outcomes]
+            document["not_asked"] = {plan: str(error) for plan, error in self.answers.failed}
+        return document
+
+    def tell(self) -> None:
+        from ccdr.jobs.verification import DIFFERS, EQUAL
+
+        self.verified.tell()
+        for outcome in self.answers.outcomes if self.answers else ():
+            click.echo(f"  {_agreed(outcome)}")
+        if self.compared.summary == EQUAL:
+            click.echo("  what `ccdr status` is read from is what the records say")
+        elif self.compared.summary == DIFFERS:
+            click.echo("  → find out who wrote to it, then remove it: it is made anew from the ledger")
+
+
+def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
+    options = settings()
+    services = options.services()
+    plans = [options.load(name) for name in names] if names else []
+    if repository and not names:
+        plans, wrong = options.load_all(())
+        for why in wrong:
+            click.echo(f"ccdr: {why}", err=True)
+    live = _live(services, plans if repository else None)
+    if options.json:
+        print_json(live.as_json())
+    else:
+        live.tell()
+    failed = live.answers.failed if live.answers else []
+    for plan, error in failed:
+        click.echo(f"ccdr: {plan}: its repository could not be asked: {error}", err=True)
+    return worst([live.verified.exit_code, *(error.exit_code for _, error in failed)])
+
+
+def _live(services: Services, plans: Sequence[LoadedPlan] | None) -> _Live:
+    """The repositories of `plans` are asked, too (None: none)."""
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.jobs.attest import by_what_is_known, here, troubles
+    from ccdr.jobs.attest.beside import others
+    from ccdr.jobs.verification import compare
+
+    at_work: frozenset[str] = frozenset()
+    with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
+        at_work = services.state.runs_at_work()  # first: they may end while it is read
+    compared = compare(services)
+    answers = None if plans is None else _asked(plans, services)
+    lineage = services.lineage()
+    contradiction = here(services, lineage, services.catalogue.newest())
+    of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(contradiction))]
+    of_plans = _plans_not_kept(services) if compared.ledger.ok else []
+    beside = {name: verify_ledger(path) for name, path in others(services.state)}
+    of_others = [f"ledger {name[:8]}…: {problem}" for name, of in beside.items() for problem in of.problems]
+    problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
+    attested = [problem for outcome in (answers.outcomes if answers else ()) for problem in outcome.findings]
+    problems += tuple(problem for problem in attested if not any(problem in one for one in problems))
+    unread = tuple(
+        f"ledger {name[:8]}…: it lies here, and no record of ours tells of it: it is not read; "
+        f"`ccdr ledger collect` of it takes it in"
+        for name in beside
+        if name not in lineage.beside
+    )
+    noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
+    return _Live(Verified(noted, problems, at_work), compared, lineage, beside, answers)
+
+
+def _plans_not_kept(services: Services) -> list[str]:
+    """Versions of plans whose files are gone, or were changed: of all there ever were."""
+    from ccdr.jobs.in_force import not_kept
+
+    histories = services.histories()
+    plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
+    return [
+        f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"
+        for plan in plans
+        for v in not_kept(plan, services, histories, most=None)
+    ]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the repositories attest, and those that could not be asked."""
+
+    outcomes: list[LedgerComparison] = field(default_factory=list)
+    failed: list[tuple[str, CcdrError]] = field(default_factory=list)
+
+
+def _asked(plans: Sequence[LoadedPlan], services: Services) -> _Answers:
+    """It is recorded, where that can be written: an auditor may only read."""
+    from ccdr.jobs.attest import compare, listed_and_vanished, record
+
+    answers = _Answers()
+    for loaded in plans:
+        try:
+            listed, vanished = listed_and_vanished(loaded, services)
+            outcome = compare(services, loaded.plan.plan, listed, vanished=vanished)
+        except CcdrError as error:
+            answers.failed.append((loaded.plan.plan, error))
+            continue
+        with contextlib.suppress(CcdrError):
+            record(services, outcome, by_hand=True)
+        answers.outcomes.append(outcome)
+    return answers
+
+
+def _agreed(outcome: LedgerComparison) -> str:
+    line = f"the repository of {outcome.plan}: {so_many(outcome.snapshots, 'snapshot attests', 'snapshots attest')} it"
+    if outcome.snapshots:
+        line += f", up to record {outcome.newest}"
+    if outcome.unattested:
+        line += f"; {so_many(outcome.unattested, 'is', 'are')} from before snapshots did"
+    if outcome.elsewhere:
+        line += f"; {so_many(outcome.elsewhere, 'is', 'are')} of other ledgers, not known here"
+    return line

@@ -1,0 +1,205 @@
+"""The one way to restore: into a directory, with what is needed to prove it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ccdr.checks.base import CheckConfig
+from ccdr.checks.identical import Identical
+from ccdr.host.files import remove_tree
+from ccdr.jobs.fetch import fetch, fetch_bases
+from ccdr.jobs.restore.directory import Staging, opened
+from ccdr.jobs.restore.ways import Order, roots_of, skipped
+from ccdr.jobs.shipping.recovery import Recovery
+from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.values import CheckResult, Verdict, so_many
+from ccdr.ports.capture import UPON, WHOLE
+from ccdr.ports.check import CheckContext
+from ccdr.ports.place import Place, Progress
+from ccdr.sandbox.docker import Disposal
+from ccdr.sandbox.lab import SandboxOrder
+from ccdr.storage.manifest import MANIFEST
+
+
+@dataclass
+class IntoDirectory:
+    """A file tree with all its paths below the directory; of any other engine, the files that were captured: a server's
+    dump is loaded nowhere, a database that is one file is looked at where it stands."""
+
+    order: Order
+    staging: Staging
+    recovery: Recovery | None = None
+    verified: int = 0  # files
+    logged: CheckResult | None = None
+
+    @property
+    def _whole(self) -> bool:
+        return "roots" in self.order.manifest.contents
+
+    def will(self) -> list[str]:
+        if self._whole:
+            roots = ", ".join(map(str, self._roots))
+            return [f"writes {roots} below {self.staging.target}, each at its own path"]
+        steps = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        if self.order.bases:
+            steps.append(
+                f"of it and the {len(self.order.bases)} snapshots that it builds upon, put together in a sandbox"
+            )
+        if self.recovery is not None:
+            steps.append(f"puts the log beside it: {self.recovery.described}")
+        return steps
+
+    def passed_over(self) -> list[CheckResult]:
+        dumped = not self._whole and self.order.engine.has_server
+        why = "it needs a server (docs/how-to/recover.md: By hand)"
+        return [skipped(check, why) for check in self._asked] if dumped else []
+
+    @property
+    def _asked(self) -> list[CheckConfig]:
+        """Without what is done whatever the plan asks for: here every byte must be what was captured."""
+        return [c for c in self.order.job.checks if not isinstance(c, Identical)]
+
+    @property
+    def _roots(self) -> list[str]:
+        return [str(path) for path in roots_of(self.order.manifest.contents)]
+
+    def bring(self, progress: Progress) -> None:
+        order, staging = self.order, self.staging
+        staging.begin()
+        with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
+            root = "/" if self._whole else order.snapshot.root
+            restored = fetch(
+                order.repo, order.engine, order.snapshot, order.manifest, staging.tree, progress, root=root
+            )
+            if self._whole:
+                order.engine.complete(staging.tree, restored, order.manifest)
+            fetch_bases(order.repo, order.engine, order.bases, restored, progress)
+        if order.bases:
+            self._assemble(restored, progress)
+        with order.phase("check", "comparing digests", progress):
+            self.verified = self.verified or order.verified(restored)
+            if self._whole:
+                staging.move_capture(restored, self._roots)
+            elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
+                (restored / MANIFEST).rename(staging.root / MANIFEST)
+        if self.recovery is not None:
+            self._bring_log(self.recovery, restored, progress)
+
+    def _assemble(self, restored: Path, progress: Progress) -> None:
+        """Of an increment and what it builds upon make one whole, in a sandbox, by whoever runs ccdr: there every file
+        is proven to be as captured, and what came of it to be whole."""
+        order, staging, disposal = self.order, self.staging, Disposal()
+        needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
+        made = staging.out / WHOLE
+        made.mkdir(mode=0o700)
+        with order.phase("load", f"putting {len(order.bases) + 1} snapshots together", progress):
+            image = order.services.lab.image(order.engine, needs)
+            box_of = order.services.lab.sandbox(
+                needs,
+                image,
+                SandboxOrder(
+                    run=order.run.id,
+                    fetched=staging.tree,
+                    out=staging.out,
+                    storage="disk",
+                    no_progress=order.job.limits.no_progress,
+                ),
+                disposal,
+            )
+            try:
+                with box_of as box:
+                    order.engine.start(box, order.manifest)
+                    order.engine.assemble(box, restored, order.manifest, made)
+            finally:
+                order.result.left_behind += disposal.problems
+            for name in (*(p.name for p in made.iterdir()), UPON, WHOLE):
+                order.result.left_behind += remove_tree(restored / name)
+            for path in made.iterdir():
+                path.rename(restored / path.name)
+        self.verified = int(str(order.manifest.contents["files"]))
+
+    def _bring_log(self, recovery: Recovery, restored: Path, progress: Progress) -> None:
+        order, staging = self.order, self.staging
+        with order.phase("fetch", "fetching the log", progress):
+            self.logged = recovery.fetch(staging.tree, order.run.directory("log-cache"), order.services)
+            at = staging.target / recovery.place
+            target = recovery.choice.target
+            order.result.notes.append(order.engine.recoverable(restored, at, order.manifest, target))
+
+    def check(self, progress: Progress) -> list[CheckResult]:
+        order = self.order
+        with order.phase("check", f"checking {order.job.asset}", progress):
+            asked = self._asked
+            if not self._whole:
+                count = self.verified
+                equal = CheckResult(
+                    "identical", "captured files", Verdict.PASS, so_many(count, "file"), f"{count}, equal"
+                )
+                if order.engine.has_server:
+                    return [equal, *([self.logged] if self.logged else []), *self.passed_over()]
+                return [equal, *self._in_sandbox([Identical(kind="identical"), *asked], progress)]
+            same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)
+            plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
+            return [*same, *plain, *self._in_sandbox([c for c in asked if c.needs_sandbox], progress)]
+
+    def _bench(self, box: Place | None) -> CheckContext:
+        order, staging = self.order, self.staging
+        host, digest = order.services.host, order.services.digest
+        captured = staging.capture if self._whole else staging.tree
+        return CheckContext(order.manifest, staging.tree, captured, staging.out, box, host, digest)
+
+    def _in_sandbox(self, checks: list[CheckConfig], progress: Progress) -> list[CheckResult]:
+        """Checks that run programs look at the tree from a sandbox, as in a restore test; it is mounted read-only."""
+        if not checks:
+            return []
+        order, staging, disposal = self.order, self.staging, Disposal(done=True)
+        results: list[CheckResult] = []
+        try:
+            needs = order.engine.sandbox(order.manifest)
+            image = order.services.lab.image(order.engine, needs)
+            disposal.done = False
+            made = order.services.lab.sandbox(
+                needs,
+                image,
+                SandboxOrder(
+                    run=order.run.id,
+                    fetched=staging.tree,
+                    out=staging.out,
+                    storage=order.job.engine.storage,
+                    no_progress=order.job.limits.no_progress,
+                ),
+                disposal,
+            )
+            with opened(staging.tree), made as box:
+                context = self._bench(box)
+                if order.engine.in_sandbox:
+                    order.engine.start(box, order.manifest)
+                    order.engine.load(box, context.restored, order.manifest)
+                results += order.check(checks, order.engine, context, progress)
+        except TestBroken as error:
+            results += [skipped(c, str(error), Verdict.INCONCLUSIVE) for c in checks[len(results) :]]
+        order.result.left_behind += disposal.problems
+        return results
+
+    def finish(self, progress: Progress) -> list[str]:
+        with self.order.phase("finish", f"naming it {self.staging.target}", progress):
+            self.staging.finish(self.order.services.host)
+            return self.staging.remove()
+
+    def named(self) -> bool | None:
+        return self.staging.named
+
+    def settle(self) -> list[str]:
+        target = self.staging.target
+        try:
+            self.staging.settle(self.order.services.host)
+        except CcdrError as error:
+            self.order.result.findings.append(f"{target} may not be on disk yet: {error}; run `sync -f {target}`")
+        return self.staging.remove()
+
+    def undo(self) -> list[str]:
+        return self.staging.remove()
+
+    def standing(self) -> str:
+        return f"what was restored stands in {self.staging.tree}: move it yourself, or remove {self.staging.root}"

@@ -1,0 +1,135 @@
+"""Which snapshot a restore takes, by the rule, the id or the point that it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.host.state import Run
+from ccdr.jobs.fetch import Candidates, none_counts, unread_since
+from ccdr.jobs.restore.request import Request
+from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.recovery import Recovery, the_base
+from ccdr.model import parents as chain
+from ccdr.model.errors import BackupBad, UsageProblem
+from ccdr.model.values import Snapshot, rfc3339
+from ccdr.plans.job import Job
+from ccdr.ports.place import Progress
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
+from ccdr.storage.synchronised import Synchronised
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What there is to choose from, and what is known of it; notes on the choice go into the result."""
+
+    job: Job
+    services: Services
+    request: Request
+    result: RestoreResult
+    snapshots: Candidates
+    history: AssetHistory  # the asset's
+
+    def by_rule(self, synchronised: Synchronised) -> Snapshot:
+        """The newest that counts and has not failed a test; or the one that was named."""
+        if self.request.snapshot == "latest":
+            chosen = self._latest(synchronised)
+        else:
+            chosen = self.snapshots.by_id(self.job, self.request.snapshot)
+        self._refuse_bad(chosen)
+        self.result.notes += self._notes(chosen, synchronised)
+        return chosen
+
+    @property
+    def _usable(self) -> list[Snapshot]:
+        """Of all that are there, whatever source they are of."""
+        return chain.usable(self.snapshots.there, self.snapshots.there, self.history.disproved)
+
+    def _latest(self, synchronised: Synchronised) -> Snapshot:
+        job, snapshots = self.job, self.snapshots
+        if not snapshots.good:
+            none, first = none_counts(job, synchronised)
+            raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
+        if self.request.despite_failed_test:
+            usable = [s for s in snapshots.good if not chain.lacks(s, snapshots.there)]
+        else:
+            ids = {s.id for s in self._usable}
+            usable = [s for s in snapshots.good if s.id in ids]
+        if not usable:
+            raise UsageProblem(
+                f"there is no snapshot of {job.plan}/{job.asset} that counts and has not failed its test",
+                hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test",
+            )
+        return usable[-1]
+
+    def _refuse_bad(self, chosen: Snapshot) -> None:
+        """UsageProblem where it lacks what it builds upon, or failed a test and nobody wants it all the same."""
+        usable = self._usable
+        older = any(s.consistent_point < chosen.consistent_point for s in usable)
+        instead = "take an older one" if older else "there is no older one that may be good"
+        if missing := chain.lacks(chosen, self.snapshots.there):
+            raise UsageProblem(missing, hint=f"{instead}: without what it builds upon it is of no use")
+        if chosen.id not in {s.id for s in usable} and not self.request.despite_failed_test:
+            raise UsageProblem(
+                f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
+                if chosen.note is None
+                else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
+                hint=f"{instead}; to restore it all the same, add --despite-failed-test",
+            )
+
+    def _notes(self, chosen: Snapshot, synchronised: Synchronised) -> Iterator[str]:
+        """What is not as it should be around it: its source, its date, and newer ones that cannot be restored."""
+        if not of_source(chosen, self.job.engine.source_name):
+            yield f"it is a snapshot of {chosen.source}, which is not what the plan names now"
+        if dated_in_future(chosen, self.services.clock.now()):
+            yield "it bears a date in the future: somebody's clock was wrong"
+        usable = {s.id for s in self._usable}
+        for s in self.snapshots.there:
+            if s.consistent_point > chosen.consistent_point and s.id not in usable:
+                yield f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} failed its test"
+        for s in synchronised.vanished:
+            if s.consistent_point > chosen.consistent_point:
+                yield f"a newer snapshot, {s.short} of {rfc3339(s.consistent_point)}, has vanished"
+        yield from (newer.text for newer in unread_since(self.job, chosen, synchronised))
+
+    def by_point(self, run: Run, progress: Progress) -> Recovery:
+        """The newest good base before the point, or the one that was named, and the log from there on."""
+        assert self.request.at is not None
+        if self.request.is_url:
+            raise UsageProblem(
+                "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
+            )
+        usable = chain.usable(self.snapshots.good, self.snapshots.there, self.history.disproved)
+        if self.request.snapshot != "latest":
+            usable = the_base(self.snapshots.by_id(self.job, self.request.snapshot), usable)
+        if self.history.log_failure is not None:
+            failure = f"{self.history.log_failure['time']} is FAIL: {self.history.log_failure.get('reason')}"
+            self.result.notes.append(f"its recovery by the log of {failure}; an earlier point may be good all the same")
+        try:
+            return Recovery.prepared(self.job, self.services, usable, self.request.at, run, progress)
+        except BackupBad as error:
+            raise UsageProblem(str(error), hint=error.hint) from None
+
+    def doubts(self, chosen: Snapshot, upkeep: AssetHistory) -> list[str]:
+        """That the repository was found damaged, and when this snapshot was stored into it. `upkeep` is the plan's own
+        history."""
+        damage, doubt = self.history.doubt(upkeep), self.history.doubted(upkeep)
+        if damage is None or doubt is None:
+            return []
+        if self.history.proven.get(chosen.id) == "PASS":
+            return [doubt]
+        own = (
+            "was stored after that"
+            if self.history.stored.get(chosen.id, 0) > damage["seq"]
+            else "has not passed a test"
+        )
+        test = f"`ccdr test {self.job.plan} --asset {self.job.asset} --snapshot {chosen.short}`"
+        return [f"{doubt}; this snapshot {own}: {test} tells whether it is whole"]
+
+    def has_older(self, chosen: Snapshot) -> bool:
+        """Is there an older one that may be good?"""
+        usable = chain.usable(self.snapshots.good, self.snapshots.there, self.history.disproved)
+        return any(s.consistent_point < chosen.consistent_point for s in usable)

@@ -1,0 +1,193 @@
+"""The measured part of a restore test: fetched, loaded and checked in a sandbox, which is then disposed of."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.checks.base import run_check
+from ccdr.host.interrupts import threads
+from ccdr.jobs.companions import Alongside
+from ccdr.jobs.fetch import (
+    fetch,
+    fetch_bases,
+)
+from ccdr.jobs.restore_test.course import CourseOfTest
+from ccdr.jobs.restore_test.result import READABLE, RESTORED
+from ccdr.model.errors import TestBroken
+from ccdr.model.values import CheckResult, Manifest, Snapshot
+from ccdr.ports.check import CheckContext
+from ccdr.ports.restored import SandboxNeeds
+from ccdr.sandbox import isolation
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
+from ccdr.sandbox.lab import SandboxOrder, given_inside, memory_available, readable_inside, room_for
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is restored, and the sandbox that it needs with the image for it; both None where none is needed."""
+
+    snapshot: Snapshot
+    manifest: Manifest
+    needs: SandboxNeeds | None = None
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
+class SandboxResults:
+    """What came of it: the asset's own results, those of comparing it with others, and the seconds of its recovery."""
+
+    own: list[CheckResult]
+    compared: list[CheckResult]
+    seconds: float
+
+
+def prepared(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest) -> Prepared:
+    """Everything that is not part of a restore: is there an image, and room."""
+    again = snapshot.bytes if course.engine.in_sandbox else 0  # the second dump or copy, to compare
+    room_for(course.run.scratch, int((snapshot.bytes + again) * 1.05) + 2**24)
+    if not course.engine.in_sandbox and not any(c.needs_sandbox for c in course.job.checks):
+        return Prepared(snapshot, manifest)
+    needs = course.engine.sandbox(manifest)
+    course.progress.step("finding the sandbox's image")
+    return Prepared(snapshot, manifest, needs, course.services.lab.image(course.engine, needs))
+
+
+def restore_and_check(course: CourseOfTest, of: Prepared) -> SandboxResults:
+    """The measured part: provision beside fetch, load, check. Then, with the asset's own recovery over, what compares
+    it with others; then the sandbox is disposed of, that timed too."""
+    services, test, asset = course.services, course.test, course.job.asset
+    began = services.clock.monotonic()
+    fetched, out = course.run.directory("fetched"), course.run.directory("out")
+    restored = Path(f"{fetched}{of.snapshot.root}")
+    with contextlib.ExitStack() as stack:
+        box, results = _provided_and_fetched(course, of, stack, fetched, out)
+        with course.phase("load", f"loading {asset}"):
+            if course.engine.in_sandbox and box is not None:
+                results += _load(course, of, box, fetched, restored, out)
+        test.answering_s = services.clock.monotonic() - began
+        test.proof = RESTORED
+        recovered, reached = course.recovery is not None, course.recovery.moment if course.recovery else None
+        context = CheckContext(
+            of.manifest, fetched, restored, out, box, services.host, services.digest, recovered, reached
+        )
+        with course.phase("check", f"checking {asset}"):
+            results += check_alone(course, context)
+        seconds = services.clock.monotonic() - began
+        compared = _compare(course, of.snapshot, context)
+        disposing = services.clock.monotonic()
+    test.phases["dispose"] += services.clock.monotonic() - disposing
+    return SandboxResults(results, compared, seconds)
+
+
+def _provided_and_fetched(
+    course: CourseOfTest, of: Prepared, stack: contextlib.ExitStack, fetched: Path, out: Path
+) -> tuple[Box | None, list[CheckResult]]:
+    """Side by side: both wait more than they work. The fetch may be long, so it is what an interrupt meets."""
+    results: list[CheckResult] = []
+
+    def provide() -> Box | None:
+        with course.phase("provision", f"providing a sandbox for {course.job.asset}"):
+            if of.needs is None or of.image is None:
+                return None
+            box = _open(course, stack, of.needs, of.image, fetched, out)
+            course.engine.start(box, of.manifest)
+            return box
+
+    with threads(1) as pool:
+        providing = pool.submit(provide)
+        with course.phase("fetch", f"fetching {of.snapshot.short}"):
+            _fetch(course, of.snapshot, of.manifest, fetched)
+            if course.recovery is not None:
+                results.append(course.recovery.fetch(fetched, course.run.directory("log-cache"), course.services))
+        return providing.result(), results
+
+
+def _load(course: CourseOfTest, of: Prepared, box: Box, fetched: Path, restored: Path, out: Path) -> list[CheckResult]:
+    """What the log gave, where that is applied to it."""
+    services, needs = course.services, of.needs
+    readable_inside(services.host, fetched)
+    if needs is not None and services.lab.in_place(needs, course.job.engine.storage):
+        given_inside(services.host, box, out, [restored / name for name in needs.in_place])
+    if course.recovery is None:
+        course.engine.load(box, restored, of.manifest)
+        return []
+    applied = course.recovery.carry_out(course.engine, box, restored, fetched, of.manifest)
+    course.test.recovery = course.recovery.facts()
+    return [applied]
+
+
+def _open(
+    course: CourseOfTest, stack: contextlib.ExitStack, needs: SandboxNeeds, image: Image, fetched: Path, out: Path
+) -> Box:
+    course.disposal = Disposal()
+    box = stack.enter_context(
+        course.services.lab.sandbox(
+            needs,
+            image,
+            SandboxOrder(
+                run=course.run.id,
+                fetched=fetched,
+                out=out,
+                storage=course.job.engine.storage,
+                no_progress=course.job.limits.no_progress,
+                keep=course.run.kept_until is not None,
+            ),
+            course.disposal,
+        )
+    )
+    course.test.sandbox = {
+        "image": image.name,
+        "image_digest": image.id,
+        **box.facts,
+        "memory_available": memory_available(),
+    }
+    if box.differs:
+        course.test.findings.append(isolation.not_shut_off(box.differs))
+        raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
+    return box
+
+
+def _fetch(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
+    # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
+    repo = course.repo.with_cache(course.run.directory("cache"))
+    course.fetching = True
+    restored = fetch(repo, course.engine, snapshot, manifest, fetched, course.progress)
+    fetch_bases(repo, course.engine, course.parents, restored, course.progress)
+    course.fetching = False
+    course.engine.complete(fetched, restored, manifest)
+    course.test.proof = READABLE
+
+
+def check_alone(course: CourseOfTest, context: CheckContext) -> list[CheckResult]:
+    results: list[CheckResult] = []
+    opened = course.engine.in_sandbox
+    for check in (c for c in course.job.checks if c.beside is None):
+        course.progress.step(f"checking {course.job.asset}: {check.label}")
+        if check.needs_sandbox and not opened:
+            readable_inside(course.services.host, context.fetched)
+            opened = True
+        results += run_check(check, course.engine, context)
+    return results
+
+
+def _compare(course: CourseOfTest, snapshot: Snapshot, context: CheckContext) -> list[CheckResult]:
+    """What looks at another asset too, restored beside this one."""
+    checks, recovery = [c for c in course.job.checks if c.beside is not None], course.recovery
+    if not checks:
+        return []
+    course.alongside = Alongside(
+        course.of,
+        course.synchronised,
+        snapshot,
+        point=snapshot.consistent_point if recovery is None else recovery.moment,
+        recovered=recovery is not None,
+        latest=course.test.selected == "latest",
+    )
+    with course.alongside as others:
+        results = [r for check in checks for r in others.compare(check, course.engine, context)]
+    course.test.others, course.test.private = others.body(), others.private
+    course.test.findings += others.findings
+    return results

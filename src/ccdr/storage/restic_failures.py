@@ -1,0 +1,156 @@
+"""What it means that restic failed: of the repository, of the way to it, of this host, or of the backup."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ccdr.model.errors import (
+    BackupBad,
+    CcdrError,
+    CommandFailed,
+    RepositoryClosed,
+    RepositoryDamaged,
+    RepositoryLocked,
+    RepositoryMissing,
+    RepositoryUnavailable,
+    TestBroken,
+)
+from ccdr.storage.remains import damage, store_at
+from ccdr.storage.restic_messages import (
+    DAMAGE,
+    DENIED,
+    DISK_FULL,
+    KEY_UNREAD,
+    LOCKED,
+    NETWORK,
+    NO_BUCKET,
+    NO_REPOSITORY,
+    NOT_HERE,
+    NOT_OPENED,
+    RETRIED,
+    UNDECIPHERABLE,
+    WRONG_PASSWORD,
+    Said,
+    readable,
+)
+from ccdr.storage.s3 import Bucket, Refused
+
+if TYPE_CHECKING:
+    from ccdr.storage.restic import Restic
+
+
+@contextlib.contextmanager
+def as_repository_error(repo: Restic) -> Iterator[None]:
+    try:
+        yield
+    except CommandFailed as error:
+        raise _meaning(repo, error) from None
+
+
+def _meaning(repo: Restic, error: CommandFailed) -> CcdrError:
+    """What keeps the repository from being used; where it is none of that, the failure itself, readable."""
+    stderr = readable(error.stderr)
+    why = f": {stderr.answer}" if stderr.answer else ""
+    if destroyed := _destroyed(repo, error):
+        return RepositoryDamaged(
+            f"the repository at {repo.location} is damaged: {destroyed}",
+            hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
+            "older versions: docs/how-to/recover.md, A damaged repository",
+        )
+    if DISK_FULL.search(stderr.plain):
+        return RepositoryUnavailable(
+            f"restic has no room to write: its cache is {repo.cache}, the repository is at {repo.location}",
+            hint="see which of the two is full (`df -h`), and make room there",
+        )
+    if error.code == NO_REPOSITORY or (error.stalled and NO_BUCKET.search(stderr.plain)):
+        return RepositoryMissing(f"there is no repository at {repo.location}{why}", hint=_where_is_it(repo))
+    if error.code == WRONG_PASSWORD:
+        return RepositoryClosed(
+            f"the repository at {repo.location} does not open with the plan's password{why}",
+            hint="check repository.password_file (or password_command) of the plan",
+        )
+    if error.code == LOCKED:
+        return RepositoryLocked(
+            f"the repository at {repo.location} is locked by another program",
+            hint="wait for it; `restic unlock` removes locks whose owner is dead",
+        )
+    if unknown := _credential_refused(repo, error, stderr):
+        return RepositoryUnavailable(unknown[0], hint=unknown[1])
+    if error.stalled or (error.argv[0] == "restic" and NETWORK.search(stderr.plain)):
+        return RepositoryUnavailable(
+            f"the repository at {repo.location} does not answer{why or f': {error}'}",
+            hint="check the address, the network and the store itself",
+        )
+    if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(KEY_UNREAD):
+        return RepositoryUnavailable(
+            f"a key of the repository at {repo.location} cannot be read{why}",
+            hint="is the disk mounted that its keys lie on, and may this user read them?",
+        )
+    return CommandFailed(error.argv, error.code, stderr, stalled=error.stalled, what=str(error.what))
+
+
+def _where_is_it(repo: Restic) -> str:
+    """What to do where it is not there: only of a plan that is new may a backup make it."""
+    question = "is the disk mounted, the address or bucket right?"
+    if repo.known():
+        return f"backups of {repo.plan} were stored there: {question} No backup makes a new one in its place"
+    return f"the first `ccdr backup {repo.plan}` makes it; if there was one: {question}"
+
+
+def _destroyed(repo: Restic, error: CommandFailed) -> str | None:
+    """Did it not open for damage? By what its store holds: the exit codes say the same of a wrong password, and of
+    a place where there never was one."""
+    stderr = error.stderr + readable(error.stderr)  # some of it is JSON, in which `<` is \\u003c
+    unreadable = error.code == 1 and stderr.search(NOT_OPENED)
+    if error.stalled or not (unreadable or error.code in (NO_REPOSITORY, WRONG_PASSWORD)):
+        return None
+    if (store := store_at(repo.location, repo.env)) is None:
+        return None
+    return damage(store, undecipherable=bool(unreadable and stderr.search(UNDECIPHERABLE)))
+
+
+def _credential_refused(repo: Restic, error: CommandFailed, stderr: Said) -> tuple[str, str] | None:
+    """Does the store not know the access key, or its secret? restic asks by HEAD, whose answer has no code in it,
+    and says `Access Denied` of all that may be wrong: so the store is asked once more, in our own words."""
+    if error.argv[0] != "restic" or not DENIED.search(stderr.plain):
+        return None
+    if (bucket_and_prefix := Bucket.of(repo.location, repo.env)) is None:
+        return None
+    try:
+        bucket_and_prefix[0].versioning()
+    except Refused as refused:
+        if refused.unknown_credential:
+            return f"the store at {bucket_and_prefix[0].endpoint} {refused.of_the_credential}", refused.next_step
+    except CcdrError:
+        return None
+    return None
+
+
+def judged(repo: Restic, error: CommandFailed, what: str) -> CcdrError:
+    """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
+    message = f"{what}: {error}"
+    plain = readable(error.stderr).plain
+    of_damage = DAMAGE.search(NOT_HERE.sub("", RETRIED.sub("", plain)))
+    if DISK_FULL.search(plain):
+        return TestBroken(message, hint="free space where it was written (scratch lies in --state), then try again")
+    if NOT_HERE.search(plain) and not of_damage:
+        return TestBroken(message, hint="restore as root, to a file system that has links, owners and modes")
+    if error.stalled or error.code < 0 or error.code in (127, 130):
+        return TestBroken(message, hint="find out who stopped restic, or why the repository hangs")
+    if NETWORK.search(plain) and not of_damage:
+        return TestBroken(message, hint="the repository was not reachable throughout; try again")
+    try:
+        repo.probe()
+    except RepositoryDamaged as damaged:
+        return damaged
+    except CcdrError as unreachable:
+        return TestBroken(f"{message}; and then {unreachable}", hint=unreachable.hint)
+    if holder := repo.rewritten_by():
+        return TestBroken(f"{message}; {holder}", hint="wait for it, then run this again")
+    return BackupBad(
+        f"{message} (the repository answers and decrypts)",
+        hint="restore an older snapshot meanwhile; "
+        f"`ccdr upkeep {repo.plan} --check --all-data` says what else is damaged",
+    )
