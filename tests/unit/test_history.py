@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.older import append_older
 from tests.support.recorded import backup, check, test
 
-from ccdr.evidence.history import asset_history as history
+from ccdr.evidence.history import folded
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories, read_history
 from ccdr.evidence.ledger.ledger import Ledger
@@ -24,7 +24,7 @@ from ccdr.model.values import Needed, Snapshot, rfc3339
 def test_a_check_of_all_data_is_one_of_every_part(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger", SystemClock())
 
-    def care() -> history.AssetHistory:
+    def care() -> AssetHistory:
         return read_history(ledger.records())["p", None]
 
     check(ledger, "CLEAN", 1)
@@ -169,7 +169,7 @@ def test_a_snapshot_that_failed_itself_and_passes_since_is_good_again() -> None:
 
 
 def test_sizes_are_one_a_day_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MOST_SIZES", 3)
+    monkeypatch.setattr(folded, "MOST_SIZES", 3)
     found = read_history([checked(n, 1, "CLEAN") for n in range(1, 9)])
     assert found["p", None].sizes == {"2026-11-06": 6, "2026-11-07": 7, "2026-11-08": 8}
 
@@ -242,7 +242,7 @@ def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, 
         recovery(n, verdict, "latest" if hour is None else "a time", NOON + 9 * HOUR if hour is None else NOON + hour * HOUR)
         for n, (verdict, hour) in enumerate(tests, 1)
     ]  # fmt: skip
-    found = read_history(records).get(("p", "a"), history.AssetHistory()).log_failure
+    found = read_history(records).get(("p", "a"), AssetHistory()).log_failure
     ranks = [9 if hour is None else hour for _, hour in tests]
     if found is None:
         assert not any(

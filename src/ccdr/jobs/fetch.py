@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.evidence.history.asset_history import AssetHistory, FailedBackup
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.values import FailedBackup
 from ccdr.jobs.services import Services
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, UsageProblem

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccdr.evidence.history.asset_history import AssetHistory, Elsewhere
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.values import Elsewhere
 from ccdr.evidence.verdicts import Record
 from ccdr.model import measure
 from ccdr.model.schedule import second_due

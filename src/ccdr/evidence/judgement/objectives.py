@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from ccdr.evidence.history.asset_history import AssetHistory, Elsewhere
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.values import Elsewhere
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.counting import Counted, points_by_records
 from ccdr.evidence.judgement.coverage import conclusive

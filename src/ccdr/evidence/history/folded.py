@@ -1,0 +1,300 @@
+"""What is kept of the records of one asset, or of the care of one plan's repository: record by record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.history.kinds import (
+    BACKUP_END,
+    BACKUP_START,
+    CHECKED,
+    CLEAN,
+    DAMAGED,
+    DONE,
+    DUTIES,
+    GROUP,
+    LOGS,
+    MISSED,
+    NOT_BEGUN,
+    PRUNED,
+    STARTS,
+    STORED,
+    TEST_END,
+    TEST_START,
+    VERB_OF,
+    VERDICTS,
+)
+from ccdr.evidence.verdicts import (
+    Record,
+    as_strict,
+    blames_the_log,
+    log_failure,
+    of_a_newer,
+    of_the_newest,
+    still_stands,
+)
+from ccdr.model.fetched import month_of
+from ccdr.model.values import (
+    LATEST,
+    RULES,
+    TOLD_BY,
+    of_another_host,
+    rfc3339,
+    utc,
+)
+from ccdr.plans.versions import PLAN_VERSION
+
+MOST_UNMENDED = 20  # failures that wait for a test of what had failed
+MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
+MOST_SIZES = 400  # days of a repository's size that are kept
+MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
+
+
+@dataclass(slots=True)  # an object of more than thirty fields is a third slower without
+class FoldedRecords:
+    """The newest records of one asset, or (with no asset) of a plan's upkeep.
+
+    `proven` holds each tested snapshot's latest verdict on itself, in the order of these tests, `stored` where in the
+    ledger each snapshot was stored (its record's `seq`), `newest` the newest record of each kind. Where ledgers lie
+    beside ours, all that any of them tells; but what this host answers for, promises and acknowledges is its own.
+    """
+
+    first: str | None = None  # the earliest time of a record
+    last_backup: Record | None = None
+    last_good_backup: Record | None = None
+    last_failed_backup: Record | None = None
+    last_test: Record | None = None
+    last_conclusive_test: Record | None = None
+    # By how a test's snapshot was to be selected: where in the ledger the last one began, and for which due time …
+    tried: dict[str, list[Any]] = field(default_factory=dict)
+    by_rule: dict[str, list[str]] = field(default_factory=dict)  # … and when the last conclusive one ended, its verdict
+    newest: dict[str, Record] = field(default_factory=dict)
+    proven: dict[str, str] = field(default_factory=dict)
+    stored: dict[str, int | float] = field(default_factory=dict)
+    # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
+    recorded_beside: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
+    # much: one that checks less takes none of them back.
+    unmended: list[list[Any]] = field(default_factory=list)
+    checks_at_start: dict[str, Any] = field(default_factory=dict)  # of tests that have no end yet, by run
+    failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
+    log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
+    open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order …
+    at_work: list[str] = field(
+        default_factory=list
+    )  # … and those of these that have not crashed; empty in what is kept
+    last_latest_pass: Record | None = None  # the newest test of `latest` that passed
+    # Of a plan: the newest check that found the repository damaged, or whatever run found that it does not open for
+    # damage; of an asset: the newest test that found it damaged.
+    last_damage: Record | None = None
+    parts: int = 0  # of a plan: into how many parts its checks divide the data …
+    read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
+    # … and what had been found damaged before they came to be others: its parts, of how many, and since when
+    damaged_before: list[str] = field(default_factory=list)
+    cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
+    last_done_prune: Record | None = None  # of a plan
+    duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
+    missed: int = 0  # due times that passed without a try
+    sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
+    begun_here: bool = False  # was a backup of it?
+    # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Bytes that its restore tests fetched, by month (`2026-11`, UTC): of the newest ones.
+    fetched: dict[str, int] = field(default_factory=dict)
+    # Snapshots that were gone when its repository was last looked at, and when each was first missed.
+    vanished: dict[str, str] = field(default_factory=dict)
+    # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
+    retentions: list[list[Any]] = field(default_factory=list)
+    acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
+    # Of its log: the newest record of what was stored of it here (its number and time), and the newest point that one
+    # tells of, and since when that could be restored. Only times that records tell.
+    log: list[Any] = field(default_factory=list)
+    # Records that nothing here was taken from, by why: how many, and where the last one stands.
+    passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
+    spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+
+    def pass_over(self, why: str, seq: int) -> None:
+        count, _ = self.passed_over.get(why, (0, 0))
+        self.passed_over[why] = [count + 1, seq]
+
+    def take(self, record: Record, checks: list[Any] | None = None) -> None:
+        """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
+        kind, run = record["kind"], str(record["run"])
+        if self.first is None or record["time"] < self.first:  # a clock may have been ahead
+            self.first = record["time"]
+        if kind in STARTS:
+            self._take_start(kind, run, record, checks)
+            return
+        if kind in (NOT_BEGUN, GROUP):
+            self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
+            return
+        if kind == ACK:
+            self.acks[record["code"]] = record
+            return
+        if kind == LOGS:
+            self._take_log(record)
+            return
+        if kind == BACKUP_END and not self.begun_here:
+            self.begun_here = not of_another_host(record)
+        self.newest[kind] = record
+        start = self.open_runs.pop(run, None) or {}
+        if kind == BACKUP_END:
+            self._take_backup(record)
+        elif kind == TEST_END:
+            self._take_fetched(record)
+            begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
+            if record.get("verdict") in VERDICTS:
+                self._take_test(record, begun, start.get("selection"))
+        elif kind == CHECKED:
+            self._take_check(record)
+        elif kind == MISSED:
+            self.missed += record.get("count") or 1
+        elif kind == DUTIES:
+            before, time = self.duties or {}, str(record["time"])
+            self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
+        elif kind == PRUNED and record.get("result") == DONE:
+            self.last_done_prune = record
+        elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):
+            retention = [facts.get("retention"), facts.get("timezone")]
+            if not self.retentions or self.retentions[-1][1:] != retention:
+                self.retentions.append([record["time"], *retention])
+        if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
+            self._take_size(record["time"], record["repository_bytes"])
+
+    def _take_start(self, kind: str, run: str, record: Record, checks: list[Any] | None) -> None:
+        self.open_runs[run] = record
+        if kind == BACKUP_START and not self.begun_here:
+            self.begun_here = not of_another_host(record)
+        if kind == TEST_START:
+            self.checks_at_start[run] = checks
+        if kind == TEST_START and record.get("selection") in RULES:
+            due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
+            self.tried[record["selection"]] = [record["seq"], due]
+
+    def _take_backup(self, record: Record) -> None:
+        self.last_backup = record
+        if record.get("result") == STORED:
+            self.last_good_backup = record
+            self.stored[id_of(record)] = record["seq"]
+            if TOLD_BY in record:
+                self._take_beside(id_of(record), record)
+        else:
+            self.last_failed_backup = record
+
+    def _take_beside(self, snapshot: str, record: Record) -> None:
+        stored = record["snapshot"]
+        self.recorded_beside[snapshot] = {
+            "consistent": stored["consistent_point"],
+            "usable": record["time"],
+            "of": stored.get("source_sha256"),
+            "upon": list(stored.get("upon") or ()),
+            "ours": not of_another_host(record),
+        }
+        while len(self.recorded_beside) > MOST_BESIDE:
+            del self.recorded_beside[next(iter(self.recorded_beside))]
+
+    def _take_test(self, record: Record, checks: list[Any] | None, asked: object) -> None:
+        """`asked`: how a snapshot was to be selected, which says it of a test that found none."""
+        self.last_test = record
+        if record["verdict"] != "INCONCLUSIVE":
+            self.last_conclusive_test = record
+        snapshot = record.get("snapshot") or {}
+        rule = snapshot.get("selected") if snapshot else asked
+        if rule in RULES and record["verdict"] in ("PASS", "FAIL"):
+            self.by_rule[str(rule)] = [record["time"], record["verdict"]]
+        if snapshot.get("verdict") in ("PASS", "FAIL"):
+            self.proven.pop(snapshot["id"], None)  # so that the newest verdict stands last
+            self.proven[snapshot["id"]] = snapshot["verdict"]
+
+        if record["verdict"] == "PASS" and of_the_newest(record):
+            self.last_latest_pass = record
+        if record.get("damaged") is True:
+            self.last_damage = record
+        self.log_failure = log_failure(self.log_failure, record)
+        # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
+        if record["verdict"] == "FAIL" and not blames_the_log(record) and not of_a_newer(self.failure, record):
+            self.failure = record
+            self.unmended = [*self.unmended, [record, checks]][-MOST_UNMENDED:]
+        elif record["verdict"] == "PASS" and (
+            snapshot.get("selected") == LATEST or not still_stands(self.failure, record)
+        ):
+            self.unmended = [[failed, then] for failed, then in self.unmended if not as_strict(failed, then, checks)]
+            self.failure = None
+
+    def _take_fetched(self, record: Record) -> None:
+        size, month = record.get("bytes_restored"), month_of(utc(record["time"]))
+        if isinstance(size, int):
+            self.fetched[month] = self.fetched.get(month, 0) + size
+            for old in sorted(self.fetched)[:-MOST_MONTHS]:
+                del self.fetched[old]
+
+    def _take_check(self, record: Record) -> None:
+        if record.get("result") not in (CLEAN, DAMAGED):
+            return
+        if record["result"] == DAMAGED:
+            self.last_damage = record
+        parts = record.get("parts") or 1
+        if parts != self.parts:
+            if damaged := self.damaged_parts:
+                since = min(self.read[part][0] for part in damaged)
+                self.damaged_before = self.damaged_before or [", ".join(damaged), str(self.parts), since]
+            self.parts, self.read, self.cycle = parts, {}, []
+        all_of_them = record.get("all_data") is True
+        for part in map(str, range(1, parts + 1) if all_of_them else (record.get("part") or 1,)):
+            if part in self.cycle:
+                self.cycle = []
+            self.cycle.append(part)
+            self.read[part] = [record["time"], record["result"]]
+        if all_of_them:
+            self.cycle = sorted(self.read, key=int)
+        if len(self.read) == self.parts and not self.damaged_parts:
+            self.damaged_before = []  # wherever it was, all has been read since
+
+    @property
+    def damaged_parts(self) -> list[str]:
+        """Of a plan: parts of the repository's data that were found damaged, and not read clean since."""
+        return sorted((part for part, (_, result) in self.read.items() if result == DAMAGED), key=int)
+
+    def _take_log(self, record: Record) -> None:
+        known = [None, None] if record.get("anew") is True else self.log[2:] or [None, None]
+        if points := record.get("points"):
+            since = utc(record["since"])
+            known = [rfc3339(since + timedelta(seconds=seconds)) for seconds in points[-1]]
+        self.log = [record["seq"], record["time"], *known]
+
+    def _take_size(self, time: str, count: int) -> None:
+        self.sizes[time[:10]] = count
+        while len(self.sizes) > MOST_SIZES:
+            del self.sizes[min(self.sizes)]
+
+    def take_another_host(self, record: Record) -> None:
+        """Of a plan: what a record of another host tells of that host."""
+        origin, kind = record[TOLD_BY], record["kind"]
+        nothing: dict[str, Any] = {"duties": None, "did": [], "checks": {}}
+        of = self.others.setdefault(origin["ledger"], nothing)
+        of["host"], of["until"] = origin["host"], origin["until"]
+        if kind == DUTIES:
+            before, time = of["duties"] or {}, str(record["time"])
+            of["duties"] = {str(verb): before.get(verb, time) for verb in record["verbs"]}
+        elif kind == PLAN_VERSION:
+            assets = (record.get("facts") or {}).get("assets") or {}
+            of["checks"] = {asset: list(facts["checks"]) for asset, facts in assets.items()}
+        elif (verb := VERB_OF.get(kind)) and verb not in of["did"]:
+            of["did"].append(verb)
+
+    def forget(self, snapshot_id: str, *, ours: bool = True) -> None:
+        """Retention removed it: nothing has to be known of it any more. That another host's has, its ledger says, which
+        takes no FAIL back: should it be there all the same, it counts no more than before."""
+        if ours or self.proven.get(snapshot_id) != "FAIL":
+            self.proven.pop(snapshot_id, None)
+        self.stored.pop(snapshot_id, None)
+        self.recorded_beside.pop(snapshot_id, None)
+        self.vanished.pop(snapshot_id, None)
+
+
+def id_of(stored: Record) -> str:
+    return str((stored.get("snapshot") or {}).get("id"))
