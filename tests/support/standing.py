@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.jobs.services import Services
-from ccdr.model.values import FileDigest, Manifest
+from ccdr.model.values import FileDigest, Manifest, Needed
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
@@ -29,7 +30,7 @@ class World:
         self.site = site
         self.services: Services = site.services(Clock())
 
-    def snapshot(self, number: int, when: datetime, note: str | None = None) -> None:
+    def snapshot(self, number: int, when: datetime, note: str | None = None, upon: Sequence[Needed] = ()) -> None:
         manifest = Manifest(
             "p",
             "recordings",
@@ -42,6 +43,7 @@ class World:
             {},
             {"source": str(self.site.root / "spool")},
             {"files.jsonl": FileDigest(1, "a" * 64)},
+            upon=tuple(upon),
         )
         text = manifest_text(manifest)
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)

@@ -116,22 +116,41 @@ def _as_recorded(
     known: Sequence[Snapshot], history: AssetHistory, services: Services
 ) -> tuple[list[Snapshot], list[Problem]]:
     """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
-    their records have it, until one says the same. Of another host's only a restore test can tell."""
+    their records have it, and so is what they depend on, until one says the same. Of another host's only a restore test
+    can tell."""
     dated, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
         seq, record, attested = history.stored[s.id], history.last_good_backup, history.recorded_beside.get(s.id)
+        parents: Sequence[str] = ()
         if attested is not None:  # by another ledger
             if not attested["ours"]:
                 continue
-            at, where = attested["consistent"], "the ledger that was brought back"
+            at, where, parents = attested["consistent"], "the ledger that was brought back", attested["upon"]
         else:
             if record is None or record["seq"] != seq:
                 record = services.ledger.numbered(int(seq))
-            at, where = ((record or {}).get("snapshot") or {}).get("consistent_point"), f"record {seq}"
-        if at is None or utc(at) == s.consistent_point:
+            fields = (record or {}).get("snapshot") or {}
+            at, where, parents = fields.get("consistent_point"), f"record {seq}", fields.get("upon") or parents
+        needed = _needed(s, known, parents)
+        if (at is None or utc(at) == s.consistent_point) and needed == s.upon:
             break
-        dated[dated.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
-        claim = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
-        text = f"{claim}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
-        changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
+        true = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at))) if at else s
+        dated[dated.index(s)] = replace(true, upon=needed)
+        changed.append(Problem(Trouble.CATALOGUE_WRONG, _differing(s, true, where), about=s.id))
     return dated, changed
+
+
+def _needed(s: Snapshot, known: Sequence[Snapshot], parents: Sequence[str]) -> tuple[Needed, ...]:
+    """What it depends on as its record has it. Not every record tells: then as its entry does."""
+    if not parents or [n.id for n in s.upon] == list(parents):
+        return s.upon
+    digests = {one.id: one.manifest_sha256 for one in known}
+    return tuple(Needed(base, digests.get(base, "")) for base in parents)
+
+
+def _differing(entry: Snapshot, true: Snapshot, where: str) -> str:
+    if entry.consistent_point == true.consistent_point:
+        text = f"the catalogue names other snapshots that {entry.short} depends on than were recorded as it was stored"
+        return f"{text} ({where}): the entry was changed"
+    claim = f"the catalogue says of snapshot {entry.short} that it is of {rfc3339(entry.consistent_point)}"
+    return f"{claim}, and it was stored as one of {rfc3339(true.consistent_point)} ({where}): the entry was changed"

@@ -8,6 +8,7 @@ from tests.support.standing import IDS, World, ago
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble, next_step
+from ccdr.model.values import Needed, rfc3339
 
 
 def in_doubt(world: World, found_by: str, *, passed: bool) -> AssetStatus:
@@ -77,3 +78,18 @@ def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: Worl
     (said,) = (p for p in found.problems if p.startswith("2 newer snapshots do not count: "))
     future, warned = said.partition(": ")[2].split("; ")
     assert "which has a date in the future, " in future and warned.endswith("with a warning: restic exit 3")
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_an_increment_depends_on_what_its_record_names_whatever_its_entry_says(world: World, edited: bool) -> None:
+    """The full one failed its test: the increment is as bad, though somebody takes its parent out of its entry."""
+    world.snapshot(1, ago(hours=3))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.snapshot(2, ago(minutes=5), upon=() if edited else (Needed(IDS[1], "0" * 64),))
+    point = rfc3339(ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None,
+                snapshot={"id": IDS[2], "consistent_point": point, "upon": [IDS[1]]})  # fmt: skip
+    world.tested("FAIL", number=1, selected="oldest")
+    found = world.now
+    assert found.good is None and found.rpo.verdict == "BREACHED", found
+    assert (Trouble.CATALOGUE_WRONG in {p.trouble for p in found.wrong}) is edited
