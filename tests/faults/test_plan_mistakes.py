@@ -153,10 +153,10 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("Outbound dialler", '"Out\\0bound"', ["2: service: has the control character U+0000, expected printable text"]),
     ("[/var/spool/recordings]", "[" * 60 + "]" * 60, ["21: is nested deeper than 50 levels, expected a few"]),
     # -- keys
-    ("service: Outbound dialler\n", "", ["1: service: is missing, expected text"]),
-    ("user: ccdr, ", "", ["15: assets.crm.connection.user: is missing, expected text"]),
-    ("    paths: [/var/spool/recordings]\n", "", ["19: assets.recordings.paths: is missing, expected a list with at least one entry"]),
-    ("objectives: {rpo: 1h, rto: 30m, mtd: 4h}\n", "", ["1: objectives: is missing, expected a mapping"]),
+    ("service: Outbound dialler\n", "", ["1: service: is missing, expected text: the service that its assets make up; reports name it"]),
+    ("user: ccdr, ", "", ["15: assets.crm.connection.user: is missing, expected text: the account that captures…"]),
+    ("    paths: [/var/spool/recordings]\n", "", ["19: assets.recordings.paths: is missing, expected a list with at least one entry: directories and files…"]),
+    ("objectives: {rpo: 1h, rto: 30m, mtd: 4h}\n", "", ["1: objectives: is missing, expected a mapping: what the service needs…"]),
     ("retention:", "retentoin:", ["10: retentoin: unknown key, did you mean retention?"]),
     ("keep_within", "keep-within", ["10: retention.keep-within: unknown key, did you mean keep_within?"]),
     ("upload", "speed", ["11: limits.speed: unknown key, expected one of upload, download, no_progress, lock_wait, fetch_per_month"]),
@@ -235,7 +235,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         [
             "14: assets.crm.engine: is not a known engine, did you mean postgres? expected one of …",
             "15: assets.crm.connection.port: is text, expected a whole number from 1 to 65535",
-            "15: assets.crm.connection.user: is missing, expected text",
+            "15: assets.crm.connection.user: is missing, expected text: the account that captures…",
         ],
     ),
     (PLAN.partition("assets:\n")[2], "  crm: postgres\n", ["13: assets.crm: is text, expected a mapping"]),

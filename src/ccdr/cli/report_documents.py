@@ -211,8 +211,8 @@ class ReportVersionOf(Doc):
 class ReportLoosening(Doc):
     code: str
     asset: Text
-    before: Text
-    after: Text
+    before: Annotated[str | int | float | None, about("seconds, counts, schedules or names, by the code")]
+    after: Annotated[str | int | float | None, about("the same; null: it is no more")]
     item: Text
     fingerprint: Text
     text: str

@@ -129,7 +129,7 @@ class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
     plan: Name = Field(description="the file's name without .yaml")
-    service: Text = Field(description="what its assets make up for those who use them: reports name it")
+    service: Text = Field(description="the service that its assets make up; reports name it")
     owner: Text = Field(description="who answers for it")
     objectives: PlanObjectives = Field(description="what the service needs; an asset may state its own")
     timezone: Zone = Field("UTC", description="the zone of its schedules")
