@@ -49,7 +49,7 @@ def entry_files(directory: str) -> Iterator[os.DirEntry[str]]:
 
 
 def read_head(path: str | Path) -> Snapshot:
-    """The entry's snapshot, without reading its manifest, which may be a hundred times longer; one of `_NO_ENTRY` where
+    """The entry's snapshot, without reading its manifest, which may be a hundred times longer; one of `NO_ENTRY` where
     it is not whole. `status` reads thousands: with `Path.open` and `json` it took three times as long."""
     file = os.open(path, os.O_RDONLY)
     try:

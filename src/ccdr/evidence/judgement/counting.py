@@ -53,7 +53,8 @@ class Counted:
 def count(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> Counted:
     gone = frozenset(history.vanished)
     known = [s for s in seen.snapshots if s.id not in gone]
-    ours = [s for s in known if of_source(s, job.engine.source_name)]
+    source = job.engine.source_name  # put together once: a name may be of many paths
+    ours = [s for s in known if of_source(s, source)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     vanished = [s for s in seen.snapshots if s.id in gone]
     return Counted(gone, vanished, known, ours, usable, history.counting(usable, upkeep))
@@ -62,11 +63,7 @@ def count(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
 def newer_not_counting(counted: Counted, history: AssetHistory, now: datetime) -> Iterator[Problem]:
     """One that a newer good one has made up for is history, not a finding for ever."""
     newest = counted.newest
-    bad = [
-        s
-        for s in counted.ours
-        if s not in counted.usable and (newest is None or s.consistent_point > newest.consistent_point)
-    ]
+    bad = [s for s in counted.ours if newest is None or s.consistent_point > newest.consistent_point]
     if bad:
         snapshots = so_many(len(bad), "newer snapshot does", "newer snapshots do")
         named = [f"{s.short}, {why_not(s, counted.known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
