@@ -104,7 +104,7 @@ def test_wrong_addresses_and_passwords_are_told(here: Path, maria: MariaSource) 
         user = f"{USER}_{name}"
         for given, more, said in (
             (url(maria, user, name), (), "--password-file"),
-            (url(maria, "nobody", name), LOGIN, "is it the right user"),
+            (url(maria, "nobody", name), LOGIN, "check the user's name"),
             (url(maria, user, "nowhere"), LOGIN, "sees no database nowhere"),
             (url(maria, user, "mysql"), LOGIN, "belongs to the server itself"),
             (f"mysql://{user}:hush@localhost/{name}", (), "the URL holds a password"),

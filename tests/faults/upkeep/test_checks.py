@@ -145,7 +145,7 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     assert damaged.name[:8] in words, words
     near = next_step(Trouble.REPOSITORY_NEAR, "p", None)
     told_steps = [line for line in said(site, "status", "p").splitlines() if line.startswith("  → ")]
-    steps = [line for line in told_steps if line != f"  → {near}"]
+    steps = [line for line in told_steps if line != f"  → {near}" and "ledger verify" not in line]
     assert steps and not any("--all-data" in line for line in steps), "that would say the same again"
     assert all("ccdr test p" in line and "docs/how-to/recover.md, A damaged repository" in line for line in steps), (
         steps
