@@ -116,8 +116,8 @@ def _as_recorded(
     known: Sequence[Snapshot], history: AssetHistory, services: Services
 ) -> tuple[list[Snapshot], list[Problem]]:
     """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
-    their records have it, and so is what they depend on, until one says the same. Of another host's only a restore test
-    can tell."""
+    their records have it, and so is what they depend on, until one that counts says the same. Of another host's only a
+    restore test can tell."""
     dated, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
         seq, record, attested = history.stored[s.id], history.last_good_backup, history.recorded_beside.get(s.id)
@@ -133,6 +133,8 @@ def _as_recorded(
             at, where, parents = fields.get("consistent_point"), f"record {seq}", fields.get("upon") or parents
         needed = _needed(s, known, parents)
         if (at is None or utc(at) == s.consistent_point) and needed == s.upon:
+            if history.disproved(s):  # what counts is further back
+                continue
             break
         true = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at))) if at else s
         dated[dated.index(s)] = replace(true, upon=needed)

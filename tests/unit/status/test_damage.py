@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.support.older import append_older
-from tests.support.standing import IDS, World, ago
+from tests.support.standing import IDS, World, ago, stored
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble, next_step
@@ -80,8 +80,11 @@ def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: Worl
     assert "which has a date in the future, " in future and warned.endswith("with a warning: restic exit 3")
 
 
+@pytest.mark.parametrize("newer_failed", [False, True])
 @pytest.mark.parametrize("edited", [False, True])
-def test_an_increment_depends_on_what_its_record_names_whatever_its_entry_says(world: World, edited: bool) -> None:
+def test_an_increment_depends_on_what_its_record_names_whatever_its_entry_says(
+    world: World, edited: bool, newer_failed: bool
+) -> None:
     """The full one failed its test: the increment is as bad, though somebody takes its parent out of its entry."""
     world.snapshot(1, ago(hours=3))
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
@@ -90,6 +93,9 @@ def test_an_increment_depends_on_what_its_record_names_whatever_its_entry_says(w
     world.wrote("backup.end", result="STORED", reason=None,
                 snapshot={"id": IDS[2], "consistent_point": point, "upon": [IDS[1]]})  # fmt: skip
     world.tested("FAIL", number=1, selected="oldest")
+    if newer_failed:
+        stored(world, 3, minutes=1)
+        world.tested("FAIL", number=3, selected="latest")
     found = world.now
     assert found.good is None and found.rpo.verdict == "BREACHED", found
     assert (Trouble.CATALOGUE_WRONG in {p.trouble for p in found.wrong}) is edited
