@@ -24,7 +24,7 @@ from ccdr.jobs.shipping.stored_batch import Extent, StoredBatch, tags_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, cluster
 from tests.support.harness import Quiet, Ran, Site, eventually
 from tests.support.primary import Primary
 
@@ -51,6 +51,22 @@ def plan(site: Site, source: Primary | Cluster, shipping: str = "{interval: 2s, 
         f"  log_shipping: {shipping}\n"
         f'  backup: {{schedule: "0 1 * * *"}}\n  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}'
     )
+
+
+KEPT = {"max_slot_wal_keep_size": "1GB"}
+
+
+@contextlib.contextmanager
+def based(root: Path) -> Iterator[tuple[Site, Cluster]]:
+    """A server, and a site that has backed it up once: its log leads on from there."""
+    root.chmod(0o755)
+    (root / "site").mkdir()
+    site = Site(root / "site")
+    with cluster(root / "server", **KEPT) as made:
+        made.psql(SMALL, "postgres")
+        plan(site, made, "{interval: 2s}")
+        site.backed_up()
+        yield site, made
 
 
 @contextlib.contextmanager

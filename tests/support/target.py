@@ -31,9 +31,14 @@ class Target:
     container: str
     sockets: Path
 
+    @property
+    def client(self) -> list[str]:
+        """psql as `dba`, in the server's container; what it is to do follows."""
+        inside = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", self.container]
+        return [*inside, "psql", "-X", "-q", "-h", "/sockets", "-U", "dba"]
+
     def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
-        argv = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", "-e", f"PGDATABASE={database}", self.container]
-        argv += ["psql", "-X", "-q", "-A", "-t", "-h", "/sockets", "-U", "dba", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        argv = [*self.client, "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]
         done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or not check, done.stderr
         return done.stdout.strip()

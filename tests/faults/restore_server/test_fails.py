@@ -14,7 +14,7 @@ import pytest
 from tests.support.harness import Quiet, Ran, Site, Source, eventually
 from tests.support.restored_database import CHECKS, end, go, untouched
 from tests.support.stored import assert_clean
-from tests.support.target import PASSWORD, Target, server
+from tests.support.target import Target, server
 
 from ccdr.engines.postgres.dump.target import PostgresTarget as Restoration
 from ccdr.jobs.restore import Request, restoring
@@ -146,19 +146,6 @@ def test_interrupted_while_it_is_renamed_the_server_is_asked(
 def test_a_renaming_that_waits_for_a_lock_does_not_happen_after_the_record(site: Site, target: Target) -> None:
     site.write("restore_tests/crm.yaml", CHECKS.replace("select 1", "select pg_sleep(0)"))
     lock = "begin; lock table pg_database in share mode; select pg_sleep(600);"
-    argv = [
-        "docker",
-        "exec",
-        "-e",
-        f"PGPASSWORD={PASSWORD}",
-        target.container,
-        "psql",
-        "-X",
-        "-h",
-        "/sockets",
-        "-U",
-        "dba",
-    ]
     process = site.start(
         "restore", "p", "--asset", "crm", "--to", target.url("crm"), "--password-file", str(site.root / "pw"),
         "--yes-i-mean", "crm",
@@ -168,7 +155,7 @@ def test_a_renaming_that_waits_for_a_lock_does_not_happen_after_the_record(site:
     for line in process.stderr:
         if "checking crm" in line:
             break
-    with subprocess.Popen([*argv, "-d", "postgres", "-c", lock], stdout=subprocess.DEVNULL) as theirs:
+    with subprocess.Popen([*target.client, "-d", "postgres", "-c", lock], stdout=subprocess.DEVNULL) as theirs:
         waiting = (
             "select count(*) from pg_stat_activity where query like 'alter database%' and wait_event_type = 'Lock'"
         )
@@ -215,21 +202,8 @@ def test_a_load_that_waits_for_somebodys_lock_is_stopped(site: Site, source: Sou
     for role in ("restored_reader", "restored_owner", 'restored: o\'Hara; ""x""'):
         target.psql(f'create role "{role}"')
     target.psql("create role postgres")
-    argv = [
-        "docker",
-        "exec",
-        "-i",
-        "-e",
-        f"PGPASSWORD={PASSWORD}",
-        target.container,
-        "psql",
-        "-X",
-        "-q",
-        "-h",
-        "/sockets",
-    ]
     with subprocess.Popen(
-        [*argv, "-U", "dba", "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*target.client, "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as theirs:
         assert theirs.stdin and theirs.stdout
         theirs.stdin.write("begin; lock table pg_authid in share mode;\n\\echo locked\n")

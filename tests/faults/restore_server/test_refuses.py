@@ -100,22 +100,7 @@ def test_not_empty_is_refused(site: Site, target: Target) -> None:
 
 def test_in_use_is_refused(site: Site, target: Target) -> None:
     target.psql("create database crm")
-    argv = [
-        "docker",
-        "exec",
-        "-i",
-        "-e",
-        f"PGPASSWORD={PASSWORD}",
-        target.container,
-        "psql",
-        "-X",
-        "-q",
-        "-h",
-        "/sockets",
-    ]
-    with subprocess.Popen(
-        [*argv, "-U", "dba", "crm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([*target.client, "crm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         process.stdin.write("\\echo ready\n")
         process.stdin.flush()

@@ -3,40 +3,34 @@ histories can be gone back to."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.support.cluster import DATA, Cluster, cluster
+from tests.support.cluster import DATA, Cluster
 from tests.support.harness import Site, eventually
 from tests.support.primary import Primary
-from tests.support.shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started
+from tests.support.shipping import (
+    KEPT,
+    WAL,
+    back,
+    based,
+    log_repo,
+    recovered,
+    ship_once,
+    standing,
+    started,
+)
 
 from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
 
-KEPT = {"max_slot_wal_keep_size": "1GB"}
 STANDBY = "/var/lib/postgresql/standby"
 NOTES = "select string_agg(note, ' ' order by id) from call where id > 100"
-
-
-@contextlib.contextmanager
-def based(root: Path) -> Iterator[tuple[Site, Cluster]]:
-    """A server, and a site that has backed it up once: its log leads on from there."""
-    root.chmod(0o755)
-    (root / "site").mkdir()
-    site = Site(root / "site")
-    with cluster(root / "server", **KEPT) as made:
-        made.psql(SMALL, "postgres")
-        plan(site, made, "{interval: 2s}")
-        site.backed_up()
-        yield site, made
 
 
 def wrote(made: Cluster, text: str, *, switch: bool = False) -> datetime:

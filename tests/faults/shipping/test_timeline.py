@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.cluster import DATA, Cluster, cluster
-from tests.support.harness import Site, eventually
-from tests.support.shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started, trouble
+from tests.support.cluster import DATA, Cluster
+from tests.support.harness import eventually
+from tests.support.shipping import (
+    KEPT,
+    WAL,
+    back,
+    based,
+    log_repo,
+    recovered,
+    ship_once,
+    standing,
+    started,
+    trouble,
+)
 
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
@@ -17,21 +26,7 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.errors import CcdrError
 from ccdr.plans.job import Job
 
-KEPT = {"max_slot_wal_keep_size": "1GB"}
 FILL = "create table {name} as select n, repeat('x', 500) t from generate_series(1, {rows}) n"
-
-
-@contextmanager
-def based(root: Path) -> Iterator[tuple[Site, Cluster]]:
-    """A server, and a site that has backed it up once: its log leads on from there."""
-    root.chmod(0o755)
-    (root / "site").mkdir()
-    site = Site(root / "site")
-    with cluster(root / "server", **KEPT) as made:
-        made.psql(SMALL, "postgres")
-        plan(site, made, "{interval: 2s}")
-        site.backed_up()
-        yield site, made
 
 
 @pytest.mark.parametrize("promoted", [False, True])
