@@ -47,6 +47,7 @@ class PostgresMaker:
     asset: Postgres
     site: Site
     had_amcheck: set[str] = field(default_factory=set)
+    reached: Connection | None = None  # once it is opened
 
     @classmethod
     def of(cls, asset: Postgres, site: Site) -> PostgresMaker:
@@ -233,7 +234,7 @@ class PostgresMaker:
         return StartLines(
             debian=(
                 f"install -d -o {user} /etc/postgresql/{major} {there}",
-                f"ln -s {data}/*.conf {there}/",
+                f"ln -s {data}/{conf.CONF} {data}/{conf.HBA} {data}/{conf.IDENT} {there}/",
                 f"pg_ctlcluster {major} {name} start",
             ),
             docker=(docker,),
@@ -247,10 +248,14 @@ class PostgresMaker:
             user=inventory.bootstrap,
             database=inventory.database,
         )
+        self.reached = reached
         return self.asset.model_copy(update={"connection": reached, "method": "dump"})
 
     def is_it(self, source: Source) -> bool:
-        raise NotImplementedError
+        assert self.reached is not None
+        env = self.reached.environment(source.credentials)
+        argv = [*PSQL, "-c", f"select current_setting('{conf.MARK}', true)"]
+        return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
