@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines.postgres import server
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
-from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
-from ccdr.engines.postgres.new_server.homes import DATA, STOP, DumpHome, PhysicalHome
+from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import HOME, Owner, Site, StartLines
@@ -33,10 +35,13 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
-# Are the files of its configuration such that this server starts with them? It only reads them.
-_READ = f"""set -e
-postgres -D {DATA} -c config_file={DATA}/{conf.CONF} -c data_directory={DATA} -c hba_file={DATA}/{conf.HBA} \\
-  -c ident_file={DATA}/{conf.IDENT} -C {conf.MARK} > /dev/null
+# Does it start with its own configuration? With what is different here on standard input.
+_TRIED = "/tmp/ccdr-tried.conf"  # noqa: S108 - in the box
+_TRY = f"""set -e
+{{ echo "include '{DATA}/{conf.CONF}'"; cat; }} > {_TRIED}
+: > {server.LOG}
+pg_ctl -D {DATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={_TRIED}" start
+pg_ctl -D {DATA} -w -t {PATIENCE} -m fast -s stop
 """
 _OF_THE_BOX = ("postmaster.opts", "postmaster.pid", "current_logfiles", "standby.signal", "recovery.signal")
 
@@ -60,6 +65,8 @@ class PostgresMaker:
                 f"the socket's path would have {len(longest)} bytes, more than {conf.LONGEST_SOCKET}",
                 hint="name a shorter directory, or another one for the socket: `sockets:`",
             )
+        if site.sockets is not None and not site.sockets.is_dir():
+            raise UsageProblem(f"{site.sockets} is not there", hint=f"mkdir {site.sockets}, or leave `sockets:` out")
         if wrong := [name for name in site.settings if not _SETTING.fullmatch(name)]:
             raise UsageProblem(f"{wrong[0]!r} is no setting of PostgreSQL", hint="mend `settings:` of the new server")
         return made
@@ -90,8 +97,8 @@ class PostgresMaker:
         return [
             f"makes ready a new PostgreSQL {version} server in {home}, {how}",
             f"leaves it ended; once started it listens on {where}",
-            f"lets in this host's accounts as roles of their names (root and {self.user} as the first superuser), and "
-            "passwords over the network",
+            f"lets in this host's accounts as roles of their names (root and whoever it runs as also as "
+            f"{' and '.join(self._own_roles(manifest))}), and passwords {conf.whence(self.site)}",
         ]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
@@ -157,15 +164,33 @@ class PostgresMaker:
             )
         captured, less = conf.fitted(conf.captured_settings(manifest.contents), _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
-        try:
-            box.run(["sh", "-c", _READ], what="reading the new server's configuration")
-        except CommandFailed as error:
-            raise TestBroken(
-                f"the new server does not start with its settings: {error}",
-                hint="mend `settings:` of the new server; what the image lacks, it cannot load",
-                words=error.stderr,
-            ) from None
+        self._try(box, home)
         return notes + less
+
+    def _try(self, box: Place, home: Path) -> None:
+        """TestBroken where it does not start with its own settings, but for what only this host has. What the plan
+        sets for the sandbox is what the image lacks."""
+        here = {
+            "listen_addresses": "",
+            "unix_socket_directories": server.SOCKETS,
+            "data_directory": DATA,
+            "hba_file": f"{DATA}/{conf.HBA}",
+            "ident_file": f"{DATA}/{conf.IDENT}",
+            "logging_collector": "off",
+            **self.asset.server_settings,
+        }
+        try:
+            text = "".join(conf_line(key, value) for key, value in here.items())
+            box.run(["sh", "-c", _TRY], stdin=text, what="starting the new server by its own settings")
+        except CommandFailed as error:
+            words = error.stderr + server.last_words(box)
+            raise TestBroken(
+                f"{error}; {lacking(words, self.site.settings)}",
+                hint="mend `settings:` of the new server; or name an image that has what the source has (`image:`)",
+                words=words,
+            ) from None
+        for name in _OF_THE_BOX:
+            (home / CLUSTER / name).unlink(missing_ok=True)
 
     def _write(
         self,
@@ -192,7 +217,7 @@ class PostgresMaker:
         texts = {
             conf.CONF: conf.postgresql_conf(self.site, self.port, captured, more),
             conf.HBA: conf.pg_hba_conf(self.site, old_passwords=old_passwords),
-            conf.IDENT: conf.pg_ident_conf(owner, Inventory(manifest.contents).bootstrap),
+            conf.IDENT: conf.pg_ident_conf(owner, self._own_roles(manifest)),
             conf.AUTO: "",
         }
         status = data.stat()
@@ -204,6 +229,10 @@ class PostgresMaker:
         for name, mode in ((conf.LOGS, 0o700), (conf.RUN, 0o755)):
             (home / name).mkdir(exist_ok=True)
             (home / name).chmod(mode)
+
+    def _own_roles(self, manifest: Manifest) -> list[str]:
+        """Whom root, and the account that the server runs as, may be: its first superuser, and who captures it."""
+        return list(dict.fromkeys([Inventory(manifest.contents).bootstrap, self.asset.connection.user]))
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
