@@ -44,6 +44,15 @@ def test_a_full_disk_is_no_fault_of_the_backup(site: Site, tmp_path: Path) -> No
     assert_clean(site)
 
 
+def test_settings_that_it_does_not_have_are_told_before_the_load(site: Site, tmp_path: Path) -> None:
+    wanted = NewServer(directory=tmp_path / "new", settings={"shared_bufers": "1GB"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresMaker, "load", None)
+        result = restored(site, tmp_path / "new", wanted=wanted)
+    assert (result.result, result.exit_code) == ("FAILED", 3) and "shared_bufers" in str(result.reason), result
+    nothing_left(tmp_path / "new")
+
+
 def restored(
     site: Site,
     home: Path,

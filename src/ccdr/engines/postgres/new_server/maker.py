@@ -35,6 +35,8 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
+# The server's word on each setting of a file; it starts nothing.
+_KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
 # Does it start with its own configuration? With what is different here on standard input.
 _TRIED = "/tmp/ccdr-tried.conf"  # noqa: S108 - in the box
 _TRY = f"""set -e
@@ -111,7 +113,20 @@ class PostgresMaker:
     # --- in the box -----------------------------------------------------------------------------------
 
     def start(self, box: Place, manifest: Manifest) -> str:
+        self._settings_known(box)
         return self._method(manifest).start(box, manifest)
+
+    def _settings_known(self, box: Place) -> None:
+        """TestBroken where the plan sets what this server does not have, before hours go into a load."""
+        text = "".join(conf_line(key, value) for key, value in self.site.settings.items())
+        try:
+            box.run(["sh", "-c", _KNOWN], stdin=text, what="reading the new server's `settings:`")
+        except CommandFailed as error:
+            raise TestBroken(
+                f"{error}; {lacking(error.stderr, self.site.settings)}",
+                hint="mend `settings:` of the new server",
+                words=error.stderr,
+            ) from None
 
     def load(
         self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
