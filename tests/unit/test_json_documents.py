@@ -50,7 +50,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     """In this order: each uses what those before have made."""
     root, other = site.root, another(site.root / "other")
     given = [
-        ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"),
+        ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"), ("plan trust", "plan trust p"),
         ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
         ("schema", "schema status"), ("ledger schema", "ledger schema"), ("ledger schema", "ledger schema backup.end"),
         ("backup", "backup p --dry-run"), ("test", "test p"), ("backup", "backup p"), ("test", "test p --dry-run"),

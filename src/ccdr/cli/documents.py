@@ -101,6 +101,14 @@ class PlanCheck(Doc):
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
 
 
+class PlanTrusted(Doc):
+    """The commands that a plan names. `new`: confirmed by this call."""
+
+    plan: str
+    from_repository: Annotated[bool, about("`ccdr bootstrap` wrote it; else a person did, and nothing is confirmed")]
+    commands: list[Map]
+
+
 class PlanShown(Struct, kw_only=True):
     """The plan as `ccdr plan schema` describes it, defaults included."""
 
@@ -354,6 +362,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
+    "plan trust": (PlanTrusted,),
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),

@@ -128,6 +128,19 @@ class WrittenByNewer(TestBroken):
         )
 
 
+class PlanUnconfirmed(CcdrError):
+    """A command of a plan that came from a repository was to run, and nobody has confirmed it here: nothing was begun.
+    `where` says which keys of the plan name them."""
+
+    def __init__(self, plan: str, where: Sequence[str]) -> None:
+        self.where = tuple(where)
+        names = ", ".join(self.where)
+        super().__init__(
+            f"the plan {plan} came from a repository, and nobody has confirmed the command that it names: {names}",
+            hint=f"`ccdr plan trust {plan}` shows it, and asks; nothing was begun",
+        )
+
+
 class RepositoryMissing(CcdrError):
     """There is no repository at the plan's URL: a disk that is not mounted proves nothing about the backups on it."""
 

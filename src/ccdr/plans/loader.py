@@ -25,6 +25,7 @@ from ccdr.plans.model import NO_PASSWORD, Plan
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wrong_stem
 from ccdr.plans.shape import editor_schema, is_name, listed
+from ccdr.plans.trust import as_taken
 from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
 
 USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
@@ -223,7 +224,7 @@ def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan
     """The plan of this name; UsageProblem, with the names there are, where there is none."""
     names = plan_names(plans)
     if name in names:
-        return load_plan(plans / f"{name}.yaml", restore_tests)
+        return as_taken(load_plan(plans / f"{name}.yaml", restore_tests))
     if meant := did_you_mean(name, names):
         hint = f"did you mean {meant}? there are {listed(names, 'and')}"
     elif names:
