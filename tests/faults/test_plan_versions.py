@@ -19,6 +19,7 @@ from tests.support.runs import World
 from tests.support.schema import report_document
 
 from ccdr.jobs import in_force
+from ccdr.jobs.plan_in_repository import store
 from ccdr.model.errors import CcdrError, Exit
 from ccdr.model.values import rfc3339
 from ccdr.plans.loosened import Code
@@ -514,7 +515,7 @@ def test_a_repository_that_cannot_hold_the_plan_fails_no_backup(
     in_force.record(site.loaded(), site.services())
     loaded, services = site.loaded(), site.services()
     monkeypatch.setattr(Restic, "backup", lambda *_, **__: (_ for _ in ()).throw(CcdrError("no room there")))
-    [said] = in_force.store([loaded], services)
+    [said] = store([loaded], services)
     assert said == "the plan p could not be stored in its repository: no room there"
     monkeypatch.undo()
-    assert in_force.store([loaded], services) == [] and len(stored(site)) == 1
+    assert store([loaded], services) == [] and len(stored(site)) == 1

@@ -268,6 +268,18 @@ class InitialisedDocument(Doc):
     next: list[str]
 
 
+class BootstrappedDocument(Doc):
+    """`plans`: each with the version it is of (null: made from its backups), the commands that nobody has confirmed,
+    and the secrets that it names, each with `there`; `newer`: only a newer ccdr understands it."""
+
+    into: str
+    dry_run: bool
+    plans: list[Map]
+    older_versions: int
+    passed_over: Annotated[list[str], about("what was not taken, and why")]
+    next: list[str]
+
+
 class DiscoveredDocument(Doc):
     unprotected: list[Map]
     untested: list[Map]
@@ -348,6 +360,7 @@ class Demo(Doc):
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
+    "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),

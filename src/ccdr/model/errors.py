@@ -128,6 +128,18 @@ class WrittenByNewer(TestBroken):
         )
 
 
+class PlanNewer(TestBroken):
+    """A newer ccdr stored this plan, and this one does not understand all of it: it guesses nothing."""
+
+    def __init__(self, plan: str, by: str | None, ours: str, why: str) -> None:
+        stored = f"ccdr {by}" if by else "a newer ccdr"
+        super().__init__(
+            f"{stored} stored the plan {plan}, and this is ccdr {ours}, which does not understand all of it: {why}",
+            hint=f"install {f'ccdr {by}, or a later one' if by else 'a later ccdr'}, on this host: "
+            "docs/how-to/upgrade.md",
+        )
+
+
 class PlanUnconfirmed(CcdrError):
     """A command of a plan that came from a repository was to run, and nobody has confirmed it here: nothing was begun.
     `where` says which keys of the plan name them."""
@@ -196,6 +208,13 @@ class CommandFailed(CcdrError):
         super().__init__(f"{program} {how}" + (f": {why}" if why else ""), words=None if ours else self.stderr)
         self.argv, self.code, self.stalled = tuple(argv), code, stalled
         self.what = program
+
+
+class OutputTooLong(CcdrError):
+    """A program wrote more than anybody may want of it, and was stopped."""
+
+    def __init__(self, argv: Sequence[str], most: int, *, what: str | None = None) -> None:
+        super().__init__(f"{what or argv[0]} wrote more than {most} bytes, and was stopped")
 
 
 _OF_A_PLAN = re.compile(r"(`ccdr \w+) PLAN\b")

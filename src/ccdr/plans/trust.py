@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ccdr import __version__
 from ccdr.host.files import write_durably
-from ccdr.model.errors import PlanUnconfirmed, UsageProblem, WrittenByNewer
+from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem, WrittenByNewer
 from ccdr.model.schema import Strict, UnconfirmedCommand
 
 if TYPE_CHECKING:
@@ -226,12 +228,30 @@ def confirm(loaded: LoadedPlan, commands: Iterable[Command]) -> None:
     write_durably(plans / MARK, replace(mark, origins=origins).text())
 
 
+def refuse_newer(origin: Origin, wrong: PlanInvalid | None = None) -> None:
+    """PlanNewer where a newer ccdr stored the plan, and this one cannot tell what all of it means: by its format, or
+    since (`wrong`) there are things in it that this one does not know."""
+    from ccdr.plans.versions import PLAN_FORMAT
+
+    if origin.plan_format > PLAN_FORMAT:
+        why = f"it is of format {origin.plan_format}, and this one reads formats up to {PLAN_FORMAT}"
+        raise PlanNewer(origin.plan, origin.ccdr, __version__, why)
+    if wrong is not None and _release(origin.ccdr) > _release(__version__):
+        raise PlanNewer(origin.plan, origin.ccdr, __version__, str(wrong.problems[0]))
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d{1,6}", version or "", re.ASCII)[:3]))
+
+
 def as_taken(loaded: LoadedPlan) -> LoadedPlan:
     """The plan as it is used here: with its repository as that was opened when it was taken from there, and its
-    commands marked until they are confirmed, so that none runs by oversight. One that was written here is as it is."""
+    commands marked until they are confirmed, so that none runs by oversight. One that was written here is as it is.
+    PlanNewer where a newer ccdr wrote it in a way that this one would misread."""
     mark = read_mark(loaded.path.parent)
     if mark is None or (origin := mark.origins.get(loaded.plan.plan)) is None:
         return loaded
+    refuse_newer(origin)
     plan, given = loaded.plan, mark.given
     if os.access(given.password_file, os.R_OK):
         opened = {"url": given.url, "password_file": given.password_file, "password_command": None}
