@@ -175,7 +175,12 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     ended = list(end_unwanted(loaded, services.state))
     for note in ended:
         click.echo(f"ccdr: {note}", err=True)
-    jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
+    jobs = [
+        Job(p, asset)
+        for p in loaded
+        for asset, engine in p.plan.assets.items()
+        if engine.shipping is not None and not p.plan.recovery_only
+    ]
     if not jobs:
         return [], bool(ended)
     options = settings()

@@ -74,8 +74,8 @@ class FileProblem:
 class PlanInvalid(UsageProblem):
     """A plan or restore-test file is wrong; carries every problem found, in file order."""
 
-    def __init__(self, problems: Sequence[FileProblem]) -> None:
-        super().__init__("\n".join(str(p) for p in problems))
+    def __init__(self, problems: Sequence[FileProblem], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(str(p) for p in problems), hint=hint)
         self.problems = tuple(problems)
 
 

@@ -82,11 +82,18 @@ def load_plan(path: Path, restore_tests: Path | None, base: Path | None = None) 
     findings += _wrong_references(named, tests, unreadable, assets, document)
     problems = as_problems(path, findings) + others
     if problems or plan is None:
-        raise PlanInvalid(problems)
+        raise PlanInvalid(problems, hint=_for_recovery(document.data))
     checks = {name: _checks_of(asset, tests) for name, asset in plan.assets.items()}
     hashes = {name: test.sha256 for name, test in tests.items()}
     texts = {f"plans/{plan.plan}.yaml": raw, **{f"restore_tests/{name}.yaml": test.raw for name, test in tests.items()}}
     return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document, texts)
+
+
+def _for_recovery(data: Any) -> str | None:
+    """What somebody needs who has little more than a repository's address: a plan of which most is missing."""
+    if isinstance(data, dict) and "repository" in data and not data.keys() & {"service", "owner", "objectives"}:
+        return "for a recovery, `ccdr bootstrap URL --password-file F --into DIR` writes the plan from its repository"
+    return None
 
 
 def _checks_of(asset: EngineConfig, tests: Mapping[str, LoadedRestoreTest]) -> tuple[AnyCheck, ...]:
