@@ -43,7 +43,7 @@ LACKS = (
 )
 _HEAD = """\
 # Made by `ccdr bootstrap` on {now} from what the repository holds: nobody had stored a plan there.
-# Good for `ccdr snapshots`, `ccdr test`, `ccdr restore` and `ccdr recover`. For backups it lacks:
+# Good for recovery: to list, test and restore what is there. For backups it lacks:
 # {lacks}.
 # Addresses of servers are not known: {nowhere} leads nowhere. Once all is stated, remove `recovery_only`.
 

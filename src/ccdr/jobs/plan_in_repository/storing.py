@@ -18,7 +18,7 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Verb, rfc3339, utc
 from ccdr.plans import LoadedPlan
-from ccdr.plans.trust import confirmed, origin_of
+from ccdr.plans.trust import confirmed, require_confirmed
 from ccdr.plans.versions import PLAN_FORMAT, PLAN_STORED, digest_of, files_of
 from ccdr.storage.catalogue import OURS
 from ccdr.storage.restic import Restic
@@ -66,6 +66,8 @@ def store_pending(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
         note, of = _noted(loaded, services), histories.get((loaded.plan.plan, None))
         if note.holds(_digest(loaded), _where(loaded)) or note.within(note.tried, AGAIN, now):
             continue
+        if loaded.plan.recovery_only or not confirmed(loaded):
+            continue
         if (of is None or of.answers_for(Verb.BACKUP)) and services.knows(loaded.plan.plan):
             pending.append(loaded)
     return store(pending, services)
@@ -73,8 +75,9 @@ def store_pending(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
 
 def _store(loaded: LoadedPlan, services: Services) -> None:
     digest, where, note, now = _digest(loaded), _where(loaded), _noted(loaded, services), services.clock.now()
-    if not loaded.texts or not _ours_to_store(loaded, digest):
+    if not loaded.texts or loaded.plan.recovery_only:  # one that was made from the repository is no news to it
         return
+    require_confirmed(loaded)  # what this host has stored, it knows: nothing goes there unseen
     held = note.holds(digest, where)
     if held and note.within(note.seen, LOOK, now):
         return
@@ -86,13 +89,6 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
             body = {"digest": digest, "snapshot": snapshot, "repository": where}
             services.ledger.append(PLAN_STORED, plan=loaded.plan.plan, asset=None, run=None, body=body)
     _write_note(loaded, services, _Note(digest, where, rfc3339(now), None))
-
-
-def _ours_to_store(loaded: LoadedPlan, digest: str) -> bool:
-    """What came from the repository is there; and nothing goes there of which nobody has confirmed the commands: what
-    this host has stored, it knows."""
-    origin = origin_of(loaded)
-    return origin is None or (confirmed(loaded) and (origin.made or origin.version != digest))
 
 
 def _stored(loaded: LoadedPlan, services: Services, repo: Restic, digest: str) -> str:
