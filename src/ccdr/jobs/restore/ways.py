@@ -64,6 +64,14 @@ class Order:
         return results
 
 
+@dataclass(frozen=True)
+class Held:
+    """What is restored and not yet finished: what checks ask, and look at."""
+
+    restored: Restored
+    context: CheckContext
+
+
 class Way(Protocol):
     """`bring` and what follows run once each, in this order; `undo` at any point after `bring` has begun."""
 
