@@ -152,6 +152,12 @@ class EngineConfig(Strict):
     group: Name | None = Field(
         None, description="assets of a plan with the same group are captured together; they have one backup schedule"
     )
+    depends_on: tuple[Name, ...] = Field(
+        (), description="assets of the plan that must be back, and checked, before `ccdr recover` begins with this one"
+    )
+    priority: int = Field(
+        100, ge=1, le=999, description="of what may begin, `ccdr recover` begins with the lowest number"
+    )
     tenant: Name | None = Field(None, description="whose data it is; the plan's tenant where it is left out")
     objectives: AssetObjectives = Field(AssetObjectives(), description="its own; what it leaves out is the plan's")
     backup: BackupSettings | None = Field(None, description="when `ccdr run` backs it up; never unless said")

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine, EngineConfig
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem
+from ccdr.model.order import circle_of
 from ccdr.model.schema import format_duration, parse_duration
 from ccdr.plans.facts import PlanFacts, facts_of
 from ccdr.plans.lint import lint
@@ -100,6 +101,8 @@ def _across(document: Document, path: Path) -> Iterator[YamlProblem]:
     if not isinstance(data, dict):
         return
     yield from _groups(document, _mapping(data, "assets"))
+    yield from _depended_on(document, _mapping(data, "assets"))
+    yield from _targets(document, _mapping(data, "assets"))
     repository = data.get("repository")
     if isinstance(repository, dict) and not repository.keys() & {"password_file", "password_command"}:
         yield YamlProblem(document.line(("repository",)), ("repository",), NO_PASSWORD)
@@ -129,6 +132,35 @@ def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProbl
             if schedule is None:
                 message = f"is that of {other} too, which has a backup schedule, {wanted} here as well"
             yield YamlProblem(document.line(where), where, message)
+
+
+def _depended_on(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProblem]:
+    """Assets that wait for each other would never be brought back."""
+    needs: dict[str, list[str]] = {}
+    for name in assets:
+        stated = _get(assets, name, "depends_on")
+        needs[name] = [other for other in (stated if isinstance(stated, list) else []) if isinstance(other, str)]
+        for index, other in enumerate(stated if isinstance(stated, list) else []):
+            where: Where = ("assets", name, "depends_on", index)
+            if isinstance(other, str) and is_name(other) and other not in assets:
+                meant = did_you_mean(other, [asset for asset in assets if asset != name])
+                expected = f"did you mean {meant}?" if meant else f"expected one of {', '.join(assets)}"
+                yield YamlProblem(
+                    document.line(where), where, f"names {other}, which this plan does not have, {expected}"
+                )
+    if circle := circle_of(needs):
+        at: Where = ("assets", circle[0], "depends_on")
+        told = " on ".join(circle)
+        yield YamlProblem(document.line(at), at, f"goes in a circle ({told}), expected an order in which one is first")
+
+
+def _targets(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProblem]:
+    for name in _mapping(document.data, "targets"):
+        if is_name(name) and name not in assets:
+            where: Where = ("targets", name)
+            meant = did_you_mean(name, list(assets))
+            expected = f"did you mean {meant}?" if meant else f"expected one of {', '.join(assets)}"
+            yield YamlProblem(document.line(where), where, f"is no asset of this plan, {expected}")
 
 
 def _get(data: Any, *where: str | int) -> Any:

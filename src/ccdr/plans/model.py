@@ -14,6 +14,7 @@ from ccdr.engines.base import PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 from ccdr.plans.repository_url import repository_url
+from ccdr.plans.targets import Targets
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
@@ -149,6 +150,7 @@ class Plan(Strict):
         (), description="databases (by name) and directories (by path) that need no backup: `ccdr discover` is silent"
     )
     approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
+    targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)] = Field(
         description="what is backed up, by name: each a database, a server or a tree of files"
     )
