@@ -15,9 +15,11 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
+from ccdr.host.clock import boot
 from ccdr.host.digests import Digest
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
@@ -236,7 +238,11 @@ class Services:
 
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
-        return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        known = histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        for of in known.values():
+            if of.pauses:
+                by_elapsed(of.pauses, self.clock.now(), self.clock.monotonic(), boot())
+        return known
 
     @property
     def unsound(self) -> tuple[Unsound, ...]:

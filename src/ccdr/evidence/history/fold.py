@@ -29,6 +29,7 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.history.understanding import understood
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
+from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
@@ -49,9 +50,10 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED,
+    RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END,
 }  # fmt: skip
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS))  # of which only this host's own count here
+# Of which only this host's own count here.
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END))
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, lineage, plans, restores, upkeep
+from ccdr.evidence.records import backups, lineage, pauses, plans, restores, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -25,6 +25,9 @@ ALL: tuple[type[Record], ...] = (
     upkeep.MissedRuns,
     upkeep.NotBegun,
     upkeep.Duties,
+    pauses.PauseBegin,
+    pauses.PauseEnd,
+    pauses.SkippedRuns,
     upkeep.SandboxReap,
     upkeep.Ack,
     upkeep.LedgerRecovered,
