@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.copies import seen_from
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
@@ -83,6 +84,15 @@ def pruning_of(upkeep: AssetHistory) -> Pruning:
 
 
 @dataclass(frozen=True)
+class SeenFrom:
+    """The plan, and the copy of it, that all is seen from; the `catalogue` of the plan's own repository."""
+
+    plan: str
+    copy: str
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
 class Services:
     clock: Clock
     state: State
@@ -91,6 +101,12 @@ class Services:
     lab: Lab
     host: Host
     memory: Memory = field(default_factory=Memory, compare=False)
+    there: SeenFrom | None = None
+
+    @property
+    def catalogues(self) -> list[Catalogue]:
+        """Of whatever was ever captured, as far as it is known here."""
+        return [self.catalogue] if self.there is None else [self.catalogue, self.there.catalogue]
 
     @property
     def digest(self) -> Digest:
@@ -118,6 +134,7 @@ class Services:
             plan=loaded.plan.plan,
             lock_days=settings.lock_days,
             known=lambda: self.knows(loaded.plan.plan),
+            copied=loaded.plan.seen_from is not None,
         )
 
     def knows(self, plan: str) -> bool:
@@ -217,7 +234,8 @@ class Services:
 
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
-        return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        known = histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        return known if self.there is None else seen_from(known, self.there.plan, self.there.copy)
 
     @property
     def unsound(self) -> tuple[Unsound, ...]:
