@@ -130,6 +130,11 @@ def assets_option(function: F) -> F:
     return click.option("--asset", "assets", metavar="A", multiple=True, help=text)(function)
 
 
+def from_option(function: F) -> F:
+    text = "Fetch from this copy (see `copies:` of the plan), by its name or its site."
+    return click.option("--from", "site", metavar="SITE", help=text)(function)
+
+
 def timeline_option(function: F) -> F:
     text = "Which PostgreSQL timeline to follow, with --at: by default the one written at that time, or the newest."
     return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)

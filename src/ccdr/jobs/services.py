@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.copies import seen_from
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
@@ -88,6 +89,15 @@ def pruning_of(upkeep: AssetHistory) -> Pruning:
 
 
 @dataclass(frozen=True)
+class SeenFrom:
+    """The plan, and the copy of it, that all is seen from; the `catalogue` of the plan's own repository."""
+
+    plan: str
+    copy: str
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
 class Services:
     clock: Clock
     state: State
@@ -96,6 +106,12 @@ class Services:
     lab: Lab
     host: Host
     memory: Memory = field(default_factory=Memory, compare=False)
+    there: SeenFrom | None = None
+
+    @property
+    def catalogues(self) -> list[Catalogue]:
+        """Of whatever was ever captured, as far as it is known here."""
+        return [self.catalogue] if self.there is None else [self.catalogue, self.there.catalogue]
 
     @property
     def digest(self) -> Digest:
@@ -119,7 +135,8 @@ class Services:
         source's host; what is measured runs at full speed."""
         plan = loaded.plan.plan
         opened = self.opened(loaded.plan.repository, limits, gentle=gentle)
-        return replace(opened, plan=plan, known=lambda: self.knows(plan))
+        copied = loaded.plan.seen_from is not None
+        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copied)
 
     def opened(self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """As `repository`, of one that no plan names yet."""
@@ -242,7 +259,7 @@ class Services:
         for of in known.values():
             if of.pauses:
                 by_elapsed(of.pauses, self.clock.now(), self.clock.monotonic(), boot())
-        return known
+        return known if self.there is None else seen_from(known, self.there.plan, self.there.copy)
 
     @property
     def unsound(self) -> tuple[Unsound, ...]:

@@ -13,13 +13,14 @@ SKIPPED = "skipped"  # due times of a plan that was paused then
 RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
+COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
-STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
+STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START, COPY_START))
 
-VERB_OF = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for edge in ("start", "end")} | {
+VERB_OF = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check", "copy") for edge in ("start", "end")} | {
     TEST_START: "test",
     TEST_END: "test",
 }
@@ -29,4 +30,5 @@ START_OF = {
     RESTORE_END: RESTORE_START,
     PRUNED: PRUNE_START,
     CHECKED: CHECK_START,
+    COPIED: COPY_START,
 }
