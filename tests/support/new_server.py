@@ -61,11 +61,17 @@ def started_by_debian(home: Path, lines: Sequence[str]) -> Iterator[str]:
     container = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     try:
         for line in (same, *lines):
-            done = subprocess.run(["docker", "exec", container, "sh", "-ec", line], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["docker", "exec", container, "sh", "-ec", line], capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0, (line, done.stdout, done.stderr)
         yield container
     finally:
-        subprocess.run(["docker", "exec", container, "sh", "-c", "pkill -INT -x postgres; sleep 1"], check=False, capture_output=True)
+        subprocess.run(
+            ["docker", "exec", container, "sh", "-c", "pkill -INT -x postgres; sleep 1"],
+            check=False,
+            capture_output=True,
+        )
         subprocess.run(["docker", "rm", "-f", container], check=False, capture_output=True)
 
 

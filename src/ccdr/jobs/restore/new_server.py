@@ -26,7 +26,7 @@ from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
 from ccdr.sandbox.lab import SandboxOrder, given_inside, readable_inside
 from ccdr.storage.manifest import MANIFEST
 
-PARTS = "parts"  # beside the home: an increment and what it builds upon, until they are put together
+PARTS = "parts"  # beside the home: a dump, a log, an increment and what it builds upon
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class _ByMaker:
 @dataclass
 class OntoNewServer:
     """Made ready in `staging`, on its final place's own file system. `stack` ends the container whatever happens. With
-    `loaded` the load of an earlier run had ended there: its server is opened again instead."""
+    `loaded` the load of an earlier run had ended there: its server is opened again instead. `resumable`: a later run
+    may come for what this one has loaded, which is then not undone."""
 
     order: Order
     staging: Staging
@@ -58,9 +59,8 @@ class OntoNewServer:
     box: Box | None = None
     left: LeftServer | None = None
     logged: list[CheckResult] = field(default_factory=list)
-    fetched: Path | None = None
     disposal: Disposal = field(default_factory=lambda: Disposal(done=True))
-    settled: bool = False
+    resumable: bool = False
 
     def will(self) -> list[str]:
         steps = self.maker.will(self.order.manifest)
@@ -83,12 +83,12 @@ class OntoNewServer:
 
     def bring(self, progress: Progress) -> None:
         order, staging = self.order, self.staging
-        self.fetched = order.run.directory("fetched")
         if self.loaded is not None:
             self._reopen(progress)
             return
         order.result.left_behind += staging.remove()  # of a run of the same name that did not come as far
         staging.begin()
+        self.fetched.mkdir(mode=0o700)
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
             restored = self._fetch(self.fetched, progress)
             if self.recovery is not None:
@@ -106,6 +106,11 @@ class OntoNewServer:
                 by = _ByMaker(self.maker)
                 self.logged.append(self.recovery.carry_out(by, box, restored, self.fetched, order.manifest))
             self._mark()
+
+    @property
+    def fetched(self) -> Path:
+        """What does not stay, beside the home: a later run finds it."""
+        return self.staging.root / PARTS
 
     @property
     def _in_place(self) -> bool:
@@ -160,7 +165,7 @@ class OntoNewServer:
 
     def _reopen(self, progress: Progress) -> None:
         order, loaded = self.order, self.loaded
-        assert self.fetched is not None and loaded is not None
+        assert loaded is not None
         with order.phase("load", f"opening what was loaded of {order.job.asset}", progress):
             if self.recovery is not None and loaded.reached is not None:
                 self.recovery.resumed(loaded.reached)
@@ -179,7 +184,7 @@ class OntoNewServer:
     def held(self) -> Held:
         """Between `bring` and `finish`: what further checks ask, of this one or of it beside others."""
         order, services = self.order, self.order.services
-        assert self.fetched is not None and self.box is not None
+        assert self.box is not None
         restored = self.staging.tree if self._in_place else Path(f"{self.fetched}{order.snapshot.root}")
         recovered = self.recovery is not None
         context = CheckContext(
@@ -226,6 +231,11 @@ class OntoNewServer:
 
     def undo(self) -> list[str]:
         self.stack.close()
+        if self.resumable and self.loaded is not None:
+            self.order.result.notes.append(
+                f"what was loaded stays in {self.staging.root}, for a later run to go on with"
+            )
+            return []
         return remove_tree(self.staging.root)
 
     def standing(self) -> str:

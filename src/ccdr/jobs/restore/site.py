@@ -15,7 +15,7 @@ from ccdr.jobs.restore.ways import Order
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.errors import TestBroken, UsageProblem
 from ccdr.plans.targets import NewServer
-from ccdr.ports.new_server import Owner, Site
+from ccdr.ports.new_server import Owner, ServerMaker, Site
 from ccdr.sandbox.lab import room_for
 
 # What only a server's own data directory holds: nobody puts another server into one.
@@ -40,15 +40,16 @@ def prepared(
             "only root can give a new server's files to the user that it runs as", hint="run ccdr as root"
         )
     _refuse_inside_a_server(home)
-    staging, loaded = _staging(order, site, guarded, maker.needs(manifest).bytes)
+    staging, loaded = _staging(order, site, guarded, maker)
     order.result.notes += maker.notes(manifest, order.services.host)
     image = order.services.lab.image(order.engine, maker.needs(manifest))
     own = contextlib.ExitStack()
     stack.push(own)
-    return OntoNewServer(order, staging, site, maker, image, owner, own, recovery, loaded)
+    resumable = working is not None
+    return OntoNewServer(order, staging, site, maker, image, owner, own, recovery, loaded, resumable=resumable)
 
 
-def _staging(order: Order, site: Site, guarded: Sequence[Guarded], size: int) -> tuple[Staging, Loaded | None]:
+def _staging(order: Order, site: Site, guarded: Sequence[Guarded], maker: ServerMaker) -> tuple[Staging, Loaded | None]:
     """Where it is made ready, and what an earlier run of the same name has loaded there."""
     mine = Staging.of(site.home, site.mark)
     loaded = Loaded.read(mine.root)
@@ -57,13 +58,15 @@ def _staging(order: Order, site: Site, guarded: Sequence[Guarded], size: int) ->
             f"{mine.root} holds what was loaded of another snapshot, {loaded.snapshot[:8]}",
             hint="remove it, or restore that one",
         )
-    needed = 0 if loaded is not None else size * (2 if order.bases else 1)
+    maker_needs = maker.needs(order.manifest)
+    beside = 0 if maker_needs.in_place else sum(s.bytes for s, _ in order.bases) + order.snapshot.bytes
+    needed = 0 if loaded is not None else maker_needs.bytes + beside
     entries = len(order.manifest.files)
     staging, notes = staging_for(site.home, guarded, size=needed, entries=entries, run=site.mark)
     staging.own = True
     order.result.notes += notes
     try:
-        room_for(order.run.scratch, int(order.snapshot.bytes * 2.05) + 2**24)  # the second dump, to compare
+        room_for(order.run.scratch, int(order.snapshot.bytes * 1.05) + 2**24)  # the second dump, to compare
     except TestBroken as error:
         raise UsageProblem(str(error), hint=error.hint) from None
     return staging, loaded
@@ -89,4 +92,6 @@ def owner_of(named: str | None, user: str) -> Owner | None:
         raise UsageProblem(
             f"this host has no user {named!r}", hint="name one that it has, or its number: `id -u NAME` in the image"
         ) from None
+    if entry.pw_uid == 0:
+        raise UsageProblem("a new server does not run as root", hint="name the user that it is to run as")
     return Owner(entry.pw_uid, entry.pw_gid, entry.pw_name)

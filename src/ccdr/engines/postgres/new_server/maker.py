@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
+from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import DATA, STOP, DumpHome, PhysicalHome
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -47,6 +48,7 @@ class PostgresMaker:
     asset: Postgres
     site: Site
     had_amcheck: set[str] = field(default_factory=set)
+    reached: Connection | None = None  # once it is opened
 
     @classmethod
     def of(cls, asset: Postgres, site: Site) -> PostgresMaker:
@@ -93,12 +95,10 @@ class PostgresMaker:
         ]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
-        major = major_of(Inventory(manifest.contents).version)
-        notes = list(conf.told(conf.captured_settings(manifest.contents)))
-        if not Path(f"/usr/lib/postgresql/{major}/bin/postgres").exists():
-            notes.append(
-                f"this host has no PostgreSQL {major} of Debian's: install postgresql-{major}, or start it by Docker"
-            )
+        contents, wanted = manifest.contents, self.site.settings
+        notes = list(conf.told(conf.captured_settings(contents), wanted))
+        if lacks := here.lacks(host, Inventory(contents), conf.libraries(contents, wanted), conf.locales(contents)):
+            notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
 
     # --- in the box -----------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ class PostgresMaker:
         return StartLines(
             debian=(
                 f"install -d -o {user} /etc/postgresql/{major} {there}",
-                f"ln -s {data}/*.conf {there}/",
+                f"ln -s {data}/{conf.CONF} {data}/{conf.HBA} {data}/{conf.IDENT} {there}/",
                 f"pg_ctlcluster {major} {name} start",
             ),
             docker=(docker,),
@@ -247,10 +247,14 @@ class PostgresMaker:
             user=inventory.bootstrap,
             database=inventory.database,
         )
+        self.reached = reached
         return self.asset.model_copy(update={"connection": reached, "method": "dump"})
 
     def is_it(self, source: Source) -> bool:
-        raise NotImplementedError
+        assert self.reached is not None
+        env = self.reached.environment(source.credentials)
+        argv = [*PSQL, "-c", f"select current_setting('{conf.MARK}', true)"]
+        return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
