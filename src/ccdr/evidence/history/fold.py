@@ -20,6 +20,7 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RECOVER_END,
     RECOVERED,
     RESTORE_END,
     START_OF,
@@ -49,7 +50,7 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS,
 }  # fmt: skip
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
 
