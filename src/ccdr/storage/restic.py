@@ -200,6 +200,7 @@ class Restic:
                     utc((s.get("summary") or {}).get("backup_end") or s["time"]),
                     tuple(s["paths"]),
                     tuple(s.get("tags") or ()),
+                    int((s.get("summary") or {}).get("total_bytes_processed") or 0),
                 )
                 for s in json.loads(listing or "[]") or []
             ]
