@@ -15,6 +15,7 @@ from ccdr.ports.restored import Restored
 if TYPE_CHECKING:  # contracts name each other
     from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
     from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+    from ccdr.ports.new_server import ServerMaker, Site
     from ccdr.ports.restored import SandboxNeeds
     from ccdr.ports.target import KnownSource, TargetOutlook
 
@@ -133,6 +134,9 @@ class Engine(Restored, Protocol):
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         """The server and database that `url` names, to restore onto. UsageProblem where it is none of this
         engine's, or not well formed."""
+
+    def new_server(self, site: Site) -> ServerMaker:
+        """What makes a new server there. UsageProblem where this engine has none, or `site` will not do."""
 
 
 class ServerTarget(Protocol):

@@ -13,14 +13,11 @@ from typing import Any, cast
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.host.state import Run, State
 from ccdr.jobs.restore import Restoring
-from ccdr.jobs.restore.ways import skipped
+from ccdr.jobs.restore.ways import Held, skipped
 from ccdr.model.errors import CcdrError, TestBroken
 from ccdr.model.values import CheckResult, Snapshot, Verdict
 from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
-from ccdr.ports.restored import Restored
-
-Look = tuple[Restored, CheckContext]
 
 
 @dataclass
@@ -58,19 +55,19 @@ class Comparing:
             return [skipped(check, f"could not be compared: {error}", Verdict.INCONCLUSIVE)]
 
     def _looked(
-        self, check: CheckConfig, one: Restoring, mine: Look, other: Restoring, theirs: Look
+        self, check: CheckConfig, one: Restoring, mine: Held, other: Restoring, theirs: Held
     ) -> Iterator[CheckResult]:
-        engine, context = mine
+        engine, context = mine.restored, mine.context
         if not hasattr(engine, "export"):
             yield skipped(check, f"{one.job.asset} gives no rows in bulk where it stands")
             return
-        if check.needs_sandbox_beside and theirs[1].box is None:
+        if check.needs_sandbox_beside and theirs.context.box is None:
             raise TestBroken(f"{other.job.asset} has no sandbox in which its files could be looked at")
         counterpart = self.counterpart(one, context, other, theirs)
         asking = cast("Engine", engine)
         yield from looked_at(check, lambda: check.compare(asking, context, counterpart))
 
-    def counterpart(self, one: Restoring, context: CheckContext, other: Restoring, theirs: Look) -> Counterpart:
+    def counterpart(self, one: Restoring, context: CheckContext, other: Restoring, theirs: Held) -> Counterpart:
         own, its = _snapshot(one), _snapshot(other)
         point = context.point if one.recovery is None else one.recovery.moment or own.consistent_point
         if point is None:
@@ -84,7 +81,7 @@ class Comparing:
             asset=other.job.asset,
             snapshot=its,
             engine=other.job.engine,
-            context=theirs[1],
+            context=theirs.context,
             point=point,
             together=shared.run if shared else None,
             work=work,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
@@ -90,6 +91,12 @@ class Planned:
             return "new_server"
         return "directory" if self.where.directory is not None else "server"
 
+    @property
+    def place(self) -> Path | None:
+        """The directory that it is brought to, or a new server's home."""
+        where = self.where
+        return where.new_server.directory if where.new_server is not None else where.directory
+
     def request(
         self,
         others: Iterable[LoadedPlan],
@@ -98,10 +105,11 @@ class Planned:
         onto_source_server: bool,
         before: Before | None,
         reached: Reached,
+        working: str,
     ) -> Request:
-        """As the restore of this one asset is asked for."""
+        """As the restore of this one asset is asked for, in the recovery `working`."""
         where = self.where
-        place = where.new_server.directory if where.new_server is not None else where.directory
+        place = self.place
         return Request(
             to=str(place) if place is not None else cast("str", where.server),
             snapshot=self.snapshot,
@@ -114,6 +122,8 @@ class Planned:
             goes_on=True,
             before=before,
             reached=reached,
+            new_server=where.new_server,
+            working=working if where.new_server is not None else None,
         )
 
 

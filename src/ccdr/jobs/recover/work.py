@@ -30,6 +30,7 @@ from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.result import RESTORED
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
+from ccdr.model.side_by_side import Means, Task, may_begin
 from ccdr.model.values import human_bytes, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -114,6 +115,7 @@ class Recovering:
         self._recorded = RecordedRun(services, loaded, None, run.id, BY_HAND, (RECOVER_START, RECOVER_END))
         self._comparing = Comparing(run, services.state)
         self._journal: Journal | None = None
+        self._memory = memory_available()
         self._began = services.clock.monotonic()
         if told is not None:
             self.result.resumes, self.result.away = told.run, told.away_until(services.clock.now())
@@ -163,6 +165,7 @@ class Recovering:
             onto_source_server=self.decision.onto_source_server,
             before=self._before(planned.asset),
             reached=partial(self._reached, planned.asset),
+            working=self._told.run if self._told is not None else self.run.id,
         )
         job, progress = Job(self.loaded, planned.asset), OfAsset(view, planned.asset)
         one = room.enter_context(restoring(job, request, self.services, progress, dry_run=True))
@@ -269,10 +272,9 @@ class Recovering:
         running: dict[Future[bool], Turn] = {}
         with interrupts.threads(max(2, os.cpu_count() or 1)) as pool:
             while True:
-                for turn in list(turns.next()):
-                    if turn.asset not in turns.running and self._fits(turn, turns):
-                        turns.take(turn)
-                        running[pool.submit(self._do, turn, view)] = turn
+                for turn in list(self._begin(turns)):
+                    turns.take(turn)
+                    running[pool.submit(self._do, turn, view)] = turn
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -289,17 +291,18 @@ class Recovering:
         whole = [name for name, step in self.result.steps.items() if step.state == "done"]
         return Turns(names, {one.asset: one.after for one in self.decision.assets}, beside, whole)
 
-    def _fits(self, turn: Turn, turns: Turns) -> bool:
-        """Not more at once than there are processors, and than memory has room for; one always does."""
-        if turn.work is not Work.BRING:
-            return True
-        brought = [name for name, work in turns.running.items() if work is Work.BRING]
-        if not brought:
-            return True
-        if len(brought) >= (os.cpu_count() or 1):
-            return False
-        needed = sum(self.result.steps[name].planned.memory for name in (*brought, turn.asset))
-        return needed <= memory_available()
+    def _begin(self, turns: Turns) -> Iterator[Turn]:
+        """What may be done now, by the rule that foretold it: no more brought at once than there are processors, and
+        than memory has room for; what stands there and is held open takes some of it."""
+        bringing = [name for name, work in turns.running.items() if work is Work.BRING]
+        held = turns.brought - turns.finished - turns.failed
+        memory = self._memory - sum(self.result.steps[name].planned.memory for name in held)
+        tasks = [Task(one.asset, 0.0, one.memory, one.after) for one in self.decision.assets]
+        means = Means(os.cpu_count() or 1, memory)
+        may = may_begin(tasks, means, turns.brought, bringing, turns.failed | turns.stopped.keys())
+        for turn in list(turns.next()):
+            if turn.work is not Work.BRING or turn.asset in may:
+                yield turn
 
     def _do(self, turn: Turn, view: View) -> bool:
         """Did it go well?"""
@@ -403,7 +406,7 @@ def standing(planned: Planned, past: Progressed, services: Services, *, named: b
     it for sure (`named`), and what is there now is something else."""
     from ccdr.jobs.restore.directory import named_before, root_for, take_back
 
-    place = planned.where.directory
+    place = planned.place
     if place is None:
         return named
     inodes: Sequence[Sequence[int]] = past.facts.get("naming", {}).get("inodes") or []

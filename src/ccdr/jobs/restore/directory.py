@@ -106,12 +106,19 @@ def _inode(path: Path) -> tuple[int, int] | None:
 class Staging:
     """Where a restore into a directory is made ready, on the target's own file system: beside it, or in it where it
     is a mount point. `tree` becomes the target; `capture` and `out` go once the checks have run. `named`: it has its
-    final name, whatever happens after that."""
+    final name, whatever happens after that. `own`: it has an owner and a mode of its own, whatever an empty directory
+    that was there has."""
 
     target: Path
     root: Path
     inside: bool
     named: bool = False
+    own: bool = False
+
+    @classmethod
+    def of(cls, target: Path, run: str) -> Staging:
+        inside = target.is_dir() and target.is_mount()
+        return cls(target, root_for(target, run, inside=inside), inside)
 
     @property
     def tree(self) -> Path:
@@ -174,7 +181,8 @@ class Staging:
                 if self.inside:
                     self._move_in()
                 else:
-                    self._as_it_was()
+                    if not self.own:
+                        self._as_it_was()
                     self.tree.rename(self.target)  # fails where something has come into it meanwhile
                 self.named = True
         except OSError as error:
@@ -195,6 +203,10 @@ class Staging:
                     raise FileExistsError(errno.EEXIST, "something appeared there meanwhile")
                 entry.rename(final)
                 moved.append(final)
+            if self.own:
+                status = self.tree.stat()
+                os.chown(self.target, status.st_uid, status.st_gid)
+                self.target.chmod(stat.S_IMODE(status.st_mode))
         except OSError:
             for final in reversed(moved):
                 final.rename(self.tree / final.name)
@@ -263,9 +275,10 @@ def staging_for(
         raise UsageProblem(f"{base} may not be written by this user", hint="name another place, or run as its owner")
     there = 0 if before is None else tree_bytes(before)
     _refuse_without_room(base, max(0, size - there), entries)
-    left = [] if inside else [p for p in sorted(base.glob(f".{target.name}.{MARK}-*")) if p != before]
+    staging = Staging.of(target, run)
+    left = [] if inside else sorted(set(base.glob(f".{target.name}.{MARK}-*")) - {staging.root, before})
     notes = [f"{path} is what an earlier restore left or is still writing: remove it once it is done" for path in left]
-    return Staging(target, root_for(target, run, inside=inside), inside), notes
+    return staging, notes
 
 
 def tree_bytes(root: Path) -> int:

@@ -13,14 +13,13 @@ from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
 from ccdr.jobs.restore.request import Before
-from ccdr.jobs.restore.ways import Order, roots_of, skipped
+from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.errors import CcdrError, TestBroken
 from ccdr.model.values import CheckResult, Verdict, so_many
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Progress
-from ccdr.ports.restored import Restored
 from ccdr.sandbox.docker import Disposal
 from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.manifest import MANIFEST
@@ -241,7 +240,7 @@ class IntoDirectory:
         return {"inodes": self.staging.inodes()}
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[tuple[Restored, CheckContext] | None]:
+    def beside(self) -> Iterator[Held | None]:
         """A tree is looked at as it stands, its programs in a sandbox where it is mounted read-only."""
         if not self._whole and self.order.engine.has_server:
             yield None
@@ -269,7 +268,7 @@ class IntoDirectory:
                 if order.engine.in_sandbox:
                     order.engine.start(box, order.manifest)
                     order.engine.load(box, context.restored, order.manifest)
-                yield order.engine, context
+                yield Held(order.engine, context)
         finally:
             order.result.left_behind += disposal.problems
 

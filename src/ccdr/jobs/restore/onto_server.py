@@ -10,7 +10,7 @@ from pathlib import Path
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.jobs.fetch import fetch
-from ccdr.jobs.restore.ways import Order, skipped
+from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import CheckResult
 from ccdr.ports.check import CheckContext
@@ -95,6 +95,6 @@ class OntoServer:
         return {}
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[tuple[Restored, CheckContext] | None]:
+    def beside(self) -> Iterator[Held | None]:
         assert self.loaded is not None and self.context is not None
-        yield self.loaded, self.context
+        yield Held(self.loaded, self.context)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.plans import LoadedPlan
+from ccdr.plans.targets import NewServer
 from ccdr.ports.log import RecoveryTarget
 
 Reached = Callable[[str, Mapping[str, object]], None]
@@ -27,8 +28,9 @@ class Before:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. `to` is a directory or a server's URL; `others` are all plans that are known besides the
-    asset's own: their sources must not be touched either. `unknown` are plans that could not be read.
+    """What was asked for. `to` is a directory or a server's URL, or the home of a `new_server`; `others` are all plans
+    that are known besides the asset's own: their sources must not be touched either. `unknown` are plans that
+    could not be read.
 
     Of a recovery, which `goes_on` after whatever stops it: `before` is what an earlier try left, `reached` is told of
     each stage that need not be gone through again, right after it (`naming`: right before)."""
@@ -46,6 +48,8 @@ class Request:
     goes_on: bool = False
     before: Before | None = None
     reached: Reached = _nobody
+    new_server: NewServer | None = None
+    working: str | None = None  # names what is made ready, so that a later run finds it; the run's own id unless said
 
     @property
     def is_url(self) -> bool:

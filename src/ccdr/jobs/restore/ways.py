@@ -77,6 +77,14 @@ class Order:
         return results
 
 
+@dataclass(frozen=True)
+class Held:
+    """What is restored and not yet finished: what checks ask, and look at."""
+
+    restored: Restored
+    context: CheckContext
+
+
 class Way(Protocol):
     """`bring` and what follows run once each, in this order; `undo` at any point after `bring` has begun."""
 
@@ -112,7 +120,7 @@ class Way(Protocol):
     def token(self) -> Mapping[str, object]:
         """Before `finish`: by what is known, later, that it has its final name."""
 
-    def beside(self) -> AbstractContextManager[tuple[Restored, CheckContext] | None]:
+    def beside(self) -> AbstractContextManager[Held | None]:
         """After `check`, before `finish`: what a check of another asset, or one that compares with another, may look
         at while the block lasts; None where there is nothing to ask."""
 

@@ -14,9 +14,10 @@ from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of, candidates
 from ccdr.jobs.recorded import RecordedRun
-from ccdr.jobs.restore import directory
+from ccdr.jobs.restore import directory, site
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.into_directory import IntoDirectory
+from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.onto_server import OntoServer
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
@@ -30,7 +31,9 @@ from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBro
 from ccdr.model.trouble import without_an_older
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, details
 from ccdr.plans.job import Job
+from ccdr.plans.targets import NewServer
 from ccdr.ports.engine import ServerTarget
+from ccdr.ports.new_server import Site
 from ccdr.ports.place import Progress, Source
 from ccdr.sandbox.lab import room_for
 from ccdr.storage.restic import Restic
@@ -99,6 +102,7 @@ class Restoring:
         self.there = False  # an earlier try had given it its final name
         self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None
+        self.new_server: OntoNewServer | None = None
         self.name = ""  # what a person types to agree
         self._older = True  # is there an older snapshot that may be good?
 
@@ -122,6 +126,8 @@ class Restoring:
     def examine(self, progress: Progress) -> None:
         """UsageProblem where it must not be done; nothing is changed."""
         job, services, result, request = self.job, self._services, self.result, self.request
+        if request.new_server is not None:
+            job.engine.new_server(Site(request.new_server.directory))  # has it one?
         if not request.is_url:  # the cheapest question first
             self._path()
         manifest, bases = self._chosen(progress)
@@ -133,7 +139,10 @@ class Restoring:
         if request.unknown:
             which = ", ".join(request.unknown)
             result.notes.append(f"plans that could not be read, so that their sources are not known: {which}")
-        if request.is_url:
+        if request.new_server is not None:
+            self._way = self.new_server = self._new_server(order, request.new_server)
+            phases = PHASES
+        elif request.is_url:
             self._way = self._server(order, progress)
             phases = PHASES
         else:
@@ -160,6 +169,12 @@ class Restoring:
         self._older = selection.has_older(chosen)
         result.notes += selection.doubts(chosen, known.get((job.plan, None), AssetHistory()))
         return services.catalogue.manifest(chosen), bases_of(chosen, snapshots.there, services.catalogue)
+
+    def _new_server(self, order: Order, wanted: NewServer) -> OntoNewServer:
+        self._path()
+        self.result.target_kind = "new_server"
+        guarded = self._sources.guarded(order.manifest)
+        return site.prepared(order, wanted, guarded, self.recovery, self.request.working, self._stack)
 
     def _path(self) -> Path:
         if not self.request.to.strip():
