@@ -23,7 +23,7 @@ from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
 from ccdr.host.state import State
 from ccdr.host.who import who
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
 from ccdr.model.values import Snapshot, Verb, of_another_host, rfc3339, utc
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
@@ -95,6 +95,19 @@ class Services:
     @property
     def digest(self) -> Digest:
         return Digest(self.host)
+
+    def make_if_missing(self, repo: Restic, allowed: Callable[[], object] = lambda: None) -> None:
+        """Create a repository that is not there, once `allowed` has not raised. Two assets may want it at the same
+        time, and two creations at once would be a damaged one."""
+        try:
+            repo.probe()
+        except RepositoryMissing:
+            with self.state.creating(repo.location):
+                try:
+                    repo.probe()
+                except RepositoryMissing:
+                    allowed()
+                    repo.init()
 
     def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a

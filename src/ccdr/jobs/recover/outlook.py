@@ -192,13 +192,14 @@ class _Looking:
             steps=tuple(steps),
             skew_s=apart and apart[0],
             predicted=whole,
-            notes=(*more, *(note for step in answering for note in leaving(step, steps))),
+            notes=tuple(more),
             apart=apart and apart[1],
             rooms=tuple(rooms),
             memory=peak,
             memory_free=means.memory,
             workers=means.workers,
             left=tuple(left),
+            healthy=tuple(text for step in answering for text in leaving(step, steps)),
         )
 
 

@@ -167,7 +167,8 @@ class Room:
 class RecoveryOutlook:
     """All of it: in order, to which moment (None: the latest of each), how far apart the stores' states lie and which
     two lie furthest, and how long it should take side by side on this host, by `workers` at once. `memory` is what
-    those need that are at work at once, of what is free. `left` are assets that stay as they are, each with why."""
+    those need that are at work at once, of what is free. `left` are assets that are no part of it, `healthy` says of each
+    source that still answers what going back loses, and what leaving it means."""
 
     plan: str
     moment: datetime | None
@@ -181,6 +182,7 @@ class RecoveryOutlook:
     memory_free: int = 0
     workers: int = 1
     left: tuple[str, ...] = ()
+    healthy: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For `--json` and `--dry-run`."""
@@ -195,6 +197,7 @@ class RecoveryOutlook:
             "side_by_side": self.workers,
             "steps": [step.as_json() for step in self.steps],
             "left": list(self.left),
+            "healthy": list(self.healthy),
             "notes": list(self.notes),
         }
 
