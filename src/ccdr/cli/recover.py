@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 CHECK = "check"
 
 
-class _WithCheck(click.Command):
-    """`ccdr recover PLAN`, and `ccdr recover check PLAN` beside it."""
+class _WithCheck(click.Group):
+    """`ccdr recover PLAN`, a command of its own, and `ccdr recover check PLAN` beside it."""
+
+    allow_extra_args, allow_interspersed_args = False, True  # as of any command
+    parse_args = click.Command.parse_args
+    invoke = click.Command.invoke
+    collect_usage_pieces = click.Command.collect_usage_pieces
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         if args[:1] == [CHECK]:
-            return check.make_context(f"{info_name} {CHECK}", args[1:], parent, **extra)
+            return self.commands[CHECK].make_context(f"{info_name} {CHECK}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
@@ -95,7 +100,7 @@ def _known_assets(loaded: LoadedPlan, named: Any, where: str) -> None:
         )
 
 
-@verb(short_help="Bring all of PLAN back to one moment.", cls=_WithCheck)
+@verb(short_help="Bring all of PLAN back to one moment.", cls=_WithCheck, no_args_is_help=False)
 @click.argument("plan", required=False, shell_complete=complete_plans)
 @click.option("--at", metavar="TIME|latest", help="The moment; by default the latest state of each asset.")
 @click.option("--nearest", is_flag=True, help="Take a state after the moment where there is none by then.")
@@ -309,5 +314,7 @@ def check(plan: str) -> Exit:
     """
     raise UsageProblem("not yet")
 
+
+recover.add_command(check)  # type: ignore[attr-defined]
 
 __all__ = ["check", "recover"]
