@@ -45,7 +45,8 @@ class _ByMaker:
 @dataclass
 class OntoNewServer:
     """Made ready in `staging`, on its final place's own file system. `stack` ends the container whatever happens. With
-    `loaded` the load of an earlier run had ended there: its server is opened again instead."""
+    `loaded` the load of an earlier run had ended there: its server is opened again instead. `resumable`: a later run
+    may come for what this one has loaded, which is then not undone."""
 
     order: Order
     staging: Staging
@@ -60,7 +61,7 @@ class OntoNewServer:
     left: LeftServer | None = None
     logged: list[CheckResult] = field(default_factory=list)
     disposal: Disposal = field(default_factory=lambda: Disposal(done=True))
-    settled: bool = False
+    resumable: bool = False
 
     def will(self) -> list[str]:
         steps = self.maker.will(self.order.manifest)
@@ -233,6 +234,11 @@ class OntoNewServer:
 
     def undo(self) -> list[str]:
         self.stack.close()
+        if self.resumable and self.loaded is not None:
+            self.order.result.notes.append(
+                f"what was loaded stays in {self.staging.root}, for a later run to go on with"
+            )
+            return []
         return remove_tree(self.staging.root)
 
     def standing(self) -> str:

@@ -45,7 +45,8 @@ def prepared(
     image = order.services.lab.image(order.engine, maker.needs(manifest))
     own = contextlib.ExitStack()
     stack.push(own)
-    return OntoNewServer(order, staging, site, maker, image, owner, own, recovery, loaded)
+    resumable = working is not None
+    return OntoNewServer(order, staging, site, maker, image, owner, own, recovery, loaded, resumable=resumable)
 
 
 def _staging(order: Order, site: Site, guarded: Sequence[Guarded], maker: ServerMaker) -> tuple[Staging, Loaded | None]:
@@ -91,4 +92,6 @@ def owner_of(named: str | None, user: str) -> Owner | None:
         raise UsageProblem(
             f"this host has no user {named!r}", hint="name one that it has, or its number: `id -u NAME` in the image"
         ) from None
+    if entry.pw_uid == 0:
+        raise UsageProblem("a new server does not run as root", hint="name the user that it is to run as")
     return Owner(entry.pw_uid, entry.pw_gid, entry.pw_name)

@@ -48,8 +48,8 @@ def postgresql_conf(site: Site, port: int, captured: Mapping[str, str], more: Ma
     return f"# Written by ccdr. What the captured server had is in {home / CAPTURED}.\n{lines}"
 
 
-# Of what is captured of a server's settings, what is for others to say, or is told and not taken.
-NOT_TAKEN = ("archive_mode", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file", "max_wal_senders", "wal_level")
+# Told, and not taken over: what else they need is not known.
+NOT_TAKEN = ("archive_mode", "ssl")
 
 
 def pg_hba_conf(site: Site, *, old_passwords: bool) -> str:
@@ -86,15 +86,33 @@ def fitted(captured: Mapping[str, str], memory: int) -> tuple[dict[str, str], li
     ]
 
 
-def told(captured: Mapping[str, str]) -> Iterator[str]:
-    """What of the captured server's settings is not taken over, and why."""
-    if captured.get("archive_mode") in ("on", "always"):
+def told(captured: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str]:
+    """What of the captured server's settings is not taken over, and what to do; `wanted` is what the plan sets."""
+    if captured.get("archive_mode") in ("on", "always") and "archive_mode" not in wanted:
         yield "it archived its log by a command of its own (archive_mode): the new server does not, until that is set"
+    if captured.get("ssl") == "on" and "ssl" not in wanted:
+        yield "it spoke TLS: the new server does not, until `settings:` name ssl, ssl_cert_file and ssl_key_file"
 
 
 def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
     """Older manifests tell a few of them, or none."""
-    return {str(name): str(value) for name, value in (contents.get("settings") or {}).items()}
+    settings = {str(name): str(value) for name, value in (contents.get("settings") or {}).items()}
+    return {**settings, "timezone": str(contents["timezone"])}
+
+
+def libraries(contents: Mapping[str, Any], wanted: Mapping[str, str]) -> list[str]:
+    """What the server loads when it starts, by name."""
+    named = {**captured_settings(contents), **wanted}.get("shared_preload_libraries", "")
+    return [name for part in named.split(",") if (name := part.strip().strip('"'))]
+
+
+def locales(contents: Mapping[str, Any]) -> set[str]:
+    """Without these its databases cannot be connected to, or it does not start."""
+    databases = list((contents.get("databases") or {}).values()) or [contents]
+    named = {str(d[key]) for d in databases for key in ("collate", "ctype") if d.get(key)}
+    settings = captured_settings(contents)
+    named |= {settings[key] for key in ("lc_monetary", "lc_numeric", "lc_time") if key in settings}
+    return named - {"C", "POSIX", "C.UTF-8", "C.utf8", ""}
 
 
 def socket_path(directory: Path, port: int) -> Path:

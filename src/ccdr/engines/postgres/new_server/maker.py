@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
+from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import DATA, STOP, DumpHome, PhysicalHome
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -94,12 +95,10 @@ class PostgresMaker:
         ]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
-        major = major_of(Inventory(manifest.contents).version)
-        notes = list(conf.told(conf.captured_settings(manifest.contents)))
-        if not Path(f"/usr/lib/postgresql/{major}/bin/postgres").exists():
-            notes.append(
-                f"this host has no PostgreSQL {major} of Debian's: install postgresql-{major}, or start it by Docker"
-            )
+        contents, wanted = manifest.contents, self.site.settings
+        notes = list(conf.told(conf.captured_settings(contents), wanted))
+        if lacks := here.lacks(host, Inventory(contents), conf.libraries(contents, wanted), conf.locales(contents)):
+            notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
 
     # --- in the box -----------------------------------------------------------------------------------
