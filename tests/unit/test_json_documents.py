@@ -52,7 +52,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     root, other = site.root, another(site.root / "other")
     (root / "lost").mkdir()
     given = [
-        ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"),
+        ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"), ("plan trust", "plan trust p"),
         ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
         ("schema", "schema status"), ("ledger schema", "ledger schema"), ("ledger schema", "ledger schema backup.end"),
         ("backup", "backup p --dry-run"), ("test", "test p"), ("backup", "backup p"), ("test", "test p --dry-run"),
@@ -64,6 +64,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
         ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
         ("doctor", "doctor p --only backups"), ("report", "report"), ("report", f"report --out {root}/r.html"),
+        ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
         ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),

@@ -8,6 +8,7 @@ from ccdr import __version__
 from ccdr.cli import (
     ack,
     backup,
+    bootstrap,
     completion,
     demo,
     discover,
@@ -62,6 +63,7 @@ for _verb in (
     run.run,
     status.status,
     report.report,
+    bootstrap.bootstrap,
     restore.restore,
     recover.recover,
     snapshots.snapshots,

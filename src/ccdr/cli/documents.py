@@ -117,6 +117,14 @@ class PlanCheck(Doc):
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
 
 
+class PlanTrusted(Doc):
+    """The commands that a plan names. `new`: confirmed by this call."""
+
+    plan: str
+    from_repository: Annotated[bool, about("`ccdr bootstrap` wrote it; else a person did, and nothing is confirmed")]
+    commands: list[Map]
+
+
 class PlanShown(Struct, kw_only=True):
     """The plan as `ccdr plan schema` describes it, defaults included."""
 
@@ -276,6 +284,18 @@ class InitialisedDocument(Doc):
     next: list[str]
 
 
+class BootstrappedDocument(Doc):
+    """`plans`: each with the version it is of (null: made from its backups), the commands that nobody has confirmed,
+    and the secrets that it names, each with `there`; `newer`: only a newer ccdr understands it."""
+
+    into: str
+    dry_run: bool
+    plans: list[Map]
+    older_versions: int
+    passed_over: Annotated[list[str], about("what was not taken, and why")]
+    next: list[str]
+
+
 class DiscoveredDocument(Doc):
     unprotected: list[Map]
     untested: list[Map]
@@ -356,6 +376,7 @@ class Demo(Doc):
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
+    "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
@@ -370,6 +391,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
+    "plan trust": (PlanTrusted,),
     "recover": (Recovery, WouldRecover),
     "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),

@@ -143,7 +143,7 @@ def _carry_out(
     """What is due, and then what comes with it: each plan is stored with its backups, the ledger is compared and stored
     where that is due."""
     from ccdr.jobs.attest import compare_due, store_due
-    from ccdr.jobs.in_force import store
+    from ccdr.jobs.plan_in_repository import store, store_pending
     from ccdr.plans import plan_names
     from ccdr.run.scheduled import run as run_due
 
@@ -151,8 +151,11 @@ def _carry_out(
     with progress() if loud else SILENT as watched:
         result = run_due(loaded, services, watched, only=verbs, jobs=jobs, stated=plan_names(options.plans))
     backed_up = {did.task.plan for did in result.did if did.task.asset and did.done and did.task.verb == "backup"}
-    for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
-        if loud:  # the next backup tries again: no news for cron
+    notes = store([plan for plan in loaded if plan.plan.plan in backed_up], services)
+    with suppress(CcdrError):
+        notes += store_pending(loaded, services)
+    for note in notes:
+        if loud:  # the next run tries again; that it is not there yet, status tells
             click.echo(f"ccdr: {note}", err=True)
     with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
         compare_due(loaded, services)  # a repository that does not answer, by the work with it
@@ -172,7 +175,12 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     ended = list(end_unwanted(loaded, services.state))
     for note in ended:
         click.echo(f"ccdr: {note}", err=True)
-    jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
+    jobs = [
+        Job(p, asset)
+        for p in loaded
+        for asset, engine in p.plan.assets.items()
+        if engine.shipping is not None and not p.plan.recovery_only
+    ]
     if not jobs:
         return [], bool(ended)
     options = settings()

@@ -39,6 +39,8 @@ def ship(plan: str, assets: tuple[str, ...], once: bool) -> Exit:
         raise UsageProblem(
             f"no asset of {plan} ships its log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"
         )
+    for job in jobs:
+        job.refuse_recovery_only("shipping a log")
     services = options.services()
     with progress() as watched, ThreadPoolExecutor(max_workers=len(jobs)) as pool:
         running = {pool.submit(ship_log, job, services, watched, once=once) for job in jobs}

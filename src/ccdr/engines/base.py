@@ -175,6 +175,12 @@ class EngineConfig(Strict):
         "auto", description="where the sandbox keeps its data: in memory where it fits, or in scratch"
     )
 
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        """The keys of a plan that name this source, as a snapshot's manifest tells of it: for a plan that is made from
+        snapshots alone, and recovers them. How the source was reached they do not tell."""
+        raise NotImplementedError
+
     @property
     def engine_name(self) -> str:
         """The registry's word for this engine, as plans write it."""

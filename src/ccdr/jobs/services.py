@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ from ccdr.host.who import who
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
 from ccdr.model.values import Snapshot, Verb, of_another_host, rfc3339, utc
-from ccdr.plans import LimitsInForce, LoadedPlan, Plan
+from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
@@ -42,6 +42,9 @@ from ccdr.storage.synchronised import Synchronised
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+BUILT_IN = LimitsInForce(upload=None, download=None, no_progress=NO_PROGRESS, lock_wait=LOCK_WAIT)
 
 
 def limits_of(loaded: LoadedPlan) -> LimitsInForce:
@@ -112,7 +115,12 @@ class Services:
     def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
         source's host; what is measured runs at full speed."""
-        settings = loaded.plan.repository
+        plan = loaded.plan.plan
+        opened = self.opened(loaded.plan.repository, limits, gentle=gentle)
+        return replace(opened, plan=plan, known=lambda: self.knows(plan))
+
+    def opened(self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
+        """As `repository`, of one that no plan names yet."""
         secret = password(settings, self.host, what="repository", shortest=SHORTEST)
         env = env_file(settings.env_file) if settings.env_file else {}
         if settings.password_file is not None:
@@ -128,9 +136,7 @@ class Services:
             upload_limit=limits.upload,
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
-            plan=loaded.plan.plan,
             lock_days=settings.lock_days,
-            known=lambda: self.knows(loaded.plan.plan),
         )
 
     def knows(self, plan: str) -> bool:
