@@ -71,6 +71,8 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("ledger collect", f"ledger collect {other.state}"),
         ("notify test", "notify test p"),
         ("notify test", "notify test p --dry-run"), ("ack", "ack --list"),
+        ("pause", "pause p --for 1h --why x"), ("pause", "pause"), ("status", "status"), ("run", "run p"),
+        ("pause", "pause p --end --dry-run"), ("pause", "pause p --end"), ("pause", "pause p --for 1h --why x --dry-run"),
         ("ack", "ack NEVER_SUCCEEDED --why x --until 2036-01-01"), ("discover", "discover p"),
         ("init", f"init {root}/tree --name begun --dry-run"), ("init", f"init {root}/tree --name begun"),
         ("sandbox reap", "sandbox reap --dry-run"), ("backup", "backup --no-such-option"),

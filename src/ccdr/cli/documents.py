@@ -190,12 +190,34 @@ class Version(Doc):
     why: Text
 
 
+class PausedDocument(Doc):
+    """A pause that is in force; `why` is null where the words are not kept any more."""
+
+    plan: str
+    since: Time
+    until: Time
+    by: str
+    host: str
+    record: int
+    why: Text
+
+
+class PausedPlans(Doc):
+    """What is paused; what was ended, or what would be."""
+
+    paused: list[PausedDocument] | None = None
+    ended: list[PausedDocument] | None = None
+    would_end: list[PausedDocument] | None = None
+    would_pause: list[Map] | None = None
+
+
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
     problems: list[str]
     troubles: list[ProblemDocument]
     private: list[str]
+    paused: Annotated[PausedDocument | None, about("its pause, while it is paused")]
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
@@ -250,6 +272,8 @@ class RunDocument(Doc):
     did: list[DidDocument]
     missed: list[Map]
     busy: list[str]
+    skipped: list[Map] | None = None
+    paused: Annotated[list[str] | None, about("what is due, and waits for the end of a pause")] = None
     duties: list[Map] | None = None
     wakes: Text = None
     telling: Map | None = None
@@ -388,6 +412,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger show": (Records,),
     "ledger verify": (VerificationDocument,),
     "notify test": (SentDocument, WouldSend),
+    "pause": (PausedPlans,),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, lineage, plans, recovery, restores, upkeep
+from ccdr.evidence.records import backups, lineage, pauses, plans, recovery, restores, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -27,6 +27,9 @@ ALL: tuple[type[Record], ...] = (
     upkeep.MissedRuns,
     upkeep.NotBegun,
     upkeep.Duties,
+    pauses.PauseBegin,
+    pauses.PauseEnd,
+    pauses.SkippedRuns,
     upkeep.SandboxReap,
     upkeep.Ack,
     upkeep.LedgerRecovered,
