@@ -58,6 +58,9 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Recovery = result_of(
+    "Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record, private=Map | None
+)
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
@@ -81,6 +84,19 @@ class WouldTest(Doc):
 
 class WouldRestore(Doc):
     would_restore: Map
+
+
+class WouldRecover(Doc):
+    would_recover: Map
+
+
+class RecoveryChecked(Doc):
+    """What was brought back, looked at again where it stands."""
+
+    plan: str
+    run: Annotated[str, about("of the recovery that brought it back")]
+    state: Text
+    steps: list[Map]
 
 
 class UpkeepDocument(Doc):
@@ -401,6 +417,8 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
     "plan trust": (PlanTrusted,),
+    "recover": (Recovery, WouldRecover),
+    "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),

@@ -21,6 +21,7 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RECOVER_END,
     RECOVERED,
     RESTORE_END,
     START_OF,
@@ -52,7 +53,7 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END))
