@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +94,7 @@ class OntoNewServer:
             restored = self._fetch(self.fetched, progress)
             if self.recovery is not None:
                 self.logged.append(self.recovery.fetch(self.fetched, order.run.directory("log-cache"), order.services))
+        order.reached("fetched")
         if not self._in_place and not order.bases:
             with order.phase("check", "comparing digests", progress):
                 order.verified(restored)
@@ -162,6 +164,7 @@ class OntoNewServer:
         reached = self.recovery.reached if self.recovery is not None else None
         self.loaded = Loaded.of(order.snapshot.id, self.image, reached, self.logged)
         self.loaded.write(self.staging.root)
+        order.reached("loaded")
 
     def _reopen(self, progress: Progress) -> None:
         order, loaded = self.order, self.loaded
@@ -241,3 +244,16 @@ class OntoNewServer:
     def standing(self) -> str:
         self.stack.close()
         return f"the new server's files are in {self.staging.tree}: look at them there, or remove {self.staging.root}"
+
+    def rest(self) -> str | None:
+        if self.loaded is None:
+            return None
+        self.stack.close()
+        return f"what was loaded so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
+
+    def token(self) -> Mapping[str, object]:
+        return {"inodes": self.staging.inodes()}
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Held | None]:
+        yield self.held()
