@@ -167,8 +167,8 @@ class Room:
 class RecoveryOutlook:
     """All of it: in order, to which moment (None: the latest of each), how far apart the stores' states lie and which
     two lie furthest, and how long it should take side by side on this host, by `workers` at once. `memory` is what
-    those need that are at work at once, of what is free. `left` are assets that are no part of it, `healthy` says of each
-    source that still answers what going back loses, and what leaving it means."""
+    those need that are at work at once, of what is free. `left` are assets that are no part of it, `healthy` says of
+    each source that still answers what going back loses, and what leaving it means."""
 
     plan: str
     moment: datetime | None
