@@ -16,6 +16,7 @@ from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place
 
 
@@ -174,6 +175,12 @@ class EngineConfig(Strict):
         "auto", description="where the sandbox keeps its data: in memory where it fits, or in scratch"
     )
 
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        """The keys of a plan that name this source, as a snapshot's manifest tells of it: for a plan that is made from
+        snapshots alone, and recovers them. How the source was reached they do not tell."""
+        raise NotImplementedError
+
     @property
     def engine_name(self) -> str:
         """The registry's word for this engine, as plans write it."""
@@ -241,6 +248,12 @@ class EngineConfig(Strict):
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
+
+    def new_server(self, site: Site) -> ServerMaker:
+        raise UsageProblem(
+            f"{self.engine_name} has no server of its own to be made ready",
+            hint="name a directory: `--to DIR`, or `directory:` among the plan's targets",
+        )
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         raise NotImplementedError

@@ -20,6 +20,9 @@ class RepoSnapshot:
     paths: tuple[str, ...]
     tags: tuple[str, ...]
     bytes: int = 0
+    # Its ids in the repository, where these are others: of a copy, whose `id` is that of what it was copied from. More
+    # than one where it was copied twice.
+    held_as: tuple[str, ...] = ()
 
     def tag(self, key: str) -> str | None:
         """The value of `key=value`, None where the tag is not there."""
