@@ -30,7 +30,7 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
         assert "refused" in psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="wrong")
 
 
-def test_of_a_base_and_its_log_started_by_debian(site: Site, server: Cluster, tmp_path: Path) -> None:
+def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Cluster, tmp_path: Path) -> None:
     home, port = tmp_path / "new", free_port()
     done = made(site, "whole", home, "--port", str(port), "--at", "latest")
     assert done.code == 0 and done.json["result"] == "RESTORED", done
@@ -38,4 +38,4 @@ def test_of_a_base_and_its_log_started_by_debian(site: Site, server: Cluster, tm
         assert answers(home, port)
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, "select count(*) from customer where name = 'by the log'") == "1"
-        assert psql(home, port, "select sum(n) from kept") == "200010000"
+        assert psql(home, port, "select sum(n) from kept") == "200010001"

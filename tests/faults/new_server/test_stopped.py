@@ -44,9 +44,17 @@ def test_a_full_disk_is_no_fault_of_the_backup(site: Site, tmp_path: Path) -> No
     assert_clean(site)
 
 
-def restored(site: Site, home: Path, asset: str = "crm", working: str | None = None) -> RestoreResult:
+def restored(
+    site: Site,
+    home: Path,
+    asset: str = "crm",
+    working: str | None = None,
+    wanted: NewServer | None = None,
+    snapshot: str = "latest",
+) -> RestoreResult:
     """In this process."""
-    asked = Request(to=str(home), new_server=NewServer(directory=home), working=working)
+    wanted = wanted or NewServer(directory=home)
+    asked = Request(to=str(home), new_server=wanted, working=working, snapshot=snapshot)
     with restoring(Job(site.loaded(), asset), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     return one.result
