@@ -25,7 +25,7 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
         done = made(site, "crm", home, "--port", str(port))
         assert done.code == 0 and done.json["result"] == "RESTORED", done
         assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
-        assert {p.name for p in home.iterdir()} == {"data", "run", "log", "captured", "ccdr-server.json"}
+        assert {p.name for p in home.iterdir()} == {"data", "run", "log", "ccdr-server.json"}
         _asked_by_its_clients(done, home, port, server)
     assert_clean(site)
 

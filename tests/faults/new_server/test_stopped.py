@@ -119,21 +119,23 @@ def test_stopped_by_a_signal(site: Site, tmp_path: Path, sign: int) -> None:
 
 @pytest.fixture
 def killed(site: Site, tmp_path: Path) -> Iterator[Site]:
-    """Its server's container was killed while the checks ran, and so was ccdr, for all that it could do."""
+    """Its server's container was killed while the checks ran, and so was ccdr, for all that it could do. One of them in
+    a directory that is a disk of its own."""
 
     def dies(way: OntoNewServer, progress: Progress) -> None:
         assert way.box is not None
         subprocess.run(["docker", "kill", way.box.id], check=True, capture_output=True)
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OntoNewServer, "check", dies)
-        for asset in ("crm", "whole"):
-            with pytest.raises(KeyboardInterrupt):
-                restored(site, tmp_path / asset, asset, working="one")
-            assert not (tmp_path / asset).exists()
-            assert (tmp_path / f".{asset}.ccdr-restore-one" / LOADED).exists()
-    yield site
+    with small_disk(tmp_path / "crm", "3g"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(OntoNewServer, "check", dies)
+            for asset in ("crm", "whole"):
+                with pytest.raises(KeyboardInterrupt):
+                    restored(site, tmp_path / asset, asset, working="one")
+        assert not (tmp_path / "whole").exists() and (tmp_path / ".whole.ccdr-restore-one" / LOADED).exists()
+        assert [p.name for p in (tmp_path / "crm").iterdir()] == [".ccdr-restore-one"]
+        yield site
 
 
 def test_what_was_loaded_is_not_loaded_again(killed: Site, tmp_path: Path) -> None:
@@ -144,5 +146,5 @@ def test_what_was_loaded_is_not_loaded_again(killed: Site, tmp_path: Path) -> No
             assert result.result == "RESTORED" and result.exit_code == 0, result
             assert {c.status.value for c in result.checks} == {"PASS", "SKIPPED"}, result.checks
             assert LeftServer.read(tmp_path / asset).untouched
-            assert not list(tmp_path.glob(f".{asset}.*"))
+            assert not list(tmp_path.glob(f".{asset}.*")) and not list(tmp_path.glob(f"{asset}/.*"))
     assert_clean(killed)

@@ -45,6 +45,7 @@ _TRY = f"""set -e
 pg_ctl -D {DATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={_TRIED}" start
 pg_ctl -D {DATA} -w -t {PATIENCE} -m fast -s stop
 """
+_OF_THE_BACKUP = ("backup_manifest", "backup_label.old", "tablespace_map.old")
 _OF_THE_BOX = ("postmaster.opts", "postmaster.pid", "current_logfiles", "standby.signal", "recovery.signal")
 
 
@@ -217,16 +218,9 @@ class PostgresMaker:
         *,
         old_passwords: bool,
     ) -> None:
-        """What was captured of its configuration goes aside, for people to look at; nothing of it holds any more."""
-        data, aside = home / CLUSTER, home / conf.CAPTURED
-        aside.mkdir(mode=0o700, exist_ok=True)
-        for name in (conf.AUTO, "standby.signal", "recovery.signal"):
-            if (kept := data / f"{name}.captured").exists() and not (aside / name).exists():
-                kept.rename(aside / name)
-            kept.unlink(missing_ok=True)
-        for name in (conf.CONF, conf.HBA, conf.IDENT):
-            if (data / name).exists() and not (aside / name).exists():
-                (data / name).rename(aside / name)
+        data = home / CLUSTER
+        if manifest.method == "physical":
+            _put_aside(data, home / conf.CAPTURED)
         for name in _OF_THE_BOX:
             (data / name).unlink(missing_ok=True)
         texts = {
@@ -265,14 +259,15 @@ class PostgresMaker:
             self.site.home,
             self.site.socket_directory,
         )
-        name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)
+        name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)  # as pg_ctlcluster and systemd take it
         data, there = shlex.quote(str(home / CLUSTER)), f"/etc/postgresql/{major}/{name}"
         user = owner.name or str(owner.uid)
         mounts = dict.fromkeys([home, sockets] if home not in sockets.parents else [home])
         volumes = " ".join(f"-v {shlex.quote(f'{path}:{path}')}" for path in mounts)
         docker = (
-            f"docker run -d --name {name} --restart unless-stopped --network host --user {owner.uid}:{owner.gid} "
-            f"--shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} --entrypoint postgres {image} -D {data}"
+            f"docker run -d --name postgres-{name} --restart unless-stopped --network host "
+            f"--user {owner.uid}:{owner.gid} --shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} --entrypoint postgres "
+            f"{shlex.quote(image)} -D {data}"
         )
         return StartLines(
             debian=(
@@ -299,6 +294,19 @@ class PostgresMaker:
         env = self.reached.environment(source.credentials)
         argv = [*PSQL, "-c", f"select current_setting('{conf.MARK}', true)"]
         return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
+
+
+def _put_aside(data: Path, aside: Path) -> None:
+    """What was captured of the server's own configuration, for people to look at: nothing of it holds any more. What
+    stands there already is of the captured one: this is done once more where a recovery goes on."""
+    aside.mkdir(mode=0o700, exist_ok=True)
+    for name in (conf.AUTO, "standby.signal", "recovery.signal"):
+        if (kept := data / f"{name}.captured").exists() and not (aside / name).exists():
+            kept.rename(aside / name)
+        kept.unlink(missing_ok=True)
+    for name in (conf.CONF, conf.HBA, conf.IDENT, *_OF_THE_BACKUP):
+        if (data / name).exists() and not (aside / name).exists():
+            (data / name).rename(aside / name)
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
