@@ -266,8 +266,8 @@ class PostgresMaker:
         volumes = " ".join(f"-v {shlex.quote(f'{path}:{path}')}" for path in mounts)
         docker = (
             f"docker run -d --name postgres-{name} --restart unless-stopped --network host "
-            f"--user {owner.uid}:{owner.gid} --shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} --entrypoint postgres "
-            f"{shlex.quote(image)} -D {data}"
+            f"--user {owner.uid}:{owner.gid} --shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} "
+            f"--entrypoint postgres {shlex.quote(image)} -D {data}"
         )
         return StartLines(
             debian=(
