@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.faults.new_server.conftest import CHECKS
 from tests.faults.new_server.test_stopped import restored
 from tests.support.cluster import Cluster
 from tests.support.harness import Quiet, Site
 from tests.support.new_server import free_port, psql, started_by_docker
+from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
 
@@ -111,7 +113,25 @@ def test_opened_by_start_its_clients_find_their_rows(ready: Ready, server: Clust
         with pytest.raises(CcdrError, match="is not as it was left"):
             opening.refuse()
         assert opening.answers()
+        _backed_up_again(ready)
     assert_clean(ready.site)
+
+
+def _backed_up_again(ready: Ready) -> None:
+    """By the same method, with its tablespace; by the rights that it was given."""
+    (root := ready.home.parent / "again").mkdir()
+    again = Site(root)
+    where = f"connection: {{host: {ready.home / 'run'}, port: {ready.port}, user: postgres, database: crm}}"
+    again.write("restore_tests/crm.yaml", CHECKS)
+    again.plan(
+        f"crm:\n  engine: postgres\n  method: physical\n  {where}\n"
+        f'  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}\n  log_shipping: {{interval: 2s}}'
+    )
+    again.backed_up()
+    psql(ready.home, ready.port, "insert into kept select 7")
+    ship_once(again)
+    done = again.run("test", "p", "--at", "latest")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ from tests.support.stored import assert_clean, brought_back
 
 from ccdr.engines.postgres.new_server.maker import PostgresMaker
 from ccdr.jobs.restore import Request, RestoreResult, restoring
-from ccdr.jobs.restore.left_server import LOADED, LeftServer
+from ccdr.jobs.restore.directory import Staging
+from ccdr.jobs.restore.left_server import LEFT, LOADED, LeftServer
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
@@ -139,8 +140,17 @@ def killed(site: Site, tmp_path: Path) -> Iterator[Site]:
 
 
 def test_what_was_loaded_is_not_loaded_again(killed: Site, tmp_path: Path) -> None:
+    """Nor where it had been settled, and lacked its name alone: it is opened, and settled once more."""
+
+    def stopped(staging: Staging, host: Place) -> None:
+        raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PostgresMaker, "load", None)  # whoever asks for it fails
+        with pytest.MonkeyPatch.context() as at_last, pytest.raises(KeyboardInterrupt):
+            at_last.setattr(Staging, "finish", stopped)
+            restored(killed, tmp_path / "whole", "whole", working="one")
+        assert (tmp_path / ".whole.ccdr-restore-one" / "tree" / LEFT).exists() and not (tmp_path / "whole").exists()
         for asset in ("crm", "whole"):
             result = restored(killed, tmp_path / asset, asset, working="one")
             assert result.result == "RESTORED" and result.exit_code == 0, result

@@ -3,8 +3,8 @@
 `work.py` is the use-case, of a `request.py`: what is decided before anything is written, then the work. `selection.py`
 chooses the snapshot; `sources.py` knows what must not be touched. `ways.py` says what a way to restore is, of three:
 `into_directory.py` (with what it needs in `directory.py`), `onto_server.py`, and `new_server.py` (`site.py` looks at
-where it is to be, `left_server.py` is what its files tell of it, `opening.py` starts it). `estimate.py` tells from measured tests
-how long it should take; `result.py` is what goes into the ledger.
+where it is to be, `left_server.py` is what its files tell of it, `opening.py` starts it). `estimate.py` tells from
+measured tests how long it should take; `result.py` is what goes into the ledger.
 """
 
 from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START

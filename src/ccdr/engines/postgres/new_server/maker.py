@@ -15,7 +15,7 @@ from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
-from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome
+from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -181,6 +181,7 @@ class PostgresMaker:
         captured, less = conf.fitted(conf.captured_settings(manifest.contents), _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         self._try(box, home)
+        lead_to(home / CLUSTER, self.site.home)
         return notes + less
 
     def _try(self, box: Place, home: Path) -> None:
