@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
+from ccdr.engines.postgres.new_server.homes import initdb_options
 from ccdr.jobs.restore.left_server import LOADED, Loaded
 from ccdr.jobs.restore.site import owner_of
 from ccdr.model.errors import UsageProblem
@@ -101,11 +103,29 @@ def test_libraries_and_locales_that_it_needs() -> None:
         "settings": {"shared_preload_libraries": 'auto_explain, "pg_cron"', "lc_monetary": "ro_RO.UTF-8"},
         "databases": {"a": {"collate": "C.UTF-8", "ctype": "de_DE.UTF-8"}, "b": {"collate": None, "ctype": "C"}},
     }
-    assert conf.libraries(contents, {}) == ["auto_explain", "pg_cron"]
-    assert conf.libraries(contents, {"shared_preload_libraries": ""}) == []
+    captured = conf.captured_settings(contents)
+    assert conf.libraries(captured, {}) == ["auto_explain", "pg_cron"]
+    assert conf.libraries(captured, {"shared_preload_libraries": ""}) == []
     assert conf.locales(contents) == {"ro_RO.UTF-8", "de_DE.UTF-8"}
     assert conf.locales({"timezone": "UTC", "collate": "sv_SE.utf8", "ctype": "C"}) == {"sv_SE.utf8"}
     assert here._plain("ro_RO.UTF-8") == here._plain("ro_RO.utf8") != here._plain("ro_RO")
+
+
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        ({}, ["--lc-collate=ro_RO.UTF-8", "--lc-ctype=C", "--data-checksums"]),
+        ({"data_checksums": False}, ["--lc-collate=ro_RO.UTF-8", "--lc-ctype=C"]),
+        ({"data_checksums": False, "version": "18.1"}, ["--no-data-checksums"]),
+        ({"locale_provider": "i", "icu_locale": "ro"}, ["--locale-provider=icu", "--icu-locale=ro"]),
+        ({"locale_provider": "b", "icu_locale": "C.UTF-8"}, ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]),
+    ],
+)
+def test_a_cluster_for_a_dump_is_made_as_the_captured_one_was(more: dict[str, object], options: list[str]) -> None:
+    facts = {"version": "17.2", "collate": "ro_RO.UTF-8", "ctype": "C", "locale_provider": "c", "icu_locale": None}
+    made = list(initdb_options(Inventory({**facts, **more})))
+    assert set(options) <= set(made) and ("--data-checksums" in made) == ("data_checksums" not in more)
+    assert made == options or more
 
 
 def test_a_site_that_no_server_can_have_is_refused() -> None:

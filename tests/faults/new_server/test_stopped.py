@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.faults.test_capture_faults import small_disk
 from tests.support.harness import Quiet, Site, eventually
-from tests.support.new_server import made, nothing_left
+from tests.support.new_server import free_port, made, nothing_left
 from tests.support.repository_damage import flip
 from tests.support.stored import assert_clean, brought_back
 
@@ -20,6 +20,8 @@ from ccdr.jobs.restore import Request, RestoreResult, restoring
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.left_server import LEFT, LOADED, LeftServer
 from ccdr.jobs.restore.new_server import OntoNewServer
+from ccdr.jobs.restore.opening import listening
+from ccdr.model.values import CheckResult
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.place import Place, Progress
@@ -68,6 +70,29 @@ def restored(
     with restoring(Job(site.loaded(), asset), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     return one.result
+
+
+def test_nobody_reaches_it_and_failed_checks_leave_it_without_its_name(site: Site, tmp_path: Path) -> None:
+    """Until its checks have passed it listens in its container alone, which has no network."""
+    site.write("restore_tests/crm.yaml", "restore_test: crm\nchecks:\n  - {kind: rows, table: call, at_least: 9999}\n")
+    home, port, seen = tmp_path / "new", free_port(), []
+    really = OntoNewServer.check
+
+    def looked_at(way: OntoNewServer, progress: Progress) -> list[CheckResult]:
+        assert way.box is not None
+        argv = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}}", way.box.id]
+        seen.append(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip())
+        seen.extend(listening(way.site, port))
+        assert not list(way.staging.root.rglob(".s.PGSQL*")) and not home.exists()
+        return really(way, progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OntoNewServer, "check", looked_at)
+        result = restored(site, home, wanted=NewServer(directory=home, port=port))
+    assert seen == ["none"]
+    (kept,) = tmp_path.glob(".new.ccdr-restore-*")
+    assert (result.result, result.exit_code) == ("FAILED", 1) and not home.exists(), result
+    assert str(kept / "tree") in str(result.left_behind)
 
 
 @pytest.mark.parametrize("asset", ["crm", "whole"])

@@ -105,9 +105,9 @@ def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
     return {**settings, "timezone": str(contents["timezone"])}
 
 
-def libraries(contents: Mapping[str, Any], wanted: Mapping[str, str]) -> list[str]:
+def libraries(captured: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """What the server loads when it starts, by name."""
-    named = {**captured_settings(contents), **wanted}.get("shared_preload_libraries", "")
+    named = {**captured, **wanted}.get("shared_preload_libraries", "")
     return [name for part in named.split(",") if (name := part.strip().strip('"'))]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines.postgres import server
+from ccdr.engines.postgres.connection import major_number
 from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import cluster, combine
@@ -133,3 +134,5 @@ def initdb_options(inventory: Inventory) -> Iterator[str]:
         yield f"--builtin-locale={facts['icu_locale']}"
     if facts.get("data_checksums", True):
         yield "--data-checksums"
+    elif major_number(inventory.version) >= 18:  # which has them unless it is told
+        yield "--no-data-checksums"

@@ -106,10 +106,19 @@ class PostgresMaker:
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         contents, wanted = manifest.contents, self.site.settings
-        notes = list(conf.told(conf.captured_settings(contents), wanted))
-        if lacks := here.lacks(host, Inventory(contents), conf.libraries(contents, wanted), conf.locales(contents)):
+        captured = self._captured(manifest)
+        notes = list(conf.told(captured, wanted))
+        if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
             notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
+
+    def _captured(self, manifest: Manifest) -> dict[str, str]:
+        """How the captured server was set. Which libraries it loads not every role may ask: then what the plan has the
+        sandbox load."""
+        captured, name = conf.captured_settings(manifest.contents), "shared_preload_libraries"
+        if name not in captured and name in self.asset.server_settings:
+            captured[name] = self.asset.server_settings[name]
+        return captured
 
     # --- in the box -----------------------------------------------------------------------------------
 
@@ -178,7 +187,7 @@ class PostgresMaker:
                 f"its {subscriptions} subscriptions stand still (max_logical_replication_workers = 0): what their "
                 "publishers sent after that moment is not in it; make them anew"
             )
-        captured, less = conf.fitted(conf.captured_settings(manifest.contents), _memory())
+        captured, less = conf.fitted(self._captured(manifest), _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         self._try(box, home)
         lead_to(home / CLUSTER, self.site.home)
@@ -242,7 +251,11 @@ class PostgresMaker:
 
     def _own_roles(self, manifest: Manifest) -> list[str]:
         """Whom root, and the account that the server runs as, may be: its first superuser, and who captures it."""
-        return list(dict.fromkeys([Inventory(manifest.contents).bootstrap, self.asset.connection.user]))
+        return list(dict.fromkeys([self._superuser(manifest), self.asset.connection.user]))
+
+    def _superuser(self, manifest: Manifest) -> str:
+        """The first that may log in."""
+        return self._method(manifest).restored_env(manifest)["PGUSER"]
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
@@ -284,7 +297,7 @@ class PostgresMaker:
         reached = Connection(
             host=str(self.site.socket_directory),
             port=self.port,
-            user=inventory.bootstrap,
+            user=self._superuser(manifest),
             database=inventory.database,
         )
         self.reached = reached
