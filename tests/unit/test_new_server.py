@@ -12,7 +12,7 @@ from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import initdb_options
 from ccdr.jobs.restore.left_server import LOADED, Loaded
-from ccdr.jobs.restore.site import owner_of
+from ccdr.jobs.restore.site import closed_to, owner_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import CheckResult, Verdict, utc
 from ccdr.ports.log import Reached
@@ -149,6 +149,15 @@ def test_whose_files_they_are() -> None:
     for name in ("no-such-user-here", "root", "0", str(2**32 - 1)):
         with pytest.raises(UsageProblem):
             owner_of(name, "x")
+
+
+def test_a_directory_that_its_server_cannot_reach_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    other, mine = Owner(54321, 54321), Owner(tmp_path.stat().st_uid, 54321)
+    closed = closed_to(other, tmp_path / "new")
+    assert closed is not None and closed in (tmp_path, *tmp_path.parents)
+    assert closed_to(mine, tmp_path / "new") is None
+    assert closed_to(other, Path("/new")) is None
 
 
 def test_what_was_loaded_is_read_as_it_was_written(tmp_path: Path) -> None:
