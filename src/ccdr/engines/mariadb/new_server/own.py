@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import PurePosixPath
 
 from ccdr.engines.mariadb.connection import SOCKETS
 from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
+from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
 from ccdr.model.errors import UsageProblem
@@ -33,15 +33,11 @@ _OURS = {
     "port": "port",
     "bind_address": "address",
     "user": "owner",
-    **dict.fromkeys(("init_file", "log_bin", "log_error", "pid_file", "skip_grant_tables", "skip_networking"), None),
+    **dict.fromkeys(
+        ("init_file", "log_bin", "log_error", "pid_file", "server_id", "skip_grant_tables", "skip_networking"), None
+    ),
 }
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-
-
-def server_id(mark: str, captured: str | None = None) -> int:
-    """A number that no other server has, in the half that whoever ships a log takes none of."""
-    number = 1 + int(sha256(mark.encode()).hexdigest()[:12], 16) % (2**31 - 2)
-    return number if str(number) != captured else number + 1
 
 
 def asked_for(site: Site) -> dict[str, str]:
@@ -101,7 +97,7 @@ class Own:
             "socket": str(self.site.socket_directory / SOCKET),
             "bind_address": self.site.address,
             "port": str(self.port),
-            "server_id": str(server_id(self.site.mark, captured.get("server_id"))),
+            "server_id": str(new_server_id(self.site.mark)),
             "skip_slave_start": "1",  # what the source was a replica of may be gone, or be another by now
         }
         if self.logs:
