@@ -16,7 +16,7 @@ from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import as_one, dry_run_option, one_only, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import as_one, dry_run_option, from_option, one_only, plan_argument, timeline_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -96,6 +96,7 @@ class _Asked:
 )
 @click.option("--at", metavar="TIME|latest|NAME", help="The newest base before this point, and the log up to it.")
 @timeline_option
+@from_option
 @click.option(
     "--to",
     "target",
@@ -128,7 +129,7 @@ class _Asked:
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @dry_run_option
 @as_one("asked", _Asked)
-def restore(plan: str, asset: str, asked: _Asked, yes_i_mean: str | None, dry_run: bool) -> Exit:
+def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: str | None, dry_run: bool) -> Exit:
     """Restore an asset of PLAN for real: into a new directory, a new database on a server, or a new server.
 
     Nothing that exists is written over: a target that is not empty, or that is or could be the source of any plan, is
@@ -147,12 +148,14 @@ def restore(plan: str, asset: str, asked: _Asked, yes_i_mean: str | None, dry_ru
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
       ccdr restore outbound --asset crm --at latest --new-server /srv/crm --port 5433
+      ccdr restore outbound --asset crm --from offsite --to /srv/crm
     """
+    from ccdr.jobs.copies import jobs_from
     from ccdr.jobs.restore import restoring
 
     options = settings()
-    (job,) = options.jobs(plan, [asset])
-    request, services = asked.request(job, options), options.services()
+    (job,), services = jobs_from(options.jobs(plan, [asset]), options.services(), site)
+    request = asked.request(job, options)
     with contextlib.ExitStack() as stack:
         with progress() as watched:
             one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))

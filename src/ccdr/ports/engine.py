@@ -188,5 +188,8 @@ class ServerTarget(Protocol):
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
 
+    def of_a_dead_run(self, run: str) -> ServerTarget:
+        """As this one was for a restore that is at work no more: to ask whether that was `named`, and to `undo` it."""
+
     def standing(self) -> str:
         """Where the loaded data stands before `finish`, and what to do with it: one sentence."""

@@ -32,7 +32,8 @@ BEFORE, AFTER = "insert into customer (name) values ('by the log')", "insert int
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("original")
     root.chmod(0o755)
-    with cluster(root / "server", **KEPT, max_connections="130", shared_preload_libraries="auto_explain") as made:
+    settings = {"max_connections": "130", "shared_preload_libraries": "auto_explain", "summarize_wal": "on"}
+    with cluster(root / "server", **KEPT, **settings) as made:
         made.renamed("crm")
         made.psql(SMALL + ROLES, "crm")
         made.run("mkdir", f"{made.tablespaces}/one")
@@ -43,16 +44,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def stored(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Backed up by both methods, with a log that goes on behind the base."""
+    """Backed up by both methods, by the one twice: of what came between there is an increment, and log behind it."""
     site = Site(tmp_path_factory.mktemp("stored"))
     connection = f"connection: {{host: {server.sockets}, user: postgres, database: crm}}"
     common = '  backup: {schedule: "0 1 * * *"}\n  restore_test: {schedule: "0 3 * * *", checks: [crm]}'
     site.write("restore_tests/crm.yaml", CHECKS)
     site.plan(
         f"crm:\n  engine: postgres\n  {connection}\n{common}\n"
-        f"whole:\n  engine: postgres\n  method: physical\n  {connection}\n  log_shipping: {{interval: 2s}}\n{common}"
+        f"whole:\n  engine: postgres\n  method: physical\n  {connection}\n  log_shipping: {{interval: 2s}}\n"
+        f"  incremental: {{full_every: 7d}}\n{common}"
     )
     site.backed_up()
+    server.psql("insert into kept select 1", "crm")
+    site.backed_up(asset="whole")
     server.psql(BEFORE, "crm")
     ship_once(site, "whole")
     return site

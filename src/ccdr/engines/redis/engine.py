@@ -23,6 +23,7 @@ from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
+from ccdr.engines.servers.connection import UNKNOWN, is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
@@ -57,6 +58,14 @@ class Redis(EngineConfig):
         return images(major)
 
     # --- the source -----------------------------------------------------------------------------------
+
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        if source.startswith("/"):
+            return {"connection": {"host": source}}
+        host, _, port = source.rpartition(":")
+        reached: dict[str, object] = {"host": host, "port": int(port)}
+        return {"connection": reached if is_loopback(host) else {**reached, "ca_file": f"{UNKNOWN}-ca.pem"}}
 
     def secret(self) -> WithPassword | None:
         return self.connection
