@@ -111,7 +111,7 @@ class Maker:
     def _socket(self) -> Path:
         """Called as the source's is."""
         was = self.asset.connection.socket
-        return self.site.socket_directory / (was.name if was is not None else "server.sock")
+        return self.site.socket_directory / (was.name if was is not None else "redis.sock")
 
     @property
     def user(self) -> str:
@@ -234,10 +234,10 @@ class Maker:
         return []
 
     def _require_taken(self, box: Place, manifest: Manifest) -> None:
-        """Does the server know its settings? Its users come with the load."""
-        text = "".join(
-            f"{line}\n" for line in self._text(manifest, HOME).splitlines() if not line.startswith("aclfile ")
-        )
+        """Does the server know its settings? Its files come with the load."""
+        lines = self._text(manifest, HOME).splitlines()
+        of_files = ("aclfile ", "dir ", "logfile ", "pidfile ")
+        text = "".join(f"{line}\n" for line in lines if not line.startswith(of_files))
         try:
             box.run(["sh", "-c", _TRY, "try", kind_of(manifest).name], stdin=text, what="trying its configuration")
         except CommandFailed as error:

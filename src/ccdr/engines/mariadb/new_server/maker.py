@@ -112,9 +112,14 @@ class Maker:
 
     def __post_init__(self) -> None:
         own.asked_for(self.site)
-        own.require_short(self.site)
+        own.require_short(self._socket)
 
     # --- before ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def _socket(self) -> Path:
+        """Called as the source's is: a plan that names it need not be changed."""
+        return self.site.socket_directory / self.asset.connection.socket_name
 
     @property
     def user(self) -> str:
@@ -138,7 +143,7 @@ class Maker:
             made = "makes the copied files of the whole server ready; its users and their passwords are the source's"
         else:
             made = f"loads {inventory.database} into a new server that has nothing else, with the users as captured"
-        at = f"{self.site.address} port {self.port}, and the socket in {self.site.socket_directory}"
+        at = f"{self.site.address} port {self.port}, and the socket {self._socket}"
         events = "; its events begin to run then" if inventory.settings.get("event_scheduler") == "ON" else ""
         return [made, f"listens, once it is opened, at {at}{events}"]
 
@@ -305,7 +310,7 @@ class Maker:
 
     def _own(self, box: Place, manifest: Manifest, kept: dict[str, str]) -> own.Own:
         memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
-        return own.Own(self.site, manifest, self.port, kept, memory)
+        return own.Own(self.site, manifest, self.port, self._socket, kept, memory)
 
     def _require_taken(self, box: Place, manifest: Manifest) -> None:
         """The server itself says whether it knows all of its settings: before anything is loaded."""
@@ -336,7 +341,7 @@ class Maker:
 
     @cached_property
     def _opened(self) -> MariaDB:
-        to = {"host": str(self.site.socket_directory), "port": self.port}
+        to = {"host": str(self._socket), "port": self.port}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
     def client(self, manifest: Manifest) -> MariaDB:

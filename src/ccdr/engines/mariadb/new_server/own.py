@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from ccdr.engines.mariadb.connection import SOCKETS
 from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
@@ -19,7 +18,6 @@ from ccdr.ports.new_server import Site
 CONF = "my.cnf"  # all below the home
 DATA, BINLOG, LOGS, RUN = "data", "binlog", "log", "run"
 ERRORS = f"{LOGS}/error.log"
-SOCKET = SOCKETS[0]
 LONGEST_SOCKET = 107  # bytes of its path, as the kernel has it
 # Whose options are called otherwise than the variables.
 _CALLED = {"tx_isolation": "transaction_isolation"}
@@ -53,8 +51,7 @@ def asked_for(site: Site) -> dict[str, str]:
     return named
 
 
-def require_short(site: Site) -> None:
-    path = site.socket_directory / SOCKET
+def require_short(path: Path) -> None:
     if len(str(path).encode()) > LONGEST_SOCKET:
         raise UsageProblem(
             f"the new server's socket {path} has a path of more than {LONGEST_SOCKET} bytes, which no system takes",
@@ -69,6 +66,7 @@ class Own:
     site: Site
     manifest: Manifest
     port: int
+    socket: Path
     kept: Mapping[str, str]
     memory: int
 
@@ -94,7 +92,7 @@ class Own:
             "datadir": str(at / DATA),
             "pid_file": str(at / RUN / "mariadbd.pid"),
             "log_error": str(at / ERRORS),
-            "socket": str(self.site.socket_directory / SOCKET),
+            "socket": str(self.socket),
             "bind_address": self.site.address,
             "port": str(self.port),
             "server_id": str(new_server_id(self.site.mark)),
