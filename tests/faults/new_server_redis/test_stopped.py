@@ -57,7 +57,10 @@ def test_a_damaged_rdb_leaves_nothing(site: Site, tmp_path: Path) -> None:
 
 def test_a_setting_that_the_server_does_not_know_is_told_before_it_is_needed(site: Site, tmp_path: Path) -> None:
     result = restored(site, tmp_path / "new", settings={"maxmemroy": "9mb"})
-    assert (result.result, result.exit_code) == ("FAILED", 3) and "maxmemroy" in str(result.reason), (result, result.words.reveal())
+    assert (result.result, result.exit_code) == ("FAILED", 3) and "maxmemroy" in str(result.reason), (
+        result,
+        result.words.reveal(),
+    )
     nothing_left(tmp_path / "new")
 
 
