@@ -96,6 +96,10 @@ MEANS = {
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
     ),
+    Trouble.RECOVERY_UNFINISHED: (
+        "`ccdr recover` was stopped or killed, or a step of it failed, and nobody has gone on; for a week, or until a "
+        "later one has ended"
+    ),
     Trouble.PRUNE_FAILED: "the newest prune failed",
     Trouble.PRUNE_LATE: (
         "a prune came due twice since the last try, or since it became this host's to do; only where the plan "

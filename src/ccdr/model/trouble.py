@@ -66,6 +66,7 @@ class Trouble(StrEnum):
     NEVER_TESTED = "never_tested"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
+    RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
@@ -254,6 +255,7 @@ _NEXT = {
     Trouble.RESTORE_CRASHED: (
         "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
+    Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",

@@ -39,7 +39,7 @@ def test_of_a_dump(site: Site, server: MariaSource, tmp_path: Path) -> None:
     assert done.code == 0 and done.json["result"] == "RESTORED", done
     assert {c["status"] for c in done.json["checks"]} == {"PASS"}, done.json["checks"]
     assert sorted(p.name for p in home.iterdir()) == [
-        *("binlog", "ccdr-server.json", "data", "log", "my.cnf", "run", "systemd.conf"),
+        *("binlog", "ccdr-server.json", "data", "log", "memory.sql", "my.cnf", "run", "systemd.conf"),
     ]
     with started(done.json["start"]["docker"], home) as (container, socket):
         assert facts(container, socket) == of_source(server)
@@ -48,6 +48,9 @@ def test_of_a_dump(site: Site, server: MariaSource, tmp_path: Path) -> None:
             ask(container, socket, "insert into crm.customer (name) values ('new'); select crm.minutes_of(61)") == "1"
         )
         assert "denied" in ask(container, socket, "select 1", APP, "wrong")
+        assert ask(container, socket, "select count(*) from crm.live_agent") == "0"
+        assert any("1 MEMORY table (live_agent) will be empty" in note for note in done.json["notes"])
+        assert ask(container, socket, (home / "memory.sql").read_text() + "select count(*) from live_agent") == "2"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
         numbers = {
@@ -70,7 +73,15 @@ def test_of_a_copy_and_its_log_that_is_backed_up_again(
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
-        moved(site, server, data, home).backed_up()
+        again = moved(site, server, data, home)
+        again.backed_up()
+        once = again.run("ship", "p", "--once")
+        assert once.code != 0 and "made new by ccdr" in once.stderr, once
+        assert again.run("ship", "p", "--once").code == 0
+        assert ask(container, socket, "insert into crm.customer (name) values ('in the new one')") == ""
+        assert again.run("ship", "p", "--once").code == 0
+        tested = again.run("test", "p", "--asset", "whole", "--at", "latest")
+        assert (tested.code, tested.json["verdict"]) == (0, "PASS"), tested
 
 
 def moved(site: Site, server: MariaSource, data: Path, home: Path) -> Site:

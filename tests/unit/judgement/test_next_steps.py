@@ -56,6 +56,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.NOT_KNOWN_HERE: ("ccdr status p",),
     Trouble.RESTORE_CRASHED: ("ccdr restore p --asset a --to …",),
     Trouble.FETCH_LIMIT: (TEST, "ccdr test p"),
+    Trouble.RECOVERY_UNFINISHED: ("ccdr recover p",),
     Trouble.PRUNE_FAILED: ("ccdr upkeep p --prune",),
     Trouble.PRUNE_LATE: ("ccdr run",),
     Trouble.CHECK_INCONCLUSIVE: ("ccdr upkeep p --check",),
