@@ -12,7 +12,6 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.values import utc
 
 NEWEST = 24  # runs that are looked at: the data and the machines of last year say little
-RECOVERED = "recover.asset"  # the end of one asset's part of a recovery
 DURABLE, THROWAWAY = "durable", "throwaway"
 
 
@@ -31,7 +30,6 @@ class MeasuredRun:
     bytes: int
     log_bytes: int
     basis: str
-    in_sandbox: bool = True
 
 
 @dataclass
@@ -53,7 +51,7 @@ def told_of(records: Iterable[Record], plan: str, assets: Collection[str]) -> di
             continue
         if record["kind"] == TEST_END:
             _of_test(told, record)
-        elif record["kind"] in (RESTORE_END, RECOVERED):
+        elif record["kind"] == RESTORE_END:
             _of_restore(told, record)
     for told in found.values():
         del told.runs[:-NEWEST]
@@ -80,12 +78,12 @@ def _of_test(told: Told, record: Record) -> None:
 
 
 def _of_restore(told: Told, record: Record) -> None:
-    """One for real: its server is one for good."""
+    """One for real, alone or in a recovery: its server is one for good."""
     snapshot: Mapping[str, Any] = record.get("snapshot") or {}
-    if record.get("result") not in ("RESTORED", "DONE") or not snapshot.get("bytes") or not record.get("phases"):
+    if record.get("result") != "RESTORED" or not snapshot.get("bytes") or not record.get("phases"):
         return
     log = int(record.get("log_bytes") or 0)
-    told.runs.append(MeasuredRun(_seconds(record), int(snapshot["bytes"]), log, DURABLE, in_sandbox=False))
+    told.runs.append(MeasuredRun(_seconds(record), int(snapshot["bytes"]), log, DURABLE))
 
 
 def _seconds(record: Record) -> dict[str, float]:

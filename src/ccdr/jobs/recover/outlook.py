@@ -32,6 +32,8 @@ from ccdr.plans.targets import Target
 from ccdr.ports.place import Progress
 from ccdr.sandbox.lab import memory_available
 
+PHASES = ("fetch", "load", "check", "finish")
+IN_PLACE, AS_FILES = ("fetch", "check", "finish"), ("fetch", "finish")  # of plain files; of a server's files alone
 BOUNDS = 1.0, 0.7  # at which part of its own speed each goes beside others, at best and at worst
 
 
@@ -135,6 +137,9 @@ class _Looking:
             notes.append(
                 "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
             )
+        took = predicted(told.runs, _work(job, where, needs))
+        if took is not None and took.basis is not None:
+            notes.append(f"its minutes were {took.basis}, and one for good takes longer: so much is added")
         return AssetStep(
             job=job,
             state=state,
@@ -142,7 +147,7 @@ class _Looking:
             after=tuple(a for a in job.engine.depends_on if a in self.places),
             bytes=needs.restored,
             memory=needs.memory,
-            predicted=predicted(told.runs, _work(job, where, needs)),
+            predicted=took,
             will=tuple(will),
             checks=tuple(checks),
             skipped=tuple(skipped),
@@ -205,9 +210,9 @@ class _Looking:
 
 def _work(job: Job, where: Target, needs: Needs) -> Work:
     if not job.engine.has_server:
-        return Work(needs.restored, 0, ("fetch", "load", "check") if job.engine.in_sandbox else ("fetch", "check"))
+        return Work(needs.restored, 0, PHASES if job.engine.in_sandbox else IN_PLACE)
     if where.directory is not None:  # a server's files are loaded nowhere
-        return Work(needs.restored, needs.log, ("fetch",))
+        return Work(needs.restored, needs.log, AS_FILES)
     return Work(needs.restored, needs.log, durable=True)
 
 
