@@ -16,6 +16,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from machine import timed
@@ -73,7 +74,8 @@ class Site:
         return float(rto["achieved_s"]), int(snapshot["bytes"])
 
     def foretold(self, asset: str, size: int) -> Predicted:
-        told = told_of(services(self.root / "state").records(), "p", [asset])[asset]
+        records = services(self.root / "state").ledger.as_read(reverse=True)
+        told = told_of(records, "p", [asset], datetime.now(UTC))[asset]
         found = predicted(told.runs, Work(size, phases=PHASES[asset], durable=False if asset == "crm" else None))
         assert found is not None
         return found

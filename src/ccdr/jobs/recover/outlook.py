@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of
 from ccdr.jobs.recover.choosing import Choice, chosen, furthest_apart, none_by
 from ccdr.jobs.recover.gathering import Gathered, gathered, unknown_plans
 from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
-from ccdr.jobs.recover.places import jobs_of, places_of, refused_places
+from ccdr.jobs.recover.places import jobs_of, places_of, ports_alike, refused_places
 from ccdr.jobs.recover.predict import Work, predicted
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
@@ -89,7 +90,8 @@ class _Looking:
             for job in self._ordered()
         ]
         steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
-        return self._outlook(steps, [*found.notes, *notes, *unknown_plans(request)], rooms)
+        ports = ports_alike(self.places, self.jobs)
+        return self._outlook(steps, [*found.notes, *notes, *ports, *unknown_plans(request)], rooms)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
@@ -124,7 +126,7 @@ class _Looking:
         self, job: Job, choice: Choice, found: Gathered, needs: Needs, manifest: Manifest, source: str
     ) -> AssetStep:
         where, told = self.places[job.asset], found.told[job.asset]
-        state = self._state(choice, told)
+        state = self._state(choice, told, found.histories[job.asset])
         now = self.services.clock.now()
         will, (checks, skipped) = (
             will_of(job, where, state, manifest),
@@ -158,17 +160,18 @@ class _Looking:
             scratch=needs.scratch,
         )
 
-    def _state(self, choice: Choice, told: Told) -> ChosenState:
+    def _state(self, choice: Choice, told: Told, history: AssetHistory) -> ChosenState:
         state, moment = choice.state, self.request.at or self.services.clock.now()
         log = told.by_log.get(state.snapshot.id) if state.target else None
         proof = log or told.by_snapshot.get(state.snapshot.id)
+        verdict = proof.verdict if proof else history.proven.get(state.snapshot.id)
         return ChosenState(
             snapshot=state.snapshot,
             point=state.point,
             target=state.target,
-            proof=None if proof is None else proof.verdict,
+            proof=verdict,
             proven_at=None if proof is None else proof.at,
-            proof_by=None if proof is None else "log" if log else "snapshot",
+            proof_by=None if verdict is None else "log" if log else "snapshot",
             lost_s=(moment - state.point).total_seconds(),
             passed_over=choice.passed_over,
             log_bytes=state.log_bytes,

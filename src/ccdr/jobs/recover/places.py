@@ -15,6 +15,7 @@ from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer, Target
+from ccdr.ports.engine import Engine
 
 
 def jobs_of(loaded: LoadedPlan, request: RecoverRequest) -> list[Job]:
@@ -51,7 +52,7 @@ def places_of(jobs: Sequence[Job], request: RecoverRequest) -> tuple[dict[str, T
         else:
             places[job.asset] = target
     problems += _lacking(lacking)
-    return places, problems + list(_shared(places))
+    return places, problems + list(_shared(places, {job.asset: job.engine for job in jobs}))
 
 
 def _below(job: Job, under: Path | None) -> Target | None:
@@ -98,7 +99,7 @@ def path_of(target: Target) -> Path | None:
     return target.new_server.directory if target.new_server is not None else target.directory
 
 
-def _shared(places: Mapping[str, Target]) -> Iterator[str]:
+def _shared(places: Mapping[str, Target], engines: Mapping[str, Engine]) -> Iterator[str]:
     """Two assets that would be brought to one place, or one into the other's."""
     paths = {asset: Path(os.path.realpath(path)) for asset, target in places.items() if (path := path_of(target))}
     known = list(paths)
@@ -115,9 +116,10 @@ def _shared(places: Mapping[str, Target]) -> Iterator[str]:
     for asset, target in places.items():
         if target.server is None:
             continue
-        if (before := by_server.get(target.server)) is not None:
-            yield f"{before} and {asset} would both be brought to {target.server}"
-        by_server[target.server] = asset
+        shown = engines[asset].onto(target.server, target.password_file, target.ca_file).shown
+        if (before := by_server.get(shown)) is not None:
+            yield f"{before} and {asset} would both be brought to {shown}"
+        by_server[shown] = asset
 
 
 def _ports_shared(places: Mapping[str, Target]) -> Iterator[str]:
@@ -129,6 +131,23 @@ def _ports_shared(places: Mapping[str, Target]) -> Iterator[str]:
         if (before := taken.get((new.address, new.port))) is not None:
             yield f"the new servers of {before} and {asset} would both listen at {new.address}:{new.port}"
         taken[new.address, new.port] = asset
+
+
+def ports_alike(places: Mapping[str, Target], jobs: Sequence[Job]) -> Iterator[str]:
+    """New servers that would listen at one port since their sources, on hosts of their own, did: one of them cannot be
+    opened then. No reason not to recover."""
+    at: dict[tuple[str, int], list[str]] = {}
+    for job in jobs:
+        new = places[job.asset].new_server
+        port = new and (new.port or getattr(getattr(job.engine, "connection", None), "port", None))
+        if new is not None and port:
+            at.setdefault((new.address, port), []).append(job.asset)
+    for (address, port), assets in at.items():
+        if len(assets) > 1:
+            yield (
+                f"the new servers of {', '.join(assets)} would all listen at {address}:{port}, as their sources did "
+                "each on its own host: give the others a `port:` in a file for --to, or open one of them alone"
+            )
 
 
 def refused_places(
