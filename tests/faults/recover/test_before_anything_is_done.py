@@ -218,7 +218,15 @@ def test_all_that_is_wrong_with_targets_is_told_at_once(site: Site) -> None:
     wrong = refused(site, targets={"cdr": Target.model_validate({"server": "postgresql://x@127.0.0.1/new"})})
     assert "sqlite is brought into a directory" in wrong
     assert "has no asset nobody" in refused(site, targets={"nobody": to("/srv/x")})
-    assert "mkdir -p" in refused(site, under=site.root / "missing")
+    assert "mkdir -p" in refused(site, targets={"a": to(site.root / "missing/a")})
+
+
+def test_a_directory_of_under_that_is_not_there_yet_will_be_made_and_one_that_cannot_be_is_told(site: Site) -> None:
+    found = look(site, under=site.root / "new/and/below")
+    assert [s.where.shown for s in found.steps] == [f"{site.root}/new/and/below/{a}" for a in ("a", "b", "cdr")]
+    assert not (site.root / "new").exists(), "by looking nothing is made"
+    assert "is not a directory" in refused(site, under=site.root / "plans/key/below")
+    assert "which a is backed up from" in refused(site, under=site.root / "a/below")
 
 
 def test_targets_that_will_do_are_taken_and_a_file_goes_before_the_plan(site: Site) -> None:
