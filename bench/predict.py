@@ -14,7 +14,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,7 +88,6 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--work", type=Path, default=Path("/var/tmp"), help="where all of it lies")
     parser.add_argument("--only", choices=("crm", "recordings"), help="one of the two")
-    parser.add_argument("--rest", type=float, default=45.0, help="seconds before each test of recordings")
     parser.add_argument("--json", type=Path, help="write the numbers there, too")
     args = parser.parse_args()
     size, runs = (2, 1) if args.quick else (args.mb, args.runs)
@@ -118,9 +116,6 @@ def main() -> int:
             for asset, more in grow.items():
                 if args.only not in (None, asset):
                     continue
-                # As in life, where a day lies between two tests: a file system (ext4) passes over inodes that were
-                # given back within the last half minute, and a test right after another takes up to twice as long.
-                rest = args.rest if asset == "recordings" and not args.quick else 0.0
                 learned: list[tuple[int, float]] = []
                 before = 0
                 for times in TIMES:
@@ -128,7 +123,6 @@ def main() -> int:
                     before = times
                     site.ccdr("backup", "p", "--asset", asset)
                     for _ in range(runs):
-                        time.sleep(rest)
                         seconds, held = site.tested(asset)
                         learned.append((held, seconds))
                 more(FOUR, before)
@@ -138,7 +132,6 @@ def main() -> int:
                     if found is None:  # before the first: what it learns from must not be what it is held to
                         held = _newest_bytes(site, asset)
                         found = site.foretold(asset, held)
-                    time.sleep(rest)
                     measured.append(site.tested(asset)[0])
                 assert found is not None
                 middle = statistics.median(measured)
