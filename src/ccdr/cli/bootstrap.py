@@ -102,6 +102,8 @@ def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> No
 
 
 def _tell_plan(one: Taken) -> None:
+    from ccdr.jobs.plan_in_repository.needed import RECOVERY
+
     if one.version is not None:
         by = f" by {one.version.writer}" if one.version.writer else ""
         on = f" on {one.version.host}" if one.version.host else ""
@@ -119,6 +121,7 @@ def _tell_plan(one: Taken) -> None:
     needed = [secret for secret in one.secrets if not secret.there]
     for secret in needed:
         what = f"{secret.expected} is expected" if secret.expected else "its command is to be confirmed"
-        click.echo(f"  needed for {secret.use}, not for a recovery: {secret.where}: {what}")
+        use = secret.use if secret.use == RECOVERY else f"{secret.use}, not for a recovery"
+        click.echo(f"  needed for {use}: {secret.where}: {what}")
     if not needed and not one.made:
         click.echo("  every secret that it names is there")

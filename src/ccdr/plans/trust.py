@@ -171,7 +171,8 @@ def origin_of(loaded: LoadedPlan) -> Origin | None:
 
 
 def commands_of(plan: Plan) -> list[Command]:
-    """Every command that the plan names, and that would run on a host: of whatever kind."""
+    """Every command that the plan names, and that would run on a host, of whatever kind; the settings of a new server
+    are among them, for some of those are commands. `where` begins with what it is for: `targets.`, `assets.` …"""
     return list(_commands(plan, ()))
 
 
@@ -182,6 +183,8 @@ def _commands(model: Strict, where: tuple[str, ...]) -> Iterator[Command]:
         if words and (name.endswith("_command") or name in _COMMANDS):
             yield Command.of(".".join(here), value)
             continue
+        if name == "settings" and isinstance(value, dict):  # a server's: some of them are commands
+            yield from (Command.of(".".join((*here, key)), f"{key} = {one}") for key, one in value.items())
         for key, one in _parts(value):
             yield from _commands(one, here if key is None else (*here, key))
 
