@@ -91,6 +91,7 @@ MEANS = {
     Trouble.TEST_INCONCLUSIVE: "the newest restore test broke, and proves nothing",
     Trouble.NO_LONGER_CHECKED: "a restore test failed, and only fewer or weaker checks have passed since",
     Trouble.NEVER_TESTED: "no restore test has been conclusive yet; until the first one",
+    Trouble.PAUSED: "somebody has paused the plan (`ccdr pause`): no finding, and what is due is let be until then",
     Trouble.NOT_KNOWN_HERE: "another host answers for it: neither well nor a finding here",
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"

@@ -10,7 +10,7 @@ from ccdr.cli.one_by_one import Outcomes
 from ccdr.cli.output import print_json, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, tell_paused, verb
 from ccdr.model.errors import Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
@@ -47,6 +47,7 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     if dry_run:
         return _dry_run(jobs)
     services = options.services()
+    tell_paused(services, plan)
 
     outcomes, groups = Outcomes({"result": "LOCKED"}), list[dict[str, object]]()
     for unit in _units(jobs):

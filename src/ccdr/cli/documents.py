@@ -58,6 +58,9 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Recovery = result_of(
+    "Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record, private=Map | None
+)
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
@@ -81,6 +84,19 @@ class WouldTest(Doc):
 
 class WouldRestore(Doc):
     would_restore: Map
+
+
+class WouldRecover(Doc):
+    would_recover: Map
+
+
+class RecoveryChecked(Doc):
+    """What was brought back, looked at again where it stands."""
+
+    plan: str
+    run: Annotated[str, about("of the recovery that brought it back")]
+    state: Text
+    steps: list[Map]
 
 
 class UpkeepDocument(Doc):
@@ -174,12 +190,34 @@ class Version(Doc):
     why: Text
 
 
+class PausedDocument(Doc):
+    """A pause that is in force; `why` is null where the words are not kept any more."""
+
+    plan: str
+    since: Time
+    until: Time
+    by: str
+    host: str
+    record: int
+    why: Text
+
+
+class PausedPlans(Doc):
+    """What is paused; what was ended, or what would be."""
+
+    paused: list[PausedDocument] | None = None
+    ended: list[PausedDocument] | None = None
+    would_end: list[PausedDocument] | None = None
+    would_pause: list[Map] | None = None
+
+
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
     problems: list[str]
     troubles: list[ProblemDocument]
     private: list[str]
+    paused: Annotated[PausedDocument | None, about("its pause, while it is paused")]
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
@@ -234,6 +272,8 @@ class RunDocument(Doc):
     did: list[DidDocument]
     missed: list[Map]
     busy: list[str]
+    skipped: list[Map] | None = None
+    paused: Annotated[list[str] | None, about("what is due, and waits for the end of a pause")] = None
     duties: list[Map] | None = None
     wakes: Text = None
     telling: Map | None = None
@@ -382,10 +422,13 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger show": (Records,),
     "ledger verify": (VerificationDocument,),
     "notify test": (SentDocument, WouldSend),
+    "pause": (PausedPlans,),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
     "plan trust": (PlanTrusted,),
+    "recover": (Recovery, WouldRecover),
+    "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),

@@ -11,13 +11,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.copies import seen_from
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
+from ccdr.host.clock import boot
 from ccdr.host.digests import Digest
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
@@ -86,6 +89,15 @@ def pruning_of(upkeep: AssetHistory) -> Pruning:
 
 
 @dataclass(frozen=True)
+class SeenFrom:
+    """The plan, and the copy of it, that all is seen from; the `catalogue` of the plan's own repository."""
+
+    plan: str
+    copy: str
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
 class Services:
     clock: Clock
     state: State
@@ -94,6 +106,12 @@ class Services:
     lab: Lab
     host: Host
     memory: Memory = field(default_factory=Memory, compare=False)
+    there: SeenFrom | None = None
+
+    @property
+    def catalogues(self) -> list[Catalogue]:
+        """Of whatever was ever captured, as far as it is known here."""
+        return [self.catalogue] if self.there is None else [self.catalogue, self.there.catalogue]
 
     @property
     def digest(self) -> Digest:
@@ -117,7 +135,8 @@ class Services:
         source's host; what is measured runs at full speed."""
         plan = loaded.plan.plan
         opened = self.opened(loaded.plan.repository, limits, gentle=gentle)
-        return replace(opened, plan=plan, known=lambda: self.knows(plan))
+        copied = loaded.plan.seen_from is not None
+        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copied)
 
     def opened(self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """As `repository`, of one that no plan names yet."""
@@ -236,7 +255,11 @@ class Services:
 
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
-        return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        known = histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        for of in known.values():
+            if of.pauses:
+                by_elapsed(of.pauses, self.clock.now(), self.clock.monotonic(), boot())
+        return known if self.there is None else seen_from(known, self.there.plan, self.there.copy)
 
     @property
     def unsound(self) -> tuple[Unsound, ...]:

@@ -117,6 +117,14 @@ class TestBroken(CcdrError):
     __test__ = False  # its name must not make pytest collect it
 
 
+class TwoBranches(TestBroken):
+    """A time may mean either of two branches of a log: only a person can say which."""
+
+    def __init__(self, message: str, branches: tuple[int, int], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.branches = branches
+
+
 class WrittenByNewer(TestBroken):
     """What is there was written by a newer ccdr: it says nothing against the backup, and this one cannot tell more."""
 

@@ -71,6 +71,7 @@ class Trouble(StrEnum):
     CHECK_INCONCLUSIVE = "check_inconclusive"
     CHECK_LATE = "check_late"
     FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
+    PAUSED = "paused"  # by somebody, for a while: no finding
     DUTIES = "duties"  # what this host answers for has changed
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
@@ -258,6 +259,7 @@ _NEXT = {
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
     Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
+    Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

@@ -60,6 +60,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.PRUNE_LATE: ("ccdr run",),
     Trouble.CHECK_INCONCLUSIVE: ("ccdr upkeep p --check",),
     Trouble.CHECK_LATE: ("ccdr run",),
+    Trouble.PAUSED: (),
     Trouble.DUTIES: (),
     Trouble.MISSED: (),
     Trouble.UNTOLD: ("ccdr run",),

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.acknowledged import acknowledged, steady
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
+from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
@@ -44,12 +45,19 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     told = {one[:8] for asset in loaded.plan.assets for one in histories.get((name, asset), AssetHistory()).vanished}
     found = (p for p in _upkeep(history) if not _of_these_alone(p, told))
-    wrong = distinct((*found, *late, *_fetched(loaded, histories, now), *_unstored(loaded, histories, now)))
+    troubles = (*late, *_fetched(loaded, histories, now), *_unstored(loaded, histories, now), *_paused(history, now))
+    wrong = distinct((*found, *troubles))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
         for p in (*wrong, *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(problems, history.acks, now))
+
+
+def _paused(history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    if pause := history.pause(now):
+        text = f"it is {told(pause, now)}: what is due waits, no log is shipped; what is due twice is skipped"
+        yield Problem(Trouble.PAUSED, text, pause.begun, about=str(pause.seq), why=str(pause))
 
 
 def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:
@@ -147,7 +155,8 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
         tried = history.upkeep_tried(verb)
         # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
         known = [when for one in (tried, asked, first) if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
-        since = max(known, default=at)
+        let_be = history.let_be(now) if history.answers_for(verb) else NEVER
+        since = max(*known, let_be) if known else at
         if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
         what = "its prune is overdue" if verb is Verb.PRUNE else "its check is overdue"

@@ -61,6 +61,7 @@ HEADLINES = {
     Trouble.CHECK_INCONCLUSIVE: "check INCONCLUSIVE",
     Trouble.CHECK_LATE: "check OVERDUE",
     Trouble.FETCH_LIMIT: "restore tests fetched most of a month's limit",
+    Trouble.PAUSED: "PAUSED",
     Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
     Trouble.UNTOLD: "an address took no message",
