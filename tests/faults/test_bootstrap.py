@@ -18,7 +18,11 @@ from tests.support.harness import CCDR, PASSWORD, Ran, Site, eventually
 from tests.support.repositories import new_repository
 from tests.support.stored import restic_of, settled_file
 
-from ccdr.plans.trust import MARK
+from ccdr.cli.recover import _on_the_way
+from ccdr.jobs.recover.request import RecoverRequest
+from ccdr.model.errors import PlanUnconfirmed
+from ccdr.plans import load_named
+from ccdr.plans.trust import MARK, require_confirmed
 from ccdr.plans.versions import digest_of
 
 
@@ -113,6 +117,26 @@ def test_a_password_from_a_pipe_is_kept_for_the_next_command(host: Site) -> None
         assert bootstrapped(host, key="pipe").code == 0
     assert (host.root / "dr/secrets/repository.key").stat().st_mode & 0o077 == 0
     assert asked(host, "snapshots", "p").code == 0
+
+
+def test_a_recovery_by_a_planted_plan_begins_nothing_before_its_start_was_confirmed(host: Site, lost: Site) -> None:
+    ran, to = host.root / "ran", host.root / "dr-data"
+    text = text_of(lost) + "  crm:\n    engine: postgres\n    connection: {user: u, database: crm}\n"
+    text += f"targets:\n  crm: {{new_server: {{directory: {to}/crm, start: [touch, {ran}]}}}}\n"
+    planted(host, {"plans/p.yaml": text, "restore_tests/recordings.yaml": checks_of(lost)})
+    assert bootstrapped(host).json["plans"][0]["commands"][0]["where"] == "targets.crm.new_server.start"
+    loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
+    for request, count in ((RecoverRequest(), 1), (RecoverRequest(excluded=("crm",)), 0)):
+        assert len(_on_the_way(loaded, request)) == count
+    assert _on_the_way(loaded, RecoverRequest(targets=loaded.plan.targets)) == [], "of --to, it is who typed it's"
+    with pytest.raises(PlanUnconfirmed):
+        require_confirmed(loaded, _on_the_way(loaded, RecoverRequest()))
+    to.mkdir()
+    done = asked(host, "recover", "p", "--under", str(to), "--yes-i-mean", "p", "--assets", "recordings")
+    assert done.code == 0 and next(to.rglob("a.wav")).read_bytes() == b"sound", (
+        "the healthy twin: no command on its way"
+    )
+    assert not ran.exists()
 
 
 def test_a_planted_command_is_shown_and_runs_only_once_somebody_confirmed_it(host: Site, lost: Site) -> None:

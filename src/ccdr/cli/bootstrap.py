@@ -80,7 +80,8 @@ def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
             where = ["--plans", str(one.directory), *state]
             yield shlex.join(["ccdr", "snapshots", one.plan, *where])
             if "recover" in click.get_current_context().find_root().command.commands:  # type: ignore[attr-defined]
-                yield shlex.join(["ccdr", "recover", one.plan, "--dry-run", *where])
+                under = ["--under", f"{done.into}-data"] if one.untargeted else []
+                yield shlex.join(["ccdr", "recover", one.plan, *under, "--dry-run", *where])
 
 
 def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> None:

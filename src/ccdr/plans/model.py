@@ -189,6 +189,11 @@ class Plan(Strict):
         site = self.repository.site
         return {"copy": self.seen_from or model.PRIMARY, "site": site and site[:LONGEST_SITE]}
 
+    @property
+    def untargeted(self) -> bool:
+        """Is there an asset of which it does not say where it is brought?"""
+        return any(asset not in self.targets for asset in self.assets)
+
     def tenant_of(self, asset: str | None) -> str:
         """The asset's own tenant, the plan's where it states none, or where it is about no asset alone."""
         own = self.assets[asset].tenant if asset is not None else None
