@@ -10,7 +10,7 @@ import signal
 import subprocess
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.faults.test_capture_faults import small_disk
@@ -20,7 +20,8 @@ from tests.support.stored import restic_of, settled_file
 
 from ccdr.cli.recover import _on_the_way
 from ccdr.jobs.recover.request import RecoverRequest
-from ccdr.model.errors import PlanUnconfirmed
+from ccdr.jobs.services import limits_of
+from ccdr.model.errors import BackupBad, PlanUnconfirmed
 from ccdr.plans import load_named
 from ccdr.plans.trust import MARK, require_confirmed
 from ccdr.plans.versions import digest_of
@@ -216,6 +217,25 @@ def test_tags_that_ccdr_does_not_write_are_passed_over(
     done = bootstrapped(host)
     assert done.code == 1 and "rpo: 1h" in (host.root / "dr/plans/p.yaml").read_text()
     assert plan == "p" or plan not in "".join(done.json["passed_over"]), "a name that is none is not repeated"
+
+
+def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) -> None:
+    """Who wrote the snapshot chose it; restic carries out --password-command wherever it stands."""
+    assert bootstrapped(host).code == 0
+    ran = host.root / "ran"
+    loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
+    repo = host.services().repository(loaded, limits_of(loaded))
+    [backup] = repo.snapshots(["ccdr", "kind=backup"])
+    for ask in (
+        lambda path: repo.read(backup.id, PurePosixPath(path)),
+        lambda path: repo.archive(backup.id, path, most=9),
+    ):
+        with pytest.raises(BackupBad):
+            ask(f"--password-command=touch {ran}")
+    assert not ran.exists()
+    assert "recordings" in repo.read(backup.id, PurePosixPath(backup.paths[0]) / "ccdr-manifest.json"), (
+        "the healthy twin"
+    )
 
 
 def test_a_version_dated_in_the_future_never_wins(host: Site, lost: Site) -> None:
