@@ -303,6 +303,7 @@ class InitialisedDocument(Doc):
     assets: list[Map]
     notes: list[str]
     findings: list[str]
+    keep_elsewhere: Annotated[list[Map], about("what opens the repository: where it lies, and its fingerprint")]
     next: list[str]
 
 
@@ -316,6 +317,14 @@ class BootstrappedDocument(Doc):
     older_versions: int
     passed_over: Annotated[list[str], about("what was not taken, and why")]
     next: list[str]
+
+
+class KitPage(Doc):
+    """`kept` says of each secret what it is, `where` it lies on this host, and its `fingerprint` (null: why_none, or a
+    command gives it); `needed` of those that a recovery takes."""
+
+    plans: list[Map]
+    out: Text
 
 
 class DiscoveredDocument(Doc):
@@ -403,6 +412,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
     "init": (InitialisedDocument,),
+    "kit page": (KitPage,),
     "ledger collect": (Ledgers,),
     "ledger export": (Exported,),
     "ledger recover": (Ledgers,),
