@@ -95,6 +95,12 @@ class UpkeepOfPlans(Doc):
     plans: list[UpkeepDocument]
 
 
+class CopiesDocument(Doc):
+    """Of each copy what one copying gave; `LOCKED` where another run holds it."""
+
+    copies: list[Map]
+
+
 class PlanCheck(Doc):
     checked: list[str]
     problems: Annotated[list[str], about("what is wrong, as file:line: path: sentence")]
@@ -169,6 +175,7 @@ class Version(Doc):
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
+    copies: list[Map]
     problems: list[str]
     troubles: list[ProblemDocument]
     private: list[str]
@@ -243,6 +250,7 @@ class Schedule(Doc):
     seen: bool
     next: Time
     failures: int
+    copy: Text = None
 
 
 class Schedules(Doc):
@@ -341,6 +349,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "demo": (Demo,),
+    "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
     "init": (InitialisedDocument,),

@@ -116,7 +116,8 @@ class Services:
         """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
         source's host; what is measured runs at full speed."""
         settings = loaded.plan.repository
-        secret = password(settings, self.host, what="repository", shortest=SHORTEST)
+        named = f"copies: {name}" if (name := loaded.plan.seen_from) else "repository"
+        secret = password(settings, self.host, what=named, shortest=SHORTEST)
         env = env_file(settings.env_file) if settings.env_file else {}
         if settings.password_file is not None:
             env["RESTIC_PASSWORD_FILE"] = str(settings.password_file.absolute())
@@ -135,6 +136,7 @@ class Services:
             lock_days=settings.lock_days,
             known=lambda: self.knows(loaded.plan.plan),
             copied=loaded.plan.seen_from is not None,
+            named=named,
         )
 
     def knows(self, plan: str) -> bool:

@@ -19,7 +19,7 @@ from ccdr.run.responsible import Change
 KINDS = {
     "backups": frozenset({Verb.BACKUP}),
     "tests": frozenset({Verb.TEST}),
-    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK}),
+    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK, Verb.COPY}),
 }
 ALL = frozenset(Verb)
 
@@ -32,6 +32,7 @@ class Task:
     verb: Verb
     asset: str | None
     cron: str
+    copy: str | None = None  # of the plan's, where it is about that repository
 
     @property
     def plan(self) -> str:
@@ -53,6 +54,8 @@ class Task:
     @property
     def name(self) -> str:
         """`outbound/crm backup`, for people."""
+        if self.copy is not None:
+            return f"{self.plan} {self.copy}: {self.verb}"
         return f"{self.plan}/{self.asset} {self.verb}" if self.asset else f"{self.plan} {self.verb}"
 
 
@@ -85,6 +88,7 @@ class Did:
         return {
             "plan": self.task.plan,
             "asset": self.task.asset,
+            "copy": self.task.copy,
             "verb": self.task.verb.value,
             "due": rfc3339(self.due),
             "done": self.done,
@@ -108,6 +112,7 @@ class Passed:
             "first_due": rfc3339(self.missed.first),
             "count": self.missed.count,
             "reason": "nothing ran then: the machine or cron was off, or an earlier run was still at work",
+            "copy": self.task.copy,
         }
 
 
@@ -139,8 +144,8 @@ class RunResult:
 
 def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[list[Task]]:
     """Every schedule of these plans, as chains: what is in one is done one after the other, but for the backups of a
-    group, which are done together. An asset's backup comes before its test; a plan's last chain is its repository's
-    upkeep."""
+    group, which are done together. An asset's backup comes before its test; a plan's last chains are its repository's
+    upkeep, and that of each copy, which is filled first."""
     chains = []
     for loaded in plans:
         for names in captured_together(loaded.plan.assets):
@@ -150,6 +155,10 @@ def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[lis
             chains.append([task for task in backups + tests if task.verb in only])
         upkeep = [(Verb.PRUNE, loaded.plan.upkeep.prune), (Verb.CHECK, loaded.plan.upkeep.check)]
         chains.append([Task(loaded, verb, None, cron) for verb, cron in upkeep if verb in only])
+        for name, copy in loaded.plan.copies.items():
+            care = copy.upkeep or loaded.plan.upkeep
+            of_copy = [(Verb.COPY, copy.schedule), (Verb.PRUNE, care.prune), (Verb.CHECK, care.check)]
+            chains.append([Task(loaded, verb, None, cron, name) for verb, cron in of_copy if verb in only])
     return [chain for chain in chains if chain]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, lineage, plans, restores, upkeep
+from ccdr.evidence.records import backups, copies, lineage, plans, restores, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -22,6 +22,8 @@ ALL: tuple[type[Record], ...] = (
     upkeep.PruneEnd,
     upkeep.CheckStart,
     upkeep.CheckEnd,
+    copies.CopyStart,
+    copies.CopyEnd,
     upkeep.MissedRuns,
     upkeep.NotBegun,
     upkeep.Duties,

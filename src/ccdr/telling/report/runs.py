@@ -8,18 +8,25 @@ from datetime import datetime
 from typing import Any
 
 from ccdr.evidence.verdicts import Record
-from ccdr.model.values import TOLD_BY, Verb
+from ccdr.model.values import PRIMARY, TOLD_BY, Verb
 from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
-BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
-VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
+BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE = (
+    "backup",
+    "test",
+    "prune",
+    "check",
+    "copy",
+    "restore",
+)  # as the commands are called
+VERBS = (BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE)  # in the order in which they are told
 GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 TEST_KIND = "restore_test"  # as the ledger's records call it
 NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
-WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
+WHOLE = frozenset((TEST, PRUNE, CHECK, COPY, RESTORE))  # verbs whose records are told in full
 
 
 @dataclass(slots=True)
@@ -89,6 +96,11 @@ class RecordedRun:
         return int(self.end_origin["seq"] if self.end_origin else self.end_seq)
 
     @property
+    def at_copy(self) -> bool:
+        """Is it about one of the plan's copies, and not about its own repository?"""
+        return self.copy not in (None, PRIMARY)
+
+    @property
     def good(self) -> bool:
         return self.outcome in GOOD
 
@@ -128,6 +140,7 @@ def begun_as(verb: str, record: Record, time: datetime) -> RecordedRun:
         who=record.get("who"),
         tenant=text(record.get("tenant")),
         attempt=whole(record.get("attempt")),
+        copy=text(record.get("copy")),
     )
 
 

@@ -1,0 +1,69 @@
+"""A site whose plan has copies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.harness import PASSWORD, Ran, Site
+from tests.support.repositories import new_repository
+from tests.support.stored import settled_file
+
+OTHER = "another password"
+
+
+def copies_of(site: Site, *names: str, more: str = "") -> str:
+    """The plan's `copies:`, each a repository of its own beside the site's, with another password."""
+    site.write("plans/far.key", OTHER + "\n", mode=0o600)
+    lines = [
+        f'  {name}: {{url: {site.root / name}, password_file: far.key, site: Site {name}, schedule: "0 4 * * *"{more}}}'
+        for name in names
+    ]
+    return "copies:\n" + "\n".join(lines) + "\n"
+
+
+def with_copies(tmp_path: Path, *names: str, more: str = "", bare: bool = False, **plan: Any) -> Site:
+    """Recordings, backed up once; `offsite` by default. `bare`: the copies' repositories are not there yet."""
+    site = Site(tmp_path)
+    names = names or ("offsite",)
+    settled_file(tmp_path / "tree" / "a.wav", b"a" * 5000)
+    extra = plan.pop("extra", "")
+    site.recordings(tmp_path / "tree")
+    path = tmp_path / "plans" / "p.yaml"
+    path.write_text(
+        path.read_text("utf-8").replace("assets:\n", copies_of(site, *names, more=more) + extra + "assets:\n")
+    )
+    for name in names if not bare else ():
+        new_repository(tmp_path / name, OTHER)
+    site.backed_up()
+    return site
+
+
+def copied(site: Site, *more: str) -> dict[str, Any]:
+    """One copying that must go well: what it gave."""
+    done = site.run("copy", "p", *more)
+    assert done.code == 0, done
+    return dict(done.json["copies"][0])
+
+
+def one(done: Ran) -> dict[str, Any]:
+    return dict(done.json["copies"][0])
+
+
+def ids_of(done: Ran) -> list[str]:
+    return [s["id"] for s in done.json["snapshots"]]
+
+
+def restic_of(at: Path, *args: str) -> Any:
+    """What restic itself says of a copy, as JSON."""
+    argv = ["restic", "-r", str(at), "--no-cache", "--no-lock", "--json", *args]
+    done = subprocess.run(
+        argv, env={**os.environ, "RESTIC_PASSWORD": OTHER}, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+__all__ = ["OTHER", "PASSWORD", "copied", "copies_of", "ids_of", "one", "restic_of", "with_copies"]
