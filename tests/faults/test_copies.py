@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -140,7 +142,7 @@ def test_a_copying_that_was_killed_is_told_and_goes_on_and_nothing_is_there_twic
     done = copied(site)
     assert done["there"] == {"recordings": 4} and not site.run("status").json["plans"][0]["troubles"]
     originals = [s["original"] for s in restic_of(tmp_path / "offsite", "snapshots")]
-    assert len(originals) == len(set(originals)) == 4 + len([r for r in site.records("plan.stored")])
+    assert len(originals) == len(set(originals)) == 4 + len(site.records("plan.stored"))
     site.ledger_holds()
 
 
@@ -179,18 +181,20 @@ def test_a_copy_that_another_program_holds_is_waited_for_and_then_told(tmp_path:
 def test_a_snapshot_that_was_captured_badly_counts_nowhere_and_one_that_is_damaged_counts_elsewhere(
     tmp_path: Path,
 ) -> None:
-    site = with_copies(tmp_path)
+    site = with_copies(tmp_path, calls=2)
     copied(site)
-    settled_file(tmp_path / "tree" / "b.wav", b"no sound")
+    with closing(sqlite3.connect(tmp_path / "cdr.db")) as calls:
+        calls.execute("insert into call values (3)")
+        calls.commit()
     site.backed_up()
     copied(site)
-    checks = "restore_test: recordings\nchecks:\n  - {kind: identical}\n  - {kind: count, glob: '*.wav', at_most: 1}\n"
-    site.write("restore_tests/recordings.yaml", checks)
+    sql = "  - {kind: sql, name: few calls, query: select count(*) from call, expect: 2}\n"
+    site.write("restore_tests/cdr.yaml", "restore_test: cdr\nchecks:\n  - {kind: identical}\n" + sql)
     there = site.run("test", "p", "--from", "offsite")
     assert there.json["verdict"] == "FAIL" and not there.json["damaged"], there
     here = {s["id"]: s["counts"] for s in site.run("snapshots", "p").json["snapshots"]}
     assert list(here.values()) == [True, False], here
-    site.write("restore_tests/recordings.yaml", "restore_test: recordings\nchecks:\n  - {kind: identical}\n")
+    site.write("restore_tests/cdr.yaml", "restore_test: cdr\nchecks:\n  - {kind: identical}\n")
     assert site.run("test", "p").json["verdict"] == "PASS"
     for pack in (tmp_path / "offsite" / "data").rglob("*"):
         if pack.is_file():

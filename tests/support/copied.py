@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,20 @@ def copies_of(site: Site, *names: str, more: str = "") -> str:
     return "copies:\n" + "\n".join(lines) + "\n"
 
 
-def with_copies(tmp_path: Path, *names: str, more: str = "", bare: bool = False, **plan: Any) -> Site:
-    """Recordings, backed up once; `offsite` by default. `bare`: the copies' repositories are not there yet."""
+def with_copies(tmp_path: Path, *names: str, more: str = "", bare: bool = False, calls: int = 0, **plan: Any) -> Site:
+    """Recordings (or, with `calls`, a SQLite database of so many), backed up once; `offsite` by default. `bare`: the copies' repositories are not there yet."""
     site = Site(tmp_path)
     names = names or ("offsite",)
     settled_file(tmp_path / "tree" / "a.wav", b"a" * 5000)
     extra = plan.pop("extra", "")
-    site.recordings(tmp_path / "tree")
+    if calls:
+        with closing(sqlite3.connect(tmp_path / "cdr.db")) as database:
+            database.execute("create table call (id integer)")
+            database.executemany("insert into call values (?)", [(n,) for n in range(calls)])
+            database.commit()
+        site.cdr(tmp_path / "cdr.db", checks="restore_test: cdr\nchecks:\n  - {kind: identical}\n")
+    else:
+        site.recordings(tmp_path / "tree")
     path = tmp_path / "plans" / "p.yaml"
     path.write_text(
         path.read_text("utf-8").replace("assets:\n", copies_of(site, *names, more=more) + extra + "assets:\n")
