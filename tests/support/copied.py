@@ -27,6 +27,17 @@ def copies_of(site: Site, *names: str, more: str = "") -> str:
     return "copies:\n" + "\n".join(lines) + "\n"
 
 
+def add_copies(site: Site, *names: str, more: str = "", bare: bool = False, extra: str = "") -> None:
+    """Into the plan that is there. `bare`: the copies' repositories are not there yet."""
+    path = site.root / "plans" / "p.yaml"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("assets:\n", copies_of(site, *names, more=more) + extra + "assets:\n"), "utf-8")
+    for name in names if not bare else ():
+        new_repository(site.root / name, OTHER)
+        if "log_shipping:" in text:
+            new_repository(site.root / name / "log", OTHER)
+
+
 def with_copies(tmp_path: Path, *names: str, more: str = "", bare: bool = False, calls: int = 0, **plan: Any) -> Site:
     """Recordings (or, with `calls`, a SQLite database of so many), backed up once; `offsite` by default. `bare`: the copies' repositories are not there yet."""
     site = Site(tmp_path)
@@ -41,12 +52,7 @@ def with_copies(tmp_path: Path, *names: str, more: str = "", bare: bool = False,
         site.cdr(tmp_path / "cdr.db", checks="restore_test: cdr\nchecks:\n  - {kind: identical}\n")
     else:
         site.recordings(tmp_path / "tree")
-    path = tmp_path / "plans" / "p.yaml"
-    path.write_text(
-        path.read_text("utf-8").replace("assets:\n", copies_of(site, *names, more=more) + extra + "assets:\n")
-    )
-    for name in names if not bare else ():
-        new_repository(tmp_path / name, OTHER)
+    add_copies(site, *names, more=more, bare=bare, extra=extra)
     site.backed_up()
     return site
 
@@ -75,4 +81,4 @@ def restic_of(at: Path, *args: str) -> Any:
     return json.loads(done.stdout)
 
 
-__all__ = ["OTHER", "PASSWORD", "copied", "copies_of", "ids_of", "one", "restic_of", "with_copies"]
+__all__ = ["OTHER", "PASSWORD", "add_copies", "copied", "copies_of", "ids_of", "one", "restic_of", "with_copies"]
