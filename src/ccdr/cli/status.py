@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.population import Chain
     from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.daily_verification import Finding
+    from ccdr.jobs.pausing import PausedPlan
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.versions import Judged, PlanRevision
@@ -80,6 +81,7 @@ class _Seen:
     elsewhere: Mapping[str, Sequence[Answering]]
     private: Mapping[str, Sequence[str]]
     copies: Sequence[CopyStatus]
+    paused: Mapping[str, PausedPlan]
     lineage: Lineage
     verified: Finding | None
     of_ledger: Sequence[Problem]
@@ -105,6 +107,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
     from ccdr.jobs.daily_verification import newest
     from ccdr.jobs.in_force import as_recorded, lost
+    from ccdr.jobs.pausing import paused
     from ccdr.plans import plan_names
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.copies import copies_of
@@ -138,6 +141,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
         {name: answering(name, history, services.catalogue) for name, history in of_plans.items()},
         {name: private(history) for name, history in of_plans.items()},
         [one for plan in loaded for one in copies_of(plan, histories, services.clock.now())],
+        {one.plan: one for one in paused(services)},
         lineage,
         verified,
         of_ledger,
@@ -157,6 +161,7 @@ def _document(seen: _Seen) -> dict[str, object]:
             "problems": [p.text for p in seen.care[name]],
             "troubles": [p.as_json() for p in seen.care[name]],
             "private": list(seen.private[name]),
+            "paused": seen.paused[name].as_json() if name in seen.paused else None,
             "could_not_tell": seen.deaf.get(name, []),
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],

@@ -10,7 +10,15 @@ import click
 from ccdr.cli.one_by_one import each_asset
 from ccdr.cli.output import print_json, table, tell_checks, word
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import assets_option, dry_run_option, from_option, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import (
+    assets_option,
+    dry_run_option,
+    from_option,
+    plan_argument,
+    tell_paused,
+    timeline_option,
+    verb,
+)
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
@@ -77,6 +85,8 @@ def test(
     options = settings()
     stated, services = jobs_from(options.jobs(plan, assets), options.services(), site)
     jobs = _holding(stated, snapshot, services)
+    if not dry_run:
+        tell_paused(services, plan)
     if at is not None:
         wanted = [j for j in jobs if assets or j.engine.shipping]
         return _recoveries(wanted, snapshot, At(at, timeline), services, keep, dry_run)

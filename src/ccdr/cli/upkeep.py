@@ -13,7 +13,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import dry_run_option, from_option, verb
+from ccdr.cli.verbs import dry_run_option, from_option, tell_paused, verb
 from ccdr.model.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
@@ -62,6 +62,7 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str |
     for stated in loaded:
         plan, services = from_site(stated, own, site)
         outcomes.documents.append({"plan": plan.plan.plan})
+        tell_paused(services, plan.plan.plan)
         if only in (None, "prune"):
             outcomes.of("prune", partial(prune, plan, services, dry_run=dry_run), _tell_prune)
         if only in (None, "check"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,18 +16,20 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
+from ccdr.host.clock import boot
 from ccdr.host.digests import Digest
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
 from ccdr.host.state import State
 from ccdr.host.who import who
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
 from ccdr.model.values import Snapshot, Verb, of_another_host, rfc3339, utc
-from ccdr.plans import LimitsInForce, LoadedPlan, Plan
+from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
@@ -43,6 +45,9 @@ from ccdr.storage.synchronised import Synchronised
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+BUILT_IN = LimitsInForce(upload=None, download=None, no_progress=NO_PROGRESS, lock_wait=LOCK_WAIT)
 
 
 def limits_of(loaded: LoadedPlan) -> LimitsInForce:
@@ -112,11 +117,31 @@ class Services:
     def digest(self) -> Digest:
         return Digest(self.host)
 
+    def make_if_missing(self, repo: Restic, allowed: Callable[[], object] = lambda: None) -> None:
+        """Create a repository that is not there, once `allowed` has not raised. Two assets may want it at the same
+        time, and two creations at once would be a damaged one."""
+        try:
+            repo.probe()
+        except RepositoryMissing:
+            with self.state.creating(repo.location):
+                try:
+                    repo.probe()
+                except RepositoryMissing:
+                    allowed()
+                    repo.init()
+
     def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
         source's host; what is measured runs at full speed."""
-        settings = loaded.plan.repository
-        named = f"copies: {name}" if (name := loaded.plan.seen_from) else "repository"
+        plan, copy = loaded.plan.plan, loaded.plan.seen_from
+        named = "repository" if copy is None else f"copies: {copy}"
+        opened = self.opened(loaded.plan.repository, limits, gentle=gentle, named=named)
+        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copy is not None)
+
+    def opened(
+        self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False, named: str = "repository"
+    ) -> Restic:
+        """As `repository`, of one that no plan names yet."""
         secret = password(settings, self.host, what=named, shortest=SHORTEST)
         env = env_file(settings.env_file) if settings.env_file else {}
         if settings.password_file is not None:
@@ -132,10 +157,7 @@ class Services:
             upload_limit=limits.upload,
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
-            plan=loaded.plan.plan,
             lock_days=settings.lock_days,
-            known=lambda: self.knows(loaded.plan.plan),
-            copied=loaded.plan.seen_from is not None,
             named=named,
         )
 
@@ -237,6 +259,9 @@ class Services:
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
         known = histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        for of in known.values():
+            if of.pauses:
+                by_elapsed(of.pauses, self.clock.now(), self.clock.monotonic(), boot())
         return known if self.there is None else seen_from(known, self.there.plan, self.there.copy)
 
     @property

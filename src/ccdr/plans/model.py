@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -131,10 +131,23 @@ class LimitsInForce:
     lock_wait: float
 
 
+def for_recovery(data: Any) -> Any:
+    """A plan file's data, with what a plan for recovery alone need not state: what only backups are judged by."""
+    if isinstance(data, dict) and data.get("recovery_only") is True:
+        nobody = {"service": data.get("plan"), "owner": "unknown", "objectives": {"rpo": "3650d", "rto": "3650d"}}
+        return {**nobody, **data}
+    return data
+
+
 class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
     plan: Name = Field(description="the file's name without .yaml")
+    recovery_only: Literal[True] | None = Field(
+        None,
+        description="`true`: it takes no backups, and need not state `service`, `owner` and `objectives`; `ccdr "
+        "bootstrap` makes such a plan where the repository holds none",
+    )
     service: Text = Field(description="the service that its assets make up; reports name it")
     owner: Text = Field(description="who answers for it")
     objectives: PlanObjectives = Field(description="what the service needs; an asset may state its own")

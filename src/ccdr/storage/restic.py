@@ -195,6 +195,7 @@ class Restic:
                     utc((s.get("summary") or {}).get("backup_end") or s["time"]),
                     tuple(s["paths"]),
                     tuple(s.get("tags") or ()),
+                    int((s.get("summary") or {}).get("total_bytes_processed") or 0),
                     (s["id"],) if self.copied and s.get("original") else (),
                 )
                 for s in json.loads(listing or "[]") or []
@@ -238,10 +239,23 @@ class Restic:
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
         try:
-            argv = ["dump", "--no-lock", self.held_as(snapshot)[0], str(path)]
+            # Whoever wrote the snapshot chose the path: it is never an option of restic's.
+            argv = ["dump", "--no-lock", "--", self.held_as(snapshot)[0], str(path)]
             return self._run(argv, what=f"reading {path.name}", within=2 * PROBE_WAIT)
         except CommandFailed as error:
             raise judged(self, error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
+
+    def archive(self, snapshot: str, root: str, *, most: int) -> bytes:
+        """The snapshot's subtree `root` as a tar archive, for what is small: OutputTooLong where it is more than `most`
+        bytes. BackupBad where the repository answers but the subtree cannot be had."""
+        argv = self._argv(["dump", "--no-lock", "--archive", "tar", "--", snapshot, root])
+        host = self.host.with_(no_progress=min(2 * PROBE_WAIT, self.host.no_progress))
+        try:
+            with as_repository_error(self):
+                out = host.run(argv, env=self.env, what=f"reading snapshot {snapshot[:8]} (restic dump)", most=most)
+        except CommandFailed as error:
+            raise judged(self, error, f"snapshot {snapshot[:8]} cannot be read") from None
+        return out.stdout.encode("utf-8", "surrogateescape")
 
     def restore(self, snapshot: str, root: str, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
         """Write the snapshot's subtree `root` into `target`. Nothing of it may be used when this raises:

@@ -33,4 +33,5 @@ def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
 
 def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
     newest = {kind: own.newest[kind] for kind in _OF_THE_PLAN if kind in own.newest}
-    return replace(here, newest={**newest, **here.newest}, duties=own.duties, others=own.others, acks=own.acks)
+    whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses)
+    return replace(whose, newest={**newest, **here.newest})

@@ -21,6 +21,7 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RECOVER_END,
     RECOVERED,
     RESTORE_END,
     START_OF,
@@ -30,6 +31,7 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.history.understanding import understood
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
+from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
@@ -42,7 +44,7 @@ from ccdr.model.values import (
     of_another_host,
     utc,
 )
-from ccdr.plans.versions import PLAN_VERSION
+from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
 FORMAT = 28  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
@@ -51,9 +53,10 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS, COPIED,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
 }  # fmt: skip
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
+# Of which only this host's own count here.
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END))
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:

@@ -28,6 +28,7 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
+from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
 from ccdr.evidence.verdicts import (
     Record,
     as_strict,
@@ -123,6 +124,7 @@ class FoldedRecords:
     passed_over: dict[str, list[int]] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+    pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
@@ -144,6 +146,9 @@ class FoldedRecords:
             return
         if kind == LOGS:
             self._take_log(record)
+            return
+        if kind in (PAUSE_BEGIN, PAUSE_END):
+            take_pause(self.pauses, record)
             return
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)

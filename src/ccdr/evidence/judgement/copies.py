@@ -64,7 +64,7 @@ def _of_copy(
     plan, own = loaded.plan.plan, histories.get((loaded.plan.plan, None), AssetHistory())
     yield from _copying(history)
     if not at_work:
-        seen = replace(history, duties=own.duties, others=own.others)
+        seen = replace(history, duties=own.duties, others=own.others, pauses=own.pauses)
         if late := late_since(loaded, seen, own, Verb.COPY, copy.schedule, _first(loaded, histories), now):
             last_one = f"the last one was at {to_the_second(last['time'])}" if last else "nothing was ever copied there"
             yield Problem(Trouble.COPY_LATE, f"copying is overdue: {last_one}", late, verb=Verb.COPY)

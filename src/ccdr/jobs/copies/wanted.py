@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ccdr.jobs.attest.recovering import KIND as LEDGER
 from ccdr.jobs.attest.recovering import number
-from ccdr.jobs.in_force import PLAN
+from ccdr.jobs.plan_in_repository.stored_versions import PLAN
 from ccdr.jobs.services import Services, policy_of
 from ccdr.jobs.shipping.log_archive import LogArchive, let_go
 from ccdr.jobs.shipping.log_repository import log_of

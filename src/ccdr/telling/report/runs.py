@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ccdr.evidence.pauses import PAUSED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import PRIMARY, TOLD_BY, Verb
 from ccdr.plans.due import RequestedRuns
@@ -99,6 +100,11 @@ class RecordedRun:
     def at_copy(self) -> bool:
         """Is it about one of the plan's copies, and not about its own repository?"""
         return self.copy not in (None, PRIMARY)
+
+    @property
+    def let_be(self) -> bool:
+        """It came due while the plan was paused: nothing was begun."""
+        return self.outcome == SKIPPED and self.reason == PAUSED
 
     @property
     def good(self) -> bool:
