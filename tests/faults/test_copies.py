@@ -32,9 +32,9 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
 
 
 def test_what_was_copied_is_found_by_its_first_id_and_comes_back_with_the_primary_gone(tmp_path: Path) -> None:
-    site = with_copies(tmp_path, bare=True)
+    site = with_copies(tmp_path)
     done = copied(site)
-    assert (done["made"], done["copied"], done["there"]) == (True, {"recordings": 1}, {"recordings": 1})
+    assert (done["made"], done["copied"], done["there"]) == (False, {"recordings": 1}, {"recordings": 1})
     again = copied(site)
     assert (again["made"], again["copied"], again["there"]) == (False, {}, {"recordings": 1})
     here, there = site.run("snapshots", "p"), site.run("snapshots", "p", "--from", "Site offsite")
@@ -56,10 +56,13 @@ def test_status_tells_what_a_copy_holds_and_never_counts_it_as_the_plans_own(tmp
     before = site.run("status").json["plans"][0]
     shutil.rmtree(site.repo)
     site.run("test", "p")
+    lost = site.run("copy", "p", "--copy", "offsite")
+    assert (lost.code, one(lost)["source"], one(lost)["repository"]) == (3, "missing", None), lost
     (now,) = site.run("status").json["plans"]
-    assert [p["code"] for p in now["assets"][0]["troubles"]][:1] == ["REPOSITORY_AWAY"] and not now["troubles"], now
+    assert [p["code"] for p in now["assets"][0]["troubles"]][:1] == ["REPOSITORY_AWAY"], now
+    assert [(p["code"], "there is no repository" in p["text"]) for p in now["troubles"]] == [("COPY_FAILED", True)], now
     offsite, cold = now["copies"]
-    assert (offsite["snapshots"], offsite["last_result"], cold["snapshots"]) == (1, "DONE", 0)
+    assert (offsite["snapshots"], offsite["last_result"], cold["snapshots"]) == (1, "FAILED", 0)
     assert offsite["assets"]["recordings"]["exposure_s"] > 0 and cold["assets"]["recordings"]["exposure_s"] is None
     assert before["assets"][0]["rpo"]["achieved_s"] is not None
     assert site.run("test", "p", "--from", "offsite").json["verdict"] == "PASS"  # one of two copies lost
@@ -87,6 +90,8 @@ def test_a_wrong_key_of_the_copy_is_told_as_that_and_the_plans_own_goes_on(tmp_p
     done = site.run("copy", "p")
     assert (done.code, one(done)["repository"], one(done)["source"]) == (3, "closed", None), done
     assert "copies: offsite.password_file" in one(done)["hint"], done
+    looked = {f["what"]: f["state"] for f in site.run("doctor", "p").json["findings"]}
+    assert (looked["copy offsite: repository"], looked["repository"]) == ("FAIL", "OK"), looked
     assert site.run("test", "p").json["verdict"] == "PASS"
 
 
