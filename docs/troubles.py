@@ -109,6 +109,22 @@ MEANS = {
     Trouble.CHECK_LATE: (
         "a check of the repository came due twice since the last try, or since it became this host's to do"
     ),
+    Trouble.COPY_FAILED: (
+        "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it could not "
+        "be copied ([A second copy](../how-to/second-copy.md)); until one has gone well"
+    ),
+    Trouble.COPY_LATE: "copying came due twice since the last try, or since it became this host's to do",
+    Trouble.COPY_VANISHED: (
+        "when a copy was last filled, snapshots that had been there were gone, and no retention had removed them; "
+        "until the next copying finds all that it had left"
+    ),
+    Trouble.COPY_DAMAGED: "a check found some of a copy's data damaged; until the same part is read and found clean",
+    Trouble.COPY_TEST_FAILED: "a restore test that fetched from a copy failed; until one from there has passed",
+    Trouble.COPY_UNTESTED: (
+        "a restore test that fetched from a copy broke; or an asset had more than twice as many tests as `test_every:` "
+        "says since it was last restored from there"
+    ),
+    Trouble.COPY_UPKEEP: "the newest prune or check of a copy failed or broke, or is overdue",
     Trouble.FETCH_LIMIT: (
         "restore tests have fetched 80 % or more of `limits: {fetch_per_month: …}`; until the month is over (UTC). An "
         "acknowledgement from before the limit was reached ends when it is"

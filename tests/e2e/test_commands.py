@@ -24,8 +24,8 @@ from ccdr.storage.synchronised import Synchronised
 
 COMMANDS = ("plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "doctor", "notify test", "restore", "recover", "recover check", "ack", "bootstrap",
-             "pause", "kit page")  # fmt: skip
+            "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "bootstrap",
+            "pause", "kit page")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.support.copied import OTHER, copies_of
 from tests.support.harness import Ran, Site
+from tests.support.repositories import new_repository
 from tests.support.schema import document_misfits as wrong
 from tests.support.stored import settled_file
 
@@ -31,7 +33,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     made.recordings(made.root / "tree", extra="", checks=None)
     made.write("plans/urls", "json://127.0.0.1:1/\n", mode=0o600)
     plan = made.root / "plans/p.yaml"
-    plan.write_text(plan.read_text().replace("assets:", "notify: {urls_file: urls}\nassets:", 1))
+    plan.write_text(
+        plan.read_text().replace("assets:", f"notify: {{urls_file: urls}}\n{copies_of(made, 'far')}assets:", 1)
+    )
+    new_repository(made.root / "far", OTHER)
     return made
 
 
@@ -60,6 +65,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("restore", f"restore p --asset recordings --to {root}/back --dry-run"),
         ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
         ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
+        ("copy", "copy p"), ("copy", "copy p --dry-run"), ("snapshots", "snapshots p --from far"),
         ("recover", f"recover p --under {root} --dry-run"),
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
         ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),

@@ -109,6 +109,12 @@ class UpkeepOfPlans(Doc):
     plans: list[UpkeepDocument]
 
 
+class CopiesDocument(Doc):
+    """Of each copy what one copying gave; `LOCKED` where another run holds it."""
+
+    copies: list[Map]
+
+
 class PlanCheck(Doc):
     checked: list[str]
     problems: Annotated[list[str], about("what is wrong, as file:line: path: sentence")]
@@ -212,6 +218,7 @@ class PausedPlans(Doc):
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
+    copies: list[Map]
     problems: list[str]
     troubles: list[ProblemDocument]
     private: list[str]
@@ -289,6 +296,7 @@ class Schedule(Doc):
     seen: bool
     next: Time
     failures: int
+    copy: Text = None
 
 
 class Schedules(Doc):
@@ -409,6 +417,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
+    "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
     "init": (InitialisedDocument,),

@@ -183,7 +183,6 @@ def _known(options: Settings) -> Known:
 
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
-    from ccdr.cli.trusting import agree
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, recovering, starts_of
     from ccdr.jobs.recover.outlook import outlook as look_ahead
@@ -222,7 +221,6 @@ def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
 
 
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
-    from ccdr.cli.trusting import agree
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming, starts_of
 

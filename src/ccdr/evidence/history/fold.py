@@ -116,6 +116,8 @@ def follow(history: Histories, record: Record) -> bool:
         history.setdefault((place, asset), AssetHistory()).take(record, checks)
         if record["kind"] == TEST_END:
             _take_capture(history, record)
+            if place != plan and record["verdict"] in ("PASS", "FAIL"):
+                history[place, asset].tests_then = history.setdefault((plan, asset), AssetHistory()).tests
     if does_not_open(record):
         history.setdefault((place, None), AssetHistory()).last_damage = record
     return True

@@ -12,6 +12,7 @@ from ccdr.evidence.history.kinds import (
     BACKUP_START,
     CHECKED,
     CLEAN,
+    COPIED,
     DAMAGED,
     DONE,
     DUTIES,
@@ -100,6 +101,9 @@ class FoldedRecords:
     damaged_before: list[str] = field(default_factory=list)
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
     last_done_prune: Record | None = None  # of a plan
+    last_copy: Record | None = None  # of a plan's copy: the newest that tells what is there
+    tests: int = 0  # restore tests of an asset that have ended, wherever it was fetched from
+    tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
@@ -153,6 +157,7 @@ class FoldedRecords:
         if kind == BACKUP_END:
             self._take_backup(record)
         elif kind == TEST_END:
+            self.tests += 1
             self._take_fetched(record)
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
@@ -164,6 +169,8 @@ class FoldedRecords:
         elif kind == DUTIES:
             before, time = self.duties or {}, str(record["time"])
             self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
+        elif kind == COPIED and isinstance(record.get("there"), dict):
+            self.last_copy = record
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):

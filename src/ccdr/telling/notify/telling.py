@@ -65,6 +65,11 @@ NOT_WELL = frozenset(
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,
+        Trouble.COPY_FAILED,
+        Trouble.COPY_LATE,
+        Trouble.COPY_VANISHED,
+        Trouble.COPY_DAMAGED,
+        Trouble.COPY_TEST_FAILED,
     }
 )
 

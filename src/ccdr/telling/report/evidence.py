@@ -26,6 +26,7 @@ from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_m
 from ccdr.telling.report.runs import (
     BACKUP,
     CHECK,
+    COPY,
     CRASHED,
     MISSED,
     NO_RUN,
@@ -259,7 +260,7 @@ class Evidence:
             run.body = record
         elif kind == "not_begun":  # tried, and nothing came of it
             run.verb = str(record.get("verb"))
-            run.outcome = "FAILED" if run.verb in (BACKUP, "prune") else "INCONCLUSIVE"
+            run.outcome = "FAILED" if run.verb in (BACKUP, PRUNE, COPY) else "INCONCLUSIVE"
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
         elif kind == LOGS:
@@ -332,7 +333,7 @@ class Evidence:
             self.runs.append(run)
         elif run.started >= self.period.start - PATIENCE:
             self.before.append(run)
-        if plan is None:
+        if plan is None or run.at_copy:  # what is done at a copy has a history of its own, and no other evidence
             return
         if asset is not None:
             of_asset = self.assets.get((plan, asset))
