@@ -142,5 +142,8 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
     gaps: list[LogGap] = []
     vanished: Annotated[bool, about("log that was stored once is gone from the repository")] = False
     anew: Annotated[bool, about("the source went back: the log begins anew, for a base that is yet to come")] = False
+    branched: Annotated[
+        bool, about("the source was recovered or promoted: it goes on by another branch of its log")
+    ] = False
     trouble: Annotated[str | None, about("`stopped`, or why it does not go on, as a sentence of ours")] = None
     findings: Sentences = []
