@@ -53,6 +53,10 @@ MEANS = {
     Trouble.RECORDS_WRONG: "there are records that no ccdr can have written; ccdr takes nothing from them",
     Trouble.CATALOGUE_WRONG: "what the state says of a snapshot is not what the ledger says",
     Trouble.PLAN_FILES_GONE: "the kept files of a recorded version of the plan are gone or changed",
+    Trouble.PLAN_NOT_STORED: (
+        "the newest version of the plan and its restore tests is not in the plan's repository, so `ccdr bootstrap` "
+        "would bring an older one back; until it was stored there"
+    ),
     Trouble.PLAN_WRONG: "the file of another plan is wrong, so that plan can tell nobody",
     Trouble.TEST_FAILED: "the newest conclusive restore test is FAIL; one that breaks after it does not take that back",
     Trouble.LOG_FAILED: (

@@ -22,9 +22,10 @@ from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.synchronised import Synchronised
 
-COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
+COMMANDS = ("plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "doctor", "notify test", "restore", "ack", "pause")  # fmt: skip
+            "doctor", "notify test", "restore", "recover", "recover check", "ack", "bootstrap",
+            "pause")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     from ccdr.evidence.history.kinds import STORED
     from ccdr.jobs.backup.backup import backup as back_up
     from ccdr.jobs.group_backup import backup_together
-    from ccdr.jobs.in_force import store
+    from ccdr.jobs.plan_in_repository import store
 
     options = settings()
     jobs = options.jobs(plan, assets)

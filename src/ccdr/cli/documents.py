@@ -58,6 +58,9 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Recovery = result_of(
+    "Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record, private=Map | None
+)
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
@@ -83,6 +86,19 @@ class WouldRestore(Doc):
     would_restore: Map
 
 
+class WouldRecover(Doc):
+    would_recover: Map
+
+
+class RecoveryChecked(Doc):
+    """What was brought back, looked at again where it stands."""
+
+    plan: str
+    run: Annotated[str, about("of the recovery that brought it back")]
+    state: Text
+    steps: list[Map]
+
+
 class UpkeepDocument(Doc):
     """One plan's. What was not asked for is not there; `LOCKED` where another run holds it."""
 
@@ -99,6 +115,14 @@ class PlanCheck(Doc):
     checked: list[str]
     problems: Annotated[list[str], about("what is wrong, as file:line: path: sentence")]
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
+
+
+class PlanTrusted(Doc):
+    """The commands that a plan names. `new`: confirmed by this call."""
+
+    plan: str
+    from_repository: Annotated[bool, about("`ccdr bootstrap` wrote it; else a person did, and nothing is confirmed")]
+    commands: list[Map]
 
 
 class PlanShown(Struct, kw_only=True):
@@ -284,6 +308,18 @@ class InitialisedDocument(Doc):
     next: list[str]
 
 
+class BootstrappedDocument(Doc):
+    """`plans`: each with the version it is of (null: made from its backups), the commands that nobody has confirmed,
+    and the secrets that it names, each with `there`; `newer`: only a newer ccdr understands it."""
+
+    into: str
+    dry_run: bool
+    plans: list[Map]
+    older_versions: int
+    passed_over: Annotated[list[str], about("what was not taken, and why")]
+    next: list[str]
+
+
 class DiscoveredDocument(Doc):
     unprotected: list[Map]
     untested: list[Map]
@@ -364,6 +400,7 @@ class Demo(Doc):
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
+    "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
@@ -379,6 +416,9 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
+    "plan trust": (PlanTrusted,),
+    "recover": (Recovery, WouldRecover),
+    "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),

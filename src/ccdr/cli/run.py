@@ -143,7 +143,7 @@ def _carry_out(
     """What is due, and then what comes with it: each plan is stored with its backups, the ledger is compared and stored
     where that is due."""
     from ccdr.jobs.attest import compare_due, store_due
-    from ccdr.jobs.in_force import store
+    from ccdr.jobs.plan_in_repository import store, store_pending
     from ccdr.plans import plan_names
     from ccdr.run.scheduled import run as run_due
 
@@ -151,8 +151,11 @@ def _carry_out(
     with progress() if loud else SILENT as watched:
         result = run_due(loaded, services, watched, only=verbs, jobs=jobs, stated=plan_names(options.plans))
     backed_up = {did.task.plan for did in result.did if did.task.asset and did.done and did.task.verb == "backup"}
-    for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
-        if loud:  # the next backup tries again: no news for cron
+    notes = store([plan for plan in loaded if plan.plan.plan in backed_up], services)
+    with suppress(CcdrError):
+        notes += store_pending(loaded, services)
+    for note in notes:
+        if loud:  # the next run tries again; that it is not there yet, status tells
             click.echo(f"ccdr: {note}", err=True)
     with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
         # A repository that does not answer is told of by the work with it. While a plan is paused no backup looks at
@@ -177,7 +180,7 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     for note in ended:
         click.echo(f"ccdr: {note}", err=True)
     pauses = Pauses(services)  # what ships the log of a plan that is paused waits, if it is there
-    going_on = [p for p in loaded if pauses.of(p.plan.plan) is None]
+    going_on = [p for p in loaded if pauses.of(p.plan.plan) is None and not p.plan.recovery_only]
     jobs = [Job(p, asset) for p in going_on for asset, engine in p.plan.assets.items() if engine.shipping is not None]
     if not jobs:
         return [], bool(ended)

@@ -39,6 +39,8 @@ def ship(plan: str, assets: tuple[str, ...], once: bool) -> Exit:
         raise UsageProblem(
             f"no asset of {plan} ships its log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"
         )
+    for job in jobs:
+        job.refuse_recovery_only("shipping a log")
     services = options.services()
     if once:
         tell_paused(services, plan)

@@ -96,7 +96,7 @@ def tell_paused(services: Services, plan: str) -> None:
 
 def plan_argument(function: F) -> F:
     """PLAN, completed from the directory of plans."""
-    return click.argument("plan", shell_complete=_complete_plans)(function)
+    return click.argument("plan", shell_complete=complete_plans)(function)
 
 
 def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> str | None:
@@ -130,6 +130,11 @@ def assets_option(function: F) -> F:
     return click.option("--asset", "assets", metavar="A", multiple=True, help=text)(function)
 
 
+def from_option(function: F) -> F:
+    text = "Fetch from this copy (see `copies:` of the plan), by its name or its site."
+    return click.option("--from", "site", metavar="SITE", help=text)(function)
+
+
 def timeline_option(function: F) -> F:
     text = "Which PostgreSQL timeline to follow, with --at: by default the one written at that time, or the newest."
     return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)
@@ -139,7 +144,7 @@ def dry_run_option(function: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(function)
 
 
-def _complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     directory = ctx.find_root().ensure_object(Settings).plans
     return sorted(p.stem for p in directory.glob("*.yaml") if p.stem.startswith(incomplete))
 

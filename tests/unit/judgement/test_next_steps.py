@@ -28,6 +28,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.RECORDS_NEWER: ("ccdr status p",),
     Trouble.RECORDS_WRONG: ("ccdr status p",),
     Trouble.CATALOGUE_WRONG: ("ccdr status p", TEST),
+    Trouble.PLAN_NOT_STORED: ("ccdr status p", "ccdr run"),
     Trouble.PLAN_FILES_GONE: ("ccdr status p",),
     Trouble.PLAN_WRONG: ("ccdr run",),
     Trouble.TEST_FAILED: (TEST, "ccdr test p"),

@@ -74,6 +74,9 @@ class FoldedRecords:
     by_rule: dict[str, list[str]] = field(default_factory=dict)  # … and when the last conclusive one ended, its verdict
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
+    # Snapshots that failed a test, wherever they were fetched from, for what they hold and not for what the repository
+    # could not give back: as bad wherever they lie.
+    captured_badly: list[str] = field(default_factory=list)
     stored: dict[str, int | float] = field(default_factory=dict)
     # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
     recorded_beside: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -307,6 +310,13 @@ class FoldedRecords:
             of["checks"] = {asset: list(facts["checks"]) for asset, facts in assets.items()}
         elif (verb := VERB_OF.get(kind)) and verb not in of["did"]:
             of["did"].append(verb)
+
+    def take_capture(self, snapshot: str, *, bad: bool) -> None:
+        """What a test has shown of a snapshot that is the same wherever it lies."""
+        if bad and snapshot not in self.captured_badly:
+            self.captured_badly.append(snapshot)
+        elif not bad and snapshot in self.captured_badly:
+            self.captured_badly.remove(snapshot)
 
     def forget(self, snapshot_id: str, *, ours: bool = True) -> None:
         """Retention removed it: nothing has to be known of it any more. That another host's has, its ledger says, which

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, lineage, pauses, plans, restores, upkeep
+from ccdr.evidence.records import backups, lineage, pauses, plans, recovery, restores, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -16,6 +16,8 @@ ALL: tuple[type[Record], ...] = (
     restores.TestEnd,
     restores.RestoreStart,
     restores.RestoreEnd,
+    recovery.RecoverStart,
+    recovery.RecoverEnd,
     plans.PlanVersion,
     plans.PlanStored,
     upkeep.PruneStart,

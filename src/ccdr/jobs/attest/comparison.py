@@ -45,6 +45,8 @@ def compared(
 def learned(services: Services, plan: str, synchronised: Synchronised, assets: Collection[str]) -> None:
     """Keep what was found when the repository was asked for these assets: `ccdr status` tells of it at once. What comes
     of it is told by all that tells how the ledger stands; who may only read the state goes on without."""
+    if services.there is not None:  # what a copy lacks is told of that copy
+        return
     missed = {asset: [s.id for s in synchronised.vanished if s.asset == asset] for asset in assets}
     with contextlib.suppress(CcdrError, OSError):
         compared(services, plan, synchronised.listed, recent=True, vanished=missed)
