@@ -30,3 +30,11 @@ def test_shipping_stands_still_while_the_plan_is_paused_and_goes_on_after_it(sit
         after = note(source, "after")
         assert eventually(lambda: utc(standing(site)["point"]) >= after, 60), standing(site)
         assert process.poll() is None, "the same process goes on"
+        source.kill()
+        assert eventually(lambda: standing(site)["away"], 60), standing(site)
+        assert site.run("backup", "p").json["source"] == "away"
+    (asset,) = site.run("status", "p").json["plans"][0]["assets"]
+    (gone,) = (one for one in asset["troubles"] if one["code"] == "SOURCE_AWAY")
+    assert gone["next_step"].startswith("ccdr runbook run p"), "one way to go on from all of it"
+    follows = {one["code"] for one in asset["troubles"] if one["because"] == "SOURCE_AWAY"}
+    assert follows == {"LOG_LATE", "BACKUP_FAILED"}

@@ -61,6 +61,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.CHECK_INCONCLUSIVE: ("ccdr upkeep p --check",),
     Trouble.CHECK_LATE: ("ccdr run",),
     Trouble.PAUSED: (),
+    Trouble.SOURCE_AWAY: ("ccdr backup p", "ccdr ship p"),
     Trouble.DUTIES: (),
     Trouble.MISSED: (),
     Trouble.UNTOLD: ("ccdr run",),

@@ -119,6 +119,7 @@ class FoldedRecords:
     # Since when its source is another than before (recovered, failed over), as far as records tell; whether a backup of
     # it was stored since, and whether that has come back in a test.
     renewed: list[Any] = field(default_factory=list)
+    source_away: str | None = None  # since when its backups fail since nobody answers where the source is to be
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
@@ -188,6 +189,8 @@ class FoldedRecords:
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record
+        away = record.get("source") == "away"
+        self.source_away = (self.source_away or str(record["time"])) if away else None
         if record.get("result") == STORED:
             self.last_good_backup = record
             self._renewed_by(record, 1)

@@ -76,6 +76,9 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     reason: Reason = None
     hint: Annotated[str | None, about("the next step, as a sentence of ours")] = None
     repository: Repository = None
+    source: Annotated[
+        Literal["away"] | None, about("nobody answers where the source is to be, and that is why it failed; else null")
+    ] = None
     snapshot: StoredSnapshot | None = None
     group: GroupOf | None = None
     added_bytes: Annotated[Bytes, about("what the repository grew by")] = 0
