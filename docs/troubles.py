@@ -82,6 +82,10 @@ MEANS = {
         "ccdr does not know of earlier ones: then nobody has shown that it can be brought back"
     ),
     Trouble.NOT_BEGUN: "what was due could not even begin: a secret or a file is missing; until it has begun",
+    Trouble.SOURCE_AWAY: (
+        "nobody answers where the source is to be, says the newest backup, or what ships its log; until one is "
+        "stored, or its log is again"
+    ),
     Trouble.BACKUP_LATE: "a backup came due twice and did not happen",
     Trouble.TEST_LATE: "a restore test came due twice and did not happen",
     Trouble.LOG_LATE: "the plan wants the log shipped, and it is not",

@@ -46,6 +46,7 @@ class Trouble(StrEnum):
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
     BACKUP_FAILED = "backup_failed"
+    SOURCE_AWAY = "source_away"  # nobody answers where the source is to be
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
@@ -161,7 +162,7 @@ _WORSE = {
     Trouble.NEWER_FAILED: Worse.ANY,
 }
 
-_NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
+_NO_BACKUP = (Trouble.SOURCE_AWAY, Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
 _NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
 # What each may be but a consequence of, at the same asset: the first of these that there is.
 CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
@@ -173,6 +174,7 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
     Trouble.TEST_LATE: _NO_TEST,
     Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
     Trouble.BREACH_RPO: (
+        Trouble.SOURCE_AWAY,
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         *_NO_BACKUP,
@@ -231,6 +233,8 @@ _NEXT = {
         "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
         'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
     ),
+    Trouble.SOURCE_AWAY: "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for "
+    'work, ccdr pause {plan} --for 4h --why "…"',
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",

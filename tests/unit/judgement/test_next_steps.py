@@ -69,6 +69,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.COPY_UNTESTED: ("ccdr test p --from COPY",),
     Trouble.COPY_UPKEEP: ("ccdr upkeep p --from COPY", "ccdr run"),
     Trouble.PAUSED: (),
+    Trouble.SOURCE_AWAY: ("ccdr backup p", "ccdr ship p"),
     Trouble.DUTIES: (),
     Trouble.MISSED: (),
     Trouble.UNTOLD: ("ccdr run",),

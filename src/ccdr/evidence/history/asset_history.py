@@ -65,6 +65,16 @@ class AssetHistory(FoldedRecords):
             return None
         return Point(utc(self.log[2]), utc(self.log[3]))
 
+    @property
+    def awaits_base(self) -> bool:
+        """Did its source begin anew, and was nothing stored of it since?"""
+        return bool(self.renewed) and not self.renewed[1]
+
+    @property
+    def awaits_proof(self) -> bool:
+        """… or has nothing of it come back in a test since?"""
+        return bool(self.renewed) and not self.renewed[2]
+
     def damage_since(self, plan: AssetHistory) -> str | None:
         """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
         sentence. `plan` is the history of the plan's upkeep."""

@@ -36,6 +36,7 @@ HEADLINES = {
     Trouble.LOG_FAILED: "recovery by the log FAILED",
     Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",
     Trouble.BACKUP_FAILED: "backup FAILED",
+    Trouble.SOURCE_AWAY: "source GONE",
     Trouble.REPOSITORY_AWAY: "repository NOT THERE",
     Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",

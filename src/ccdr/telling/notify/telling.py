@@ -51,6 +51,7 @@ NOT_WELL = frozenset(
         Trouble.NEWER_FAILED,
         Trouble.NO_LONGER_CHECKED,
         Trouble.BACKUP_FAILED,
+        Trouble.SOURCE_AWAY,
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         Trouble.SNAPSHOT_VANISHED,
