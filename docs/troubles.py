@@ -91,6 +91,10 @@ MEANS = {
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
     ),
+    Trouble.RUNBOOK_STANDS: (
+        "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr was "
+        "stopped; until it goes on"
+    ),
     Trouble.PRUNE_FAILED: "the newest prune failed",
     Trouble.PRUNE_LATE: (
         "a prune came due twice since the last try, or since it became this host's to do; only where the plan "

@@ -24,7 +24,8 @@ from ccdr.storage.synchronised import Synchronised
 
 COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "doctor", "notify test", "restore", "ack")  # fmt: skip
+            "doctor", "notify test", "restore", "ack", "runbook show", "runbook print", "runbook run", "runbook resume",
+            "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.NEVER_TESTED: ("ccdr status p",),
     Trouble.NOT_KNOWN_HERE: ("ccdr status p",),
     Trouble.RESTORE_CRASHED: ("ccdr restore p --asset a --to …",),
+    Trouble.RUNBOOK_STANDS: ("ccdr runbook run p",),
     Trouble.FETCH_LIMIT: (TEST, "ccdr test p"),
     Trouble.PRUNE_FAILED: ("ccdr upkeep p --prune",),
     Trouble.PRUNE_LATE: ("ccdr run",),

@@ -22,6 +22,7 @@ from ccdr.evidence.history.kinds import (
     PRUNED,
     RECOVERED,
     RESTORE_END,
+    RUNBOOKS,
     START_OF,
     STARTS,
     TEST_END,
@@ -42,16 +43,16 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_VERSION
 
-FORMAT = 27  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 28  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS,
+    RECOVERED, COMPARED, ANSWERED, LOGS, *RUNBOOKS,
 }  # fmt: skip
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS, *RUNBOOKS))  # of which only this host's own count here
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:

@@ -20,6 +20,10 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RUNBOOK_END,
+    RUNBOOK_START,
+    RUNBOOK_STEP,
+    RUNBOOKS,
     STARTS,
     STORED,
     TEST_END,
@@ -114,6 +118,8 @@ class FoldedRecords:
     log: list[Any] = field(default_factory=list)
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of a plan: its runbook's run that has not ended here: which, since when; by step what it came to last, and when.
+    runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
 
@@ -137,6 +143,9 @@ class FoldedRecords:
             return
         if kind == LOGS:
             self._take_log(record)
+            return
+        if kind in RUNBOOKS:
+            self._take_runbook(kind, run, record)
             return
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
@@ -174,6 +183,17 @@ class FoldedRecords:
         if kind == TEST_START and record.get("selection") in RULES:
             due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
             self.tried[record["selection"]] = [record["seq"], due]
+
+    def _take_runbook(self, kind: str, run: str, record: Record) -> None:
+        """Of the run that is open; one that is begun anew stands for those before it."""
+        if kind == RUNBOOK_START:
+            self.runbook = {"run": run, "begun": record["time"], "steps": {}}
+        elif self.runbook.get("run") == run and kind == RUNBOOK_STEP:
+            self.runbook["steps"][str(record["step"])] = [record["result"], record["at"], record.get("reason")]
+        elif kind == RUNBOOK_END:
+            self.newest[kind] = record
+            if self.runbook.get("run") == run:
+                self.runbook = {}
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record

@@ -14,6 +14,7 @@ from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
+from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,
@@ -60,6 +61,9 @@ __all__ = [
     "Record",
     "RestoreEnd",
     "RestoreStart",
+    "RunbookEnd",
+    "RunbookStart",
+    "RunbookStep",
     "SandboxReap",
     "StateMigrated",
     "TestEnd",

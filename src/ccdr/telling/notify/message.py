@@ -59,6 +59,7 @@ HEADLINES = {
     Trouble.PRUNE_LATE: "prune OVERDUE",
     Trouble.CHECK_INCONCLUSIVE: "check INCONCLUSIVE",
     Trouble.CHECK_LATE: "check OVERDUE",
+    Trouble.RUNBOOK_STANDS: "runbook WAITS",
     Trouble.FETCH_LIMIT: "restore tests fetched most of a month's limit",
     Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
