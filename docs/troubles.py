@@ -53,6 +53,10 @@ MEANS = {
     Trouble.RECORDS_WRONG: "there are records that no ccdr can have written; ccdr takes nothing from them",
     Trouble.CATALOGUE_WRONG: "what the state says of a snapshot is not what the ledger says",
     Trouble.PLAN_FILES_GONE: "the kept files of a recorded version of the plan are gone or changed",
+    Trouble.PLAN_NOT_STORED: (
+        "the newest version of the plan and its restore tests is not in the plan's repository, so `ccdr bootstrap` "
+        "would bring an older one back; until it was stored there"
+    ),
     Trouble.PLAN_WRONG: "the file of another plan is wrong, so that plan can tell nobody",
     Trouble.TEST_FAILED: "the newest conclusive restore test is FAIL; one that breaks after it does not take that back",
     Trouble.LOG_FAILED: (
@@ -87,6 +91,7 @@ MEANS = {
     Trouble.TEST_INCONCLUSIVE: "the newest restore test broke, and proves nothing",
     Trouble.NO_LONGER_CHECKED: "a restore test failed, and only fewer or weaker checks have passed since",
     Trouble.NEVER_TESTED: "no restore test has been conclusive yet; until the first one",
+    Trouble.PAUSED: "somebody has paused the plan (`ccdr pause`): no finding, and what is due is let be until then",
     Trouble.NOT_KNOWN_HERE: "another host answers for it: neither well nor a finding here",
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"

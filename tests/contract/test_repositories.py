@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.support.harness import PASSWORD
+from tests.support.harness import PASSWORD, Site
 from tests.support.repositories import COST, new_repository
 
 
@@ -47,3 +49,31 @@ def test_it_keeps_data_and_opens_with_its_own_password_only(tmp_path: Path) -> N
     assert back.read_bytes() == (tmp_path / "voice").read_bytes()
     assert restic(at, "cat", "config", password="not " + PASSWORD).returncode == 12
     assert held(at)[0]["id"] != held(other)[0]["id"], "no two share a cache"
+
+
+def test_two_assets_that_want_a_missing_repository_at_once_make_one(tmp_path: Path) -> None:
+    """Two creations at once leave two master keys, and half of what is stored then does not decrypt."""
+    site = Site(tmp_path, bare=True)
+    site.plan("tree:\n  engine: files\n  paths: [/usr/share/doc]")
+    services, loaded = site.services(), site.loaded()
+    started = threading.Barrier(3)
+
+    def wanted() -> None:
+        repo = services.repository(loaded, loaded.plan.limits_of("tree"))
+        probe, looked = repo.probe, threading.local()
+
+        def at_once() -> None:  # all have seen that it is not there before any of them makes it
+            try:
+                probe()
+            finally:
+                if not getattr(looked, "once", False):
+                    looked.once = True
+                    started.wait(30)
+
+        object.__setattr__(repo, "probe", at_once)
+        services.make_if_missing(repo)
+
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(wanted) for _ in range(3)]:
+            future.result()
+    assert len(list((site.repo / "keys").iterdir())) == 1

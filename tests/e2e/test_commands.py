@@ -22,10 +22,11 @@ from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.synchronised import Synchronised
 
-COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
+COMMANDS = ("plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
             "doctor", "notify test", "restore", "ack", "runbook show", "runbook print", "runbook run", "runbook resume",
-            "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
+            "runbook retry", "runbook skip", "runbook status", "runbook take-over", "recover", "recover check", "bootstrap",
+            "pause")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

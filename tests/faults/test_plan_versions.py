@@ -13,18 +13,22 @@ from typing import Any
 
 import pytest
 from tests.support.catalogued import catalogued
-from tests.support.harness import Site
+from tests.support.harness import ShiftedClock, Site
 from tests.support.past import NOW, Past
 from tests.support.runs import World
 from tests.support.schema import report_document
+from tests.support.stored import restic_of, settled_file
 
 from ccdr.jobs import in_force
+from ccdr.jobs.plan_in_repository import store
 from ccdr.model.errors import CcdrError, Exit
+from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans.loosened import Code
 from ccdr.plans.versions import PLAN_VERSION, digest_of, version_of
 from ccdr.storage.restic import Restic
 from ccdr.telling.report import Report, html, make_report, period_of
+from ccdr.telling.status import upkeep_problems
 
 PLAN = """
 crm:
@@ -504,6 +508,57 @@ def test_each_version_is_in_the_repository_once_and_upkeep_leaves_it_there(tmp_p
     assert again.read_bytes() == path.read_bytes()
 
 
+def at_odds(site: Site) -> set[str]:
+    return {t["code"] for p in site.run("status", "p").json["plans"] for t in p["troubles"]} & {"PLAN_NOT_STORED"}
+
+
+def test_a_plan_that_is_in_force_again_is_the_newest_in_the_repository_too(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    settled_file(tmp_path / "tree" / "a.wav", b"sound")
+    site.recordings(tmp_path / "tree")
+    path = site.root / "plans/p.yaml"
+    first = path.read_text()
+    for text in (first, first.replace("rpo: 1h", "rpo: 2h"), first):
+        path.write_text(text)
+        site.backed_up()
+    a, b, again = (s.tag("version") for s in stored(site))
+    assert a == again != b
+    site.backed_up()
+    assert len(stored(site)) == 3, "once it is there, it is not stored again"
+    assert all(s.tag("writer") and s.tag("host") and s.tag("ccdr") for s in stored(site))
+
+
+def test_a_plan_that_is_not_in_its_repository_is_told_and_a_run_stores_it(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    settled_file(tmp_path / "tree" / "a.wav", b"sound")
+    site.recordings(tmp_path / "tree")
+    site.backed_up()
+    assert at_odds(site) == set(), "the healthy twin"
+    path = site.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("rpo: 1h", "rpo: 2h"))
+    in_force.record(site.loaded(), site.services())
+    assert at_odds(site) == set(), "the next run stores it"
+    two_days = site.services(ShiftedClock(timedelta(days=2)))
+    [problems] = upkeep_problems([site.loaded()], two_days).values()
+    assert Trouble.PLAN_NOT_STORED in {p.trouble for p in problems}
+    site.run("run", "p")
+    assert [s.tag("version") for s in stored(site)] == [v["digest"] for v in versions(site)]
+    [problems] = upkeep_problems([site.loaded()], two_days).values()
+    assert Trouble.PLAN_NOT_STORED not in {p.trouble for p in problems}
+
+
+def test_a_stored_plan_that_somebody_removed_is_stored_again_within_a_day(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    settled_file(tmp_path / "tree" / "a.wav", b"sound")
+    site.recordings(tmp_path / "tree")
+    site.backed_up()
+    [first] = stored(site)
+    restic_of(site.root, "forget", "-q", first.id)
+    assert store([site.loaded()], site.services()) == [] and stored(site) == []
+    assert store([site.loaded()], site.services(ShiftedClock(timedelta(days=1, hours=1)))) == []
+    assert len(stored(site)) == 1
+
+
 def test_a_repository_that_cannot_hold_the_plan_fails_no_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -514,7 +569,7 @@ def test_a_repository_that_cannot_hold_the_plan_fails_no_backup(
     in_force.record(site.loaded(), site.services())
     loaded, services = site.loaded(), site.services()
     monkeypatch.setattr(Restic, "backup", lambda *_, **__: (_ for _ in ()).throw(CcdrError("no room there")))
-    [said] = in_force.store([loaded], services)
+    [said] = store([loaded], services)
     assert said == "the plan p could not be stored in its repository: no room there"
     monkeypatch.undo()
-    assert in_force.store([loaded], services) == [] and len(stored(site)) == 1
+    assert store([loaded], services) == [] and len(stored(site)) == 1

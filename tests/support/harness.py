@@ -303,9 +303,9 @@ class Site:
             env={**os.environ, **self.env, **(env or {})},
         )
 
-    def backed_up(self, **kwargs: Any) -> Ran:
-        """A backup that must succeed."""
-        done = self.run("backup", "p", **kwargs)
+    def backed_up(self, asset: str | None = None, **kwargs: Any) -> Ran:
+        """A backup that must succeed: of all assets, or of one."""
+        done = self.run("backup", "p", *(["--asset", asset] if asset else []), **kwargs)
         assert done.code == 0, done
         return done
 

@@ -116,9 +116,9 @@ def back(done: Ran, sql: str, database: str = "postgres") -> str:
         subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
 
 
-def ship_once(site: Site) -> None:
+def ship_once(site: Site, asset: str = "crm") -> None:
     """Everything that the source has written by now."""
-    ship(Job(site.loaded(), "crm"), site.services(), Quiet(), once=True)
+    ship(Job(site.loaded(), asset), site.services(), Quiet(), once=True)
 
 
 def note(source: Primary, text: str) -> datetime:

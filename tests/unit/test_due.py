@@ -55,6 +55,22 @@ def test_of_twenty_days_on_which_nothing_ran_each_is_missed():
     assert (gap.first, gap.last, gap.count) == (BEGIN.replace(hour=2) + DAY, BEGIN.replace(hour=2) + 20 * DAY, 20)
 
 
+def test_what_came_due_in_a_pause_and_was_not_begun_is_neither_missed_nor_served():
+    """Two windows, of which one overlaps another; the run of the third night served its own all the same."""
+    two = [(BEGIN + 2 * DAY, BEGIN + 4 * DAY), (BEGIN + 3 * DAY, BEGIN + 5 * DAY), (BEGIN + 8 * DAY, BEGIN + 8 * DAY)]
+    at = BEGIN.replace(hour=2) + 3 * DAY
+    [tally] = [
+        one
+        for one in tallies([plan()], [asked()], {CRM: [start(at, at)]}, BEGIN, BEGIN + 20 * DAY, paused=two)
+        if one.asset == "crm"
+    ]
+    assert (tally.due, tally.paused, tally.missed) == (20, 2, 17)
+    assert [gap.count for gap in tally.gaps] == [2, 15]
+    assert sum(gap.count for gap in tally.gaps) == tally.missed
+    whole = of_crm([plan()], [start(at, at)])
+    assert (whole.due, whole.paused, whole.missed) == (20, 0, 19), "the twin: without a pause"
+
+
 def test_what_a_clock_that_was_ahead_has_recorded_is_due_once():
     """A version and what runs were asked for, four days ahead; the clock was set right since, and both were recorded
     again."""

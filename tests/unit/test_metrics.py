@@ -19,6 +19,7 @@ from tests.support.older import append_older
 from tests.support.standing import NOW, World, ago
 
 from ccdr.evidence.acknowledged import known_by
+from ccdr.jobs.pausing import pause
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
@@ -78,8 +79,12 @@ def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) 
     ]
     for kind, body in upkeep:
         append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
+    assert written(world, tmp_path / "ccdr.prom")["ccdr_plan_paused", "p"] == 0
+    pause(world.site.loaded(), world.services, timedelta(hours=4), "why")
     found = written(world, tmp_path / "ccdr.prom")
     assert {key[0] for key in found} == set(METRICS)
+    until = (ago(hours=-4)).timestamp()
+    assert (found["ccdr_plan_paused", "p"], found["ccdr_plan_paused_until_timestamp_seconds", "p"]) == (1, until)
     where = ("p", "recordings")
     assert found["ccdr_asset_rpo_achieved_seconds", *where] == 1200
     assert found["ccdr_asset_rpo_objective_seconds", *where] == 3600

@@ -10,7 +10,7 @@ from ccdr.cli.one_by_one import Outcomes
 from ccdr.cli.output import print_json, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, tell_paused, verb
 from ccdr.model.errors import Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
@@ -40,13 +40,14 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     from ccdr.evidence.history.kinds import STORED
     from ccdr.jobs.backup.backup import backup as back_up
     from ccdr.jobs.group_backup import backup_together
-    from ccdr.jobs.in_force import store
+    from ccdr.jobs.plan_in_repository import store
 
     options = settings()
     jobs = options.jobs(plan, assets)
     if dry_run:
         return _dry_run(jobs)
     services = options.services()
+    tell_paused(services, plan)
 
     outcomes, groups = Outcomes({"result": "LOCKED"}), list[dict[str, object]]()
     for unit in _units(jobs):

@@ -59,6 +59,9 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Recovery = result_of(
+    "Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record, private=Map | None
+)
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
@@ -84,6 +87,19 @@ class WouldRestore(Doc):
     would_restore: Map
 
 
+class WouldRecover(Doc):
+    would_recover: Map
+
+
+class RecoveryChecked(Doc):
+    """What was brought back, looked at again where it stands."""
+
+    plan: str
+    run: Annotated[str, about("of the recovery that brought it back")]
+    state: Text
+    steps: list[Map]
+
+
 class UpkeepDocument(Doc):
     """One plan's. What was not asked for is not there; `LOCKED` where another run holds it."""
 
@@ -100,6 +116,14 @@ class PlanCheck(Doc):
     checked: list[str]
     problems: Annotated[list[str], about("what is wrong, as file:line: path: sentence")]
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
+
+
+class PlanTrusted(Doc):
+    """The commands that a plan names. `new`: confirmed by this call."""
+
+    plan: str
+    from_repository: Annotated[bool, about("`ccdr bootstrap` wrote it; else a person did, and nothing is confirmed")]
+    commands: list[Map]
 
 
 class PlanShown(Struct, kw_only=True):
@@ -167,12 +191,34 @@ class Version(Doc):
     why: Text
 
 
+class PausedDocument(Doc):
+    """A pause that is in force; `why` is null where the words are not kept any more."""
+
+    plan: str
+    since: Time
+    until: Time
+    by: str
+    host: str
+    record: int
+    why: Text
+
+
+class PausedPlans(Doc):
+    """What is paused; what was ended, or what would be."""
+
+    paused: list[PausedDocument] | None = None
+    ended: list[PausedDocument] | None = None
+    would_end: list[PausedDocument] | None = None
+    would_pause: list[Map] | None = None
+
+
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
     problems: list[str]
     troubles: list[ProblemDocument]
     private: list[str]
+    paused: Annotated[PausedDocument | None, about("its pause, while it is paused")]
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
@@ -227,6 +273,8 @@ class RunDocument(Doc):
     did: list[DidDocument]
     missed: list[Map]
     busy: list[str]
+    skipped: list[Map] | None = None
+    paused: Annotated[list[str] | None, about("what is due, and waits for the end of a pause")] = None
     duties: list[Map] | None = None
     wakes: Text = None
     telling: Map | None = None
@@ -258,6 +306,18 @@ class InitialisedDocument(Doc):
     assets: list[Map]
     notes: list[str]
     findings: list[str]
+    next: list[str]
+
+
+class BootstrappedDocument(Doc):
+    """`plans`: each with the version it is of (null: made from its backups), the commands that nobody has confirmed,
+    and the secrets that it names, each with `there`; `newer`: only a newer ccdr understands it."""
+
+    into: str
+    dry_run: bool
+    plans: list[Map]
+    older_versions: int
+    passed_over: Annotated[list[str], about("what was not taken, and why")]
     next: list[str]
 
 
@@ -341,6 +401,7 @@ class Demo(Doc):
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
+    "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
@@ -352,9 +413,13 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger show": (Records,),
     "ledger verify": (VerificationDocument,),
     "notify test": (SentDocument, WouldSend),
+    "pause": (PausedPlans,),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),
+    "plan trust": (PlanTrusted,),
+    "recover": (Recovery, WouldRecover),
+    "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),

@@ -33,7 +33,9 @@ def word(text: str) -> str:
     return click.style(text, fg=COLOURS.get(text, "yellow"), bold=True)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int | None = None) -> None:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int | None = None, err: bool = False
+) -> None:
     """Aligned columns. Where they do not fit into `room` (by default a terminal's width; a pipe has no end), the
     widest are broken, between words."""
     if room is None and sys.stdout.isatty():
@@ -44,7 +46,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int |
         broken = [_broken(cell, width) for cell, width in zip(line, widths, strict=True)]
         for parts in zip_longest(*broken, fillvalue=""):
             cells = [part + " " * (width - len(click.unstyle(part))) for part, width in zip(parts, widths, strict=True)]
-            click.echo("  ".join(cells).rstrip())
+            click.echo("  ".join(cells).rstrip(), err=err)
 
 
 def _fitting(lines: Sequence[Sequence[str]], room: int | None) -> list[int]:

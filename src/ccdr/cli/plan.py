@@ -1,4 +1,4 @@
-"""`ccdr plan check`, `plan schema` and `plan show`."""
+"""`ccdr plan check`, `plan schema` and `plan show`; `plan trust` is in trusting.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import Settings, settings
+from ccdr.cli.trusting import trust
 from ccdr.cli.verbs import EXIT_STATUS, plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, PlanInvalid, UsageProblem
 from ccdr.model.values import rfc3339
@@ -127,3 +128,4 @@ def show(plan: str) -> Exit:
 plan.add_command(check, "check")
 plan.add_command(schema, "schema")
 plan.add_command(show, "show")
+plan.add_command(trust, "trust")

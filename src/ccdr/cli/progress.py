@@ -33,10 +33,10 @@ class PlainProgress:
     def amount(self, done: int, total: int | None) -> None:
         if self._monotonic() - self._shown_at >= PACE:
             self._shown_at = self._monotonic()
-            click.echo(f"ccdr: {self._text}: {_amount(done, total)}", err=True)
+            click.echo(f"ccdr: {self._text}: {amount_of(done, total)}", err=True)
 
 
-def _amount(done: int, total: int | None) -> str:
+def amount_of(done: int, total: int | None) -> str:
     return human_bytes(done) + (f" of {human_bytes(total)}" if total else "")
 
 
@@ -56,7 +56,7 @@ class LiveProgress:
 
     def amount(self, done: int, total: int | None) -> None:
         with self._lock:
-            self._bar.update(self._task, amount=_amount(done, total))
+            self._bar.update(self._task, amount=amount_of(done, total))
 
 
 class _Silence:

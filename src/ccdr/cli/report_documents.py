@@ -142,6 +142,7 @@ class ReportTally(Doc):
     due_recorded: int | None = None
     started: int | None = None
     waiting: int | None = None
+    paused: Annotated[int | None, about("skipped, since the plan was paused then")] = None
     NOT_KNOWN_HERE: int | None = None
     STORED: int | None = None
     PASS: int | None = None
@@ -241,6 +242,7 @@ class ReportSchedule(Doc):
     what: What
     due: int
     missed: int
+    paused: Annotated[int, about("skipped, since the plan was paused then")]
     waiting: bool
     not_known_here: int
     gaps: list[ReportGap]
@@ -444,6 +446,7 @@ ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
 ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
+ReportSkipped = _whole("ReportSkipped", "skipped")
 
 
 _OLDER = Meta(le=min(VERSIONS[kind] for kind in _ENDS) - 1)
@@ -468,7 +471,7 @@ class ReportOlder(Struct, kw_only=True):
     ledger: Text = None
 
 
-_NO_RUN = (ReportMissed, ReportNotBegun, ReportOlder)
+_NO_RUN = (ReportMissed, ReportSkipped, ReportNotBegun, ReportOlder)
 
 
 class ReportDocument(Doc):

@@ -16,7 +16,7 @@ from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import as_one, dry_run_option, one_only, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import as_one, dry_run_option, from_option, one_only, plan_argument, timeline_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ccdr.jobs.restore import Request, RestoreResult, Restoring
     from ccdr.model.values import CheckResult
     from ccdr.plans.job import Job
+    from ccdr.plans.targets import NewServer
+    from ccdr.ports.new_server import StartLines
 
 NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 
@@ -36,7 +38,10 @@ class _Asked:
     snapshot: str
     at: str | None
     timeline: int | None
-    target: str
+    target: str | None
+    new_server: Path | None
+    owner: str | None
+    port: int | None
     password_file: Path | None
     ca_file: Path | None
     onto_source_server: bool
@@ -49,9 +54,11 @@ class _Asked:
 
         if self.at is None and self.timeline is not None:
             raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
+        made = self._new_server()
         others, wrong = options.load_all(())
         return Request(
-            to=self.target,
+            to=str(made.directory) if made else str(self.target),
+            new_server=made,
             snapshot=self.snapshot,
             at=None if self.at is None else target_of(self.at, job.loaded.plan.zone, self.timeline),
             password_file=self.password_file,
@@ -62,6 +69,19 @@ class _Asked:
             others=tuple(others),
             unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
         )
+
+    def _new_server(self) -> NewServer | None:
+        """UsageProblem unless one place is named."""
+        from ccdr.plans.targets import NewServer
+
+        if (self.target is None) == (self.new_server is None):
+            raise UsageProblem("restore where to?", hint="name one place: --to TARGET, or --new-server DIR")
+        if self.new_server is None:
+            if self.owner is not None or self.port is not None:
+                raise UsageProblem("--owner and --port are of a new server", hint="name it with --new-server DIR")
+            return None
+        directory = self.new_server.expanduser().absolute()
+        return NewServer(directory=directory, owner=self.owner, port=self.port)
 
 
 @verb(short_help="Restore an asset of PLAN for real.")
@@ -76,12 +96,22 @@ class _Asked:
 )
 @click.option("--at", metavar="TIME|latest|NAME", help="The newest base before this point, and the log up to it.")
 @timeline_option
+@from_option
 @click.option(
     "--to",
     "target",
     metavar="TARGET",
-    required=True,
     help="A directory (absent or empty), or postgresql:// or mysql://user@host:port/database (absent or empty).",
+)
+@click.option(
+    "--new-server",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Make a new server ready there (absent or empty), with all that it needs to be started.",
+)
+@click.option("--owner", metavar="USER", help="Whom the new server runs as (default: the engine's own user).")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Where the new server listens (default: the port of the source)."
 )
 @click.option(
     "--password-file",
@@ -99,8 +129,8 @@ class _Asked:
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @dry_run_option
 @as_one("asked", _Asked)
-def restore(plan: str, asset: str, asked: _Asked, yes_i_mean: str | None, dry_run: bool) -> Exit:
-    """Restore an asset of PLAN for real: into a new directory, or into a new database on a server.
+def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: str | None, dry_run: bool) -> Exit:
+    """Restore an asset of PLAN for real: into a new directory, a new database on a server, or a new server.
 
     Nothing that exists is written over: a target that is not empty, or that is or could be the source of any plan, is
     refused.
@@ -117,12 +147,15 @@ def restore(plan: str, asset: str, asked: _Asked, yes_i_mean: str | None, dry_ru
       ccdr restore outbound --asset crm --snapshot 1f3e9a2b --to /srv/dump
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
+      ccdr restore outbound --asset crm --at latest --new-server /srv/crm --port 5433
+      ccdr restore outbound --asset crm --from offsite --to /srv/crm
     """
+    from ccdr.jobs.copies import jobs_from
     from ccdr.jobs.restore import restoring
 
     options = settings()
-    (job,) = options.jobs(plan, [asset])
-    request, services = asked.request(job, options), options.services()
+    (job,), services = jobs_from(options.jobs(plan, [asset]), options.services(), site)
+    request = asked.request(job, options)
     with contextlib.ExitStack() as stack:
         with progress() as watched:
             one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))
@@ -130,13 +163,20 @@ def restore(plan: str, asset: str, asked: _Asked, yes_i_mean: str | None, dry_ru
             return _dry_run(one)
         _tell_intention(one)
         notes_told = len(one.result.notes)
-        _agree(one.name, yes_i_mean, {asked.target, asked.target.rstrip("/"), str(one.result.target_name)})
+        _agree(one.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
         _carry_out(one)
     if options.json:
         print_json(one.result.as_json())
     else:
         _tell(one.result, one.result.notes[notes_told:])
+        _tell_start(one.result.start)
     return one.result.exit_code
+
+
+def _whole(target: str | None) -> Iterator[str]:
+    if target is not None:
+        yield target
+        yield target.rstrip("/")
 
 
 def _carry_out(one: Restoring) -> None:
@@ -226,6 +266,16 @@ def _checks(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]) ->
     yield "checks", ", ".join(done) or "none of the asset's checks can run there"
     for check in passed_over:
         yield "skipped", f"{check.name}: {check.actual.removeprefix('not looked at: ')}"
+
+
+def _tell_start(lines: StartLines | None) -> None:
+    """How a person starts what was made."""
+    if lines is None:
+        return
+    for how, commands in (("Debian's own tools", lines.debian), ("Docker", lines.docker)):
+        click.echo(f"\nto start it, as root, by {how}:")
+        for command in commands:
+            click.echo(f"  {command}")
 
 
 def _tell(result: RestoreResult, notes: Sequence[str]) -> None:

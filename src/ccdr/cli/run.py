@@ -143,7 +143,7 @@ def _carry_out(
     """What is due, and then what comes with it: each plan is stored with its backups, the ledger is compared and stored
     where that is due."""
     from ccdr.jobs.attest import compare_due, store_due
-    from ccdr.jobs.in_force import store
+    from ccdr.jobs.plan_in_repository import store, store_pending
     from ccdr.plans import plan_names
     from ccdr.run.scheduled import run as run_due
 
@@ -151,11 +151,17 @@ def _carry_out(
     with progress() if loud else SILENT as watched:
         result = run_due(loaded, services, watched, only=verbs, jobs=jobs, stated=plan_names(options.plans))
     backed_up = {did.task.plan for did in result.did if did.task.asset and did.done and did.task.verb == "backup"}
-    for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
-        if loud:  # the next backup tries again: no news for cron
+    notes = store([plan for plan in loaded if plan.plan.plan in backed_up], services)
+    with suppress(CcdrError):
+        notes += store_pending(loaded, services)
+    for note in notes:
+        if loud:  # the next run tries again; that it is not there yet, status tells
             click.echo(f"ccdr: {note}", err=True)
     with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
-        compare_due(loaded, services)  # a repository that does not answer, by the work with it
+        # A repository that does not answer is told of by the work with it. While a plan is paused no backup looks at
+        # what is there.
+        let_be = {task.plan for task in result.paused if task.verb == "backup"}
+        compare_due(loaded, services, let_be)
         store_due(loaded, services, options.every, at_once=True)
     return result
 
@@ -163,6 +169,7 @@ def _carry_out(
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> tuple[list[Job], bool]:
     """See to it that every log that a plan wants shipped is, and no other: those that are, and whether something was
     told to end. For the host that backs up."""
+    from ccdr.jobs.pausing import Pauses
     from ccdr.jobs.shipping.background import end_unwanted, start_missing
     from ccdr.model.values import Verb
     from ccdr.plans.job import Job
@@ -172,7 +179,9 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     ended = list(end_unwanted(loaded, services.state))
     for note in ended:
         click.echo(f"ccdr: {note}", err=True)
-    jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
+    pauses = Pauses(services)  # what ships the log of a plan that is paused waits, if it is there
+    going_on = [p for p in loaded if pauses.of(p.plan.plan) is None and not p.plan.recovery_only]
+    jobs = [Job(p, asset) for p in going_on for asset, engine in p.plan.assets.items() if engine.shipping is not None]
     if not jobs:
         return [], bool(ended)
     options = settings()
@@ -216,6 +225,10 @@ def summary(result: RunResult) -> str:
     if result.missed:
         parts.append(f"missed: {', '.join(p.task.name for p in result.missed)}")
     parts.append(f"{well} done well" if result.did else "nothing was due")
+    if result.skipped:
+        parts.append(f"skipped while paused: {', '.join(p.task.name for p in result.skipped)}")
+    if result.paused:
+        parts.append(f"waiting for the end of a pause: {', '.join(t.name for t in result.paused)}")
     if result.busy:
         parts.append(f"under way elsewhere: {', '.join(t.name for t in result.busy)}")
     return f"ccdr run: {'; '.join(parts)}"

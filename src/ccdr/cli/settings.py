@@ -52,7 +52,7 @@ class Settings:
     def load_all(self, names: Sequence[str]) -> tuple[list[LoadedPlan], list[PlanInvalid]]:
         """The named plans; with no name all that are right, and what is wrong with the others: a mistake in one must
         not stop the rest. UsageProblem where there is no plan at all: a wrong --plans must not look green."""
-        from ccdr.model.errors import PlanInvalid, UsageProblem
+        from ccdr.model.errors import FileProblem, PlanInvalid, PlanNewer, UsageProblem
         from ccdr.plans import plan_names
 
         if names:
@@ -63,6 +63,8 @@ class Settings:
                 loaded.append(self.load(name))
             except PlanInvalid as error:
                 wrong.append(error)
+            except PlanNewer as error:  # one that only a newer ccdr understands must not stop the others either
+                wrong.append(PlanInvalid([FileProblem(str(self.plans / f"{name}.yaml"), 1, "", str(error))]))
         if not loaded and wrong:
             raise wrong[0] if len(wrong) == 1 else PlanInvalid([p for error in wrong for p in error.problems])
         if not loaded:

@@ -8,7 +8,7 @@ import click
 
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import assets_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, plan_argument, tell_paused, verb
 from ccdr.model.errors import Exit
 
 
@@ -39,7 +39,11 @@ def ship(plan: str, assets: tuple[str, ...], once: bool) -> Exit:
         raise UsageProblem(
             f"no asset of {plan} ships its log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"
         )
+    for job in jobs:
+        job.refuse_recovery_only("shipping a log")
     services = options.services()
+    if once:
+        tell_paused(services, plan)
     with progress() as watched, ThreadPoolExecutor(max_workers=len(jobs)) as pool:
         running = {pool.submit(ship_log, job, services, watched, once=once) for job in jobs}
         try:

@@ -11,7 +11,7 @@ import click
 from ccdr.cli.ledger_problems import tell_ledger_problems
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import assets_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, from_option, plan_argument, verb
 from ccdr.model.errors import Exit, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
@@ -28,7 +28,8 @@ UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 @verb(short_help="List the snapshots of PLAN.")
 @plan_argument
 @assets_option
-def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
+@from_option
+def snapshots(plan: str, assets: tuple[str, ...], site: str | None) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
     not), and what an increment depends on.
 
@@ -39,9 +40,11 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     Examples:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
+      ccdr snapshots outbound --from offsite
     """
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.jobs import attest
+    from ccdr.jobs.copies import from_site
     from ccdr.jobs.in_force import as_recorded
     from ccdr.plans.job import Job
     from ccdr.plans.words import differing
@@ -52,9 +55,11 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     stated = options.jobs(plan, assets)
     histories = services.histories()
     [judged] = as_recorded([stated[0].loaded], histories, services)
-    loaded = judged.loaded or stated[0].loaded
+    way, _ = from_site(stated[0].loaded, services, site)  # the way there is the file's own
+    loaded, services = from_site(judged.loaded or stated[0].loaded, services, way.plan.seen_from)
+    histories = services.histories() if way.plan.seen_from else histories
     jobs = [Job(loaded, name) for name in loaded.plan.assets if not assets or name in assets]
-    repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
+    repo = services.repository(way, stated[0].limits)
     synchronised = services.synchronise(loaded, repo, [j.asset for j in jobs])
     attest.learned(services, plan, synchronised, [j.asset for j in jobs])
     listed = _listed(loaded.plan, jobs, services, histories, {s.id for s in synchronised.vanished})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.population import Chain
     from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.daily_verification import Finding
+    from ccdr.jobs.pausing import PausedPlan
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.versions import Judged, PlanRevision
@@ -78,6 +79,7 @@ class _Seen:
     own: Mapping[str, Collection[Verb]]
     elsewhere: Mapping[str, Sequence[Answering]]
     private: Mapping[str, Sequence[str]]
+    paused: Mapping[str, PausedPlan]
     lineage: Lineage
     verified: Finding | None
     of_ledger: Sequence[Problem]
@@ -103,6 +105,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
     from ccdr.jobs.daily_verification import newest
     from ccdr.jobs.in_force import as_recorded, lost
+    from ccdr.jobs.pausing import paused
     from ccdr.plans import plan_names
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.notify import untold
@@ -134,6 +137,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
         responsible_for(loaded, histories),
         {name: answering(name, history, services.catalogue) for name, history in of_plans.items()},
         {name: private(history) for name, history in of_plans.items()},
+        {one.plan: one for one in paused(services)},
         lineage,
         verified,
         of_ledger,
@@ -152,6 +156,7 @@ def _document(seen: _Seen) -> dict[str, object]:
             "problems": [p.text for p in seen.care[name]],
             "troubles": [p.as_json() for p in seen.care[name]],
             "private": list(seen.private[name]),
+            "paused": seen.paused[name].as_json() if name in seen.paused else None,
             "could_not_tell": seen.deaf.get(name, []),
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in Verb if verb in seen.own[name]],

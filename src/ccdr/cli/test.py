@@ -10,7 +10,15 @@ import click
 from ccdr.cli.one_by_one import each_asset
 from ccdr.cli.output import print_json, table, tell_checks, word
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import (
+    assets_option,
+    dry_run_option,
+    from_option,
+    plan_argument,
+    tell_paused,
+    timeline_option,
+    verb,
+)
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
@@ -39,6 +47,7 @@ WORDS = ("latest", "random", "oldest")
     help="Recover to this point by the shipped log: a time, its end, a named point; from the base --snapshot ID names.",
 )
 @timeline_option
+@from_option
 @click.option(
     "--keep", is_flag=True, help="Leave the sandbox running for a closer look; it stops by itself after 4 hours."
 )
@@ -49,6 +58,7 @@ def test(
     snapshot: str | None,
     at: str | None,
     timeline: int | None,
+    site: str | None,
     keep: bool,
     dry_run: bool,
 ) -> Exit:
@@ -67,12 +77,16 @@ def test(
       ccdr test outbound --asset crm --keep
       ccdr test outbound --asset crm --at latest
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
+      ccdr test outbound --from offsite
     """
     from ccdr.jobs.attest import store_due
+    from ccdr.jobs.copies import jobs_from
 
     options = settings()
-    services = options.services()
-    jobs = _holding(options.jobs(plan, assets), snapshot, services)
+    stated, services = jobs_from(options.jobs(plan, assets), options.services(), site)
+    jobs = _holding(stated, snapshot, services)
+    if not dry_run:
+        tell_paused(services, plan)
     if at is not None:
         wanted = [j for j in jobs if assets or j.engine.shipping]
         return _recoveries(wanted, snapshot, At(at, timeline), services, keep, dry_run)
@@ -82,6 +96,8 @@ def test(
         return _dry_run(jobs, snapshot, services)
 
     code = _by_rules(jobs, snapshot, services, keep=keep)
+    if services.there is not None:
+        return code
     with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
         store_due([jobs[0].loaded], services, options.every)
     return code

@@ -13,7 +13,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import dry_run_option, verb
+from ccdr.cli.verbs import dry_run_option, tell_paused, verb
 from ccdr.model.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
@@ -58,6 +58,7 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bo
     services, outcomes = options.services(), _Outcomes(dry_run, codes=[error.exit_code for error in wrong])
     for plan in loaded:
         outcomes.documents.append({"plan": plan.plan.plan})
+        tell_paused(services, plan.plan.plan)
         if only in (None, "prune"):
             outcomes.of("prune", partial(prune, plan, services, dry_run=dry_run), _tell_prune)
         if only in (None, "check"):

@@ -6,8 +6,9 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -17,6 +18,9 @@ from ccdr.cli.streams import open_streams, written
 from ccdr.cli.trouble import tell_error
 from ccdr.host import interrupts
 from ccdr.model.errors import CcdrError, Exit, failure_of, worst
+
+if TYPE_CHECKING:
+    from ccdr.jobs.services import Services
 
 EXIT_STATUS = """\b
 Exit status:
@@ -80,9 +84,19 @@ def _help_of(error: click.ClickException) -> str:
     return f"`{context.command_path if context else 'ccdr'} --help` shows its options"
 
 
+def tell_paused(services: Services, plan: str) -> None:
+    """A person's command goes on while the plan is paused, and says so."""
+    from ccdr.evidence.pauses import told
+    from ccdr.jobs.pausing import pause_of
+
+    with suppress(CcdrError):  # a ledger that cannot be read is told of by the work
+        if there := pause_of(services, plan):
+            click.echo(f"ccdr: {plan} is {told(there.pause, services.clock.now())}; this command goes on", err=True)
+
+
 def plan_argument(function: F) -> F:
     """PLAN, completed from the directory of plans."""
-    return click.argument("plan", shell_complete=_complete_plans)(function)
+    return click.argument("plan", shell_complete=complete_plans)(function)
 
 
 def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> str | None:
@@ -116,6 +130,11 @@ def assets_option(function: F) -> F:
     return click.option("--asset", "assets", metavar="A", multiple=True, help=text)(function)
 
 
+def from_option(function: F) -> F:
+    text = "Fetch from this copy (see `copies:` of the plan), by its name or its site."
+    return click.option("--from", "site", metavar="SITE", help=text)(function)
+
+
 def timeline_option(function: F) -> F:
     text = "Which PostgreSQL timeline to follow, with --at: by default the one written at that time, or the newest."
     return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)
@@ -125,7 +144,7 @@ def dry_run_option(function: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(function)
 
 
-def _complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     directory = ctx.find_root().ensure_object(Settings).plans
     return sorted(p.stem for p in directory.glob("*.yaml") if p.stem.startswith(incomplete))
 

@@ -34,6 +34,7 @@ from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import Docker
+from ccdr.storage import copying
 from ccdr.wiring import services
 
 MARKER = ".ccdr-demo"  # only a directory that bears it is ever removed
@@ -185,7 +186,9 @@ def _damaged_test(
     copy = Job(plan.write_damaged(place, work, centre, images), job.asset)
     elsewhere = services(place / "state")
     target = elsewhere.repository(copy.loaded, copy.limits)
-    target.copy_from(own.repository(job.loaded, job.limits), snapshot.id)
+    source = own.repository(job.loaded, job.limits)
+    copying.init_like(target, source, place)
+    copying.copy(target, source, [snapshot.id], place)
     _flip_a_byte(place / "repository")
     return restore_test(copy, "latest", elsewhere, progress)
 

@@ -11,11 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 
 from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
-from ccdr.model.errors import TestBroken, UsageProblem
+from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
 from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 
 
@@ -113,17 +114,18 @@ def not_reached(target: RecoveryTarget) -> UsageProblem:
     )
 
 
-def two_branches(time: datetime, why: str, branches: tuple[int, int]) -> TestBroken:
+def two_branches(time: datetime, why: str, branches: tuple[int, int]) -> TwoBranches:
     """A time that may mean either of two branches of the log."""
     one, other = branches
-    return TestBroken(
+    return TwoBranches(
         f"{rfc3339(time)} may mean timeline {one} or timeline {other} of the log: {why}; `--timeline {one}` or "
         f"`--timeline {other}` chooses",
+        branches,
         hint=f"`--at latest --timeline {one}` brings all back that is stored of timeline {one}",
     )
 
 
-def left_behind(target: RecoveryTarget) -> TestBroken:
+def left_behind(target: RecoveryTarget) -> TwoBranches:
     """A time behind all that is stored of a branch, and before the next one began: what the first wrote behind the
     place where that left it may have gone on until then."""
     assert target.time is not None and target.left is not None
@@ -172,6 +174,12 @@ class EngineConfig(Strict):
     storage: Literal["auto", "memory", "disk"] = Field(
         "auto", description="where the sandbox keeps its data: in memory where it fits, or in scratch"
     )
+
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        """The keys of a plan that name this source, as a snapshot's manifest tells of it: for a plan that is made from
+        snapshots alone, and recovers them. How the source was reached they do not tell."""
+        raise NotImplementedError
 
     @property
     def engine_name(self) -> str:
@@ -245,6 +253,12 @@ class EngineConfig(Strict):
         """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and
         where the source does not answer."""
         raise UsageProblem(f"{self.engine_name} answers no SQL", hint="ask it by a `command` or an `http` step")
+
+    def new_server(self, site: Site) -> ServerMaker:
+        raise UsageProblem(
+            f"{self.engine_name} has no server of its own to be made ready",
+            hint="name a directory: `--to DIR`, or `directory:` among the plan's targets",
+        )
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         raise NotImplementedError

@@ -45,6 +45,8 @@ TAMPERING = frozenset(
 )
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
+# What another host answers for, and what somebody has decided for a while: told, and no finding.
+NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
@@ -180,12 +182,8 @@ def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now:
 
 
 def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
-    """Of those that were marked, what nobody has acknowledged, and what is not only not known here."""
-    return [
-        problem
-        for problem in problems
-        if problem.acknowledged is None and problem.trouble is not Trouble.NOT_KNOWN_HERE
-    ]
+    """Of those that were marked, what nobody has acknowledged, and what is a finding at all."""
+    return [problem for problem in problems if problem.acknowledged is None and problem.trouble not in NO_FINDING]
 
 
 def exit_of(problems: Iterable[Problem]) -> Exit:

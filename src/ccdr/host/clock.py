@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 
 from ccdr.ports.place import Clock
 
@@ -18,6 +21,15 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+@cache
+def boot() -> str | None:
+    """What tells this start of the machine from others: `monotonic` counts from there. None where it has no such id."""
+    try:
+        return sha256(Path("/proc/sys/kernel/random/boot_id").read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 @contextmanager

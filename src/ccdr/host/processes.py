@@ -21,7 +21,7 @@ from typing import IO
 
 from ccdr.host.interrupts import tick
 from ccdr.model.answers import FreeText
-from ccdr.model.errors import CommandFailed
+from ccdr.model.errors import CommandFailed, OutputTooLong
 from ccdr.ports.place import Output, Pulse, Session
 
 TERM_GRACE = 10.0  # seconds between TERM and KILL: restic removes its lock in well under one
@@ -92,15 +92,19 @@ class Host:
         ok: Sequence[int] = (0,),
         pulse: Pulse | None = None,
         on_line: Callable[[str], None] | None = None,
+        most: int | None = None,
     ) -> Output:
         """As `Place.run`. `on_line` is handed each line of standard output instead of keeping it;
-        `pulse` replaces output or the growth of `watch` as the sign of progress."""
+        `pulse` replaces output or the growth of `watch` as the sign of progress. OutputTooLong, and the command is
+        stopped, where it writes more than `most` bytes."""
         with self._started(argv, env, what) as process:
             pump = _Pump(process, stdin, on_line)
             watchdog = Watchdog(self.no_progress, pulse or self._pulse(watch) or pump.seen)
             stalled = False
             while pump.turn(TICK):
                 tick()
+                if most is not None and pump.seen() > most:
+                    raise OutputTooLong(argv, most, what=what)
                 if self.meanwhile is not None:
                     self.meanwhile()
                 if watchdog.stalled():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ccdr.host.processes import Host
-from ccdr.model.errors import CommandFailed, UsageProblem
-from ccdr.model.schema import WithPassword
+from ccdr.model.errors import CommandFailed, PlanUnconfirmed, UsageProblem
+from ccdr.model.schema import UnconfirmedCommand, WithPassword
 
 SHORTEST = 8  # characters; a repository's password guards every customer's data
 
@@ -14,11 +14,14 @@ SHORTEST = 8  # characters; a repository's password guards every customer's data
 def password(source: WithPassword, host: Host, *, what: str, shortest: int = 1) -> str | None:
     """The password, its line end removed; None where `source` names none.
 
-    UsageProblem where it cannot be had, is empty, or is shorter than `shortest`.
+    UsageProblem where it cannot be had, is empty, or is shorter than `shortest`; PlanUnconfirmed where it would take a
+    command that came from a repository, and that nobody has confirmed.
     """
     if source.password_file is not None:
         text = _read(source.password_file, f"{what}: password_file")
     elif source.password_command is not None:
+        if isinstance(source.password_command, UnconfirmedCommand):
+            raise PlanUnconfirmed(source.password_command.plan, [f"{what}: password_command"])
         try:
             text = host.run(list(source.password_command), what=f"{what}: password_command").stdout
         except CommandFailed as error:

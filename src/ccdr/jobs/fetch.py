@@ -198,7 +198,8 @@ def fetch(
     root: str = "/",
 ) -> Path:
     """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. restic's exit code, then: is
-    the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not."""
+    the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not. What
+    an earlier call has left in `into` is not fetched again, and gets back the modes and times that it had."""
     repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
     if stream := stream_of(manifest):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -38,10 +38,7 @@ from ccdr.plans.versions import (
     files_of,
     version_of,
 )
-from ccdr.storage.catalogue import OURS
 
-PLAN = "plan"  # the kind of a snapshot that holds a version's files
-PLAN_STORED = "plan.stored"
 MOST_VERSIONS = 10  # of a plan, the newest ones, whose files are looked at by whoever wants an answer at once
 _TRIES = 500  # of a fiftieth of a second: another process records it meanwhile
 
@@ -87,7 +84,7 @@ def judged_by(loaded: LoadedPlan, version: PlanRevision | None, services: Servic
     if version.digest == digest_of(files_of(loaded)):
         return Judged(plan, loaded, version, FileState.SAME)
     kept = kept_version(version, services, base=loaded.path.parent.absolute())
-    why = None if kept else f"its files as of then are not in {_directory(services, plan, version.digest)} any more"
+    why = None if kept else f"its files as of then are not in {kept_in(services, plan, version.digest)} any more"
     return Judged(plan, kept or _promised(loaded, version), version, FileState.DIFFERS, loaded.facts, why)
 
 
@@ -111,7 +108,7 @@ def _promised(loaded: LoadedPlan, version: PlanRevision) -> LoadedPlan:
 def without_file(version: PlanRevision, services: Services) -> Judged:
     """A plan that no file names any more, as its version had it."""
     kept = kept_version(version, services)
-    why = None if kept else f"its files are not in {_directory(services, version.plan, version.digest)} any more"
+    why = None if kept else f"its files are not in {kept_in(services, version.plan, version.digest)} any more"
     return Judged(version.plan, kept, version, FileState.GONE, None, why)
 
 
@@ -154,7 +151,7 @@ def not_kept(
 
 
 def _kept(version: PlanRevision, services: Services) -> bool:
-    directory = _directory(services, version.plan, version.digest)
+    directory = kept_in(services, version.plan, version.digest)
     try:
         return all(
             sha256((directory / name).read_bytes()).hexdigest() == digest for name, digest in version.files.items()
@@ -179,41 +176,13 @@ def withdraw(stated: Collection[str], directory: Path, services: Services) -> No
 def kept_version(version: PlanRevision, services: Services, base: Path | None = None) -> LoadedPlan | None:
     """A version's files, as they were kept; None where they are not there, are not what the ledger says, or are no
     plan to this ccdr. Relative paths lie in `base`."""
-    directory = _directory(services, version.plan, version.digest)
+    directory = kept_in(services, version.plan, version.digest)
     path = directory / "plans" / f"{version.plan}.yaml"
     with contextlib.suppress(CcdrError, OSError):
         loaded = load_plan(path, directory / "restore_tests", base or path.parent)
         if digest_of(files_of(loaded)) == version.digest:
             return loaded
     return None
-
-
-def store(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
-    """Have the repository hold the files of each plan's version, once: a lost host's plans can be had again. A sentence
-    for each that could not be stored; the next backup tries again."""
-    notes = []
-    for loaded in plans:
-        try:
-            _store(loaded, services)
-        except (CcdrError, OSError) as error:
-            notes.append(f"the plan {loaded.plan.plan} could not be stored in its repository: {error}")
-    return notes
-
-
-def _store(loaded: LoadedPlan, services: Services) -> None:
-    plan, digest = loaded.plan.plan, digest_of(files_of(loaded))
-    directory = _directory(services, plan, digest)
-    marker = directory.with_suffix(".stored")
-    if marker.exists() or not loaded.texts:
-        return
-    _keep(loaded, directory)
-    limits = loaded.plan.limits_of(next(iter(loaded.plan.assets)))
-    repo = services.repository(loaded, limits, gentle=True)
-    with services.state.reading(repo.location):
-        stored = repo.backup([directory.absolute()], tags=[OURS, f"kind={PLAN}", f"plan={plan}", f"version={digest}"])
-    body = {"digest": digest, "snapshot": stored.id}
-    services.ledger.append(PLAN_STORED, plan=plan, asset=None, run=None, body=body)
-    write_durably(marker, f"{stored.id}\n")
 
 
 def _stands(loaded: LoadedPlan, services: Services) -> bool:
@@ -235,7 +204,7 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
         last = newest(plan, services)
         if last is None or last.seq != known.seq:
             return False
-    return all((_directory(services, plan, known.digest) / name).exists() for name in loaded.texts)
+    return all((kept_in(services, plan, known.digest) / name).exists() for name in loaded.texts)
 
 
 def _record(loaded: LoadedPlan, services: Services) -> None:
@@ -243,7 +212,7 @@ def _record(loaded: LoadedPlan, services: Services) -> None:
     with contextlib.suppress(CcdrError):  # a ledger that is damaged somewhere can still be written to
         before = newest(plan, services)
     with contextlib.suppress(CcdrError, OSError):  # a full disk is told of by what is written next
-        _keep(loaded, _directory(services, plan, digest_of(files_of(loaded))))
+        keep(loaded, kept_in(services, plan, digest_of(files_of(loaded))))
     _note(services, plan).unlink(missing_ok=True)
     if before is None or before.ledger is not None or changed(loaded, before):  # each ledger has its own
         body = body_of(loaded, before)
@@ -253,14 +222,16 @@ def _record(loaded: LoadedPlan, services: Services) -> None:
     _write_note(services, plan, seq, loaded.path.parent)
 
 
-def _keep(loaded: LoadedPlan, directory: Path) -> None:
+def keep(loaded: LoadedPlan, directory: Path) -> None:
+    """Write the version's files there, if they are not. CcdrError or OSError where that cannot be done."""
     for name, text in loaded.texts.items():
         path = directory / name
         if not path.exists() or path.read_bytes() != text:
             write_durably(path, text.decode("utf-8"))  # what was parsed is UTF-8
 
 
-def _directory(services: Services, plan: str, digest: str) -> Path:
+def kept_in(services: Services, plan: str, digest: str) -> Path:
+    """Where a version's files are kept."""
     return services.state.root / "plans" / plan / digest
 
 

@@ -29,7 +29,8 @@ class RecordedRun:
         """Record by which version of the plan, on whose data, why and by whom, and what is `about` this kind of work.
         CcdrError where the ledger cannot be written: then nothing was begun."""
         in_force.record(self.loaded, self.services)
-        start = {"plan_sha256": self.loaded.sha256, "tenant": self.loaded.plan.tenant_of(self.asset)}
+        plan = self.loaded.plan
+        start = {"plan_sha256": self.loaded.sha256, "tenant": plan.tenant_of(self.asset), "copy": plan.seen_from}
         return self._append(self.kinds[0], {**start, **self.trigger.facts(), **about})
 
     @contextmanager
@@ -54,7 +55,7 @@ class RecordedRun:
     def end(self, body: Mapping[str, object]) -> RecordRef:
         """Record what came of it, on which copy of whose data, and at which try."""
         plan = self.loaded.plan
-        copy = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.repository.copy_facts}
+        copy = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.copy_facts}
         return self._append(self.kinds[1], {**body, **copy})
 
     def _append(self, kind: str, body: Mapping[str, object]) -> RecordRef:

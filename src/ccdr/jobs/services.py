@@ -5,28 +5,31 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.copies import seen_from
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
+from ccdr.host.clock import boot
 from ccdr.host.digests import Digest
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
 from ccdr.host.state import State
 from ccdr.host.who import who
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
 from ccdr.model.values import Snapshot, Verb, of_another_host, rfc3339, utc
-from ccdr.plans import LimitsInForce, LoadedPlan, Plan
+from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
@@ -42,6 +45,9 @@ from ccdr.storage.synchronised import Synchronised
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+BUILT_IN = LimitsInForce(upload=None, download=None, no_progress=NO_PROGRESS, lock_wait=LOCK_WAIT)
 
 
 def limits_of(loaded: LoadedPlan) -> LimitsInForce:
@@ -83,6 +89,15 @@ def pruning_of(upkeep: AssetHistory) -> Pruning:
 
 
 @dataclass(frozen=True)
+class SeenFrom:
+    """The plan, and the copy of it, that all is seen from; the `catalogue` of the plan's own repository."""
+
+    plan: str
+    copy: str
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
 class Services:
     clock: Clock
     state: State
@@ -91,15 +106,40 @@ class Services:
     lab: Lab
     host: Host
     memory: Memory = field(default_factory=Memory, compare=False)
+    there: SeenFrom | None = None
+
+    @property
+    def catalogues(self) -> list[Catalogue]:
+        """Of whatever was ever captured, as far as it is known here."""
+        return [self.catalogue] if self.there is None else [self.catalogue, self.there.catalogue]
 
     @property
     def digest(self) -> Digest:
         return Digest(self.host)
 
+    def make_if_missing(self, repo: Restic, allowed: Callable[[], object] = lambda: None) -> None:
+        """Create a repository that is not there, once `allowed` has not raised. Two assets may want it at the same
+        time, and two creations at once would be a damaged one."""
+        try:
+            repo.probe()
+        except RepositoryMissing:
+            with self.state.creating(repo.location):
+                try:
+                    repo.probe()
+                except RepositoryMissing:
+                    allowed()
+                    repo.init()
+
     def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
         source's host; what is measured runs at full speed."""
-        settings = loaded.plan.repository
+        plan = loaded.plan.plan
+        opened = self.opened(loaded.plan.repository, limits, gentle=gentle)
+        copied = loaded.plan.seen_from is not None
+        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copied)
+
+    def opened(self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
+        """As `repository`, of one that no plan names yet."""
         secret = password(settings, self.host, what="repository", shortest=SHORTEST)
         env = env_file(settings.env_file) if settings.env_file else {}
         if settings.password_file is not None:
@@ -115,9 +155,7 @@ class Services:
             upload_limit=limits.upload,
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
-            plan=loaded.plan.plan,
             lock_days=settings.lock_days,
-            known=lambda: self.knows(loaded.plan.plan),
         )
 
     def knows(self, plan: str) -> bool:
@@ -217,7 +255,11 @@ class Services:
 
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
-        return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        known = histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+        for of in known.values():
+            if of.pauses:
+                by_elapsed(of.pauses, self.clock.now(), self.clock.monotonic(), boot())
+        return known if self.there is None else seen_from(known, self.there.plan, self.there.copy)
 
     @property
     def unsound(self) -> tuple[Unsound, ...]:

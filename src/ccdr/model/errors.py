@@ -74,8 +74,8 @@ class FileProblem:
 class PlanInvalid(UsageProblem):
     """A plan or restore-test file is wrong; carries every problem found, in file order."""
 
-    def __init__(self, problems: Sequence[FileProblem]) -> None:
-        super().__init__("\n".join(str(p) for p in problems))
+    def __init__(self, problems: Sequence[FileProblem], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(str(p) for p in problems), hint=hint)
         self.problems = tuple(problems)
 
 
@@ -117,6 +117,14 @@ class TestBroken(CcdrError):
     __test__ = False  # its name must not make pytest collect it
 
 
+class TwoBranches(TestBroken):
+    """A time may mean either of two branches of a log: only a person can say which."""
+
+    def __init__(self, message: str, branches: tuple[int, int], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.branches = branches
+
+
 class WrittenByNewer(TestBroken):
     """What is there was written by a newer ccdr: it says nothing against the backup, and this one cannot tell more."""
 
@@ -125,6 +133,31 @@ class WrittenByNewer(TestBroken):
         super().__init__(
             f"{what} is of format {written}, and was written by a newer ccdr; this one reads formats up to {known}",
             hint="upgrade ccdr on this host: docs/how-to/upgrade.md, Which hosts go first",
+        )
+
+
+class PlanNewer(TestBroken):
+    """A newer ccdr stored this plan, and this one does not understand all of it: it guesses nothing."""
+
+    def __init__(self, plan: str, by: str | None, ours: str, why: str) -> None:
+        stored = f"ccdr {by}" if by else "a newer ccdr"
+        super().__init__(
+            f"{stored} stored the plan {plan}, and this is ccdr {ours}, which does not understand all of it: {why}",
+            hint=f"install {f'ccdr {by}, or a later one' if by else 'a later ccdr'}, on this host: "
+            "docs/how-to/upgrade.md",
+        )
+
+
+class PlanUnconfirmed(CcdrError):
+    """A command of a plan that came from a repository was to run, and nobody has confirmed it here: nothing was begun.
+    `where` says which keys of the plan name them."""
+
+    def __init__(self, plan: str, where: Sequence[str]) -> None:
+        self.where = tuple(where)
+        names = ", ".join(self.where)
+        super().__init__(
+            f"the plan {plan} came from a repository, and nobody has confirmed the command that it names: {names}",
+            hint=f"`ccdr plan trust {plan}` shows it, and asks; nothing was begun",
         )
 
 
@@ -183,6 +216,13 @@ class CommandFailed(CcdrError):
         super().__init__(f"{program} {how}" + (f": {why}" if why else ""), words=None if ours else self.stderr)
         self.argv, self.code, self.stalled = tuple(argv), code, stalled
         self.what = program
+
+
+class OutputTooLong(CcdrError):
+    """A program wrote more than anybody may want of it, and was stopped."""
+
+    def __init__(self, argv: Sequence[str], most: int, *, what: str | None = None) -> None:
+        super().__init__(f"{what or argv[0]} wrote more than {most} bytes, and was stopped")
 
 
 _OF_A_PLAN = re.compile(r"(`ccdr \w+) PLAN\b")

@@ -6,8 +6,8 @@ what falls into the hour that is left out runs at its end, and a fixed time in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -67,6 +67,16 @@ class Missed:
     first: datetime
     last: datetime
     count: int
+    times: tuple[datetime, ...] = field(default=(), compare=False, repr=False)  # each of them
+
+    @classmethod
+    def of(cls, times: Sequence[datetime]) -> Missed | None:
+        return cls(times[0], times[-1], len(times), tuple(times)) if times else None
+
+    def apart(self, let_be: Callable[[datetime], bool]) -> tuple[Missed | None, Missed | None]:
+        """Those that were to be let be, and the others."""
+        skipped = [time for time in self.times if let_be(time)]
+        return Missed.of(skipped), Missed.of([time for time in self.times if time not in set(skipped)])
 
 
 def occurrences(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
@@ -111,7 +121,7 @@ def advance(slot: Slot | None, cron: str, timezone: str, now: datetime) -> tuple
     # It is tried at once, whatever the wait for the one before; its own failure then waits as long as that would.
     return (
         replace(slot, settled=after, pending=last, tries=0, retry_at=None),
-        Missed(passed[0], passed[-1], len(passed)) if passed else None,
+        Missed.of(passed),
     )
 
 

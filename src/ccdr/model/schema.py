@@ -141,6 +141,18 @@ Text = Annotated[str, Field(min_length=1)]
 PlanPath = Annotated[Path, AfterValidator(_beside_plan)]
 
 
+class UnconfirmedCommand(tuple[str, ...]):
+    """A command of a plan that came from a repository: nobody has confirmed it, and nobody may run it (trust.py)."""
+
+    plan: str
+
+    @classmethod
+    def of(cls, words: tuple[str, ...], plan: str) -> UnconfirmedCommand:
+        made = cls(words)
+        made.plan = plan
+        return made
+
+
 class WithPassword(Strict):
     """A secret is never a value in a plan: it comes from a file or from a command's first line."""
 

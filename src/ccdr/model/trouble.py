@@ -40,6 +40,7 @@ class Trouble(StrEnum):
     RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
     CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
     PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
+    PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
@@ -71,6 +72,7 @@ class Trouble(StrEnum):
     CHECK_INCONCLUSIVE = "check_inconclusive"
     CHECK_LATE = "check_late"
     FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
+    PAUSED = "paused"  # by somebody, for a while: no finding
     DUTIES = "duties"  # what this host answers for has changed
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
@@ -200,6 +202,7 @@ _NEXT = {
     "restore test reads it from the repository again",
     Trouble.PLAN_FILES_GONE: "find out who removed them, and put them back from the repository, which holds each "
     "version: docs/explanation/evidence.md, A plan's files",
+    Trouble.PLAN_NOT_STORED: "ccdr backup {plan}   stores the plan with the backup, and says why it could not",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.TEST_FAILED: (
         "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
@@ -258,6 +261,7 @@ _NEXT = {
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
     Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
+    Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

@@ -26,6 +26,15 @@ class Verb(StrEnum):
     TEST = "test"
     PRUNE = "prune"
     CHECK = "check"
+    COPY = "copy"
+
+
+PRIMARY = "primary"  # what records call the copy in the plan's `repository`
+
+
+def at_copy(plan: str, copy: str | None) -> str:
+    """What histories call a plan where it is about one of its copies: no plan is called so."""
+    return plan if copy in (None, PRIMARY) else f"{plan}@{copy}"
 
 
 class Verdict(StrEnum):

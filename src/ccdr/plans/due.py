@@ -54,6 +54,7 @@ class Other:
     asked: Sequence[RequestedRuns]
     starts: Mapping[Schedule, Sequence[RunStart]]
     until: datetime
+    paused: Sequence[tuple[datetime, datetime]] = ()  # when the plan was, there
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class DueGap:
 
 @dataclass(frozen=True)
 class DueTally:
-    """One schedule in a period. `due` are those that were served, and the `missed` ones; `waiting`: the newest is
+    """One schedule in a period. `due` are those that were served, the `missed` ones, and those that were let be since
+    the plan was `paused` then; `waiting`: the newest is
     neither yet. `gaps` are the newest `MOST_GAPS`. `elsewhere` came due while this host did not answer for it: nobody
     here knows what became of them. Before the first version nothing is known to have been due."""
 
@@ -78,6 +80,7 @@ class DueTally:
     waiting: bool
     elsewhere: int
     gaps: tuple[DueGap, ...]
+    paused: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,19 +115,22 @@ def tallies(
     start: datetime,
     end: datetime,
     others: Sequence[Other] = (),
+    paused: Sequence[tuple[datetime, datetime]] = (),
 ) -> list[DueTally]:
     """Of each schedule that was in force in a period, for one plan. `versions` and `asked` are all before its end, in
-    order; `starts` those before its end and from `PATIENCE` before its begin on. What `others` answer for is due and
-    missed by what they went by."""
+    order; `starts` those before its end and from `PATIENCE` before its begin on; `paused`: when the plan was. What
+    `others` answer for is due and missed by what they went by."""
     named = [schedules(versions, start), *(schedules(other.versions, start) for other in others)]
     tallied = []
     for schedule in dict.fromkeys(one for each in named for one in each):
-        own = _tally(schedule, versions, asked, starts.get(schedule, ()), *_edges(start, end))
+        own = _tally(schedule, versions, asked, starts.get(schedule, ()), *_edges(start, end), paused)
         theirs = []
         for other in others:
             first, last = _edges(start, end)
             last, begun = min(last, _behind(other.until)), other.starts.get(schedule, ())
-            if first < last and (tally := _tally(schedule, other.versions, other.asked, begun, first, last)):
+            if first < last and (
+                tally := _tally(schedule, other.versions, other.asked, begun, first, last, other.paused)
+            ):
                 theirs.append(tally)
         if theirs:
             unknown = _unknown(schedule, versions, asked, others, *_edges(start, end))
@@ -137,8 +143,8 @@ def _together(parts: Sequence[DueTally], waiting: bool, unknown: int) -> DueTall
     """What a ledger ends with that was neither served nor missed by then is not known."""
     gaps = sorted((gap for one in parts for gap in one.gaps), key=lambda gap: gap.first)[-MOST_GAPS:]
     unknown += sum(one.waiting for one in parts) - waiting
-    due, missed = sum(one.due for one in parts), sum(one.missed for one in parts)
-    return DueTally(parts[0].asset, parts[0].verb, due, missed, waiting, unknown, tuple(gaps))
+    due, missed, paused = (sum(getattr(one, key) for one in parts) for key in ("due", "missed", "paused"))
+    return DueTally(parts[0].asset, parts[0].verb, due, missed, waiting, unknown, tuple(gaps), paused)
 
 
 def _unknown(
@@ -177,6 +183,7 @@ def _tally(
     begun: Sequence[RunStart],
     start: int,
     end: int,
+    paused: Sequence[tuple[datetime, datetime]],
 ) -> DueTally | None:
     windows = _in_force(versions, schedule)
     ours = [
@@ -191,14 +198,29 @@ def _tally(
     last = newest if waits and newest is not None else end  # … and behind the last
     counted = [w for window in ours for w in _clipped(window, first, last)]
     due = sum(window.count for window in counted)
-    missed = due - sum(any(w.start <= at < w.end for w in counted) for at in served)
+    to_begin = [part for window in counted for part in _outside(window, paused)]
+    missed = _not_served(to_begin, served)
+    let_be = _not_served(counted, served) - missed
     elsewhere = sum(w.count for window in windows for w in _clipped(window, start, end))
     elsewhere -= sum(w.count for window in ours for w in _clipped(window, start, end))
     if not (due or waits or elsewhere):
         return None
-    gaps_found = (gap for window in reversed(counted) for gap in _gaps(window, served)) if missed else ()
+    gaps_found = (gap for window in reversed(to_begin) for gap in _gaps(window, served)) if missed else ()
     gaps = tuple(islice(gaps_found, MOST_GAPS))[::-1]
-    return DueTally(*schedule, due, missed, waits, elsewhere, gaps)
+    return DueTally(*schedule, due, missed, waits, elsewhere, gaps, let_be)
+
+
+def _not_served(windows: Sequence[_Window], served: Iterable[int]) -> int:
+    return sum(w.count for w in windows) - sum(any(w.start <= at < w.end for w in windows) for at in served)
+
+
+def _outside(window: _Window, paused: Sequence[tuple[datetime, datetime]]) -> Iterator[_Window]:
+    """What of it is in none of these."""
+    since = window.start
+    for begun, end in sorted(one for one in paused if one[0] < one[1]):
+        yield from _clipped(window, since, ceil(begun.timestamp()))
+        since = max(since, ceil(end.timestamp()))
+    yield from _clipped(window, since, window.end)
 
 
 def _in_force(versions: Sequence[PlanRevision], schedule: Schedule) -> list[_Window]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
 from ccdr.host.nearby import near
+from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AT, LATEST, Objectives
 from ccdr.plans.loader import LoadedPlan
 from ccdr.plans.model import LimitsInForce
@@ -40,6 +41,14 @@ class Job:
         """Does a check of another asset need programs where this one's files can be seen?"""
         checks = (check for of_asset in self.loaded.checks.values() for check in of_asset)
         return any(check.beside == self.asset and check.needs_sandbox_beside for check in checks)
+
+    def refuse_recovery_only(self, what: str) -> None:
+        """UsageProblem where the plan is for recovery alone: it does not say how its sources are reached."""
+        if self.loaded.plan.recovery_only:
+            raise UsageProblem(
+                f"the plan {self.plan} is for recovery alone: {what} would need what it does not state",
+                hint=f"`ccdr plan check {self.plan}` says what it lacks; once that is stated, remove `recovery_only`",
+            )
 
     @property
     def objectives(self) -> Objectives:

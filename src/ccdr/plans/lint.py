@@ -35,7 +35,16 @@ def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[
             yield YamlProblem(line(where), where, fault)
 
 
+RECOVERY_ONLY = (
+    "makes it a plan for recovery alone, and refuses backups: state service, owner and objectives, how each source is "
+    "reached (connection), schedules and retention, then remove it"
+)
+
+
 def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
+    if plan.recovery_only:
+        yield ("recovery_only",), RECOVERY_ONLY
+        return  # that its repository grows, or lies near, is of plans that take backups
     if plan.retention is None:
         yield (
             ("repository",),

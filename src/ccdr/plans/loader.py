@@ -22,11 +22,12 @@ from ccdr.model.order import circle_of
 from ccdr.model.schema import format_duration, parse_duration
 from ccdr.plans.facts import PlanFacts, facts_of
 from ccdr.plans.lint import lint
-from ccdr.plans.model import NO_PASSWORD, Plan
+from ccdr.plans.model import NO_PASSWORD, Plan, for_recovery
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wrong_stem
 from ccdr.plans.runbook_links import runbook_problems
 from ccdr.plans.shape import editor_schema, is_name, listed
+from ccdr.plans.trust import as_taken, read_mark, refuse_newer
 from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
 
 USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
@@ -75,7 +76,7 @@ def load_plan(path: Path, restore_tests: Path | None, base: Path | None = None) 
     if document is None:
         raise PlanInvalid(as_problems(path, findings))
     base = base or path.parent.absolute()
-    plan, more = checked(Plan, document, base, AnyEngine)
+    plan, more = checked(Plan, document, base, AnyEngine, for_recovery)
     findings += [*more, *_across(document, path)]
     assets = plan.assets if plan else _sound_assets(document, base)
     named = dict(_named_checks(document)) if restore_tests else {}
@@ -83,11 +84,18 @@ def load_plan(path: Path, restore_tests: Path | None, base: Path | None = None) 
     findings += _wrong_references(named, tests, unreadable, assets, document)
     problems = as_problems(path, findings) + others
     if problems or plan is None:
-        raise PlanInvalid(problems)
+        raise PlanInvalid(problems, hint=_for_recovery(document.data))
     checks = {name: _checks_of(asset, tests) for name, asset in plan.assets.items()}
     hashes = {name: test.sha256 for name, test in tests.items()}
     texts = {f"plans/{plan.plan}.yaml": raw, **{f"restore_tests/{name}.yaml": test.raw for name, test in tests.items()}}
     return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document, texts)
+
+
+def _for_recovery(data: Any) -> str | None:
+    """What somebody needs who has little more than a repository's address: a plan of which most is missing."""
+    if isinstance(data, dict) and "repository" in data and not data.keys() & {"service", "owner", "objectives"}:
+        return "for a recovery, `ccdr bootstrap URL --password-file F --into DIR` writes the plan from its repository"
+    return None
 
 
 def _checks_of(asset: EngineConfig, tests: Mapping[str, LoadedRestoreTest]) -> tuple[AnyCheck, ...]:
@@ -254,10 +262,17 @@ def plan_names(directory: Path) -> list[str]:
 
 
 def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan:
-    """The plan of this name; UsageProblem, with the names there are, where there is none."""
+    """The plan of this name; UsageProblem, with the names there are, where there is none. PlanNewer where it came from
+    a repository, and a newer ccdr had stored it there in words that this one does not know."""
     names = plan_names(plans)
     if name in names:
-        return load_plan(plans / f"{name}.yaml", restore_tests)
+        try:
+            return as_taken(load_plan(plans / f"{name}.yaml", restore_tests))
+        except PlanInvalid as error:
+            mark = read_mark(plans)
+            if mark is not None and name in mark.origins:
+                refuse_newer(mark.origins[name], error)
+            raise
     if meant := did_you_mean(name, names):
         hint = f"did you mean {meant}? there are {listed(names, 'and')}"
     elif names:

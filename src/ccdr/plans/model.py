@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -19,7 +19,6 @@ from ccdr.plans.targets import Targets
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
-PRIMARY = "primary"  # what records call the copy in the plan's `repository`
 LONGEST_SITE = 100  # characters of a site's name that records hold
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
 
@@ -53,11 +52,6 @@ class Repository(WithPassword):
     def location(self) -> str:
         """What restic is given; a path is absolute."""
         return self.url
-
-    @property
-    def copy_facts(self) -> dict[str, str | None]:
-        """For records: which copy of the data it is, and where that lies."""
-        return {"copy": PRIMARY, "site": self.site and self.site[:LONGEST_SITE]}
 
     @property
     def is_local(self) -> bool:
@@ -107,6 +101,17 @@ class Upkeep(Strict):
     parts: int = Field(30, ge=1, le=256, description="how many checks it takes to read all of the data")
 
 
+class Copy(Repository):
+    """A second repository, at another site: what the plan's own holds is copied there, log and ledger with it."""
+
+    schedule: Cron = Field(description="when what is new is copied there")
+    retention: Retention | None = Field(None, description="which snapshots stay there; the plan's unless said")
+    upkeep: Upkeep | None = Field(None, description="when it is looked after; as the plan's own unless said")
+    test_every: int = Field(
+        7, ge=1, le=1000, description="after so many restore tests of an asset, one restores it from this copy, too"
+    )
+
+
 class Notify(Strict):
     """Who is told, once per state and not per run. The URLs may hold passwords, so they stand in files."""
 
@@ -127,10 +132,23 @@ class LimitsInForce:
     lock_wait: float
 
 
+def for_recovery(data: Any) -> Any:
+    """A plan file's data, with what a plan for recovery alone need not state: what only backups are judged by."""
+    if isinstance(data, dict) and data.get("recovery_only") is True:
+        nobody = {"service": data.get("plan"), "owner": "unknown", "objectives": {"rpo": "3650d", "rto": "3650d"}}
+        return {**nobody, **data}
+    return data
+
+
 class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
     plan: Name = Field(description="the file's name without .yaml")
+    recovery_only: Literal[True] | None = Field(
+        None,
+        description="`true`: it takes no backups, and need not state `service`, `owner` and `objectives`; `ccdr "
+        "bootstrap` makes such a plan where the repository holds none",
+    )
     service: Text = Field(description="the service that its assets make up; reports name it")
     owner: Text = Field(description="who answers for it")
     objectives: PlanObjectives = Field(description="what the service needs; an asset may state its own")
@@ -145,6 +163,7 @@ class Plan(Strict):
     )
     retention: Retention | None = Field(None, description="which snapshots stay; without it none is ever removed")
     upkeep: Upkeep = Field(Upkeep(), description="when the repository is looked after")
+    copies: dict[Name, Copy] = Field({}, description="further repositories, by name, that all of it is copied to")
     notify: Notify = Field(Notify(), description="who is told when something is wrong")
     limits: PlanLimits = Field(PlanLimits(), description="defaults for the assets' limits")
     ignore: tuple[Text, ...] = Field(
@@ -165,6 +184,17 @@ class Plan(Strict):
     @property
     def zone(self) -> tzinfo:
         return zone_of(self.timezone)
+
+    @property
+    def seen_from(self) -> str | None:
+        """The copy whose repository stands in for the plan's own (`copies.seen_from`); None: the plan is as it is."""
+        return next((name for name, copy in self.copies.items() if copy is self.repository), None)
+
+    @property
+    def copy_facts(self) -> dict[str, str | None]:
+        """For records: which copy of the data it is about, and where that lies."""
+        site = self.repository.site
+        return {"copy": self.seen_from or model.PRIMARY, "site": site and site[:LONGEST_SITE]}
 
     def tenant_of(self, asset: str | None) -> str:
         """The asset's own tenant, the plan's where it states none, or where it is about no asset alone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,14 +39,16 @@ _WRONG = {
 } | dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), "is out of range")
 
 
-def checked(model: type[M], document: Document, base: Path, kinds: Any) -> tuple[M | None, list[YamlProblem]]:
+def checked(
+    model: type[M], document: Document, base: Path, kinds: Any, implied: Callable[[Any], Any] = lambda data: data
+) -> tuple[M | None, list[YamlProblem]]:
     """The file as `model` (None where it is not one), and every problem that its values have.
 
     `base` is the directory that relative paths in the file are relative to; `kinds` is the union that the
-    model holds, to look inside mappings of an unknown kind.
+    model holds, to look inside mappings of an unknown kind; `implied` adds to the data what need not be stated.
     """
     data = document.data
-    value, errors = _validate(TypeAdapter(model), data, base)
+    value, errors = _validate(TypeAdapter(model), implied(data), base)
     report = _Report(document, data)
     for where in _secrets(data):
         report.add(where, _NO_SECRET)

@@ -12,7 +12,7 @@ from ccdr.plans.runbook import AnyStep, BaseStep, Check, Command, Decision, Manu
 from ccdr.plans.targets import Target
 
 CCDR = "ccdr"  # a command's first word: this very program, with the plan's own directories
-PAUSED_FOR = "4h"
+PAUSED_FOR = "12h"  # it ends with the step `resume`; by itself where nobody gets there
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,7 @@ def _repointing(plan: Plan) -> Iterator[str]:
         target = plan.targets.get(name)
         to = where_to(target) if target else "where `ccdr recover` has put it"
         yield f"{name}: from {address_of(asset)} to {to}"
+    yield f"In plans/{plan.plan}.yaml: the new addresses, so that what is backed up from now on is what lives."
 
 
 def address_of(asset: object) -> str:

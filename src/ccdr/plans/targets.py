@@ -54,6 +54,13 @@ class Target(Strict):
         return self
 
     @property
+    def kind(self) -> str:
+        """`server`, `directory` or `new_server`: the key that names the place."""
+        if self.new_server is not None:
+            return "new_server"
+        return "directory" if self.directory is not None else "server"
+
+    @property
     def shown(self) -> str:
         """The place as people and records name it, without a secret."""
         if self.new_server is not None:

@@ -15,6 +15,7 @@ from ccdr.ports.restored import Restored
 if TYPE_CHECKING:  # contracts name each other
     from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
     from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+    from ccdr.ports.new_server import ServerMaker, Site
     from ccdr.ports.restored import SandboxNeeds
     from ccdr.ports.target import KnownSource, TargetOutlook
 
@@ -138,6 +139,9 @@ class Engine(Restored, Protocol):
         """The server and database that `url` names, to restore onto. UsageProblem where it is none of this
         engine's, or not well formed."""
 
+    def new_server(self, site: Site) -> ServerMaker:
+        """What makes a new server there. UsageProblem where this engine has none, or `site` will not do."""
+
 
 class ServerTarget(Protocol):
     """A real server that one snapshot is to be restored onto. One object for one restore, used in this order:
@@ -187,6 +191,9 @@ class ServerTarget(Protocol):
 
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
+
+    def of_a_dead_run(self, run: str) -> ServerTarget:
+        """As this one was for a restore that is at work no more: to ask whether that was `named`, and to `undo` it."""
 
     def standing(self) -> str:
         """Where the loaded data stands before `finish`, and what to do with it: one sentence."""

@@ -2,29 +2,33 @@
 start.
 
 The place is a container with the engine's sandbox image. The new server's home, a directory of this host that stands
-beside its final place until all is proven, is mounted into it as the image's data directory; the server in it listens
-on a Unix socket of the container alone.
+beside its final place until all is proven, is mounted into it at HOME; the server in it listens on a Unix socket of the
+container alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ccdr.model.values import Manifest
-from ccdr.ports.place import Place
+from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import Restored, SandboxNeeds
 
 if TYPE_CHECKING:  # contracts name each other
+    from ccdr.ports.engine import Engine
     from ccdr.ports.log import Reached, RecoveryTarget
+
+HOME = "/ccdr/home"  # of the new server, in the container
 
 
 @dataclass(frozen=True)
 class Site:
     """Where a new server is to be on this host, as its plan says. `home` is its final place; `owner` the user that it
-    runs as, by name or (where this host has no such user) by number; `settings` go before those that were captured."""
+    runs as, by name or (where this host has no such user) by number; `settings` go before those that were captured.
+    `mark` is a word of this recovery's own, by which the server is told from others once it is opened."""
 
     home: Path
     owner: str | None = None
@@ -32,6 +36,16 @@ class Site:
     port: int | None = None
     sockets: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    mark: str = ""
+
+    @property
+    def socket_directory(self) -> Path:
+        return self.sockets or self.home / "run"
+
+    @property
+    def listens_beyond(self) -> bool:
+        """Is it reached from other hosts?"""
+        return self.address not in ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -42,17 +56,41 @@ class StartLines:
     docker: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose files they are on this host; `name` where it has such a user."""
+
+    uid: int
+    gid: int
+    name: str | None = None
+
+
 class ServerMaker(Protocol):
     """How one engine makes a new server. One object for one recovery; `box` is the container, in which the home is
-    `needs().data_dir`. In this order: `start`, `load`; or `reopen`, on a home in which `load` had ended; then checks by
-    `restored`; then `settle`. All raise CommandFailed when a program fails, BackupBad where the backup is to blame,
-    TestBroken where the image or this host is.
+    HOME. In this order: `start`, `load`; or `reopen`, on a home in which `load` had ended; then checks by `restored`;
+    then `settle`. All raise CommandFailed when a program fails, BackupBad where the backup is to blame, TestBroken
+    where the image or this host is.
     """
 
-    def needs(self, manifest: Manifest) -> SandboxNeeds: ...
+    @property
+    def user(self) -> str:
+        """Whom this engine runs as on most hosts."""
+
+    @property
+    def port(self) -> int:
+        """Where it will listen."""
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds:
+        """As for a restore test; `data_dir` is HOME. With `in_place` the captured files are fetched straight into the
+        home, under the names that they have there; `load` then proves that they are as captured. Else they are fetched
+        elsewhere, and were proven when `load` is called."""
 
     def will(self, manifest: Manifest) -> list[str]:
         """What is made, as sentences that go on after "it"."""
+
+    def notes(self, manifest: Manifest, host: Place) -> list[str]:
+        """What a person should know before it is made: what this host lacks to run it, what does not come back.
+        UsageProblem where it cannot be made."""
 
     def start(self, box: Place, manifest: Manifest) -> str:
         """Have an empty server answer (where the load needs one), with durable settings; its version."""
@@ -69,11 +107,18 @@ class ServerMaker(Protocol):
     def restored(self) -> Restored:
         """What checks ask."""
 
-    def settle(self, box: Place, manifest: Manifest, home: Path) -> None:
+    def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         """End the server cleanly, and write its own configuration into `home` (host path): where it will listen, what
-        the captured one had set that it needs. Nothing of the container's is left in it."""
+        the captured one had set that it needs. Nothing of the container's is left in it. What a person should know of
+        it, as sentences. May be called again, after a `reopen`."""
 
-    def owner(self, box: Place) -> tuple[int, int]:
-        """Whose the home is to be: uid and gid on this host."""
+    def told_by(self, manifest: Manifest) -> Sequence[str]:
+        """Files below the home that change once the server has been started."""
 
-    def start_lines(self, manifest: Manifest) -> StartLines: ...
+    def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines: ...
+
+    def client(self, manifest: Manifest) -> Engine:
+        """The engine by which the lab opens a client of the server, once it is opened."""
+
+    def is_it(self, source: Source) -> bool:
+        """Is what answers there the server that was made, by its `mark`? CommandFailed where nothing answers."""

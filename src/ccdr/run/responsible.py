@@ -38,7 +38,13 @@ from ccdr.storage.removals import dated_in_future
 AT_LEAST = timedelta(days=1)
 STALE = timedelta(minutes=10)  # a stamp younger than this is not written anew
 PATIENCE = 50  # tries for another run's stamping, a fifth of a second each
-WORDS = {Verb.BACKUP: "backups", Verb.TEST: "restore tests", Verb.PRUNE: "prunes", Verb.CHECK: "checks"}
+WORDS = {
+    Verb.BACKUP: "backups",
+    Verb.TEST: "restore tests",
+    Verb.PRUNE: "prunes",
+    Verb.CHECK: "checks",
+    Verb.COPY: "copies",
+}
 
 Stamps = dict[str, dict[str, datetime]]  # by plan and verb
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ccdr.engines import EngineConfig
+from ccdr.evidence.pauses import PAUSED
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, own_error, worst
 from ccdr.model.schedule import Missed
@@ -101,23 +102,32 @@ class Passed:
     task: Task
     missed: Missed
 
+    paused: bool = False  # the plan was, then
+
     def body(self) -> dict[str, object]:
+        off = "nothing ran then: the machine or cron was off, or an earlier run was still at work"
         return {
             "verb": self.task.verb.value,
             "due": rfc3339(self.missed.last),
             "first_due": rfc3339(self.missed.first),
             "count": self.missed.count,
-            "reason": "nothing ran then: the machine or cron was off, or an earlier run was still at work",
+            "reason": PAUSED if self.paused else off,
         }
+
+    def as_json(self) -> dict[str, object]:
+        return {"plan": self.task.plan, "asset": self.task.asset, **self.body()}
 
 
 @dataclass
 class RunResult:
-    """What one run did. `busy` is what another run, or a person, was at; `next_due` is when to look again; `changes` is
+    """What one run did. `busy` is what another run, or a person, was at; `paused` is what is due, and waits for the end
+    of its plan's pause, `skipped` what passed in one; `next_due` is when to look again; `changes` is
     what became this host's to do by it, or another's."""
 
     did: list[Did] = field(default_factory=list)
     missed: list[Passed] = field(default_factory=list)
+    skipped: list[Passed] = field(default_factory=list)
+    paused: list[Task] = field(default_factory=list)
     busy: list[Task] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     next_due: datetime | None = None
@@ -130,7 +140,9 @@ class RunResult:
     def as_json(self) -> dict[str, object]:
         return {
             "did": [d.as_json() for d in self.did],
-            "missed": [{"plan": p.task.plan, "asset": p.task.asset, **p.body()} for p in self.missed],
+            "missed": [p.as_json() for p in self.missed],
+            "skipped": [p.as_json() for p in self.skipped],
+            "paused": [t.name for t in self.paused],
             "busy": [t.name for t in self.busy],
             "duties": [{"plan": change.plan, "change": str(change)} for change in self.changes],
             "wakes": self.next_due and rfc3339(self.next_due),

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 
-from ccdr.evidence.history.kinds import MISSED, NOT_BEGUN
+from ccdr.evidence.history.kinds import MISSED, NOT_BEGUN, SKIPPED
+from ccdr.evidence.pauses import Pause, within
 from ccdr.host import interrupts
+from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Locked
-from ccdr.model.schedule import Slot, advance
+from ccdr.model.schedule import Slot, advance, occurrences
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
 from ccdr.run.slots import Slots
@@ -25,7 +27,7 @@ class Turns:
     def __init__(self, services: Services, progress: Progress, perform: Perform, perform_together: Together) -> None:
         self._services, self._progress = services, progress
         self._perform, self._perform_together = perform, perform_together
-        self._slots, self._lock = Slots(services.state), Lock()
+        self._slots, self._lock, self._pauses = Slots(services.state), Lock(), Pauses(services)
         self._run_id = services.state.run_id(services.clock)
         self.result, self.next_due = RunResult(), list[datetime]()
 
@@ -50,7 +52,10 @@ class Turns:
                 return self._busy(tasks)
             now = self._now()
             slots = {task: self._slot_as_of(task, now) for task in tasks}
-            if ready := [task for task in tasks if slots[task].ready(now)]:
+            ready = [task for task in tasks if slots[task].ready(now)]
+            if ready and (pause := self._pauses.of(ready[0].plan)):
+                return self._waits(ready, pause, now)
+            if ready:
                 try:
                     slots |= self._carry_out({task: slots[task] for task in ready})
                 except Locked:  # a person is at it: not our try
@@ -67,7 +72,11 @@ class Turns:
         if slot != before:
             self._slots.write(task, slot)  # first: on a full disk the same times would be missed again and again
         if missed is not None:
-            self._record(Passed(task, missed))
+            paused = self._pauses.windows(task.plan)
+            skipped, missed = missed.apart(lambda due: within(due, paused))
+            for times, of in ((skipped, True), (missed, False)):
+                if times is not None:
+                    self._record(Passed(task, times, paused=of))
         return slot
 
     def _carry_out(self, slots: dict[Task, Slot]) -> dict[Task, Slot]:
@@ -103,9 +112,17 @@ class Turns:
     def _record(self, passed: Passed) -> None:
         task = passed.task
         where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
-        self._services.ledger.append(MISSED, **where, body={**passed.body(), "tenant": task.tenant})
+        kind, told = (SKIPPED, self.result.skipped) if passed.paused else (MISSED, self.result.missed)
+        self._services.ledger.append(kind, **where, body={**passed.body(), "tenant": task.tenant})
         with self._lock:
-            self.result.missed.append(passed)
+            told.append(passed)
+
+    def _waits(self, tasks: list[Task], pause: Pause, now: datetime) -> bool:
+        """For the end of its plan's pause: the newest that came due is carried out then."""
+        with self._lock:
+            self.result.paused += tasks
+            self.next_due += [min(pause.until, next(occurrences(t.cron, t.timezone, now))) for t in tasks]
+        return True
 
     def _busy(self, tasks: list[Task]) -> bool:
         with self._lock:

@@ -29,7 +29,8 @@ MEMORY_SPARED = 0.5
 @dataclass(frozen=True)
 class SandboxOrder:
     """What a sandbox is opened for: the run, the files that were fetched, and where it may write; how its data is held,
-    how long nothing may move (seconds), and whether it is kept. `part` is whose it is, where a run has several."""
+    how long nothing may move (seconds), and whether it is kept. `part` is whose it is, where a run has several. `home`
+    is a directory of this host that takes the place of the engine's data directory, and stays."""
 
     run: str
     fetched: Path
@@ -38,6 +39,7 @@ class SandboxOrder:
     no_progress: float
     keep: bool = False
     part: str = ""
+    home: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -160,15 +162,18 @@ class Lab:
         writable. How it is really shut off was observed: what `differs` from what was asked for is the caller's to
         judge."""
         order.out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
-        in_place = self.in_place(needs, order.storage)
-        data_dir = None if in_place else needs.data_dir
+        in_place = order.home is None and self.in_place(needs, order.storage)
+        mounts = [(order.fetched, IN, in_place), (order.out, OUT, True)]
+        if order.home is not None:
+            assert needs.data_dir is not None
+            mounts.append((order.home, needs.data_dir, True))
         spec = BoxSpec(
             image=image,
             run=order.run,
             part=order.part,
             user=needs.user,
-            mounts=((order.fetched, IN, in_place), (order.out, OUT, True)),
-            data_dir=data_dir,
+            mounts=tuple(mounts),
+            data_dir=None if in_place or order.home is not None else needs.data_dir,
             data_bytes=needs.bytes,
             data_on_disk=self.on_disk(needs, order.storage) or in_place,
             memory=needs.memory,

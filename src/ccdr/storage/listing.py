@@ -12,13 +12,17 @@ from ccdr.model.answers import NO_WORDS, FreeText
 @dataclass(frozen=True)
 class RepoSnapshot:
     """One line of `restic snapshots`. `time` is when its backup began, `finished` when it was stored; `tags` are
-    as we set them (`key=value`)."""
+    as we set them (`key=value`). `bytes` is what it holds; 0 where an older restic did not say."""
 
     id: str
     time: datetime
     finished: datetime
     paths: tuple[str, ...]
     tags: tuple[str, ...]
+    bytes: int = 0
+    # Its ids in the repository, where these are others: of a copy, whose `id` is that of what it was copied from. More
+    # than one where it was copied twice.
+    held_as: tuple[str, ...] = ()
 
     def tag(self, key: str) -> str | None:
         """The value of `key=value`, None where the tag is not there."""

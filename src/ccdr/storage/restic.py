@@ -39,6 +39,7 @@ from ccdr.storage.restic_messages import (
 from ccdr.storage.s3 import Bucket
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
+MADE_BY = "ccdr"  # a tag of all that we store
 PROBE_WAIT = 30.0  # seconds
 STALE_LOCK = timedelta(minutes=30)  # restic's: it renews its own every five
 # restic asks Go to collect garbage at 50 % growth, to save memory. 200 took 6 % off its processor time and 10 % off the
@@ -61,6 +62,10 @@ class Restic:
     lock_days: int | None = None  # of a bucket that is made for it
     plan: str = "PLAN"  # whose it is, for the next steps that errors name
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
+    # Is it filled by copying? Then a snapshot goes by the id of what it was copied from, in all that is asked of it and
+    # in all that it tells (`original`, which restic keeps): parents, marks, catalogue and verdicts name that one.
+    copied: bool = False
+    _held: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
     restored: list[int] = field(default_factory=list, repr=False, compare=False)
 
@@ -73,17 +78,6 @@ class Restic:
         if (bucket_and_prefix := Bucket.of(self.location, self.env)) is not None:
             bucket_and_prefix[0].ensure(lock_days=self.lock_days)
         self._run(["init"], what="creating the repository", within=2 * PROBE_WAIT)
-
-    def copy_from(self, other: Restic, snapshot: str) -> None:
-        """Create this repository with `other`'s chunker and copy one snapshot, with its tags, from it."""
-        origin = {
-            "RESTIC_FROM_PASSWORD_FILE": other.env.get("RESTIC_PASSWORD_FILE", ""),
-            "RESTIC_FROM_PASSWORD_COMMAND": other.env.get("RESTIC_PASSWORD_COMMAND", ""),
-        }
-        env = {**other.env, **self.env, **{k: v for k, v in origin.items() if v}}
-        both = replace(self, env=env)
-        both._run(["init", "--from-repo", other.location, "--copy-chunker-params"], what="creating the copy")
-        both._run(["copy", "--from-repo", other.location, snapshot], what="copying the snapshot")
 
     def version(self) -> str:
         words = self.host.run(["restic", "version"], what="restic").stdout.split()
@@ -195,17 +189,34 @@ class Restic:
         try:
             listed = [
                 RepoSnapshot(
-                    s["id"],
+                    (self.copied and s.get("original")) or s["id"],
                     utc(s["time"]),
                     utc((s.get("summary") or {}).get("backup_end") or s["time"]),
                     tuple(s["paths"]),
                     tuple(s.get("tags") or ()),
+                    int((s.get("summary") or {}).get("total_bytes_processed") or 0),
+                    (s["id"],) if self.copied and s.get("original") else (),
                 )
                 for s in json.loads(listing or "[]") or []
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise RepositoryUnavailable(f"restic's list of snapshots cannot be read: {type(error).__name__}") from None
-        return sorted(listed, key=lambda s: s.time)
+        return sorted(self._each_once(listed) if self.copied else listed, key=lambda s: s.time)
+
+    def _each_once(self, listed: Sequence[RepoSnapshot]) -> list[RepoSnapshot]:
+        once: dict[str, RepoSnapshot] = {}
+        for s in sorted(listed, key=lambda s: s.held_as):
+            before = once.get(s.id)
+            once[s.id] = s if before is None else replace(before, held_as=(*before.held_as, *s.held_as))
+        self._held.update({s.id: s.held_as for s in once.values() if s.held_as})
+        return list(once.values())
+
+    def held_as(self, snapshot: str) -> tuple[str, ...]:
+        """The ids that a snapshot has here: its own, or those of its copies."""
+        if self.copied and snapshot not in self._held:
+            self.snapshots([MADE_BY])
+            self._held.setdefault(snapshot, (snapshot,))
+        return self._held[snapshot] if self.copied else (snapshot,)
 
     def nodes(self, snapshot: str) -> Iterator[StoredNode]:
         """Every entry that a snapshot holds, its paths' parents included."""
@@ -219,7 +230,7 @@ class Restic:
                     times = (nanoseconds(node["mtime"]), nanoseconds(node["ctime"]), int(node.get("inode", 0)))
                 entries.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
 
-        argv = self._argv(["ls", "--json", "--no-lock", snapshot])
+        argv = self._argv(["ls", "--json", "--no-lock", self.held_as(snapshot)[0]])
         with as_repository_error(self):
             self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
         return iter(entries)
@@ -227,10 +238,23 @@ class Restic:
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
         try:
-            argv = ["dump", "--no-lock", snapshot, str(path)]
+            # Whoever wrote the snapshot chose the path: it is never an option of restic's.
+            argv = ["dump", "--no-lock", "--", self.held_as(snapshot)[0], str(path)]
             return self._run(argv, what=f"reading {path.name}", within=2 * PROBE_WAIT)
         except CommandFailed as error:
             raise judged(self, error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
+
+    def archive(self, snapshot: str, root: str, *, most: int) -> bytes:
+        """The snapshot's subtree `root` as a tar archive, for what is small: OutputTooLong where it is more than `most`
+        bytes. BackupBad where the repository answers but the subtree cannot be had."""
+        argv = self._argv(["dump", "--no-lock", "--archive", "tar", "--", snapshot, root])
+        host = self.host.with_(no_progress=min(2 * PROBE_WAIT, self.host.no_progress))
+        try:
+            with as_repository_error(self):
+                out = host.run(argv, env=self.env, what=f"reading snapshot {snapshot[:8]} (restic dump)", most=most)
+        except CommandFailed as error:
+            raise judged(self, error, f"snapshot {snapshot[:8]} cannot be read") from None
+        return out.stdout.encode("utf-8", "surrogateescape")
 
     def restore(self, snapshot: str, root: str, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
         """Write the snapshot's subtree `root` into `target`. Nothing of it may be used when this raises:
@@ -238,7 +262,8 @@ class Restic:
 
         BackupBad when the repository is to blame, TestBroken when the way to it or this host is.
         """
-        where = f"{snapshot}:{root}" if root != "/" else snapshot
+        held = self.held_as(snapshot)[0]
+        where = f"{held}:{root}" if root != "/" else held
         argv = ["restore", "--json", "--no-lock", "--target", str(target)]
         if self.download_limit:
             argv += ["--limit-download", str(max(1, self.download_limit // 1024))]

@@ -120,6 +120,10 @@ class Bucket:
             region=env.get("AWS_DEFAULT_REGION") or env.get("AWS_REGION") or "us-east-1",
         ), f"{prefix}/" if prefix else ""
 
+    def client(self) -> S3Client:
+        """To read and write as the store's credential may."""
+        return self._client(timeout=10)
+
     def _client(self, timeout: float, *, anonymous: bool = False) -> S3Client:
         import boto3
         from botocore import UNSIGNED

@@ -24,7 +24,7 @@ from ccdr.storage.restic_messages import LOCKED, NO_REPOSITORY, WRONG_PASSWORD
 
 MOST_PARTS = 256  # restic's: it tells the parts by the first byte of a pack's name
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
-_AT_ONCE = 500  # ids in one command: an argument list has an end
+AT_ONCE = 500  # ids in one command: an argument list has an end
 _COUNT = re.compile(r"(\d+) / (\d+) (\w+)")
 _PACK = re.compile(r"\bpack ([0-9a-f]{64})")
 _TOLD = 4  # packs that are named; hundreds may be damaged …
@@ -64,8 +64,9 @@ def forget(repo: Restic, ids: Sequence[str]) -> None:
     for wrong in ids:
         if not _FULL_ID.fullmatch(wrong):
             raise ValueError(f"{wrong!r} is not a full id")
-    for first in range(0, len(ids), _AT_ONCE):
-        _do(repo, ["forget", *ids[first : first + _AT_ONCE]], "forgetting snapshots", None)
+    ids = [held for one in ids for held in repo.held_as(one)]
+    for first in range(0, len(ids), AT_ONCE):
+        _do(repo, ["forget", *ids[first : first + AT_ONCE]], "forgetting snapshots", None)
 
 
 def prune(repo: Restic, on_count: OnCount | None = None) -> None:
@@ -91,7 +92,7 @@ def check(repo: Restic, part: int, parts: int, cache: Path, on_count: OnCount | 
     argv = ["check", "--no-lock", f"--read-data-subset={part}/{parts}"]
     damage = None
     for _ in range(2):  # what a prune on another host has replaced meanwhile is missing once, what is damaged twice
-        code, stderr = _counted(repo.with_cache(cache), argv, "checking the repository", on_count)
+        code, stderr = counted(repo.with_cache(cache), argv, "checking the repository", on_count)
         if code == 0:
             return None
         damage = _judged(repo, code, stderr, what)
@@ -154,15 +155,16 @@ def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount
     """Run it under restic's exclusive lock; a lock whose owner is dead is removed, once. The exit code and what
     it said on standard error."""
     try:
-        return _counted(repo, args, what, on_count)
+        return counted(repo, args, what, on_count)
     except RepositoryLocked:
         # `unlock` removes only locks whose owner is dead or that are old; then one more try.
         repo._run(["unlock"], what="removing stale locks")
-        return _counted(repo, args, what, on_count)
+        return counted(repo, args, what, on_count)
 
 
-def _counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, FreeText]:
-    """A long call. It is stopped when neither its own count nor its cache moves."""
+def counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, FreeText]:
+    """A long call; its exit code, and what it said on standard error. Stopped when neither its count nor its cache
+    moves."""
     counts: dict[str, int] = {}
 
     def line(text: str) -> None:

@@ -66,6 +66,8 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
         PLAN,
         "1 if a check has come due twice since the last one; left out where another host does them.",
     ),
+    "ccdr_plan_paused": (PLAN, "1 while the plan is paused (`ccdr pause`)."),
+    "ccdr_plan_paused_until_timestamp_seconds": (PLAN, "When its pause ends by itself; left out where there is none."),
     "ccdr_asset_missed_total": (ASSET, "Due times that passed without a try, since the ledger began."),
     "ccdr_repository_bytes": (PLAN, "What the repository takes, as the newest prune or check has measured it."),
     "ccdr_last_prune_timestamp_seconds": (PLAN, "When the newest prune ended."),
@@ -125,7 +127,7 @@ def collect(
         _asset(board, status)
         _past(board, histories, status.plan, status.asset)
     for plan in dict.fromkeys([*(s.plan for s in assets), *care]):
-        _plan(board, plan, histories, care.get(plan, ()), run.unreached.get(plan, 0))
+        _plan(board, plan, histories, care.get(plan, ()), run)
     board.set("ccdr_last_run_timestamp_seconds", run.ended.timestamp())
     board.set("ccdr_last_run_duration_seconds", run.seconds)
     board.set("ccdr_last_run_exit_code", run.exit_code)
@@ -197,11 +199,14 @@ def _past(board: _Board, histories: Histories, plan: str, asset: str) -> None:
     board.set("ccdr_asset_missed_total", history.missed, plan, asset)
 
 
-def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem], unreached: int) -> None:
+def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem], run: RunFacts) -> None:
     board.set("ccdr_plan_problems", len(care), plan)
     board.set("ccdr_plan_acknowledged_problems", _acknowledged(care), plan)
-    board.set("ccdr_notification_failures", unreached, plan)
+    board.set("ccdr_notification_failures", run.unreached.get(plan, 0), plan)
     history = histories.get((plan, None), AssetHistory())
+    pause = history.pause(run.ended)
+    board.set("ccdr_plan_paused", pause is not None, plan)
+    board.set("ccdr_plan_paused_until_timestamp_seconds", pause.until.timestamp() if pause else None, plan)
     kinds = {p.trouble for p in care}
     for verb, trouble in ((Verb.PRUNE, Trouble.PRUNE_LATE), (Verb.CHECK, Trouble.CHECK_LATE)):
         board.set(f"ccdr_plan_{verb}_overdue", trouble in kinds if history.answers_for(verb) else None, plan)

@@ -110,7 +110,7 @@ class Believing:
         held = Held([segment(spool)], None, torn=False)
         self.batch = SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held, goes_on=lambda *_: None)
         job = cast("Job", SimpleNamespace(asset="crm"))
-        services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
+        services = cast("Services", SimpleNamespace(clock=ShiftedClock(), make_if_missing=lambda *_: None))
         standing = LogStanding(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
         run, repo = cast("Run", None), cast("Restic", SimpleNamespace(probe=lambda: None))
         self.journal = Journal(job, services, run, Quiet(), tmp_path, standing)

@@ -238,9 +238,10 @@ def take_over(plan: str) -> Exit:
 
 def _require_confirmed(desk: Desk) -> None:
     """A command of a plan that came from a repository runs only once a person has seen it."""
-    from ccdr.jobs.runbook.trusted import require_confirmed
+    from ccdr.cli.trusting import agree
+    from ccdr.jobs.runbook.trusted import commands_of
 
-    require_confirmed(desk.loaded, desk.runbook)
+    agree(desk.loaded, commands_of(desk.runbook))
 
 
 def _dry_run(desk: Desk) -> Exit:

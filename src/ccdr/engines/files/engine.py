@@ -56,6 +56,11 @@ class Files(EngineConfig):
 
     # --- the source -----------------------------------------------------------------------------------
 
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        roots = contents["roots"]
+        return {"paths": [str(root) for root in roots] if isinstance(roots, list) else [source]}
+
     def secret(self) -> WithPassword | None:
         return None
 

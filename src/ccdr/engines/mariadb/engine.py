@@ -24,6 +24,7 @@ from ccdr.model.values import Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
+from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 
 # The server answered, and does not let this user in.
@@ -137,6 +138,11 @@ class MariaDB(MethodsConfig[Method]):
         from ccdr.engines.mariadb.dump.target import MariaDBTarget
 
         return MariaDBTarget.of(url, self, password_file, ca_file)
+
+    def new_server(self, site: Site) -> ServerMaker:
+        from ccdr.engines.mariadb.new_server import Maker
+
+        return Maker(self, site)
 
     def loading(self, connection: Connection) -> MariaDB:
         """The engine by which a client of another server is opened, to load a dump there."""

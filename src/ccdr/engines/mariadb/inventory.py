@@ -48,12 +48,47 @@ RECORDED = (
     "max_heap_table_size",
     "gtid_slave_pos",
 )
+# How the source's server is set up: what a new server in its place is given too. Sizes, counts, and words of the
+# server's own.
+OF_SERVER = (
+    "binlog_expire_logs_seconds",
+    "binlog_format",
+    "gtid_domain_id",
+    "gtid_strict_mode",
+    "innodb_autoinc_lock_mode",
+    "innodb_buffer_pool_size",
+    "innodb_file_per_table",
+    "innodb_flush_log_at_trx_commit",
+    "innodb_io_capacity",
+    "innodb_lock_wait_timeout",
+    "innodb_log_file_size",
+    "interactive_timeout",
+    "join_buffer_size",
+    "key_buffer_size",
+    "local_infile",
+    "log_bin_trust_function_creators",
+    "max_allowed_packet",
+    "max_binlog_size",
+    "max_connections",
+    "max_statement_time",
+    "query_cache_size",
+    "query_cache_type",
+    "skip_name_resolve",
+    "sort_buffer_size",
+    "sync_binlog",
+    "table_open_cache",
+    "thread_cache_size",
+    "thread_handling",
+    "tmp_table_size",
+    "tx_isolation",
+    "wait_timeout",
+)
 
 
 def facts_sql(database: str) -> str:
     """One JSON object: `read_facts` understands it."""
     db = quote_text(database)
-    wanted = ", ".join(quote_text(name.upper()) for name in (*SETTINGS, *RECORDED))
+    wanted = ", ".join(quote_text(name.upper()) for name in (*SETTINGS, *RECORDED, *OF_SERVER))
     return f"""\
 SELECT JSON_ARRAY('setting', LOWER(variable_name), variable_value) FROM information_schema.global_variables
   WHERE variable_name IN ({wanted}) ORDER BY variable_name;

@@ -20,8 +20,8 @@ TEMPORARY = f"{DATA}/sorting"
 SOCKET, LOG = "/ccdr/run/mariadbd.sock", "/tmp/ccdr-server.log"  # noqa: S108
 MEMORY = 2 * 2**30  # bytes that it gets beside its data
 REDO = 256 * 2**20  # bytes of its log, which are taken at once
-_BORN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", "--user=root"))  # until it has our name
-LOGIN = Login((*_BORN.arguments[:-1], f"--user={SANDBOX_USER}"))
+BORN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", "--user=root"))  # until it has our name
+LOGIN = Login((*BORN.arguments[:-1], f"--user={SANDBOX_USER}"))
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
 THROWAWAY = {
     "innodb_flush_log_at_trx_commit": "0",
@@ -118,21 +118,9 @@ def _option(value: str) -> str:
 
 
 _PLAIN = "--init-command=SET SESSION sql_mode=''"  # the source's may be ORACLE, which reads programs otherwise
-# One command, since each costs 60 ms; the settings come on its standard input. The accounts that it is born with are
-# not the source's: its administrator gets a name of our own, so that the source's root has room.
-_START = f"""set -e
-mkdir -p {TEMPORARY}
-cat > {DATA}/ccdr.cnf
-mariadb-install-db --defaults-file={DATA}/ccdr.cnf --auth-root-authentication-method=normal --skip-test-db \\
-  --skip-name-resolve > {LOG} 2>&1 || {{ code=$?; cat {LOG} >&2; exit $code; }}
-setsid mariadbd --defaults-file={DATA}/ccdr.cnf < /dev/null > {LOG} 2>&1 &
-server=$!
-until echo 'SELECT 1' | {shlex.join(_BORN.asking())} > /dev/null 2>&1; do
-  kill -0 $server
-  sleep 0.05
-done
-{shlex.join(_BORN.asking())} <<'END'
-SET SESSION sql_mode='';
+# The accounts that a server is born with are not the source's: its administrator gets a name of our own, so that the
+# source's root has room.
+OURS_ALONE = f"""\
 RENAME USER root@localhost TO {quote_name(SANDBOX_USER)}@localhost;
 DELIMITER //
 BEGIN NOT ATOMIC
@@ -140,7 +128,23 @@ BEGIN NOT ATOMIC
     EXECUTE IMMEDIATE CONCAT('DROP USER ', QUOTE(a.user), '@', QUOTE(a.host));
   END FOR;
 END//
-END
-[ -z "$1" ] || mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
-  {shlex.join(LOGIN.client(_PLAIN, database="mysql"))}
+"""
+NAME_ZONES = f"""mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
+  {shlex.join(LOGIN.client(_PLAIN, database="mysql"))}"""
+# One command, since each costs 60 ms; the settings come on its standard input.
+_START = f"""set -e
+mkdir -p {TEMPORARY}
+cat > {DATA}/ccdr.cnf
+mariadb-install-db --defaults-file={DATA}/ccdr.cnf --auth-root-authentication-method=normal --skip-test-db \\
+  --skip-name-resolve > {LOG} 2>&1 || {{ code=$?; cat {LOG} >&2; exit $code; }}
+setsid mariadbd --defaults-file={DATA}/ccdr.cnf < /dev/null > {LOG} 2>&1 &
+server=$!
+until echo 'SELECT 1' | {shlex.join(BORN.asking())} > /dev/null 2>&1; do
+  kill -0 $server
+  sleep 0.05
+done
+{shlex.join(BORN.asking())} <<'END'
+SET SESSION sql_mode='';
+{OURS_ALONE}END
+[ -z "$1" ] || {NAME_ZONES}
 """

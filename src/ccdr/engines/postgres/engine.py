@@ -22,6 +22,7 @@ from ccdr.model.values import FileDigest, Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
+from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 
 # As PostgreSQL has them: an extension's begin with its name, as in `pg_stat_statements.max`.
@@ -166,6 +167,11 @@ class Postgres(MethodsConfig[Method]):
         questions.export(box, self._captured(manifest).restored_env(manifest), encoding, sql, to)
 
     # --- a real server --------------------------------------------------------------------------------
+
+    def new_server(self, site: Site) -> ServerMaker:
+        from ccdr.engines.postgres.new_server import PostgresMaker
+
+        return PostgresMaker.of(self, site)
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         from ccdr.engines.postgres.dump import PostgresTarget

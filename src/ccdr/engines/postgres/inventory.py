@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from ccdr.engines.postgres.captured_settings import SETTINGS
 from ccdr.engines.servers.inventory import ServerInventory
 from ccdr.model.errors import CommandFailed
 
@@ -53,6 +54,8 @@ select jsonb_build_object(
   'system_identifier', case when has_function_privilege('pg_catalog.pg_control_system()', 'execute') then
       (xpath('/row/n/text()', query_to_xml('select system_identifier as n from pg_catalog.pg_control_system()',
                                            false, true, '')))[1]::text end,
+  'data_checksums', current_setting('data_checksums') = 'on',
+  'settings', SETTINGS,
   'database', d.datname,
   'database_bytes', pg_database_size(d.oid),
   'encoding', pg_encoding_to_char(d.encoding),
@@ -124,7 +127,7 @@ select jsonb_build_object(
         from pg_auth_members a join pg_roles member on member.oid = a.member join pg_roles role on role.oid = a.roleid
         group by 1) x), '[]')
 ) from pg_database d where d.datname = current_database();
-"""
+""".replace("SETTINGS", SETTINGS)
 # Compared between source and restored server; the rest is for setting the sandbox up or for people.
 COMPARED = (
     "encoding",

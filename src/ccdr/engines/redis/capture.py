@@ -21,8 +21,12 @@ from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place
 
 RDB, USERS = "dump.rdb", "acl.list"
-# What people must set again by hand: it stands in redis.conf, not in the RDB. None of these is a secret.
-SETTINGS = ("databases", "maxmemory", "maxmemory-policy", "appendonly", "save", "notify-keyspace-events")
+# What stands in redis.conf, not in the RDB: a new server is given it, or people set it again by hand. None of these is
+# a secret.
+SETTINGS = (
+    *("databases", "maxmemory", "maxmemory-policy", "appendonly", "save", "notify-keyspace-events"),
+    *("appendfsync", "hz", "maxclients", "maxmemory-samples", "rdbcompression", "tcp-keepalive", "timeout"),
+)
 MANY_DATABASES = 1024  # where the source does not tell how many it has
 ROOM = 2  # a server of our own may take one part in so many of what memory is free
 MODULE = re.compile(r"(?:no matching module(?: type)?|can't load|load module) '([^']+)'")

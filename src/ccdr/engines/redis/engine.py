@@ -23,6 +23,7 @@ from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
+from ccdr.engines.servers.connection import UNKNOWN, is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
@@ -30,6 +31,7 @@ from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
+from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
@@ -56,6 +58,14 @@ class Redis(EngineConfig):
         return images(major)
 
     # --- the source -----------------------------------------------------------------------------------
+
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        if source.startswith("/"):
+            return {"connection": {"host": source}}
+        host, _, port = source.rpartition(":")
+        reached: dict[str, object] = {"host": host, "port": int(port)}
+        return {"connection": reached if is_loopback(host) else {**reached, "ca_file": f"{UNKNOWN}-ca.pem"}}
 
     def secret(self) -> WithPassword | None:
         return self.connection
@@ -152,16 +162,16 @@ class Redis(EngineConfig):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         server = restored_server(box, manifest)
-        load(server, restored, manifest, self._databases(manifest), self._extra)
+        load(server, restored, manifest, self.databases(manifest), self.extra)
         if self.settings == "durable":
             made_durable(server, DATA)
 
     @property
-    def _extra(self) -> list[str]:
+    def extra(self) -> list[str]:
         return [f"loadmodule {path}" for path in self.modules]
 
     @staticmethod
-    def _databases(manifest: Manifest) -> int:
+    def databases(manifest: Manifest) -> int:
         settings = manifest.contents["settings"]
         return int(settings["databases"]) if isinstance(settings, Mapping) else MANY_DATABASES
 
@@ -175,8 +185,8 @@ class Redis(EngineConfig):
         manifest, box = context.manifest, context.sandbox
 
         def reference() -> Description:
-            directory, databases = box.path(context.restored), self._databases(manifest)
-            with standing(box, kind_of(manifest), directory, RDB, databases=databases, extra=self._extra) as second:
+            directory, databases = box.path(context.restored), self.databases(manifest)
+            with standing(box, kind_of(manifest), directory, RDB, databases=databases, extra=self.extra) as second:
                 return describe(second, int(str(manifest.contents["since"])))
 
         return identity.compare(context, restored_server(box, manifest), reference)
@@ -196,6 +206,11 @@ class Redis(EngineConfig):
         yield CheckResult("integrity", kind.check, status, expected, actual)
 
     # --- a real server --------------------------------------------------------------------------------
+
+    def new_server(self, site: Site) -> ServerMaker:
+        from ccdr.engines.redis.new_server import Maker
+
+        return Maker(self.model_copy(update={"settings": "durable"}), site)
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem(

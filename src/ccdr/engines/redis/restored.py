@@ -47,12 +47,22 @@ def load(server: PrivateServer, restored: Path, manifest: Manifest, databases: i
     rdb, users = restored / RDB, restored / USERS
     if not rdb.is_file():
         raise BackupBad(f"there is no {RDB} in the snapshot")
-    rules = [f"user {admin()}\n"]
-    if USERS in manifest.files:
-        rules += [f"{line}\n" for line in users.read_text("utf-8", "surrogateescape").splitlines()]
-    directory = server.place.path(restored)
+    rules = users.read_text("utf-8", "surrogateescape") if USERS in manifest.files else ""
+    load_file(server, rdb, server.place.path(restored), rules, manifest, databases, extra)
+
+
+def load_file(
+    server: PrivateServer,
+    rdb: Path,
+    directory: str,
+    rules: str,
+    manifest: Manifest,
+    databases: int,
+    extra: Sequence[str],
+) -> None:
+    """`rdb` (host path) lies in `directory`, as the server has it; `rules` are those of its users."""
     conf = configuration(server.run, directory, RDB, databases=databases, users=True, extra=extra)
-    server.configure(conf, "".join(rules))
+    server.configure(conf, "".join(f"{line}\n" for line in (f"user {admin()}", *rules.splitlines())))
     try:
         server.start()
     except CommandFailed as error:

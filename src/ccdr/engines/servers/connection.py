@@ -12,6 +12,8 @@ from pydantic import Field
 
 from ccdr.model.schema import PlanPath, Text, WithPassword
 
+NOWHERE = "192.0.2.1"  # RFC 5737: leads to no server, and is taken for none
+UNKNOWN = "unknown"
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 _TELLING = frozenset("%/?#@:[]&+=;\\\"'`$")  # characters that a URL, or a shell, would read otherwise
 

@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.servers.connection import ServerConnection
+from ccdr.engines.servers.connection import NOWHERE, UNKNOWN, ServerConnection
 from ccdr.model.answers import at, lacking, names_in
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import WithPassword
@@ -115,6 +115,12 @@ class MethodsConfig(EngineConfig, Generic[M]):
         return tuple(image for one in majors for image in images(self.engine_name, one))
 
     # --- the source -----------------------------------------------------------------------------------
+
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        for whole in ("cluster of ", "server of "):  # of a whole server: its methods' source_name
+            source = source.removeprefix(whole)
+        return {"connection": {"host": NOWHERE, "user": UNKNOWN, "database": source}}
 
     def secret(self) -> WithPassword | None:
         return self.connection

@@ -9,8 +9,8 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Generic, Self, TypeVar
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.servers.connection import ServerConnection, may_be_one
@@ -45,6 +45,7 @@ class DatabaseTarget(Generic[E, C]):
     jobs: int
     run: str = ""
     began: bool = False  # there may be something under the working name
+    dead: bool = False  # it is of a run that is at work no more, and nothing else of that is known
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -60,6 +61,9 @@ class DatabaseTarget(Generic[E, C]):
         """The database's name until it is done: plain, and like no other."""
         stem = re.sub(r"[^a-z0-9_]", "_", self.name.lower())[:20]
         return f"{stem if stem[:1].isalpha() else f'_{stem}'}{suffix_of(self.run)}"
+
+    def of_a_dead_run(self, run: str) -> Self:
+        return replace(self, run=run, began=True, dead=True, notes=[])
 
     def captured_from(self, manifest: Manifest) -> object:
         """Which server it was; what is false where the manifest does not tell."""

@@ -60,6 +60,10 @@ class Sqlite(EngineConfig):
 
     # --- the source -----------------------------------------------------------------------------------
 
+    @classmethod
+    def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
+        return {"path": source}
+
     def secret(self) -> WithPassword | None:
         return None
 

@@ -24,6 +24,7 @@ from ccdr.evidence.history.kinds import (
     TEST_START,
 )
 from ccdr.evidence.history.values import Elsewhere, FailedBackup
+from ccdr.evidence.pauses import Pause, in_force, let_be_until
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
@@ -234,6 +235,14 @@ class AssetHistory(FoldedRecords):
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
         return self.duties is None or verb in self.duties
+
+    def pause(self, now: datetime) -> Pause | None:
+        """Of a plan: the pause that is in force here."""
+        return in_force(self.pauses, now)
+
+    def let_be(self, now: datetime) -> datetime:
+        """Of a plan: up to when what came due here was let be, as the plan was paused; before all time, if never."""
+        return let_be_until(self.pauses, now) or NEVER
 
     def others_at(self, verb: Verb) -> list[Elsewhere]:
         """Of a plan: every other host whose ledger lies beside ours, and tells that this work is done there."""

@@ -14,12 +14,14 @@ from ccdr.evidence.history.kinds import (
     BACKUP_END,
     CHECKED,
     COMPARED,
+    COPIED,
     DUTIES,
     GROUP,
     LOGS,
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RECOVER_END,
     RECOVERED,
     RESTORE_END,
     RUNBOOKS,
@@ -30,29 +32,33 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.history.understanding import understood
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
+from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
 )
 from ccdr.model.values import (
     TOLD_BY,
+    at_copy,
     ledger_of,
     number_of,
     of_another_host,
     utc,
 )
-from ccdr.plans.versions import PLAN_VERSION
+from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 28  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 29  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, ANSWERED, LOGS, *RUNBOOKS,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
+    *RUNBOOKS,
 }  # fmt: skip
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS, *RUNBOOKS))  # of which only this host's own count here
+# Of which only this host's own count here.
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END, *RUNBOOKS))
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
@@ -71,7 +77,7 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     for record in records:
         if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                of_it = history.setdefault((record["plan"], gone["asset"]), AssetHistory())
+                of_it = history.setdefault((_place(record), gone["asset"]), AssetHistory())
                 of_it.forget(gone["id"], ours=not of_another_host(record))
     return history
 
@@ -84,7 +90,7 @@ def follow(history: Histories, record: Record) -> bool:
         return False
     if record["kind"] not in _WANTED:
         return True
-    plan, asset = record["plan"], record["asset"]
+    plan, asset, place = record["plan"], record["asset"], _place(record)
     if record["kind"] == RECOVERED:
         if record.get("spoilt") is True:
             history.setdefault((None, None), AssetHistory()).spoilt.append((ledger_of(record), number_of(record)))
@@ -109,10 +115,31 @@ def follow(history: Histories, record: Record) -> bool:
             return True
         of_test = record["kind"] in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
-        history.setdefault((plan, asset), AssetHistory()).take(record, checks)
+        history.setdefault((place, asset), AssetHistory()).take(record, checks)
+        if record["kind"] == TEST_END:
+            _take_capture(history, record)
     if does_not_open(record):
-        history.setdefault((plan, None), AssetHistory()).last_damage = record
+        history.setdefault((place, None), AssetHistory()).last_damage = record
     return True
+
+
+def _place(record: Record) -> str | None:
+    """The plan, or the copy of it, that a record is about: each has its own history."""
+    plan, copy = record["plan"], record.get("copy")
+    return at_copy(plan, copy) if plan is not None and isinstance(copy, str) else plan
+
+
+def _take_capture(history: Histories, test: Record) -> None:
+    """A snapshot that came as it was stored, and failed, was captured badly: that is so at each copy of it, and each
+    must show otherwise for itself. That a repository could not give it back says nothing of another one."""
+    tested, plan, asset = test.get("snapshot") or {}, test["plan"], test["asset"]
+    one, failed = str(tested.get("id")), tested.get("verdict") == "FAIL"
+    if tested.get("verdict") == "PASS" or (failed and test.get("damaged") is not True):
+        history.setdefault((plan, asset), AssetHistory()).take_capture(one, bad=failed)
+        for (name, of), place in history.items() if failed else ():
+            if of == asset and name is not None and name.partition("@")[0] == plan:
+                place.proven.pop(one, None)
+                place.proven[one] = "FAIL"
 
 
 def _take_vanished(history: Histories, record: Record) -> None:
@@ -125,7 +152,7 @@ def _take_vanished(history: Histories, record: Record) -> None:
 
 
 def _pass_over(history: Histories, why: str, record: Record) -> None:
-    place, run = history.setdefault((record["plan"], record["asset"]), AssetHistory()), str(record["run"])
+    place, run = history.setdefault((_place(record), record["asset"]), AssetHistory()), str(record["run"])
     place.pass_over(why, number_of(record))
     if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
         del place.open_runs[run]  # it has ended, whatever came of it
@@ -136,7 +163,7 @@ def _strays(history: Histories, record: Record) -> bool:
     begins, run = START_OF.get(record["kind"]), record["run"]
     if begins is None or run is None:
         return False
-    own = history.get((record["plan"], record["asset"]))
+    own = history.get((_place(record), record["asset"]))
     if own is not None and run in own.open_runs:
         return bool(own.open_runs[run]["kind"] != begins)
     return any(run in other.open_runs for other in history.values())

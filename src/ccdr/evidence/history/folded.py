@@ -31,6 +31,7 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
+from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
 from ccdr.evidence.verdicts import (
     Record,
     as_strict,
@@ -77,6 +78,9 @@ class FoldedRecords:
     by_rule: dict[str, list[str]] = field(default_factory=dict)  # … and when the last conclusive one ended, its verdict
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
+    # Snapshots that failed a test, wherever they were fetched from, for what they hold and not for what the repository
+    # could not give back: as bad wherever they lie.
+    captured_badly: list[str] = field(default_factory=list)
     stored: dict[str, int | float] = field(default_factory=dict)
     # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
     recorded_beside: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -122,6 +126,7 @@ class FoldedRecords:
     runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+    pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
@@ -146,6 +151,9 @@ class FoldedRecords:
             return
         if kind in RUNBOOKS:
             self._take_runbook(kind, run, record)
+            return
+        if kind in (PAUSE_BEGIN, PAUSE_END):
+            take_pause(self.pauses, record)
             return
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
@@ -305,6 +313,13 @@ class FoldedRecords:
             of["checks"] = {asset: list(facts["checks"]) for asset, facts in assets.items()}
         elif (verb := VERB_OF.get(kind)) and verb not in of["did"]:
             of["did"].append(verb)
+
+    def take_capture(self, snapshot: str, *, bad: bool) -> None:
+        """What a test has shown of a snapshot that is the same wherever it lies."""
+        if bad and snapshot not in self.captured_badly:
+            self.captured_badly.append(snapshot)
+        elif not bad and snapshot in self.captured_badly:
+            self.captured_badly.remove(snapshot)
 
     def forget(self, snapshot_id: str, *, ours: bool = True) -> None:
         """Retention removed it: nothing has to be known of it any more. That another host's has, its ledger says, which

@@ -8,19 +8,22 @@ NOT_BEGUN = "not_begun"
 DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
+RECOVER_START, RECOVER_END = "recover.start", "recover.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+SKIPPED = "skipped"  # due times of a plan that was paused then
 RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
 RUNBOOK_START, RUNBOOK_STEP, RUNBOOK_END = "runbook.start", "runbook.step", "runbook.end"
 RUNBOOKS = frozenset((RUNBOOK_START, RUNBOOK_STEP, RUNBOOK_END))
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
+COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
-STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
+STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, RECOVER_START, PRUNE_START, CHECK_START, COPY_START))
 
-VERB_OF = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for edge in ("start", "end")} | {
+VERB_OF = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check", "copy") for edge in ("start", "end")} | {
     TEST_START: "test",
     TEST_END: "test",
 }
@@ -28,6 +31,8 @@ START_OF = {
     BACKUP_END: BACKUP_START,
     TEST_END: TEST_START,
     RESTORE_END: RESTORE_START,
+    RECOVER_END: RECOVER_START,
     PRUNED: PRUNE_START,
     CHECKED: CHECK_START,
+    COPIED: COPY_START,
 }

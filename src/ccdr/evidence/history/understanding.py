@@ -22,6 +22,7 @@ from ccdr.evidence.history.kinds import (
     TEST_END,
     VERDICTS,
 )
+from ccdr.evidence.pauses import PAUSE_BEGIN
 from ccdr.evidence.verdicts import (
     Record,
 )
@@ -36,6 +37,7 @@ _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     NOT_BEGUN: {"verb": str},
     GROUP: {"group": str, "missing": list},
     DUTIES: {"verbs": list},
+    PAUSE_BEGIN: {"until": str},
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.acknowledged import steady
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.counting import (
     Counted,
@@ -77,7 +77,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     `seen`."""
     counted = count(job, history, upkeep, seen, now)
     ours_to_do = history.backs_up(upkeep, known=bool(counted.ours))
-    tested = coverage(job, history, now)
+    tested = coverage(job, history, now, upkeep.let_be(now))
     made_up = made_up_for(counted.vanished, counted.newest, history)
     case = _Case(job, history, upkeep, seen, now, counted, tested, ours_to_do)
     wrong = list(apart_from_vanished(_wrong(case, made_up), counted.gone))
@@ -112,7 +112,7 @@ def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
         of_runs = as_far_as_known(of_runs, job, history, case.now, upkeep.elsewhere(Verb.TEST))
     yield from of_runs
     if case.seen.ships:
-        yield from log_problems(job, history, case.seen, counted.usable, case.now)
+        yield from log_problems(job, history, case.seen, counted.usable, case.now, upkeep.let_be(case.now))
     yield from _incomplete(job, upkeep)
     yield from passed_over(history)
     yield from case.seen.changed
@@ -132,9 +132,10 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
     yield from repository_damaged(job, history, upkeep, len(counted.usable) - len(counted.counting))
     if case.ours_to_do or backer is not None:
         at = now if case.ours_to_do or backer is None else min(now, backer.until)
-        yield from _backup_late(job, history, counted.newest, at, backing_up=case.seen.backing_up)
+        let_be = upkeep.let_be(now) if case.ours_to_do else NEVER
+        yield from _backup_late(job, history, counted.newest, at, let_be, backing_up=case.seen.backing_up)
     if case.coverage == STALE:
-        yield from test_late(job, history, now)
+        yield from test_late(job, history, now, upkeep.let_be(now))
 
 
 def _settling(job: Job) -> Iterator[Problem]:
@@ -220,13 +221,14 @@ def _never_backed_up(job: Job, *, lost: bool) -> Problem:
 
 
 def _backup_late(
-    job: Job, history: AssetHistory, newest: Snapshot | None, now: datetime, *, backing_up: bool
+    job: Job, history: AssetHistory, newest: Snapshot | None, now: datetime, let_be: datetime, *, backing_up: bool
 ) -> Iterator[Problem]:
-    """A backup has come due twice since it was last done; one that failed was tried, and is a problem of its own."""
+    """A backup has come due twice since it was last done; one that failed was tried, and is a problem of its own. What
+    came due up to `let_be` was to be let be."""
     planned, last = job.engine.backup, history.last_backup
     if planned is not None and newest is not None and not backing_up:
         tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
-        if due := second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
+        if due := second_due(planned.schedule, job.loaded.plan.timezone, max(tried, let_be), now):
             text = f"its backup is overdue: the last one was at {to_the_second(tried)}"
             yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
 

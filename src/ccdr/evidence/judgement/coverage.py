@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.values import Elsewhere
 from ccdr.evidence.verdicts import Record
 from ccdr.model import measure
@@ -62,12 +62,12 @@ def rto_known(rto: Achieved, wrong: Sequence[Problem]) -> Achieved:
     return rto
 
 
-def test_late(job: Job, history: AssetHistory, now: datetime) -> Iterator[Problem]:
-    """Another one has come due twice since the last one with a verdict."""
+def test_late(job: Job, history: AssetHistory, now: datetime, let_be: datetime) -> Iterator[Problem]:
+    """Another one has come due twice since the last one with a verdict; `let_be` as `coverage` has it."""
     last, planned = conclusive(job, history), job.engine.restore_test
     if last is not None and planned is not None:
         of = utc(last["time"])
-        due = second_due(planned.schedule, job.loaded.plan.timezone, of, now)
+        due = second_due(planned.schedule, job.loaded.plan.timezone, max(of, let_be), now)
         text = f"its restore test is overdue: the last conclusive one was at {to_the_second(of)}"
         yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
@@ -78,8 +78,9 @@ def conclusive(job: Job, history: AssetHistory) -> Record | None:
     return None if last is None or other_source(last, job.engine.source_name) else last
 
 
-def coverage(job: Job, history: AssetHistory, now: datetime) -> str:
-    """Stale: since the last conclusive test, another one has come due twice."""
+def coverage(job: Job, history: AssetHistory, now: datetime, let_be: datetime = NEVER) -> str:
+    """Stale: since the last conclusive test, another one has come due twice; what did up to `let_be` was to be let
+    be."""
     last = conclusive(job, history)
     if last is None:
         return UNTESTED
@@ -88,4 +89,5 @@ def coverage(job: Job, history: AssetHistory, now: datetime) -> str:
         return TESTED
     if utc(last["time"]) > now + CLOCK_TOLERANCE:  # by a clock that was wrong: when it was, nobody knows
         return STALE
-    return STALE if second_due(planned.schedule, job.loaded.plan.timezone, utc(last["time"]), now) else TESTED
+    since = max(utc(last["time"]), let_be)
+    return STALE if second_due(planned.schedule, job.loaded.plan.timezone, since, now) else TESTED

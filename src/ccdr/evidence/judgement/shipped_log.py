@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -32,9 +33,10 @@ def _good(_: Snapshot) -> bool:
 
 
 def log_problems(
-    job: Job, history: AssetHistory, seen: Seen, usable: Sequence[Snapshot], now: datetime
+    job: Job, history: AssetHistory, seen: Seen, usable: Sequence[Snapshot], now: datetime, let_be: datetime
 ) -> Iterator[Problem]:
-    """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
+    """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody. While the
+    plan is paused, up to `let_be`, it need not come."""
     settings, standing = job.engine.shipping, seen.standing
     if settings is None:
         return
@@ -48,9 +50,19 @@ def log_problems(
             )
         return
     late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
-    yield from _not_up_to_date(job, seen, standing, usable[-1] if usable else None, now - late, now)
+    lets = _Lets(now - late, let_be >= now, let_be > now - late)
+    yield from _not_up_to_date(job, seen, standing, usable[-1] if usable else None, lets, now)
     yield from _leads_on_from_nothing(seen, standing, usable)
     yield from findings_of({"findings": standing.findings}, Verb.BACKUP)
+
+
+@dataclass(frozen=True)
+class _Lets:
+    """What goes up to before `late` only is late; not where the plan is paused, or was until just now."""
+
+    late: datetime
+    paused: bool
+    grace: bool
 
 
 def _begins_anew(standing: LogStanding, newest: Snapshot | None) -> bool:
@@ -60,15 +72,14 @@ def _begins_anew(standing: LogStanding, newest: Snapshot | None) -> bool:
 
 
 def _not_up_to_date(
-    job: Job, seen: Seen, standing: LogStanding, newest: Snapshot | None, late: datetime, now: datetime
+    job: Job, seen: Seen, standing: LogStanding, newest: Snapshot | None, lets: _Lets, now: datetime
 ) -> Iterator[Problem]:
-    """What goes up to before `late` only does."""
     begins = _begins_anew(standing, newest)
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
     why = "the process that ships it makes no progress" if seen.shipping else "nothing ships it"
     who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
     up_to = f"its log is stored only up to {to_the_second(since)}" if since else ""
-    if standing.trouble is not None and standing.trouble != STOPPED:
+    if standing.trouble is not None and standing.trouble != STOPPED and not lets.paused:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
@@ -82,7 +93,7 @@ def _not_up_to_date(
             f"its log is stored up to {to_the_second(standing.point)}, which is in the future: a clock is or was wrong"
         )
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
-    elif since is not None and since < late:
+    elif since is not None and since < lets.late and not lets.grace:
         text = "no log is stored after its new base" if begins else up_to
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ccdr.evidence.acknowledged import acknowledged, steady
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
+from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
@@ -21,11 +22,16 @@ from ccdr.model.trouble import (
 from ccdr.model.values import (
     Verb,
     human_bytes,
+    of_another_host,
     to_the_second,
     utc,
 )
 from ccdr.plans import LoadedPlan
+from ccdr.plans.trust import origin_of
+from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 from ccdr.storage.removals import CLOCK_TOLERANCE
+
+UNSTORED = timedelta(days=1)  # that a plan may wait for its repository, where nothing was backed up since
 
 
 def judge_upkeep(
@@ -39,7 +45,8 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     told = {one[:8] for asset in loaded.plan.assets for one in histories.get((name, asset), AssetHistory()).vanished}
     found = (p for p in _upkeep(history) if not _of_these_alone(p, told))
-    wrong = distinct((*found, *late, *_fetched(loaded, histories, now)))
+    troubles = (*late, *_fetched(loaded, histories, now), *_unstored(loaded, histories, now), *_paused(history, now))
+    wrong = distinct((*found, *troubles))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
         for p in (*wrong, *passed_over(history, *_of_no_asset(loaded, histories)))
@@ -78,6 +85,12 @@ def _runbook_step(plan: str, step: str, *, failed: bool) -> str:
     return f"ccdr runbook resume {plan}   asks, and goes on; ccdr runbook status {plan}   shows the rest"
 
 
+def _paused(history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    if pause := history.pause(now):
+        text = f"it is {told(pause, now)}: what is due waits, no log is shipped; what is due twice is skipped"
+        yield Problem(Trouble.PAUSED, text, pause.begun, about=str(pause.seq), why=str(pause))
+
+
 def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:
     """Is it what a prune found of snapshots that vanished? Their assets' SNAPSHOT_VANISHED tells it, which somebody may
     have acknowledged."""
@@ -100,6 +113,27 @@ def _fetched(loaded: LoadedPlan, histories: Histories, now: datetime) -> Iterato
         text = f"its restore tests fetched {human_bytes(size)} of the {human_bytes(of_tests.limit)} allowed this month"
         reached = "reached" if size >= of_tests.limit else "near"
         yield Problem(Trouble.FETCH_LIMIT, text, about=month, verb=Verb.TEST, why=f"limit {reached}", cause=reached)
+
+
+def _unstored(loaded: LoadedPlan, histories: Histories, now: datetime) -> Iterator[Problem]:
+    """Is the plan that is in force in its repository? Asked once there is a backup that it would lead to: of the host
+    that takes them, which stores it with the next one, and within a day."""
+    name = loaded.plan.plan
+    history = histories.get((name, None), AssetHistory())
+    version, stored = history.newest.get(PLAN_VERSION), history.newest.get(PLAN_STORED)
+    if version is None or not version.get("files") or not history.answers_for(Verb.BACKUP):
+        return
+    if stored is not None and stored.get("digest") == version.get("digest"):
+        return
+    origin = origin_of(loaded)
+    if origin is not None and not origin.made and origin.version == version.get("digest"):
+        return  # it came from there
+    since = utc(version["time"])
+    backups = (histories.get((name, asset), AssetHistory()).last_good_backup for asset in loaded.plan.assets)
+    times = [utc(backup["time"]) for backup in backups if backup is not None and not of_another_host(backup)]
+    if times and (max(times) > since + CLOCK_TOLERANCE or now - since > UNSTORED):
+        text = f"the plan of {to_the_second(since)} (record {version['seq']}) is not in its repository"
+        yield Problem(Trouble.PLAN_NOT_STORED, text, since, about=str(version["digest"])[:16], verb=Verb.BACKUP)
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:
@@ -152,7 +186,8 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
         tried = history.upkeep_tried(verb)
         # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
         known = [when for one in (tried, asked, first) if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
-        since = max(known, default=at)
+        let_be = history.let_be(now) if history.answers_for(verb) else NEVER
+        since = max(*known, let_be) if known else at
         if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
         what = "its prune is overdue" if verb is Verb.PRUNE else "its check is overdue"

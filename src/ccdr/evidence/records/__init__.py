@@ -12,6 +12,7 @@ from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShip
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
+from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
@@ -59,6 +60,8 @@ __all__ = [
     "PruneEnd",
     "PruneStart",
     "Record",
+    "RecoverEnd",
+    "RecoverStart",
     "RestoreEnd",
     "RestoreStart",
     "RunbookEnd",

@@ -103,3 +103,6 @@ class PlanStored(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[3]
     digest: Digest
     snapshot: Digest
+    repository: Annotated[
+        Digest | None, about("SHA-256 of the repository's address; null: not known, of an older record")
+    ] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, lineage, plans, restores, runbook, upkeep
+from ccdr.evidence.records import backups, lineage, pauses, plans, recovery, restores, runbook, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -19,6 +19,8 @@ ALL: tuple[type[Record], ...] = (
     runbook.RunbookStart,
     runbook.RunbookStep,
     runbook.RunbookEnd,
+    recovery.RecoverStart,
+    recovery.RecoverEnd,
     plans.PlanVersion,
     plans.PlanStored,
     upkeep.PruneStart,
@@ -28,6 +30,9 @@ ALL: tuple[type[Record], ...] = (
     upkeep.MissedRuns,
     upkeep.NotBegun,
     upkeep.Duties,
+    pauses.PauseBegin,
+    pauses.PauseEnd,
+    pauses.SkippedRuns,
     upkeep.SandboxReap,
     upkeep.Ack,
     upkeep.LedgerRecovered,

@@ -238,9 +238,9 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
 
 
 class RestoreTarget(Value, frozen=True, kw_only=True, gc=False):
-    """What is restored onto: a path, or an address without a secret."""
+    """What is restored onto: a path (a directory, a new server's home), or an address without a secret."""
 
-    kind: Literal["unknown", "directory", "server"]
+    kind: Literal["unknown", "directory", "server", "new_server"]
     name: str | None
 
 

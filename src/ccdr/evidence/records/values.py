@@ -37,7 +37,7 @@ Reason = Annotated[str | None, about("why it ended as it did, as a sentence of o
 Phases = Annotated[dict[str, Seconds], about("seconds that each phase took, by its name")]
 Versions = Annotated[dict[str, str], about("versions of what took part, by program")]
 
-Verb = Literal["backup", "test", "prune", "check"]
+Verb = Literal["backup", "test", "prune", "check", "copy"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 ObjectiveVerdict = Literal["MET", "BREACHED", "NOT_MEASURED", "ESTIMATED", "MET_PARTIAL", "NOT_KNOWN_HERE"]
 Repository = Annotated[
@@ -123,6 +123,7 @@ class Start(Record, frozen=True, kw_only=True, gc=False):
     tenant: Tenant = "default"
     attempt: Attempt = None
     who: RecordedUser | None = None
+    copy: Annotated[str | None, about("which copy of the data it is about; null: the plan's own repository")] = None
 
 
 class End(Record, frozen=True, kw_only=True, gc=False):
@@ -130,7 +131,7 @@ class End(Record, frozen=True, kw_only=True, gc=False):
 
     tenant: Tenant = "default"
     attempt: Attempt = None
-    copy: Annotated[str | None, about("which copy of the data it is about: `primary`")] = None
+    copy: Annotated[str | None, about("which copy of the data it is about: `primary`, or its name in the plan")] = None
     site: Annotated[str | None, about("where that copy lies, as the plan says")] = None
 
 

@@ -45,6 +45,8 @@ def compared(
 def learned(services: Services, plan: str, synchronised: Synchronised, assets: Collection[str]) -> None:
     """Keep what was found when the repository was asked for these assets: `ccdr status` tells of it at once. What comes
     of it is told by all that tells how the ledger stands; who may only read the state goes on without."""
+    if services.there is not None:  # what a copy lacks is told of that copy
+        return
     missed = {asset: [s.id for s in synchronised.vanished if s.asset == asset] for asset in assets}
     with contextlib.suppress(CcdrError, OSError):
         compared(services, plan, synchronised.listed, recent=True, vanished=missed)
@@ -88,15 +90,16 @@ def _news(last: Compared | None, outcome: LedgerComparison, now: datetime, *, wh
     return recorded is None or not recorded_within(EVERY, recorded, now)
 
 
-def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
+def compare_due(plans: Sequence[LoadedPlan], services: Services, at_once: Collection[str] = ()) -> list[str]:
     """Compare with the repositories of these plans where that is due: once a day, each hour after a finding. Sentences
     on what could not be asked; CcdrError where the ledger cannot be read or written. A ledger that was never compared
-    is, at once: where all of the state is lost, the repository alone knows of another one."""
+    is, at once: where all of the state is lost, the repository alone knows of another one. Of plans that are named in
+    `at_once` the snapshots are looked at in any case."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
     troubles = []
     for loaded in plans:
         plan = loaded.plan.plan
-        if not due(lineage, lineage.compared.get(plan), last_tried(services, plan), now):
+        if plan not in at_once and not due(lineage, lineage.compared.get(plan), last_tried(services, plan), now):
             continue
         note_try(services, plan)  # first: a store that does not answer is not asked again at once
         try:

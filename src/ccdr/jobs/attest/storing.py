@@ -20,7 +20,7 @@ from ccdr.host.files import write_durably
 from ccdr.jobs.attest.claims import TAG
 from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.errors import CcdrError, Locked, RepositoryMissing
+from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -142,7 +142,7 @@ def _stored(
         repo = services.repository(loaded, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
         with services.state.reading(repo.location):
             if old.stored is None and loaded.plan.repository == loaded.plan.ledger_repository:
-                _made(repo)
+                services.make_if_missing(repo)  # the one that is the ledger's own, with the first that is stored there
             seq = store(repo, services)
         if loaded.plan.repository == loaded.plan.ledger_repository:  # no plan's upkeep comes by there
             with contextlib.suppress(CcdrError):
@@ -152,14 +152,6 @@ def _stored(
         return LedgerCopy(rfc3339(now), old.stored, old.seq, "the repository was in use", ledger)
     except CcdrError as error:
         return LedgerCopy(rfc3339(now), old.stored, old.seq, str(error), ledger)
-
-
-def _made(repo: Restic) -> None:
-    """The one that is the ledger's own is made with the first that is stored there."""
-    try:
-        repo.probe()
-    except RepositoryMissing:
-        repo.init()
 
 
 def store(repo: Restic, services: Services) -> int:

@@ -34,6 +34,7 @@ def backup(
     """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
     after that is in the result and in the ledger, an interrupt included (and raised again). Of a group's `member`
     the caller holds the lock already."""
+    job.refuse_recovery_only("a backup")
     repo = services.repository(job.loaded, job.limits, gentle=True)
     with (
         services.state.lock(job.plan, job.asset, "backup") if member is None else contextlib.nullcontext(),

@@ -1,5 +1,26 @@
 """Brings a whole plan back to one moment, each asset onto its target, in order; goes on after whatever stopped it.
 
 `states.py` is what is known and decided before anything is done: for each asset the state that is nearest to the
-moment, how it was proven, what is lost, how long it should take.
+moment, how it was proven, what is lost, how long it should take. `planned.py` is that decision as the journal keeps it.
+`work.py` is the use-case, `turns.py` what may be done next, `comparing.py` the checks between two assets, `journal.py`
+what was reached, by which another process goes on; `result.py` is what came of it, `view.py` who watches.
 """
+
+from ccdr.jobs.recover.journal import Told, newest
+from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.result import RecoveryResult
+from ccdr.jobs.recover.view import View
+from ccdr.jobs.recover.work import Known, Recovering, recovering, resuming
+
+__all__ = [
+    "Decision",
+    "Known",
+    "Planned",
+    "Recovering",
+    "RecoveryResult",
+    "Told",
+    "View",
+    "newest",
+    "recovering",
+    "resuming",
+]

@@ -106,12 +106,19 @@ def _inode(path: Path) -> tuple[int, int] | None:
 class Staging:
     """Where a restore into a directory is made ready, on the target's own file system: beside it, or in it where it
     is a mount point. `tree` becomes the target; `capture` and `out` go once the checks have run. `named`: it has its
-    final name, whatever happens after that."""
+    final name, whatever happens after that. `own`: it has an owner and a mode of its own, whatever an empty directory
+    that was there has."""
 
     target: Path
     root: Path
     inside: bool
     named: bool = False
+    own: bool = False
+
+    @classmethod
+    def of(cls, target: Path, run: str) -> Staging:
+        inside = target.is_dir() and target.is_mount()
+        return cls(target, root_for(target, run, inside=inside), inside)
 
     @property
     def tree(self) -> Path:
@@ -133,6 +140,28 @@ class Staging:
         except OSError as error:
             raise CcdrError(f"{self.root} cannot be made: {error.strerror}", hint="check who may write there") from None
 
+    def adopt(self, root: Path) -> bool:
+        """In place of `begin`: go on in what an earlier restore, which is at work no more, has left at `root`. Is it
+        there?"""
+        if not (root / self.tree.name).is_dir():
+            return False
+        root.rename(self.root)
+        remove_tree(self.out)
+        self.out.mkdir(mode=0o700)
+        return True
+
+    def back_in(self, captured: Path) -> None:
+        """The captured directory where it was fetched to, whatever `move_capture` had done."""
+        if self.capture.is_dir() and not captured.exists():
+            captured.parent.mkdir(parents=True, exist_ok=True)
+            self.capture.rename(captured)
+
+    def inodes(self) -> list[list[int]]:
+        """By which what is in the tree is known again under its final name: the tree's own, or (at a mount point) those
+        of all that is to be moved."""
+        paths = sorted(self.tree.iterdir()) if self.inside else [self.tree]
+        return [[status.st_dev, status.st_ino] for status in (path.lstat() for path in paths)]
+
     def move_capture(self, captured: Path, roots: Sequence[str]) -> None:
         """Take the captured directory out of the tree: the listing is ccdr's. Directories that only led there go."""
         captured.rename(self.capture)
@@ -152,7 +181,8 @@ class Staging:
                 if self.inside:
                     self._move_in()
                 else:
-                    self._as_it_was()
+                    if not self.own:
+                        self._as_it_was()
                     self.tree.rename(self.target)  # fails where something has come into it meanwhile
                 self.named = True
         except OSError as error:
@@ -173,6 +203,10 @@ class Staging:
                     raise FileExistsError(errno.EEXIST, "something appeared there meanwhile")
                 entry.rename(final)
                 moved.append(final)
+            if self.own:
+                status = self.tree.stat()
+                os.chown(self.target, status.st_uid, status.st_gid)
+                self.target.chmod(stat.S_IMODE(status.st_mode))
         except OSError:
             for final in reversed(moved):
                 final.rename(self.tree / final.name)
@@ -191,10 +225,40 @@ class Staging:
         return remove_tree(self.root)
 
 
+def named_before(target: Path, inodes: Sequence[Sequence[int]]) -> bool | None:
+    """Has an earlier restore, whose `Staging.inodes` these were, given it its name? None: at a mount point a part of
+    it."""
+    known = {(int(device), int(inode)) for device, inode in inodes}
+    if not known or not target.is_dir():
+        return False
+    if _inode(target) in known:
+        return True
+    if not target.is_mount():
+        return False
+    there = {(status.st_dev, status.st_ino) for status in (path.lstat() for path in target.iterdir())}
+    return True if known <= there else None if known & there else False
+
+
+def take_back(target: Path, root: Path, inodes: Sequence[Sequence[int]]) -> None:
+    """At a mount point: what an earlier restore had moved to its final name before it was killed goes back into its
+    working copy below `root`."""
+    known = {(int(device), int(inode)) for device, inode in inodes}
+    for path in sorted(target.iterdir()):
+        status = path.lstat()
+        if (status.st_dev, status.st_ino) in known:
+            path.rename(root / "tree" / path.name)
+
+
+def root_for(target: Path, run: str, *, inside: bool) -> Path:
+    """Where the restore of that run makes it ready."""
+    return target / f".{MARK}-{run}" if inside else target.parent / f".{target.name}.{MARK}-{run}"
+
+
 def staging_for(
-    target: Path, guarded: Sequence[Guarded], *, size: int, entries: int, run: str
+    target: Path, guarded: Sequence[Guarded], *, size: int, entries: int, run: str, before: Path | None = None
 ) -> tuple[Staging, list[str]]:
-    """Whether the target will do, and where it is made ready; notes. Changes nothing. UsageProblem where it will not:
+    """Whether the target will do, and where it is made ready; notes. Changes nothing. `before` is the working copy of
+    an earlier restore that this one goes on with. UsageProblem where it will not:
     a link, not empty, a source, no parent, no right to write, no room for `size` bytes in `entries` files."""
     if target.is_symlink():
         raise UsageProblem(f"{target} is a link", hint=f"name the link's target: {os.path.realpath(target)}")
@@ -203,24 +267,35 @@ def staging_for(
     refuse_sources(target, guarded)
     inside = target.is_dir() and target.is_mount()
     if target.exists():
-        _refuse_unless_empty(target, mount=inside)
+        _refuse_unless_empty(target, mount=inside, but=before.name if before is not None else None)
     base = target if inside else target.parent
     if not base.is_dir():
         raise UsageProblem(f"{base} is not there", hint=f"mkdir -p {base}")
     if not os.access(base, os.W_OK | os.X_OK):
         raise UsageProblem(f"{base} may not be written by this user", hint="name another place, or run as its owner")
-    _refuse_without_room(base, size, entries)
-    left = [] if inside else sorted(base.glob(f".{target.name}.{MARK}-*"))
+    there = 0 if before is None else tree_bytes(before)
+    _refuse_without_room(base, max(0, size - there), entries)
+    staging = Staging.of(target, run)
+    left = [] if inside else sorted(set(base.glob(f".{target.name}.{MARK}-*")) - {staging.root, before})
     notes = [f"{path} is what an earlier restore left or is still writing: remove it once it is done" for path in left]
-    root = target / f".{MARK}-{run}" if inside else base / f".{target.name}.{MARK}-{run}"
-    return Staging(target, root, inside), notes
+    return staging, notes
 
 
-def _refuse_unless_empty(target: Path, *, mount: bool) -> None:
+def tree_bytes(root: Path) -> int:
+    """What the files below it take on the disk."""
+    total = 0
+    for above, _, names in os.walk(root):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(above, name).lstat().st_blocks * 512
+    return total
+
+
+def _refuse_unless_empty(target: Path, *, mount: bool, but: str | None = None) -> None:
     if not target.is_dir():
         raise UsageProblem(f"{target} is not a directory", hint="name a directory that does not exist yet")
     try:
-        held = [p.name for p in target.iterdir()]
+        held = [p.name for p in target.iterdir() if p.name != but]
     except OSError as error:
         raise UsageProblem(f"{target} cannot be read: {error.strerror}", hint="name another directory") from None
     if mount and held == ["lost+found"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from ccdr.checks.base import CheckConfig
 from ccdr.checks.identical import Identical
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
-from ccdr.jobs.restore.directory import Staging, opened
-from ccdr.jobs.restore.ways import Order, roots_of, skipped
+from ccdr.jobs.restore.directory import Staging, opened, root_for
+from ccdr.jobs.restore.request import Before
+from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.errors import CcdrError, TestBroken
 from ccdr.model.values import CheckResult, Verdict, so_many
@@ -53,12 +56,13 @@ class IntoDirectory:
     def passed_over(self) -> list[CheckResult]:
         dumped = not self._whole and self.order.engine.has_server
         why = "it needs a server (docs/how-to/recover.md: By hand)"
-        return [skipped(check, why) for check in self._asked] if dumped else []
+        compared = [skipped(c, f"{c.beside} is not restored with it") for c in self.order.job.checks if c.beside]
+        return [*([skipped(check, why) for check in self._asked] if dumped else []), *compared]
 
     @property
     def _asked(self) -> list[CheckConfig]:
         """Without what is done whatever the plan asks for: here every byte must be what was captured."""
-        return [c for c in self.order.job.checks if not isinstance(c, Identical)]
+        return [c for c in self.order.job.checks if not isinstance(c, Identical) and c.beside is None]
 
     @property
     def _roots(self) -> list[str]:
@@ -66,7 +70,7 @@ class IntoDirectory:
 
     def bring(self, progress: Progress) -> None:
         order, staging = self.order, self.staging
-        staging.begin()
+        self._begin()
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
             root = "/" if self._whole else order.snapshot.root
             restored = fetch(
@@ -75,6 +79,7 @@ class IntoDirectory:
             if self._whole:
                 order.engine.complete(staging.tree, restored, order.manifest)
             fetch_bases(order.repo, order.engine, order.bases, restored, progress)
+        order.reached("fetched")
         if order.bases:
             self._assemble(restored, progress)
         with order.phase("check", "comparing digests", progress):
@@ -85,6 +90,29 @@ class IntoDirectory:
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
         if self.recovery is not None:
             self._bring_log(self.recovery, restored, progress)
+
+    def _begin(self) -> None:
+        """A new working copy, or what an earlier try has left of it: what is there is not fetched again."""
+        order, staging, before = self.order, self.staging, self.order.before
+        if before is None or not self._resumed or not staging.adopt(self._root_before(before)):
+            if before is not None:
+                order.result.left_behind += remove_tree(self._root_before(before))
+            staging.begin()
+            return
+        top = "/" if self._whole else order.snapshot.root
+        captured = Path(f"{staging.tree}{order.snapshot.root.removeprefix(top.rstrip('/'))}")
+        staging.back_in(captured)
+        aside = staging.root / MANIFEST
+        if aside.exists():
+            aside.rename(captured / MANIFEST)
+
+    @property
+    def _resumed(self) -> bool:
+        """What was fetched is what it will be: nothing is put together of it."""
+        return not self.order.bases and self.recovery is None
+
+    def _root_before(self, before: Before) -> Path:
+        return root_for(self.staging.target, before.run, inside=self.staging.inside)
 
     def _assemble(self, restored: Path, progress: Progress) -> None:
         """Of an increment and what it builds upon make one whole, in a sandbox, by whoever runs ccdr: there every file
@@ -138,10 +166,12 @@ class IntoDirectory:
                 )
                 if order.engine.has_server:
                     return [equal, *([self.logged] if self.logged else []), *self.passed_over()]
-                return [equal, *self._in_sandbox([Identical(kind="identical"), *asked], progress)]
+                looked = self._in_sandbox([Identical(kind="identical"), *asked], progress)
+                return [equal, *looked, *self.passed_over()]
             same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)
             plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
-            return [*same, *plain, *self._in_sandbox([c for c in asked if c.needs_sandbox], progress)]
+            boxed = self._in_sandbox([c for c in asked if c.needs_sandbox], progress)
+            return [*same, *plain, *boxed, *self.passed_over()]
 
     def _bench(self, box: Place | None) -> CheckContext:
         order, staging = self.order, self.staging
@@ -200,6 +230,47 @@ class IntoDirectory:
 
     def undo(self) -> list[str]:
         return self.staging.remove()
+
+    def rest(self) -> str | None:
+        if not self._resumed or not self.staging.tree.is_dir():
+            return None
+        return f"what was fetched so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
+
+    def token(self) -> Mapping[str, object]:
+        return {"inodes": self.staging.inodes()}
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Held | None]:
+        """A tree is looked at as it stands, its programs in a sandbox where it is mounted read-only."""
+        if not self._whole and self.order.engine.has_server:
+            yield None
+            return
+        order, staging, disposal = self.order, self.staging, Disposal(done=True)
+        needs = order.engine.sandbox(order.manifest)
+        image = order.services.lab.image(order.engine, needs)
+        disposal.done = False
+        made = order.services.lab.sandbox(
+            needs,
+            image,
+            SandboxOrder(
+                run=order.run.id,
+                part="beside",
+                fetched=staging.tree,
+                out=staging.out,
+                storage=order.job.engine.storage,
+                no_progress=order.job.limits.no_progress,
+            ),
+            disposal,
+        )
+        try:
+            with opened(staging.tree), made as box:
+                context = self._bench(box)
+                if order.engine.in_sandbox:
+                    order.engine.start(box, order.manifest)
+                    order.engine.load(box, context.restored, order.manifest)
+                yield Held(order.engine, context)
+        finally:
+            order.result.left_behind += disposal.problems
 
     def standing(self) -> str:
         return f"the restored data is in {self.staging.tree}: move it yourself, or remove {self.staging.root}"

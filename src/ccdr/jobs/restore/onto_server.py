@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.jobs.fetch import fetch
-from ccdr.jobs.restore.ways import Order, skipped
+from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import CheckResult
 from ccdr.ports.check import CheckContext
@@ -28,6 +30,7 @@ class OntoServer:
     loaded: Restored | None = None
     fetched: Path | None = None
     restored: Path | None = None
+    context: CheckContext | None = None
 
     def will(self) -> list[str]:
         return self.steps
@@ -39,19 +42,24 @@ class OntoServer:
 
     def bring(self, progress: Progress) -> None:
         order = self.order
+        if order.before is not None:
+            progress.step(f"removing what an earlier try left at {self.target.shown}")
+            order.result.left_behind += self.target.of_a_dead_run(order.before.run).undo(self.source)
         self.fetched = order.run.directory("fetched")
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
             self.restored = fetch(order.repo, order.engine, order.snapshot, order.manifest, self.fetched, progress)
         with order.phase("check", "comparing digests", progress):
             order.verified(self.restored)
+        order.reached("fetched")
         with order.phase("load", f"loading {order.job.asset} into {self.target.shown}", progress):
             self.loaded = self.target.load(self.source, self.restored, order.manifest, progress)
+        order.reached("loaded")
 
     def check(self, progress: Progress) -> list[CheckResult]:
         order, services = self.order, self.order.services
         assert self.fetched is not None and self.restored is not None and self.loaded is not None
         out = order.run.directory("out")
-        context = CheckContext(
+        context = self.context = CheckContext(
             order.manifest, self.fetched, self.restored, out, self.source.place, services.host, services.digest
         )
         with order.phase("check", f"checking {order.job.asset}", progress):
@@ -79,3 +87,14 @@ class OntoServer:
 
     def standing(self) -> str:
         return self.target.standing()
+
+    def rest(self) -> str | None:
+        return None
+
+    def token(self) -> Mapping[str, object]:
+        return {}
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Held | None]:
+        assert self.loaded is not None and self.context is not None
+        yield Held(self.loaded, self.context)

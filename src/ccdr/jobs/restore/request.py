@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.plans import LoadedPlan
+from ccdr.plans.targets import NewServer
 from ccdr.ports.log import RecoveryTarget
+
+Reached = Callable[[str, Mapping[str, object]], None]
+
+
+def _nobody(stage: str, facts: Mapping[str, object]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Before:
+    """How far an earlier try came that was killed or stopped: its run, the last stage that it told of (`fetched`,
+    `loaded`, `checked`, `naming`), and by what its work is known again."""
+
+    run: str
+    stage: str | None = None
+    token: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. `to` is a directory or a server's URL; `others` are all plans that are known besides the
-    asset's own: their sources must not be touched either. `unknown` are plans that could not be read."""
+    """What was asked for. `to` is a directory or a server's URL, or the home of a `new_server`; `others` are all plans
+    that are known besides the asset's own: their sources must not be touched either. `unknown` are plans that
+    could not be read.
+
+    Of a recovery, which `goes_on` after whatever stops it: `before` is what an earlier try left, `reached` is told of
+    each stage that need not be gone through again, right after it (`naming`: right before)."""
 
     to: str
     snapshot: str = "latest"
@@ -24,6 +45,11 @@ class Request:
     despite_failed_checks: bool = False
     others: tuple[LoadedPlan, ...] = ()
     unknown: tuple[str, ...] = ()
+    goes_on: bool = False
+    before: Before | None = None
+    reached: Reached = _nobody
+    new_server: NewServer | None = None
+    working: str | None = None  # names what is made ready, so that a later run finds it; the run's own id unless said
 
     @property
     def is_url(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
 from ccdr.model.values import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
+from ccdr.ports.new_server import StartLines
 
 RESTORED, FAILED, REFUSED = "RESTORED", "FAILED", "REFUSED"
 
@@ -36,6 +37,7 @@ class RestoreResult:
     tools: dict[str, str] = field(default_factory=dict)
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     record: RecordRef | None = None
+    start: StartLines | None = None  # of a new server: how a person starts it
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
         self.result, self.reason, self.hint, self.exit = FAILED, reason, for_plan(hint, self.plan), exit_code
@@ -96,4 +98,6 @@ class RestoreResult:
     def as_json(self) -> dict[str, object]:
         record = self.record and self.record.as_json()
         about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        if self.start is not None:
+            about["start"] = {"debian": list(self.start.debian), "docker": list(self.start.docker)}
         return {**about, "record": record}

@@ -116,22 +116,23 @@ class Selection:
             raise UsageProblem(str(error), hint=error.hint) from None
 
     def doubts(self, chosen: Snapshot, upkeep: AssetHistory) -> list[str]:
-        """That the repository was found damaged, and when this snapshot was stored into it. `upkeep` is the plan's own
-        history."""
-        damage, doubt = self.history.doubt(upkeep), self.history.doubted(upkeep)
-        if damage is None or doubt is None:
-            return []
-        if self.history.proven.get(chosen.id) == "PASS":
-            return [doubt]
-        own = (
-            "was stored after that"
-            if self.history.stored.get(chosen.id, 0) > damage["seq"]
-            else "has not passed a test"
-        )
-        test = f"`ccdr test {self.job.plan} --asset {self.job.asset} --snapshot {chosen.short}`"
-        return [f"{doubt}; this snapshot {own}: {test} tells whether it is whole"]
+        """As the function of this name."""
+        return doubts(self.job, chosen, self.history, upkeep)
 
     def has_older(self, chosen: Snapshot) -> bool:
         """Is there an older one that may be good?"""
         usable = chain.usable(self.snapshots.good, self.snapshots.there, self.history.disproved)
         return any(s.consistent_point < chosen.consistent_point for s in usable)
+
+
+def doubts(job: Job, chosen: Snapshot, history: AssetHistory, upkeep: AssetHistory) -> list[str]:
+    """That the repository was found damaged, and when this snapshot was stored into it. `upkeep` is the plan's own
+    history."""
+    damage, doubt = history.doubt(upkeep), history.doubted(upkeep)
+    if damage is None or doubt is None:
+        return []
+    if history.proven.get(chosen.id) == "PASS":
+        return [doubt]
+    own = "was stored after that" if history.stored.get(chosen.id, 0) > damage["seq"] else "has not passed a test"
+    test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot {chosen.short}`"
+    return [f"{doubt}; this snapshot {own}: {test} tells whether it is whole"]

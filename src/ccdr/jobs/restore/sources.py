@@ -13,6 +13,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan, Plan
+from ccdr.plans.copies import as_in_file
 from ccdr.plans.job import Job
 from ccdr.ports.target import KnownSource
 
@@ -28,7 +29,7 @@ class Sources:
     @property
     def plans(self) -> list[Plan]:
         """All that are known, this one first."""
-        return [self.job.loaded.plan, *(p.plan for p in self.others if p.plan.plan != self.job.plan)]
+        return [as_in_file(self.job.loaded).plan, *(p.plan for p in self.others if p.plan.plan != self.job.plan)]
 
     def _named(self, plan: Plan, asset: str) -> str:
         return asset if plan.plan == self.job.plan else f"{plan.plan}/{asset}"
@@ -46,9 +47,10 @@ class Sources:
             Guarded(path, f"which the snapshot of {self.job.asset} is of") for path in roots_of(manifest.contents)
         ]
         sources += [
-            Guarded(Path(plan.repository.location), f"the repository of plan {plan.plan}")
+            Guarded(Path(repository.location), f"the repository of plan {plan.plan}")
             for plan in self.plans
-            if plan.repository.is_local
+            for repository in (plan.repository, *plan.copies.values())
+            if repository.is_local
         ]
         sources.append(Guarded(self.services.state.root, "ccdr's own state"))
         return sources
@@ -56,12 +58,12 @@ class Sources:
     def known(self, restored: Manifest) -> list[KnownSource]:
         """Every source that a plan names, with the manifests that tell whose server it was: of each asset the newest,
         and the one that is being restored."""
-        catalogue = self.services.catalogue
         known = []
         for plan, name, engine in ((p, name, e) for p in self.plans for name, e in p.assets.items()):
             manifests = [restored] if (plan.plan, name) == (self.job.plan, self.job.asset) else []
-            for snapshot in catalogue.snapshots(plan.plan, name)[-1:]:
-                with contextlib.suppress(BackupBad):
-                    manifests.append(catalogue.manifest(snapshot))
+            for catalogue in self.services.catalogues:
+                for snapshot in catalogue.snapshots(plan.plan, name)[-1:]:
+                    with contextlib.suppress(BackupBad):
+                        manifests.append(catalogue.manifest(snapshot))
             known.append(KnownSource(self._named(plan, name), engine, tuple(manifests)))
         return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ from ccdr.checks.base import CheckConfig, run_check
 from ccdr.host.clock import timed
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import verify
+from ccdr.jobs.restore.request import Before, Request
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import TestBroken
@@ -36,6 +38,17 @@ class Order:
     manifest: Manifest
     result: RestoreResult
     bases: Sequence[tuple[Snapshot, Manifest]] = ()  # what it builds upon, the full one first
+    request: Request | None = None
+
+    def reached(self, stage: str) -> None:
+        """Whoever goes on after a crash need not go through this again."""
+        if self.request is not None:
+            self.request.reached(stage, {})
+
+    @property
+    def before(self) -> Before | None:
+        """What an earlier try of a recovery left."""
+        return self.request.before if self.request is not None else None
 
     @contextlib.contextmanager
     def phase(self, name: str, text: str, progress: Progress) -> Iterator[None]:
@@ -62,6 +75,14 @@ class Order:
             except TestBroken as error:  # a sandbox that breaks is no reason to have no data
                 results.append(skipped(check, str(error), Verdict.INCONCLUSIVE))
         return results
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is restored and not yet finished: what checks ask, and look at."""
+
+    restored: Restored
+    context: CheckContext
 
 
 class Way(Protocol):
@@ -92,6 +113,16 @@ class Way(Protocol):
 
     def standing(self) -> str:
         """Where it stands before `finish`."""
+
+    def rest(self) -> str | None:
+        """What was brought so far, if somebody may go on with it; one sentence. None: it is to be removed."""
+
+    def token(self) -> Mapping[str, object]:
+        """Before `finish`: by what is known, later, that it has its final name."""
+
+    def beside(self) -> AbstractContextManager[Held | None]:
+        """After `check`, before `finish`: what a check of another asset, or one that compares with another, may look
+        at while the block lasts; None where there is nothing to ask."""
 
 
 def skipped(check: CheckConfig, why: str, status: Verdict = Verdict.SKIPPED) -> CheckResult:

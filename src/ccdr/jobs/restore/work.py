@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import RESTORE_END, RESTORE_START
+from ccdr.evidence.history.kinds import INTERRUPTED, RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of, candidates
 from ccdr.jobs.recorded import RecordedRun
-from ccdr.jobs.restore import directory
+from ccdr.jobs.restore import directory, site
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.into_directory import IntoDirectory
+from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.onto_server import OntoServer
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
@@ -26,12 +27,14 @@ from ccdr.jobs.restore.ways import Order, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, failure_of
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, failure_of
 from ccdr.model.trouble import without_an_older
-from ccdr.model.values import CheckResult, Manifest, Snapshot, details
+from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, details
 from ccdr.plans.job import Job
+from ccdr.plans.targets import NewServer
 from ccdr.ports.engine import ServerTarget
-from ccdr.ports.place import Progress
+from ccdr.ports.new_server import Site
+from ccdr.ports.place import Progress, Source
 from ccdr.sandbox.lab import room_for
 from ccdr.storage.restic import Restic
 
@@ -53,6 +56,7 @@ def restoring(
         try:
             with contextlib.ExitStack() as stack:
                 one = Restoring(job, request, services, repo, run, stack)
+                one.silent = dry_run
                 one.examine(progress)
                 yield one
         except UsageProblem as error:
@@ -66,11 +70,11 @@ def restoring(
             raise
         except KeyboardInterrupt:
             if one is not None and one.result.reason is None and one.result.result != RESTORED:
-                one.result.failed("interrupted", Exit.NOT_CARRIED_OUT)
+                one.result.failed(INTERRUPTED, Exit.NOT_CARRIED_OUT)
             raise
         finally:
             run.clear()
-            if one is not None and not dry_run:
+            if one is not None and not one.silent:
                 with interrupts.deferred():
                     one.record_end()
 
@@ -93,41 +97,52 @@ class Restoring:
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.estimate: Estimate | None = None
         self._recorded = RecordedRun(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
-        self._started = self._unknown = False  # unknown: which name it has
+        self._started = self._unknown = self._keep = False  # unknown: which name it has
+        self.silent = False  # nothing was begun, and nobody is to read of it
+        self.there = False  # an earlier try had given it its final name
         self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None
+        self.new_server: OntoNewServer | None = None
         self.name = ""  # what a person types to agree
         self._older = True  # is there an older snapshot that may be good?
 
     @property
+    def way(self) -> Way:
+        assert self._way is not None
+        return self._way
+
+    @property
     def will(self) -> list[str]:
         """What it is going to do, sentence by sentence."""
-        assert self._way is not None
-        return self._way.will()
+        return self.way.will()
 
     @property
     def passed_over(self) -> list[CheckResult]:
         """Checks that it is not going to carry out, each with why."""
-        assert self._way is not None
-        return self._way.passed_over()
+        return self.way.passed_over()
 
     # --- before anything is written -------------------------------------------------------------------
 
     def examine(self, progress: Progress) -> None:
         """UsageProblem where it must not be done; nothing is changed."""
         job, services, result, request = self.job, self._services, self.result, self.request
+        if request.new_server is not None:
+            job.engine.new_server(Site(request.new_server.directory))  # has it one?
         if not request.is_url:  # the cheapest question first
             self._path()
         manifest, bases = self._chosen(progress)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
         assert result.snapshot is not None
-        order = Order(job, services, self._repo, self._run, result.snapshot, manifest, result, bases)
+        order = Order(job, services, self._repo, self._run, result.snapshot, manifest, result, bases, request)
         progress.step("looking at the target")
         if request.unknown:
             which = ", ".join(request.unknown)
             result.notes.append(f"plans that could not be read, so that their sources are not known: {which}")
-        if request.is_url:
+        if request.new_server is not None:
+            self._way = self.new_server = self._new_server(order, request.new_server)
+            phases = PHASES
+        elif request.is_url:
             self._way = self._server(order, progress)
             phases = PHASES
         else:
@@ -155,6 +170,12 @@ class Restoring:
         result.notes += selection.doubts(chosen, known.get((job.plan, None), AssetHistory()))
         return services.catalogue.manifest(chosen), bases_of(chosen, snapshots.there, services.catalogue)
 
+    def _new_server(self, order: Order, wanted: NewServer) -> OntoNewServer:
+        self._path()
+        self.result.target_kind = "new_server"
+        guarded = self._sources.guarded(order.manifest)
+        return site.prepared(order, wanted, guarded, self.recovery, self.request.working, self._stack)
+
     def _path(self) -> Path:
         if not self.request.to.strip():
             raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
@@ -173,13 +194,21 @@ class Restoring:
         if order.bases:  # what they give stands beside them for a while
             size *= 2
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
+        before = self._working_copy(path)
         staging, notes = directory.staging_for(
-            path, self._sources.guarded(order.manifest), size=size, entries=entries, run=run
+            path, self._sources.guarded(order.manifest), size=size, entries=entries, run=run, before=before
         )
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
         return IntoDirectory(order, staging, self.recovery)
+
+    def _working_copy(self, path: Path) -> Path | None:
+        """What an earlier try has left, if it is there."""
+        if (before := self.request.before) is None:
+            return None
+        root = directory.root_for(path, before.run, inside=path.is_dir() and path.is_mount())
+        return root if root.is_dir() else None
 
     def _server(self, order: Order, progress: Progress) -> Way:
         request, services, limits = self.request, self._services, self.job.limits
@@ -204,6 +233,9 @@ class Restoring:
                     gentle=False,
                 )
             )
+            if self._had_its_name(target, source):
+                self.there = True
+                return OntoServer(order, target, source, [])
             survey = target.examine(
                 source,
                 order.manifest,
@@ -217,42 +249,97 @@ class Restoring:
         self.result.tools["target"] = survey.version
         return OntoServer(order, target, source, survey.will)
 
+    def _had_its_name(self, target: ServerTarget, source: Source) -> bool:
+        """Of an earlier try that was about to be given its name when it died: was it? What was not is removed, so that
+        the name is free."""
+        before = self.request.before
+        if before is None or before.stage != "naming":
+            return False
+        dead = target.of_a_dead_run(before.run)
+        named = dead.named(source)
+        self.result.left_behind += dead.settle(source) if named else dead.undo(source)
+        return named
+
     # --- doing it -------------------------------------------------------------------------------------
 
     def carry_out(self, progress: Progress) -> None:
         """Do it. What happens is in `result`; an interrupt is raised again once all is cleaned up."""
-        result, way = self.result, self._way
-        assert way is not None
+        if self.bring(progress):
+            self.finish(progress)
+
+    def bring(self, progress: Progress) -> bool:
+        """The first part of `carry_out`: all but its final name. Is it whole, and has it passed what was looked at?"""
+        result, way = self.result, self.way
         self._start()
-        interrupted: KeyboardInterrupt | None = None
-        keep = False
-        try:
+
+        def work() -> None:
             way.bring(progress)
             result.checks = way.check(progress)
-            keep = True  # it is whole: what comes now is no reason to throw it away
-            if result.bad_checks and not self.request.despite_failed_checks:
-                advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
-                result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
-            else:
-                self._finish(way, progress)
+            self._keep = True  # it is whole: what comes now is no reason to throw it away
+            self._judge()
+
+        return self._guarded(work, progress)
+
+    def add(self, checks: Sequence[CheckResult], progress: Progress) -> bool:
+        """Between the two: what others looked at. What they had put off is no longer told as passed over."""
+        result, names = self.result, {check.name.split(":")[0] for check in checks}
+        result.checks = [c for c in result.checks if c.status is not Verdict.SKIPPED or c.name not in names]
+        result.checks += checks
+        return self._guarded(self._judge, progress)
+
+    def finish(self, progress: Progress) -> bool:
+        """The second part of `carry_out`: its final name."""
+        return self._guarded(lambda: self._finish(self.way, progress), progress)
+
+    def stop(self, reason: str, progress: Progress) -> None:
+        """Between the two parts: there will be no second one. It is left where it stands."""
+
+        def stopped() -> None:
+            self.result.failed(reason, Exit.NOT_CARRIED_OUT)
+
+        self._guarded(stopped, progress)
+
+    def _judge(self) -> None:
+        result = self.result
+        if result.bad_checks and not self.request.despite_failed_checks:
+            advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
+            result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
+
+    def _guarded(self, work: Callable[[], None], progress: Progress) -> bool:
+        """Whatever ends the work is in `result`, and what was not finished is removed. Did all go well?"""
+        result, interrupted, bad = self.result, None, False
+        try:
+            work()
         except KeyboardInterrupt as error:
             interrupted = error
             if result.result != RESTORED:
-                result.failed("interrupted", Exit.NOT_CARRIED_OUT)
+                result.failed(INTERRUPTED, Exit.NOT_CARRIED_OUT)
         except UsageProblem as error:  # too late to be one: something was done
             result.failed(str(error), Exit.NOT_CARRIED_OUT, error.hint)
         except Exception as error:  # a run always has an end
             why = failure_of(error)
+            bad = isinstance(error, BackupBad)
             result.failed(why.reason, getattr(error, "exit_code", Exit.NOT_CARRIED_OUT), self._advised(why.hint))
             result.words += why.words
-        if result.result != RESTORED:
-            progress.step("removing what was not finished" if not keep else "leaving it under its working name")
-            if not keep:
-                result.left_behind += self._undone(way)
-            elif not self._unknown:
-                result.left_behind.append(way.standing())
+        if result.result != RESTORED and result.reason is not None:
+            self._leave(progress, bad=bad)
         if interrupted is not None:
             raise interrupted
+        return result.reason is None or result.result == RESTORED
+
+    def _leave(self, progress: Progress, *, bad: bool) -> None:
+        """What has no final name is removed, unless it is whole, or somebody may go on with it."""
+        result, way = self.result, self.way
+        if self._keep:
+            progress.step("leaving it under its working name")
+            if not self._unknown:
+                result.left_behind.append(way.standing())
+            return
+        if self.request.goes_on and not bad and (rest := way.rest()):
+            result.left_behind.append(rest)
+            return
+        progress.step("removing what was not finished")
+        result.left_behind += self._undone(way)
 
     def _advised(self, hint: str | None) -> str | None:
         """What to do about a bad backup: whoever found it bad does not know whether there is an older one."""
@@ -263,6 +350,7 @@ class Restoring:
     def _finish(self, way: Way, progress: Progress) -> None:
         """Its final name. Whatever stops us after that does not make it undone: the record says what is true."""
         result = self.result
+        self.request.reached("naming", way.token())
         try:
             result.left_behind += way.finish(progress)
             result.result = RESTORED
@@ -293,7 +381,7 @@ class Restoring:
 
     def _start(self) -> None:
         if not self._started:
-            self._started = True
+            self._started, self.silent = True, False
             about = {
                 "snapshot": self.result.snapshot and self.result.snapshot.id,
                 "target": self.result.target,

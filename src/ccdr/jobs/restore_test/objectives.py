@@ -17,7 +17,7 @@ from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing
 from ccdr.model.trouble import where_it_can_be_done
-from ccdr.model.values import LATEST, Snapshot, Verdict, rfc3339
+from ccdr.model.values import LATEST, Achieved, Snapshot, Verdict, rfc3339
 from ccdr.ports.log import RecoveryTarget
 from ccdr.storage.catalogue import of_source
 from ccdr.storage.restic import PROBE_WAIT
@@ -28,26 +28,12 @@ def finish(course: CourseOfTest) -> None:
     job, services, test = course.job, course.services, course.test
     if test.rto is None:
         test.rto = measure.judge(job.objectives.rto, None)
-    now = services.clock.now()
-    there = services.catalogue.snapshots(job.plan, job.asset, besides={s.id for s in course.synchronised.vanished})
-    ours = [s for s in there if of_source(s, job.engine.source_name)]
-    recorded = _as_recorded(course)
-    usable = chain.usable(ours, there, recorded.disproved)
-    if closed := _closed_by_damage(course):
-        usable = []
-    elif _damage_is_open(course):
-        usable = recorded.shown(usable)
-    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
-    if course.at is None:
-        points += _logged(course, usable)
-    elif course.recovery is not None and test.log_verdict is not Verdict.FAIL:
-        points += course.recovery.points()
-    # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
-    known = (points or course.answered or closed) and not course.synchronised.newer
+    if services.there is None:  # a copy lags behind by its schedule: that is told of the copy
+        test.rpo = _exposed(course)
     if test.hint is not None:
-        backs_up = course.history.backs_up(course.upkeep, known=bool(ours))
+        ours = any(of_source(s, job.engine.source_name) for s in services.catalogue.snapshots(job.plan, job.asset))
+        backs_up = course.history.backs_up(course.upkeep, known=ours)
         test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
-    test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
     if course.at is not None:
         test.recovery = {**(test.recovery or {"target": recorded_target(course.at)}), **_log_judged(course, course.at)}
     if test.proof is not None:
@@ -63,6 +49,28 @@ def finish(course: CourseOfTest) -> None:
         "scratch_gone": not course.run.scratch.exists(),
         "left_behind": left,
     }
+
+
+def _exposed(course: CourseOfTest) -> Achieved:
+    """The exposure now, by what counts once this test is recorded."""
+    job, services, test = course.job, course.services, course.test
+    there = services.catalogue.snapshots(job.plan, job.asset, besides={s.id for s in course.synchronised.vanished})
+    ours = [s for s in there if of_source(s, job.engine.source_name)]
+    recorded = _as_recorded(course)
+    usable = chain.usable(ours, there, recorded.disproved)
+    if closed := _closed_by_damage(course):
+        usable = []
+    elif _damage_is_open(course):
+        usable = recorded.shown(usable)
+    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
+    if course.at is None:
+        points += _logged(course, usable)
+    elif course.recovery is not None and test.log_verdict is not Verdict.FAIL:
+        points += course.recovery.points()
+    # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
+    known = (points or course.answered or closed) and not course.synchronised.newer
+    exposed = measure.exposure(services.clock.now(), points) if known else None
+    return measure.judge(job.objectives.rpo, exposed)
 
 
 def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]:

@@ -111,7 +111,8 @@ class Course:
         attempts = standing.steps[name].attempts
         self.journal.append("step.begun", step=name, attempt=attempts + 1)
         self.begun_at[name] = self.journal.clock.monotonic()
-        work = replace(self.work, again=attempts > 0)
+        first = next(e.time for e in self.journal.events if e.what == "step.begun" and e.step == name)
+        work = replace(self.work, since=first if attempts else None)
         self.doing[name] = pool.submit(self._carried_out, name, step, work)
         self.view.changed(self.standing)
 

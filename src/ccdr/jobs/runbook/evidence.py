@@ -99,7 +99,7 @@ class RunbookRecords:
             in_force.record(self.loaded, self.services)
             return kind, {**tenant, **BY_HAND.facts(), **self._start(event)}
         if kind == END:
-            return kind, {**tenant, **plan.repository.copy_facts, **self._end(event)}
+            return kind, {**tenant, **plan.copy_facts, **self._end(event)}
         return kind, {**tenant, "who": who().body(), **self._step(event)}
 
     def _start(self, event: Event) -> dict[str, object]:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Protocol, cast
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from ccdr.checks.sql import Sql as SqlCheck
 from ccdr.host.interrupts import tick
 from ccdr.host.state import Run
+from ccdr.jobs.recover import journal as recovery
 from ccdr.jobs.runbook.sources import look_at
 from ccdr.jobs.services import Services
 from ccdr.model.answers import FreeText
@@ -55,14 +57,14 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Work:
-    """What a runner is handed. `again`: an earlier attempt was begun, and may have got somewhere."""
+    """What a runner is handed. `since`: when an earlier attempt was first begun, which may have got somewhere."""
 
     loaded: LoadedPlan
     services: Services
     run: Run
     directories: Mapping[str, Path]  # by the option that names them: --plans, --restore-tests, --state
     progress: Progress
-    again: bool = False
+    since: datetime | None = None
 
 
 class Runner(Protocol):
@@ -119,6 +121,8 @@ def run_command(argv: tuple[str, ...], work: Work, *, timeout: float) -> StepRes
         return StepResult(True, words=words)
     if argv[0] == CCDR and code == Exit.LEFT_BEHIND:
         return StepResult(True, f"{called} left something behind", left_behind=(f"what {called} names",), words=words)
+    if argv[:2] == (CCDR, "pause") and argv[-1] == "--end" and code == Exit.USAGE:
+        return StepResult(True, "it was over already", words=words)  # by itself, or before ccdr was stopped
     own = argv[0] == CCDR and code in (Exit.USAGE, Exit.NOT_CARRIED_OUT, Exit.LOCKED)
     return StepResult(
         False, f"{called} exited with {code}", code=Exit.NOT_CARRIED_OUT if own else Exit.FINDING, words=words
@@ -126,8 +130,14 @@ def run_command(argv: tuple[str, ...], work: Work, *, timeout: float) -> StepRes
 
 
 def recover(name: str, step: AnyStep, work: Work) -> StepResult:
+    """`ccdr recover` keeps a journal of its own: what it had begun for this step is gone on with, never begun again."""
     assert isinstance(step, Recover)
     plan = work.loaded.plan.plan
+    told = recovery.newest(work.services.state, plan) if work.since is not None else None
+    if told is not None and work.since is not None and told.began >= work.since:
+        if not told.unfinished:
+            return StepResult(True, "it was brought back before ccdr was stopped")
+        return run_command((CCDR, "recover", "--resume", plan), work, timeout=LONGEST)
     return run_command((CCDR, *recover_words(step, plan), "--yes-i-mean", plan), work, timeout=LONGEST)
 
 

@@ -14,7 +14,7 @@ from ccdr.evidence.log_standing import directory
 from ccdr.host.processes import Daemon
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.ship import SHIP
+from ccdr.jobs.shipping.ship import SHIP, WAITS
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 
@@ -28,7 +28,7 @@ def start_missing(jobs: Sequence[Job], services: Services, options: Sequence[str
     the asset's lock for as long as it runs, and what it says goes into `ship.log` beside its spool."""
     started = []
     for job in jobs:
-        if job.engine.shipping is None or services.state.held(job.plan, job.asset, SHIP):
+        if job.engine.shipping is None or _shipped(services.state, job.plan, job.asset):
             continue
         log = directory(services.state, job.plan, job.asset) / LOG
         with suppress(OSError):
@@ -43,13 +43,15 @@ def end_unwanted(plans: Iterable[LoadedPlan], state: State) -> Iterator[str]:
     """Tell what ships a log that its plan does not want shipped any more to end, whoever has started it: for as long as
     it runs its slot cannot be dropped. A process that ships what is wanted beside it is let be. Sentences on each."""
     for loaded in plans:
-        shipped = {lock.name.split(".")[1]: lock for lock in _locks(state, loaded.plan.plan)}
+        shipped: dict[str, set[int]] = {}
+        for lock in _locks(state, loaded.plan.plan):
+            shipped.setdefault(lock.name.split(".")[1], set()).update(_holding(lock))
         wanted = {asset for asset, engine in loaded.plan.assets.items() if engine.shipping is not None}
-        others = {pid for asset in shipped.keys() & wanted for pid in _holding(shipped[asset])}
+        others = {pid for asset in shipped.keys() & wanted for pid in shipped[asset]}
         for asset in sorted(shipped.keys() - wanted):
-            if not state.held(loaded.plan.plan, asset, SHIP):
+            if not _shipped(state, loaded.plan.plan, asset):
                 continue
-            for pid in sorted(_holding(shipped[asset])):
+            for pid in sorted(shipped[asset]):
                 if pid in others:
                     yield (
                         f"{loaded.plan.plan}/{asset} ships no log any more by the plan, and process {pid} still does, "
@@ -76,8 +78,13 @@ def stop(state: State) -> None:
             time.sleep(0.05)
 
 
+def _shipped(state: State, plan: str, asset: str) -> bool:
+    """Does a process ship it, or wait for the end of a pause to?"""
+    return any(state.held(plan, asset, verb) for verb in (SHIP, WAITS))
+
+
 def _locks(state: State, plan: str = "*") -> list[Path]:
-    return sorted((state.root / "locks").glob(f"{plan}.*.{SHIP}.lock"))
+    return sorted((state.root / "locks").glob(f"{plan}.*.{SHIP}*.lock"))
 
 
 def _holding(path: Path) -> set[int]:

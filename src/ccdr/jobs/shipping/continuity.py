@@ -11,7 +11,7 @@ from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
-from ccdr.model.errors import CcdrError, CommandFailed, RepositoryMissing
+from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE
 
@@ -117,9 +117,6 @@ class Continuity:
             self._journal.update(since=None, gap=VANISHED)
 
     def _ensure_repository(self) -> None:
-        try:
-            self._repo.probe()
-        except RepositoryMissing:
-            plan = self._shipment.services.repository(self._job.loaded, self._job.limits)
-            plan.probe()  # never a log without the backups it belongs to: an unmounted path looks like none
-            self._repo.init()
+        """Never a log without the backups that it belongs to: an unmounted path looks like none."""
+        services = self._shipment.services
+        services.make_if_missing(self._repo, services.repository(self._job.loaded, self._job.limits).probe)

@@ -81,7 +81,7 @@ class Journal:
 
     def record(self, trouble: str | None) -> None:
         """What was stored since the last record."""
-        whose = {"tenant": self._job.tenant, **self._job.loaded.plan.repository.copy_facts}
+        whose = {"tenant": self._job.tenant, **self._job.loaded.plan.copy_facts}
         body = {**self.tally.body(), **whose, "trouble": trouble, "findings": list(self.standing.findings)}
         where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
         self._services.ledger.append(LOGS, **where, body=body)

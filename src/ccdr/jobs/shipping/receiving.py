@@ -24,17 +24,20 @@ class Receiving:
     receiver: Session
     beat: Callable[[], None]
 
-    def wait_until(self, due: float) -> None:
-        """Of the monotonic clock; not as long where much comes."""
+    def wait_until(self, due: float, ends: Callable[[], bool]) -> bool:
+        """Of the monotonic clock; not as long where much comes, or where it `ends`: True then."""
         shipment, clock = self.shipment, self.shipment.clock
         every = shipment.settings.canary.every if shipment.settings.canary else None
         beaten, before = clock.monotonic(), shipment.spool.bytes
         while (now := clock.monotonic()) < due and shipment.spool.bytes - before <= shipment.spool.limit * EARLY:
             shipment.spool.wait(min(POLL, due - now))
             self._refuse_ended()
+            if ends():
+                return True
             if every is not None and now - beaten >= every:
                 self.beat()
                 beaten = now
+        return False
 
     def wait_for(self, mark: LogMark) -> None:
         """All that the source had written by then is durably in the spool; CommandFailed where it does not come."""

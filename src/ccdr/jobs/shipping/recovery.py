@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from ccdr.evidence.log_standing import read_standing
 from ccdr.host.files import remove_tree
@@ -19,10 +20,15 @@ from ccdr.model.errors import BackupBad, TestBroken, UsageProblem, blaming_the_l
 from ccdr.model.measure import Point
 from ccdr.model.values import LATEST, CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans.job import Job
-from ccdr.ports.engine import Engine
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
+
+
+class Recovers(Protocol):
+    """What applies a log: an engine, or whoever makes a new server of it."""
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached: ...
 
 
 def recorded_target(target: RecoveryTarget) -> str:
@@ -108,7 +114,7 @@ class Recovery:
             remove_tree(into)
             return fetch_log(self._job, repo, newer, self._needed, self._log, into, services.digest)
 
-    def carry_out(self, engine: Engine, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
+    def carry_out(self, engine: Recovers, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
         """Load the base and apply the log; the result says which point was reached."""
         target, point, taken = self.choice.target, self.choice.batches[-1].point, self.choice.batches[-1].taken
         if not target.position:
@@ -130,6 +136,15 @@ class Recovery:
             expected=self._wanted(),
             actual=reached.position if reached.at is None else f"{reached.position}, {rfc3339(reached.at)}",
         )
+
+    @property
+    def reached(self) -> Reached | None:
+        """How far it went; None before it has."""
+        return self._reached
+
+    def resumed(self, reached: Reached) -> None:
+        """An earlier run has carried it out."""
+        self._reached = reached
 
     @property
     def place(self) -> str:

@@ -11,11 +11,14 @@ threatens the source is looked at in any case, before anything is stored.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ccdr.evidence.history.kinds import STOPPED
+from ccdr.host import interrupts
 from ccdr.jobs import in_force
+from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import WentBack
 from ccdr.jobs.shipping.continuity import Continuity
@@ -39,7 +42,8 @@ from ccdr.ports.log import LogMark
 from ccdr.ports.place import Progress, Source
 from ccdr.storage.restic import Restic
 
-SHIP = "ship"  # the lock's verb
+SHIP, WAITS = "ship", "ship-waits"  # the locks' verbs: of who ships it, and of who will once a pause is over
+PAUSE_LOOK = 2.0  # seconds between two looks whether the plan is paused
 REVIEW = 300.0  # seconds between two looks at what threatens the source
 STORE_WAIT = 120.0  # seconds without a byte stored: the receiver goes on meanwhile
 REOPEN = 12 * 3600.0  # seconds; a client's container says that it expires after a day
@@ -50,12 +54,31 @@ AWAY = (RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, BackupFaile
 
 def ship(job: Job, services: Services, progress: Progress, *, once: bool = False) -> None:
     """Until it is interrupted (KeyboardInterrupt is raised again); `once`: until the first snapshot is stored.
-    UsageProblem, Locked and BackupFailed (a source whose log cannot be shipped) are raised; whatever else stands in
-    the way is recorded, told by `status`, and tried again."""
-    with services.state.lock(job.plan, job.asset, SHIP), services.state.run(services.clock) as run:
-        in_force.record_all([job.loaded], services)  # a full disk is waited for, as whatever stands in the way
-        shipment = Shipment.of(job, services, run, progress)
-        Shipping(shipment, _repository_of(shipment)).carry_out(once=once)
+    UsageProblem, Locked and BackupFailed (a source whose log cannot be shipped) are raised; whatever else stands in the
+    way is recorded, told by `status`, and tried again. While the plan is paused it waits, unless `once`."""
+    lock, pauses = services.state.lock, Pauses(services)
+
+    def paused() -> bool:
+        return not once and pauses.of(job.plan) is not None
+
+    while True:
+        with contextlib.ExitStack() as locks:
+            if paused():  # what a person ships by hand meanwhile has the other lock
+                locks.enter_context(lock(job.plan, job.asset, WAITS))
+                progress.step(f"{job.asset}: {job.plan} is {pauses.of(job.plan)}: its log is not shipped until then")
+                _wait_while(paused)
+            locks.enter_context(lock(job.plan, job.asset, SHIP))
+            run = locks.enter_context(services.state.run(services.clock))
+            in_force.record_all([job.loaded], services)  # a full disk is waited for, as whatever stands in the way
+            shipment = Shipment.of(job, services, run, progress)
+            if Shipping(shipment, _repository_of(shipment), paused).carry_out(once=once):
+                return
+
+
+def _wait_while(paused: Callable[[], bool]) -> None:
+    while paused():
+        interrupts.tick()
+        time.sleep(PAUSE_LOOK)
 
 
 def _repository_of(shipment: Shipment) -> Restic:
@@ -68,15 +91,16 @@ def _repository_of(shipment: Shipment) -> Restic:
 class Shipping:
     """Receive, store, wait; and whatever goes wrong, once more."""
 
-    def __init__(self, shipment: Shipment, repo: Restic) -> None:
+    def __init__(self, shipment: Shipment, repo: Restic, paused: Callable[[], bool] = lambda: False) -> None:
         proven = Proven(shipment)
         self.shipment, self._journal = shipment, shipment.journal
         self.continuity = Continuity(shipment, repo)
         self.history = SourceHistory(shipment, proven, self.continuity)
         self.storing = Storing(shipment, repo, proven, self.continuity)
-        self._rest = REST
+        self._rest, self._paused, self._looked = REST, paused, shipment.clock.monotonic()
 
-    def carry_out(self, *, once: bool) -> None:
+    def carry_out(self, *, once: bool) -> bool:
+        """False where the plan was paused: what had come by then is stored."""
         self._journal.remember_last_record()
         self.start(once=once)
         try:
@@ -84,7 +108,7 @@ class Shipping:
                 try:
                     with self._source() as source:
                         if self._receive_and_store(source, once=once):
-                            return
+                            return True
                 except WentBack as error:
                     self.history.begin_anew(error)
                     if once:
@@ -95,6 +119,8 @@ class Shipping:
                         raise
                 with contextlib.suppress(CcdrError, OSError):
                     self.storing.store(None)  # what has come all the same
+                if self._paused():
+                    return False
                 self.shipment.spool.wait(self._rest)
                 self._rest = min(2 * self._rest, LONGEST_REST)
         finally:
@@ -165,7 +191,8 @@ class Shipping:
         clock, interval = self.shipment.clock, self.shipment.settings.interval
         due = reviewed = clock.monotonic()
         while clock.monotonic() < until:
-            receiving.wait_until(due)
+            if receiving.wait_until(due, self._stands_still):
+                return False
             now = clock.monotonic()
             due = min(max(due, now - interval), now) + interval  # what was stored early brings on the next, too
             if review := clock.monotonic() - reviewed > REVIEW:
@@ -178,6 +205,14 @@ class Shipping:
             if once:
                 return True
         return False
+
+    def _stands_still(self) -> bool:
+        """Was the plan paused? Looked at every few seconds."""
+        now = self.shipment.clock.monotonic()
+        if now - self._looked < PAUSE_LOOK:
+            return False
+        self._looked = now
+        return self._paused()
 
     def _review(self, source: Source) -> None:
         """What threatens the source, or the log."""

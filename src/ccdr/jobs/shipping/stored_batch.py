@@ -69,6 +69,7 @@ class StoredBatch:
     # When the source was found to have gone back behind its own log, last: the same names are of another history since.
     anew: datetime | None = None
     forks: tuple[Fork, ...] = ()  # where the branches of the log began that it knows of
+    bytes: int = 0  # what a restore of it writes; 0 where nobody said
 
     @property
     def taken(self) -> datetime:
@@ -175,4 +176,5 @@ def read_batch(listed: RepoSnapshot) -> StoredBatch | None:
         heads=dict(_name_and_head(tag) for tag in listed.tags if tag.startswith("head=")),
         anew=anew,
         forks=forks,
+        bytes=listed.bytes,
     )

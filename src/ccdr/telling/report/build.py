@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import TAMPERING, UNDECIDED
+from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
@@ -103,9 +103,10 @@ class Report:
     @property
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
-        acknowledged, or another host's to know."""
-        unknown = Trouble.NOT_KNOWN_HERE.name
-        open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown]
+        acknowledged, another host's to know, or a pause."""
+        none = {trouble.name for trouble in NO_FINDING}
+        said = (f for f in self.findings if f.acknowledged is None and f.code not in none)
+        open_ = [f for f in said if f.level is not Level.NEAR]
         return worst([Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_] or [Exit.OK])
 
 

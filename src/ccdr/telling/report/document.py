@@ -229,6 +229,7 @@ def _due(promised: PlanPromises) -> dict[str, object]:
                 "what": one.verb.value,
                 "due": one.due,
                 "missed": one.missed,
+                "paused": one.paused,
                 "waiting": one.waiting,
                 "not_known_here": one.elsewhere,
                 "gaps": [{"from": rfc3339(g.first), "to": rfc3339(g.last), "count": g.count} for g in one.gaps],

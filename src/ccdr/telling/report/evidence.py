@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ccdr.evidence.history import kinds
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories, follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
+from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model.measure import Point
@@ -30,6 +32,7 @@ from ccdr.telling.report.runs import (
     NOTED,
     PRUNE,
     RUNNING,
+    SKIPPED,
     TEST,
     TEST_KIND,
     WHOLE,
@@ -51,6 +54,7 @@ class OtherHost:
     until: datetime
     asked: list[RequestedRuns] = field(default_factory=list)
     versions: list[PlanRevision] = field(default_factory=list)
+    pauses: list[Entry] = field(default_factory=list)
 
 
 @dataclass
@@ -68,6 +72,7 @@ class PlanEvidence:
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
     versions: list[PlanRevision] = field(default_factory=list)  # of the plan, as they were recorded
     others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
+    pauses: list[Entry] = field(default_factory=list)  # of the plan, on this host
 
 
 @dataclass
@@ -165,7 +170,7 @@ class Evidence:
 
     def _kind(self, kind: str) -> tuple[str, str]:
         """The verb, and which edge of it the record is: there are few kinds, and many records."""
-        verb, _, edge = kind.rpartition(".")
+        verb, _, edge = kind.rpartition(".") if kind != PAUSE_END else (kind, "", "")  # that ends no run
         parts = self._kinds[kind] = (TEST if verb == TEST_KIND else verb, edge)
         return parts
 
@@ -191,11 +196,11 @@ class Evidence:
         """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
         counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         # Most runs are alike: counted first, then told apart.
-        alike = Counter((r.plan or "", r.verb, r.outcome, r.by == "run", r.count) for r in self.runs)
-        for (plan, verb, outcome, scheduled, count), runs in alike.items():
+        alike = Counter((r.plan or "", r.verb, r.outcome, r.by == "run", r.count, r.let_be) for r in self.runs)
+        for (plan, verb, outcome, scheduled, count, let_be), runs in alike.items():
             tally = counts[plan, verb]
-            tally[outcome] += runs * count
-            if outcome == MISSED:
+            tally[PAUSED if let_be else outcome] += runs * count
+            if outcome == MISSED or let_be:
                 tally["due"] += runs * count
             else:
                 tally["started"] += runs
@@ -243,8 +248,8 @@ class Evidence:
         kind = record["kind"]
         run = begun_as(kind, record, time)
         run.ended, run.until, run.outcome, run.reason = time, record["time"], NOTED, text(record.get("reason"))
-        if kind == "missed":
-            run.verb, run.outcome = str(record.get("verb")), MISSED
+        if kind in ("missed", kinds.SKIPPED):
+            run.verb, run.outcome = str(record.get("verb")), MISSED if kind == "missed" else SKIPPED
             run.by, run.due = "run", text(record.get("due")) or ""
             run.count = whole(record.get("count")) or 1
             run.body = record
@@ -260,6 +265,8 @@ class Evidence:
             run.body = record
         elif kind == DUTIES and run.plan is not None:
             self._duties(self.plans[run.plan], record, time)
+        elif kind in (PAUSE_BEGIN, PAUSE_END) and run.plan is not None:
+            self._pause(self.plans[run.plan], record)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
             self._version(self.plans[run.plan], replace(version, at=time), record)
         self._conclude(run, record)
@@ -272,6 +279,10 @@ class Evidence:
         if origin and (until := moment_of(origin["until"])):
             plan.lost[origin["ledger"]] = until
         plan.asked.append(asked_for(record, time))
+
+    def _pause(self, plan: PlanEvidence, record: Record) -> None:
+        other = self._other(plan, record)
+        take_pause(plan.pauses if other is None else other.pauses, record, ALL)
 
     def _version(self, plan: PlanEvidence, version: PlanRevision, record: Record) -> None:
         other = self._other(plan, record)
@@ -336,9 +347,9 @@ class Evidence:
             self._of_plan(self.plans[plan], run, record, within=within)
 
     def _of_plan(self, plan: PlanEvidence, run: RecordedRun, record: Record | None, *, within: bool) -> None:
-        if run.outcome != MISSED:
+        if run.outcome != MISSED and not run.let_be:
             newer_run(plan.last, run)
-        if record is None or run.outcome == MISSED:
+        if record is None or run.outcome == MISSED or run.let_be:
             return
         if run.verb == CHECK and run.outcome in ("CLEAN", "DAMAGED"):
             plan.last_conclusive_check = run

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ccdr.evidence.pauses import PAUSED
 from ccdr.model.trouble import Level
 from ccdr.model.values import ObjectiveVerdict, human_seconds, so_many
 from ccdr.telling.report.judge import day
@@ -168,6 +169,8 @@ def _due(tallies: Tallies, promised: Sequence[PlanPromises], begin: datetime) ->
         return f"what was due is not known, as no version of a plan is recorded{recorded}"
     text = f"{missed:,} of {so_many(due, 'run that was due', 'runs that were due', form=',')} did not take place"
     text = text if due or missed else "nothing was due"
+    if let_be := sum(t.get(PAUSED) or 0 for t in tallies.values()):
+        text += f", and {let_be:,} more {'was' if let_be == 1 else 'were'} skipped while a plan was paused"
     if elsewhere:
         times = so_many(elsewhere, "due time that was", "due times that were", form=",")
         text += f", and what became of {times} not this host's is not known"

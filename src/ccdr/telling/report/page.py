@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from ccdr.evidence.pauses import PAUSED
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.words import differing, sentence
@@ -135,7 +136,7 @@ def _seconds(value: float | None) -> str:
 def _context(report: Report) -> dict[str, Any]:
     """All that the template needs, cut to what a page can hold, with how much was cut."""
     judged = [a for a in report.assets if a.in_plan]
-    tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED]
+    tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED and not run.let_be]
     shown_tests = chosen_tests(tests)
     panels = asset_panels(judged, report)
     interruptions = chosen_interruptions(report.interruptions)
@@ -297,6 +298,7 @@ def _counted(plan: str, verb: str, tally: Mapping[str, int | None], *, at_least:
     bad = counted("FAILED", "FAIL", "DAMAGED", "REFUSED")
     named = {key: counted(key) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
     other = counted(STARTED) - good - bad - sum(named.values())
+    named[SKIPPED] += counted(PAUSED)  # which were never started
     counts = {"missed": counted(MISSED), "started": counted(STARTED)}
     counts |= {"waiting": counted(WAITING), "elsewhere": counted(NOT_KNOWN_HERE)}
     due = {"due": tally.get(DUE, 0), "at_least": at_least, "scheduled": verb in list(Verb)}

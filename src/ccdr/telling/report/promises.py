@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from ccdr.evidence.pauses import PAUSED, windows
 from ccdr.model.values import Verb, utc
 from ccdr.plans.due import DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
 from ccdr.plans.facts import mended
@@ -49,10 +50,11 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
         if not versions:
             continue
         others = [
-            Other(other.versions, other.asked, begun.get((ledger, name), {}), other.until)
+            Other(other.versions, other.asked, begun.get((ledger, name), {}), other.until, windows(other.pauses))
             for ledger, other in plan.others.items()
         ]
-        due = tallies(plan.versions, _asked(plan), begun.get((None, name), {}), period.start, period.end, others)
+        starts, paused = begun.get((None, name), {}), windows(plan.pauses)
+        due = tallies(plan.versions, _asked(plan), starts, period.start, period.end, others, paused)
         since = versions[0].at if versions[0].at > period.start else None
         in_period = tuple(changes(versions, period.start, period.end))
         promised.append(PlanPromises(name, since, tuple(due), in_period))
@@ -82,17 +84,19 @@ def counted(
     for run in runs:
         edge = since.get(run.plan or "")
         if edge is not None and run.started < edge and run.by == "run":
-            before[run.plan or "", run.verb].update({DUE: run.count, MISSED: run.count * (run.outcome == MISSED)})
+            missed, let_be = run.count * (run.outcome == MISSED), run.count * run.let_be
+            before[run.plan or "", run.verb].update({DUE: run.count, MISSED: missed, PAUSED: let_be})
     for one in promised:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for due in one.due:
             numbers = {DUE: due.due, MISSED: due.missed, WAITING: int(due.waiting), NOT_KNOWN_HERE: due.elsewhere}
+            numbers[PAUSED] = due.paused
             sums[due.verb.value].update(numbers)
         for verb in _VERBS:
             key, total = (one.plan, verb), sums[verb] + before[one.plan, verb]
             if key in by_verb or total:
                 tally = by_verb.setdefault(key, {STARTED: 0})
-                for what in (DUE, MISSED, WAITING, NOT_KNOWN_HERE):
+                for what in (DUE, MISSED, PAUSED, WAITING, NOT_KNOWN_HERE):
                     if total[what] or what in tally or what == DUE:
                         tally[what] = total[what]
     return by_verb
@@ -144,7 +148,7 @@ def _begun(runs: Iterable[RecordedRun]) -> dict[tuple[str | None, str], dict[Sch
     starts: dict[tuple[str | None, str], dict[Schedule, list[RunStart]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         verb = _VERBS.get(run.verb)
-        if verb is None or run.plan is None or run.outcome in (MISSED, NOTED):
+        if verb is None or run.plan is None or run.outcome in (MISSED, NOTED) or run.let_be:
             continue
         due = None
         if run.by == "run" and run.due:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ccdr.evidence.pauses import PAUSED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import TOLD_BY, Verb
 from ccdr.plans.due import RequestedRuns
@@ -87,6 +88,11 @@ class RecordedRun:
         if self.end_seq is None:
             return None
         return int(self.end_origin["seq"] if self.end_origin else self.end_seq)
+
+    @property
+    def let_be(self) -> bool:
+        """It came due while the plan was paused: nothing was begun."""
+        return self.outcome == SKIPPED and self.reason == PAUSED
 
     @property
     def good(self) -> bool:

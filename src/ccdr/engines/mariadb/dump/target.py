@@ -18,7 +18,7 @@ from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import beyond, files, fitness, renamed
 from ccdr.engines.mariadb.dump.load import load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.dump.loaded import Loaded, how_far
-from ccdr.engines.mariadb.dump.moving import Moving, has_moved, make_views
+from ccdr.engines.mariadb.dump.moving import Moving, has_moved, is_marked, make_views
 from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.server import LACKS
@@ -204,6 +204,8 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
         left: list[str] = []
         with or_left(left, f"the database {self.working} at {self.shown}", "drop it once the server answers"):
             writer.end_sessions(self.working, self.name)
+            if self.dead and is_marked(writer, self.working, self.name):
+                writer.drop(self.name, "removing what was not finished")
             if self.began:
                 writer.revoke(self._rights, self.working)
                 writer.drop(self.working, "removing what was not finished")

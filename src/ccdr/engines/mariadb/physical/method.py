@@ -39,7 +39,7 @@ DATA, CONF, INIT, VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("ser
 # How the copy's own files were laid out, which a server that runs on them has to be told.
 KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
 _PLACE = in_place(HOME, server.DATA, COPY)
-_PREPARE = f"mariadb-backup --no-defaults --prepare --target-dir={DATA} --use-memory=256M"
+_PREPARE = ["mariadb-backup", "--no-defaults", "--prepare", "--use-memory=256M"]
 # The settings come on standard input; the account that asks for us is made before anybody else may come in.
 _START = f"""set -e
 mkdir -p /tmp/ccdr-sorting
@@ -128,15 +128,8 @@ class Physical:
             raise BackupBad(
                 f"the copy is not what was captured: {error}", hint="restore an older snapshot meanwhile"
             ) from None
-        kept = _laid_out(restored / COPY / "backup-my.cnf")
-        try:
-            box.run(["sh", "-c", _PREPARE], what="mariadb-backup --prepare")
-        except CommandFailed as error:
-            if error.stalled:
-                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-            raise BackupBad(
-                f"the copy cannot be made ready: {error}", hint="restore an older snapshot, and back up again"
-            ) from None
+        kept = laid_out(_noted(restored / COPY / "backup-my.cnf"))
+        prepare(box, DATA)
         self._start(box, manifest, kept)
 
     def _start(self, box: Place, manifest: Manifest, kept: Mapping[str, str]) -> None:
@@ -222,11 +215,26 @@ def _server_tables(box: Place) -> list[tuple[str, str, str | None]]:
     return [(*row,) for row in answers(box, server.LOGIN, _TABLES, "listing the server's tables")]
 
 
-def _laid_out(path: Path) -> dict[str, str]:
-    """Of what mariadb-backup noted of the source's server."""
+def prepare(box: Place, data: str) -> None:
+    """Have the copied files agree with each other, by the log that was copied with them."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        box.run([*_PREPARE, f"--target-dir={data}"], what="mariadb-backup --prepare")
+    except CommandFailed as error:
+        if error.stalled:
+            raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+        raise BackupBad(
+            f"the copy cannot be made ready: {error}", hint="restore an older snapshot, and back up again"
+        ) from None
+
+
+def _noted(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
     except OSError as error:
         raise BackupBad(f"the copy lacks what mariadb-backup noted of it: {error.strerror}") from None
-    options = dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def laid_out(noted: str) -> dict[str, str]:
+    """Of what mariadb-backup noted of the source's server."""
+    options = dict(line.split("=", 1) for line in noted.splitlines() if "=" in line)
     return {name: options[name] for name in KEPT if name in options}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from ccdr.engines.postgres import questions
@@ -54,6 +55,10 @@ class Loaded:
 
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._asking, query, self.pulse)
+
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        """As `Engine.export`."""
+        questions.export(box, self._asking, self.inventory.encoding, sql, to)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return identity.compare(context, self.env, self.jobs, working=self.env["PGDATABASE"])

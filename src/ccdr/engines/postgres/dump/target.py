@@ -192,7 +192,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         return self.working not in there and self.name in there
 
     def settle(self, source: Source) -> list[str]:
-        if not self.exists:
+        if not self.exists and not self.dead:
             return []
         try:
             self._sql(source.place, self._env(source, MAINTENANCE), f"drop database if exists {self._aside}")

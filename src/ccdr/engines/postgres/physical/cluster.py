@@ -30,8 +30,6 @@ PGDATA = f"{HOME}/{CLUSTER}"
 CONF, MORE, HBA, IDENT = (f"/tmp/ccdr-{name}.conf" for name in ("postgresql", "more", "hba", "ident"))  # noqa: S108
 VERIFIED = "/tmp/ccdr-verified"  # noqa: S108
 PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
-# What the source's server had at least, and the log may make use of.
-AT_LEAST = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
 
 _PLACE = in_place(HOME, server.DATA, CLUSTER, TABLESPACES)
 # The same for one that is yet to be put together.

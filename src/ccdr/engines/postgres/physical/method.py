@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdr.engines.postgres import recovery, server
+from ccdr.engines.postgres.captured_settings import AT_LEAST
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
@@ -182,7 +183,7 @@ class Physical:
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
-        for name in cluster.AT_LEAST:
+        for name in AT_LEAST:
             options[name] = str(max(int(captured[name]), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
             options["shared_preload_libraries"] = libraries

@@ -1,0 +1,320 @@
+"""`ccdr recover`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccdr.cli.output import print_json, tell_checks, word
+from ccdr.cli.progress import progress
+from ccdr.cli.recover_view import watched
+from ccdr.cli.settings import Settings, settings
+from ccdr.cli.trouble import show_words
+from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import Verdict, human_seconds, so_many
+
+if TYPE_CHECKING:
+    from ccdr.jobs.recover import Known, Recovering, RecoveryResult
+    from ccdr.jobs.recover.request import RecoverRequest
+    from ccdr.jobs.recover.result import StepResult
+    from ccdr.plans import LoadedPlan
+
+CHECK = "check"
+
+
+class _WithCheck(click.Group):
+    """`ccdr recover PLAN`, a command of its own, and `ccdr recover check PLAN` beside it."""
+
+    allow_extra_args, allow_interspersed_args = False, True  # as of any command
+    parse_args = click.Command.parse_args
+    invoke = click.Command.invoke
+    collect_usage_pieces = click.Command.collect_usage_pieces
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == [CHECK]:
+            return self.commands[CHECK].make_context(f"{info_name} {CHECK}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """To which moment, of which assets, where to."""
+
+    at: str | None
+    nearest: bool
+    targets_file: Path | None
+    under: Path | None
+    assets: str | None
+    excluded: str | None
+    timelines: tuple[str, ...]
+    onto_source_server: bool
+
+    @property
+    def any(self) -> bool:
+        return any((self.at, self.nearest, self.targets_file, self.under, self.assets, self.excluded, self.timelines))
+
+    def request(self, loaded: LoadedPlan, options: Settings, known: Known) -> RecoverRequest:
+        from ccdr.jobs.recover.request import RecoverRequest, moment_of, timelines_of
+        from ccdr.plans.targets import load_targets
+
+        if self.assets and self.excluded:
+            raise UsageProblem("--assets and --except say the same thing twice", hint="give one of them")
+        targets = load_targets(self.targets_file).targets if self.targets_file is not None else {}
+        _known_assets(loaded, targets, f"{self.targets_file}")
+        now = options.services().clock.now()
+        return RecoverRequest(
+            at=moment_of(self.at, loaded.plan.zone, now) if self.at is not None else None,
+            nearest=self.nearest,
+            targets=targets,
+            assets=_names(loaded, self.assets, "--assets"),
+            excluded=_names(loaded, self.excluded, "--except"),
+            under=self.under.absolute() if self.under is not None else None,
+            timelines=timelines_of(self.timelines),
+            onto_source_server=self.onto_source_server,
+            others=known.others,
+            unknown=known.unknown,
+        )
+
+
+def _names(loaded: LoadedPlan, text: str | None, option: str) -> tuple[str, ...]:
+    """`A,B`, in the plan's order."""
+    given = [name.strip() for name in (text or "").split(",") if name.strip()]
+    _known_assets(loaded, given, option)
+    return tuple(name for name in loaded.plan.assets if name in given)
+
+
+def _known_assets(loaded: LoadedPlan, named: Any, where: str) -> None:
+    if unknown := [name for name in named if name not in loaded.plan.assets]:
+        raise UsageProblem(
+            f"{where}: plan {loaded.plan.plan} has no asset {', '.join(unknown)}",
+            hint=f"it has {', '.join(loaded.plan.assets)}",
+        )
+
+
+@verb(short_help="Bring all of PLAN back to one moment.", cls=_WithCheck, no_args_is_help=False)
+@click.argument("plan", required=False, shell_complete=complete_plans)
+@click.option("--at", metavar="TIME|latest", help="The moment; by default the latest state of each asset.")
+@click.option("--nearest", is_flag=True, help="Take a state after the moment where there is none by then.")
+@click.option(
+    "--to",
+    "targets_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with `targets:`, before those of the plan.",
+)
+@click.option(
+    "--under",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="What has no target goes into a directory of its name below this one.",
+)
+@click.option("--assets", metavar="A,B", help="Only these assets.")
+@click.option("--except", "excluded", metavar="A,B", help="All assets but these.")
+@click.option(
+    "--timeline", "timelines", metavar="ASSET=N", multiple=True, help="Which timeline of its log an asset follows."
+)
+@click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
+@click.option("--resume", is_flag=True, help="Go on with the recovery that was stopped, killed or failed.")
+@click.option("--yes-i-mean", metavar="PLAN", help="The plan's name, instead of typing it.")
+@dry_run_option
+@as_one("asked", _Asked)
+def recover(plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | None, dry_run: bool) -> Exit:
+    """Bring all assets of PLAN back to one moment, each onto its target, in order.
+
+    For each asset it takes the state that is nearest to the moment and not after it. Before anything is done it shows
+    what it will do, what is lost, and how long it should take; then it asks for the plan's name, once. Sources are
+    never touched, and nothing that exists is written over. An asset has its final name only when it is whole and its
+    checks have passed, those that compare it with another asset among them.
+
+    It keeps a journal: if it is killed, or the disk is full, or a target is gone, `ccdr recover --resume` goes on, and
+    repeats nothing that is done. What failed stops only what depends on it.
+
+    `ccdr recover check PLAN` checks what was brought back again, where it stands.
+
+    \b
+    Examples:
+      ccdr recover outbound --dry-run                      what would be done, and how long it takes
+      ccdr recover outbound                                the latest state of everything
+      ccdr recover outbound --at "2026-11-24 14:05:00"     to that moment
+      ccdr recover outbound --to targets.yaml --except archive
+      ccdr recover outbound --under /srv/recovered --yes-i-mean outbound
+      ccdr recover --resume                                go on with what was stopped
+      ccdr recover check outbound                          the checks once more
+    """
+    if resume:
+        if asked.any:
+            raise UsageProblem("--resume goes on with what was decided", hint="leave the other options out")
+        return _resume(plan, dry_run=dry_run)
+    if plan is None:
+        raise click.UsageError("Missing argument 'PLAN'.")
+    return _recover(plan, asked, yes_i_mean, dry_run=dry_run)
+
+
+def _known(options: Settings) -> Known:
+    from ccdr.jobs.recover import Known
+
+    others, wrong = options.load_all(())
+    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})))
+
+
+def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
+    from ccdr.cli.recover_table import tell_outlook
+    from ccdr.jobs.recover import Decision, recovering
+    from ccdr.jobs.recover.outlook import outlook as look_ahead
+
+    options = settings()
+    loaded, known = options.load(plan), _known(options)
+    request, services = asked.request(loaded, options, known), options.services()
+    with progress() as looking:
+        outlook = look_ahead(loaded, request, services, looking)
+    decision = Decision.of(outlook, onto_source_server=request.onto_source_server)
+    with contextlib.ExitStack() as stack:
+        with watched(loaded.plan.objectives) as view:
+            one = stack.enter_context(recovering(loaded, decision, services, view, known))
+        if not (dry_run and options.json):
+            tell_outlook(outlook, err=options.json)
+        if dry_run:
+            if options.json:
+                print_json({"would_recover": outlook.as_json()})
+            else:
+                click.echo("nothing was done")
+            return Exit.OK
+        _agree(one.name, yes_i_mean)
+        return _carry_out(one, loaded)
+
+
+def _resume(plan: str | None, *, dry_run: bool) -> Exit:
+    from ccdr.jobs.recover import newest, resuming
+
+    options = settings()
+    services = options.services()
+    told = newest(services.state, plan)
+    if told is None:
+        raise UsageProblem(
+            f"no recovery{f' of {plan}' if plan else ''} was begun on this host", hint="`ccdr recover PLAN` begins one"
+        )
+    loaded, known = options.load(told.plan), _known(options)
+    with contextlib.ExitStack() as stack:
+        with watched(loaded.plan.objectives) as view:
+            one = stack.enter_context(resuming(loaded, told, services, view, known))
+        _tell_left(one)
+        if dry_run:
+            click.echo("nothing was done")
+            return Exit.OK
+        return _carry_out(one, loaded)
+
+
+def _tell_left(one: Recovering) -> None:
+    """What is there already, and what is left to do."""
+    done = [name for name, step in one.result.steps.items() if step.before]
+    if done:
+        click.echo(f"ccdr: brought back before: {', '.join(done)}", err=True)
+    left = ", ".join(planned.asset for planned in one.left) or "nothing"
+    click.echo(f"ccdr: left to do: {left}", err=True)
+    if one.result.away >= 1:
+        click.echo(f"ccdr: {human_seconds(one.result.away)} passed in which nothing was at work", err=True)
+
+
+def _agree(name: str, given: str | None) -> None:
+    """CcdrError (exit 3), and nothing was begun, where nobody can be asked."""
+    if given is None and not sys.stdin.isatty():
+        raise CcdrError(
+            "ccdr needs a terminal to ask for the plan's name; nothing was begun",
+            hint=f"in a script add --yes-i-mean {shlex.quote(name)}",
+        )
+    if given is None:
+        try:
+            given = click.prompt(f"To continue, type the plan's name ({name})", err=True)
+        except click.Abort:
+            raise CcdrError("nothing was begun") from None
+    if given != name:
+        raise UsageProblem(f"{given!r} is not the plan's name, {name!r}; nothing was begun")
+
+
+def _carry_out(one: Recovering, loaded: LoadedPlan) -> Exit:
+    try:
+        with watched(loaded.plan.objectives) as view:
+            one.carry_out(view)
+    except KeyboardInterrupt:
+        click.echo(f"ccdr: stopped; `ccdr recover --resume {one.name}` goes on", err=True)
+        raise
+    if settings().json:
+        print_json(one.result.as_json())
+    else:
+        _tell(one.result)
+    return one.result.exit_code
+
+
+COLOURS = {"done": "green", "failed": "red", "stopped": "red"}
+
+
+def _tell(result: RecoveryResult) -> None:
+    colour = "green" if result.state == "done" else "red"
+    steps = list(result.steps.values())
+    done = sum(step.state == "done" for step in steps)
+    click.echo(
+        f"{click.style(result.state, fg=colour, bold=True)}  {result.decision.plan}: "
+        f"{done} of {so_many(len(steps), 'asset')} brought back"
+    )
+    for step in steps:
+        _tell_step(step)
+    for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
+        click.echo(f"  left behind: {text}")
+    for text in result.findings:
+        click.echo(f"  finding: {text}")
+    rto, predicted = result.rto(), result.decision.predicted
+    took = f"took {human_seconds(result.elapsed)}"
+    parts = [f"{human_seconds(result.waited)} of it waiting for people"] if result.waited >= 1 else []
+    parts += [f"{human_seconds(result.away)} of it with nothing at work"] if result.away >= 1 else []
+    parts += [f"predicted {human_seconds(predicted.seconds)}"] if predicted else []
+    parts.append(f"RTO {human_seconds(result.rto_s)} {word(str(rto['verdict']))}")
+    click.echo(f"{took}; {'; '.join(parts)}")
+    if result.hint:
+        click.echo(f"→ {result.hint}")
+    if result.record is not None:
+        click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")
+
+
+def _tell_step(step: StepResult) -> None:
+    where = f"  at {step.planned.where.shown}" if step.state == "done" else ""
+    before = ", brought back before" if step.before else ""
+    state = click.style(step.state, fg=COLOURS.get(step.state), bold=True)
+    click.echo(f"  {state}  {step.planned.asset}{where}{before}")
+    if step.reason:
+        click.echo(f"      {step.reason}")
+    if step.hint:
+        click.echo(f"      → {step.hint}")
+    for line in step.start:
+        click.echo(f"      {line}")
+    if step.restore is not None:
+        looked_at = [c for c in step.restore.checks if c.status is not Verdict.PASS]
+        if looked_at:
+            tell_checks(looked_at, detailed={Verdict.FAIL})
+        show_words(step.restore.words, step.restore.run)
+
+
+@verb(name=CHECK, short_help="Check what was brought back, where it stands.")
+@plan_argument
+def check(plan: str) -> Exit:
+    """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
+    compare two assets. Nothing is changed.
+
+    \b
+    Examples:
+      ccdr recover check outbound
+    """
+    raise UsageProblem("not yet")
+
+
+recover.add_command(check)  # type: ignore[attr-defined]
+
+__all__ = ["check", "recover"]

@@ -1,0 +1,313 @@
+"""Makes a new server of a dump, or of the files of a whole server and its log: `ServerMaker` for MariaDB.
+
+Whatever happens to it until it is opened happens in a container, by an account of ours that is gone from it at the end.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.engines import sums
+from ccdr.engines.mariadb import recovery, server
+from ccdr.engines.mariadb.accounts import SANDBOX_USER
+from ccdr.engines.mariadb.client import lines, quote_name
+from ccdr.engines.mariadb.dump.method import Dump
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.new_server import own
+from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
+from ccdr.model.values import Manifest, human_bytes, so_many
+from ccdr.ports.log import Reached, RecoveryTarget
+from ccdr.ports.new_server import HOME, Owner, Site, StartLines
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import Restored, SandboxNeeds
+
+if TYPE_CHECKING:
+    from ccdr.engines.mariadb.engine import MariaDB
+
+DATA, SORTING = f"{HOME}/{own.DATA}", f"{HOME}/sorting"
+_CONF, _INIT, _PID = "/tmp/ccdr-server.cnf", "/tmp/ccdr-init.sql", "/tmp/ccdr-server.pid"  # noqa: S108 - in the sandbox
+_CLIENT = shlex.join(server.LOGIN.asking())
+_UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
+# $1: is there no server yet? Then $2: are time zones known by their names? The settings come on standard input. Of a
+# server that is born here the administrator gets our name, as in a sandbox; else our account is made before anybody may
+# come in.
+_START = f"""set -e
+umask 027
+mkdir -p {SORTING}
+cat > {_CONF}
+init= client=({_CLIENT})
+if [ -n "$1" ]; then
+  client=({shlex.join(server.BORN.asking())})
+  mariadb-install-db --defaults-file={_CONF} --auth-root-authentication-method=normal --skip-test-db \\
+    --skip-name-resolve > {server.LOG} 2>&1 || {{ code=$?; cat {server.LOG} >&2; exit $code; }}
+else
+  init=--init-file={_INIT}
+  cat > {_INIT} <<'END'
+CREATE OR REPLACE USER {quote_name(SANDBOX_USER)}@localhost;
+GRANT ALL PRIVILEGES ON *.* TO {quote_name(SANDBOX_USER)}@localhost WITH GRANT OPTION;
+END
+fi
+setsid mariadbd --defaults-file={_CONF} $init --pid-file={_PID} < /dev/null > {server.LOG} 2>&1 &
+server=$!
+until echo 'SELECT 1' | "${{client[@]}}" > /dev/null 2>&1; do
+  kill -0 $server
+  sleep 0.05
+done
+[ -n "$1" ] || exit 0
+"${{client[@]}}" <<'END'
+SET SESSION sql_mode='';
+{server.OURS_ALONE}END
+[ -z "$2" ] || {server.NAME_ZONES}
+"""
+# It has ended well only where it says so: one that was killed would be mended as it starts, before anybody looks.
+_STOP = f"""set -e
+pid=$(cat {_PID})
+{_CLIENT} <<'END'
+DROP USER IF EXISTS {quote_name(SANDBOX_USER)}@localhost;
+SHUTDOWN;
+END
+while grep -q '^State:[[:space:]]*[^ZX[:space:]]' /proc/$pid/status 2> /dev/null; do sleep 0.05; done
+grep -q 'Shutdown complete' {server.LOG}
+rm -rf {SORTING}
+"""
+# The configuration comes on standard input. Nothing of an old log may lie there.
+_SET_UP = f"""set -e
+umask 027
+cd {HOME}
+mkdir -p {own.BINLOG} {own.LOGS} {own.RUN}
+chmod 750 {own.LOGS}
+chmod 755 {own.RUN}
+chmod 700 {own.DATA} {own.BINLOG}
+rm -rf {own.BINLOG}/* {own.LOGS}/* {own.RUN}/*
+: > {own.ERRORS}
+cat > {own.CONF}
+chmod 644 {own.CONF}
+"""
+_TAKES = f"mariadbd --defaults-file={HOME}/{own.CONF} --datadir={DATA} --verbose --help > /dev/null"
+_NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
+_WRITE = f'cat > "{HOME}/$1" && chmod 644 "{HOME}/$1"'
+
+
+@dataclass
+class Maker:
+    """`ServerMaker` for MariaDB."""
+
+    asset: MariaDB
+    site: Site
+
+    def __post_init__(self) -> None:
+        own.asked_for(self.site)
+        own.require_short(self.site)
+
+    # --- before ---------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str:
+        return "mysql"
+
+    @property
+    def port(self) -> int:
+        return self.site.port or self.asset.connection.port
+
+    @staticmethod
+    def _copied(manifest: Manifest) -> bool:
+        """Is it a whole server's files? Else a dump."""
+        return manifest.method == "physical"
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds:
+        return replace(self.asset.sandbox(manifest), data_dir=HOME)
+
+    def will(self, manifest: Manifest) -> list[str]:
+        inventory = Inventory(manifest.contents)
+        if self._copied(manifest):
+            made = "makes the copied files of the whole server ready; its users and their passwords are the source's"
+        else:
+            made = f"loads {inventory.database} into a new server that has nothing else, with the users as captured"
+        at = f"{self.site.address} port {self.port}, and the socket in {self.site.socket_directory}"
+        events = "; its events begin to run then" if inventory.settings.get("event_scheduler") == "ON" else ""
+        return [made, f"listens, once it is opened, at {at}{events}"]
+
+    def notes(self, manifest: Manifest, host: Place) -> list[str]:
+        inventory, notes = Inventory(manifest.contents), []
+        if self._copied(manifest) and (lost := manifest.contents.get("memory_tables")):
+            assert isinstance(lost, list)
+            notes.append(f"{so_many(len(lost), 'MEMORY table comes', 'MEMORY tables come')} back empty")
+        if not self._copied(manifest) and inventory.facts["elsewhere"]:
+            notes.append(f"the source had {', '.join(inventory.facts['elsewhere'])}, which a dump does not hold")
+        zone = inventory.settings.get("system_time_zone", "UTC")
+        if inventory.settings.get("time_zone") == "SYSTEM" and zone != "UTC":
+            notes.append(f"it keeps its host's time, as the source did ({zone}): see that the host is in that zone")
+        if inventory.libraries:
+            notes.append(f"it loads the plugins {', '.join(inventory.libraries)}: its host's MariaDB must have them")
+        return notes
+
+    # --- the load -------------------------------------------------------------------------------------
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        inventory = Inventory(manifest.contents)
+        version = server.fitting_version(box, inventory.version)
+        if not self._copied(manifest):  # of a copy there is no server before it is ready
+            try:
+                self._start(box, manifest, {}, empty=True)
+            except CommandFailed as error:
+                raise self._broken(box, error) from None
+        return version
+
+    def load(
+        self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
+    ) -> Reached | None:
+        if not self._copied(manifest):
+            # What stands in for another database in a sandbox has no place in a real one.
+            Dump(self.asset.model_copy(update={"prepare_sql": ()})).load(box, restored, manifest)
+            return None
+        self._prove(box, manifest)
+        prepare(box, DATA)
+        kept = self._kept(box)
+        try:
+            self._start(box, manifest, kept)
+        except CommandFailed as error:
+            raise self._bad(box, error) from None
+        if log is None or target is None:
+            return None
+        with blaming_the_log():
+            return recovery.recover(box, server.LOGIN, log, manifest, target)
+
+    @staticmethod
+    def _prove(box: Place, manifest: Manifest) -> None:
+        try:
+            sums.compare(box, HOME, manifest.files)
+            box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
+        except CommandFailed as error:
+            if "sha256sum" not in error.stderr or error.stalled:
+                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+            raise BackupBad(
+                f"the copy is not what was captured: {error}", hint="restore an older snapshot meanwhile"
+            ) from None
+
+    @staticmethod
+    def _kept(box: Place) -> dict[str, str]:
+        path = f"{DATA}/backup-my.cnf"
+        return laid_out(box.run(["cat", path], what="reading how the copy is laid out").stdout)
+
+    def reopen(self, box: Place, manifest: Manifest) -> None:
+        """What was loaded had been proven to be as captured before that."""
+        kept = self._kept(box) if self._copied(manifest) else {}
+        try:
+            self._start(box, manifest, kept)
+        except CommandFailed as error:
+            raise self._broken(box, error) from None
+        box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
+        box.run(server.LOGIN.client(), stdin=server.zone_sql(Inventory(manifest.contents).zone), what="its time zone")
+
+    def _start(self, box: Place, manifest: Manifest, kept: dict[str, str], *, empty: bool = False) -> None:
+        """With durable settings, and shut off from everybody: no network, no events, no log of its own."""
+        inventory = Inventory(manifest.contents)
+        options = server.settings(inventory, self.asset.memory or server.MEMORY, throwaway=False)
+        options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+        # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
+        options |= {"loose-system_versioning_alter_history": "KEEP", **self.asset.server_settings}
+        if not empty:
+            del options["innodb_log_file_size"]  # there is one
+        conf = server.configuration(options, inventory.libraries)
+        named = "zones" if empty and inventory.facts["named_zones"] else ""
+        argv = ["bash", "-c", _START, "start", "empty" if empty else "", named]
+        box.run(argv, stdin=conf, what="mariadb-install-db and mariadbd" if empty else "starting the restored server")
+        if self._copied(manifest):
+            box.run(server.LOGIN.client(), stdin=server.zone_sql(inventory.zone), what="its time zone")
+
+    @staticmethod
+    def _broken(box: Place, error: CommandFailed) -> TestBroken:
+        words = server.last_words(box)
+        return TestBroken(
+            f"the new server does not start: {error}{f'; {words.answer}' if words.answer else ''}",
+            hint="does the image hold the plugins that the source uses, and has the target's disk room?",
+            words=words,
+        )
+
+    def _bad(self, box: Place, error: CommandFailed) -> TestBroken | BackupBad:
+        words = server.last_words(box)
+        if error.stalled or words.search(server.LACKS) or words.search(_NO_ROOM):
+            return self._broken(box, error)
+        why = f"{error}; {words.answer}" if words.answer else str(error)
+        return BackupBad(f"the restored server does not start: {why}", hint="restore an older snapshot", words=words)
+
+    @property
+    def restored(self) -> Restored:
+        return self.asset
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
+        kept = self._kept(box) if self._copied(manifest) else {}
+        try:
+            box.run(["bash", "-c", _STOP], what="ending the new server")
+        except CommandFailed as error:
+            words = server.last_words(box)
+            raise TestBroken(
+                f"the new server did not end cleanly: {error}", hint="has the target's disk room?", words=words
+            ) from None
+        memory = int(box.run(["sh", "-c", "awk '/^MemTotal:/ { print $2 }' /proc/meminfo"]).stdout) * 1024
+        mine = own.Own(self.site, manifest, self.port, kept, memory)
+        box.run(["sh", "-c", _SET_UP], stdin=mine.text(HOME), what="its configuration")
+        self._require_taken(box)
+        box.run(["sh", "-c", _WRITE, "write", own.CONF], stdin=mine.text(str(self.site.home)), what="its configuration")
+        drop_in = _UNIT.drop_in(self.site, owner, self._unit_lines)
+        box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
+        captured, given = mine.buffer_pool
+        if given < captured:
+            return [
+                f"the source's buffer pool had {human_bytes(captured)}, and this host has {human_bytes(memory)} of "
+                f"memory: it gets {human_bytes(given)} (`settings: {{innodb_buffer_pool_size: …}}` says otherwise)"
+            ]
+        return []
+
+    def _require_taken(self, box: Place) -> None:
+        """The server itself says whether it knows all of its settings: before anybody starts it in an emergency."""
+        try:
+            box.run(["sh", "-c", _TAKES], what="trying its configuration")
+        except CommandFailed as error:
+            named = next((name for name in own.asked_for(self.site) if name in error.stderr), None)
+            told = f" ({named})" if named else ""
+            raise TestBroken(
+                f"the new server does not take its settings{told}: {error}", hint="mend `settings:` of the target"
+            ) from None
+
+    @property
+    def _unit_lines(self) -> list[str]:
+        conf = self.site.home / own.CONF
+        # Debian's own look at the server that it has installed, which this is not.
+        return [f'Environment="MYSQLD_MULTI_INSTANCE=--defaults-file={conf}"', "ExecStartPre=", "ExecStartPost="]
+
+    def told_by(self, manifest: Manifest) -> Sequence[str]:
+        return (own.CONF, own.ERRORS, f"{own.DATA}/aria_log_control")
+
+    def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
+        conf = f"--defaults-file={self.site.home / own.CONF}"
+        return StartLines(_UNIT.lines(self.site, owner), docker_lines(self.site, image, owner, "mariadbd", conf))
+
+    # --- once it is opened ----------------------------------------------------------------------------
+
+    @cached_property
+    def _opened(self) -> MariaDB:
+        to = {"host": str(self.site.socket_directory), "port": self.port}
+        return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
+
+    def client(self, manifest: Manifest) -> MariaDB:
+        return self._opened
+
+    def is_it(self, source: Source) -> bool:
+        """Files that a server runs on no other has; and its number is its own."""
+        login = self._opened.connection.login(source.credentials)
+        (answer,) = lines(source.place, login, "SELECT @@datadir, @@server_id;", "asking which server it is")
+        data, number = answer.split("\t")
+        asked = own.asked_for(self.site).get("server_id")
+        numbers = {asked} if asked else {str(own.server_id(self.site.mark) + n) for n in (0, 1)}
+        return Path(data) == self.site.home / own.DATA and number in numbers

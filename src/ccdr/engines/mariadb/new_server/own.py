@@ -1,0 +1,138 @@
+"""The new server's own configuration: where it is, and what was captured of the one whose place it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from ccdr.engines.mariadb.connection import SOCKETS
+from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
+from ccdr.engines.mariadb.server import option_line
+from ccdr.engines.mariadb.shipped import base_of, started_at
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import Manifest
+from ccdr.ports.new_server import Site
+
+CONF = "my.cnf"  # all below the home
+DATA, BINLOG, LOGS, RUN = "data", "binlog", "log", "run"
+ERRORS = f"{LOGS}/error.log"
+SOCKET = SOCKETS[0]
+LONGEST_SOCKET = 107  # bytes of its path, as the kernel has it
+# Whose options are called otherwise than the variables.
+_CALLED = {"tx_isolation": "transaction_isolation"}
+# Of the source's, what it had as it was captured, whatever its size: a server of another machine may have less.
+_BUFFER_POOL = "innodb_buffer_pool_size"
+MOST_MEMORY = 0.6  # of this host's, for the buffer pool
+# What a target says by words of its own, and what would open what is to stay shut.
+_OURS = {
+    "datadir": "directory",
+    "socket": "sockets",
+    "port": "port",
+    "bind_address": "address",
+    "user": "owner",
+    **dict.fromkeys(("init_file", "log_bin", "log_error", "pid_file", "skip_grant_tables", "skip_networking"), None),
+}
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+
+def server_id(mark: str, captured: str | None = None) -> int:
+    """A number that no other server has, in the half that whoever ships a log takes none of."""
+    number = 1 + int(sha256(mark.encode()).hexdigest()[:12], 16) % (2**31 - 2)
+    return number if str(number) != captured else number + 1
+
+
+def asked_for(site: Site) -> dict[str, str]:
+    """The settings that the target states, by their options' names. UsageProblem where one is not for it to state."""
+    named = {name.lower().replace("-", "_").removeprefix("loose_"): value for name, value in site.settings.items()}
+    for name, value in named.items():
+        if not _OPTION.fullmatch(name) or "\n" in value:
+            raise UsageProblem(f"{name!r} is no setting of MariaDB", hint="mend `settings:` of the target")
+        if name in _OURS:
+            key = _OURS[name]
+            hint = f"the target's `{key}:` says it" if key else "leave it out: ccdr sets it"
+            raise UsageProblem(f"a new server's `settings:` cannot set {name}", hint=hint)
+    return named
+
+
+def require_short(site: Site) -> None:
+    path = site.socket_directory / SOCKET
+    if len(str(path).encode()) > LONGEST_SOCKET:
+        raise UsageProblem(
+            f"the new server's socket {path} has a path of more than {LONGEST_SOCKET} bytes, which no system takes",
+            hint="name a directory with a shorter path with `sockets:`",
+        )
+
+
+@dataclass(frozen=True)
+class Own:
+    """`kept` is how a copy's files are laid out, `memory` this host's in bytes."""
+
+    site: Site
+    manifest: Manifest
+    port: int
+    kept: Mapping[str, str]
+    memory: int
+
+    @property
+    def inventory(self) -> Inventory:
+        return Inventory(self.manifest.contents)
+
+    @property
+    def logs(self) -> bool:
+        """Does it write a binary log, as the source did?"""
+        return self.inventory.settings.get("log_bin") in ("ON", "1")
+
+    @property
+    def buffer_pool(self) -> tuple[int, int]:
+        """As captured, and as this host can have it; zeros where the backup does not tell."""
+        captured = int(self.inventory.settings.get(_BUFFER_POOL, 0))
+        return captured, min(captured, int(self.memory * MOST_MEMORY))
+
+    def options(self, home: str) -> dict[str, str]:
+        """Of a server whose files are below `home`."""
+        captured, inventory, at = self.inventory.settings, self.inventory, PurePosixPath(home)
+        out = {
+            "datadir": str(at / DATA),
+            "pid_file": str(at / RUN / "mariadbd.pid"),
+            "log_error": str(at / ERRORS),
+            "socket": str(self.site.socket_directory / SOCKET),
+            "bind_address": self.site.address,
+            "port": str(self.port),
+            "server_id": str(server_id(self.site.mark, captured.get("server_id"))),
+            "skip_slave_start": "1",  # what the source was a replica of may be gone, or be another by now
+        }
+        if self.logs:
+            out["log_bin"] = str(at / BINLOG / self._log_name)
+        for name in (*SETTINGS, *OF_SERVER, "max_heap_table_size", "binlog_row_image"):
+            if name in captured:
+                out[f"loose-{_CALLED.get(name, name)}"] = captured[name]
+        if _BUFFER_POOL in captured:
+            out[f"loose-{_BUFFER_POOL}"] = str(self.buffer_pool[1])
+        out["event_scheduler"] = captured.get("event_scheduler", "OFF")
+        if captured.get("time_zone", "SYSTEM") != "SYSTEM":
+            out["default_time_zone"] = inventory.zone
+        for name, value in {**self.kept, **asked_for(self.site)}.items():
+            out.pop(f"loose-{name}", None)
+            out[name] = value
+        return out
+
+    @property
+    def _log_name(self) -> str:
+        """As the source's log is called: its files' numbers begin anew."""
+        if isinstance(self.manifest.contents.get("binlog"), Mapping):
+            return base_of(started_at(self.manifest)[0]) or BINLOG
+        return BINLOG
+
+    def text(self, home: str) -> str:
+        lines = [
+            f"# MariaDB {self.inventory.version}, made new by ccdr of the snapshot of {self.manifest.plan}/"
+            f"{self.manifest.asset} of {self.manifest.consistent_point:%Y-%m-%d %H:%M:%S} UTC.\n",
+            "# Read by `mariadbd --defaults-file`: no other file is. What begins with `loose-` is as captured.\n",
+            "[mariadbd]\n",
+            *(option_line(name, value) for name, value in self.options(home).items()),
+            *(f"plugin_load_add={name}\n" for name in self.inventory.libraries),
+        ]
+        return "".join(lines)

@@ -1,0 +1,117 @@
+"""Both methods, restored into a home that stays: where the server's files lie is all that differs from a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.engines.postgres import server
+from ccdr.engines.postgres.dump.method import Dump
+from ccdr.engines.postgres.inventory import Inventory, conf_line
+from ccdr.engines.postgres.physical import cluster, combine
+from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.postgres.physical.method import Physical
+from ccdr.model.answers import lacking
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import Manifest
+from ccdr.ports.new_server import HOME
+from ccdr.ports.place import Place
+
+DATA = f"{HOME}/{CLUSTER}"
+PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
+
+# The settings come on standard input; what follows $2 is for initdb.
+_MAKE = f"""set -e
+user=$1 encoding=$2
+shift 2
+initdb -D {DATA} -U "$user" -A trust -N -E "$encoding" --no-instructions "$@" > /dev/null
+cp {DATA}/postgresql.conf /tmp/ccdr-initdb.conf
+"""
+_START = f"""set -e
+cat > {cluster.CONF}
+: > {server.LOG}
+echo 'local all all trust' > {cluster.HBA}
+: > {cluster.IDENT}
+: > {DATA}/postgresql.auto.conf
+pg_ctl -D {DATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={cluster.CONF}" start
+"""
+STOP = f"pg_ctl -D {DATA} -w -t {PATIENCE} -m fast -s stop"
+
+
+@dataclass(frozen=True)
+class PhysicalHome(Physical):
+    """A base backup that was fetched into the home; or one that is put together there."""
+
+    def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        link(box)
+        if manifest.upon:
+            combine.assemble(box, restored, manifest, HOME)
+            cluster.whole(box)
+        else:
+            cluster.verify(box, self.listed(restored, manifest))
+
+    def reopen(self, box: Place, manifest: Manifest) -> None:
+        """It was verified, and its log applied."""
+        link(box)
+        cluster.whole(box)
+        try:
+            cluster.start(box, self.settings(manifest))
+            cluster.answers(box, self.restored_env(manifest))
+        except CommandFailed as error:
+            raise cluster.judged(error, manifest) from None
+
+
+def link(box: Place) -> None:
+    """Whatever works on a restored cluster finds it there."""
+    box.run(["ln", "-sfn", HOME, cluster.HOME], what="putting the cluster in place")
+
+
+@dataclass(frozen=True)
+class DumpHome(Dump):
+    """A new cluster, as the captured one was, into which the dump is loaded."""
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        inventory = Inventory(manifest.contents)
+        version = server.fitting_version(box, inventory.version)
+        argv = ["sh", "-c", _MAKE, "make", inventory.bootstrap, inventory.encoding, *initdb_options(inventory)]
+        try:
+            box.run(argv, what="initdb")
+        except CommandFailed as error:
+            raise TestBroken(
+                f"the image cannot make a server like the captured one: {error}",
+                hint="name an image that has the source's locale (`image:`)",
+                words=error.stderr,
+            ) from None
+        self.reopen(box, manifest)
+        return version
+
+    def reopen(self, box: Place, manifest: Manifest) -> None:
+        settings = "".join(conf_line(key, value) for key, value in self._here(manifest).items())
+        try:
+            box.run(["sh", "-c", _START, "start"], stdin=settings, what="starting the new server")
+        except CommandFailed as error:
+            words = server.last_words(box)
+            raise TestBroken(
+                f"the new server did not start: {error}; {lacking(words, self.asset.server_settings)}",
+                hint="does the image hold what `server_settings:` asks for?",
+                words=words,
+            ) from None
+
+    def _here(self, manifest: Manifest) -> dict[str, str]:
+        return {**self.settings(manifest), "hba_file": cluster.HBA, "ident_file": cluster.IDENT}
+
+
+def initdb_options(inventory: Inventory) -> Iterator[str]:
+    """As the captured database is sorted and written; its pages bear checksums, unless the captured ones did not."""
+    facts = inventory.facts
+    yield f"--lc-collate={facts['collate']}"
+    yield f"--lc-ctype={facts['ctype']}"
+    if facts["locale_provider"] == "i":
+        yield "--locale-provider=icu"
+        yield f"--icu-locale={facts['icu_locale']}"
+    elif facts["locale_provider"] == "b":
+        yield "--locale-provider=builtin"
+        yield f"--builtin-locale={facts['icu_locale']}"
+    if facts.get("data_checksums", True):
+        yield "--data-checksums"

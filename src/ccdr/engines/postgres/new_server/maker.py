@@ -1,0 +1,267 @@
+"""`ServerMaker` for PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.engines.postgres.connection import PSQL, Connection, major_of
+from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.new_server import configuration as conf
+from ccdr.engines.postgres.new_server import here
+from ccdr.engines.postgres.new_server.homes import DATA, STOP, DumpHome, PhysicalHome
+from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import Manifest
+from ccdr.ports.new_server import HOME, Owner, Site, StartLines
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import Restored, SandboxNeeds
+
+if TYPE_CHECKING:
+    from ccdr.engines.postgres.engine import Postgres
+    from ccdr.ports.log import Reached, RecoveryTarget
+
+_SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
+# Asked of the loaded server, before it is ended for the last time.
+_FACTS = """\
+select exists (select from pg_authid where rolpassword like 'md5%'), (select count(*) from pg_subscription);
+"""
+_DATABASES = "select datname from pg_database where datallowconn order by 1;"
+_AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
+# Are the files of its configuration such that this server starts with them? It only reads them.
+_READ = f"""set -e
+postgres -D {DATA} -c config_file={DATA}/{conf.CONF} -c data_directory={DATA} -c hba_file={DATA}/{conf.HBA} \\
+  -c ident_file={DATA}/{conf.IDENT} -C {conf.MARK} > /dev/null
+"""
+_OF_THE_BOX = ("postmaster.opts", "postmaster.pid", "current_logfiles", "standby.signal", "recovery.signal")
+
+
+@dataclass
+class PostgresMaker:
+    """`ServerMaker`. `asset` is the plan's, with durable settings."""
+
+    asset: Postgres
+    site: Site
+    had_amcheck: set[str] = field(default_factory=set)
+    reached: Connection | None = None  # once it is opened
+
+    @classmethod
+    def of(cls, asset: Postgres, site: Site) -> PostgresMaker:
+        """UsageProblem where the site will not do."""
+        made = cls(asset.model_copy(update={"settings": "durable"}), site)
+        longest = os.fsencode(conf.socket_path(site.socket_directory, made.port))
+        if len(longest) > conf.LONGEST_SOCKET:
+            raise UsageProblem(
+                f"the socket's path would have {len(longest)} bytes, more than {conf.LONGEST_SOCKET}",
+                hint="name a shorter directory, or another one for the socket: `sockets:`",
+            )
+        if wrong := [name for name in site.settings if not _SETTING.fullmatch(name)]:
+            raise UsageProblem(f"{wrong[0]!r} is no setting of PostgreSQL", hint="mend `settings:` of the new server")
+        return made
+
+    @property
+    def user(self) -> str:
+        return "postgres"
+
+    @property
+    def port(self) -> int:
+        return self.site.port or self.asset.connection.port
+
+    def _method(self, manifest: Manifest) -> PhysicalHome | DumpHome:
+        if manifest.method == "physical":
+            return PhysicalHome(self.asset)
+        return DumpHome(self.asset)
+
+    # --- before ---------------------------------------------------------------------------------------
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds:
+        needs = self.asset.sandbox(manifest)
+        return replace(needs, data_dir=HOME, in_place=() if manifest.upon else needs.in_place)
+
+    def will(self, manifest: Manifest) -> list[str]:
+        version, home = Inventory(manifest.contents).version, self.site.home
+        how = "of the base backup" if manifest.method == "physical" else "into which the dump is loaded"
+        where = f"{self.site.address}:{self.port} and on the socket in {self.site.socket_directory}"
+        return [
+            f"makes ready a new PostgreSQL {version} server in {home}, {how}",
+            f"leaves it ended; once started it listens on {where}",
+            f"lets in this host's accounts as roles of their names (root and {self.user} as the first superuser), and "
+            "passwords over the network",
+        ]
+
+    def notes(self, manifest: Manifest, host: Place) -> list[str]:
+        contents, wanted = manifest.contents, self.site.settings
+        notes = list(conf.told(conf.captured_settings(contents), wanted))
+        if lacks := here.lacks(host, Inventory(contents), conf.libraries(contents, wanted), conf.locales(contents)):
+            notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
+        return notes
+
+    # --- in the box -----------------------------------------------------------------------------------
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        return self._method(manifest).start(box, manifest)
+
+    def load(
+        self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
+    ) -> Reached | None:
+        method = self._method(manifest)
+        reached = None
+        if isinstance(method, PhysicalHome) and log is not None and target is not None:
+            reached = method.recover(box, restored, log, manifest, target)
+        else:
+            method.load(box, restored, manifest)
+        env = dict(method.restored_env(manifest))
+        if isinstance(method, DumpHome):
+            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"], env=env, what="analyze")
+        box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
+        self.had_amcheck = self._with_amcheck(box, env)
+        return reached
+
+    def reopen(self, box: Place, manifest: Manifest) -> None:
+        method = self._method(manifest)
+        method.reopen(box, manifest)
+        self.had_amcheck = self._with_amcheck(box, dict(method.restored_env(manifest)))
+
+    @property
+    def restored(self) -> Restored:
+        return self.asset
+
+    def _with_amcheck(self, box: Place, env: dict[str, str]) -> set[str]:
+        """Databases that have the extension: a check installs it where it is not."""
+        names = box.run([*PSQL, "-c", _DATABASES], env=env, what="asking the new server").stdout.splitlines()
+        return {name for name in names if _one(box, env, name, _AMCHECK) == "1"}
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
+        method = self._method(manifest)
+        env = dict(method.restored_env(manifest))
+        for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
+            _one(box, env, name, "drop extension amcheck;")
+        old_passwords, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).split("|")
+        try:
+            box.run(["sh", "-c", STOP], what="ending the new server")
+        except CommandFailed as error:
+            raise TestBroken(str(error), hint="see what it says") from None
+        more, notes = {}, []
+        if int(subscriptions):
+            more["max_logical_replication_workers"] = "0"
+            notes.append(
+                f"its {subscriptions} subscriptions stand still (max_logical_replication_workers = 0): what their "
+                "publishers sent after that moment is not in it; make them anew"
+            )
+        captured, less = conf.fitted(conf.captured_settings(manifest.contents), _memory())
+        self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
+        try:
+            box.run(["sh", "-c", _READ], what="reading the new server's configuration")
+        except CommandFailed as error:
+            raise TestBroken(
+                f"the new server does not start with its settings: {error}",
+                hint="mend `settings:` of the new server; what the image lacks, it cannot load",
+                words=error.stderr,
+            ) from None
+        return notes + less
+
+    def _write(
+        self,
+        home: Path,
+        captured: dict[str, str],
+        more: dict[str, str],
+        owner: Owner,
+        manifest: Manifest,
+        *,
+        old_passwords: bool,
+    ) -> None:
+        """What was captured of its configuration goes aside, for people to look at; nothing of it holds any more."""
+        data, aside = home / CLUSTER, home / conf.CAPTURED
+        aside.mkdir(mode=0o700, exist_ok=True)
+        for name in (conf.AUTO, "standby.signal", "recovery.signal"):
+            if (kept := data / f"{name}.captured").exists() and not (aside / name).exists():
+                kept.rename(aside / name)
+            kept.unlink(missing_ok=True)
+        for name in (conf.CONF, conf.HBA, conf.IDENT):
+            if (data / name).exists() and not (aside / name).exists():
+                (data / name).rename(aside / name)
+        for name in _OF_THE_BOX:
+            (data / name).unlink(missing_ok=True)
+        texts = {
+            conf.CONF: conf.postgresql_conf(self.site, self.port, captured, more),
+            conf.HBA: conf.pg_hba_conf(self.site, old_passwords=old_passwords),
+            conf.IDENT: conf.pg_ident_conf(owner, Inventory(manifest.contents).bootstrap),
+            conf.AUTO: "",
+        }
+        status = data.stat()
+        for name, text in texts.items():
+            path = data / name
+            path.write_text(text, "utf-8")
+            path.chmod(0o600)
+            os.chown(path, status.st_uid, status.st_gid)
+        for name, mode in ((conf.LOGS, 0o700), (conf.RUN, 0o755)):
+            (home / name).mkdir(exist_ok=True)
+            (home / name).chmod(mode)
+
+    def told_by(self, manifest: Manifest) -> Sequence[str]:
+        return (
+            f"{CLUSTER}/global/pg_control",
+            f"{CLUSTER}/{conf.CONF}",
+            f"{CLUSTER}/{conf.HBA}",
+            f"{CLUSTER}/{conf.IDENT}",
+        )
+
+    # --- on this host ---------------------------------------------------------------------------------
+
+    def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
+        major, home, sockets = (
+            major_of(Inventory(manifest.contents).version),
+            self.site.home,
+            self.site.socket_directory,
+        )
+        name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)
+        data, there = shlex.quote(str(home / CLUSTER)), f"/etc/postgresql/{major}/{name}"
+        user = owner.name or str(owner.uid)
+        mounts = dict.fromkeys([home, sockets] if home not in sockets.parents else [home])
+        volumes = " ".join(f"-v {shlex.quote(f'{path}:{path}')}" for path in mounts)
+        docker = (
+            f"docker run -d --name {name} --restart unless-stopped --network host --user {owner.uid}:{owner.gid} "
+            f"--shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} --entrypoint postgres {image} -D {data}"
+        )
+        return StartLines(
+            debian=(
+                f"install -d -o {user} /etc/postgresql/{major} {there}",
+                f"ln -s {data}/{conf.CONF} {data}/{conf.HBA} {data}/{conf.IDENT} {there}/",
+                f"pg_ctlcluster {major} {name} start",
+            ),
+            docker=(docker,),
+        )
+
+    def client(self, manifest: Manifest) -> Postgres:
+        inventory = Inventory(manifest.contents)
+        reached = Connection(
+            host=str(self.site.socket_directory),
+            port=self.port,
+            user=inventory.bootstrap,
+            database=inventory.database,
+        )
+        self.reached = reached
+        return self.asset.model_copy(update={"connection": reached, "method": "dump"})
+
+    def is_it(self, source: Source) -> bool:
+        assert self.reached is not None
+        env = self.reached.environment(source.credentials)
+        argv = [*PSQL, "-c", f"select current_setting('{conf.MARK}', true)"]
+        return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
+
+
+def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql]
+    return box.run(argv, env={**env, "PGDATABASE": database}, what="asking the new server").stdout.strip()
+
+
+def _memory() -> int:
+    """Bytes that this host has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,307 @@
+"""Makes a new server of an RDB file: `ServerMaker` for Redis and Valkey.
+
+Until it is opened it is a replica of nobody, as in a restore test: nothing expires in it and nobody else reaches it.
+Where the source had an append-only file, so has the new one, begun of the loaded RDB; and the server that is checked
+has read that file again, since a server that has one reads no RDB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.engines.redis.capture import RDB, USERS
+from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
+from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import Manifest, so_many
+from ccdr.ports.log import Reached, RecoveryTarget
+from ccdr.ports.new_server import HOME, Owner, Site, StartLines
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import Restored, SandboxNeeds
+
+if TYPE_CHECKING:
+    from ccdr.engines.redis.engine import Redis
+
+DATA, LOGS, SOCKETS, ACL = "data", "log", "run", "users.acl"  # below the home
+LONGEST_SOCKET = 107  # bytes of its path, as the kernel has it
+# What a target says by words of its own; None: what is not for it to say.
+_OURS = {
+    **{"bind": "address", "port": "port", "unixsocket": "sockets", "dir": "directory"},
+    **dict.fromkeys(("requirepass", "masterauth", "user", "aclfile"), "users are the captured ones"),
+    **dict.fromkeys(("replicaof", "slaveof"), "a new server is nobody's replica"),
+    **dict.fromkeys(("dbfilename", "appendfilename", "appenddirname", "logfile", "pidfile", "daemonize", "include")),
+}
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+_PUT = f"""set -e
+umask 027
+mkdir -p {HOME}/{DATA}
+cp --reflink=auto "$1/{RDB}" {HOME}/{DATA}/{RDB}
+[ ! -f "$1/{USERS}" ] || cp "$1/{USERS}" {HOME}/{ACL}
+"""
+_ENDED = r"""
+pid=$(cat "$1"/pid)
+while grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done
+grep -q 'ready to exit' "$1"/log
+"""
+_SET_UP = f"""set -e
+umask 027
+cd {HOME}
+mkdir -p {LOGS} {SOCKETS}
+chmod 750 {LOGS} {DATA}
+chmod 755 {SOCKETS}
+rm -rf {LOGS}/* {SOCKETS}/*
+: > {LOGS}/server.log
+[ ! -f {ACL} ] || chmod 640 {ACL}
+"""
+_WRITE = f'cat > "{HOME}/$1" && chmod 644 "{HOME}/$1"'
+# With the new server's own configuration, but for where it is: does it take it? $1: the program's name, $2: the client.
+_TRY = f"""set -e
+rm -rf /tmp/ccdr-try && mkdir /tmp/ccdr-try
+"$1-server" {HOME}/"$1".conf --port 0 --unixsocket /tmp/ccdr-try/s --dir /tmp/ccdr-try --appendonly no --save '' \\
+  --pidfile /tmp/ccdr-try/pid --logfile '' > /tmp/ccdr-try/out 2>&1 < /dev/null &
+server=$!
+until [ -S /tmp/ccdr-try/s ]; do
+  kill -0 $server 2> /dev/null || {{ cat /tmp/ccdr-try/out >&2; exit 1; }}
+  sleep 0.02
+done
+kill $server
+"""
+
+
+def asked_for(site: Site) -> dict[str, str]:
+    """The settings that the target states. UsageProblem where one is not for it to state."""
+    named = {name.lower(): value for name, value in site.settings.items()}
+    for name, value in named.items():
+        if not _OPTION.fullmatch(name) or "\n" in value:
+            raise UsageProblem(f"{name!r} is no setting of Redis", hint="mend `settings:` of the target")
+        if name in _OURS:
+            why = _OURS[name]
+            hint = f"the target's `{why}:` says it" if why and " " not in why else why or "leave it out: ccdr sets it"
+            raise UsageProblem(f"a new server's `settings:` cannot set {name}", hint=hint)
+    return named
+
+
+@dataclass
+class Maker:
+    """`ServerMaker` for Redis and Valkey."""
+
+    asset: Redis
+    site: Site
+
+    def __post_init__(self) -> None:
+        asked_for(self.site)
+        if len(str(self._socket).encode()) > LONGEST_SOCKET:
+            raise UsageProblem(
+                f"the new server's socket {self._socket} has a path of more than {LONGEST_SOCKET} bytes, which no "
+                "system takes",
+                hint="name a directory with a shorter path with `sockets:`",
+            )
+
+    # --- before ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def _socket(self) -> Path:
+        """Called as the source's is."""
+        was = self.asset.connection.socket
+        return self.site.socket_directory / (was.name if was is not None else "server.sock")
+
+    @property
+    def user(self) -> str:
+        return "redis"
+
+    @property
+    def port(self) -> int:
+        return self.site.port or self.asset.connection.port
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds:
+        return replace(self.asset.sandbox(manifest), data_dir=HOME)
+
+    def will(self, manifest: Manifest) -> list[str]:
+        made = f"has a new {kind_of(manifest).title} server load the RDB, with {_users(manifest)}"
+        if self._settings(manifest)["appendonly"] == "yes":
+            made += ", and begin its append-only file of it"
+        at = f"the socket {self._socket}"
+        at = f"{self.site.address} port {self.port}, and {at}" if _has_users(manifest) else at
+        return [made, f"listens, once it is opened, at {at}"]
+
+    def notes(self, manifest: Manifest, host: Place) -> list[str]:
+        notes = []
+        if not _has_users(manifest):
+            notes.append(
+                f"the backup holds no users, so anybody could do anything: the new server listens on {self._socket} "
+                "alone, for its own user. Set passwords there, and then its port"
+            )
+        if manifest.contents["settings"] is None:
+            notes.append("the backup holds no settings (+config|get): it has its program's own, and those of the plan")
+        if manifest.contents["cluster_node"]:
+            notes.append("the source was one node of a cluster: the new server stands alone, with that node's keys")
+        if self.asset.modules:
+            notes.append(
+                f"it loads the modules {', '.join(self.asset.modules)}: they must lie there where it is started"
+            )
+        return notes
+
+    def _settings(self, manifest: Manifest) -> dict[str, str]:
+        """As captured, and as the target states."""
+        captured = manifest.contents["settings"]
+        known = {str(n): str(v) for n, v in captured.items()} if isinstance(captured, Mapping) else {}
+        return {"appendonly": "no", **known, **asked_for(self.site)}
+
+    # --- the load -------------------------------------------------------------------------------------
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        """A server loads its data as it starts: here only, is it the right one?"""
+        return self.asset.start(box, manifest)
+
+    def load(
+        self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
+    ) -> Reached | None:
+        box.run(["sh", "-c", _PUT, "put", box.path(restored)], what="putting the RDB in place")
+        server = restored_server(box, manifest)
+        databases, extra, rules = self.asset.databases(manifest), self.asset.extra, self._rules(box, manifest)
+        load_file(server, restored / RDB, f"{HOME}/{DATA}", rules, manifest, databases, extra)
+        if self._settings(manifest)["appendonly"] == "yes":
+            made_durable(server, f"{HOME}/{DATA}")
+            self._end(server)
+            self.reopen(box, manifest)
+        return None
+
+    def reopen(self, box: Place, manifest: Manifest) -> None:
+        server, extra = restored_server(box, manifest), list(self.asset.extra)
+        if self._settings(manifest)["appendonly"] == "yes":
+            extra.append("appendonly yes")
+        databases = self.asset.databases(manifest)
+        conf = configuration(RUN, f"{HOME}/{DATA}", RDB, databases=databases, users=True, extra=extra)
+        server.configure(conf, f"user {admin()}\n{self._rules(box, manifest)}")
+        try:
+            server.start()
+        except CommandFailed as error:
+            raise TestBroken(
+                f"the new server does not start: {error}", hint="begin again, into a directory that is not there yet"
+            ) from None
+        keyspace = server.info("keyspace")
+        keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in keyspace.items() if re.fullmatch(r"db\d+", n))
+        if keys != manifest.contents["keys"]:
+            raise TestBroken(
+                f"the new server has read {so_many(keys, 'key')} from its disk, and was given "
+                f"{manifest.contents['keys']}",
+                hint="begin again, into a directory that is not there yet",
+            )
+
+    @staticmethod
+    def _rules(box: Place, manifest: Manifest) -> str:
+        return box.run(["cat", f"{HOME}/{ACL}"], what="its users").stdout if _has_users(manifest) else ""
+
+    @property
+    def restored(self) -> Restored:
+        return self.asset
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _end(server: PrivateServer) -> None:
+        server.stop()
+        try:
+            server.place.run(["sh", "-c", _ENDED, "ended", server.run], what="ending the new server")
+        except CommandFailed as error:
+            raise TestBroken(
+                f"the new server did not end cleanly: {error}", hint="has the target's disk room?"
+            ) from None
+
+    def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
+        name = kind_of(manifest).name
+        self._end(restored_server(box, manifest))
+        box.run(["sh", "-c", _SET_UP], what="its directories")
+        conf = f"{name}.conf"
+        box.run(["sh", "-c", _WRITE, "write", conf], stdin=self._text(manifest, HOME), what="its configuration")
+        self._require_taken(box, name)
+        text = self._text(manifest, str(self.site.home))
+        box.run(["sh", "-c", _WRITE, "write", conf], stdin=text, what="its configuration")
+        program = f"/usr/bin/{name}-server {self.site.home / conf} --supervised systemd --daemonize no"
+        lines = ["ExecStart=", f"ExecStart={program}", "PIDFile=", f"ReadWritePaths={self.site.home}"]
+        if self.site.sockets is not None:
+            lines.append(f"ReadWritePaths=-{self.site.sockets}")
+        drop_in = _unit(name).drop_in(self.site, owner, lines)
+        box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
+        return []
+
+    def _require_taken(self, box: Place, name: str) -> None:
+        try:
+            box.run(["sh", "-c", _TRY, "try", name], what="trying its configuration")
+        except CommandFailed as error:
+            named = next((option for option in asked_for(self.site) if option in error.stderr), None)
+            told = f" ({named})" if named else ""
+            raise TestBroken(
+                f"the new server does not take its settings{told}: {error}", hint="mend `settings:` of the target"
+            ) from None
+
+    def _text(self, manifest: Manifest, home: str) -> str:
+        """Its own configuration. Without users there is nobody whom a password would keep out."""
+        open_ = _has_users(manifest)
+        options = {
+            "bind": self.site.address,
+            "port": str(self.port) if open_ else "0",
+            "unixsocket": quoted(str(self._socket)),
+            "unixsocketperm": "777" if open_ else "700",
+            "dir": quoted(f"{home}/{DATA}"),
+            "dbfilename": RDB,
+            "logfile": quoted(f"{home}/{LOGS}/server.log"),
+            "pidfile": quoted(f"{home}/{SOCKETS}/server.pid"),
+            "daemonize": "no",
+        }
+        if open_:
+            options["aclfile"] = quoted(f"{home}/{ACL}")
+        for name, value in self._settings(manifest).items():
+            options[name] = value if name == "save" and value else quoted(value)
+        title = f"{kind_of(manifest).title} {manifest.contents['version']}"
+        return "".join(
+            [
+                f"# {title}, made new by ccdr of the snapshot of {manifest.plan}/{manifest.asset} of "
+                f"{manifest.consistent_point:%Y-%m-%d %H:%M:%S} UTC.\n",
+                *(f"{name} {value}\n" for name, value in options.items()),
+                *(f"{line}\n" for line in self.asset.extra),
+            ]
+        )
+
+    def told_by(self, manifest: Manifest) -> Sequence[str]:
+        return (f"{kind_of(manifest).name}.conf", f"{LOGS}/server.log", f"{DATA}/{RDB}")
+
+    def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
+        name = kind_of(manifest).name
+        conf = str(self.site.home / f"{name}.conf")
+        docker = docker_lines(self.site, image, owner, f"{name}-server", conf)
+        return StartLines(_unit(name).lines(self.site, owner), docker)
+
+    # --- once it is opened ----------------------------------------------------------------------------
+
+    def client(self, manifest: Manifest) -> Redis:
+        to: dict[str, object] = {"host": str(self._socket)}
+        if not _has_users(manifest):
+            to |= {"user": None, "password_file": None, "password_command": None}
+        return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
+
+    def is_it(self, source: Source) -> bool:
+        """A configuration lies where it lies: nobody else's server has read it."""
+        connection = self.asset.connection.model_copy(update={"host": str(self._socket)})
+        info = Client(source.place, connection, source.credentials).first_info("server")
+        return Path(info.get("config_file", "")).parent == self.site.home
+
+
+def _has_users(manifest: Manifest) -> bool:
+    return manifest.contents["users"] is not None
+
+
+def _users(manifest: Manifest) -> str:
+    users = manifest.contents["users"]
+    return so_many(len(users), "user") if isinstance(users, list) else "no users"
+
+
+def _unit(name: str) -> Unit:
+    return Unit(f"{name}-server", f"{name}-server", f"{name}-server@", name)

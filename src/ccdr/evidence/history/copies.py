@@ -1,0 +1,35 @@
+"""The records of a plan's copies have a history of their own: what is found at one of them says nothing of another, but
+that a snapshot was captured badly says it of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import CHECKED, COPIED, PRUNED
+from ccdr.model.values import at_copy
+
+_OF_A_REPOSITORY = (CHECKED, PRUNED, COPIED)
+
+
+def seen_from(known: Histories, plan: str, copy: str) -> Histories:
+    """The same where `plan` is seen from its copy: each asset as what was done there tells, the plan itself with its
+    own promises and duties, and that repository's care."""
+    there: Histories = {key: history for key, history in known.items() if key[0] != plan}
+    place = at_copy(plan, copy)
+    of_plan = [asset for name, asset in known if name == plan]
+    for asset in dict.fromkeys([*of_plan, *(asset for name, asset in known if name == place)]):
+        own, here = known.get((plan, asset), AssetHistory()), known.get((place, asset), AssetHistory())
+        there[plan, asset] = _of_plan(own, here) if asset is None else _of_asset(own, here)
+    return there
+
+
+def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
+    bad = {one: "FAIL" for one in own.captured_badly if one not in here.proven}
+    return replace(here, proven={**bad, **here.proven}, begun_here=own.begun_here, checks_at_start={})
+
+
+def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
+    newest = {kind: record for kind, record in own.newest.items() if kind not in _OF_A_REPOSITORY}
+    return replace(here, newest={**newest, **here.newest}, duties=own.duties, others=own.others, acks=own.acks)

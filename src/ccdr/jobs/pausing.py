@@ -1,0 +1,137 @@
+"""A plan is paused while it is recovered: what cron and a shipper would do for it stands still. What a person asks for
+by hand goes on, and so does whatever looks for tampering and for what vanished."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.ledger.places import BEGINNING, Mark
+from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, Entry, Pause, Window, by_elapsed, in_force, take_pause, windows
+from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.verdicts import Record
+from ccdr.host.clock import boot
+from ccdr.host.who import who
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.values import rfc3339
+from ccdr.plans import LoadedPlan
+
+
+@dataclass(frozen=True)
+class PausedPlan:
+    """A plan's pause, and the words that were written for it (None where they were taken back)."""
+
+    plan: str
+    pause: Pause
+    why: str | None
+
+    def as_json(self) -> dict[str, object]:
+        return {"plan": self.plan, **self.pause.as_json(), "why": self.why}
+
+
+def paused(services: Services) -> list[PausedPlan]:
+    """Every plan that is paused now on this host. CcdrError where the ledger cannot be read."""
+    now = services.clock.now()
+    of_plans = ((plan, in_force(h.pauses, now)) for (plan, asset), h in services.histories().items() if asset is None)
+    return [PausedPlan(plan, pause, payload(services.state, pause.why)) for plan, pause in of_plans if plan and pause]
+
+
+def pause_of(services: Services, plan: str) -> PausedPlan | None:
+    """The same of one plan."""
+    return next((one for one in paused(services) if one.plan == plan), None)
+
+
+def pause(loaded: LoadedPlan, services: Services, length: timedelta, why: str) -> PausedPlan:
+    """From now on, recorded; the pause that lasts longest holds, whoever began it. CcdrError where the disk refuses:
+    then nothing is paused."""
+    plan, now = loaded.plan.plan, services.clock.now()
+    body = {
+        "until": rfc3339((now + length).replace(microsecond=0)),
+        "why_sha256": keep_payload(services.state, why),
+        "boot": boot(),
+        "elapsed_s": services.clock.monotonic(),
+        **_whose(loaded),
+    }
+    services.ledger.append(PAUSE_BEGIN, plan=plan, asset=None, run=None, body=body)
+    _wake(services)
+    there = pause_of(services, plan)
+    if there is None:  # shorter than what it took to write it down
+        raise UsageProblem(f"the pause of {plan} is over already", hint="write a longer one: --for 1h")
+    return there
+
+
+def end(loaded: LoadedPlan, services: Services, why: str | None) -> list[PausedPlan]:
+    """All pauses of this plan; those that this ended. UsageProblem where there is none."""
+    plan, now = loaded.plan.plan, services.clock.now()
+    history = services.histories().get((plan, None), AssetHistory())
+    open_ones = [one for entry in history.pauses if (one := in_force([entry], now))]
+    if not open_ones:
+        raise UsageProblem(f"{plan} is not paused", hint="`ccdr pause` shows what is")
+    digest = keep_payload(services.state, why) if why else None
+    body = {"of": [one.seq for one in open_ones], "why_sha256": digest, **_whose(loaded)}
+    services.ledger.append(PAUSE_END, plan=plan, asset=None, run=None, body=body)
+    _wake(services)
+    return [PausedPlan(plan, one, payload(services.state, one.why)) for one in open_ones]
+
+
+def _whose(loaded: LoadedPlan) -> dict[str, object]:
+    return {"tenant": loaded.plan.tenant_of(None), "who": who().body()}
+
+
+def _wake(services: Services) -> None:
+    """The next `ccdr run` looks again, and tells people."""
+    for path in (services.state.root / "schedule").glob("wake-*.json"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@dataclass
+class Pauses:
+    """Pauses as the ledger has them, asked again and again: only what was written since is read."""
+
+    services: Services
+    _of: dict[str, list[Entry]] | None = None
+    _mark: Mark = BEGINNING
+    _lock: Lock = field(default_factory=Lock)
+
+    def of(self, plan: str) -> Pause | None:
+        """The pause of a plan that is in force now; none where the ledger cannot be read: that is told by the work."""
+        return in_force(self._entries(plan), self.services.clock.now())
+
+    def windows(self, plan: str) -> Sequence[Window]:
+        """When it was paused, and is."""
+        return windows(self._entries(plan))
+
+    def _entries(self, plan: str) -> list[Entry]:
+        with self._lock:
+            with contextlib.suppress(CcdrError):
+                self._read_on()
+            entries: list[Entry] = (self._of or {}).get(plan, [])
+            clock = self.services.clock
+            by_elapsed(entries, clock.now(), clock.monotonic(), boot())
+            return [dict(entry) for entry in entries]
+
+    def _read_on(self) -> None:
+        ledger = self.services.ledger
+        if self._of is None:
+            mark = ledger.mark_of(ledger.head()) or BEGINNING
+            histories = self.services.histories()
+            self._of = {plan: history.pauses for (plan, asset), history in histories.items() if plan and asset is None}
+            self._mark = mark
+        for mark, record in ledger.after(self._mark):
+            self._take(record)
+            self._mark = mark
+
+    def _take(self, record: Record) -> None:
+        if record["kind"] not in (PAUSE_BEGIN, PAUSE_END) or not record["plan"]:
+            return
+        assert self._of is not None
+        entries: list[dict[str, Any]] = self._of.setdefault(record["plan"], [])
+        if record["seq"] not in {entry["seq"] for entry in entries}:
+            take_pause(entries, record)

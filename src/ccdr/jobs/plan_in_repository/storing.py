@@ -1,0 +1,132 @@
+"""Store the files of a plan's version in its repository whenever they change, so that a lost host's plans can be had
+again. No version is ever removed there: no prune and no retention knows of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ccdr import __version__
+from ccdr.host.files import write_durably
+from ccdr.jobs import in_force
+from ccdr.jobs.plan_in_repository.stored_versions import PLAN, listed
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.errors import CcdrError
+from ccdr.model.values import Verb, rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.trust import confirmed, require_confirmed
+from ccdr.plans.versions import PLAN_FORMAT, PLAN_STORED, digest_of, files_of
+from ccdr.storage.catalogue import OURS
+from ccdr.storage.restic import Restic
+
+AGAIN = timedelta(hours=1)  # after a try in vain
+LOOK = timedelta(days=1)  # how often the repository is asked whether what was stored is still there
+
+
+@dataclass(frozen=True)
+class _Note:
+    """How it stood when it was last looked at; when it is lost, the repository is asked."""
+
+    digest: str | None = None
+    repository: str | None = None
+    seen: str | None = None  # when the repository held it
+    tried: str | None = None
+
+    def holds(self, digest: str, repository: str) -> bool:
+        return (self.digest, self.repository) == (digest, repository)
+
+    def within(self, at: str | None, wait: timedelta, now: datetime) -> bool:
+        with contextlib.suppress(ValueError):
+            return at is not None and now - wait < utc(at) <= now + wait
+        return False
+
+
+def store(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
+    """Have the repository hold the files of each plan's version. A sentence for each that could not be stored; the next
+    backup, or run, tries again."""
+    notes = []
+    for loaded in plans:
+        try:
+            _store(loaded, services)
+        except (CcdrError, OSError) as error:
+            notes.append(f"the plan {loaded.plan.plan} could not be stored in its repository: {error}")
+    return notes
+
+
+def store_pending(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
+    """As `store`, of those that were changed since they were stored, on the host that takes their backups: a plan need
+    not wait for the next one. Not where nothing was ever stored, nor where that was tried in vain just now."""
+    now, pending = services.clock.now(), []
+    histories = services.histories()
+    for loaded in plans:
+        note, of = _noted(loaded, services), histories.get((loaded.plan.plan, None))
+        if note.holds(_digest(loaded), _where(loaded)) or note.within(note.tried, AGAIN, now):
+            continue
+        if loaded.plan.recovery_only or not confirmed(loaded):
+            continue
+        if (of is None or of.answers_for(Verb.BACKUP)) and services.knows(loaded.plan.plan):
+            pending.append(loaded)
+    return store(pending, services)
+
+
+def _store(loaded: LoadedPlan, services: Services) -> None:
+    digest, where, note, now = _digest(loaded), _where(loaded), _noted(loaded, services), services.clock.now()
+    if not loaded.texts or loaded.plan.recovery_only:  # one that was made from the repository is no news to it
+        return
+    require_confirmed(loaded)  # what this host has stored, it knows: nothing goes there unseen
+    held = note.holds(digest, where)
+    if held and note.within(note.seen, LOOK, now):
+        return
+    _write_note(loaded, services, _Note(note.digest, note.repository, note.seen, rfc3339(now)))
+    repo = services.repository(loaded, limits_of(loaded), gentle=True)
+    with services.state.reading(repo.location):
+        if not (held and _there(repo, loaded.plan.plan, digest, now)):
+            snapshot = _stored(loaded, services, repo, digest)
+            body = {"digest": digest, "snapshot": snapshot, "repository": where}
+            services.ledger.append(PLAN_STORED, plan=loaded.plan.plan, asset=None, run=None, body=body)
+    _write_note(loaded, services, _Note(digest, where, rfc3339(now), None))
+
+
+def _stored(loaded: LoadedPlan, services: Services, repo: Restic, digest: str) -> str:
+    """Each host stores its own; one that another host stored is the same."""
+    directory = in_force.kept_in(services, loaded.plan.plan, digest)
+    in_force.keep(loaded, directory)
+    ledger = services.ledger
+    tags = [OURS, f"kind={PLAN}", f"plan={loaded.plan.plan}", f"version={digest}", f"plan_format={PLAN_FORMAT}"]
+    told = {"writer": ledger.actor, "host": ledger.host, "ccdr": __version__}
+    tags += [f"{key}={value.replace(',', ' ')}" for key, value in told.items()]  # restic takes a comma for two tags
+    return repo.backup([directory.absolute()], tags=tags).id
+
+
+def _there(repo: Restic, plan: str, digest: str, now: datetime) -> bool:
+    """Is this still the newest version there?"""
+    versions, _ = listed(repo.snapshots([OURS, f"kind={PLAN}", f"plan={plan}"]), now)
+    return bool(versions) and versions[-1].digest == digest
+
+
+def _digest(loaded: LoadedPlan) -> str:
+    return digest_of(files_of(loaded))
+
+
+def _where(loaded: LoadedPlan) -> str:
+    repository = loaded.facts.repository
+    return repository.location if repository else ""
+
+
+def _note(loaded: LoadedPlan, services: Services) -> Path:
+    return services.state.root / "plans" / loaded.plan.plan / "stored.json"
+
+
+def _noted(loaded: LoadedPlan, services: Services) -> _Note:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return _Note(**json.loads(_note(loaded, services).read_text("utf-8")))
+    return _Note()
+
+
+def _write_note(loaded: LoadedPlan, services: Services, note: _Note) -> None:
+    with contextlib.suppress(CcdrError):  # it only saves time
+        write_durably(_note(loaded, services), json.dumps(asdict(note)) + "\n")

@@ -1,0 +1,112 @@
+"""Checks that compare two assets of one recovery, as both stand before they have their final names."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, cast
+
+from ccdr.checks.base import CheckConfig, looked_at
+from ccdr.host.state import Run, State
+from ccdr.jobs.restore import Restoring
+from ccdr.jobs.restore.ways import Held, skipped
+from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.values import CheckResult, Snapshot, Verdict
+from ccdr.ports.check import CheckContext, Counterpart
+from ccdr.ports.engine import Engine
+
+
+@dataclass
+class Comparing:
+    """Of one recovery. What was found by name goes into its private notes."""
+
+    run: Run
+    state: State
+    _compared: int = 0
+    _noted: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def compare(self, one: Restoring, others: Mapping[str, Restoring]) -> list[CheckResult]:
+        """The results of all checks of `one` that compare it. With an asset that is not among `others` nothing is
+        compared: that is told, and is no failure."""
+        results: list[CheckResult] = []
+        for check in one.job.checks:
+            if check.beside is None:
+                continue
+            if check.beside not in others:
+                results.append(skipped(check, f"{check.beside} is not brought back with it"))
+                continue
+            results += self._compared_with(check, one, others[check.beside])
+        return results
+
+    def _compared_with(self, check: CheckConfig, one: Restoring, other: Restoring) -> list[CheckResult]:
+        try:
+            with one.way.beside() as mine, other.way.beside() as theirs:
+                for asset, look in ((one.job.asset, mine), (other.job.asset, theirs)):
+                    if look is None:
+                        return [skipped(check, f"{asset} stands there as files: no server of it answers")]
+                assert mine is not None and theirs is not None
+                return list(self._looked(check, one, mine, other, theirs))
+        except (CcdrError, OSError) as error:  # two stores that could not be compared are no reason to have neither
+            return [skipped(check, f"could not be compared: {error}", Verdict.INCONCLUSIVE)]
+
+    def _looked(
+        self, check: CheckConfig, one: Restoring, mine: Held, other: Restoring, theirs: Held
+    ) -> Iterator[CheckResult]:
+        engine, context = mine.restored, mine.context
+        if not hasattr(engine, "export"):
+            yield skipped(check, f"{one.job.asset} gives no rows in bulk where it stands")
+            return
+        if check.needs_sandbox_beside and theirs.context.box is None:
+            raise TestBroken(f"{other.job.asset} has no sandbox in which its files could be looked at")
+        counterpart = self.counterpart(one, context, other, theirs)
+        asking = cast("Engine", engine)
+        yield from looked_at(check, lambda: check.compare(asking, context, counterpart))
+
+    def counterpart(self, one: Restoring, context: CheckContext, other: Restoring, theirs: Held) -> Counterpart:
+        own, its = _snapshot(one), _snapshot(other)
+        point = context.point if one.recovery is None else one.recovery.moment or own.consistent_point
+        if point is None:
+            raise TestBroken(f"the time of the point that {one.job.asset} was recovered to is not known")
+        recovered = one.recovery is not None
+        shared = its.group if its.group == own.group and not recovered else None
+        with self._lock:
+            self._compared += 1
+            work = self.run.directory(f"compared-{self._compared}")
+        return Counterpart(
+            asset=other.job.asset,
+            snapshot=its,
+            engine=other.job.engine,
+            context=theirs.context,
+            point=point,
+            together=shared.run if shared else None,
+            work=work,
+            note=self._note,
+            recovered=recovered,
+        )
+
+    def _note(self, reference: Mapping[str, object]) -> None:
+        path = self.run.scratch / "private.jsonl"
+        with self._lock, path.open("a", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(json.dumps(reference) + "\n")
+            self._noted += 1
+
+    def keep(self, now: Any) -> dict[str, object] | None:
+        """Where what was found by name is kept, if anything was."""
+        path = self.run.scratch / "private.jsonl"
+        if not self._noted:
+            return None
+        with contextlib.suppress(OSError):
+            kept: Path = self.state.keep_private(self.run.id, path)
+            return {**self.state.kept_as(kept, now), "lines": self._noted}
+        return None
+
+
+def _snapshot(one: Restoring) -> Snapshot:
+    assert one.result.snapshot is not None
+    return one.result.snapshot

@@ -1,0 +1,170 @@
+"""What there is to choose from: each asset's snapshots and log, as repository, catalogue and ledger tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.verdicts import reached_for
+from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
+from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
+from ccdr.jobs.recover.choosing import AssetStates
+from ccdr.jobs.recover.measured import Told, told_of
+from ccdr.jobs.recover.request import Question, RecoverRequest
+from ccdr.jobs.services import Services
+from ccdr.model import parents as chain
+from ccdr.model.errors import BackupBad, CcdrError
+from ccdr.model.values import Snapshot, rfc3339, to_the_second
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.plans.targets import Target
+from ccdr.ports.place import Progress
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import dated_in_future
+from ccdr.storage.synchronised import Synchronised
+
+WHOLE_SERVER = "physical"  # the method whose snapshots are of a whole server, and nothing to load into one
+
+
+@dataclass
+class Gathered:
+    """By asset, and of the plan's upkeep; `notes` tell what is not known, `questions` what cannot be decided, `empty`
+    by asset why there is nothing at all."""
+
+    states: dict[str, AssetStates] = field(default_factory=dict)
+    there: dict[str, Candidates] = field(default_factory=dict)
+    histories: dict[str, AssetHistory] = field(default_factory=dict)
+    upkeep: AssetHistory = field(default_factory=AssetHistory)
+    told: dict[str, Told] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    empty: dict[str, str] = field(default_factory=dict)
+
+
+def gathered(
+    loaded: LoadedPlan,
+    jobs: Sequence[Job],
+    places: Mapping[str, Target],
+    request: RecoverRequest,
+    services: Services,
+    progress: Progress,
+) -> Gathered:
+    """Asks the repositories. Raises as these; UsageProblem where a timeline was named that is not there."""
+    found, assets = Gathered(), [job.asset for job in jobs]
+    known = _histories(services, found)
+    found.histories = {asset: known.get((loaded.plan.plan, asset), AssetHistory()) for asset in assets}
+    found.upkeep = known.get((loaded.plan.plan, None), AssetHistory())
+    found.told = _told(services, loaded.plan.plan, assets, found)
+    progress.step("asking the repository")
+    repo = services.repository(loaded, jobs[0].limits)
+    stored_here = {s for history in found.histories.values() for s in history.stored_here}
+    synchronised = services.synchronise(loaded, repo, assets, stored_here)
+    synchronised.understood(assets)
+    for job in jobs:
+        found.there[job.asset] = candidates(job, services, synchronised)
+        onto_server = places[job.asset].server is not None if job.asset in places else False
+        states = _states(job, found, services, synchronised, onto_server=onto_server)
+        if not states.there:
+            found.empty[job.asset] = none_counts(job, synchronised)[0]
+        elif job.engine.shipping is not None and not onto_server:
+            progress.step(f"asking for the log of {job.asset}")
+            states = _with_log(job, states, found, request, services)
+        found.states[job.asset] = states
+    return found
+
+
+def _histories(services: Services, found: Gathered) -> Histories:
+    """A ledger that cannot be read is no reason to have no data."""
+    try:
+        return services.histories()
+    except CcdrError as error:
+        found.notes.append(f"the ledger cannot be read, so that nobody knows which state failed its test: {error}")
+        return {}
+
+
+def _told(services: Services, plan: str, assets: Sequence[str], found: Gathered) -> dict[str, Told]:
+    try:
+        return told_of(services.records(), plan, assets)
+    except CcdrError:
+        return {asset: Told() for asset in assets}
+
+
+def _states(
+    job: Job, found: Gathered, services: Services, synchronised: Synchronised, *, onto_server: bool
+) -> AssetStates:
+    there, now = found.there[job.asset].there, services.clock.now()
+    bad = {s.id: why for s in there if (why := _why_not(job, s, found, now, onto_server=onto_server))}
+    gone = [
+        (s.consistent_point, f"snapshot {s.short} of {rfc3339(s.consistent_point)}: it vanished from the repository")
+        for s in synchronised.vanished
+        if s.asset == job.asset
+    ]
+    usable = [s for s in there if s.id not in bad]
+    if there:
+        gone += [(u.at, u.text) for u in unread_since(job, (usable or there)[-1], synchronised)]
+    return AssetStates(
+        job.asset,
+        tuple(there),
+        bad,
+        gone=tuple(gone),
+        group=job.engine.group,
+        slack=job.objectives.rpo,
+    )
+
+
+def _why_not(job: Job, snapshot: Snapshot, found: Gathered, now: datetime, *, onto_server: bool) -> str | None:
+    """Why a snapshot is not to be taken; None where it is."""
+    candidates_, history = found.there[job.asset], found.histories[job.asset]
+    if not of_source(snapshot, job.engine.source_name):
+        return "it is of another source than the plan names now"
+    if dated_in_future(snapshot, now):
+        return "its date is in the future: a clock was wrong"
+    if missing := chain.lacks(snapshot, candidates_.there):
+        return missing
+    if onto_server and snapshot.method == WHOLE_SERVER:
+        return "it is of a whole server, and cannot be loaded into one that runs"
+    if history.disproved(snapshot):
+        return _disproved(snapshot, found.told[job.asset])
+    noted = {s.id: s.note for s in candidates_.there if s.note is not None}
+    if snapshot.id in noted:
+        return f"restic stored it with a warning: {noted[snapshot.id]}"
+    if any(needed.id in noted for needed in snapshot.upon):
+        return "restic stored one that it depends on with a warning"
+    return None
+
+
+def _disproved(snapshot: Snapshot, told: Told) -> str:
+    proof = told.by_snapshot.get(snapshot.id)
+    if proof is None or proof.verdict != "FAIL":
+        return "a snapshot that it depends on failed its restore test"
+    return f"it failed its restore test of {to_the_second(proof.at)}"
+
+
+def _with_log(
+    job: Job, states: AssetStates, found: Gathered, request: RecoverRequest, services: Services
+) -> AssetStates:
+    history = found.histories[job.asset]
+    try:
+        log = LogToGoBy.of(job, services, states.usable)
+        by_log = log.nearest(request.at, request.timelines.get(job.asset))
+    except BackupBad as error:  # damaged; one that does not answer is no reason to lose what is in it
+        by_log = StateByLog(why=(f"its log: {error}",))
+    if by_log.question is not None:
+        found.questions.append(by_log.question)
+    state, why = by_log.state, by_log.why
+    failure = history.log_failure
+    if state is not None and failure is not None and history.log_disproved(state.snapshot):
+        until = reached_for(failure)
+        if state.point >= until:
+            failed = f"its log to {rfc3339(state.point)}: the recovery by it of {to_the_second(failure['time'])} failed"
+            why, state = (*why, f"{failed}; a moment before {rfc3339(until)} may still be good"), None
+    return replace(states, by_log=state, beyond_log=why)
+
+
+def unknown_plans(request: RecoverRequest) -> Iterator[str]:
+    if request.unknown:
+        which = ", ".join(request.unknown)
+        yield f"plans that could not be read, so that their sources are not known: {which}"

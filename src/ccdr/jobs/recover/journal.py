@@ -1,0 +1,223 @@
+"""What a recovery has done so far, so that another process can go on with it: one directory a recovery, in the state.
+
+`journal.jsonl` holds one JSON object a line, each on disk before the work goes on: first what was decided, then what
+was reached, asset by asset. A line that was not written whole is the last one, and says nothing. It is private to
+whoever may read the state: it holds names of places.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ccdr import __version__
+from ccdr.host.state import State
+from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
+from ccdr.model.values import rfc3339, to_the_second, utc
+
+FORMAT = 1
+ROOM = "recover"  # in the state directory
+FILE = "journal.jsonl"
+# What is reached of an asset, in this order. `naming` is told before it is done, all others after.
+STAGES = ("begun", "fetched", "loaded", "checked", "compared", "naming", "named", "opened")
+NAMED, OPENED, ENDED = "named", "opened", "ended"
+
+
+@dataclass
+class Progressed:
+    """One asset: how far it came, in which run, and what it was known by. `facts` are of each stage."""
+
+    asset: str
+    run: str | None = None
+    stage: str | None = None
+    facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def past(self, stage: str) -> bool:
+        return self.stage is not None and STAGES.index(self.stage) >= STAGES.index(stage)
+
+
+@dataclass
+class Told:
+    """What a journal tells. `decided` is its first line; `sessions` are, of each process, the seconds of the recovery
+    that lay behind when it was last heard of, and the wall-clock times that it began and was last heard of at."""
+
+    directory: Path
+    decided: Mapping[str, Any]
+    assets: dict[str, Progressed]
+    sessions: list[tuple[float, datetime, datetime]]
+    ended: str | None = None
+    holder: str | None = None  # who began the last one, in which process, when
+
+    @property
+    def run(self) -> str:
+        return str(self.decided["run"])
+
+    @property
+    def plan(self) -> str:
+        return str(self.decided["plan"])
+
+    @property
+    def began(self) -> datetime:
+        return utc(self.decided["began"])
+
+    @property
+    def unfinished(self) -> bool:
+        return self.ended != "done"
+
+    def away_until(self, now: datetime) -> float:
+        """Seconds of wall-clock time in which no process was at work, until now. A clock that was set back tells of
+        none."""
+        times = [(began, heard) for _, began, heard in self.sessions]
+        gaps = [(later[0] - earlier[1]).total_seconds() for earlier, later in pairwise([*times, (now, now)])]
+        return sum(max(0.0, gap) for gap in gaps)
+
+    @property
+    def worked(self) -> float:
+        """Seconds that processes were at work, as far as the journal heard of them."""
+        return max((seconds for seconds, _, _ in self.sessions), default=0.0)
+
+
+class Journal:
+    """Open for one process at a time: whoever holds the recovery's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+
+    @classmethod
+    def begin(cls, state: State, run: str, decided: Mapping[str, object]) -> Journal:
+        """CcdrError where it cannot be written: then nothing is begun."""
+        directory = state.directory(ROOM, run)
+        journal = cls(directory / FILE)
+        journal.write({"format": FORMAT, "ccdr": __version__, "run": run, **decided})
+        _sync_directory(directory)
+        _sync_directory(directory.parent)
+        return journal
+
+    @classmethod
+    def again(cls, told: Told) -> Journal:
+        """Go on with it. What was being written when the other one died is left out."""
+        path = told.directory / FILE
+        whole = path.read_bytes()
+        end = whole.rfind(b"\n") + 1
+        if end != len(whole):
+            with path.open("r+b") as file:
+                file.truncate(end)
+        return cls(path)
+
+    def write(self, line: Mapping[str, object]) -> None:
+        """On disk when it returns."""
+        text = json.dumps(line, separators=(",", ":"), ensure_ascii=True) + "\n"
+        with self._lock:
+            try:
+                handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    _write_whole(handle, text.encode("ascii"))
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+            except OSError as error:
+                raise CcdrError(
+                    f"the recovery's journal {self._path} cannot be written: {error.strerror}",
+                    hint="make room there, or mend it; then `ccdr recover --resume` goes on",
+                ) from None
+
+    def reached(self, asset: str, stage: str, at: datetime, elapsed: float, facts: Mapping[str, object]) -> None:
+        self.write(
+            {"asset": asset, "stage": stage, "at": rfc3339(at), "elapsed_s": round(elapsed, 3), "facts": dict(facts)}
+        )
+
+    def session(self, at: datetime, who: str) -> None:
+        """A process goes to work, begun by whom."""
+        self.write({"session": os.getpid(), "who": who, "at": rfc3339(at)})
+
+    def ended(self, state: str, at: datetime, elapsed: float) -> None:
+        self.write({ENDED: state, "at": rfc3339(at), "elapsed_s": round(elapsed, 3)})
+
+
+def _write_whole(handle: int, data: bytes) -> None:
+    """A line is whole, or the file is as it was before."""
+    size = os.fstat(handle).st_size
+    try:
+        written = 0
+        while written < len(data):
+            written += os.write(handle, data[written:])
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(directory: Path) -> Told:
+    """CcdrError where it cannot be read; WrittenByNewer where a later ccdr wrote it, and UsageProblem where an earlier
+    one did that this one does not go on from."""
+    path = directory / FILE
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was not written whole
+        parsed = [json.loads(line) for line in lines]
+        first, rest = parsed[0], parsed[1:]
+        format_ = int(first["format"])
+    except OSError as error:
+        raise CcdrError(f"the recovery's journal {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise CcdrError(
+            f"the recovery's journal {path} is not one that ccdr wrote",
+            hint="look at the targets yourself, and begin a new recovery",
+        ) from None
+    if format_ > FORMAT:
+        raise WrittenByNewer(f"the recovery's journal {path}", format_, FORMAT)
+    if format_ < FORMAT:
+        raise UsageProblem(
+            f"the recovery's journal {path} was written by ccdr {first.get('ccdr')}, in a format that this one does "
+            "not go on from",
+            hint="go on with that ccdr, or begin a new recovery",
+        )
+    told = Told(directory, first, {str(one["asset"]): Progressed(str(one["asset"])) for one in first["assets"]}, [])
+    for line in rest:
+        _take(told, line)
+    return told
+
+
+def _take(told: Told, line: Mapping[str, Any]) -> None:
+    at = utc(line["at"])
+    if "session" in line:
+        told.sessions.append((0.0, at, at))
+        told.holder = f"{line.get('who') or 'somebody'} (process {line['session']}, since {to_the_second(at)})"
+        return
+    if told.sessions:
+        told.sessions[-1] = (float(line["elapsed_s"]), told.sessions[-1][1], at)
+    if ENDED in line:
+        told.ended = str(line[ENDED])
+        return
+    of = told.assets.setdefault(str(line["asset"]), Progressed(str(line["asset"])))
+    of.stage = str(line["stage"])
+    of.facts[of.stage] = line.get("facts") or {}
+    if of.stage == "begun":
+        of.run, of.facts = str(of.facts["begun"]["run"]), {"begun": of.facts["begun"]}
+
+
+def journals(state: State) -> list[Path]:
+    """Directories of all recoveries, oldest first."""
+    return sorted(path.parent for path in (state.root / ROOM).glob(f"*/{FILE}"))
+
+
+def newest(state: State, plan: str | None) -> Told | None:
+    """The newest recovery of the plan (None: of any)."""
+    for directory in reversed(journals(state)):
+        told = read(directory)
+        if plan in (None, told.plan):
+            return told
+    return None

@@ -1,0 +1,237 @@
+"""Everything that is decided before anything is done: of each asset the state, the place, what it needs, how long."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccdr.host.state import Run
+from ccdr.jobs.fetch import bases_of
+from ccdr.jobs.recover.choosing import Choice, chosen, furthest_apart, none_by
+from ccdr.jobs.recover.gathering import Gathered, gathered, unknown_plans
+from ccdr.jobs.recover.measured import Told
+from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
+from ccdr.jobs.recover.places import jobs_of, places_of, refused_places
+from ccdr.jobs.recover.predict import Work, predicted
+from ccdr.jobs.recover.request import RecoverRequest, Undecided
+from ccdr.jobs.recover.servers import look_at_servers
+from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
+from ccdr.jobs.recover.still_there import still_there
+from ccdr.jobs.recover.words import checks_of, leaving, will_of
+from ccdr.jobs.restore.selection import doubts
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.order import in_order
+from ccdr.model.side_by_side import SHARED, Means, Schedule, Task, schedule
+from ccdr.model.values import Manifest, human_seconds, rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.plans.targets import Target
+from ccdr.ports.place import Progress
+from ccdr.sandbox.lab import memory_available
+
+BOUNDS = 1.0, 0.7  # at which part of its own speed each goes beside others, at best and at worst
+
+
+def outlook(loaded: LoadedPlan, request: RecoverRequest, services: Services, progress: Progress) -> RecoveryOutlook:
+    """Looks at everything, and changes nothing. UsageProblem with all that is wrong with what was asked for; Undecided
+    where only a person can say what is meant; else as the repository and Docker raise."""
+    if request.at is not None and request.at > services.clock.now():
+        raise UsageProblem(f"{rfc3339(request.at)} is in the future", hint="name an earlier moment, or `latest`")
+    jobs = jobs_of(loaded, request)
+    places, problems = places_of(jobs, request)
+    _refuse(problems)  # before the repository is asked: nothing of it helps here
+    with services.state.run(services.clock) as run:
+        return _Looking(loaded, jobs, places, request, services, run).all(progress)
+
+
+def _refuse(problems: Sequence[str], hint: str | None = None) -> None:
+    if problems:
+        raise UsageProblem("\n".join(problems), hint=hint)
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """One look."""
+
+    loaded: LoadedPlan
+    jobs: Sequence[Job]
+    places: Mapping[str, Target]
+    request: RecoverRequest
+    services: Services
+    run: Run
+
+    def all(self, progress: Progress) -> RecoveryOutlook:
+        request, services = self.request, self.services
+        found = gathered(self.loaded, self.jobs, self.places, request, services, progress)
+        if found.questions:
+            raise Undecided(found.questions)
+        choices = self._choices(found)
+        bases = {a: bases_of(c.state.snapshot, found.there[a].there, services.catalogue) for a, c in choices.items()}
+        manifests = {a: services.catalogue.manifest(c.state.snapshot) for a, c in choices.items()}
+        needs = {
+            job.asset: needs_of(
+                job, self.places[job.asset], choices[job.asset].state, manifests[job.asset], bases[job.asset]
+            )
+            for job in self.jobs
+        }
+        problems, notes = refused_places(self.places, self.jobs, manifests, request, services)
+        rooms, lacking = rooms_of(self.places, needs, services.state.root)
+        _refuse([*problems, *lacking])
+        told = look_at_servers(self.places, self.jobs, manifests, request, services, self.run, progress)
+        answering = still_there(self.jobs, services, self.run, progress)
+        steps = [
+            self._step(job, choices[job.asset], found, needs[job.asset], manifests[job.asset], answering[job.asset])
+            for job in self._ordered()
+        ]
+        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
+        return self._outlook(steps, [*found.notes, *notes, *unknown_plans(request)], rooms)
+
+    def _choices(self, found: Gathered) -> dict[str, Choice]:
+        """UsageProblem, all at once, where there is no state of an asset by the moment."""
+        moment, plan = self.request.at, self.loaded.plan.plan
+        choices = chosen(list(found.states.values()), moment, nearest=self.request.nearest)
+        none = [asset for asset, choice in choices.items() if choice is None]
+        if none:
+            lines = [
+                f"{asset}: {found.empty[asset]}"
+                if asset in found.empty
+                else none_by(
+                    found.states[asset], moment or datetime.max.replace(tzinfo=self.services.clock.now().tzinfo)
+                )
+                for asset in none
+            ]
+            later = [asset for asset in none if found.states[asset].usable]
+            ways = ["`--nearest` takes the first after it"] if later and moment is not None else []
+            ways.append(f"`--except {','.join(none)}` recovers the others")
+            head = f"not every asset of {plan} has a state {f'by {rfc3339(moment)}' if moment else 'to recover'}:"
+            raise UsageProblem("\n".join([head, *lines]), hint="; ".join(ways))
+        return {asset: choice for asset, choice in choices.items() if choice is not None}
+
+    def _ordered(self) -> Iterator[Job]:
+        """As they are begun: what is left out counts as done."""
+        by_name = {job.asset: job for job in self.jobs}
+        order = in_order(
+            {a: job.engine.depends_on for a, job in by_name.items()}, {a: j.engine.priority for a, j in by_name.items()}
+        )
+        yield from (by_name[asset] for asset in order)
+
+    def _step(
+        self, job: Job, choice: Choice, found: Gathered, needs: Needs, manifest: Manifest, source: str
+    ) -> AssetStep:
+        where, told = self.places[job.asset], found.told[job.asset]
+        state = self._state(choice, told)
+        now = self.services.clock.now()
+        will, (checks, skipped) = (
+            will_of(job, where, state, manifest),
+            checks_of(job, where, {j.asset for j in self.jobs}),
+        )
+        notes = [*doubts(job, state.snapshot, found.histories[job.asset], found.upkeep)]
+        if state.lost_s is not None and state.lost_s < 0:
+            notes.append(f"its state lies {human_seconds(-state.lost_s)} after the moment: none before it is nearer")
+        if where.server is not None and job.engine.shipping is not None:
+            notes.append(
+                "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
+            )
+        return AssetStep(
+            job=job,
+            state=state,
+            where=where,
+            after=tuple(a for a in job.engine.depends_on if a in self.places),
+            bytes=needs.restored,
+            memory=needs.memory,
+            predicted=predicted(told.runs, _work(job, where, needs)),
+            will=tuple(will),
+            checks=tuple(checks),
+            skipped=tuple(skipped),
+            notes=tuple(notes),
+            healthy=None if source == SILENT else max(0.0, (now - state.point).total_seconds()),
+            source=source,
+            room=needs.room,
+            scratch=needs.scratch,
+        )
+
+    def _state(self, choice: Choice, told: Told) -> ChosenState:
+        state, moment = choice.state, self.request.at or self.services.clock.now()
+        log = told.by_log.get(state.snapshot.id) if state.target else None
+        proof = log or told.by_snapshot.get(state.snapshot.id)
+        return ChosenState(
+            snapshot=state.snapshot,
+            point=state.point,
+            target=state.target,
+            proof=None if proof is None else proof.verdict,
+            proven_at=None if proof is None else proof.at,
+            proof_by=None if proof is None else "log" if log else "snapshot",
+            lost_s=(moment - state.point).total_seconds(),
+            passed_over=choice.passed_over,
+            log_bytes=state.log_bytes,
+            log_snapshots=state.log_snapshots,
+        )
+
+    def _outlook(self, steps: Sequence[AssetStep], notes: Sequence[str], rooms: Sequence[Room]) -> RecoveryOutlook:
+        apart = furthest_apart({step.asset: step.state.point for step in steps})
+        means = Means(max(1, os.cpu_count() or 1), memory_available())
+        whole, peak = _whole(steps, means)
+        left = [a for a in self.loaded.plan.assets if a not in {s.asset for s in steps}]
+        unmeasured = [step.asset for step in steps if step.predicted is None]
+        more = list(notes)
+        if unmeasured:
+            more.append(
+                f"how long {', '.join(unmeasured)} will take, nobody has measured: no restore test of it passed here"
+            )
+        if peak > means.memory:
+            more.append(
+                "the largest needs more memory than is free: it may not start; `memory:` of its asset asks for less"
+            )
+        answering = [step for step in steps if step.source == ANSWERS]
+        return RecoveryOutlook(
+            plan=self.loaded.plan.plan,
+            moment=self.request.at,
+            steps=tuple(steps),
+            skew_s=apart and apart[0],
+            predicted=whole,
+            notes=tuple(more),
+            apart=apart and apart[1],
+            rooms=tuple(rooms),
+            memory=peak,
+            memory_free=means.memory,
+            workers=means.workers,
+            left=tuple(left),
+            healthy=tuple(text for step in answering for text in leaving(step, steps)),
+        )
+
+
+def _work(job: Job, where: Target, needs: Needs) -> Work:
+    if not job.engine.has_server:
+        return Work(needs.restored, 0, ("fetch", "load", "check") if job.engine.in_sandbox else ("fetch", "check"))
+    if where.directory is not None:  # a server's files are loaded nowhere
+        return Work(needs.restored, needs.log, ("fetch",))
+    return Work(needs.restored, needs.log, durable=True)
+
+
+def _whole(steps: Sequence[AssetStep], means: Means) -> tuple[Predicted | None, int]:
+    """All of it side by side, and the most memory at once; no time where that of one is not known."""
+
+    def run(seconds: Mapping[str, float], shared: float) -> Schedule:
+        tasks = [Task(step.asset, seconds.get(step.asset, 1.0), step.memory, step.after) for step in steps]
+        return schedule(tasks, means, shared)
+
+    known = {step.asset: step.predicted for step in steps if step.predicted is not None}
+    likely = run({a: p.seconds for a, p in known.items()}, SHARED)
+    if len(known) < len(steps):
+        return None, likely.memory
+    low, high = (
+        run({a: bound for a, p in known.items() for bound in [(p.low, p.high)[n]]}, BOUNDS[n]).seconds for n in (0, 1)
+    )
+    return (
+        Predicted(
+            likely.seconds,
+            min(low, likely.seconds),
+            max(high, likely.seconds),
+            min(p.runs for p in known.values()),
+            any(p.far for p in known.values()),
+        ),
+        likely.memory,
+    )

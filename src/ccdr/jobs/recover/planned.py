@@ -1,0 +1,204 @@
+"""What is to be done of each asset, as it was decided: for the journal, from which another process has it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
+from ccdr.jobs.restore.request import Before, Reached, Request
+from ccdr.model import forks
+from ccdr.model.values import rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.targets import Target
+from ccdr.ports.log import RecoveryTarget
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One asset: which snapshot, and how far by its log; where to, after which others. Sizes are bytes, `lost_s` is
+    what it lacks against the moment."""
+
+    asset: str
+    snapshot: str
+    point: datetime | None
+    target: RecoveryTarget | None
+    proof: str | None
+    lost_s: float | None
+    where: Target
+    after: tuple[str, ...] = ()
+    bytes: int = 0
+    memory: int = 0
+    predicted: Predicted | None = None
+
+    @classmethod
+    def of(cls, step: AssetStep) -> Planned:
+        state = step.state
+        return cls(
+            step.asset,
+            state.snapshot.id,
+            state.point,
+            state.target,
+            state.proof,
+            state.lost_s,
+            step.where,
+            step.after,
+            step.bytes,
+            step.memory,
+            step.predicted,
+        )
+
+    @classmethod
+    def read(cls, line: Mapping[str, Any]) -> Planned:
+        point, predicted = line["point"], line["predicted"]
+        return cls(
+            str(line["asset"]),
+            str(line["snapshot"]),
+            utc(point) if point else None,
+            _log_target_of(line["target"]),
+            line["proof"],
+            line["lost_s"],
+            Target.model_validate_json(json.dumps(line["where"])),
+            tuple(line["after"]),
+            int(line["bytes"]),
+            int(line["memory"]),
+            _predicted_of(predicted),
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "asset": self.asset,
+            "snapshot": self.snapshot,
+            "point": self.point and rfc3339(self.point),
+            "target": self.target and _log_target(self.target),
+            "proof": self.proof,
+            "lost_s": self.lost_s,
+            "where": json.loads(self.where.model_dump_json(exclude_none=True)),
+            "after": list(self.after),
+            "bytes": self.bytes,
+            "memory": self.memory,
+            "predicted": _predicted(self.predicted),
+        }
+
+    @property
+    def kind(self) -> str:
+        """Of its place, as records have it."""
+        if self.where.new_server is not None:
+            return "new_server"
+        return "directory" if self.where.directory is not None else "server"
+
+    @property
+    def place(self) -> Path | None:
+        """The directory that it is brought to, or a new server's home."""
+        where = self.where
+        return where.new_server.directory if where.new_server is not None else where.directory
+
+    def request(
+        self,
+        others: Iterable[LoadedPlan],
+        unknown: Iterable[str],
+        *,
+        onto_source_server: bool,
+        before: Before | None,
+        reached: Reached,
+        working: str,
+    ) -> Request:
+        """As the restore of this one asset is asked for, in the recovery `working`."""
+        where = self.where
+        place = self.place
+        return Request(
+            to=str(place) if place is not None else cast("str", where.server),
+            snapshot=self.snapshot,
+            at=self.target,
+            password_file=where.password_file,
+            ca_file=where.ca_file,
+            onto_source_server=onto_source_server,
+            others=tuple(others),
+            unknown=tuple(unknown),
+            goes_on=True,
+            before=before,
+            reached=reached,
+            new_server=where.new_server,
+            working=working if where.new_server is not None else None,
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All of it, as it was decided before anything was done."""
+
+    plan: str
+    moment: datetime | None
+    assets: tuple[Planned, ...]
+    predicted: Predicted | None
+    skew_s: float | None
+    onto_source_server: bool = False
+
+    @classmethod
+    def of(cls, outlook: RecoveryOutlook, *, onto_source_server: bool) -> Decision:
+        assets = tuple(map(Planned.of, outlook.steps))
+        return cls(outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server)
+
+    @classmethod
+    def read(cls, line: Mapping[str, Any]) -> Decision:
+        return cls(
+            str(line["plan"]),
+            utc(line["moment"]) if line["moment"] else None,
+            tuple(map(Planned.read, line["assets"])),
+            _predicted_of(line["predicted"]),
+            line["skew_s"],
+            bool(line.get("onto_source_server")),
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.plan,
+            "moment": self.moment and rfc3339(self.moment),
+            "predicted": _predicted(self.predicted),
+            "skew_s": self.skew_s,
+            "onto_source_server": self.onto_source_server,
+            "assets": [one.as_json() for one in self.assets],
+        }
+
+
+def _predicted(predicted: Predicted | None) -> dict[str, object] | None:
+    if predicted is None:
+        return None
+    return {**predicted.as_json(), "runs": predicted.runs, "far": predicted.far}
+
+
+def _predicted_of(line: Mapping[str, Any] | None) -> Predicted | None:
+    if line is None:
+        return None
+    return Predicted(line["predicted_s"], line["low_s"], line["high_s"], line["runs"], line["far"])
+
+
+def _log_target(target: RecoveryTarget) -> dict[str, object]:
+    return {
+        "time": target.time and rfc3339(target.time),
+        "name": target.name,
+        "position": target.position,
+        "skew": target.skew,
+        "beyond": target.beyond,
+        "branch": target.branch,
+        "left": target.left and forks.written([target.left]),
+    }
+
+
+def _log_target_of(line: Mapping[str, Any] | None) -> RecoveryTarget | None:
+    if line is None:
+        return None
+    left = line["left"]
+    return RecoveryTarget(
+        time=utc(line["time"]) if line["time"] else None,
+        name=line["name"],
+        position=line["position"],
+        skew=line["skew"],
+        beyond=bool(line["beyond"]),
+        branch=line["branch"],
+        left=forks.read(left)[0] if left else None,
+    )

@@ -1,0 +1,172 @@
+"""What became of a recovery: for the ledger, for `--json` and for the person who waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.restore.result import RESTORED, RestoreResult
+from ccdr.model.errors import Exit, worst
+from ccdr.model.values import RecordRef, rfc3339
+
+DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
+
+
+@dataclass
+class StepResult:
+    """One asset. `restore` is what its restore did, None where none was begun by this process; `before` says that an
+    earlier one had done it already. `compared` is when (seconds of the recovery) its checks had passed."""
+
+    planned: Planned
+    state: str = "waiting"  # … done, failed, stopped
+    reason: str | None = None
+    hint: str | None = None
+    restore: RestoreResult | None = None
+    before: bool = False
+    began_s: float | None = None
+    ended_s: float | None = None
+    start: list[str] = field(default_factory=list)  # what a person does to open a new server
+
+    @property
+    def codes(self) -> list[Exit]:
+        codes = [self.restore.exit_code] if self.restore is not None and self.restore.reason is None else []
+        if self.restore is not None and self.restore.reason is not None:
+            codes = [self.restore.exit, *([Exit.LEFT_BEHIND] if self.restore.left_behind else [])]
+        if self.state in ("failed", "stopped") and self.restore is None:
+            codes.append(Exit.NOT_CARRIED_OUT)
+        return codes
+
+    def body(self) -> dict[str, object]:
+        restore, planned = self.restore, self.planned
+        return {
+            "asset": planned.asset,
+            "state": self.state,
+            "reason": self.reason,
+            "snapshot": planned.snapshot,
+            "point": planned.point and rfc3339(planned.point),
+            "by_log": planned.target is not None,
+            "proof": planned.proof,
+            "lost_s": planned.lost_s,
+            "target": {"kind": planned.kind, "name": planned.where.shown},
+            "run": restore.run if restore is not None else None,
+            "brought_before": self.before,
+            "phases": {name: round(s, 3) for name, s in restore.phases.items()} if restore is not None else {},
+            "checks": [c.as_json() for c in restore.checks] if restore is not None else [],
+            "began_s": _rounded(self.began_s),
+            "ended_s": _rounded(self.ended_s),
+        }
+
+
+@dataclass
+class RecoveryResult:
+    """Seconds: `worked` that ccdr was at work, over all its processes, `away` those between them, `waited` those that
+    people were waited for."""
+
+    decision: Decision
+    run: str
+    rpo_s: float
+    rto_s: float
+    mtd_s: float
+    steps: dict[str, StepResult]
+    state: str = RUNNING
+    reason: str | None = None
+    hint: str | None = None
+    worked: float = 0.0
+    waited: float = 0.0
+    away: float = 0.0
+    resumes: str | None = None
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    record: RecordRef | None = None
+
+    def conclude(self) -> None:
+        """What all of it amounts to, now that nothing is at work."""
+        steps = list(self.steps.values())
+        if all(step.state == "done" for step in steps):
+            self.state = DONE
+            return
+        bad = [step for step in steps if step.state == "failed"]
+        found = all(step.restore is not None and step.restore.exit is Exit.FINDING for step in bad)
+        self.state = FAILED if bad and found and not any(s.state == "stopped" for s in steps) else PAUSED
+        if self.reason is None and bad:
+            self.reason = "; ".join(f"{step.planned.asset}: {step.reason}" for step in bad)
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [code for step in self.steps.values() for code in step.codes]
+        if self.state != DONE and not codes:
+            codes.append(Exit.NOT_CARRIED_OUT)
+        if self.findings:
+            codes.append(Exit.FINDING)
+        if self.left_behind:
+            codes.append(Exit.LEFT_BEHIND)
+        return worst(codes)
+
+    @property
+    def elapsed(self) -> float:
+        return self.worked + self.waited + self.away
+
+    def rto(self) -> dict[str, object]:
+        predicted = self.decision.predicted
+        achieved = self.elapsed if self.state == DONE else None
+        verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rto_s else "BREACHED"
+        return {
+            "objective_s": self.rto_s,
+            "achieved_s": _rounded(achieved),
+            "machine_s": _rounded(self.worked),
+            "waited_s": _rounded(self.waited),
+            "away_s": _rounded(self.away),
+            **(predicted.as_json() if predicted else {"predicted_s": None, "low_s": None, "high_s": None}),
+            "verdict": verdict,
+        }
+
+    def rpo(self) -> dict[str, object]:
+        """By the asset that lost most against the moment."""
+        lost = [step.planned.lost_s for step in self.steps.values()]
+        known = [seconds for seconds in lost if seconds is not None]
+        achieved = max(known, default=None) if len(known) == len(lost) else None
+        verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rpo_s else "BREACHED"
+        return {"objective_s": self.rpo_s, "achieved_s": _rounded(achieved), "verdict": verdict}
+
+    def body(self) -> dict[str, object]:
+        return {
+            "state": self.state,
+            "reason": self.reason,
+            "moment": self.decision.moment and rfc3339(self.decision.moment),
+            "resumes": self.resumes,
+            "rpo": self.rpo(),
+            "rto": self.rto(),
+            "assets": [step.body() for step in self.steps.values()],
+            "findings": self.findings,
+            "notes": self.notes,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        body = self.body()
+        steps = [
+            {**step.body(), "hint": step.hint, "start": step.start, "left_behind": _left(step)}
+            for step in self.steps.values()
+        ]
+        del body["assets"]
+        record = self.record and self.record.as_json()
+        return {
+            "plan": self.decision.plan,
+            "run": self.run,
+            **body,
+            "steps": steps,
+            "hint": self.hint,
+            "record": record,
+        }
+
+
+def _left(step: StepResult) -> list[str]:
+    return step.restore.left_behind if step.restore is not None else []
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+__all__ = ["DONE", "FAILED", "PAUSED", "RESTORED", "RUNNING", "RecoveryResult", "StepResult"]

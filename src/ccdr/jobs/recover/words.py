@@ -1,0 +1,75 @@
+"""What will be done with an asset, what is looked at then, and what becomes of a source that still answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from ccdr.checks.command import Command
+from ccdr.jobs.recover.states import AssetStep, ChosenState
+from ccdr.jobs.restore.ways import roots_of
+from ccdr.model.values import Manifest, human_bytes, human_seconds, rfc3339, so_many
+from ccdr.plans.job import Job
+from ccdr.plans.targets import Target
+
+
+def will_of(job: Job, where: Target, state: ChosenState, manifest: Manifest) -> Iterator[str]:
+    """In order, each as a phrase that goes on after "it"."""
+    snapshot = state.snapshot
+    yield f"fetches snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)}, {human_bytes(snapshot.bytes)}"
+    if where.directory is not None:
+        if roots := roots_of(manifest.contents):
+            yield f"writes {', '.join(map(str, roots))} below {where.shown}, each at its own path"
+        else:
+            yield f"writes {job.engine.as_files(manifest)} into {where.shown}"
+    elif where.new_server is not None:
+        yield f"makes a server of it in {where.shown}, and does not open it"
+    else:
+        yield f"loads it into {where.shown}, under a name of its own until it is checked"
+    if state.target is not None:
+        size = f", {human_bytes(state.log_bytes)}" if state.log_bytes else ""
+        until = (
+            f"to {rfc3339(state.target.time)}" if state.target.time else f"to its end ({rfc3339(state.point)} or later)"
+        )
+        verb = "puts the log beside it" if where.directory is not None else "applies the log"
+        yield f"{verb} {until} ({so_many(state.log_snapshots, 'snapshot')} of it{size})"
+
+
+def checks_of(job: Job, where: Target, assets: Collection[str]) -> tuple[list[str], list[str]]:
+    """What is looked at; and what is not, with why."""
+    done: list[str] = []
+    skipped: list[str] = []
+    for check in job.checks:
+        why = None
+        if where.directory is not None and job.engine.has_server:
+            why = "there is no server to ask: the files alone are compared with what was captured"
+        elif check.beside is not None and check.beside not in assets:
+            why = f"{check.beside} is not recovered with it"
+        elif where.server is not None and isinstance(check, Command):
+            why = "it is written for the sandbox"
+        if why is None:
+            done.append(check.label)
+        else:
+            skipped.append(f"{check.label}: {why}")
+    if where.directory is not None and not done:
+        done.append("every captured file is as it was")
+    return done, skipped
+
+
+def leaving(step: AssetStep, steps: Sequence[AssetStep]) -> Iterator[str]:
+    """Of a source that still answers: what rolling it back loses, and what it means to leave it as it is."""
+    others = [other for other in steps if other is not step]
+    text = f"{step.asset} still answers: going back to its state loses {human_seconds(step.healthy)} of it"
+    if not others:
+        yield text
+        return
+    oldest = min(others, key=lambda other: other.state.point)
+    ahead = (step.healthy or 0.0) + (step.state.point - oldest.state.point).total_seconds()
+    pairs = sorted(
+        {c.beside for c in step.job.checks if c.beside}
+        | {o.asset for o in others for c in o.job.checks if c.beside == step.asset}
+    )
+    told = f"; it is compared with {', '.join(pairs)}, and what that lacks is found then" if pairs else ""
+    yield (
+        f"{text}; left as it is (`--except {step.asset}`), it is up to {human_seconds(ahead)} ahead of "
+        f"{oldest.asset}{told}"
+    )

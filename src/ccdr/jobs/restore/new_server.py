@@ -1,0 +1,259 @@
+"""The third way to restore: a server that is not there yet, made ready in a container, for this host to start."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr.checks.base import CheckConfig
+from ccdr.checks.command import Command
+from ccdr.host.files import remove_tree
+from ccdr.jobs.fetch import fetch, fetch_bases
+from ccdr.jobs.restore.directory import Staging
+from ccdr.jobs.restore.left_server import LeftServer, Loaded
+from ccdr.jobs.restore.ways import Held, Order, skipped
+from ccdr.jobs.shipping.recovery import Recovery
+from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.values import CheckResult, Manifest
+from ccdr.ports.check import CheckContext
+from ccdr.ports.log import Reached, RecoveryTarget
+from ccdr.ports.new_server import Owner, ServerMaker, Site
+from ccdr.ports.place import Place, Progress
+from ccdr.sandbox import isolation
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
+from ccdr.sandbox.lab import SandboxOrder, given_inside, readable_inside
+from ccdr.storage.manifest import MANIFEST
+
+PARTS = "parts"  # beside the home: a dump, a log, an increment and what it builds upon
+
+
+@dataclass(frozen=True)
+class _ByMaker:
+    """What a recovery by the log asks of an engine, done in the new server's home."""
+
+    maker: ServerMaker
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
+        reached = self.maker.load(box, restored, manifest, log, target)
+        assert reached is not None
+        return reached
+
+
+@dataclass
+class OntoNewServer:
+    """Made ready in `staging`, on its final place's own file system. `stack` ends the container whatever happens. With
+    `loaded` the load of an earlier run had ended there: its server is opened again instead. `resumable`: a later run
+    may come for what this one has loaded, which is then not undone."""
+
+    order: Order
+    staging: Staging
+    site: Site
+    maker: ServerMaker
+    image: Image
+    owner: Owner | None
+    stack: contextlib.ExitStack
+    recovery: Recovery | None = None
+    loaded: Loaded | None = None
+    box: Box | None = None
+    left: LeftServer | None = None
+    logged: list[CheckResult] = field(default_factory=list)
+    disposal: Disposal = field(default_factory=lambda: Disposal(done=True))
+    resumable: bool = False
+
+    def will(self) -> list[str]:
+        steps = self.maker.will(self.order.manifest)
+        if self.order.bases:
+            steps.append(f"of {len(self.order.bases) + 1} snapshots, put together there")
+        if self.recovery is not None:
+            steps.append(f"applies the log to it: {self.recovery.described}")
+        if self.loaded is not None:
+            steps.append(f"goes on with what was loaded in {self.staging.root}")
+        return [*steps, "gives it its final name once its checks have passed, and starts nothing"]
+
+    def passed_over(self) -> list[CheckResult]:
+        asked = self.order.job.checks
+        results = [
+            skipped(c, "it is written for a sandbox that is thrown away") for c in asked if isinstance(c, Command)
+        ]
+        return results + [skipped(c, f"{c.beside} is not restored with it") for c in asked if c.beside]
+
+    # --- fetched and loaded ---------------------------------------------------------------------------
+
+    def bring(self, progress: Progress) -> None:
+        order, staging = self.order, self.staging
+        if self.loaded is not None:
+            self._reopen(progress)
+            return
+        order.result.left_behind += staging.remove()  # of a run of the same name that did not come as far
+        staging.begin()
+        self.fetched.mkdir(mode=0o700)
+        with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
+            restored = self._fetch(self.fetched, progress)
+            if self.recovery is not None:
+                self.logged.append(self.recovery.fetch(self.fetched, order.run.directory("log-cache"), order.services))
+        order.reached("fetched")
+        if not self._in_place and not order.bases:
+            with order.phase("check", "comparing digests", progress):
+                order.verified(restored)
+        with order.phase("load", f"loading {order.job.asset} into a new server", progress):
+            readable_inside(order.services.host, self.fetched)
+            box = self._opened(self.fetched)
+            order.result.tools["target"] = self.maker.start(box, order.manifest)
+            if self.recovery is None:
+                self.maker.load(box, restored, order.manifest, None, None)
+            else:
+                by = _ByMaker(self.maker)
+                self.logged.append(self.recovery.carry_out(by, box, restored, self.fetched, order.manifest))
+            self._mark()
+
+    @property
+    def fetched(self) -> Path:
+        """What does not stay, beside the home: a later run finds it."""
+        return self.staging.root / PARTS
+
+    @property
+    def _in_place(self) -> bool:
+        return bool(self.maker.needs(self.order.manifest).in_place)
+
+    def _fetch(self, fetched: Path, progress: Progress) -> Path:
+        """Straight into the home, where it can stay."""
+        order, staging = self.order, self.staging
+        into, root = (staging.tree, order.snapshot.root) if self._in_place else (fetched, "/")
+        restored = fetch(order.repo, order.engine, order.snapshot, order.manifest, into, progress, root=root)
+        fetch_bases(order.repo, order.engine, order.bases, restored, progress)
+        if self._in_place:
+            (restored / MANIFEST).rename(staging.root / MANIFEST)
+        return restored
+
+    def _opened(self, fetched: Path) -> Box:
+        """The container, its server's home owned by its user."""
+        order, lab, needs = self.order, self.order.services.lab, self.maker.needs(self.order.manifest)
+        out = order.run.directory("out")
+        self.disposal = Disposal()
+        asked = SandboxOrder(
+            run=order.run.id,
+            part=order.job.asset,
+            fetched=fetched,
+            out=out,
+            home=self.staging.tree,
+            storage="disk",
+            no_progress=order.job.limits.no_progress,
+        )
+        self.stack.callback(self._dispose)
+        box = self.stack.enter_context(lab.sandbox(needs, self.image, asked, self.disposal))
+        if box.differs:
+            raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
+        given_inside(order.services.host, box, out, [self.staging.tree])
+        if self.owner is None:
+            status = (out / "owner").stat()
+            self.owner = Owner(status.st_uid, status.st_gid)
+        self.box = box
+        return box
+
+    def _dispose(self) -> None:
+        self.box = None
+        self.order.result.left_behind += self.disposal.problems
+
+    def _mark(self) -> None:
+        """What was loaded is on disk, and then that it was: a later run need not load it again."""
+        order = self.order
+        order.services.host.run(["sync", "-f", str(self.staging.root)], what="writing to disk")
+        reached = self.recovery.reached if self.recovery is not None else None
+        self.loaded = Loaded.of(order.snapshot.id, self.image, reached, self.logged)
+        self.loaded.write(self.staging.root)
+        order.reached("loaded")
+
+    def _reopen(self, progress: Progress) -> None:
+        order, loaded = self.order, self.loaded
+        assert loaded is not None
+        with order.phase("load", f"opening what was loaded of {order.job.asset}", progress):
+            if self.recovery is not None and loaded.reached is not None:
+                self.recovery.resumed(loaded.reached)
+            self.logged = list(loaded.checks)
+            self.maker.reopen(self._opened(self.fetched), order.manifest)
+
+    # --- checked --------------------------------------------------------------------------------------
+
+    def check(self, progress: Progress) -> list[CheckResult]:
+        held = self.held()
+        with self.order.phase("check", f"checking {self.order.job.asset}", progress):
+            asked = self.order.job.checks
+            ours: list[CheckConfig] = [c for c in asked if not isinstance(c, Command) and c.beside is None]
+            return [*self.logged, *self.order.check(ours, held.restored, held.context, progress), *self.passed_over()]
+
+    def held(self) -> Held:
+        """Between `bring` and `finish`: what further checks ask, of this one or of it beside others."""
+        order, services = self.order, self.order.services
+        assert self.box is not None
+        restored = self.staging.tree if self._in_place else Path(f"{self.fetched}{order.snapshot.root}")
+        recovered = self.recovery is not None
+        context = CheckContext(
+            order.manifest,
+            self.fetched,
+            restored,
+            order.run.scratch / "out",
+            self.box,
+            services.host,
+            services.digest,
+            recovered,
+            self.recovery.moment if self.recovery is not None else None,
+        )
+        return Held(self.maker.restored, context)
+
+    # --- named ----------------------------------------------------------------------------------------
+
+    def finish(self, progress: Progress) -> list[str]:
+        order, staging, manifest = self.order, self.staging, self.order.manifest
+        with order.phase("finish", f"naming it {staging.target}", progress):
+            assert self.box is not None and self.owner is not None
+            order.result.notes += self.maker.settle(self.box, manifest, staging.tree, self.owner)
+            self.stack.close()
+            host = order.services.host
+            whose = f"{self.owner.uid}:{self.owner.gid}"
+            host.run(["chown", "-R", "-h", whose, "--", str(staging.tree)], what="giving the server its files")
+            staging.tree.chmod(0o755)
+            self.left = LeftServer.of(order, self.site, self.maker, self.owner, self.image.name, staging.tree)
+            self.left.write(staging.tree)
+            staging.finish(host)
+            order.result.start = self.left.lines
+            return staging.remove()
+
+    def named(self) -> bool | None:
+        return self.staging.named
+
+    def settle(self) -> list[str]:
+        target = self.staging.target
+        try:
+            self.staging.settle(self.order.services.host)
+        except CcdrError as error:
+            self.order.result.findings.append(f"{target} may not be on disk yet: {error}; run `sync -f {target}`")
+        return self.staging.remove()
+
+    def undo(self) -> list[str]:
+        self.stack.close()
+        if self.resumable and self.loaded is not None:
+            self.order.result.notes.append(
+                f"what was loaded stays in {self.staging.root}, for a later run to go on with"
+            )
+            return []
+        return remove_tree(self.staging.root)
+
+    def standing(self) -> str:
+        self.stack.close()
+        return f"the new server's files are in {self.staging.tree}: look at them there, or remove {self.staging.root}"
+
+    def rest(self) -> str | None:
+        if self.loaded is None:
+            return None
+        self.stack.close()
+        return f"what was loaded so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
+
+    def token(self) -> Mapping[str, object]:
+        return {"inodes": self.staging.inodes()}
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Held | None]:
+        yield self.held()

@@ -1,0 +1,178 @@
+"""Opening a new server: it was made ready, checked and left; now this host starts it, and it is looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.host.interrupts import tick
+from ccdr.host.processes import Daemon, Watchdog, tree_bytes
+from ccdr.host.state import Run
+from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.services import Services
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CcdrError, CommandFailed, TestBroken
+from ccdr.model.values import Manifest
+from ccdr.plans.job import Job
+from ccdr.plans.targets import NewServer
+from ccdr.ports.new_server import ServerMaker, Site
+from ccdr.ports.place import Progress
+
+LOOK_WITHIN = 2.0  # seconds that a look at an address may take
+LOOK_EVERY = 0.3  # seconds between two looks, while it starts
+WORDS = 4096  # bytes of what `start:` has said that are kept
+EVERYWHERE = ("*", "0.0.0.0", "::", "")  # noqa: S104 - compared with
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One server that `left` tells of. `run` has the files that a client of it wants."""
+
+    job: Job
+    left: LeftServer
+    maker: ServerMaker
+    manifest: Manifest
+    services: Services
+    run: Run
+
+    @classmethod
+    def of(cls, job: Job, wanted: NewServer, manifest: Manifest, services: Services, run: Run) -> Opening:
+        """CcdrError where no server was left there, or that of another asset."""
+        left = LeftServer.read(wanted.directory)
+        if (left.plan, left.asset) != (job.plan, job.asset):
+            raise CcdrError(
+                f"{left.home} holds the new server of {left.plan}/{left.asset}", hint="name the directory of this one"
+            )
+        site = Site(left.home, wanted.owner, left.address, left.port, left.sockets, wanted.settings, left.mark)
+        return cls(job, left, job.engine.new_server(site), manifest, services, run)
+
+    def refuse(self) -> None:
+        """CcdrError where it must not be started: something listens there already, it was started or changed since it
+        was checked, or this host has no such address."""
+        left = self.left
+        if not left.untouched:
+            raise CcdrError(
+                f"the server in {left.home} is not as it was left when its checks had passed",
+                hint="was it started since? Look at it there; or recover it again, into an empty directory",
+            )
+        if (taken := next(self._taken(), None)) is not None:
+            raise CcdrError(
+                f"something listens at {taken} already",
+                hint="is that the old server? End it and keep it from coming back, or name another `port:`",
+            )
+        if not _is_here(left.address):
+            raise CcdrError(
+                f"this host does not have the address {left.address}",
+                hint="give it to this host first (`ip addr add`), or name another `address:`",
+            )
+
+    def _taken(self) -> Iterator[str]:
+        left = self.left
+        if _listens((_reachable(left.address), left.port)):
+            yield f"{left.address}:{left.port}"
+        for path in sorted(left.sockets.glob("*")) if left.sockets.is_dir() else ():
+            if str(left.port) in path.name and path.is_socket() and _listens(path):
+                yield str(path)
+
+    def start(self, argv: Sequence[str], progress: Progress) -> None:
+        """Carry out `start:`, and wait until the server that was checked answers at its address. CcdrError where it
+        does not: what the command said are its `words`."""
+        self.refuse()
+        limit, log = self.job.limits.no_progress, self.run.scratch / f"start-{self.job.asset}.log"
+        progress.step(f"starting the new server of {self.job.asset}")
+        log.touch(mode=0o600)
+        try:
+            daemon = Daemon.start(argv, log=log, outlive=True)
+        except OSError as error:
+            raise CcdrError(f"`start:` cannot be carried out: {error.strerror}", hint="mend `start:`") from None
+        logs = [path for path in (self.left.home / "log", self.left.home) if path.is_dir()][:1]
+        watchdog = Watchdog(limit, lambda: (log.stat().st_size, *map(tree_bytes, logs)))
+        while not self.answers():
+            code = daemon.process.poll()
+            if code:
+                raise CommandFailed(argv, code, _tail(log), what="the command that starts it (`start:`)")
+            if watchdog.stalled():
+                daemon.kill()
+                raise CommandFailed(argv, -9, _tail(log), stalled=True, what="the start of the new server")
+            tick()
+            time.sleep(LOOK_EVERY)
+
+    def answers(self) -> bool:
+        """Does the server that was made answer at its address? False where nothing does. CcdrError where it is another
+        one."""
+        left, engine = self.left, self.maker.client(self.manifest)
+        if not _listens((_reachable(left.address), left.port)):
+            return False
+        with contextlib.ExitStack() as stack:
+            try:
+                credentials = self.run.scratch / "opened"
+                credentials.mkdir(mode=0o700, exist_ok=True)
+                source, _ = stack.enter_context(
+                    self.services.lab.source(
+                        engine,
+                        self.run.id,
+                        self.run.scratch,
+                        credentials,
+                        self.job.limits.no_progress,
+                        _Silent(),
+                        any_client=True,
+                        gentle=False,
+                    )
+                )
+                ours = self.maker.is_it(source)
+            except (CommandFailed, TestBroken):
+                return False
+        if not ours:
+            raise CcdrError(
+                f"another server answers at {left.address}:{left.port} than the one that was checked",
+                hint=f"see who listens there (`ss -ltnp`); the checked one is in {left.home}",
+            )
+        return True
+
+
+class _Silent:
+    """Nobody watches: it is asked again and again."""
+
+    def step(self, text: str) -> None: ...
+
+    def amount(self, done: int, total: int | None) -> None: ...
+
+
+def _tail(log: Path) -> FreeText:
+    return FreeText(log.read_bytes()[-WORDS:].decode("utf-8", "replace"))
+
+
+def _reachable(address: str) -> str:
+    return "127.0.0.1" if address in EVERYWHERE else address
+
+
+def _listens(where: tuple[str, int] | Path) -> bool:
+    """Does anything take a connection there?"""
+    try:
+        if isinstance(where, Path):
+            with socket.socket(socket.AF_UNIX) as one:
+                one.settimeout(LOOK_WITHIN)
+                one.connect(str(where))
+        else:
+            socket.create_connection(where, LOOK_WITHIN).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_here(address: str) -> bool:
+    """Can this host listen at that address?"""
+    if address in EVERYWHERE:
+        return True
+    try:
+        info = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(info[0]) as one:
+            one.bind(info[4])
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL and not isinstance(error, socket.gaierror)
+    return True

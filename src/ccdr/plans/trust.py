@@ -1,0 +1,276 @@
+"""What of a plan came from a repository, and may not be carried out before a person has seen it.
+
+Whoever holds a repository's password can store a plan there. So `ccdr bootstrap` leaves a mark beside the plans that
+it writes, and a command of such a plan (`password_command`, a target's `start:`, a runbook's `command`) runs only once
+it was shown and confirmed here: `confirmed` and `require_confirmed` are for whoever is about to run one. A plan that
+has no mark was written by who may run commands here anyway.
+
+What is confirmed is the command itself, by its digest: a plan that was edited since keeps what was confirmed, and what
+was written into it is asked for once. The mark also says how the repository was opened: with that it is opened again,
+whatever the plan says of keys that may be lost with their host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ccdr import __version__
+from ccdr.host.files import write_durably
+from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem, WrittenByNewer
+from ccdr.model.schema import Strict, UnconfirmedCommand
+
+if TYPE_CHECKING:
+    from ccdr.plans.loader import LoadedPlan
+    from ccdr.plans.model import Plan
+
+MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
+FORMAT = 1
+_LARGEST = 4 << 20  # bytes of a mark
+_COMMANDS = ("start", "command", "argv")  # fields that hold a command, beside those that end in _command
+_M = TypeVar("_M", bound=Strict)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that a plan names, and where: its words, or one line for a shell."""
+
+    where: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, where: str, command: str | Sequence[str]) -> Command:
+        return cls(where, (command,) if isinstance(command, str) else tuple(command))
+
+    @property
+    def digest(self) -> str:
+        return sha256(json.dumps(self.words).encode()).hexdigest()
+
+    @property
+    def shown(self) -> str:
+        """For a person, all of it, and nothing that a terminal would obey."""
+        text = self.words[0] if len(self.words) == 1 else shlex.join(self.words)
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@dataclass(frozen=True)
+class Given:
+    """How the repository was opened when the plans were taken from it."""
+
+    url: str
+    password_file: Path
+    env_file: Path | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "url": self.url,
+            "password_file": str(self.password_file),
+            "env_file": str(self.env_file) if self.env_file else None,
+        }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plan came from. `files` has the SHA-256 of each file as it came, `confirmed` the digests of the commands
+    that may run; `ccdr` and `plan_format` are of who stored it; `made`: it was made from what the repository holds."""
+
+    plan: str
+    version: str
+    files: Mapping[str, str]
+    plan_format: int = 1
+    ccdr: str | None = None
+    made: bool = False
+    confirmed: frozenset[str] = frozenset()
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "version": self.version,
+            "files": dict(self.files),
+            "plan_format": self.plan_format,
+            "ccdr": self.ccdr,
+            "made": self.made,
+            "confirmed": sorted(self.confirmed),
+        }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What lies beside plans that came from a repository."""
+
+    taken: str  # when, RFC 3339
+    given: Given
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def text(self) -> str:
+        body = {
+            "format": FORMAT,
+            "taken": self.taken,
+            "repository": self.given.as_json(),
+            "plans": {name: origin.as_json() for name, origin in sorted(self.origins.items())},
+        }
+        return json.dumps(body, indent=1) + "\n"
+
+
+def read_mark(plans: Path) -> Mark | None:
+    """The mark of a directory of plans; None where it has none. UsageProblem where it cannot be read: then nobody can
+    tell which commands were confirmed."""
+    path = plans / MARK
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "") from None
+    try:
+        if len(raw) > _LARGEST:
+            raise ValueError("it is too long")
+        body = json.loads(raw)
+        if body["format"] > FORMAT:
+            raise WrittenByNewer(str(path), int(body["format"]), FORMAT)
+        given = body["repository"]
+        env = given["env_file"]
+        opened = Given(str(given["url"]), Path(given["password_file"]), None if env is None else Path(env))
+        origins = {str(name): _origin(str(name), one) for name, one in body["plans"].items()}
+        return Mark(str(body["taken"]), opened, origins)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _unreadable(path, "it is not as ccdr writes it") from None
+
+
+def _origin(name: str, body: Mapping[str, Any]) -> Origin:
+    return Origin(
+        plan=name,
+        version=str(body["version"]),
+        files={str(file): str(digest) for file, digest in body["files"].items()},
+        plan_format=int(body["plan_format"]),
+        ccdr=None if body["ccdr"] is None else str(body["ccdr"]),
+        made=bool(body["made"]),
+        confirmed=frozenset(map(str, body["confirmed"])),
+    )
+
+
+def _unreadable(path: Path, why: str) -> UsageProblem:
+    return UsageProblem(
+        f"{path} cannot be read: {why}",
+        hint="it says that these plans came from a repository, and which of their commands were confirmed: "
+        "`ccdr bootstrap` into another directory writes it again",
+    )
+
+
+def origin_of(loaded: LoadedPlan) -> Origin | None:
+    """Where the plan came from; None where a person wrote it here."""
+    mark = read_mark(loaded.path.parent)
+    return mark.origins.get(loaded.plan.plan) if mark is not None else None
+
+
+def commands_of(plan: Plan) -> list[Command]:
+    """Every command that the plan names, and that would run on a host: of whatever kind."""
+    return list(_commands(plan, ()))
+
+
+def _commands(model: Strict, where: tuple[str, ...]) -> Iterator[Command]:
+    for name in type(model).model_fields:
+        value, here = getattr(model, name), (*where, name)
+        words = isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(w, str) for w in value))
+        if words and (name.endswith("_command") or name in _COMMANDS):
+            yield Command.of(".".join(here), value)
+            continue
+        for key, one in _parts(value):
+            yield from _commands(one, here if key is None else (*here, key))
+
+
+def _parts(value: object) -> Iterator[tuple[str | None, Strict]]:
+    if isinstance(value, Strict):
+        yield None, value
+    elif isinstance(value, dict | tuple | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        yield from ((str(key), entry) for key, entry in entries if isinstance(entry, Strict))
+
+
+def unconfirmed(loaded: LoadedPlan, commands: Iterable[Command] | None = None) -> list[Command]:
+    """Those of these commands (None: of all that the plan names) that nobody has confirmed here, in their order."""
+    origin = origin_of(loaded)
+    if origin is None:
+        return []
+    asked = commands_of(loaded.plan) if commands is None else commands
+    return [command for command in asked if command.digest not in origin.confirmed]
+
+
+def confirmed(loaded: LoadedPlan, commands: Iterable[Command] | None = None) -> bool:
+    """May these commands (None: all that the plan names) run on this host? Always where the plan was written here."""
+    return not unconfirmed(loaded, commands)
+
+
+def require_confirmed(loaded: LoadedPlan, commands: Iterable[Command] | None = None) -> None:
+    """PlanUnconfirmed (exit 3, nothing was begun) where one of these commands (None: of all that the plan names) came
+    from a repository, and was not shown and confirmed here. Call it before anything is begun, with every command that
+    may run on the way: `Command.of("targets.crm.start", words)`. Where a terminal is, `ccdr.cli.trusting.agree` shows
+    them and asks first."""
+    if waiting := unconfirmed(loaded, commands):
+        raise PlanUnconfirmed(loaded.plan.plan, [command.where for command in waiting])
+
+
+def confirm(loaded: LoadedPlan, commands: Iterable[Command]) -> None:
+    """A person has seen these, and lets them run from now on. CcdrError where that cannot be written."""
+    plans, name = loaded.path.parent, loaded.plan.plan
+    mark = read_mark(plans)
+    if mark is None or (origin := mark.origins.get(name)) is None:
+        return
+    more = origin.confirmed | {command.digest for command in commands}
+    origins = {**mark.origins, name: replace(origin, confirmed=frozenset(more))}
+    write_durably(plans / MARK, replace(mark, origins=origins).text())
+
+
+def refuse_newer(origin: Origin, wrong: PlanInvalid | None = None) -> None:
+    """PlanNewer where a newer ccdr stored the plan, and this one cannot tell what all of it means: by its format, or
+    since (`wrong`) there are things in it that this one does not know."""
+    from ccdr.plans.versions import PLAN_FORMAT
+
+    if origin.plan_format > PLAN_FORMAT:
+        why = f"it is of format {origin.plan_format}, and this one reads formats up to {PLAN_FORMAT}"
+        raise PlanNewer(origin.plan, origin.ccdr, __version__, why)
+    if wrong is not None and _release(origin.ccdr) > _release(__version__):
+        raise PlanNewer(origin.plan, origin.ccdr, __version__, str(wrong.problems[0]))
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d{1,6}", version or "", re.ASCII)[:3]))
+
+
+def as_taken(loaded: LoadedPlan) -> LoadedPlan:
+    """The plan as it is used here: with its repository as that was opened when it was taken from there, and its
+    commands marked until they are confirmed, so that none runs by oversight. One that was written here is as it is.
+    PlanNewer where a newer ccdr wrote it in a way that this one would misread."""
+    mark = read_mark(loaded.path.parent)
+    if mark is None or (origin := mark.origins.get(loaded.plan.plan)) is None:
+        return loaded
+    refuse_newer(origin)
+    plan, given = loaded.plan, mark.given
+    if os.access(given.password_file, os.R_OK):
+        opened = {"url": given.url, "password_file": given.password_file, "password_command": None}
+        repository = plan.repository.model_copy(update={**opened, "env_file": given.env_file})
+        plan = plan.model_copy(update={"repository": repository})
+    return replace(loaded, plan=_marked(plan, origin))
+
+
+def _marked(model: _M, origin: Origin) -> _M:
+    changed: dict[str, object] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if name.endswith("_command") and isinstance(value, tuple):
+            if Command.of(name, value).digest not in origin.confirmed:
+                changed[name] = UnconfirmedCommand.of(value, origin.plan)
+        elif isinstance(value, Strict):
+            changed[name] = _marked(value, origin)
+        elif isinstance(value, dict):
+            changed[name] = {k: _marked(v, origin) if isinstance(v, Strict) else v for k, v in value.items()}
+        elif isinstance(value, tuple) and any(isinstance(v, Strict) for v in value):
+            changed[name] = tuple(_marked(v, origin) if isinstance(v, Strict) else v for v in value)
+    return model.model_copy(update=changed) if changed else model

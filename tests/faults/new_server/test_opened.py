@@ -1,0 +1,121 @@
+"""A new server is opened only where nothing else listens, and only as it was checked."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.faults.new_server.test_stopped import restored
+from tests.support.cluster import Cluster
+from tests.support.harness import Quiet, Site
+from tests.support.new_server import free_port, psql, started_by_docker
+from tests.support.sites import copy_of
+from tests.support.stored import assert_clean
+
+from ccdr.host.state import Run
+from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.opening import Opening
+from ccdr.model.errors import CcdrError, CommandFailed
+from ccdr.plans.job import Job
+from ccdr.plans.targets import NewServer
+
+
+@dataclass
+class Ready:
+    """A server that was made ready of the full base."""
+
+    site: Site
+    home: Path
+    port: int
+
+    @property
+    def wanted(self) -> NewServer:
+        return NewServer(directory=self.home, port=self.port)
+
+    @property
+    def left(self) -> LeftServer:
+        return LeftServer.read(self.home)
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[Opening]:
+        services, job = self.site.services(), Job(self.site.loaded(), "whole")
+        snapshot = next(s for s in services.catalogue.snapshots("p", "whole") if s.id == self.left.snapshot)
+        manifest = services.catalogue.manifest(snapshot)
+        with services.state.run(services.clock) as run:
+            yield Opening.of(job, self.wanted, manifest, services, run)
+            run.clear()
+
+
+@pytest.fixture(scope="module")
+def ready(stored: Site, tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    """For all tests here: only the last one starts it."""
+    root = tmp_path_factory.mktemp("opened")
+    site = copy_of(stored, root / "site")
+    made = Ready(site, root / "new", free_port())
+    full = site.services().catalogue.snapshots("p", "whole")[0]
+    assert not full.upon
+    result = restored(site, made.home, "whole", wanted=made.wanted, snapshot=full.id)
+    assert (result.result, result.exit_code) == ("RESTORED", 0), result
+    return made
+
+
+def test_where_something_listens_already_it_is_not_started(ready: Ready) -> None:
+    with socket.create_server(("127.0.0.1", ready.port)), ready.opening() as opening:
+        with pytest.raises(CcdrError, match="something listens at 127") as caught:
+            opening.start(["touch", str(ready.home / "started")], Quiet())
+        assert "old server" in str(caught.value.hint) and not (ready.home / "started").exists()
+        assert not opening.answers(), "whoever listens there speaks no PostgreSQL"
+
+
+def test_a_start_that_fails_says_so_and_quotes_nothing(ready: Ready) -> None:
+    with ready.opening() as opening, pytest.raises(CommandFailed) as caught:
+        opening.start(["sh", "-c", "echo a secret word >&2; exit 7"], Quiet())
+    assert "exited with 7" in str(caught.value) and "secret" not in str(caught.value)
+    assert "a secret word" in caught.value.stderr
+
+
+def test_files_that_were_changed_since_are_not_started(ready: Ready) -> None:
+    hba = ready.home / "data" / "pg_hba.conf"
+    was = hba.read_text()
+    hba.write_text(was + "host all all all trust\n")
+    with ready.opening() as opening:
+        with pytest.raises(CcdrError, match="is not as it was left"):
+            opening.refuse()
+        hba.write_text(was)
+        opening.refuse()
+
+
+def test_the_directory_of_another_asset_is_not_opened(ready: Ready) -> None:
+    services, job = ready.site.services(), Job(ready.site.loaded(), "crm")
+    manifest = services.catalogue.manifest(services.catalogue.snapshots("p", "crm")[0])
+    with pytest.raises(CcdrError, match="the new server of p/whole"):
+        Opening.of(job, ready.wanted, manifest, services, Run("x", ready.home))
+
+
+def test_opened_by_start_its_clients_find_their_rows(ready: Ready, server: Cluster) -> None:
+    """And the healthy twin of all below. Nothing listened before; and it can be backed up, and its log shipped."""
+    (line,) = ready.left.lines.docker
+    assert not (ready.home / "run" / f".s.PGSQL.{ready.port}").exists()
+    with ready.opening() as opening, started_by_docker_later(line):
+        assert not opening.answers()
+        opening.start(shlex.split(line), Quiet())
+        assert psql(ready.home, ready.port, "select count(*) from call") == "3000"
+        able = "select current_setting('wal_level'), current_setting('max_wal_senders')::int >= 10, current_setting('max_connections'), current_setting('summarize_wal'), current_setting('shared_preload_libraries')"
+        assert psql(ready.home, ready.port, able) == "replica|t|130|on|auto_explain"
+        assert psql(ready.home, ready.port, "select count(*) from pg_extension where extname = 'amcheck'") == "0"
+        with pytest.raises(CcdrError, match="is not as it was left"):
+            opening.refuse()
+        assert opening.answers()
+    assert_clean(ready.site)
+
+
+@contextlib.contextmanager
+def started_by_docker_later(line: str) -> Iterator[None]:
+    """Whatever starts it: it is gone afterwards."""
+    with started_by_docker([line.replace("docker run", "true docker run", 1)]):
+        yield

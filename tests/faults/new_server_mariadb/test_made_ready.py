@@ -1,0 +1,84 @@
+"""A new MariaDB server is what was captured: its clients find their rows once it is started by the lines that ccdr
+gives, and it is backed up as the one before it was."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.support.harness import Site
+from tests.support.mariadb_source import DATA, MariaSource
+from tests.support.new_server import made
+from tests.support.new_server_mariadb import APP, ask, backup_user, started
+
+# As whoever backs it up may see it.
+FACTS = """
+set names utf8mb4;
+select count(*), sum(crc32(concat_ws(',', id, customer_id, state, started_at, ended_at, seconds, cost, codec + 0))) from crm.`call`;
+select sum(crc32(concat_ws(',', id, name, note, hex(voice), settings))) from crm.customer where id <= 202;
+select table_name, engine, table_collation from information_schema.tables where table_schema = 'crm' order by 1;
+select user, host, json_value(priv, '$.authentication_string'), json_value(priv, '$.plugin'), json_value(priv, '$.access') & 1 from mysql.global_priv where user <> 'root' order by 1, 2;
+select event_name, status, definer from information_schema.events where event_schema = 'crm' order by 1;
+select routine_name, definer, md5(routine_definition) from information_schema.routines where routine_schema = 'crm' order by 1;
+select @@sql_mode, @@lower_case_table_names, @@character_set_server, @@global.time_zone, @@max_connections, @@event_scheduler, @@log_bin, @@binlog_format;
+"""
+OURS = "select count(*) from mysql.global_priv where user like 'ccdr_sandbox%'"
+
+
+def facts(container: str, socket: Path) -> str:
+    return ask(container, socket, FACTS, *backup_user("crm"))
+
+
+def of_source(server: MariaSource) -> str:
+    return facts(server.container, Path("/sockets/mysqld.sock"))
+
+
+def test_of_a_dump(site: Site, server: MariaSource, tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    done = made(site, "crm", home)
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    assert {c["status"] for c in done.json["checks"]} == {"PASS"}, done.json["checks"]
+    assert sorted(p.name for p in home.iterdir()) == [
+        *("binlog", "ccdr-server.json", "data", "log", "my.cnf", "run", "systemd.conf"),
+    ]
+    with started(done.json["start"]["docker"], home) as (container, socket):
+        assert facts(container, socket) == of_source(server)
+        assert ask(container, socket, "select count(*) from crm.`call`") == "3000"
+        assert (
+            ask(container, socket, "insert into crm.customer (name) values ('new'); select crm.minutes_of(61)") == "1"
+        )
+        assert "denied" in ask(container, socket, "select 1", APP, "wrong")
+        assert ask(container, socket, OURS, *backup_user("crm")) == "0"
+        assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
+        numbers = {
+            ask(one, at, "select @@server_id")
+            for one, at in ((container, socket), (server.container, "/sockets/mysqld.sock"))
+        }
+        assert len(numbers) == 2
+
+
+def test_of_a_copy_and_its_log_that_is_backed_up_again(
+    site: Site, server: MariaSource, data: Path, moment: dict[str, str], tmp_path: Path
+) -> None:
+    """To a moment: what was written later is not in it. Its own users back it up, by both methods."""
+    home = tmp_path / "new"
+    done = made(site, "whole", home, "--at", moment["before"])
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    assert {c["status"] for c in done.json["checks"]} == {"PASS"}, done.json["checks"]
+    with started(done.json["start"]["docker"], home) as (container, socket):
+        assert facts(container, socket) == of_source(server)
+        newest = "select name from crm.customer order by id desc limit 1"
+        assert ask(container, socket, newest) == "by the log"
+        assert ask(container, socket, OURS, *backup_user("crm")) == "0"
+        moved(site, server, data, home).backed_up()
+
+
+def moved(site: Site, server: MariaSource, data: Path, home: Path) -> Site:
+    """The plan names the new server now."""
+    repository = site.repo.resolve()
+    site.repo.unlink()
+    shutil.copytree(repository, site.repo)
+    plan = site.root / "plans/p.yaml"
+    text = plan.read_text().replace(str(server.sockets), str(home / "run"))
+    plan.write_text(text.replace(str(data / DATA), str(home / "data")))
+    return site

@@ -1,0 +1,74 @@
+"""Everything of a plan brought back at once, into directories: in order, whole or not at all, asked for once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.harness import Site, ask_sqlite
+from tests.support.recovering import Watching, recovered
+from tests.support.restored_files import listing
+from tests.support.stored import assert_clean
+
+
+def is_back(site: Site, lost: Path) -> bool:
+    back = site.root / "back"
+    tree = listing(back / "recordings" / str(lost / "tree").lstrip("/")) == listing(lost / "tree")
+    return tree and ask_sqlite(back / "cdr" / "cdr.db", "select count(*) from call") == [(3000,)]
+
+
+def test_everything_is_brought_back_in_order_and_recorded(centre: Site, lost: Path) -> None:
+    back, view = centre.root / "back", Watching()
+    result = recovered(centre, {"cdr": back / "cdr", "recordings": back / "recordings"}, {"recordings": ["cdr"]}, view)
+    assert (result.state, result.exit_code) == ("done", 0), result
+    assert is_back(centre, lost)
+    begun = [phase for phase in view.phases if phase[1] == "bringing"]
+    assert begun == [("cdr", "bringing"), ("recordings", "bringing")]
+    (start,), (end,) = centre.records("recover.start"), centre.records("recover.end")
+    assert [a["after"] for a in start["assets"]] == [[], ["cdr"]]
+    assert end["state"] == "done" and [a["state"] for a in end["assets"]] == ["done", "done"]
+    assert {r["run"] for r in centre.records("restore.end")} == {a["run"] for a in end["assets"]}
+    centre.ledger_holds()
+    assert_clean(centre)
+
+
+def test_one_command_does_it(centre: Site, lost: Path) -> None:
+    dry = centre.run("recover", "p", "--under", str(centre.root / "back"), "--dry-run")
+    assert dry.code == 0 and dry.json["would_recover"] and not centre.records("recover.start"), dry
+    done = centre.run("recover", "p", "--under", str(centre.root / "back"), "--yes-i-mean", "p")
+    assert (done.code, done.json["state"]) == (0, "done"), done
+    assert [(s["asset"], s["state"]) for s in done.json["steps"]] == [("recordings", "done"), ("cdr", "done")]
+    assert done.json["rto"]["verdict"] == "MET" and done.json["rto"]["machine_s"] > 0, done.json["rto"]
+    assert is_back(centre, lost)
+    assert "ccdr: cdr: bringing" in done.stderr and "ccdr: recordings: done" in done.stderr
+    assert done.json["record"]["seq"] == len(centre.records())
+    again = centre.run("recover", "--resume")
+    assert again.code == 2 and "is done" in again.json["error"], again
+
+
+def test_nobody_to_ask_and_nothing_is_begun(centre: Site) -> None:
+    done = centre.run("recover", "p", "--under", str(centre.root / "back"))
+    assert done.code == 3 and "--yes-i-mean p" in done.json["hint"], done
+    wrong = centre.run("recover", "p", "--under", str(centre.root / "back"), "--yes-i-mean", "q")
+    assert wrong.code == 2 and "nothing was begun" in wrong.json["error"], wrong
+    assert (
+        not list((centre.root / "back").iterdir())
+        and not centre.records("recover.start")
+        and not (centre.state / "recover").exists()
+    )
+
+
+def test_all_that_is_wrong_is_told_at_once(centre: Site, lost: Path) -> None:
+    centre.write("back/full/file", "somebody's")
+    targets = f"targets:\n  cdr: {{directory: {centre.root}/back/full}}\n  recordings: {{directory: {lost}/tree/new}}\n"
+    centre.write("targets.yaml", targets)
+    done = centre.run("recover", "p", "--to", str(centre.root / "targets.yaml"), "--yes-i-mean", "p")
+    assert done.code == 2 and "is not empty" in done.json["error"] and "lies in" in done.json["error"], done
+    assert not centre.records("recover.start") and not centre.records("restore.start")
+
+
+def test_only_what_was_named_is_brought_back(centre: Site) -> None:
+    under = ["--under", str(centre.root / "back"), "--yes-i-mean", "p"]
+    done = centre.run("recover", "p", *under, "--except", "recordings")
+    assert done.code == 0 and [s["asset"] for s in done.json["steps"]] == ["cdr"], done
+    assert centre.run("recover", "p", *under, "--assets", "nobody").code == 2
+    assert sorted(p.name for p in (centre.root / "back").iterdir()) == ["cdr"]

@@ -1,0 +1,85 @@
+"""A new server that ccdr has made ready: asked for, started by its own literal lines, asked as its clients would."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import _image
+from tests.support.harness import Ran, Site, eventually
+
+
+def made(site: Site, asset: str, home: Path, *args: str, **kwargs: Any) -> Ran:
+    """`ccdr restore --new-server`, its name given."""
+    asked = ["restore", "p", "--asset", asset, "--new-server", str(home), "--yes-i-mean", home.name]
+    return site.run(*asked, *args, **kwargs)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def psql(home: Path, port: int, sql: str, database: str = "crm", *, role: str = "postgres", **env: str) -> str:
+    """As a client on this host would ask: by the socket in the home, or where `PGHOST` says."""
+    argv = ["psql", "-XqAtw", "-U", role, "-p", str(port), "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql]
+    done = subprocess.run(
+        argv, env={**os.environ, "PGHOST": str(home / "run"), **env}, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else f"refused: {done.stderr}"
+
+
+@contextlib.contextmanager
+def started_by_docker(lines: Sequence[str]) -> Iterator[str]:
+    """The literal lines, carried out on this host."""
+    (line,) = lines
+    (name,) = re.findall(r"--name (\S+)", line)
+    subprocess.run(["sh", "-ec", line], check=True, capture_output=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["docker", "stop", name], check=False, capture_output=True)
+        subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def started_by_debian(home: Path, lines: Sequence[str]) -> Iterator[str]:
+    """The literal lines, carried out in a container that has Debian's packages, as root; its user postgres is this
+    host's, and so is its loopback."""
+    ours = pwd.getpwnam("postgres")
+    same = f"groupmod -o -g {ours.pw_gid} postgres && usermod -o -u {ours.pw_uid} postgres && chown postgres:postgres /var/l*/postgresql"
+    argv = ["docker", "run", "-d", "--rm", "--network", "host", "-v", f"{home}:{home}", _image(), "sleep", "infinity"]
+    container = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        for line in (same, *lines):
+            done = subprocess.run(
+                ["docker", "exec", container, "sh", "-ec", line], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+        yield container
+    finally:
+        subprocess.run(
+            ["docker", "exec", container, "sh", "-c", "pkill -INT -x postgres; sleep 1"],
+            check=False,
+            capture_output=True,
+        )
+        subprocess.run(["docker", "rm", "-f", container], check=False, capture_output=True)
+
+
+def answers(home: Path, port: int) -> bool:
+    return eventually(lambda: psql(home, port, "select 1", "template1") == "1", 30)
+
+
+def nothing_left(home: Path) -> None:
+    """Neither under its final name nor beside it, and no container."""
+    assert not home.exists() or not any(home.iterdir()), list(home.iterdir())
+    assert not list(home.parent.glob(f".{home.name}.*")), list(home.parent.iterdir())

@@ -1,0 +1,115 @@
+"""A command of a plan that came from a repository runs only once it was shown and confirmed here."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Site
+
+from ccdr.host.processes import Host
+from ccdr.host.secrets import password
+from ccdr.model.errors import PlanUnconfirmed, UsageProblem, WrittenByNewer
+from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, confirm, confirmed, require_confirmed
+
+ASSETS = """
+crm:
+  engine: postgres
+  connection: {user: postgres, database: crm, password_command: [touch, RAN]}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.plan(
+        ASSETS.replace("RAN", str(tmp_path / "ran")), repository="{url: /srv/repo, password_command: [touch, own]}"
+    )
+    return made
+
+
+def marked(site: Site, **more: object) -> None:
+    given = Given(str(site.repo), site.root / "plans/key")
+    mark = Mark("2026-11-24T02:30:00Z", given, {"p": Origin("p", "0" * 64, {}, **more)})  # type: ignore[arg-type]
+    site.write(f"plans/{MARK}", mark.text())
+
+
+def run_password(site: Site) -> None:
+    """It is run; what it prints is no password."""
+    with contextlib.suppress(UsageProblem):
+        password(site.loaded().plan.assets["crm"].connection, Host(), what="crm: connection")  # type: ignore[union-attr]
+
+
+def test_a_plan_that_was_written_here_needs_no_confirmation(site: Site) -> None:
+    loaded = site.loaded()
+    assert confirmed(loaded)
+    require_confirmed(loaded)
+    assert [c.where for c in commands_of(loaded.plan)] == [
+        "repository.password_command", "assets.crm.connection.password_command",
+    ]  # fmt: skip
+    run_password(site)
+    assert (site.root / "ran").exists()
+
+
+def test_no_command_of_a_plan_from_a_repository_runs_by_oversight(site: Site) -> None:
+    marked(site)
+    assert not confirmed(site.loaded())
+    with pytest.raises(PlanUnconfirmed) as refused:
+        run_password(site)
+    assert refused.value.exit_code == 3 and "touch" not in str(refused.value)
+    assert not (site.root / "ran").exists()
+
+
+def test_its_repository_is_opened_as_it_was_given_and_not_by_the_plans_own_command(site: Site) -> None:
+    marked(site)
+    repository = site.loaded().plan.repository
+    assert repository.url == str(site.repo) and repository.password_command is None
+    assert repository.password_file == site.root / "plans/key"
+    (site.root / "plans/key").unlink()
+    assert site.loaded().plan.repository.url == "/srv/repo", "the plan's own, where what was given is gone"
+    with pytest.raises(PlanUnconfirmed):
+        password(site.loaded().plan.repository, Host(), what="repository")
+
+
+def test_what_is_confirmed_is_the_command_itself(site: Site) -> None:
+    marked(site)
+    confirm(site.loaded(), commands_of(site.loaded().plan))
+    assert confirmed(site.loaded())
+    run_password(site)
+    assert (site.root / "ran").exists()
+    path = site.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("rpo: 1h", "rpo: 2h"))
+    assert confirmed(site.loaded()), "an edit of something else takes nothing back"
+    path.write_text(path.read_text().replace("touch", "rm"))
+    assert not confirmed(site.loaded())
+    start = Command.of("targets.crm.start", "systemctl start crm")
+    with pytest.raises(PlanUnconfirmed):
+        require_confirmed(site.loaded(), [start])
+    confirm(site.loaded(), [start])
+    require_confirmed(site.loaded(), [start])
+
+
+def test_the_verb_confirms_by_name_and_begins_nothing_without(site: Site) -> None:
+    marked(site)
+    done = site.run("plan", "trust", "p")
+    assert done.code == 3 and "touch" in done.stderr and not confirmed(site.loaded())
+    assert site.run("plan", "trust", "p", "--yes-i-mean", "q").code == 3 and not confirmed(site.loaded())
+    done = site.run("plan", "trust", "p", "--yes-i-mean", "p")
+    assert done.code == 0 and done.json["from_repository"] and confirmed(site.loaded())
+    assert site.run("plan", "trust", "p").code == 0
+
+
+def test_a_mark_that_cannot_be_read_confirms_nothing(site: Site) -> None:
+    for text in ("", "[]", '{"format": 1}', "{" * 9999):
+        site.write(f"plans/{MARK}", text)
+        with pytest.raises(UsageProblem):
+            site.loaded()
+    site.write(f"plans/{MARK}", '{"format": 2}')
+    with pytest.raises(WrittenByNewer):
+        site.loaded()
+
+
+def test_what_is_shown_of_a_command_is_all_of_it_and_harmless_to_a_terminal() -> None:
+    shown = Command.of("x", ["echo", "\x1b[2J", "a b", "\u202egpj.exe"]).shown
+    assert shown == "echo '\\x1b[2J' 'a b' '\\u202egpj.exe'"
