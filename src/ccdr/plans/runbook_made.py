@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ccdr.plans.model import Plan
 from ccdr.plans.runbook import AnyStep, BaseStep, Check, Command, Decision, Manual, Recover
 from ccdr.plans.targets import Target
 
+S = TypeVar("S", bound=BaseStep)
 CCDR = "ccdr"  # a command's first word: this very program, with the plan's own directories
 PAUSED_FOR = "12h"  # it ends with the step `resume`; by itself where nobody gets there
 
@@ -53,23 +55,23 @@ def runbook_of(plan: Plan) -> Runbook:
 def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
     name = plan.plan
     ships = any(asset.shipping is not None for asset in plan.assets.values())
-    yield "look", Check(kind="check", of="sources", phase="triage", title="does each source still answer?", expected=60)
+    yield "look", _step(Check, of="sources", phase="triage", title="does each source still answer?", expected="60s")
     yield (
         "dead",
-        Decision(
-            kind="decision",
+        _step(
+            Decision,
             phase="triage",
             title="is it really dead?",
             question="Is it really dead? One look from one host is not enough: ask somebody who uses it as well.",
             answers={"dead": ("fence",), "alive": ("stand-down",)},
             depends_on=("look",),
-            expected=300,
+            expected="300s",
         ),
     )
     yield (
         "stand-down",
-        Manual(
-            kind="manual",
+        _step(
+            Manual,
             phase="triage",
             title="stand down",
             instructions=("It lives: touch nothing, recover nothing.", "Find out who cannot reach it, and why."),
@@ -77,60 +79,60 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
     )
     yield (
         "fence",
-        Manual(
-            kind="manual",
+        _step(
+            Manual,
             phase="triage",
             title="keep the old ones from coming back",
             instructions=tuple(_fencing(plan)),
             question="What was done to keep them away?",
-            expected=300,
+            expected="300s",
         ),
     )
     after = ["fence"]
     if ships:
         yield (
             "store-spool",
-            Command(
-                kind="command",
+            _step(
+                Command,
                 phase="still",
                 title="store the log that waits on this host",
                 argv=(CCDR, "ship", name),
                 repeat=True,
                 may_fail=True,  # the source is gone: it stores what waits, and says so
                 depends_on=("fence",),
-                expected=60,
+                expected="60s",
             ),
         )
         after = ["store-spool"]
     yield (
         "pause",
-        Command(
-            kind="command",
+        _step(
+            Command,
             phase="still",
             title="backups, shipping and upkeep stand still",
             argv=(CCDR, "pause", name, "--for", PAUSED_FOR, "--why", "the runbook is being carried out"),
             repeat=True,
             depends_on=tuple(after),
-            expected=10,
+            expected="10s",
         ),
     )
-    yield "recover", Recover(kind="recover", phase="recover", title="bring everything back", depends_on=("pause",))
-    yield "check", Check(kind="check", phase="check", title="check what was brought back", depends_on=("recover",))
+    yield "recover", _step(Recover, phase="recover", title="bring everything back", depends_on=("pause",))
+    yield "check", _step(Check, phase="check", title="check what was brought back", depends_on=("recover",))
     yield (
         "repoint",
-        Manual(
-            kind="manual",
+        _step(
+            Manual,
             phase="switch",
             title="point the applications at the new ones",
             instructions=tuple(_repointing(plan)),
             depends_on=("check",),
-            expected=600,
+            expected="600s",
         ),
     )
     yield (
         "tell",
-        Manual(
-            kind="manual",
+        _step(
+            Manual,
             phase="switch",
             title="tell the people who wait",
             instructions=(
@@ -138,25 +140,25 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
                 "Say what is lost: `ccdr runbook status` has the moment that each store was brought back to.",
             ),
             depends_on=("check",),
-            expected=300,
+            expected="300s",
         ),
     )
     yield (
         "resume",
-        Command(
-            kind="command",
+        _step(
+            Command,
             phase="protect",
             title="backups, shipping and upkeep go on",
             argv=(CCDR, "pause", name, "--end"),
             repeat=True,
             depends_on=("repoint",),
-            expected=10,
+            expected="10s",
         ),
     )
     yield (
         "protect",
-        Command(
-            kind="command",
+        _step(
+            Command,
             phase="protect",
             title="protected again: a new backup of everything",
             argv=(CCDR, "backup", name),
@@ -166,8 +168,8 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
     )
     yield (
         "all-clear",
-        Manual(
-            kind="manual",
+        _step(
+            Manual,
             phase="all-clear",
             title="all clear",
             instructions=(
@@ -176,9 +178,14 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
                 "Tell everybody that it is over.",
             ),
             depends_on=("protect", "tell"),
-            expected=300,
+            expected="300s",
         ),
     )
+
+
+def _step(of_kind: type[S], **stated: object) -> S:
+    """As a plan would state it."""
+    return of_kind.model_validate({"kind": of_kind.__name__.lower(), **stated})
 
 
 def _fencing(plan: Plan) -> Iterator[str]:

@@ -27,14 +27,15 @@ def printed(plan: str, out: Path | None) -> Exit:
       ccdr runbook print outbound --out runbook.html
       ccdr runbook print outbound > runbook.html
     """
-    from ccdr.jobs.runbook.outlook import expected_of
+    from ccdr.jobs.runbook.outlook import expected_of, known_of
     from ccdr.plans.runbook_made import runbook_of
     from ccdr.telling.runbook.page import page
 
     options = settings()
     loaded, services = options.load(plan), options.services()
     runbook = runbook_of(loaded.plan)
-    text = page(loaded, runbook, expected_of(runbook, services, loaded), services.clock.now())
+    measured, manifests = known_of(services, loaded)
+    text = page(loaded, runbook, expected_of(runbook, services, loaded), measured, manifests, services.clock.now())
     if out is None:
         print_json({"plan": plan, "out": None, "html": text}) if options.json else click.echo(text, nl=False)
         return Exit.OK

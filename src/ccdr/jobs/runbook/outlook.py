@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,8 @@ from ccdr.jobs.runbook.people import choices, question_of
 from ccdr.jobs.runbook.states import Standing, StepState
 from ccdr.jobs.runbook.timing import Elapsed, Forecast, achieved, elapsed, forecast
 from ccdr.jobs.services import Services
-from ccdr.model.values import rfc3339
+from ccdr.model.errors import CcdrError
+from ccdr.model.values import Manifest, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook import AnyStep, Check, Recover
 from ccdr.plans.runbook_made import Runbook
@@ -53,6 +55,22 @@ def expected_of(runbook: Runbook, services: Services, loaded: LoadedPlan) -> dic
         if seconds is not None:
             expected[name] = seconds
     return expected
+
+
+def known_of(services: Services, loaded: LoadedPlan) -> tuple[dict[str, float], dict[str, Manifest]]:
+    """By asset, as far as this host knows: the seconds of its last restore test, and its newest snapshot's manifest."""
+    histories, plan = services.histories(), loaded.plan.plan
+    measured: dict[str, float] = {}
+    manifests: dict[str, Manifest] = {}
+    for asset in loaded.plan.assets:
+        test = histories.get((plan, asset), AssetHistory()).last_conclusive_test
+        if (seconds := ((test or {}).get("rto") or {}).get("achieved_s")) is not None:
+            measured[asset] = float(seconds)
+        with contextlib.suppress(CcdrError, ValueError, KeyError):
+            if snapshots := services.catalogue.snapshots(plan, asset):
+                newest = max(snapshots, key=lambda one: one.consistent_point)
+                manifests[asset] = services.catalogue.manifest(newest)
+    return measured, manifests
 
 
 @dataclass(frozen=True)
