@@ -61,6 +61,12 @@ def _http(url: str) -> str:
     return url
 
 
+def _several(answers: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    if len(answers) < 2:
+        raise ValueError("leaves nothing to decide, expected two answers or more")
+    return answers
+
+
 class BaseStep(Strict):
     """What every step states, whatever its kind."""
 
@@ -104,6 +110,9 @@ class Recover(BaseStep):
     assets: tuple[Name, ...] = Field((), description="only these (default: all)")
     leave_out: tuple[Name, ...] = Field((), description="all but these")
     to: PlanPath | None = Field(None, description="file with targets, in place of the plan's")
+    under: PlanPath | None = Field(
+        None, description="what has no target goes into a directory of its name below this one"
+    )
     nearest: bool = Field(False, description="where there is no state by that moment, take the next one after it")
 
 
@@ -203,7 +212,7 @@ class Decision(BaseStep):
 
     kind: Literal["decision"]
     question: Text = Field(description="what is decided")
-    answers: Annotated[dict[Name, tuple[Name, ...]], Field(min_length=2)] = Field(
+    answers: Annotated[dict[Name, tuple[Name, ...]], AfterValidator(_several)] = Field(
         description="by answer, the steps that it leads to; an empty list ends that way"
     )
 

@@ -14,6 +14,7 @@ from ccdr.plans.targets import Target
 
 S = TypeVar("S", bound=BaseStep)
 CCDR = "ccdr"  # a command's first word: this very program, with the plan's own directories
+RECOVERED = "/srv/recovered"  # what has no target is brought back below it
 PAUSED_FOR = "12h"  # it ends with the step `resume`; by itself where nobody gets there
 
 
@@ -116,7 +117,11 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
             expected="10s",
         ),
     )
-    yield "recover", _step(Recover, phase="recover", title="bring everything back", depends_on=("pause",))
+    under = None if plan.assets.keys() <= plan.targets.keys() else RECOVERED
+    yield (
+        "recover",
+        _step(Recover, phase="recover", title="bring everything back", under=under, depends_on=("pause",)),
+    )
     yield "check", _step(Check, phase="check", title="check what was brought back", depends_on=("recover",))
     yield (
         "repoint",

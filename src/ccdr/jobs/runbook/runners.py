@@ -149,6 +149,7 @@ def recover_words(step: Recover, plan: str) -> tuple[str, ...]:
     words = ["recover", plan]
     words += ["--at", step.at] if step.at != "latest" else []
     words += ["--to", str(step.to)] if step.to else []
+    words += ["--under", str(step.under)] if step.under else []
     words += ["--assets", ",".join(step.assets)] if step.assets else []
     words += ["--except", ",".join(step.leave_out)] if step.leave_out else []
     words += ["--nearest"] if step.nearest else []

@@ -14,13 +14,14 @@ from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
 BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
-VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
+RUNBOOK = "runbook"
+VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE, RUNBOOK)  # in the order in which they are told
 GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 TEST_KIND = "restore_test"  # as the ledger's records call it
 NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
-WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
+WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE, RUNBOOK))  # verbs whose records are told in full
 
 
 @dataclass(slots=True)

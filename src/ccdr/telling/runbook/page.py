@@ -26,7 +26,7 @@ from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
 from ccdr.plans.model import Plan
 from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual
-from ccdr.plans.runbook_made import Runbook, address_of, where_to
+from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, where_to
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Owner, Site
 from ccdr.telling.runbook import by_hand, does
@@ -66,7 +66,7 @@ def page(
         directory=loaded.path.parent.parent.absolute(),
         key=key,
         env=env,
-        bare=list(_bare(plan, runbook, key, env)),
+        bare=list(_bare(plan, key, env)),
         assets=list(_assets(plan, measured)),
         together=_minutes(sum(measured.values())) + " min" if measured else "?",
         health=[line for step in runbook.steps.values() for line in _health(step)],
@@ -116,15 +116,14 @@ def _look(asset: AnyEngine) -> str:
     return "ls -ld " + " ".join(shlex.quote(str(path)) for path in asset.source_paths)
 
 
-def _bare(plan: Plan, runbook: Runbook, key: str, env: str | None) -> Iterator[str]:
+def _bare(plan: Plan, key: str, env: str | None) -> Iterator[str]:
     """From nothing but this page, a host with ccdr, and the key: all back and checked."""
     credentials = f" --env-file {env}" if env else ""
     yield f"chmod 600 {key}{f' {env}' if env else ''}"
-    yield (
-        f"ccdr bootstrap {shlex.quote(plan.repository.location)} --password-file {key}{credentials} --into {DR} "
-        f"&& cd {DR}"
-    )
-    under = "" if set(plan.targets) >= set(plan.assets) else " --under /srv/recovered"
+    yield f"ccdr bootstrap {shlex.quote(plan.repository.location)} \\"  # a line that is too long would break anywhere
+    yield f"  --password-file {key}{credentials} --into {DR}"
+    yield f"cd {DR}"
+    under = "" if plan.assets.keys() <= plan.targets.keys() else f" --under {RECOVERED}"
     yield f"ccdr recover {plan.plan}{under} --dry-run      # shows all of it, does nothing"
     yield f"ccdr recover {plan.plan}{under}      # asks for the plan's name, once"
     yield "ccdr recover --resume      # only where it was stopped"
@@ -145,7 +144,7 @@ def _assets(plan: Plan, measured: Mapping[str, float]) -> Iterator[Mapping[str, 
             "after": needs[name],
             "minutes": _minutes(measured.get(name)),
             "old": address_of(plan.assets[name]),
-            "where": where_to(target) if target else f"/srv/recovered/{name} (the plan names no target)",
+            "where": where_to(target) if target else f"{RECOVERED}/{name} (the plan names no target)",
         }
 
 
