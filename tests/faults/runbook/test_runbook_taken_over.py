@@ -8,7 +8,7 @@ from secrets import token_hex
 
 import pytest
 from tests.faults.runbook.conftest import Written, ran, states
-from tests.support.harness import Site
+from tests.support.harness import Site, eventually
 from tests.support.schema import document_misfits
 
 from ccdr.demo.store import DemoStore
@@ -61,14 +61,13 @@ def test_a_host_that_was_away_learns_in_the_middle_of_a_step_that_it_is_no_longe
     hosts: tuple[Site, Site],
 ) -> None:
     one, other = hosts
-    one.write("plans/p.yaml", (one.root / "plans/p.yaml").read_text("utf-8").replace(
-        "echo first >> ", "echo first >> ").replace("'echo first", "'until test -e " + str(one.root / "go") + "; do sleep 0.1; done; echo first"))  # fmt: skip
+    plan = (one.root / "plans/p.yaml").read_text("utf-8")
+    slow = f"'until test -e {one.root / 'go'}; do sleep 0.1; done; echo first"
+    one.write("plans/p.yaml", plan.replace("'echo first", slow))
     process = one.start("runbook", "run", "p")
     try:
-        for _ in range(100):
-            taken = other.run("runbook", "take-over", "p")
-            if taken.code == 0:
-                break
+        eventually(lambda: [p for p in (one.state / "runbook").rglob("*.jsonl") if b"step.begun" in p.read_bytes()])
+        taken = other.run("runbook", "take-over", "p")
         assert taken.code == 0, taken
     finally:
         (one.root / "go").touch()

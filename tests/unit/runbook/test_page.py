@@ -47,7 +47,8 @@ def loaded(site: Site) -> LoadedPlan:
 def text_of(html: str) -> str:
     import html as escapes
 
-    return escapes.unescape(re.sub(r"<[^>]+>", "", html.partition("</style>")[2]))
+    lines = re.sub(r"</?(p|pre|h\d|td|th|tr|li|div|table)\b[^>]*>", "\n", html.partition("</style>")[2])
+    return escapes.unescape(re.sub(r"<[^>]+>", "", lines))
 
 
 def printed(loaded: LoadedPlan) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.support.drawn import TIMES
 from tests.support.harness import Site
 
 from ccdr.cli.progress import SILENT
@@ -94,7 +95,11 @@ def one_process(site: Site, did: list[str], kill_at: float) -> bool:
     return True
 
 
-@pytest.mark.parametrize("kill_at", [n / 2 for n in range(0, 66)])
+# Each write, before it and after it: all of them in `make soak`, every fifth one here.
+PLACES = [number / 2 for number in range(130) if TIMES > 1 or number % 5 == 1]
+
+
+@pytest.mark.parametrize("kill_at", PLACES)
 def test_stopped_at_any_write_nothing_is_repeated_unasked_and_nothing_is_lost(site: Site, kill_at: float) -> None:
     site.plan("rec: {engine: files, paths: [/srv/x]}", extra=STEPS)
     did: list[str] = []
@@ -106,7 +111,7 @@ def test_stopped_at_any_write_nothing_is_repeated_unasked_and_nothing_is_lost(si
         "once",
         "one",
     ):  # the plan does not let them be repeated: only where somebody was told, and asked for it
-        assert times[name] == 1 + times[f"{name}, told"], did
+        assert 1 <= times[name] <= 1 + times[f"{name}, told"], did
     assert times["again"] in (1, 2) and times["last"] in (1, 2) and times["other"] == 0
     (_, standing) = Desk(site.loaded(), site.services()).newest() or pytest.fail("no run")
     assert standing.ended is not None and standing.complete

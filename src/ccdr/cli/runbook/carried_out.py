@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import print_json
-from ccdr.cli.runbook.going import desk_of, go_on, note, outlook_of, records_of
+from ccdr.cli.runbook.going import desk_of, go_on, note, outlook_of, records_of, resumed
 from ccdr.cli.runbook.show import tell_steps
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import dry_run_option, plan_argument, verb
@@ -97,7 +97,7 @@ def _abandon(desk: Desk, why: str | None) -> None:
     if why is None:
         raise UsageProblem("--afresh ends the run that is open: --why is missing", hint='add --why "…"')
     said = why_of(why)
-    journal = desk.resume()
+    journal = resumed(desk)
     journal.append("ended", state="ABANDONED", text=keep_payload(desk.services.state, said))
     records_of(desk, journal).catch_up()
 
@@ -121,7 +121,7 @@ def resume(plan: str, answers: tuple[str, ...]) -> Exit:
     given = _answers(desk, answers)
     with desk.holding():
         _require_confirmed(desk)
-        return go_on(desk, desk.resume(), given)
+        return go_on(desk, resumed(desk), given)
 
 
 @verb(short_help="Try a step again that failed, and go on.")
@@ -147,7 +147,7 @@ def retry(plan: str, step: str, answers: tuple[str, ...]) -> Exit:
                 f"{step} has not failed: it is {one.replace('_', ' ')}, and what is done is never done again",
                 hint=f"`ccdr runbook resume {plan}` goes on with what is left",
             )
-        journal = desk.resume()
+        journal = resumed(desk)
         journal.append("step.retried", step=step)
         return go_on(desk, journal, given)
 
@@ -185,7 +185,7 @@ def skip(plan: str, step: str, why: str, answers: tuple[str, ...]) -> Exit:
                 f"{step} decides how it goes on, and cannot be skipped",
                 hint=f"answer it: `ccdr runbook resume {plan} --answer {step}=…`, one of {answers_of}",
             )
-        journal = desk.resume()
+        journal = resumed(desk)
         journal.append("step.skipped", step=step, text=keep_payload(desk.services.state, said))
         return go_on(desk, journal, given)
 

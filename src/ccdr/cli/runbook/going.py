@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import print_json
-from ccdr.cli.progress import SILENT
 from ccdr.cli.runbook.shown import Watched, tell_outlook
 from ccdr.cli.runbook.terminal import AtTerminal
 from ccdr.cli.settings import Settings, settings
@@ -59,6 +58,17 @@ def directories(options: Settings) -> dict[str, Path]:
     }
 
 
+def resumed(desk: Desk) -> Journal:
+    """The open run, to go on with. Where another host has taken it over, that is recorded here, and told."""
+    from ccdr.jobs.runbook.opening import TakenOver
+
+    try:
+        return desk.resume()
+    except TakenOver as taken:
+        records_of(desk, taken.journal).catch_up()
+        raise
+
+
 def records_of(desk: Desk, journal: Journal) -> RunbookRecords:
     from ccdr.jobs.runbook.evidence import RunbookRecords
     from ccdr.jobs.runbook.outlook import expected_of
@@ -81,8 +91,7 @@ def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
     watched = Watched(desk, journal.run, records.expected)
     with ExitStack() as stack:
         scratch = stack.enter_context(services.state.run(services.clock))
-        progress = stack.enter_context(SILENT)
-        work = Work(desk.loaded, services, scratch, directories(options), progress)
+        work = Work(desk.loaded, services, scratch, directories(options), watched)
         people = AtTerminal(answers, watched) if there else Nobody(answers)
         course = Course(
             desk.runbook,

@@ -54,6 +54,13 @@ class Watched:
     def note(self, text: str) -> None:
         click.echo(f"  ! {text}", err=True)
 
+    def step(self, text: str) -> None:
+        """As `Progress`: what a step has reached."""
+        click.echo(f"      {text}", err=True)
+
+    def amount(self, done: int, total: int | None) -> None:
+        """Bytes of one step would drown what the others tell."""
+
     def changed(self, standing: Standing) -> None:
         for name, one in standing.steps.items():
             if self._seen.get(name) is one.state:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -65,6 +66,10 @@ class Course:
             pool = stack.enter_context(interrupts.threads(AT_ONCE))
             while self._turn(pool):
                 pass
+        if isinstance(self.broken, Locked):
+            with contextlib.suppress(CcdrError):
+                self.journal.let_go(self.broken)
+                self._record()
         if self.broken is not None:
             raise self.broken
         return self._finish()

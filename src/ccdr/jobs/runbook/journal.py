@@ -152,10 +152,6 @@ class Journal:
             self.unshared = None
         except Taken:
             self._broken = self._lost()
-            with contextlib.suppress(CcdrError):  # for whoever looks at this host's state later
-                lost = self._made("lost", reason=str(self._broken))
-                self._write(lost)
-                self.events.append(lost)
             raise self._broken from None
         except CcdrError as error:
             if self.unshared is None:
@@ -170,6 +166,12 @@ class Journal:
             theirs = self.shared.events(self.run, self.shared_up_to)
             other = next((event for event in theirs if event.what in ("taken_over", "session")), None)
         return somebody_else(other)
+
+    def let_go(self, why: CcdrError) -> None:
+        """Another host goes on: that is written down here, for whoever looks at this host's state later. CcdrError
+        where the disk refuses."""
+        self.shared, self._broken = None, None
+        self.append("lost", reason=str(why))
 
     def behind(self) -> None:
         """Locked where the bucket knows more than this host: another one goes on. CcdrError where it does not answer is

@@ -32,6 +32,14 @@ from ccdr.plans.runbook_made import Runbook, runbook_of
 VERB = "runbook"  # of the lock
 
 
+class TakenOver(Locked):
+    """Another host goes on with it; that is written down in this host's `journal`, and not yet in its ledger."""
+
+    def __init__(self, why: Locked, journal: Journal) -> None:
+        super().__init__(str(why), hint=why.hint)
+        self.journal = journal
+
+
 @dataclass
 class Desk:
     """One plan's runbook on this host, and where its state is shared."""
@@ -121,9 +129,11 @@ class Desk:
         """The newest run's journal, whoever it is that goes on with it being ours."""
         found = self.newest()
         if found is None or found[1].ended is not None:
+            other = None
             with contextlib.suppress(CcdrError):
-                if other := self.elsewhere():
-                    raise somebody_else(_last_session(other[1].events))
+                other = self.elsewhere()
+            if other is not None:
+                raise somebody_else(_last_session(other[1].events))
             when = f": the last one ended at {rfc3339(found[1].events[-1].time)}" if found else ""
             raise UsageProblem(
                 f"no run of this runbook is open{when}", hint=f"`ccdr runbook run {self.plan}` begins one"
@@ -135,7 +145,11 @@ class Desk:
                 hint=f"`ccdr runbook take-over {self.plan}` takes it back",
             )
         journal = self._journal(run, list(standing.events))
-        journal.behind()
+        try:
+            journal.behind()
+        except Locked as error:
+            journal.let_go(error)
+            raise TakenOver(error, journal) from None
         return journal
 
     def take_over(self) -> Journal:

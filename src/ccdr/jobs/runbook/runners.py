@@ -94,13 +94,16 @@ def command(name: str, step: AnyStep, work: Work) -> StepResult:
     return run_command(step.argv, work, timeout=step.timeout)
 
 
-def run_command(argv: tuple[str, ...], work: Work, *, timeout: float) -> StepResult:
+def run_command(
+    argv: tuple[str, ...], work: Work, *, timeout: float, meanwhile: Callable[[], None] = lambda: None
+) -> StepResult:
     """Only its exit code counts. What it says is a program's words."""
     deadline = time.monotonic() + timeout
     said: deque[str] = deque(maxlen=LINES_KEPT)
     called = f"`{argv[0]}`" if argv[0] != CCDR else f"`{' '.join(argv[:2])}`"
 
     def in_time() -> None:
+        meanwhile()
         if time.monotonic() > deadline:
             raise CommandFailed(argv, -1, f"it took longer than {format_duration(timeout)}", stalled=True, what=called)
 
@@ -137,10 +140,34 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     if told is not None and work.since is not None and told.began >= work.since:
         if not told.unfinished:
             return StepResult(True, "it was brought back before ccdr was stopped")
-        return run_command((CCDR, "recover", "--resume", plan), work, timeout=LONGEST)
-    return run_command((CCDR, *recover_words(step, plan), "--yes-i-mean", plan), work, timeout=LONGEST)
+        words: tuple[str, ...] = ("recover", "--resume", plan)
+    else:
+        words = (*recover_words(step, plan), "--yes-i-mean", plan)
+    return run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
 
 
+@dataclass
+class _HowFar:
+    """What a recovery has reached, told as it does, by its journal."""
+
+    work: Work
+    name: str
+    looked: float = field(default_factory=time.monotonic)
+    told: dict[str, str | None] = field(default_factory=dict)
+
+    def __call__(self) -> None:
+        if time.monotonic() - self.looked < LOOK_EVERY:
+            return
+        self.looked = time.monotonic()
+        with contextlib.suppress(CcdrError, OSError, ValueError, KeyError):
+            of = recovery.newest(self.work.services.state, self.work.loaded.plan.plan)
+            for asset, at in (of.assets if of is not None and of.unfinished else {}).items():
+                if at.stage != self.told.get(asset):
+                    self.told[asset] = at.stage
+                    self.work.progress.step(f"{self.name}: {asset} {at.stage}")
+
+
+LOOK_EVERY = 2.0  # seconds
 LONGEST = 7 * 86400.0  # it watches its own progress
 
 
