@@ -68,7 +68,7 @@ def test_somebody_with_this_page_a_bare_host_and_the_key_can_type_all_of_it(load
         "pg_isready -h db1.example -p 5433",
         "pg_ctlcluster 17 crm start",
         "export RESTIC_REPOSITORY=s3:https://vault.example/ccdr-p",
-        "restic restore --tag plan=p,asset=dialler,kind=backup latest --target /restore/dialler; echo exit $?",
+        "restic restore --tag plan=p,asset=dialler,kind=backup latest --target /restore/dialler",
     ):
         assert line in typed, line
 

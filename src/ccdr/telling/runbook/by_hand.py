@@ -35,7 +35,7 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
     yield Part("Which snapshots are there? The newest is the last one.", (f"restic snapshots {tags}",))
     yield Part(
         "Fetch the newest into an empty directory. If restic exits with anything but 0, do not use it: take an older.",
-        (f"restic restore {tags} latest --target {FETCHED}/{name}; echo exit $?",),
+        (f"restic restore {tags} latest --target {FETCHED}/{name}", "echo exit $?"),
     )
     yield Part("Where is it?", (f"find {FETCHED}/{name} -name ccdr-manifest.json",))
     method = getattr(asset, "method", None)
@@ -62,15 +62,8 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
         case "mariadb", _:
             yield from _mariadb(asset)
     if asset.shipping is not None:
-        yield Part(
-            "The log that was shipped since is in a repository of its own, /log below this one, with the same "
-            "password: docs/how-to/recover.md, By hand: a shipped log. Apply it before anybody starts the server "
-            "(PostgreSQL) or writes to it (MariaDB).",
-            (
-                f"RESTIC_REPOSITORY={shlex.quote(f'{plan.repository.location}/log')} "
-                f"restic snapshots --tag plan={plan.plan},asset={name},kind=log",
-            ),
-        )
+        yield from _log(plan, name)
+        yield from _log_of_postgres(name) if asset.engine_name == "postgres" else _log_of_mariadb(name)
 
 
 def _database(asset: AnyEngine) -> str:
@@ -97,15 +90,28 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
 
 
 def _postgres_physical(name: str) -> Iterator[Part]:
+    whole = f"{FETCHED}/{name}-whole"
     yield Part(
-        'It is the server\'s data directory, data/. Where the manifest ends in "upon":[…], it is an increment: fetch '
-        "all of these as well and put them together with pg_combinebackup: docs/how-to/recover.md, By hand: a whole "
-        "PostgreSQL server. Verify it, give it to the server's user, start a server of the same major version on it.",
+        "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
+        (f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))", "pg_verifybackup -q data"),
+    )
+    yield Part(
+        'Does ccdr-manifest.json end in "upon":[…]? Then it is an increment on the snapshots FULL, NEXT … that stand '
+        "there, the full one first. Fetch each into a directory of its own and put them together in that order, with "
+        "the tools of the same major version. Without it go on with this data/.",
         (
-            f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))",
-            "pg_verifybackup -q data",
+            f"restic restore FULL --target {FETCHED}/{name}-0",
+            f"restic restore NEXT --target {FETCHED}/{name}-1",
+            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $PWD/data",
+            f"pg_verifybackup -q {whole}/data && cd {whole}",
+        ),
+    )
+    yield Part(
+        "Is there a log to be applied (below)? First that. Then give it to the server's user, and start a server of "
+        "the same major version on it.",
+        (
             "chown -R postgres:postgres data && chmod 700 data",
-            "pg_ctl -D $PWD/data -l /tmp/server.log start   # as the user postgres",
+            'su postgres -c "pg_ctl -D $PWD/data -l /tmp/server.log start"',
         ),
     )
 
@@ -123,6 +129,53 @@ def _mariadb_physical(name: str) -> Iterator[Part]:
     )
 
 
+def _log(plan: Plan, name: str) -> Iterator[Part]:
+    batches = f"{FETCHED}/{name}-batches"
+    grouped = 'group_by(.tags[] | select(startswith("batch="))) | map(max_by(.time)) | sort_by(.time)[]'
+    yield Part(
+        "The log that was shipped since then is in a repository of its own, with the same password. Fetch all of it "
+        "into one directory (needs jq). The names that `ls` shows must count up without a gap.",
+        (
+            f"LOG={shlex.quote(f'{plan.repository.location}/log')}",
+            f"restic -r $LOG snapshots --tag plan={plan.plan},asset={name},kind=log --json > {batches}.json",
+            f"jq -r '{grouped}",
+            f"""  | "\\(.id):\\(.paths[0])"' {batches}.json > {batches}""",
+            f"""while read -r b; do restic -r $LOG restore "$b" --target {FETCHED}/{name}-log || echo BAD; done < {batches}""",
+            f"cd {FETCHED}/{name}-log",
+            'for f in *.open; do [ ! -e "$f" ] || [ -e "${f%.open}" ] || mv "$f" "${f%.open}"; done',
+        ),
+    )
+
+
+def _log_of_postgres(name: str) -> Iterator[Part]:
+    command = f"""restore_command = 'cp \\"{FETCHED}/{name}-log/%f\\" \\"%p\\"'"""
+    yield Part(
+        "In the directory that holds data/, before anybody has started it. To go back to a moment, add the lines "
+        "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
+        "select pg_wal_replay_resume().",
+        (
+            "sed -i '/^recovery_target/d' data/postgresql.auto.conf",
+            f'echo "{command}" >> data/postgresql.auto.conf',
+            "echo \"recovery_target_timeline = 'latest'\" >> data/postgresql.auto.conf",
+            "touch data/recovery.signal",
+        ),
+    )
+
+
+def _log_of_mariadb(name: str) -> Iterator[Part]:
+    yield Part(
+        "On the server that you started on the copy, before anybody writes to it. COPY is the directory that holds "
+        "data/. With --stop-datetime=TIME (UTC) only what was written before it is applied.",
+        (
+            "read -r first start rest < COPY/data/mariadb_backup_binlog_info",
+            f"cd {FETCHED}/{name}-log",
+            """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
+            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" $(cat /tmp/files) > /tmp/c.sql',
+            "mariadb --comments --binary-mode < /tmp/c.sql",
+        ),
+    )
+
+
 def _mariadb(asset: AnyEngine) -> Iterator[Part]:
     of = _database(asset)
     yield Part(
@@ -133,8 +186,9 @@ def _mariadb(asset: AnyEngine) -> Iterator[Part]:
             "mariadb < database.sql",
             'mariadb --force < users.sql           # "failed" for those that are there is harmless',
             f"mariadb {of} < tables.sql",
-            "for f in rows/*.sql; do mariadb --init-command='SET check_constraint_checks=0' "
-            f'{of} < "$f" || break; done',
+            "for f in rows/*.sql; do",
+            f"""  mariadb --init-command='SET check_constraint_checks=0' {of} < "$f" || break""",
+            "done",
             f"mariadb --comments --binary-mode {of} < code.sql",
             f"if [ -e views.sql ]; then mariadb {of} < views.sql; fi",
             "mariadb --force < grants.sql",

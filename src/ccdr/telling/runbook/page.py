@@ -51,6 +51,7 @@ def page(
     )
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     plan, standing = loaded.plan, Standing(runbook, ())
+    starts = list(_starts(plan, manifests))
     key, env = f"/root/{plan.plan}.key", f"/root/{plan.plan}.env" if plan.repository.env_file else None
     return template.render(
         style=room.joinpath("page.css").read_text("utf-8"),
@@ -73,7 +74,8 @@ def page(
         phones=list(_phones(runbook)),
         lies=_lies(plan),
         env_lies=plan.repository.env_file,
-        starts=list(_starts(plan, manifests)),
+        starts=starts,
+        prints=[one["name"] for one in starts if not one["ways"]],
         steps=[_step(name, runbook, standing, expected) for name in standing.order],
         opening=list(by_hand.opening(plan, key, env)),
         by_hand=[
@@ -175,11 +177,10 @@ def _starts(plan: Plan, manifests: Mapping[str, Manifest]) -> Iterator[Mapping[s
         if new is None:
             continue
         if new.start:
-            yield {"name": name, "ways": [("As the plan says:", [shlex.join(new.start)])], "says": None}
+            yield {"name": name, "ways": [("As the plan says:", [shlex.join(new.start)])]}
             continue
         ways = _literal(plan.assets[name], new, manifests[name]) if name in manifests else None
-        says = None if ways else "ccdr recover prints its lines when it is there."
-        yield {"name": name, "ways": ways or [], "says": says}
+        yield {"name": name, "ways": ways or []}
 
 
 def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple[str, Sequence[str]]] | None:
