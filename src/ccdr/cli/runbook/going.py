@@ -104,7 +104,11 @@ def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
             lambda name: tell_once(desk.loaded, services, name),
         )
         watched.began(course.standing, desk.changed(course.standing))
-        standing = course.carry_out()
+        try:
+            standing = course.carry_out()
+        except KeyboardInterrupt:
+            note(f"stopped; `ccdr runbook resume {desk.plan}` goes on, and repeats nothing that is done")
+            raise
     outlook = outlook_of(desk, journal.run, standing, records.expected, at_work=False)
     if options.json:
         print_json(outlook.as_json())
