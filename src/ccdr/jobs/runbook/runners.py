@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ccdr.checks.sql import Sql as SqlCheck
 from ccdr.host.interrupts import tick
+from ccdr.host.processes import Host
 from ccdr.host.state import Run
 from ccdr.jobs.recover import journal as recovery
 from ccdr.jobs.runbook.sources import look_at
@@ -38,6 +39,7 @@ from ccdr.ports.restored import Restored
 
 LINES_KEPT = 200  # of what a command says: for a person's eyes
 BETWEEN = 1.0  # seconds between two tries of a health check
+STILL_ENDING = 60.0  # seconds that a ccdr gets to end whose master was killed
 NOT_INSTALLED = 127
 Monotonic = Callable[[], float]
 
@@ -98,7 +100,7 @@ def run_command(
     argv: tuple[str, ...], work: Work, *, timeout: float, meanwhile: Callable[[], None] = lambda: None
 ) -> StepResult:
     """Only its exit code counts. What it says is a program's words."""
-    deadline = time.monotonic() + timeout
+    deadline, still_there = time.monotonic() + timeout, time.monotonic() + STILL_ENDING
     said: deque[str] = deque(maxlen=LINES_KEPT)
     called = f"`{argv[0]}`" if argv[0] != CCDR else f"`{' '.join(argv[:2])}`"
 
@@ -109,7 +111,10 @@ def run_command(
 
     host = work.services.host.with_(no_progress=timeout, meanwhile=in_time)
     try:
-        code = host.run(own_argv(argv, work.directories), what=called, on_line=said.append, ok=range(256)).code
+        code = _run(host, own_argv(argv, work.directories), called, said)
+        while argv[0] == CCDR and code == Exit.LOCKED and work.since is not None and time.monotonic() < still_there:
+            _nap(BETWEEN)  # what an earlier attempt had begun is still ending
+            code = _run(host, own_argv(argv, work.directories), called, said)
     except CommandFailed as error:
         missing = error.code == NOT_INSTALLED and not error.stalled
         return StepResult(
@@ -130,6 +135,17 @@ def run_command(
     return StepResult(
         False, f"{called} exited with {code}", code=Exit.NOT_CARRIED_OUT if own else Exit.FINDING, words=words
     )
+
+
+def _run(host: Host, argv: list[str], called: str, said: deque[str]) -> int:
+    return host.run(argv, what=called, on_line=said.append, ok=range(256)).code
+
+
+def _nap(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        tick()
+        time.sleep(0.1)
 
 
 def recover(name: str, step: AnyStep, work: Work) -> StepResult:
@@ -203,10 +219,7 @@ def _until_green(ask: Callable[[], str | None], within: float, monotonic: Monoto
     """Ask again and again; None once it is green, else why not."""
     deadline = monotonic() + within
     while (why := ask()) is not None and monotonic() + BETWEEN < deadline:
-        until = monotonic() + BETWEEN
-        while monotonic() < until:
-            tick()
-            time.sleep(0.1)
+        _nap(BETWEEN)
     return why
 
 

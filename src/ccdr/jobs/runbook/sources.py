@@ -81,7 +81,7 @@ def _asked(name: str, engine: Engine, work: Work) -> str:
             return "it ANSWERS a question"
     except CommandFailed as error:
         refused = engine.refused(error.stderr)
-        return "it ANSWERS, and refuses this account" if refused else "it answers no question"
+        return "it ANSWERS, and says no" if refused else "it answers no question"
     except CcdrError as error:
         if error.exit_code is Exit.FINDING:
             return "it answers no question"

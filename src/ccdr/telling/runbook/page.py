@@ -167,7 +167,7 @@ def _phones(runbook: Runbook) -> list[tuple[str, list[str]]]:
 def _lies(plan: Plan) -> str:
     repository = plan.repository
     if repository.password_file is not None:
-        return f"on its usual host in {repository.password_file}"
+        return f"usual host: {repository.password_file}"
     return f"by the command: {shlex.join(repository.password_command or ())}"
 
 
