@@ -80,7 +80,7 @@ class BaseStep(Strict):
     depends_on: tuple[Name, ...] = Field((), description="steps that must be done, or skipped, before it begins")
     expected: Duration | None = Field(None, description="how long it takes, people's time included")
     phone: Text | None = Field(None, description="whom to phone when it does not work: name and number")
-    may_fail: bool = Field(False, description="what depends on it begins although it failed; that is told all the same")
+    may_fail: bool = Field(False, description="what depends on it begins although it failed; that is a deviation")
     exercise: Literal["sandbox", "assume"] = Field(
         "assume", description="in an exercise it is carried out in the sandbox, or assumed and not timed"
     )
@@ -131,7 +131,9 @@ class Command(BaseStep):
 
     kind: Literal["command"]
     argv: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(description="the command and its arguments, a list")
-    timeout: Duration = Field(600.0, description="it is stopped after this long, and has failed")
+    timeout: Duration = Field(
+        600.0, description="it is stopped after this long, and has failed; `ccdr` itself only where this is stated"
+    )
     repeat: bool = Field(
         False,
         description="it does no harm to run it twice: where ccdr was killed while it ran, `resume` runs it again "

@@ -97,7 +97,8 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
                 Command,
                 phase="still",
                 title="store the log that waits on this host",
-                argv=(CCDR, "ship", name),
+                argv=(CCDR, "ship", name, "--once"),
+                timeout="2m",  # it would wait for a source that is gone
                 repeat=True,
                 may_fail=True,  # the source is gone: it stores what waits, and says so
                 depends_on=("fence",),

@@ -221,7 +221,8 @@ class Standing:
     @property
     def exit_code(self) -> Exit:
         """Of whoever has carried it out as far as it goes."""
-        codes = [one.code for one in self.steps.values() if one.state is StepState.FAILED]
+        stopping = [name for name in self.of_state(StepState.FAILED) if not self.settled(name)]
+        codes = [self.steps[name].code for name in stopping]
         codes += [Exit.NOT_CARRIED_OUT] * bool(self.of_state(StepState.INTERRUPTED) or not self.complete)
         codes += [Exit.LEFT_BEHIND for one in self.steps.values() if one.left_behind]
         return worst(codes or [Exit.OK])
