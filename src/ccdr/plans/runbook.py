@@ -123,7 +123,13 @@ class Check(BaseStep):
     of: Literal["restored", "sources"] = Field(
         "restored", description="`sources` only looks whether each source still answers, and never fails"
     )
-    assets: tuple[Name, ...] = Field((), description="only these (default: all)")
+    assets: tuple[Name, ...] = Field((), description="of `sources`: only these (default: all)")
+
+    @model_validator(mode="after")
+    def _restored_as_a_whole(self) -> Self:
+        if self.assets and self.of == "restored":
+            raise ValueError("has assets, and what was restored is checked as a whole, expected them with of: sources")
+        return self
 
 
 class Command(BaseStep):

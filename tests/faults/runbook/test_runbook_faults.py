@@ -37,7 +37,7 @@ def say(word: str, more: str = "") -> str:
         ("a: {kind: decision, question: q, answers: {x: [c], y: []}}", 7, "names the step c, which this plan does not"),
         ("a: {kind: confirm, question: q, depends_on: [a]}", 7, "names the step itself"),
         ("a: {kind: shell, argv: [x]}", 7, "is not a known kind"),
-        ("a: {kind: check, assets: [crm]}", 7, "names the asset crm, which this plan does not have"),
+        ("a: {kind: check, of: sources, assets: [crm]}", 7, "names the asset crm, which this plan does not have"),
         ("a: {kind: sql, asset: rec, query: select 1, expect: 1}", 7, "is of the engine files, which answers no SQL"),
         ("a: {kind: sql, query: select 1, expect: 1}", 7, "names no server to ask"),
         ("a: {kind: http, url: 'https://user:word@x/'}", 7, "a secret is never a value in a plan"),

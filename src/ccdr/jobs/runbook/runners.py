@@ -204,13 +204,11 @@ def check(name: str, step: AnyStep, work: Work) -> StepResult:
     assert isinstance(step, Check)
     if step.of == "sources":
         return StepResult(True, facts=look_at(step.assets or tuple(work.loaded.plan.assets), work))
-    return run_command((CCDR, *check_words(step, work.loaded.plan.plan)), work, timeout=LONGEST)
+    return run_command((CCDR, *check_words(work.loaded.plan.plan)), work, timeout=LONGEST)
 
 
-def check_words(step: Check, plan: str) -> tuple[str, ...]:
-    words = ["recover", "check", plan]
-    words += ["--assets", ",".join(step.assets)] if step.assets else []
-    return tuple(words)
+def check_words(plan: str) -> tuple[str, ...]:
+    return ("recover", "check", plan)
 
 
 # --- questions --------------------------------------------------------------------------------------------
