@@ -81,7 +81,8 @@ def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
     """Carry out what may be carried out, and say where it stands then."""
     from ccdr.jobs.runbook.course import Course
     from ccdr.jobs.runbook.people import Nobody
-    from ccdr.jobs.runbook.runners import RUNNERS, Work
+    from ccdr.jobs.runbook.runners import RUNNERS
+    from ccdr.jobs.runbook.work import Work
     from ccdr.telling.runbook import tell_once
 
     options, services = settings(), desk.services

@@ -14,9 +14,9 @@ from ccdr.host import interrupts
 from ccdr.jobs.runbook.evidence import RunbookRecords
 from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.people import Given, People
-from ccdr.jobs.runbook.runners import Runner, StepResult, Work, failed
 from ccdr.jobs.runbook.states import Standing, StepState, says_no
 from ccdr.jobs.runbook.timing import JUMP
+from ccdr.jobs.runbook.work import Runner, StepResult, Work, failed
 from ccdr.model.errors import CcdrError, Exit, Locked, failure_of
 from ccdr.plans.runbook import AnyStep
 from ccdr.plans.runbook_made import Runbook

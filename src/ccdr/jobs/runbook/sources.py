@@ -14,7 +14,7 @@ from ccdr.ports.engine import Engine
 
 if TYPE_CHECKING:
     from ccdr.engines import AnyEngine
-    from ccdr.jobs.runbook.runners import Work
+    from ccdr.jobs.runbook.work import Work
 
 AT_ONCE = 4
 KNOCK = 5.0  # seconds
@@ -74,7 +74,7 @@ def _knock(host: str, port: int | None) -> str:
 
 
 def _asked(name: str, engine: Engine, work: Work) -> str:
-    from ccdr.jobs.runbook.runners import client_of
+    from ccdr.jobs.runbook.questions import client_of
 
     try:
         with client_of(engine, f"{name}: connection", f"look-{name}", work):
