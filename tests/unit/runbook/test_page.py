@@ -4,16 +4,20 @@ only this host would understand."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.clocks import NOON
 from tests.support.harness import Site
+from tests.support.manifests import a_manifest
 
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import runbook_of
+from ccdr.plans.targets import NewServer, Target
 from ccdr.telling.runbook.page import page
 
+CAPTURED = {"version": "17.2", "bytes": 1}
 SECRET = "hunter2-hunter2"
 ASSETS = """
 crm:
@@ -84,6 +88,16 @@ def test_the_order_has_minutes_and_where_each_is_then(loaded: LoadedPlan) -> Non
     assert re.search(r"crm \(postgres, physical\)\s*–\s*3\s*db1.example port 5433", said)
     assert re.search(r"dialler \(mariadb, dump\)\s*crm\s*\?\s*db2.example", said)
     assert "mysql://root@db9.example/dialler" in said and "/srv/recovered/recordings" in said
+
+
+def test_start_lines_are_literal_where_this_host_knows_what_was_captured(loaded: LoadedPlan) -> None:
+    new = NewServer(directory=Path("/srv/new/crm"), owner="nobody")
+    plan = loaded.plan.model_copy(update={"targets": {"crm": Target(new_server=new)}})
+    known = {"crm": a_manifest(method="physical", contents=CAPTURED)}
+    said = text_of(page(replace(loaded, plan=plan), runbook_of(plan), {}, {}, known, NOON))
+    assert "pg_ctlcluster 17 crm start" in said.splitlines() and "docker run -d --name crm" in said
+    unknown = text_of(page(replace(loaded, plan=plan), runbook_of(plan), {}, {}, {}, NOON))
+    assert "pg_ctlcluster" not in unknown and "ccdr recover prints the lines" in unknown
 
 
 def test_what_the_plan_says_is_escaped_and_cannot_turn_the_page(site: Site) -> None:

@@ -11,7 +11,7 @@ import click
 from ccdr.cli.output import table
 from ccdr.jobs.runbook.outlook import Outlook
 from ccdr.jobs.runbook.states import Standing, StepState
-from ccdr.model.values import human_seconds, rfc3339
+from ccdr.model.values import human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.runbook.opening import Desk
@@ -120,7 +120,7 @@ def _finish(outlook: Outlook, seconds: float, unknown: int) -> str:
     if not seconds:
         return ""
     at = (outlook.now + timedelta(seconds=seconds)).strftime("%H:%M")
-    without = f", without {unknown} steps of unknown length" if unknown else ""
+    without = f", without {so_many(unknown, 'step')} of unknown length" if unknown else ""
     return f"over at about {at} UTC, in {human_seconds(seconds)}{without}"
 
 
