@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ccdr.host.processes import Host
 from ccdr.jobs.recover import journal as recovery
+from ccdr.jobs.recover.work import VERB as RECOVER
 from ccdr.jobs.runbook.questions import BETWEEN, http, sql
 from ccdr.jobs.runbook.sources import look_at
 from ccdr.jobs.runbook.work import Runner, StepResult, Work, nap
@@ -93,6 +94,8 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     """`ccdr recover` keeps a journal of its own: what it had begun for this step is gone on with, never begun again."""
     assert isinstance(step, Recover)
     plan = work.loaded.plan.plan
+    while work.since is not None and work.services.state.held(plan, "", RECOVER):
+        nap(BETWEEN)  # it outlived whoever had begun it, and goes on
     told = recovery.newest(work.services.state, plan) if work.since is not None else None
     if told is not None and work.since is not None and told.began >= work.since:
         if not told.unfinished:
