@@ -105,6 +105,8 @@ def test_a_skipped_step_is_a_deviation_with_who_and_why_apart(with_runbook: Writ
     journal = b"".join(path.read_bytes() for path in (site.state / "runbook").rglob("*.jsonl"))
     assert b"Ana Pop" not in ledger + journal  # a person's words are kept apart, and can be taken back
     assert next(s["said"] for s in done.json["steps"] if s["step"] == "bad") == "Ana Pop phoned: it is not needed"
+    (told,) = site.run("report", "--format", "json").json["runbooks"]
+    assert (told["result"], told["skipped"]) == ("DONE", ["bad"]) and "Ana Pop" not in json.dumps(told)
 
 
 def test_what_a_command_says_is_in_no_record_and_no_answer(with_runbook: Written) -> None:
