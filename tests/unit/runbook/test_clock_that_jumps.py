@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
@@ -16,6 +17,7 @@ from ccdr.jobs.runbook.opening import Desk
 from ccdr.jobs.runbook.people import Nobody
 from ccdr.jobs.runbook.states import Standing
 from ccdr.jobs.runbook.work import StepResult, Work
+from ccdr.model.answers import FreeText
 from ccdr.plans.runbook import AnyStep
 
 
@@ -32,6 +34,8 @@ class SetClock:
 
 class Notes(list[str]):
     def changed(self, standing: Standing) -> None: ...
+
+    def said(self, words: FreeText, kept: Path | None) -> None: ...
 
     def note(self, text: str) -> None:
         self.append(text)

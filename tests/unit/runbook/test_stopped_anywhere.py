@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from ccdr.jobs.runbook.opening import Desk
 from ccdr.jobs.runbook.people import Given, Nobody
 from ccdr.jobs.runbook.states import Standing, StepState
 from ccdr.jobs.runbook.work import Runner, StepResult, Work
+from ccdr.model.answers import FreeText
 from ccdr.plans.runbook import AnyStep
 
 STEPS = """\
@@ -40,6 +42,8 @@ class Killed(BaseException):
 
 class Quiet:
     def changed(self, standing: Standing) -> None: ...
+
+    def said(self, words: FreeText, kept: Path | None) -> None: ...
 
     def note(self, text: str) -> None: ...
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +13,13 @@ import click
 from ccdr.cli.output import table
 from ccdr.jobs.runbook.outlook import Outlook
 from ccdr.jobs.runbook.states import Standing, StepState
+from ccdr.model.answers import FreeText, visible
 from ccdr.model.values import human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.runbook.opening import Desk
 
+SAID = 1500  # characters of what a failed program has said
 COLOURS = {
     "done": "green", "running": "cyan", "waiting": "yellow", "failed": "red", "interrupted": "red",
     "skipped": "yellow", "paused_by_failed_step": "red", "waiting_for_decision": "yellow",
@@ -53,6 +57,14 @@ class Watched:
 
     def note(self, text: str) -> None:
         click.echo(f"  ! {text}", err=True)
+
+    def said(self, words: FreeText, kept: Path | None) -> None:
+        """At a terminal, and nowhere else: it may quote a customer's row, and cron would mail it."""
+        if sys.stderr.isatty():
+            for line in visible(words.tail(SAID).shown).strip().splitlines():
+                click.echo(f"      | {line}", err=True)
+        if kept is not None:
+            click.echo(f"      what it said is in {kept}", err=True)
 
     def step(self, text: str) -> None:
         """As `Progress`: what a step has reached."""

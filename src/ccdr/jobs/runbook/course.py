@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from ccdr.evidence.payloads import keep_payload
@@ -17,6 +18,7 @@ from ccdr.jobs.runbook.people import Given, People
 from ccdr.jobs.runbook.states import Standing, StepState, says_no
 from ccdr.jobs.runbook.timing import JUMP
 from ccdr.jobs.runbook.work import Runner, StepResult, Work, failed
+from ccdr.model.answers import FreeText
 from ccdr.model.errors import CcdrError, Exit, Locked, failure_of
 from ccdr.plans.runbook import AnyStep
 from ccdr.plans.runbook_made import Runbook
@@ -33,6 +35,9 @@ class View(Protocol):
 
     def note(self, text: str) -> None:
         """A sentence for people."""
+
+    def said(self, words: FreeText, kept: Path | None) -> None:
+        """What the program of a step that failed has said, and where that is kept."""
 
 
 @dataclass
@@ -196,10 +201,10 @@ class Course:
             facts=dict(result.facts),
             left_behind=list(result.left_behind),
         )
-        if words is not None and not result.ok:
-            self.view.note(f"what it said is in {words}")
         self._record()
         self.view.changed(self.standing)
+        if not result.ok:
+            self.view.said(result.words, words)
 
     def _record(self) -> None:
         """A ledger that cannot be written stops nobody in an emergency: it is caught up with later."""

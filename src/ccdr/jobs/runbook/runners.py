@@ -60,10 +60,10 @@ def run_command(
 
     host = work.services.host.with_(no_progress=timeout, meanwhile=in_time)
     try:
-        code = _run(host, own_argv(argv, work.directories), called, said)
+        code, words = _run(host, own_argv(argv, work.directories), called, said)
         while argv[0] == CCDR and code == Exit.LOCKED and work.since is not None and time.monotonic() < still_there:
             nap(BETWEEN)  # what an earlier attempt had begun is still ending
-            code = _run(host, own_argv(argv, work.directories), called, said)
+            code, words = _run(host, own_argv(argv, work.directories), called, said)
     except CommandFailed as error:
         missing = error.code == NOT_INSTALLED and not error.stalled
         return StepResult(
@@ -71,9 +71,8 @@ def run_command(
             str(error),
             "install it on this host, or carry it out by hand and skip the step" if missing else None,
             Exit.NOT_CARRIED_OUT if missing else Exit.FINDING,
-            words=FreeText("\n".join(said)),
+            words=FreeText("\n".join(said)) + error.stderr,
         )
-    words = FreeText("\n".join(said))
     if code == 0:
         return StepResult(True, words=words)
     if argv[0] == CCDR and code == Exit.LEFT_BEHIND:
@@ -86,8 +85,9 @@ def run_command(
     )
 
 
-def _run(host: Host, argv: list[str], called: str, said: deque[str]) -> int:
-    return host.run(argv, what=called, on_line=said.append, ok=range(256)).code
+def _run(host: Host, argv: list[str], called: str, said: deque[str]) -> tuple[int, FreeText]:
+    done = host.run(argv, what=called, on_line=said.append, ok=range(256))
+    return done.code, FreeText("\n".join(said)) + done.stderr
 
 
 def recover(name: str, step: AnyStep, work: Work) -> StepResult:
