@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
-from tests.support.harness import Site
+from tests.support.harness import Ran, Site
 from tests.support.new_server import answers, free_port, made, psql, started_by_debian, started_by_docker
+from tests.support.stored import assert_clean
 
 FACTS = """
 select count(*), sum(hashtext(c::text)::bigint) from call c;
@@ -17,10 +19,18 @@ select convert_from(lo_get(oid), 'UTF8') from pg_largeobject_metadata;
 
 
 def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path) -> None:
+    """In a directory that is a disk of its own."""
     home, port = tmp_path / "new", free_port()
-    done = made(site, "crm", home, "--port", str(port))
-    assert done.code == 0 and done.json["result"] == "RESTORED", done
-    assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
+    with small_disk(home, "3g"):
+        done = made(site, "crm", home, "--port", str(port))
+        assert done.code == 0 and done.json["result"] == "RESTORED", done
+        assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
+        assert {p.name for p in home.iterdir()} == {"data", "run", "log", "ccdr-server.json"}
+        _asked_by_its_clients(done, home, port, server)
+    assert_clean(site)
+
+
+def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> None:
     with started_by_docker(done.json["start"]["docker"]):
         assert answers(home, port)
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")

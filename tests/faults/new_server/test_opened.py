@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.faults.new_server.conftest import CHECKS
 from tests.faults.new_server.test_stopped import restored
 from tests.support.cluster import Cluster
 from tests.support.harness import Quiet, Site
 from tests.support.new_server import free_port, psql, started_by_docker
+from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
 
+from ccdr.host.processes import Watchdog
 from ccdr.host.state import Run
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore import opening as opening_room
+from ccdr.jobs.restore.left_server import LEFT, LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.plans.job import Job
@@ -79,6 +83,15 @@ def test_a_start_that_fails_says_so_and_quotes_nothing(ready: Ready) -> None:
     assert "a secret word" in caught.value.stderr
 
 
+def test_a_start_that_comes_to_nothing_is_ended(ready: Ready) -> None:
+    with ready.opening() as opening, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening_room, "Watchdog", lambda _, pulse: Watchdog(1.0, pulse))
+        with pytest.raises(CommandFailed) as caught:
+            opening.start(["sh", "-c", 'echo $$ > "$0"; exec sleep 600', str(ready.home.parent / "pid")], Quiet())
+        assert caught.value.stalled
+    assert not Path(f"/proc/{(ready.home.parent / 'pid').read_text().strip()}").exists()
+
+
 def test_files_that_were_changed_since_are_not_started(ready: Ready) -> None:
     hba = ready.home / "data" / "pg_hba.conf"
     was = hba.read_text()
@@ -111,7 +124,34 @@ def test_opened_by_start_its_clients_find_their_rows(ready: Ready, server: Clust
         with pytest.raises(CcdrError, match="is not as it was left"):
             opening.refuse()
         assert opening.answers()
+        _backed_up_again(ready)
+        _another_than_was_checked(ready)
     assert_clean(ready.site)
+
+
+def _another_than_was_checked(ready: Ready) -> None:
+    """Whatever answers there, it bears another mark."""
+    left = ready.home / LEFT
+    left.write_text(left.read_text().replace(ready.left.mark, "another"))
+    with ready.opening() as opening, pytest.raises(CcdrError, match="another server answers"):
+        opening.answers()
+
+
+def _backed_up_again(ready: Ready) -> None:
+    """By the same method, with its tablespace; by the rights that it was given."""
+    (root := ready.home.parent / "again").mkdir()
+    again = Site(root)
+    where = f"connection: {{host: {ready.home / 'run'}, port: {ready.port}, user: postgres, database: crm}}"
+    again.write("restore_tests/crm.yaml", CHECKS)
+    again.plan(
+        f"crm:\n  engine: postgres\n  method: physical\n  {where}\n"
+        f'  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}\n  log_shipping: {{interval: 2s}}'
+    )
+    again.backed_up()
+    psql(ready.home, ready.port, "insert into kept select 7")
+    ship_once(again)
+    done = again.run("test", "p", "--at", "latest")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
 
 
 @contextlib.contextmanager

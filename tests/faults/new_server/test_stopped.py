@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 from tests.faults.test_capture_faults import small_disk
 from tests.support.harness import Quiet, Site, eventually
-from tests.support.new_server import made, nothing_left
+from tests.support.new_server import free_port, made, nothing_left
 from tests.support.repository_damage import flip
 from tests.support.stored import assert_clean, brought_back
 
 from ccdr.engines.postgres.new_server.maker import PostgresMaker
 from ccdr.jobs.restore import Request, RestoreResult, restoring
-from ccdr.jobs.restore.left_server import LOADED, LeftServer
+from ccdr.jobs.restore.directory import Staging
+from ccdr.jobs.restore.left_server import LEFT, LOADED, LeftServer
 from ccdr.jobs.restore.new_server import OntoNewServer
+from ccdr.jobs.restore.opening import listening
+from ccdr.model.values import CheckResult
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.place import Place, Progress
@@ -44,6 +47,15 @@ def test_a_full_disk_is_no_fault_of_the_backup(site: Site, tmp_path: Path) -> No
     assert_clean(site)
 
 
+def test_settings_that_it_does_not_have_are_told_before_the_load(site: Site, tmp_path: Path) -> None:
+    wanted = NewServer(directory=tmp_path / "new", settings={"shared_bufers": "1GB"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresMaker, "load", None)
+        result = restored(site, tmp_path / "new", wanted=wanted)
+    assert (result.result, result.exit_code) == ("FAILED", 3) and "shared_bufers" in str(result.reason), result
+    nothing_left(tmp_path / "new")
+
+
 def restored(
     site: Site,
     home: Path,
@@ -58,6 +70,29 @@ def restored(
     with restoring(Job(site.loaded(), asset), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     return one.result
+
+
+def test_nobody_reaches_it_and_failed_checks_leave_it_without_its_name(site: Site, tmp_path: Path) -> None:
+    """Until its checks have passed it listens in its container alone, which has no network."""
+    site.write("restore_tests/crm.yaml", "restore_test: crm\nchecks:\n  - {kind: rows, table: call, at_least: 9999}\n")
+    home, port, seen = tmp_path / "new", free_port(), []
+    really = OntoNewServer.check
+
+    def looked_at(way: OntoNewServer, progress: Progress) -> list[CheckResult]:
+        assert way.box is not None
+        argv = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}}", way.box.id]
+        seen.append(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip())
+        seen.extend(listening(way.site, port))
+        assert not list(way.staging.root.rglob(".s.PGSQL*")) and not home.exists()
+        return really(way, progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OntoNewServer, "check", looked_at)
+        result = restored(site, home, wanted=NewServer(directory=home, port=port))
+    assert seen == ["none"]
+    (kept,) = tmp_path.glob(".new.ccdr-restore-*")
+    assert (result.result, result.exit_code) == ("FAILED", 1) and not home.exists(), result
+    assert str(kept / "tree") in str(result.left_behind)
 
 
 @pytest.mark.parametrize("asset", ["crm", "whole"])
@@ -110,30 +145,41 @@ def test_stopped_by_a_signal(site: Site, tmp_path: Path, sign: int) -> None:
 
 @pytest.fixture
 def killed(site: Site, tmp_path: Path) -> Iterator[Site]:
-    """Its server's container was killed while the checks ran, and so was ccdr, for all that it could do."""
+    """Its server's container was killed while the checks ran, and so was ccdr, for all that it could do. One of them in
+    a directory that is a disk of its own."""
 
     def dies(way: OntoNewServer, progress: Progress) -> None:
         assert way.box is not None
         subprocess.run(["docker", "kill", way.box.id], check=True, capture_output=True)
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OntoNewServer, "check", dies)
-        for asset in ("crm", "whole"):
-            with pytest.raises(KeyboardInterrupt):
-                restored(site, tmp_path / asset, asset, working="one")
-            assert not (tmp_path / asset).exists()
-            assert (tmp_path / f".{asset}.ccdr-restore-one" / LOADED).exists()
-    yield site
+    with small_disk(tmp_path / "crm", "3g"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(OntoNewServer, "check", dies)
+            for asset in ("crm", "whole"):
+                with pytest.raises(KeyboardInterrupt):
+                    restored(site, tmp_path / asset, asset, working="one")
+        assert not (tmp_path / "whole").exists() and (tmp_path / ".whole.ccdr-restore-one" / LOADED).exists()
+        assert [p.name for p in (tmp_path / "crm").iterdir()] == [".ccdr-restore-one"]
+        yield site
 
 
 def test_what_was_loaded_is_not_loaded_again(killed: Site, tmp_path: Path) -> None:
+    """Nor where it had been settled, and lacked its name alone: it is opened, and settled once more."""
+
+    def stopped(staging: Staging, host: Place) -> None:
+        raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PostgresMaker, "load", None)  # whoever asks for it fails
+        with pytest.MonkeyPatch.context() as at_last, pytest.raises(KeyboardInterrupt):
+            at_last.setattr(Staging, "finish", stopped)
+            restored(killed, tmp_path / "whole", "whole", working="one")
+        assert (tmp_path / ".whole.ccdr-restore-one" / "tree" / LEFT).exists() and not (tmp_path / "whole").exists()
         for asset in ("crm", "whole"):
             result = restored(killed, tmp_path / asset, asset, working="one")
             assert result.result == "RESTORED" and result.exit_code == 0, result
             assert {c.status.value for c in result.checks} == {"PASS", "SKIPPED"}, result.checks
             assert LeftServer.read(tmp_path / asset).untouched
-            assert not list(tmp_path.glob(f".{asset}.*"))
+            assert not list(tmp_path.glob(f".{asset}.*")) and not list(tmp_path.glob(f"{asset}/.*"))
     assert_clean(killed)

@@ -57,6 +57,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.RESTORE_CRASHED: ("ccdr restore p --asset a --to …",),
     Trouble.RUNBOOK_STANDS: ("ccdr runbook run p",),
     Trouble.FETCH_LIMIT: (TEST, "ccdr test p"),
+    Trouble.RECOVERY_UNFINISHED: ("ccdr recover p",),
     Trouble.PRUNE_FAILED: ("ccdr upkeep p --prune",),
     Trouble.PRUNE_LATE: ("ccdr run",),
     Trouble.CHECK_INCONCLUSIVE: ("ccdr upkeep p --check",),

@@ -19,6 +19,8 @@ from ccdr.evidence.history.kinds import (
     NOT_BEGUN,
     PRUNE_START,
     PRUNED,
+    RECOVER_END,
+    RECOVER_START,
     RESTORE_END,
     RESTORE_START,
     TEST_START,
@@ -209,6 +211,15 @@ class AssetHistory(FoldedRecords):
             if (end is None or record["seq"] > end["seq"]) and now - utc(record["time"]) < RESTORE_TOLD:
                 return record
         return None
+
+    def unfinished_recovery(self, now: datetime) -> Record | None:
+        """Of a plan: the newest recovery of the last days, where it has come to no good end, and none is at work: its
+        end, or its start if it crashed."""
+        end, open_ = self.newest.get(RECOVER_END), [r for r in self.open_runs.values() if r["kind"] == RECOVER_START]
+        newest = max([*open_, *([end] if end is not None else [])], key=lambda record: record["seq"], default=None)
+        if newest is None or str(newest["run"]) in self.at_work or newest.get("state") == "done":
+            return None
+        return newest if now - utc(newest["time"]) < RESTORE_TOLD else None
 
     @property
     def unchecked(self) -> Record | None:

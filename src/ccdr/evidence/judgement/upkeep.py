@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
-from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
+from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
@@ -45,7 +45,13 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     told = {one[:8] for asset in loaded.plan.assets for one in histories.get((name, asset), AssetHistory()).vanished}
     found = (p for p in _upkeep(history) if not _of_these_alone(p, told))
-    troubles = (*late, *_fetched(loaded, histories, now), *_unstored(loaded, histories, now), *_paused(history, now))
+    troubles = (
+        *late,
+        *_fetched(loaded, histories, now),
+        *_unstored(loaded, histories, now),
+        *_paused(history, now),
+        *_recovery(history, now),
+    )
     wrong = distinct((*found, *troubles))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
@@ -89,6 +95,18 @@ def _paused(history: AssetHistory, now: datetime) -> Iterator[Problem]:
     if pause := history.pause(now):
         text = f"it is {told(pause, now)}: what is due waits, no log is shipped; what is due twice is skipped"
         yield Problem(Trouble.PAUSED, text, pause.begun, about=str(pause.seq), why=str(pause))
+
+
+def _recovery(history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """One that was begun, and that nobody has brought to an end."""
+    if (last := history.unfinished_recovery(now)) is None:
+        return
+    at = utc(last["time"])
+    how = "crashed: its run {} never recorded an end" if last["kind"] == RECOVER_START else "was not finished (run {})"
+    missing = [str(a["asset"]) for a in last.get("assets") or () if a.get("state") not in (None, "done")]
+    what = f"; not brought back: {', '.join(missing)}" if missing else ""
+    text = f"the recovery of {to_the_second(at)} {how.format(last['run'])}{what}"
+    yield Problem(Trouble.RECOVERY_UNFINISHED, text, at, about=str(last["run"]), run=str(last["run"]))
 
 
 def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:

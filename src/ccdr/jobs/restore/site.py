@@ -11,6 +11,7 @@ from pathlib import Path
 from ccdr.jobs.restore.directory import Guarded, Staging, staging_for
 from ccdr.jobs.restore.left_server import Loaded
 from ccdr.jobs.restore.new_server import OntoNewServer
+from ccdr.jobs.restore.opening import listening
 from ccdr.jobs.restore.ways import Order
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.errors import TestBroken, UsageProblem
@@ -42,6 +43,8 @@ def prepared(
     _refuse_inside_a_server(home)
     staging, loaded = _staging(order, site, guarded, maker)
     order.result.notes += maker.notes(manifest, order.services.host)
+    for taken in listening(site, maker.port):
+        order.result.notes.append(f"something listens at {taken} now: it must have ended before the new server starts")
     image = order.services.lab.image(order.engine, maker.needs(manifest))
     own = contextlib.ExitStack()
     stack.push(own)
@@ -60,9 +63,9 @@ def _staging(order: Order, site: Site, guarded: Sequence[Guarded], maker: Server
         )
     maker_needs = maker.needs(order.manifest)
     beside = 0 if maker_needs.in_place else sum(s.bytes for s, _ in order.bases) + order.snapshot.bytes
-    needed = 0 if loaded is not None else maker_needs.bytes + beside
-    entries = len(order.manifest.files)
-    staging, notes = staging_for(site.home, guarded, size=needed, entries=entries, run=site.mark)
+    needed, entries = maker_needs.bytes + beside, len(order.manifest.files)
+    before = mine.root if mine.root.is_dir() else None
+    staging, notes = staging_for(site.home, guarded, size=needed, entries=entries, run=site.mark, before=before)
     staging.own = True
     order.result.notes += notes
     try:

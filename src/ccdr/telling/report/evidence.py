@@ -31,6 +31,7 @@ from ccdr.telling.report.runs import (
     NO_RUN,
     NOTED,
     PRUNE,
+    RECOVER,
     RUNBOOK,
     RUNNING,
     SKIPPED,
@@ -229,6 +230,9 @@ class Evidence:
             seconds = sum_of([get("elapsed_s" if verb == RUNBOOK else "seconds", 0)]) or None
         plan, asset, host, actor = start["plan"], start["asset"], start["host"], start["actor"]
         by, outcome = text(trigger.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
+        if verb == RECOVER:  # what was stopped, or failed in a part of it, is one that failed
+            outcome = "DONE" if get("state") == "done" else "FAILED"
+            seconds = sum_of([mapping(get("rto")).get("machine_s", 0)]) or None
         same: Callable[[Any, Any], Any] = self._words.setdefault
         run = RecordedRun(
             start["seq"], verb, same(plan, plan), same(asset, asset), start["run"], same(host, host),

@@ -31,6 +31,7 @@ from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
 from ccdr.telling.report.runs import (
     CRASHED,
     MISSED,
+    RECOVER,
     RESTORE,
     RUNBOOK,
     RUNNING,
@@ -48,6 +49,7 @@ WORDS = {
     "check": "repository check",
     "restore": "restore",
     "runbook": "runbook",
+    "recover": "recovery",
 }
 GLYPHS = {
     "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓",
@@ -181,7 +183,7 @@ def _context(report: Report) -> dict[str, Any]:
         "tests_in_all": len(tests),
         "interruptions": interruptions,
         "interruptions_in_all": len(report.interruptions),
-        "restores": [run for run in report.runs if run.verb == RESTORE],
+        "restores": [run for run in report.runs if run.verb in (RESTORE, RECOVER)],
         "runbooks": [run for run in report.runs if run.verb == RUNBOOK],
         "population": _population(report),
         "upkeep": [(plan, _checked(plan)) for plan in report.plans],
