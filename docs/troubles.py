@@ -100,6 +100,10 @@ MEANS = {
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
     ),
+    Trouble.RUNBOOK_STANDS: (
+        "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr was "
+        "stopped; until it goes on"
+    ),
     Trouble.RECOVERY_UNFINISHED: (
         "`ccdr recover` was stopped or killed, or a step of it failed, and nobody has gone on; for a week, or until a "
         "later one has ended"
@@ -162,7 +166,7 @@ def _row(trouble: Trouble) -> str:
 
 def _in_code(step: str) -> str:
     """The commands in a step; three spaces stand between one and its explanation."""
-    verbs = "|".join(main.commands)
+    verbs = "|".join(sorted(main.commands, key=len, reverse=True))  # `runbook` before `run`
     word = r'--?[\w-]+|[A-Z_]+|latest|\d+d|…|"…"'
     marked = re.sub(rf"(?<!`)\bccdr (?:{verbs})(?: [a-z]+\b)?(?: (?:{word}))*", lambda match: f"`{match[0]}`", step)
     return re.sub(" +", " ", marked)

@@ -23,7 +23,7 @@ from ccdr.jobs.services import limits_of
 
 SILENT = {"completion", "ship"}  # print no document
 ACTING = {"recover"}  # with words below them, and by themselves
-ELSEWHERE = {"demo"}  # needs Docker
+ELSEWHERE = {"demo", "runbook take-over"}  # needs Docker; needs a bucket: tests/faults/runbook
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,19 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
     yield "report", site.run("report")
+    yield from runbook_carried_out(site)
+
+
+def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    path = site.root / "plans/p.yaml"
+    plan = path.read_text("utf-8")
+    steps = "runbook:\n  a: {kind: command, argv: ['false']}\n  b: {kind: confirm, question: well}\n"
+    path.write_text(plan.replace("assets:", f"{steps}assets:", 1), "utf-8")
+    for verb, *args in (["show"], ["print"], ["run", "--dry-run"], ["run"], ["status"], ["retry", "a"]):
+        yield f"runbook {verb}", site.run("runbook", verb, "p", *args)
+    yield "runbook resume", site.run("runbook", "resume", "p", "--answer", "b=yes")
+    yield "runbook skip", site.run("runbook", "skip", "p", "a", "--why", "it need not be")
+    path.write_text(plan, "utf-8")
 
 
 def test_each_command_prints_what_its_schema_says(site: Site) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
+from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
 
@@ -439,6 +440,14 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),
+    "runbook print": (RunbookPrinted,),
+    "runbook resume": (RunbookStanding,),
+    "runbook retry": (RunbookStanding,),
+    "runbook run": (RunbookStanding, WouldRunRunbook),
+    "runbook show": (RunbookShown,),
+    "runbook skip": (RunbookStanding,),
+    "runbook status": (RunbookStanding,),
+    "runbook take-over": (RunbookStanding,),
     "sandbox reap": (ReapedDocument,),
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),

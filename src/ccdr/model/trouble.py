@@ -67,6 +67,7 @@ class Trouble(StrEnum):
     NEVER_TESTED = "never_tested"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
+    RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
     RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
@@ -266,6 +267,7 @@ _NEXT = {
     Trouble.RESTORE_CRASHED: (
         "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
+    Trouble.RUNBOOK_STANDS: "ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
     Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",

@@ -14,6 +14,7 @@ from ccdr.engines.base import PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 from ccdr.plans.repository_url import repository_url
+from ccdr.plans.runbook import RunbookState, Steps
 from ccdr.plans.targets import Targets
 
 NO_PROGRESS = 600.0
@@ -170,6 +171,12 @@ class Plan(Strict):
     )
     approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
+    runbook: Steps = Field(
+        {}, description="the steps of an emergency, by name; without it `ccdr runbook` makes one from the plan"
+    )
+    runbook_state: RunbookState | None = Field(
+        None, description="a bucket in which the runbook's state lies as well, so that another host can go on"
+    )
     assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)] = Field(
         description="what is backed up, by name: each a database, a server or a tree of files"
     )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
 FORMAT = 1
 _LARGEST = 4 << 20  # bytes of a mark
-_COMMANDS = ("start", "command")  # fields that hold a command, beside those that end in _command
+_COMMANDS = ("start", "command", "argv")  # fields that hold a command, beside those that end in _command
 _M = TypeVar("_M", bound=Strict)
 
 

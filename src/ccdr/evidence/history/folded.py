@@ -21,6 +21,10 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RUNBOOK_END,
+    RUNBOOK_START,
+    RUNBOOK_STEP,
+    RUNBOOKS,
     STARTS,
     STORED,
     TEST_END,
@@ -126,6 +130,8 @@ class FoldedRecords:
     source_away: str | None = None  # since when its backups fail since nobody answers where the source is to be
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of a plan: its runbook's run that has not ended here: which, since when; by step what it came to last, and when.
+    runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
@@ -150,6 +156,9 @@ class FoldedRecords:
             return
         if kind == LOGS:
             self._take_log(record)
+            return
+        if kind in RUNBOOKS:
+            self._take_runbook(kind, run, record)
             return
         if kind in (PAUSE_BEGIN, PAUSE_END):
             take_pause(self.pauses, record)
@@ -193,6 +202,17 @@ class FoldedRecords:
         if kind == TEST_START and record.get("selection") in RULES:
             due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
             self.tried[record["selection"]] = [record["seq"], due]
+
+    def _take_runbook(self, kind: str, run: str, record: Record) -> None:
+        """Of the run that is open; one that is begun anew stands for those before it."""
+        if kind == RUNBOOK_START:
+            self.runbook = {"run": run, "begun": record["time"], "steps": {}}
+        elif self.runbook.get("run") == run and kind == RUNBOOK_STEP:
+            self.runbook["steps"][str(record["step"])] = [record["result"], record["at"], record.get("reason")]
+        elif kind == RUNBOOK_END:
+            self.newest[kind] = record
+            if self.runbook.get("run") == run:
+                self.runbook = {}
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record

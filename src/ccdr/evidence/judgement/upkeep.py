@@ -71,6 +71,37 @@ def judge_repository(
         yield from _upkeep_late(loaded, history, first, now)
 
 
+def judge_runbook(plan: str, history: AssetHistory, now: datetime) -> tuple[Problem, ...]:
+    """Of a runbook that was begun, has not ended, and that no process goes on with: each step that waits for a person
+    or failed; or that nobody is at it."""
+    of = history.runbook
+    if not of:
+        return ()
+    begun = f"the runbook that was begun at {to_the_second(of['begun'])}"
+    standing = {s: told for s, told in of["steps"].items() if told[0] in ("WAITING", "FAILED")}
+    problems = [
+        Problem(
+            Trouble.RUNBOOK_STANDS,
+            f"{begun} {'waits for a person' if result == 'WAITING' else 'stands'}: its step {step} "
+            + (f"failed: {reason}" if result == "FAILED" else "is to be answered"),
+            utc(at),
+            about=step,
+            why=f"{step} {'failed' if result == 'FAILED' else 'is to be answered'}",
+            cause=result,
+            step=_runbook_step(plan, step, failed=result == "FAILED"),
+        )
+        for step, (result, at, reason) in standing.items()
+    ] or [Problem(Trouble.RUNBOOK_STANDS, f"{begun} has not ended, and nobody is at it", utc(of["begun"]))]
+    told = (p if p.step else replace(p, step=next_step(p.trouble, plan, None)) for p in problems)
+    return tuple(acknowledged(told, history.acks, now))
+
+
+def _runbook_step(plan: str, step: str, *, failed: bool) -> str:
+    if failed:
+        return f"ccdr runbook retry {plan} {step}   tries it again; ccdr runbook status {plan}   shows the rest"
+    return f"ccdr runbook resume {plan}   asks, and goes on; ccdr runbook status {plan}   shows the rest"
+
+
 def _paused(history: AssetHistory, now: datetime) -> Iterator[Problem]:
     if pause := history.pause(now):
         text = f"it is {told(pause, now)}: what is due waits, no log is shipped; what is due twice is skipped"

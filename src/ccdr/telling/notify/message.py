@@ -69,6 +69,7 @@ HEADLINES = {
     Trouble.COPY_TEST_FAILED: "restore test of a copy FAILED",
     Trouble.COPY_UNTESTED: "a copy is not tested",
     Trouble.COPY_UPKEEP: "a copy is not looked after",
+    Trouble.RUNBOOK_STANDS: "runbook WAITS",
     Trouble.FETCH_LIMIT: "restore tests fetched most of a month's limit",
     Trouble.PAUSED: "PAUSED",
     Trouble.DUTIES: "other work than before",

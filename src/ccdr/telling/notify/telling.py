@@ -63,6 +63,7 @@ NOT_WELL = frozenset(
         Trouble.TEST_LATE,
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
+        Trouble.RUNBOOK_STANDS,
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,
