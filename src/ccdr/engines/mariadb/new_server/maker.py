@@ -104,6 +104,7 @@ _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error numb
 _ONCE = f"""set -e
 sed '/^log_bin=/d; /^log_error=/d; /^plugin_dir=/d' {HOME}/{own.CONF} > {_CONF}
 mkdir -p {SORTING}
+: > {server.LOG}
 mariadbd --defaults-file={_CONF} --datadir={DATA} --tmpdir={SORTING} --socket={server.SOCKET} --pid-file={_PID} \\
   --skip-networking --skip-log-bin --event-scheduler=OFF --innodb-buffer-pool-size=256M --key-buffer-size=16M \\
   < /dev/null > {server.LOG} 2>&1 &
