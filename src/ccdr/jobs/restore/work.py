@@ -126,10 +126,10 @@ class Restoring:
     def examine(self, progress: Progress) -> None:
         """UsageProblem where it must not be done; nothing is changed."""
         job, services, result, request = self.job, self._services, self.result, self.request
-        if request.new_server is not None:
-            job.engine.new_server(Site(request.new_server.directory))  # has it one?
         if not request.is_url:  # the cheapest question first
             self._path()
+        if request.new_server is not None:
+            job.engine.new_server(Site(request.new_server.directory))  # has it one?
         manifest, bases = self._chosen(progress)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
@@ -171,8 +171,6 @@ class Restoring:
         return services.catalogue.manifest(chosen), bases_of(chosen, snapshots.there, services.catalogue)
 
     def _new_server(self, order: Order, wanted: NewServer) -> OntoNewServer:
-        self._path()
-        self.result.target_kind = "new_server"
         guarded = self._sources.guarded(order.manifest)
         return site.prepared(order, wanted, guarded, self.recovery, self.request.working, self._stack)
 
@@ -180,7 +178,8 @@ class Restoring:
         if not self.request.to.strip():
             raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
         path = Path(self.request.to).expanduser().absolute()
-        self.result.target_kind, self.result.target_name, self.name = "directory", str(path), path.name
+        kind = "directory" if self.request.new_server is None else "new_server"
+        self.result.target_kind, self.result.target_name, self.name = kind, str(path), path.name
         if ".." in path.parts:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
