@@ -23,7 +23,9 @@ from tests.support.stored import left
 
 def restic(site: Site, script: str) -> None:
     """What happens when restic is called to restore something: `$S` is the site."""
-    body = f'#!/bin/sh\nS={site.root}\ncase " $* " in *" restore "*) {script};; esac\nexec {shutil.which("restic")} "$@"\n'
+    body = (
+        f'#!/bin/sh\nS={site.root}\ncase " $* " in *" restore "*) {script};; esac\nexec {shutil.which("restic")} "$@"\n'
+    )
     site.write("bin/restic", body, mode=0o755)
     site.env["PATH"] = f"{site.root / 'bin'}:{os.environ['PATH']}"
 
@@ -65,7 +67,10 @@ def test_a_repository_that_goes_away_meanwhile_stops_what_needs_it_alone(centre:
     plan.write_text(plan.read_text().replace(str(repo.resolve()), str(repo)))
     repo.unlink()
     repo.symlink_to(centre.root / "there")
-    restic(centre, "mkdir $S/first 2>/dev/null || { while [ ! -e $S/back/cdr -a ! -e $S/back/recordings ]; do sleep 0.1; done; rm -f $S/repo; }")
+    restic(
+        centre,
+        "mkdir $S/first 2>/dev/null || { while [ ! -e $S/back/cdr -a ! -e $S/back/recordings ]; do sleep 0.1; done; rm -f $S/repo; }",
+    )
     done = centre.run(*go(centre))
     assert (done.code, done.json["state"]) == (3, "paused_by_failed_step"), done
     assert sorted(states(done.json).values()) == ["done", "failed"], done
