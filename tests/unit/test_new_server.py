@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,7 @@ from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import initdb_options
 from ccdr.jobs.restore.left_server import LOADED, Loaded
-from ccdr.jobs.restore.site import owner_of
+from ccdr.jobs.restore.site import closed_to, owner_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import CheckResult, Verdict, utc
 from ccdr.ports.log import Reached
@@ -90,11 +91,10 @@ def test_passwords_are_taken_from_no_further_than_it_listens(address: str, netwo
 
 
 def test_root_and_its_own_account_are_the_first_superuser() -> None:
-    text = conf.pg_ident_conf(Owner(101, 104, "postgres"), ['o"dd', "ccdr"])
+    text = conf.pg_ident_conf("postgres", ['o"dd', "ccdr"])
     assert text.splitlines()[1:] == [
         'ccdr postgres "o""dd"', 'ccdr postgres "ccdr"', 'ccdr root "o""dd"', 'ccdr root "ccdr"', r"ccdr /^(.*)$ \1",
     ]  # fmt: skip
-    assert "None" not in conf.pg_ident_conf(Owner(999, 999), ["postgres"])
 
 
 def test_libraries_and_locales_that_it_needs() -> None:
@@ -139,6 +139,22 @@ def test_a_site_that_no_server_can_have_is_refused() -> None:
             ENGINE.new_server(site)
 
 
+def test_lines_that_start_it_name_a_user_that_debian_has() -> None:
+    contents = {"version": "17.2", "bootstrap": "postgres", "database": "crm", "timezone": "UTC"}
+    manifest = SimpleNamespace(method="dump", contents=contents)
+    maker = ENGINE.new_server(Site(Path("/srv/my crm"), sockets=None))
+    named = maker.start_lines(manifest, "postgres:17", Owner(101, 104, "pg"))  # type: ignore[arg-type]
+    assert named.debian[0] == "install -d -o pg /etc/postgresql/17 /etc/postgresql/17/my_crm"
+    assert named.debian[-1] == "pg_ctlcluster 17 my_crm start"
+    (docker,) = named.docker
+    assert "--user 101:104" in docker and "-v '/srv/my crm:/srv/my crm'" in docker and "-D '/srv/my crm/data'" in docker
+    numbered = maker.start_lines(manifest, "postgres:17", Owner(999, 999))  # type: ignore[arg-type]
+    assert numbered.debian[:2] == (
+        "chown -R postgres:postgres '/srv/my crm'",
+        "install -d -o postgres /etc/postgresql/17 /etc/postgresql/17/my_crm",
+    )
+
+
 def test_whose_files_they_are() -> None:
     import pwd
 
@@ -149,6 +165,15 @@ def test_whose_files_they_are() -> None:
     for name in ("no-such-user-here", "root", "0", str(2**32 - 1)):
         with pytest.raises(UsageProblem):
             owner_of(name, "x")
+
+
+def test_a_directory_that_its_server_cannot_reach_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    other, mine = Owner(54321, 54321), Owner(tmp_path.stat().st_uid, 54321)
+    closed = closed_to(other, tmp_path / "new")
+    assert closed is not None and closed in (tmp_path, *tmp_path.parents)
+    assert closed_to(mine, tmp_path / "new") is None
+    assert closed_to(other, Path("/new")) is None
 
 
 def test_what_was_loaded_is_read_as_it_was_written(tmp_path: Path) -> None:

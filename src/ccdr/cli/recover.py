@@ -16,6 +16,7 @@ from ccdr.cli.progress import progress
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
+from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict, human_seconds, so_many
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.recover.request import RecoverRequest
     from ccdr.jobs.recover.result import StepResult
     from ccdr.plans import LoadedPlan
+    from ccdr.plans.trust import Command
 
 CHECK = "check"
 
@@ -181,7 +183,6 @@ def _known(options: Settings) -> Known:
 
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
-    from ccdr.cli.trusting import agree
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, recovering, starts_of
     from ccdr.jobs.recover.outlook import outlook as look_ahead
@@ -205,12 +206,21 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
             else:
                 click.echo("nothing was done")
             return Exit.OK
+        agree(loaded, _on_the_way(loaded, request))
         _agree(one.name, yes_i_mean)
         return _carry_out(one, loaded)
 
 
+def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
+    """Commands of the plan's own targets that this recovery may come to; those of --to are who typed it's."""
+    from ccdr.plans.trust import commands_of
+
+    wanted = set(request.assets or loaded.plan.assets) - set(request.excluded) - set(request.targets)
+    named = [(command, command.where.split(".")) for command in commands_of(loaded.plan)]
+    return [command for command, where in named if where[0] == "targets" and where[1] in wanted]
+
+
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
-    from ccdr.cli.trusting import agree
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming, starts_of
 

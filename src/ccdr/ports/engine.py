@@ -64,6 +64,10 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
+    def ask(self, source: Source, sql: str) -> list[list[str | None]]:
+        """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and
+        where the source does not answer; UsageProblem where the engine answers no SQL."""
+
     def refused(self, stderr: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pwd
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,6 +222,7 @@ class OntoNewServer:
         order, tree = self.order, self.staging.tree
         assert self.box is not None and self.owner is not None
         order.result.notes += self.maker.settle(self.box, order.manifest, tree, self.owner)
+        order.result.notes += _told_whose(self.owner, self.maker.user)
         self.stack.close()
         whose = f"{self.owner.uid}:{self.owner.gid}"
         argv = ["chown", "-R", "-h", whose, "--", str(tree)]
@@ -269,3 +271,14 @@ class OntoNewServer:
     @contextlib.contextmanager
     def beside(self) -> Iterator[Held | None]:
         yield self.held()
+
+
+def _told_whose(owner: Owner, user: str) -> list[str]:
+    """A number is somebody's, or nobody's, on this host."""
+    if owner.name is not None:
+        return []
+    try:
+        mine = f"on this host that is {pwd.getpwuid(owner.uid).pw_name}"
+    except KeyError:
+        mine = "this host has no such user"
+    return [f"its files belong to {owner.uid}:{owner.gid}, the {user} of the image; {mine}"]

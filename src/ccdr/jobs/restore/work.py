@@ -408,6 +408,7 @@ class Restoring:
         """The record; the run's scratch is gone by now, or told."""
         result = self.result
         result.left_behind += self._run.problems
+        result.log_bytes = self.recovery.bytes_restored if self.recovery is not None else None
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
         result.record = self._recorded.end(result.body())

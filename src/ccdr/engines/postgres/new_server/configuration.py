@@ -10,7 +10,7 @@ from typing import Any
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.model.values import human_bytes
-from ccdr.ports.new_server import Owner, Site
+from ccdr.ports.new_server import Site
 
 MARK = "ccdr.recovery"  # a setting of ours, by which the server is told from others
 LOGS, RUN, CAPTURED = "log", "run", "captured"  # beside the data, in the home
@@ -67,9 +67,9 @@ def whence(site: Site) -> str:
     return "from its own networks (samenet)" if site.listens_beyond else "from this host"
 
 
-def pg_ident_conf(owner: Owner, roles: Sequence[str]) -> str:
+def pg_ident_conf(owner: str, roles: Sequence[str]) -> str:
     """These roles are for whoever the server runs as, and for root; all others have the name of their account."""
-    accounts = dict.fromkeys(name for name in (owner.name, "root") if name)
+    accounts = (owner, "root")
     lines = [f"{MAP} {account} {_quoted(role)}\n" for account in accounts for role in roles]
     return f"# Written by ccdr: map, account, role.\n{''.join(lines)}{MAP} /^(.*)$ \\1\n"
 

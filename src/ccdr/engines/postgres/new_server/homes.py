@@ -22,6 +22,9 @@ from ccdr.ports.place import Place
 DATA = f"{HOME}/{CLUSTER}"
 PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
 
+# Until it is loaded it has no standby, and nobody changes anything: what is written is on disk all the same.
+LOADING = {"wal_level": "minimal", "max_wal_senders": "0", "autovacuum": "off", "checkpoint_timeout": "1h"}
+
 # The settings come on standard input; what follows $2 is for initdb.
 _MAKE = f"""set -e
 user=$1 encoding=$2
@@ -118,7 +121,7 @@ class DumpHome(Dump):
             ) from None
 
     def _here(self, manifest: Manifest) -> dict[str, str]:
-        return {**self.settings(manifest), "hba_file": cluster.HBA, "ident_file": cluster.IDENT}
+        return {**LOADING, **self.settings(manifest), "hba_file": cluster.HBA, "ident_file": cluster.IDENT}
 
 
 def initdb_options(inventory: Inventory) -> Iterator[str]:

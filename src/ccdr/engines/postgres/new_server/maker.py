@@ -236,7 +236,7 @@ class PostgresMaker:
         texts = {
             conf.CONF: conf.postgresql_conf(self.site, self.port, captured, more),
             conf.HBA: conf.pg_hba_conf(self.site, old_passwords=old_passwords),
-            conf.IDENT: conf.pg_ident_conf(owner, self._own_roles(manifest)),
+            conf.IDENT: conf.pg_ident_conf(owner.name or self.user, self._own_roles(manifest)),
             conf.AUTO: "",
         }
         status = data.stat()
@@ -275,7 +275,9 @@ class PostgresMaker:
         )
         name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)  # as pg_ctlcluster and systemd take it
         data, there = shlex.quote(str(home / CLUSTER)), f"/etc/postgresql/{major}/{name}"
-        user = owner.name or str(owner.uid)
+        # A number of the image's is somebody else's here, or nobody's: Debian's own user gets the files then.
+        user = owner.name or self.user
+        given = () if owner.name else (f"chown -R {user}:{user} {shlex.quote(str(home))}",)
         mounts = dict.fromkeys([home, sockets] if home not in sockets.parents else [home])
         volumes = " ".join(f"-v {shlex.quote(f'{path}:{path}')}" for path in mounts)
         docker = (
@@ -285,6 +287,7 @@ class PostgresMaker:
         )
         return StartLines(
             debian=(
+                *given,
                 f"install -d -o {user} /etc/postgresql/{major} {there}",
                 f"ln -s {data}/{conf.CONF} {data}/{conf.HBA} {data}/{conf.IDENT} {there}/",
                 f"pg_ctlcluster {major} {name} start",
