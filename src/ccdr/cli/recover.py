@@ -18,7 +18,7 @@ from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
 from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
@@ -339,15 +339,54 @@ def _tell_step(step: StepResult) -> None:
 
 @verb(name=CHECK, short_help="Check what was brought back, where it stands.")
 @plan_argument
-def check(plan: str) -> Exit:
+@click.option(
+    "--to",
+    "targets_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with `targets:`, where somebody has put an asset since.",
+)
+def check(plan: str, targets_file: Path | None) -> Exit:
     """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
     compare two assets. Nothing is changed.
+
+    What was put into use since is no longer what was captured: then `identical` says so.
 
     \b
     Examples:
       ccdr recover check outbound
+      ccdr recover check outbound --to moved.yaml
     """
-    raise UsageProblem("not yet")
+    from ccdr.jobs.copies import from_site
+    from ccdr.jobs.recover import Decision, newest
+    from ccdr.jobs.recover.again import check_again
+    from ccdr.plans.targets import load_targets
+
+    options = settings()
+    loaded, services = options.load(plan), options.services()
+    told = newest(services.state, plan)
+    if told is None:
+        raise UsageProblem(f"no recovery of {plan} was begun on this host", hint=f"`ccdr recover {plan}` begins one")
+    decision = Decision.read(told.decided)
+    places = load_targets(targets_file).targets if targets_file is not None else {}
+    _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
+    loaded, services = from_site(loaded, services, decision.site)
+    with watched(loaded.plan.objectives) as view, services.state.run(services.clock) as run:
+        found = check_again(loaded, decision, services, run, view, places)
+    code = worst([one.code for one in found])
+    if options.json:
+        print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})
+        return code
+    for one in found:
+        click.echo(f"{one.planned.asset}  at {one.planned.where.shown}")
+        if one.reason:
+            click.echo(f"  {one.reason}")
+        if one.hint:
+            click.echo(f"  → {one.hint}")
+        if one.checks:
+            tell_checks(one.checks, detailed={Verdict.FAIL})
+        click.echo()
+    return code
 
 
 recover.add_command(check)  # type: ignore[attr-defined]

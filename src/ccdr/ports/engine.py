@@ -192,6 +192,9 @@ class ServerTarget(Protocol):
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
 
+    def as_named(self, source: Source, manifest: Manifest) -> Restored:
+        """What stands there under its final name. CommandFailed where nothing does."""
+
     def of_a_dead_run(self, run: str) -> ServerTarget:
         """As this one was for a restore that is at work no more: to ask whether that was `named`, and to `undo` it."""
 

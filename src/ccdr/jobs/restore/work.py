@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
@@ -23,7 +24,7 @@ from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.selection import Selection
 from ccdr.jobs.restore.sources import Sources
-from ccdr.jobs.restore.ways import Order, Way
+from ccdr.jobs.restore.ways import Held, Order, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.answers import FreeText, words_of
@@ -110,6 +111,20 @@ class Restoring:
     def way(self) -> Way:
         assert self._way is not None
         return self._way
+
+    @property
+    def recovered(self) -> bool:
+        """By its log."""
+        return self.recovery is not None
+
+    @property
+    def moment(self) -> datetime | None:
+        """Of what was recovered by its log: the instant that it is true for, as far as that is known."""
+        return self.recovery.moment if self.recovery is not None else None
+
+    def beside(self) -> contextlib.AbstractContextManager[Held | None]:
+        """Between `bring` and `finish`: what a check that compares it may look at."""
+        return self.way.beside()
 
     @property
     def will(self) -> list[str]:
