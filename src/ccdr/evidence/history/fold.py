@@ -116,6 +116,8 @@ def follow(history: Histories, record: Record) -> bool:
         history.setdefault((place, asset), AssetHistory()).take(record, checks)
         if record["kind"] == TEST_END:
             _take_capture(history, record)
+    if record["kind"] == RECOVER_END and not of_another_host(record):
+        _take_recovered(history, record)
     if does_not_open(record):
         history.setdefault((place, None), AssetHistory()).last_damage = record
     return True
@@ -138,6 +140,14 @@ def _take_capture(history: Histories, test: Record) -> None:
             if of == asset and name is not None and name.partition("@")[0] == plan:
                 place.proven.pop(one, None)
                 place.proven[one] = "FAIL"
+
+
+def _take_recovered(history: Histories, record: Record) -> None:
+    """What was brought back onto a server, or as one, is another source from now on."""
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
+        for one in record["assets"]:
+            if one["state"] == "done" and one["target"]["kind"] in ("server", "new_server"):
+                history.setdefault((record["plan"], str(one["asset"])), AssetHistory()).renew(str(record["time"]))
 
 
 def _take_vanished(history: Histories, record: Record) -> None:
