@@ -82,6 +82,10 @@ MEANS = {
         "ccdr does not know of earlier ones: then nobody has shown that it can be brought back"
     ),
     Trouble.NOT_BEGUN: "what was due could not even begin: a secret or a file is missing; until it has begun",
+    Trouble.SOURCE_AWAY: (
+        "nobody answers where the source is to be, says the newest backup, or what ships its log; until one is "
+        "stored, or its log is again"
+    ),
     Trouble.BACKUP_LATE: "a backup came due twice and did not happen",
     Trouble.TEST_LATE: "a restore test came due twice and did not happen",
     Trouble.LOG_LATE: "the plan wants the log shipped, and it is not",
@@ -95,6 +99,14 @@ MEANS = {
     Trouble.NOT_KNOWN_HERE: "another host answers for it: neither well nor a finding here",
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
+    ),
+    Trouble.RUNBOOK_STANDS: (
+        "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr was "
+        "stopped; until it goes on"
+    ),
+    Trouble.RECOVERY_UNFINISHED: (
+        "`ccdr recover` was stopped or killed, or a step of it failed, and nobody has gone on; for a week, or until a "
+        "later one has ended"
     ),
     Trouble.PRUNE_FAILED: "the newest prune failed",
     Trouble.PRUNE_LATE: (
@@ -154,7 +166,7 @@ def _row(trouble: Trouble) -> str:
 
 def _in_code(step: str) -> str:
     """The commands in a step; three spaces stand between one and its explanation."""
-    verbs = "|".join(main.commands)
+    verbs = "|".join(sorted(main.commands, key=len, reverse=True))  # `runbook` before `run`
     word = r'--?[\w-]+|[A-Z_]+|latest|\d+d|…|"…"'
     marked = re.sub(rf"(?<!`)\bccdr (?:{verbs})(?: [a-z]+\b)?(?: (?:{word}))*", lambda match: f"`{match[0]}`", step)
     return re.sub(" +", " ", marked)

@@ -23,7 +23,7 @@ from ccdr.jobs.services import limits_of
 
 SILENT = {"completion", "ship"}  # print no document
 ACTING = {"recover"}  # with words below them, and by themselves
-ELSEWHERE = {"demo"}  # needs Docker
+ELSEWHERE = {"demo", "runbook take-over"}  # needs Docker; needs a bucket: tests/faults/runbook
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
         ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
         ("doctor", "doctor p --only backups"), ("report", "report"), ("report", f"report --out {root}/r.html"),
+        ("kit page", "kit page"), ("kit page", f"kit page p --out {root}/kit.html"),
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
@@ -91,6 +92,19 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
     yield "report", site.run("report")
+    yield from runbook_carried_out(site)
+
+
+def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    path = site.root / "plans/p.yaml"
+    plan = path.read_text("utf-8")
+    steps = "runbook:\n  a: {kind: command, argv: ['false']}\n  b: {kind: confirm, question: well}\n"
+    path.write_text(plan.replace("assets:", f"{steps}assets:", 1), "utf-8")
+    for verb, *args in (["show"], ["print"], ["run", "--dry-run"], ["run"], ["status"], ["retry", "a"]):
+        yield f"runbook {verb}", site.run("runbook", verb, "p", *args)
+    yield "runbook resume", site.run("runbook", "resume", "p", "--answer", "b=yes")
+    yield "runbook skip", site.run("runbook", "skip", "p", "a", "--why", "it need not be")
+    path.write_text(plan, "utf-8")
 
 
 def test_each_command_prints_what_its_schema_says(site: Site) -> None:

@@ -67,6 +67,7 @@ class Trigger:
 
     due: datetime | None = None
     attempt: int | None = None  # at what came due then: 1 is the first; a person's command is none
+    renewed: bool = False  # its source began anew: it is of the newest backup, whatever rule's turn it is
 
     def body(self) -> dict[str, object]:
         return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}

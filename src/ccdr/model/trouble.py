@@ -47,6 +47,7 @@ class Trouble(StrEnum):
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
     BACKUP_FAILED = "backup_failed"
+    SOURCE_AWAY = "source_away"  # nobody answers where the source is to be
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
@@ -67,6 +68,8 @@ class Trouble(StrEnum):
     NEVER_TESTED = "never_tested"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
+    RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
+    RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
@@ -161,7 +164,7 @@ _WORSE = {
     Trouble.NEWER_FAILED: Worse.ANY,
 }
 
-_NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
+_NO_BACKUP = (Trouble.SOURCE_AWAY, Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
 _NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
 # What each may be but a consequence of, at the same asset: the first of these that there is.
 CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
@@ -173,6 +176,7 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
     Trouble.TEST_LATE: _NO_TEST,
     Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
     Trouble.BREACH_RPO: (
+        Trouble.SOURCE_AWAY,
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         *_NO_BACKUP,
@@ -231,6 +235,8 @@ _NEXT = {
         "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
         'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
     ),
+    Trouble.SOURCE_AWAY: "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for "
+    'work, ccdr pause {plan} --for 4h --why "…"',
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
@@ -262,6 +268,8 @@ _NEXT = {
     Trouble.RESTORE_CRASHED: (
         "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
+    Trouble.RUNBOOK_STANDS: "ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
+    Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",

@@ -12,7 +12,7 @@ from ccdr.jobs.restore_test import next_turn, restore_test
 from ccdr.jobs.services import Services, Trigger
 from ccdr.jobs.upkeep import check, prune
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import Verb, Verdict
+from ccdr.model.values import LATEST, Verb, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.run.tasks import Performed, Task
@@ -49,7 +49,10 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
         checked = check(loaded, services, progress, trigger=trigger)
         return Performed(checked, checked.result in (CLEAN, DAMAGED))
     job = _job(task)
-    selection, at = next_turn(job, services, trigger.due)
+    if trigger.renewed and LATEST in (job.rules or (LATEST,)):
+        selection, at = LATEST, None
+    else:
+        selection, at = next_turn(job, services, trigger.due)
     tested = restore_test(job, selection, services, progress, at=at, trigger=trigger)
     also = list(from_copies(job, services, progress, trigger))
     worse = next((one for one in also if one.exit_code and not tested.exit_code), tested)

@@ -23,6 +23,7 @@ from ccdr.model.values import Verb, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
 from ccdr.run.performing import perform_group, perform_task
+from ccdr.run.renewals import Renewals
 from ccdr.run.responsible import asked
 from ccdr.run.slots import Slots
 from ccdr.run.tasks import ALL, Perform, RunResult, Task, Together, tasks
@@ -120,11 +121,13 @@ class Standing:
 
 def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[Verb] = ALL) -> list[Standing]:
     """Where each schedule stands now; nothing is stamped or recorded."""
-    now, slots = services.clock.now(), Slots(services.state)
+    now, slots, renewals = services.clock.now(), Slots(services.state), Renewals(services)
     standings = []
     for task in (task for chain in tasks(plans, only) for task in chain):
         before = slots.read(task)
         slot, _ = advance(before, task.cron, task.timezone, now)
+        if before is not None and renewals.wants(task):
+            slot = slot.at_once(now)
         coming = next(occurrences(task.cron, task.timezone, now))
         standings.append(Standing(task, slot.pending, slot.retry_at, coming, slot.failures, before is not None))
     return standings

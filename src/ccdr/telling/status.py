@@ -16,13 +16,14 @@ from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
-from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
+from ccdr.jobs.runbook.opening import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
 from ccdr.jobs.shipping.ship import SHIP
@@ -141,9 +142,16 @@ def upkeep_problems(
         wrong += of_copies(p, history, now, at_work=busy or copying)
         acks = history.get((plan, None), AssetHistory()).acks
         own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
-        return (*_with_words(wrong, services.state), *own)
+        return (*_with_words(wrong, services.state), *own, *_runbook(plan, history, services))
 
     return {p.plan.plan: of(p) for p in plans}
+
+
+def _runbook(plan: str, histories: Histories, services: Services) -> tuple[Problem, ...]:
+    """Of one that somebody goes on with now nothing is wrong."""
+    if services.state.held(plan, "", RUNBOOK):
+        return ()
+    return judge_runbook(plan, histories.get((plan, None), AssetHistory()), services.clock.now())
 
 
 def ledger_problems(

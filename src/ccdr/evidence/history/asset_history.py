@@ -19,6 +19,8 @@ from ccdr.evidence.history.kinds import (
     NOT_BEGUN,
     PRUNE_START,
     PRUNED,
+    RECOVER_END,
+    RECOVER_START,
     RESTORE_END,
     RESTORE_START,
     TEST_START,
@@ -62,6 +64,16 @@ class AssetHistory(FoldedRecords):
         if not self.log or self.log[2] is None:
             return None
         return Point(utc(self.log[2]), utc(self.log[3]))
+
+    @property
+    def awaits_base(self) -> bool:
+        """Did its source begin anew, and was nothing stored of it since?"""
+        return bool(self.renewed) and not self.renewed[1]
+
+    @property
+    def awaits_proof(self) -> bool:
+        """… or has nothing of it come back in a test since?"""
+        return bool(self.renewed) and not self.renewed[2]
 
     def damage_since(self, plan: AssetHistory) -> str | None:
         """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
@@ -210,6 +222,15 @@ class AssetHistory(FoldedRecords):
             if (end is None or record["seq"] > end["seq"]) and now - utc(record["time"]) < RESTORE_TOLD:
                 return record
         return None
+
+    def unfinished_recovery(self, now: datetime) -> Record | None:
+        """Of a plan: the newest recovery of the last days, where it has come to no good end, and none is at work: its
+        end, or its start if it crashed."""
+        end, open_ = self.newest.get(RECOVER_END), [r for r in self.open_runs.values() if r["kind"] == RECOVER_START]
+        newest = max([*open_, *([end] if end is not None else [])], key=lambda record: record["seq"], default=None)
+        if newest is None or str(newest["run"]) in self.at_work or newest.get("state") == "done":
+            return None
+        return newest if now - utc(newest["time"]) < RESTORE_TOLD else None
 
     @property
     def unchecked(self) -> Record | None:

@@ -129,7 +129,9 @@ def by_their_causes(
         cause = root = cause_of(p)
         while root is not None:
             cause, root = root, cause_of(root)
-        return p if cause is None else replace(p, because=cause.trouble, step=cause.step)
+        if cause is None:
+            return p if p.because is None else replace(p, because=None)
+        return replace(p, because=cause.trouble, step=cause.step)
 
     return tuple(map(marked, problems))
 

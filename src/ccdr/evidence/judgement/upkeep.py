@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
-from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
+from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
@@ -45,7 +45,12 @@ def judge_upkeep(
     told = {one[:8] for asset in loaded.plan.assets for one in histories.get((name, asset), AssetHistory()).vanished}
     known = judge_repository(loaded, histories, now, at_work=at_work)
     found = (p for p in known if not _of_these_alone(p, told))
-    troubles = (*_fetched(loaded, histories, now), *_unstored(loaded, histories, now), *_paused(history, now))
+    troubles = (
+        *_fetched(loaded, histories, now),
+        *_unstored(loaded, histories, now),
+        *_paused(history, now),
+        *_recovery(history, now),
+    )
     wrong = distinct((*found, *troubles))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
@@ -66,10 +71,53 @@ def judge_repository(
         yield from _upkeep_late(loaded, history, first, now)
 
 
+def judge_runbook(plan: str, history: AssetHistory, now: datetime) -> tuple[Problem, ...]:
+    """Of a runbook that was begun, has not ended, and that no process goes on with: each step that waits for a person
+    or failed; or that nobody is at it."""
+    of = history.runbook
+    if not of:
+        return ()
+    begun = f"the runbook that was begun at {to_the_second(of['begun'])}"
+    standing = {s: told for s, told in of["steps"].items() if told[0] in ("WAITING", "FAILED")}
+    problems = [
+        Problem(
+            Trouble.RUNBOOK_STANDS,
+            f"{begun} {'waits for a person' if result == 'WAITING' else 'stands'}: its step {step} "
+            + (f"failed: {reason}" if result == "FAILED" else "is to be answered"),
+            utc(at),
+            about=step,
+            why=f"{step} {'failed' if result == 'FAILED' else 'is to be answered'}",
+            cause=result,
+            step=_runbook_step(plan, step, failed=result == "FAILED"),
+        )
+        for step, (result, at, reason) in standing.items()
+    ] or [Problem(Trouble.RUNBOOK_STANDS, f"{begun} has not ended, and nobody is at it", utc(of["begun"]))]
+    told = (p if p.step else replace(p, step=next_step(p.trouble, plan, None)) for p in problems)
+    return tuple(acknowledged(told, history.acks, now))
+
+
+def _runbook_step(plan: str, step: str, *, failed: bool) -> str:
+    if failed:
+        return f"ccdr runbook retry {plan} {step}   tries it again; ccdr runbook status {plan}   shows the rest"
+    return f"ccdr runbook resume {plan}   asks, and goes on; ccdr runbook status {plan}   shows the rest"
+
+
 def _paused(history: AssetHistory, now: datetime) -> Iterator[Problem]:
     if pause := history.pause(now):
         text = f"it is {told(pause, now)}: what is due waits, no log is shipped; what is due twice is skipped"
         yield Problem(Trouble.PAUSED, text, pause.begun, about=str(pause.seq), why=str(pause))
+
+
+def _recovery(history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """One that was begun, and that nobody has brought to an end."""
+    if (last := history.unfinished_recovery(now)) is None:
+        return
+    at = utc(last["time"])
+    how = "crashed: its run {} never recorded an end" if last["kind"] == RECOVER_START else "was not finished (run {})"
+    missing = [str(a["asset"]) for a in last.get("assets") or () if a.get("state") not in (None, "done")]
+    what = f"; not brought back: {', '.join(missing)}" if missing else ""
+    text = f"the recovery of {to_the_second(at)} {how.format(last['run'])}{what}"
+    yield Problem(Trouble.RECOVERY_UNFINISHED, text, at, about=str(last["run"]), run=str(last["run"]))
 
 
 def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:

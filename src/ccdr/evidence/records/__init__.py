@@ -16,6 +16,7 @@ from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
 from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
+from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,
@@ -66,6 +67,9 @@ __all__ = [
     "RecoverStart",
     "RestoreEnd",
     "RestoreStart",
+    "RunbookEnd",
+    "RunbookStart",
+    "RunbookStep",
     "SandboxReap",
     "StateMigrated",
     "TestEnd",

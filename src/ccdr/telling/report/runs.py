@@ -13,21 +13,16 @@ from ccdr.model.values import PRIMARY, TOLD_BY, Verb
 from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
-BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE = (
-    "backup",
-    "test",
-    "prune",
-    "check",
-    "copy",
-    "restore",
-)  # as the commands are called
-VERBS = (BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE)  # in the order in which they are told
+# As the commands are called.
+BACKUP, TEST, PRUNE, CHECK = "backup", "test", "prune", "check"
+COPY, RESTORE, RECOVER, RUNBOOK = "copy", "restore", "recover", "runbook"
+VERBS = (BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK)  # in the order in which they are told
 GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 TEST_KIND = "restore_test"  # as the ledger's records call it
 NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
-WHOLE = frozenset((TEST, PRUNE, CHECK, COPY, RESTORE))  # verbs whose records are told in full
+WHOLE = frozenset((TEST, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK))  # verbs whose records are told in full
 
 
 @dataclass(slots=True)
