@@ -10,7 +10,7 @@ import signal
 import subprocess
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.faults.test_capture_faults import small_disk
@@ -18,7 +18,12 @@ from tests.support.harness import CCDR, PASSWORD, Ran, Site, eventually
 from tests.support.repositories import new_repository
 from tests.support.stored import restic_of, settled_file
 
-from ccdr.plans.trust import MARK
+from ccdr.cli.recover import _on_the_way
+from ccdr.jobs.recover.request import RecoverRequest
+from ccdr.jobs.services import limits_of
+from ccdr.model.errors import BackupBad, PlanUnconfirmed
+from ccdr.plans import load_named
+from ccdr.plans.trust import MARK, require_confirmed
 from ccdr.plans.versions import digest_of
 
 
@@ -115,6 +120,26 @@ def test_a_password_from_a_pipe_is_kept_for_the_next_command(host: Site) -> None
     assert asked(host, "snapshots", "p").code == 0
 
 
+def test_a_recovery_by_a_planted_plan_begins_nothing_before_its_start_was_confirmed(host: Site, lost: Site) -> None:
+    ran, to = host.root / "ran", host.root / "dr-data"
+    text = text_of(lost) + "  crm:\n    engine: postgres\n    connection: {user: u, database: crm}\n"
+    text += f"targets:\n  crm: {{new_server: {{directory: {to}/crm, start: [touch, {ran}]}}}}\n"
+    planted(host, {"plans/p.yaml": text, "restore_tests/recordings.yaml": checks_of(lost)})
+    assert bootstrapped(host).json["plans"][0]["commands"][0]["where"] == "targets.crm.new_server.start"
+    loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
+    for request, count in ((RecoverRequest(), 1), (RecoverRequest(excluded=("crm",)), 0)):
+        assert len(_on_the_way(loaded, request)) == count
+    assert _on_the_way(loaded, RecoverRequest(targets=loaded.plan.targets)) == [], "of --to, it is who typed it's"
+    with pytest.raises(PlanUnconfirmed):
+        require_confirmed(loaded, _on_the_way(loaded, RecoverRequest()))
+    to.mkdir()
+    done = asked(host, "recover", "p", "--under", str(to), "--yes-i-mean", "p", "--assets", "recordings")
+    assert done.code == 0 and next(to.rglob("a.wav")).read_bytes() == b"sound", (
+        "the healthy twin: no command on its way"
+    )
+    assert not ran.exists()
+
+
 def test_a_planted_command_is_shown_and_runs_only_once_somebody_confirmed_it(host: Site, lost: Site) -> None:
     ran = host.root / "ran"
     text = text_of(lost, **{"password_file: key": f"password_command: [touch, {ran}]"})
@@ -192,6 +217,25 @@ def test_tags_that_ccdr_does_not_write_are_passed_over(
     done = bootstrapped(host)
     assert done.code == 1 and "rpo: 1h" in (host.root / "dr/plans/p.yaml").read_text()
     assert plan == "p" or plan not in "".join(done.json["passed_over"]), "a name that is none is not repeated"
+
+
+def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) -> None:
+    """Who wrote the snapshot chose it; restic carries out --password-command wherever it stands."""
+    assert bootstrapped(host).code == 0
+    ran = host.root / "ran"
+    loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
+    repo = host.services().repository(loaded, limits_of(loaded))
+    [backup] = repo.snapshots(["ccdr", "kind=backup"])
+    for ask in (
+        lambda path: repo.read(backup.id, PurePosixPath(path)),
+        lambda path: repo.archive(backup.id, path, most=1 << 20),
+    ):
+        with pytest.raises(BackupBad):
+            ask(f"--password-command=touch {ran}")
+    assert not ran.exists()
+    assert "recordings" in repo.read(backup.id, PurePosixPath(backup.paths[0]) / "ccdr-manifest.json"), (
+        "the healthy twin"
+    )
 
 
 def test_a_version_dated_in_the_future_never_wins(host: Site, lost: Site) -> None:
@@ -329,6 +373,32 @@ def test_a_host_that_stored_the_plan_itself_knows_its_commands(host: Site, lost:
     assert here.json["plans"][0]["known_here"] and here.json["plans"][0]["commands"] == []
     elsewhere = host.run(*argv, str(host.root / "elsewhere"))
     assert not elsewhere.json["plans"][0]["known_here"] and len(elsewhere.json["plans"][0]["commands"]) == 1
+
+
+def test_the_one_of_two_copies_that_is_left_is_enough(host: Site) -> None:
+    """What was copied has other ids there, which nothing that was recorded names."""
+    (host.root / "own").mkdir()
+    own, copy = Site(host.root / "own"), host.root / "copy"
+    settled_file(own.root / "tree" / "a.wav", b"sound")
+    extra = f'copies: {{offsite: {{url: {copy}, password_file: gone, schedule: "0 1 * * *"}}}}\n'
+    own.recordings(own.root / "tree")
+    plan = own.root / "plans/p.yaml"
+    plan.write_text(plan.read_text().replace("assets:", f"{extra}assets:", 1))
+    own.backed_up()
+    [original] = [s["id"] for s in own.run("snapshots", "p").json["snapshots"]]
+    new_repository(copy, PASSWORD)
+    both = {"RESTIC_PASSWORD": PASSWORD, "PATH": os.environ["PATH"], "HOME": "/nowhere"}
+    both |= {"RESTIC_FROM_PASSWORD_FILE": str(host.root / "key")}
+    argv = ["restic", "-q", "-r", str(copy), "--no-cache", "copy", "--from-repo", str(own.repo)]
+    subprocess.run(argv, env=both, check=True)
+    shutil.rmtree(own.root)
+    argv = ["--password-file", str(host.root / "key"), "--into", str(host.root / "dr")]
+    done = host.run("bootstrap", str(copy), *argv)
+    assert done.code == 0, done
+    shown = asked(host, "snapshots", "p")
+    assert shown.code == 0 and [s["id"] for s in shown.json["snapshots"]] == [original], shown
+    back = asked(host, "restore", "p", "--asset", "recordings", "--to", str(host.root / "back"), "--yes-i-mean", "back")
+    assert back.code == 0 and next((host.root / "back").rglob("a.wav")).read_bytes() == b"sound", back
 
 
 def test_where_no_plan_was_stored_one_is_made_for_recovery_alone(host: Site) -> None:

@@ -16,8 +16,9 @@ from ccdr.cli.progress import progress
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
+from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.recover.request import RecoverRequest
     from ccdr.jobs.recover.result import StepResult
     from ccdr.plans import LoadedPlan
+    from ccdr.plans.trust import Command
 
 CHECK = "check"
 
@@ -181,7 +183,6 @@ def _known(options: Settings) -> Known:
 
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
-    from ccdr.cli.trusting import agree
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, recovering, starts_of
     from ccdr.jobs.recover.outlook import outlook as look_ahead
@@ -205,12 +206,21 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
             else:
                 click.echo("nothing was done")
             return Exit.OK
+        agree(loaded, _on_the_way(loaded, request))
         _agree(one.name, yes_i_mean)
         return _carry_out(one, loaded)
 
 
+def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
+    """Commands of the plan's own targets that this recovery may come to; those of --to are who typed it's."""
+    from ccdr.plans.trust import commands_of
+
+    wanted = set(request.assets or loaded.plan.assets) - set(request.excluded) - set(request.targets)
+    named = [(command, command.where.split(".")) for command in commands_of(loaded.plan)]
+    return [command for command, where in named if where[0] == "targets" and where[1] in wanted]
+
+
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
-    from ccdr.cli.trusting import agree
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming, starts_of
 
@@ -329,15 +339,54 @@ def _tell_step(step: StepResult) -> None:
 
 @verb(name=CHECK, short_help="Check what was brought back, where it stands.")
 @plan_argument
-def check(plan: str) -> Exit:
+@click.option(
+    "--to",
+    "targets_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with `targets:`, where somebody has put an asset since.",
+)
+def check(plan: str, targets_file: Path | None) -> Exit:
     """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
     compare two assets. Nothing is changed.
+
+    What was put into use since is no longer what was captured: then `identical` says so.
 
     \b
     Examples:
       ccdr recover check outbound
+      ccdr recover check outbound --to moved.yaml
     """
-    raise UsageProblem("not yet")
+    from ccdr.jobs.copies import from_site
+    from ccdr.jobs.recover import Decision, newest
+    from ccdr.jobs.recover.again import check_again
+    from ccdr.plans.targets import load_targets
+
+    options = settings()
+    loaded, services = options.load(plan), options.services()
+    told = newest(services.state, plan)
+    if told is None:
+        raise UsageProblem(f"no recovery of {plan} was begun on this host", hint=f"`ccdr recover {plan}` begins one")
+    decision = Decision.read(told.decided)
+    places = load_targets(targets_file).targets if targets_file is not None else {}
+    _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
+    loaded, services = from_site(loaded, services, decision.site)
+    with watched(loaded.plan.objectives) as view, services.state.run(services.clock) as run:
+        found = check_again(loaded, decision, services, run, view, places)
+    code = worst([one.code for one in found])
+    if options.json:
+        print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})
+        return code
+    for one in found:
+        click.echo(f"{one.planned.asset}  at {one.planned.where.shown}")
+        if one.reason:
+            click.echo(f"  {one.reason}")
+        if one.hint:
+            click.echo(f"  → {one.hint}")
+        if one.checks:
+            tell_checks(one.checks, detailed={Verdict.FAIL})
+        click.echo()
+    return code
 
 
 recover.add_command(check)  # type: ignore[attr-defined]

@@ -442,6 +442,7 @@ def _whole(name: str, kind: str) -> type[Struct]:
 
 
 _ENDS = ("restore_test.end", "restore.end", "prune.end", "check.end")
+ReportRunbook = _whole("ReportRunbook", "runbook.end")
 ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
@@ -496,6 +497,7 @@ class ReportDocument(Doc):
     interruptions: list[ReportInterruption]
     tests: list_of(ReportTest, *_NO_RUN)  # type: ignore[valid-type]
     restores: list_of(ReportRestore, *_NO_RUN)  # type: ignore[valid-type]
+    runbooks: list_of(ReportRunbook, *_NO_RUN)  # type: ignore[valid-type]
     recoveries: list_of(ReportRecovery, *_NO_RUN)  # type: ignore[valid-type]
     upkeep: list_of(ReportPrune, ReportCheck, *_NO_RUN)  # type: ignore[valid-type]
     runs: list[ReportRun]
@@ -516,4 +518,12 @@ class ReportWritten(Doc):
     out: str
 
 
-WITHIN = (ReportTest, ReportRestore, ReportRecovery, ReportPrune, ReportCheck, *_NO_RUN)  # that only lists name
+WITHIN = (
+    ReportTest,
+    ReportRestore,
+    ReportRecovery,
+    ReportRunbook,
+    ReportPrune,
+    ReportCheck,
+    *_NO_RUN,  # that only lists name
+)

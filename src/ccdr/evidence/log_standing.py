@@ -32,6 +32,7 @@ class LogStanding:
     position: str | None = None
     trouble: str | None = None
     troubled: datetime | None = None
+    away: bool = False  # and that is so since nobody answers where the source is to be
     pending: tuple[Point, ...] = ()  # what was stored since the last record of it
     findings: tuple[str, ...] = ()
     gap: str | None = None

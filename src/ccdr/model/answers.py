@@ -115,6 +115,15 @@ _ERROR = re.compile(
     r"(?P<message>[^\n]*)",
     re.MULTILINE,
 )
+# What the client of a database says where nobody is at the address that it was given.
+_NOBODY = re.compile(
+    r'connection to server (?:at|on socket) "[^"\n]*"[^\n]{0,80} failed: '
+    r"(?:No such file or directory|Connection refused|No route to host|Connection timed out|timeout expired|"
+    r"Network is unreachable|Host is down)"
+    r'|could not translate host name "|^ERROR 200[235] \(|(?:Got error|Error): ?200[235]:|'
+    r"Could not connect to Redis at ",
+    re.MULTILINE,
+)
 # Words of programs written in Go (restic, Docker), of shells, of TLS, and of those below that name no number.
 _OTHERS = (
     ("is not available", "an extension is not there"),
@@ -263,6 +272,11 @@ class FreeText:
     def shown(self) -> str:
         """For a terminal, or a file that somebody will look at in one: control characters as `\\x1b`."""
         return visible(self._text)
+
+    @property
+    def nobody_answers(self) -> bool:
+        """Does a database's client say that there is no server where it was to be?"""
+        return _NOBODY.search(self._text) is not None
 
     @property
     def answer(self) -> str | None:

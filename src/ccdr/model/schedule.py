@@ -51,6 +51,10 @@ class Slot:
         assert self.pending is not None
         return Slot(self.cron, self.timezone, settled=self.pending)
 
+    def at_once(self, now: datetime) -> Slot:
+        """Due now, whatever its schedule says, where nothing else is."""
+        return self if self.pending else replace(self, pending=now.replace(microsecond=0), tries=0, retry_at=None)
+
     def wakes(self, now: datetime) -> datetime:
         """When to look again: at the next due time, or when what failed may be tried again."""
         after = max(self.pending or self.settled, now)

@@ -35,7 +35,9 @@ def calm_standing(state: State, plan: str, asset: str) -> list[object] | None:
     """What people are told of a shipped log by its standing; None where something is wrong now, or nothing is known."""
     try:
         standing = _standing(state, plan, asset)
-        return None if standing["trouble"] else [standing[key] for key in ("since", "gap", "findings")]
+        return (
+            None if standing["trouble"] else [standing[key] for key in ("since", "gap", "findings", "branch", "anew")]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

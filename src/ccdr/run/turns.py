@@ -17,6 +17,7 @@ from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import Slot, advance, occurrences
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
+from ccdr.run.renewals import Renewals
 from ccdr.run.slots import Slots
 from ccdr.run.tasks import Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
 
@@ -27,7 +28,8 @@ class Turns:
     def __init__(self, services: Services, progress: Progress, perform: Perform, perform_together: Together) -> None:
         self._services, self._progress = services, progress
         self._perform, self._perform_together = perform, perform_together
-        self._slots, self._lock, self._pauses = Slots(services.state), Lock(), Pauses(services)
+        self._slots, self._lock = Slots(services.state), Lock()
+        self._pauses, self._renewals = Pauses(services), Renewals(services)
         self._run_id = services.state.run_id(services.clock)
         self.result, self.next_due = RunResult(), list[datetime]()
 
@@ -69,6 +71,8 @@ class Turns:
     def _slot_as_of(self, task: Task, now: datetime) -> Slot:
         before = self._slots.read(task)
         slot, missed = advance(before, task.cron, task.timezone, now)
+        if before is not None and self._renewals.wants(task):
+            slot = slot.at_once(now)
         if slot != before:
             self._slots.write(task, slot)  # first: on a full disk the same times would be missed again and again
         if missed is not None:
@@ -90,7 +94,7 @@ class Turns:
             if did.outcome is None:  # no use-case has left a record of it
                 where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
                 body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
-                body |= {"tenant": task.tenant}
+                body |= {"tenant": task.tenant, "copy": task.copy}
                 self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._slots.write(task, begun[task])
@@ -99,7 +103,10 @@ class Turns:
         return begun
 
     def _attempt(self, slots: dict[Task, Slot]) -> Sequence[Performed | Exception]:
-        tasks, triggers = list(slots), [Trigger(slot.pending, slot.tries + 1) for slot in slots.values()]
+        tasks, triggers = (
+            list(slots),
+            [Trigger(slot.pending, slot.tries + 1, renewed=self._renewals.wants(task)) for task, slot in slots.items()],
+        )
         try:
             if len(tasks) > 1:
                 return self._perform_together(tasks, triggers, self._services, self._progress)

@@ -49,7 +49,7 @@ CRM_CHECKS = "restore_test: crm\nchecks:\n  - {kind: rows, table: call, at_least
 # What it fetched is told by its summary.
 RESTIC = """\
 #!/bin/sh
-case "$*" in restore*) exec {restic} "$@" | tee -a {log};; esac
+case " $* " in *" restore "*) exec {restic} "$@" | tee -a {log};; esac
 exec {restic} "$@"
 """
 

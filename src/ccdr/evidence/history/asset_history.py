@@ -38,6 +38,7 @@ from ccdr.model.measure import Point
 from ccdr.model.values import (
     Snapshot,
     Verb,
+    duty_of,
     source_digest,
     to_the_second,
     utc,
@@ -63,6 +64,16 @@ class AssetHistory(FoldedRecords):
         if not self.log or self.log[2] is None:
             return None
         return Point(utc(self.log[2]), utc(self.log[3]))
+
+    @property
+    def awaits_base(self) -> bool:
+        """Did its source begin anew, and was nothing stored of it since?"""
+        return bool(self.renewed) and not self.renewed[1]
+
+    @property
+    def awaits_proof(self) -> bool:
+        """… or has nothing of it come back in a test since?"""
+        return bool(self.renewed) and not self.renewed[2]
 
     def damage_since(self, plan: AssetHistory) -> str | None:
         """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
@@ -245,7 +256,7 @@ class AssetHistory(FoldedRecords):
 
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
-        return self.duties is None or verb in self.duties
+        return self.duties is None or duty_of(verb) in self.duties
 
     def pause(self, now: datetime) -> Pause | None:
         """Of a plan: the pause that is in force here."""
@@ -258,9 +269,9 @@ class AssetHistory(FoldedRecords):
     def others_at(self, verb: Verb) -> list[Elsewhere]:
         """Of a plan: every other host whose ledger lies beside ours, and tells that this work is done there."""
         return [
-            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
+            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(duty_of(verb)))
             for ledger, of in self.others.items()
-            if verb in (of["did"] if of["duties"] is None else of["duties"])
+            if duty_of(verb) in (of["did"] if of["duties"] is None else of["duties"])
         ]
 
     def elsewhere(self, verb: Verb) -> Elsewhere | None:
@@ -292,6 +303,10 @@ class AssetHistory(FoldedRecords):
         starts = (r for r in self.open_runs.values() if r["kind"] == f"{verb}.start")
         tried = [record for record in (*ends, *starts) if record is not None]
         return max(tried, key=lambda r: r["seq"])["time"] if tried else None
+
+    def crashed(self, kind: str) -> Record | None:
+        """The newest start of this kind that has no end, of a run that is not at work."""
+        return next(iter(self._crashed(kind)), None)
 
     def crashed_upkeep(self) -> Record | None:
         """The newest prune or check, if it has no end."""

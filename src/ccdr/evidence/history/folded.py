@@ -12,6 +12,7 @@ from ccdr.evidence.history.kinds import (
     BACKUP_START,
     CHECKED,
     CLEAN,
+    COPIED,
     DAMAGED,
     DONE,
     DUTIES,
@@ -20,6 +21,10 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RUNBOOK_END,
+    RUNBOOK_START,
+    RUNBOOK_STEP,
+    RUNBOOKS,
     STARTS,
     STORED,
     TEST_END,
@@ -100,6 +105,9 @@ class FoldedRecords:
     damaged_before: list[str] = field(default_factory=list)
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
     last_done_prune: Record | None = None  # of a plan
+    last_copy: Record | None = None  # of a plan's copy: the newest that tells what is there
+    tests: int = 0  # restore tests of an asset that have ended, wherever it was fetched from
+    tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
@@ -116,8 +124,14 @@ class FoldedRecords:
     # Of its log: the newest record of what was stored of it here (its number and time), and the newest point that one
     # tells of, and since when that could be restored. Only times that records tell.
     log: list[Any] = field(default_factory=list)
+    # Since when its source is another than before (recovered, failed over), as far as records tell; whether a backup of
+    # it was stored since, and whether that has come back in a test.
+    renewed: list[Any] = field(default_factory=list)
+    source_away: str | None = None  # since when its backups fail since nobody answers where the source is to be
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of a plan: its runbook's run that has not ended here: which, since when; by step what it came to last, and when.
+    runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
@@ -143,6 +157,9 @@ class FoldedRecords:
         if kind == LOGS:
             self._take_log(record)
             return
+        if kind in RUNBOOKS:
+            self._take_runbook(kind, run, record)
+            return
         if kind in (PAUSE_BEGIN, PAUSE_END):
             take_pause(self.pauses, record)
             return
@@ -153,6 +170,7 @@ class FoldedRecords:
         if kind == BACKUP_END:
             self._take_backup(record)
         elif kind == TEST_END:
+            self.tests += 1
             self._take_fetched(record)
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
@@ -164,6 +182,8 @@ class FoldedRecords:
         elif kind == DUTIES:
             before, time = self.duties or {}, str(record["time"])
             self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
+        elif kind == COPIED and isinstance(record.get("there"), dict):
+            self.last_copy = record
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):
@@ -183,10 +203,24 @@ class FoldedRecords:
             due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
             self.tried[record["selection"]] = [record["seq"], due]
 
+    def _take_runbook(self, kind: str, run: str, record: Record) -> None:
+        """Of the run that is open; one that is begun anew stands for those before it."""
+        if kind == RUNBOOK_START:
+            self.runbook = {"run": run, "begun": record["time"], "steps": {}}
+        elif self.runbook.get("run") == run and kind == RUNBOOK_STEP:
+            self.runbook["steps"][str(record["step"])] = [record["result"], record["at"], record.get("reason")]
+        elif kind == RUNBOOK_END:
+            self.newest[kind] = record
+            if self.runbook.get("run") == run:
+                self.runbook = {}
+
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record
+        away = record.get("source") == "away"
+        self.source_away = (self.source_away or str(record["time"])) if away else None
         if record.get("result") == STORED:
             self.last_good_backup = record
+            self._renewed_by(record, 1)
             self.stored[id_of(record)] = record["seq"]
             if TOLD_BY in record:
                 self._take_beside(id_of(record), record)
@@ -210,6 +244,7 @@ class FoldedRecords:
         self.last_test = record
         if record["verdict"] != "INCONCLUSIVE":
             self.last_conclusive_test = record
+            self._renewed_by(record, 2)
         snapshot = record.get("snapshot") or {}
         rule = snapshot.get("selected") if snapshot else asked
         if rule in RULES and record["verdict"] in ("PASS", "FAIL"):
@@ -267,7 +302,19 @@ class FoldedRecords:
         """Of a plan: parts of the repository's data that were found damaged, and not read clean since."""
         return sorted((part for part, (_, result) in self.read.items() if result == DAMAGED), key=int)
 
+    def renew(self, time: str) -> None:
+        """Its source began anew then."""
+        self.renewed = [time, False, False]
+
+    def _renewed_by(self, record: Record, shown: int) -> None:
+        """A backup was stored (1), or a test had a verdict (2): of the source as it is now?"""
+        point = (record.get("snapshot") or {}).get("consistent_point")
+        if self.renewed and point is not None and utc(point) >= utc(self.renewed[0]):
+            self.renewed[shown] = True
+
     def _take_log(self, record: Record) -> None:
+        if record.get("anew") is True or record.get("branched") is True:
+            self.renew(str(record["time"]))
         known = [None, None] if record.get("anew") is True else self.log[2:] or [None, None]
         if points := record.get("points"):
             since = utc(record["since"])

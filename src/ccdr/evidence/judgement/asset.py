@@ -126,6 +126,7 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
     known_here = case.ours_to_do or backer is not None or history.last_test is not None
     # That one failed its test, or vanished, says what is wrong: it was backed up.
     never = known_here and not any(map(history.disproved, counted.ours)) and not counted.vanished
+    yield from _source_away(case)
     yield from repository_away(job, history, upkeep)
     yield from _problems(job, history, counted.usable, now, never=never, lost=case.seen.lost)
     yield from newer_not_counting(counted, history, now)
@@ -136,6 +137,20 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
         yield from _backup_late(job, history, counted.newest, at, let_be, backing_up=case.seen.backing_up)
     if case.coverage == STALE:
         yield from test_late(job, history, now, upkeep.let_be(now))
+
+
+def _source_away(case: _Case) -> Iterator[Problem]:
+    """By the newest backup, and by what ships its log: what has got there since knows better."""
+    history, standing, newest = case.history, case.seen.standing, case.counted.newest
+    stored = standing.point if standing and not standing.trouble else None
+    since = [utc(history.source_away)] if history.source_away else []
+    if standing and standing.away and standing.troubled and case.seen.ships:
+        since.append(standing.troubled)
+    usable = newest.usable_at if newest else None
+    there = max((at for at in (stored, usable) if at is not None), default=None)
+    if gone := min((at for at in since if there is None or at > there), default=None):
+        text = f"its source is gone: nobody answers there since {to_the_second(gone)}"
+        yield Problem(Trouble.SOURCE_AWAY, text, gone, verb=Verb.BACKUP)
 
 
 def _settling(job: Job) -> Iterator[Problem]:
@@ -171,9 +186,16 @@ def _problems(
     # That the last that was stored does not count any more has reasons of its own.
     if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
         step = failed.step(job.plan, job.asset)
-        cause = steady(failed.why)
+        cause, run, away = steady(failed.why), failed.run, Trouble.SOURCE_AWAY if history.source_away else None
         yield Problem(
-            Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run, why=failed.why, cause=cause
+            Trouble.BACKUP_FAILED,
+            failed.text,
+            verb=Verb.BACKUP,
+            step=step,
+            run=run,
+            why=failed.why,
+            cause=cause,
+            because=away,
         )
     if crashed := history.crashed_test:
         text = (

@@ -82,7 +82,8 @@ def _not_up_to_date(
     if standing.trouble is not None and standing.trouble != STOPPED and not lets.paused:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
-        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
+        away = Trouble.SOURCE_AWAY if standing.away else None
+        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step, because=away)
     elif standing.claimed is not None:
         how_far = up_to if since else "its log is not stored"
         claimed = f"the state directory claims {to_the_second(standing.claimed)}, but no record confirms it"

@@ -20,6 +20,7 @@ from ccdr.model.trouble import (
     Missing,
     Problem,
     Trouble,
+    by_a_copy,
     mend_first,
     next_step,
     where_it_can_be_done,
@@ -65,6 +66,7 @@ def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> It
         utc(newest["time"]),
         about=how,
         as_bad_as=level,
+        step=by_a_copy(job.plan, job.asset, list(job.loaded.plan.copies)),
     )
 
 
@@ -127,7 +129,9 @@ def by_their_causes(
         cause = root = cause_of(p)
         while root is not None:
             cause, root = root, cause_of(root)
-        return p if cause is None else replace(p, because=cause.trouble, step=cause.step)
+        if cause is None:
+            return p if p.because is None else replace(p, because=None)
+        return replace(p, because=cause.trouble, step=cause.step)
 
     return tuple(map(marked, problems))
 

@@ -76,6 +76,9 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     reason: Reason = None
     hint: Annotated[str | None, about("the next step, as a sentence of ours")] = None
     repository: Repository = None
+    source: Annotated[
+        Literal["away"] | None, about("nobody answers where the source is to be, and that is why it failed; else null")
+    ] = None
     snapshot: StoredSnapshot | None = None
     group: GroupOf | None = None
     added_bytes: Annotated[Bytes, about("what the repository grew by")] = 0
@@ -142,5 +145,8 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
     gaps: list[LogGap] = []
     vanished: Annotated[bool, about("log that was stored once is gone from the repository")] = False
     anew: Annotated[bool, about("the source went back: the log begins anew, for a base that is yet to come")] = False
+    branched: Annotated[
+        bool, about("the source was recovered or promoted: it goes on by another branch of its log")
+    ] = False
     trouble: Annotated[str | None, about("`stopped`, or why it does not go on, as a sentence of ours")] = None
     findings: Sentences = []

@@ -30,6 +30,8 @@ def failed(of: JobRun, result: BackupResult, error: KeyboardInterrupt | Exceptio
     why = failure_of(_without_room(of, error))
     result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
     result.words += why.words
+    if result.repository is None and why.words.nobody_answers:
+        result.source = "away"
     if isinstance(error, CommandFailed) and result.hint is None:
         asks = "checks the source, the rights of its role, and the repository"
         result.hint = f"`ccdr doctor {job.plan}` {asks}"

@@ -33,6 +33,7 @@ class BackupResult:
     hint: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
+    source: str | None = None  # `away`, where that is why it failed: nobody answers there
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
@@ -71,6 +72,7 @@ class BackupResult:
             "reason": self.reason,
             "hint": self.hint,
             **({"repository": self.repository} if self.repository else {}),
+            **({"source": self.source} if self.source else {}),
             "snapshot": shown,
             "group": self.group and {"name": self.group.name, "run": self.group.run},
             "added_bytes": self.added,

@@ -11,7 +11,9 @@ from ccdr.plans.lint import secret_files
 from ccdr.plans.model import Plan
 from ccdr.plans.trust import commands_of
 
-BACKUPS, TELLING, LEDGER, OTHERWISE = "backups", "telling people", "storing the ledger", "what names it"
+RECOVERY = "a recovery onto its target"
+BACKUPS, TELLING, LEDGER, COPIES = "backups", "telling people", "storing the ledger", "copies elsewhere"
+OTHERWISE = "what names it"
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def secrets_of(plan: Plan, *, unconfirmed: frozenset[str] = frozenset()) -> Iter
 
 
 def _use(where: tuple[str, ...]) -> str:
-    return {"ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING}.get(where[0], OTHERWISE)
+    uses = {"targets": RECOVERY, "ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING, "copies": COPIES}
+    return uses.get(where[0], OTHERWISE)
 
 
 def _asset(where: tuple[str, ...]) -> str | None:
-    return where[1] if where[0] == "assets" and len(where) > 1 else None
+    return where[1] if where[0] in ("assets", "targets") and len(where) > 1 else None

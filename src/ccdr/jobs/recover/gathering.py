@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
 from ccdr.evidence.verdicts import Record, reached_for
 from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
 from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
@@ -87,9 +88,17 @@ def _histories(services: Services, found: Gathered) -> Histories:
 
 def _told(services: Services, plan: str, assets: Sequence[str], found: Gathered) -> dict[str, Told]:
     try:
-        return told_of(services.records(), plan, assets)
+        return told_of(_newest_first(services), plan, assets, services.clock.now())
     except CcdrError:
         return {asset: Told() for asset in assets}
+
+
+def _newest_first(services: Services) -> Iterator[Record]:
+    """Of the ledger, and of those beside it, what restores are told of by."""
+    if not services.population().sound():
+        yield from services.ledger.as_read(reverse=True)
+        return
+    yield from reversed([r for r in services.records() if r["kind"] in (TEST_END, RESTORE_END)])
 
 
 def _states(

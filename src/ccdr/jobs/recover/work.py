@@ -235,11 +235,11 @@ class Recovering:
         """Do it. What happens is in `result`; an interrupt is raised again once all is cleaned up and recorded."""
         self._began = self.services.clock.monotonic()
         self._recorded.begin(self._about())
+        with self._recorded.attempt(self._stopped):
+            self._journal = self._opened_journal()
+            view.begins(self.decision, self._elapsed())
+            self._all(view)
         with self._recorded.conclusion():
-            with self._recorded.attempt(self._stopped):
-                self._journal = self._opened_journal()
-                view.begins(self.decision, self._elapsed())
-                self._all(view)
             self._conclude()
 
     def _about(self) -> dict[str, object]:

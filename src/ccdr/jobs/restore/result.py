@@ -30,6 +30,7 @@ class RestoreResult:
     proven: str | None = None  # the snapshot's last test: PASS, FAIL, or None for untested
     phases: dict[str, float] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
+    parts: dict[str, object] | None = None  # how much of it was asked for, where that is not all
     estimate_s: float | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -38,6 +39,7 @@ class RestoreResult:
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     record: RecordRef | None = None
     start: StartLines | None = None  # of a new server: how a person starts it
+    log_bytes: int | None = None  # what was fetched of the log, where it is applied
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
         self.result, self.reason, self.hint, self.exit = FAILED, reason, for_plan(hint, self.plan), exit_code
@@ -86,9 +88,11 @@ class RestoreResult:
             "reason": self.reason,
             "snapshot": self.shown_snapshot,
             "target": self.target,
+            **({"parts": self.parts} if self.parts else {}),
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],
             "estimate_s": None if self.estimate_s is None else round(self.estimate_s, 3),
+            **({} if self.log_bytes is None else {"log_bytes": self.log_bytes}),
             "findings": self.findings,
             "notes": self.notes,
             "left_behind": self.left_behind,

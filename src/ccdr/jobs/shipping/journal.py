@@ -69,15 +69,16 @@ class Journal:
         if why != self.standing.trouble:
             self._services.state.keep_words(self._run.id, trouble.words)
         if self.standing.trouble is None:
-            self.update(trouble=why, troubled=self._services.clock.now())
+            away = trouble.words.nobody_answers
+            self.update(trouble=why, troubled=self._services.clock.now(), away=away)
             self.record(why)
         elif why != self.standing.trouble:
-            self.update(trouble=why)
+            self.update(trouble=why, away=trouble.words.nobody_answers)
         self.step(why)
 
     def untroubled(self) -> None:
         if self.standing.trouble is not None:
-            self.update(trouble=None, troubled=None)
+            self.update(trouble=None, troubled=None, away=False)
 
     def record(self, trouble: str | None) -> None:
         """What was stored since the last record."""

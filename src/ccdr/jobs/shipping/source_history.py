@@ -26,6 +26,7 @@ class SourceHistory:
         self._shipment, self._proven, self._continuity = shipment, proven, continuity
         self._log, self._journal = shipment.log, shipment.journal
         self._spool, self._batch = shipment.spool, shipment.batch
+        self._told: int | None = None  # the branch that the ledger was told of
         self._anew_since: datetime | None = None  # from when on bases are of a log that was begun anew
 
     def compare(self, source: Source, *, stored: bool, another: bool = False) -> None:
@@ -51,6 +52,11 @@ class SourceHistory:
             self._went_back(source, f"timeline {branch}", why, stored=stored)
         elif self._begins_before_the_end(line, last):
             self._branch_off(branch, forks, last, stored=stored)
+        elif branch != self._told:
+            self._told = branch
+            self._journal.tally.branched = True
+            self._journal.record(None)
+            self._journal.step(f"the source goes on by timeline {branch}, from the end of what was received")
 
     def begin_anew(self, error: WentBack) -> None:
         """For good: that the source writes on until it has passed what is stored does not make that its own. What it
@@ -120,6 +126,7 @@ class SourceHistory:
         )
         if not stored:
             raise CcdrError(f"{sentence}; {WAITS}")
+        self._journal.tally.branched = True
         self._journal.record(None)
         self._batch.leaves(self._batch.gather())
         self._journal.update(forks=merged((self._shipment.standing.forks, forks)))

@@ -22,6 +22,7 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     vanished: bool = False  # log that was stored once is what is missing
     anew: bool = False  # the source went back: no base from before leads on
+    branched: bool = False  # it goes on by another branch of its log
 
     def stored(self, held: Held, point: datetime, usable: datetime, added: int) -> None:
         """One more snapshot, which added so many bytes to the repository."""
@@ -41,4 +42,5 @@ class Tally:
             "gaps": [{"after": gap.after, "before": gap.before} for gap in self.gaps],
             "vanished": self.vanished,
             "anew": self.anew,
+            "branched": self.branched,
         }

@@ -51,6 +51,7 @@ NOT_WELL = frozenset(
         Trouble.NEWER_FAILED,
         Trouble.NO_LONGER_CHECKED,
         Trouble.BACKUP_FAILED,
+        Trouble.SOURCE_AWAY,
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         Trouble.SNAPSHOT_VANISHED,
@@ -62,9 +63,15 @@ NOT_WELL = frozenset(
         Trouble.TEST_LATE,
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
+        Trouble.RUNBOOK_STANDS,
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,
+        Trouble.COPY_FAILED,
+        Trouble.COPY_LATE,
+        Trouble.COPY_VANISHED,
+        Trouble.COPY_DAMAGED,
+        Trouble.COPY_TEST_FAILED,
     }
 )
 

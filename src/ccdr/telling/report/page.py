@@ -33,6 +33,7 @@ from ccdr.telling.report.runs import (
     MISSED,
     RECOVER,
     RESTORE,
+    RUNBOOK,
     RUNNING,
     SKIPPED,
     TEST,
@@ -47,6 +48,7 @@ WORDS = {
     "prune": "prune",
     "check": "repository check",
     "restore": "restore",
+    "runbook": "runbook",
     "recover": "recovery",
 }
 GLYPHS = {
@@ -182,6 +184,7 @@ def _context(report: Report) -> dict[str, Any]:
         "interruptions": interruptions,
         "interruptions_in_all": len(report.interruptions),
         "restores": [run for run in report.runs if run.verb in (RESTORE, RECOVER)],
+        "runbooks": [run for run in report.runs if run.verb == RUNBOOK],
         "population": _population(report),
         "upkeep": [(plan, _checked(plan)) for plan in report.plans],
         "mapping": mapping,

@@ -1,0 +1,80 @@
+"""A source that is gone is one trouble, with one way to go on from; what follows from it says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.chronicle import Chronicle
+from tests.support.judged import about, judged, well
+
+from ccdr.evidence.log_standing import LogStanding
+from ccdr.model.answers import FreeText
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.plans.job import Job
+
+WAY = "ccdr runbook run p "
+
+
+def found(job: Job, past: Chronicle, at: float = 0, **seen: object) -> dict[str, Problem]:
+    return {p.trouble.name: p for p in judged(job, past, at, **seen).troubles}
+
+
+def test_backups_that_find_nobody_there_tell_since_when_the_source_is_gone(jobs: dict[str, Job]) -> None:
+    """Since the first of them; another cause is another trouble, and a backup that is stored ends it."""
+    job, past = jobs["hourly"], about(jobs["hourly"])
+    past.stored(-5, "s")
+    past.tested(-4.9, "s")
+    for hours in (-3, -2, -1):
+        past.failed(hours, "pg_dump exited with 1: connection refused", source="away")
+    gone = found(job, past)
+    assert gone["SOURCE_AWAY"].since == past.at(-3) and str(gone["SOURCE_AWAY"].step).startswith(WAY)
+    assert {name: p.because for name, p in gone.items() if name != "SOURCE_AWAY"} == {
+        "BACKUP_FAILED": Trouble.SOURCE_AWAY,
+        "BREACH_RPO": Trouble.SOURCE_AWAY,
+    }
+    assert {str(p.step)[: len(WAY)] for p in gone.values()} == {WAY}
+    past.failed(-0.5, "disk full")
+    assert "SOURCE_AWAY" not in found(job, past) and found(job, past)["BACKUP_FAILED"].because is None
+    past.failed(-0.4, source="away")
+    assert found(job, past)["SOURCE_AWAY"].since == past.at(-0.4), "from anew"
+    past.stored(-0.2, "t")
+    assert "SOURCE_AWAY" not in found(job, past)
+
+
+def test_what_ships_its_log_tells_it_at_once(jobs: dict[str, Job]) -> None:
+    job = jobs["log"]
+    past = well(about(job))
+    away = LogStanding(point=past.at(-0.1), usable=past.at(-0.1), trouble="connection refused", troubled=past.at(-0.05))
+
+    def told(standing: LogStanding) -> dict[str, Problem]:
+        return found(job, past, standing=standing, ships=True)
+
+    gone = told(replace(away, away=True))
+    assert gone["SOURCE_AWAY"].since == past.at(-0.05) and gone["LOG_LATE"].because is Trouble.SOURCE_AWAY
+    assert str(gone["LOG_LATE"].step).startswith(WAY)
+    twin = told(away)
+    assert "SOURCE_AWAY" not in twin and twin["LOG_LATE"].because is None
+    past.failed(-0.2, source="away")
+    assert "SOURCE_AWAY" not in told(replace(away, trouble=None, troubled=None)), "its log came since"
+
+
+@pytest.mark.parametrize(
+    ("words", "nobody"),
+    [
+        ('psql: error: connection to server on socket "/run/x/.s.PGSQL.5432" failed: No such file or directory', True),
+        ('pg_dump: error: connection to server at "db" (10.0.0.7), port 5432 failed: Connection refused', True),
+        ('pg_basebackup: error: connection to server at "db", port 5432 failed: No route to host', True),
+        ('psql: error: could not translate host name "db" to address: Name or service not known', True),
+        ("ERROR 2002 (HY000): Can't connect to local server through socket '/run/mysqld/mysqld.sock' (2)", True),
+        ('mariadb-dump: Got error: 2003: "Can\'t connect to server on db (111)" when trying to connect', True),
+        ("Could not connect to Redis at /run/redis/redis.sock: Connection refused", True),
+        ('psql: error: connection to server at "db" (::1), port 5432 failed: FATAL:  the database system is starting up', False),
+        ('psql: error: connection to server at "db" failed: FATAL:  password authentication failed for user "x"', False),
+        ("ERROR 1045 (28000): Access denied for user 'x'@'localhost'", False),
+        ("Fatal: unable to open repository: dial tcp 127.0.0.1:8333: connect: connection refused", False),
+        ("Failing row contains (7, Connection refused)", False),
+    ],
+)  # fmt: skip
+def test_only_what_says_that_nobody_is_there_counts(words: str, nobody: bool) -> None:
+    assert FreeText(words).nobody_answers is nobody

@@ -1,0 +1,111 @@
+"""A source that began anew is backed up and tested at once, whatever its schedules say; once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.older import append_older
+from tests.support.runs import World
+
+from ccdr.jobs.pausing import end, pause
+from ccdr.model.values import Verb, rfc3339, source_digest
+from ccdr.run.scheduled import standing
+from ccdr.run.tasks import Task
+
+ID = "ab" * 32
+CHECK = {"kind": "identical", "name": "identical", "status": "PASS", "expected": "", "actual": ""}
+BOTH = ["p/a backup", "p/a test"]
+
+
+def wrote(world: World, kind: str, **body: Any) -> None:
+    append_older(world.services.ledger, kind, plan="p", asset="a", run="r", body=body)
+
+
+def shipped(world: World, **told: bool) -> None:
+    body = {"since": rfc3339(world.clock.at), "points": [], "snapshots": 0, "added_bytes": 0}
+    wrote(world, "log.shipped", **body, **told)
+
+
+def carried_out(world: World, verdict: str = "PASS") -> None:
+    """Backups are stored, and tests have this verdict, as the ledger tells of them."""
+    source = source_digest(world.plans[0].plan.assets["a"].source_name)
+
+    def act(task: Task) -> None:
+        of = {"id": ID, "consistent_point": rfc3339(world.clock.at), "bytes": 1, "source_sha256": source}
+        if task.verb is Verb.BACKUP:
+            wrote(world, "backup.end", result="STORED", snapshot={**of, "manifest_sha256": ID}, phases={})
+        elif task.verb is Verb.TEST:
+            rpo = {"objective_s": 1.0, "achieved_s": 1.0, "verdict": "MET"}
+            tested = {**of, "selected": "latest", "verdict": None if verdict == "INCONCLUSIVE" else verdict}
+            body = {"verdict": verdict, "reason": None, "phases": {}, "checks": [CHECK], "rpo": rpo, "snapshot": tested}
+            wrote(world, "restore_test.end", **body, rto={**rpo, "basis": "throwaway"})
+
+    world.act = act  # type: ignore[assignment]
+
+
+def ran(world: World, **later: float) -> list[str]:
+    world.clock.on(**later)
+    world.run()
+    return [name for name, _ in world.news()]
+
+
+@pytest.fixture
+def tested(world: World) -> World:
+    """Backed up, and tested; nothing is due."""
+    world.run()
+    carried_out(world)
+    world.clock.to("2026-11-25T03:00:00Z")
+    assert ran(world) == BOTH
+    assert ran(world, minutes=5) == []
+    return world
+
+
+@pytest.mark.parametrize("how", ["anew", "branched"])
+def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World, how: str) -> None:
+    shipped(tested)
+    assert ran(tested) == [], "the twin: it is shipped, and goes on"
+    shipped(tested, **{how: True})
+    assert standing(tested.plans, tested.services, [Verb.BACKUP])[0].due is not None
+    assert ran(tested, minutes=1) == BOTH
+    assert [ran(tested, minutes=minutes) for minutes in (1, 5, 10)] == [[], [], []], "once"
+    tested.clock.to("2026-11-25T03:30:00Z")
+    assert ran(tested) == ["p/a backup"], "as scheduled"
+    assert tested.missed() == [("a", "backup", 29)], "of before the first"
+
+
+@pytest.mark.parametrize(("kind", "renewed"), [("new_server", True), ("server", True), ("directory", False)])
+def test_what_a_recovery_brought_back_as_a_server_is_a_source_that_began_anew(
+    tested: World, kind: str, renewed: bool
+) -> None:
+    brought = {"asset": "a", "state": "done", "snapshot": ID, "target": {"kind": kind, "name": "/srv/a"}}
+    goal = {"objective_s": 1.0, "achieved_s": 1.0, "verdict": "MET"}
+    body = {"state": "done", "assets": [brought], "rpo": goal, "rto": goal}
+    append_older(tested.services.ledger, "recover.end", plan="p", asset=None, run="r", body=body)
+    assert ran(tested, minutes=1) == (BOTH if renewed else [])
+
+
+def test_another_source_by_the_plan_is_backed_up_and_tested_at_once(tested: World) -> None:
+    path = tested.site.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("/srv/a", "/srv/b"))
+    carried_out(tested)
+    assert ran(tested) == BOTH
+    assert ran(tested, minutes=1) == []
+
+
+def test_a_test_of_it_that_proves_nothing_is_tried_again_as_any_is(tested: World) -> None:
+    carried_out(tested, "INCONCLUSIVE")
+    shipped(tested, anew=True)
+    assert ran(tested, minutes=1) == BOTH
+    carried_out(tested)
+    assert ran(tested, minutes=1) == ["p/a test"]
+    assert ran(tested, minutes=1) == []
+
+
+def test_while_the_plan_is_paused_it_waits(tested: World) -> None:
+    shipped(tested, anew=True)
+    pause(tested.plans[0], tested.services, timedelta(hours=1), "not yet")
+    assert ran(tested, minutes=1) == []
+    end(tested.plans[0], tested.services, None)
+    assert ran(tested) == BOTH
