@@ -181,3 +181,24 @@ def test_killed_anywhere_it_goes_on_and_repeats_nothing(
 
 def finished(site: Site) -> bool:
     return any(line.get("ended") == "done" for line in journal(site))
+
+
+@pytest.mark.parametrize("stage", ["loaded", "naming"])
+def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(site: Site, stage: str) -> None:
+    home = site.root / "back/crm"
+    site.write("targets.yaml", f"targets:\n  crm: {{new_server: {{directory: {home}, port: 5499}}}}\n")
+    kill_at(
+        site, ("crm", stage), 0, "p", "--to", str(site.root / "targets.yaml"), "--assets", "crm", "--yes-i-mean", "p"
+    )
+    there = home.exists()
+    if not finished(site):
+        fetched(site)
+        done = site.run("recover", "--resume", "p")
+        assert (done.code, done.json["state"]) == (0, "done"), done
+        (step,) = done.json["steps"]
+        assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
+        assert there or step["start"]["debian"], "how it is started"
+    assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
+    again = site.run("recover", "check", "p")
+    assert again.code == 0 and again.json["steps"][0]["checks"][0]["status"] == "PASS", again
+    assert left(site) == []
