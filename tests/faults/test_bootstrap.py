@@ -228,7 +228,7 @@ def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) 
     [backup] = repo.snapshots(["ccdr", "kind=backup"])
     for ask in (
         lambda path: repo.read(backup.id, PurePosixPath(path)),
-        lambda path: repo.archive(backup.id, path, most=9),
+        lambda path: repo.archive(backup.id, path, most=1 << 20),
     ):
         with pytest.raises(BackupBad):
             ask(f"--password-command=touch {ran}")
@@ -373,6 +373,32 @@ def test_a_host_that_stored_the_plan_itself_knows_its_commands(host: Site, lost:
     assert here.json["plans"][0]["known_here"] and here.json["plans"][0]["commands"] == []
     elsewhere = host.run(*argv, str(host.root / "elsewhere"))
     assert not elsewhere.json["plans"][0]["known_here"] and len(elsewhere.json["plans"][0]["commands"]) == 1
+
+
+def test_the_one_of_two_copies_that_is_left_is_enough(host: Site) -> None:
+    """What was copied has other ids there, which nothing that was recorded names."""
+    (host.root / "own").mkdir()
+    own, copy = Site(host.root / "own"), host.root / "copy"
+    settled_file(own.root / "tree" / "a.wav", b"sound")
+    extra = f'copies: {{offsite: {{url: {copy}, password_file: gone, schedule: "0 1 * * *"}}}}\n'
+    own.recordings(own.root / "tree")
+    plan = own.root / "plans/p.yaml"
+    plan.write_text(plan.read_text().replace("assets:", f"{extra}assets:", 1))
+    own.backed_up()
+    [original] = [s["id"] for s in own.run("snapshots", "p").json["snapshots"]]
+    new_repository(copy, PASSWORD)
+    both = {"RESTIC_PASSWORD": PASSWORD, "PATH": os.environ["PATH"], "HOME": "/nowhere"}
+    both |= {"RESTIC_FROM_PASSWORD_FILE": str(host.root / "key")}
+    argv = ["restic", "-q", "-r", str(copy), "--no-cache", "copy", "--from-repo", str(own.repo)]
+    subprocess.run(argv, env=both, check=True)
+    shutil.rmtree(own.root)
+    argv = ["--password-file", str(host.root / "key"), "--into", str(host.root / "dr")]
+    done = host.run("bootstrap", str(copy), *argv)
+    assert done.code == 0, done
+    shown = asked(host, "snapshots", "p")
+    assert shown.code == 0 and [s["id"] for s in shown.json["snapshots"]] == [original], shown
+    back = asked(host, "restore", "p", "--asset", "recordings", "--to", str(host.root / "back"), "--yes-i-mean", "back")
+    assert back.code == 0 and next((host.root / "back").rglob("a.wav")).read_bytes() == b"sound", back
 
 
 def test_where_no_plan_was_stored_one_is_made_for_recovery_alone(host: Site) -> None:

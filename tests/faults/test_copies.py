@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.copied import OTHER, copied, ids_of, one, restic_of, with_copies
+from tests.support.doctor import state_of
 from tests.support.harness import Quiet, ShiftedClock, eventually, killed
 from tests.support.restored_files import mounted
 from tests.support.stored import on_store, settled_file
@@ -60,6 +61,7 @@ def test_status_tells_what_a_copy_holds_and_never_counts_it_as_the_plans_own(tmp
     assert (lost.code, one(lost)["source"], one(lost)["repository"]) == (3, "missing", None), lost
     (now,) = site.run("status").json["plans"]
     assert [p["code"] for p in now["assets"][0]["troubles"]][:1] == ["REPOSITORY_AWAY"], now
+    assert "--from offsite   lists what the copy offsite holds" in now["assets"][0]["troubles"][0]["next_step"], now
     assert [(p["code"], "there is no repository" in p["text"]) for p in now["troubles"]] == [("COPY_FAILED", True)], now
     offsite, cold = now["copies"]
     assert (offsite["snapshots"], offsite["last_result"], cold["snapshots"]) == (1, "FAILED", 0)
@@ -90,8 +92,8 @@ def test_a_wrong_key_of_the_copy_is_told_as_that_and_the_plans_own_goes_on(tmp_p
     done = site.run("copy", "p")
     assert (done.code, one(done)["repository"], one(done)["source"]) == (3, "closed", None), done
     assert "copies: offsite.password_file" in one(done)["hint"], done
-    looked = {f["what"]: f["state"] for f in site.run("doctor", "p").json["findings"]}
-    assert (looked["copy offsite: repository"], looked["repository"]) == ("FAIL", "OK"), looked
+    looked = site.run("doctor", "p")
+    assert (state_of(looked, "copy offsite: repository"), state_of(looked, "repository")) == ("FAIL", "OK"), looked
     assert site.run("test", "p").json["verdict"] == "PASS"
 
 

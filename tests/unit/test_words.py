@@ -107,12 +107,14 @@ def mistake(text: str) -> str | None:
     words, command = shlex.split(re.sub(r"\{[a-z]+\}", "x", text)), cast(click.Command, main)
     context = click.Context(main, info_name="ccdr")
     while isinstance(command, click.Group) and words:
-        if (found := command.get_command(context, words.pop(0))) is None:
+        if (found := command.get_command(context, words[0])) is None:
+            if any(isinstance(one, click.Argument) for one in command.params):  # a command of its own, too
+                break
             return "no such verb"
-        command = found
+        words, command = words[1:], found
     try:
         command.make_context("ccdr", words)
-    except (click.MissingParameter, click.BadOptionUsage, click.exceptions.Exit):
+    except (click.MissingParameter, click.BadOptionUsage, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
         return None
     except click.ClickException as error:
         return error.format_message()
@@ -122,7 +124,7 @@ def mistake(text: str) -> str | None:
 def test_every_command_that_is_named_is_one() -> None:
     commands = dict.fromkeys(named())
     assert len(commands) > 60
-    placeholders = {"x", "test x --asset x x --keep"}  # x is a verb there, or an option with its value
+    placeholders = {"x", "x x", "test x --asset x x --keep"}  # x is a verb there, or an option with its value
     wrong = {where: (text, why) for where, text in commands if text not in placeholders and (why := mistake(text))}
     assert not wrong
     assert mistake("report --until 7d") and mistake("prune p") and mistake("backup p q")

@@ -123,11 +123,15 @@ def _where(number: int, step: AssetStep) -> list[str]:
 
 def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
     steps, whole = outlook.steps, outlook.predicted
+    rto = steps[0].job.loaded.plan.objectives.rto if steps else 0.0
     if whole is None:
-        yield "minutes", "nobody knows: not all of it was ever measured"
+        known = [step.predicted.seconds for step in steps if step.predicted is not None]
+        least = f", and what was takes {human_seconds(max(known))} at the least" if known else ""
+        yield "minutes", f"nobody knows: not all of it was ever measured{least}"
     else:
         runs = so_many(whole.runs, "measured run")
         guess = ", and what was measured is much smaller: a guess" if whole.far else ""
+        guess += f". That is longer than the RTO of {human_seconds(rto)}" if whole.seconds > rto else ""
         at_once = min(outlook.workers, len(steps))
         beside = f", {at_once} side by side" if at_once > 1 else ""
         yield (

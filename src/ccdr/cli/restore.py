@@ -44,6 +44,7 @@ class _Asked:
     port: int | None
     password_file: Path | None
     ca_file: Path | None
+    parts: tuple[str, ...]
     onto_source_server: bool
     despite_failed_test: bool
     despite_failed_checks: bool
@@ -63,6 +64,7 @@ class _Asked:
             at=None if self.at is None else target_of(self.at, job.loaded.plan.zone, self.timeline),
             password_file=self.password_file,
             ca_file=self.ca_file,
+            parts=self.parts,
             onto_source_server=self.onto_source_server,
             despite_failed_test=self.despite_failed_test,
             despite_failed_checks=self.despite_failed_checks,
@@ -123,6 +125,13 @@ class _Asked:
     type=click.Path(dir_okay=False, path_type=Path),
     help="CA that signed TARGET's certificate (default: the system's).",
 )
+@click.option(
+    "--part",
+    "parts",
+    metavar="PATTERN",
+    multiple=True,
+    help="Of files these alone (rec/2026/*, **/0815.wav); may be given several times.",
+)
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name even if checks fail.")
@@ -146,6 +155,7 @@ def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: 
       ccdr restore outbound --asset dialler --to mysql://root@/dialler?socket=/run/mysqld --password-file pw
       ccdr restore outbound --asset crm --snapshot 1f3e9a2b --to /srv/dump
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
+      ccdr restore outbound --asset recordings --part 'rec/2026/*' --to /srv/part
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
       ccdr restore outbound --asset crm --at latest --new-server /srv/crm --port 5433
       ccdr restore outbound --asset crm --from offsite --to /srv/crm

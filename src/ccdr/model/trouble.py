@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -341,6 +342,13 @@ def ship_again(plan: str, asset: str) -> str:
 
 def mend_first(plan: str, asset: str) -> str:
     return _MEND_FIRST.format(plan=plan, of_asset=f" --asset {asset}")
+
+
+def by_a_copy(plan: str, asset: str, copies: Sequence[str]) -> str | None:
+    """What leads on where the plan's own repository is away, and it has copies; else `next_step` does."""
+    away = next_step(Trouble.REPOSITORY_AWAY, plan, asset)
+    there = "; ".join(f"ccdr snapshots {plan} --from {name}   lists what the copy {name} holds" for name in copies)
+    return f"{away}; if it is lost: {there}" if copies else None
 
 
 def after_a_crash(plan: str, asset: str, left: str) -> str:

@@ -260,10 +260,22 @@ def as_taken(loaded: LoadedPlan) -> LoadedPlan:
     refuse_newer(origin)
     plan, given = loaded.plan, mark.given
     if os.access(given.password_file, os.R_OK):
-        opened = {"url": given.url, "password_file": given.password_file, "password_command": None}
-        repository = plan.repository.model_copy(update={**opened, "env_file": given.env_file})
-        plan = plan.model_copy(update={"repository": repository})
+        opened: dict[str, object] = {"url": given.url, "password_file": given.password_file, "password_command": None}
+        opened["env_file"] = given.env_file
+        if (copy := _copy_at(plan, given.url)) is not None:  # it was taken from there: what it holds has other ids
+            there = plan.copies[copy].model_copy(update=opened)
+            plan = plan.model_copy(update={"repository": there, "copies": {**plan.copies, copy: there}})
+        else:
+            plan = plan.model_copy(update={"repository": plan.repository.model_copy(update=opened)})
     return replace(loaded, plan=_marked(plan, origin))
+
+
+def _copy_at(plan: Plan, url: str) -> str | None:
+    """The plan's copy that lies there; None where that is its own repository, or nothing that it names."""
+    place = url.rstrip("/")
+    if plan.repository.url.rstrip("/") == place:
+        return None
+    return next((name for name, copy in plan.copies.items() if copy.url.rstrip("/") == place), None)
 
 
 def _marked(model: _M, origin: Origin) -> _M:

@@ -257,15 +257,24 @@ class Restic:
             raise judged(self, error, f"snapshot {snapshot[:8]} cannot be read") from None
         return out.stdout.encode("utf-8", "surrogateescape")
 
-    def restore(self, snapshot: str, root: str, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
-        """Write the snapshot's subtree `root` into `target`. Nothing of it may be used when this raises:
-        restic leaves full-length files behind even where a pack is damaged.
+    def restore(
+        self,
+        snapshot: str,
+        root: str,
+        target: Path,
+        *,
+        on_bytes: Callable[[int], None] | None = None,
+        only: Sequence[str] = (),
+    ) -> None:
+        """Write the snapshot's subtree `root` into `target`; of it `only` what these patterns name, if any do.
+        Nothing of it may be used when this raises: restic leaves full-length files behind even where a pack is damaged.
 
         BackupBad when the repository is to blame, TestBroken when the way to it or this host is.
         """
         held = self.held_as(snapshot)[0]
         where = f"{held}:{root}" if root != "/" else held
         argv = ["restore", "--json", "--no-lock", "--target", str(target)]
+        argv += [word for pattern in only for word in ("--include", pattern)]
         if self.download_limit:
             argv += ["--limit-download", str(max(1, self.download_limit // 1024))]
         try:

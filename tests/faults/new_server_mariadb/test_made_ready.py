@@ -11,6 +11,7 @@ from tests.support.harness import Site
 from tests.support.mariadb_source import DATA, MariaSource, image_of
 from tests.support.new_server import made
 from tests.support.new_server_mariadb import APP, answering, ask, backup_user, started
+from tests.support.opened import is_it
 
 # As whoever backs it up may see it.
 FACTS = """
@@ -75,6 +76,9 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
+        assert is_it(site, "whole", home, done.json["run"])
+        assert not is_it(site, "whole", home, "another recovery")
+        assert not is_it(site, "whole", home, done.json["run"], sockets=server.sockets), "the one that was lost"
         again = moved(site, server, data, home)
         again.backed_up()
         once = again.run("ship", "p", "--once")

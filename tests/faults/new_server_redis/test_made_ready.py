@@ -10,6 +10,7 @@ from tests.support.debian import started_by_debian
 from tests.support.harness import Site
 from tests.support.new_server import made
 from tests.support.new_server_redis import answering, ask, started
+from tests.support.opened import is_it
 from tests.support.redis_source import PASSWORD, image_of, queues, redis_server, small
 
 HELD = (("DBSIZE",), ("-n", "3", "DBSIZE"), ("ACL", "LIST"), ("FUNCTION", "LIST"), ("XINFO", "GROUPS", "events"))
@@ -50,6 +51,11 @@ def test_with_an_append_only_file_started_by_docker_and_backed_up_again(site: Si
     with started(start["docker"], home, "redis") as (container, socket):
         assert held(container, "redis", socket) == was
         set_to(container, "redis", socket, appendonly="yes", save="")
+        assert is_it(site, "queues", home, "any")
+        assert not is_it(site, "queues", tmp_path / "another", "any", sockets=socket.parent)
+        assert (
+            ask(container, "redis", socket, "CONFIG", "SET", "repl-diskless-sync-delay", "0", password=PASSWORD) == "OK"
+        )
         assert ask(container, "redis", socket, "SET", "written", "1", password=PASSWORD) == "OK"
         plan = site.root / "plans/p.yaml"
         plan.write_text(plan.read_text().replace(socket_was, str(socket)))

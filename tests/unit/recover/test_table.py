@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def outlook(tmp_path: Path) -> RecoveryOutlook:
         step("queue", queue, {"new_server": {"directory": "/srv/q"}}, source=ANSWERS, healthy=60.0),
     )  # fmt: skip
     return RecoveryOutlook(
-        plan="p", moment=MOMENT, steps=steps, skew_s=2760.0, predicted=Predicted(700.0, 200.0, 3200.0, 1, far=True),
+        plan="p", moment=MOMENT, steps=steps, skew_s=2760.0, predicted=Predicted(2440.0, 200.0, 3200.0, 1, far=True),
         notes=("plans that could not be read, so that their sources are not known: other.yaml",),
         apart=("recordings", "queue"), rooms=(Room(Path("/srv"), 3 * 2**30, 40 * 2**30),), memory=2**30,
         memory_free=20 * 2**30, workers=2, healthy=("queue still answers: going back to its state loses 1m 00s of it",),
@@ -86,6 +87,8 @@ def test_it_fits_and_tells_all_that_may_frighten(outlook: RecoveryOutlook, capsy
         "45m 00s",
         "too late",
         "a guess",
+        "all of it about 40m 40s (3m 20s to 53m 20s), 2 side by side",
+        "That is longer than the RTO of 30m 00s",
         "timeline 2",
         "the states lie up to 46m 00s apart: recordings is the oldest, queue the newest",
         "it failed its restore test",
@@ -94,6 +97,16 @@ def test_it_fits_and_tells_all_that_may_frighten(outlook: RecoveryOutlook, capsy
         "20.0 GiB are free",
     ):
         assert text in together, (text, said)
+
+
+def test_what_was_never_measured_is_said_and_within_the_rto_there_is_no_alarm(
+    outlook: RecoveryOutlook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_outlook(replace(outlook, predicted=None))
+    assert "not all of it was ever measured, and what was takes 10m 00s" in " ".join(capsys.readouterr().out.split())
+    tell_outlook(replace(outlook, predicted=Predicted(60.0, 50.0, 70.0, 3)))
+    said = capsys.readouterr().out
+    assert "longer than the RTO" not in said and "all of it about 1m 00s (50.0 s to 1m 10s)" in said
 
 
 def test_on_standard_error_it_is_the_same(outlook: RecoveryOutlook, capsys: pytest.CaptureFixture[str]) -> None:

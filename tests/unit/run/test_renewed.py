@@ -75,6 +75,17 @@ def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World,
     assert tested.missed() == [("a", "backup", 29)], "of before the first"
 
 
+@pytest.mark.parametrize(("kind", "renewed"), [("new_server", True), ("server", True), ("directory", False)])
+def test_what_a_recovery_brought_back_as_a_server_is_a_source_that_began_anew(
+    tested: World, kind: str, renewed: bool
+) -> None:
+    brought = {"asset": "a", "state": "done", "snapshot": ID, "target": {"kind": kind, "name": "/srv/a"}}
+    goal = {"objective_s": 1.0, "achieved_s": 1.0, "verdict": "MET"}
+    body = {"state": "done", "assets": [brought], "rpo": goal, "rto": goal}
+    append_older(tested.services.ledger, "recover.end", plan="p", asset=None, run="r", body=body)
+    assert ran(tested, minutes=1) == (BOTH if renewed else [])
+
+
 def test_another_source_by_the_plan_is_backed_up_and_tested_at_once(tested: World) -> None:
     path = tested.site.root / "plans/p.yaml"
     path.write_text(path.read_text().replace("/srv/a", "/srv/b"))

@@ -120,6 +120,8 @@ def follow(history: Histories, record: Record) -> bool:
             _take_capture(history, record)
             if place != plan and record["verdict"] in ("PASS", "FAIL"):
                 history[place, asset].tests_then = history.setdefault((plan, asset), AssetHistory()).tests
+    if record["kind"] == RECOVER_END and not of_another_host(record):
+        _take_recovered(history, record)
     if does_not_open(record):
         history.setdefault((place, None), AssetHistory()).last_damage = record
     return True
@@ -142,6 +144,14 @@ def _take_capture(history: Histories, test: Record) -> None:
             if of == asset and name is not None and name.partition("@")[0] == plan:
                 place.proven.pop(one, None)
                 place.proven[one] = "FAIL"
+
+
+def _take_recovered(history: Histories, record: Record) -> None:
+    """What was brought back onto a server, or as one, is another source from now on."""
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
+        for one in record["assets"]:
+            if one["state"] == "done" and one["target"]["kind"] in ("server", "new_server"):
+                history.setdefault((record["plan"], str(one["asset"])), AssetHistory()).renew(str(record["time"]))
 
 
 def _take_vanished(history: Histories, record: Record) -> None:

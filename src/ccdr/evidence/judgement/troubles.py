@@ -20,6 +20,7 @@ from ccdr.model.trouble import (
     Missing,
     Problem,
     Trouble,
+    by_a_copy,
     mend_first,
     next_step,
     where_it_can_be_done,
@@ -65,6 +66,7 @@ def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> It
         utc(newest["time"]),
         about=how,
         as_bad_as=level,
+        step=by_a_copy(job.plan, job.asset, list(job.loaded.plan.copies)),
     )
 
 

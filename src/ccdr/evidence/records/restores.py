@@ -271,6 +271,15 @@ class RestoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
     last_test: Literal["PASS", "FAIL"] | None = None
 
 
+class RestoredParts(Value, frozen=True, kw_only=True, gc=False):
+    """How much of a tree was restored, by how many patterns: what these are may be a customer's name."""
+
+    patterns: Count
+    files: Count
+    of_files: Count
+    bytes: Bytes
+
+
 class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     """A restore for real has ended. `REFUSED`: nothing was done."""
 
@@ -283,6 +292,7 @@ class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     reason: Reason = None
     snapshot: RestoredSnapshot | None = None
     target: RestoreTarget
+    parts: Annotated[RestoredParts | None, about("of what was restored in part; null: all of it was")] = None
     phases: Phases
     checks: list[RecordedCheckResult]
     estimate_s: Annotated[Seconds | None, about("how long it was said to take")] = None

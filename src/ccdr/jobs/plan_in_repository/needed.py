@@ -12,7 +12,8 @@ from ccdr.plans.model import Plan
 from ccdr.plans.trust import commands_of
 
 RECOVERY = "a recovery onto its target"
-BACKUPS, TELLING, LEDGER, OTHERWISE = "backups", "telling people", "storing the ledger", "what names it"
+BACKUPS, TELLING, LEDGER, COPIES = "backups", "telling people", "storing the ledger", "copies elsewhere"
+OTHERWISE = "what names it"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def secrets_of(plan: Plan, *, unconfirmed: frozenset[str] = frozenset()) -> Iter
 
 
 def _use(where: tuple[str, ...]) -> str:
-    uses = {"targets": RECOVERY, "ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING}
+    uses = {"targets": RECOVERY, "ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING, "copies": COPIES}
     return uses.get(where[0], OTHERWISE)
 
 

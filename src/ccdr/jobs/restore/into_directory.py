@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
+from ccdr.checks.decodable import Decodable
 from ccdr.checks.identical import Identical
+from ccdr.engines.files.parts import Chosen
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
+from ccdr.jobs.restore.parts import fetch_parts
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
@@ -33,6 +36,7 @@ class IntoDirectory:
     order: Order
     staging: Staging
     recovery: Recovery | None = None
+    parts: Chosen | None = None  # of the tree these alone
     verified: int = 0  # files
     logged: CheckResult | None = None
 
@@ -43,7 +47,8 @@ class IntoDirectory:
     def will(self) -> list[str]:
         if self._whole:
             roots = ", ".join(map(str, self._roots))
-            return [f"writes {roots} below {self.staging.target}, each at its own path"]
+            steps = [f"writes {roots} below {self.staging.target}, each at its own path"]
+            return [*steps, *([f"takes parts of it: {self.parts}"] if self.parts else [])]
         steps = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
         if self.order.bases:
             steps.append(
@@ -57,12 +62,22 @@ class IntoDirectory:
         dumped = not self._whole and self.order.engine.has_server
         why = "it needs a server (docs/how-to/recover.md: By hand)"
         compared = [skipped(c, f"{c.beside} is not restored with it") for c in self.order.job.checks if c.beside]
+        if self.parts is not None:
+            compared += [skipped(c, "it is of the whole, and parts are restored") for c in self._of_the_whole]
         return [*([skipped(check, why) for check in self._asked] if dumped else []), *compared]
 
     @property
     def _asked(self) -> list[CheckConfig]:
         """Without what is done whatever the plan asks for: here every byte must be what was captured."""
-        return [c for c in self.order.job.checks if not isinstance(c, Identical) and c.beside is None]
+        out: list[CheckConfig] = self._of_the_whole if self.parts is not None else []
+        asked = (c for c in self.order.job.checks if not isinstance(c, Identical) and c.beside is None)
+        return [c for c in asked if c not in out]
+
+    @property
+    def _of_the_whole(self) -> list[CheckConfig]:
+        """What says nothing of a part: all but what looks at each file for itself."""
+        kinds = (Identical, Decodable)
+        return [c for c in self.order.job.checks if not isinstance(c, kinds) and c.beside is None]
 
     @property
     def _roots(self) -> list[str]:
@@ -72,10 +87,7 @@ class IntoDirectory:
         order, staging = self.order, self.staging
         self._begin()
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
-            root = "/" if self._whole else order.snapshot.root
-            restored = fetch(
-                order.repo, order.engine, order.snapshot, order.manifest, staging.tree, progress, root=root
-            )
+            restored = self._fetched(progress)
             if self._whole:
                 order.engine.complete(staging.tree, restored, order.manifest)
             fetch_bases(order.repo, order.engine, order.bases, restored, progress)
@@ -83,13 +95,21 @@ class IntoDirectory:
         if order.bases:
             self._assemble(restored, progress)
         with order.phase("check", "comparing digests", progress):
-            self.verified = self.verified or order.verified(restored)
+            if self.parts is None:  # else that was done before the parts were chosen
+                self.verified = self.verified or order.verified(restored)
             if self._whole:
                 staging.move_capture(restored, self._roots)
             elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
         if self.recovery is not None:
             self._bring_log(self.recovery, restored, progress)
+
+    def _fetched(self, progress: Progress) -> Path:
+        order, tree = self.order, self.staging.tree
+        if self.parts is not None:
+            return fetch_parts(order, self.parts, tree, progress)
+        root = "/" if self._whole else order.snapshot.root
+        return fetch(order.repo, order.engine, order.snapshot, order.manifest, tree, progress, root=root)
 
     def _begin(self) -> None:
         """A new working copy, or what an earlier try has left of it: what is there is not fetched again."""
@@ -109,7 +129,7 @@ class IntoDirectory:
     @property
     def _resumed(self) -> bool:
         """What was fetched is what it will be: nothing is put together of it."""
-        return not self.order.bases and self.recovery is None
+        return not self.order.bases and self.recovery is None and self.parts is None
 
     def _root_before(self, before: Before) -> Path:
         return root_for(self.staging.target, before.run, inside=self.staging.inside)

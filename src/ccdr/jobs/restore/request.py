@@ -40,6 +40,7 @@ class Request:
     at: RecoveryTarget | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
+    parts: tuple[str, ...] = ()  # of it these alone, by patterns
     onto_source_server: bool = False
     despite_failed_test: bool = False
     despite_failed_checks: bool = False

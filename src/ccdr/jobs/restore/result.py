@@ -30,6 +30,7 @@ class RestoreResult:
     proven: str | None = None  # the snapshot's last test: PASS, FAIL, or None for untested
     phases: dict[str, float] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
+    parts: dict[str, object] | None = None  # how much of it was asked for, where that is not all
     estimate_s: float | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -87,6 +88,7 @@ class RestoreResult:
             "reason": self.reason,
             "snapshot": self.shown_snapshot,
             "target": self.target,
+            **({"parts": self.parts} if self.parts else {}),
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],
             "estimate_s": None if self.estimate_s is None else round(self.estimate_s, 3),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.engines.files.parts import Chosen
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import INTERRUPTED, RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
@@ -20,6 +22,7 @@ from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.onto_server import OntoServer
+from ccdr.jobs.restore.parts import chosen_parts, refuse_parts
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.selection import Selection
@@ -141,6 +144,10 @@ class Restoring:
     def examine(self, progress: Progress) -> None:
         """UsageProblem where it must not be done; nothing is changed."""
         job, services, result, request = self.job, self._services, self.result, self.request
+        if request.parts and request.at is not None:
+            raise UsageProblem(
+                "--part and --at are two things", hint="restore to the point, and take the part from there"
+            )
         if not request.is_url:  # the cheapest question first
             self._path()
         if request.new_server is not None:
@@ -149,7 +156,12 @@ class Restoring:
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
         assert result.snapshot is not None
+        if request.parts:
+            refuse_parts(job, request, manifest)
         order = Order(job, services, self._repo, self._run, result.snapshot, manifest, result, bases, request)
+        parts = chosen_parts(order, request.parts, progress) if request.parts else None
+        if parts is not None:
+            order, result.parts = replace(order, manifest=parts.manifest), parts.body()
         progress.step("looking at the target")
         if request.unknown:
             which = ", ".join(request.unknown)
@@ -161,7 +173,7 @@ class Restoring:
             self._way = self._server(order, progress)
             phases = PHASES
         else:
-            self._way = self._directory(order)
+            self._way = self._directory(order, parts)
             phases = PHASES if not job.engine.has_server else PHASES[:1]
         self.estimate = estimate(services.records(), job.plan, job.asset, order.snapshot.bytes, phases)
         result.estimate_s = self.estimate.seconds if self.estimate else None
@@ -199,12 +211,12 @@ class Restoring:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
 
-    def _directory(self, order: Order) -> Way:
+    def _directory(self, order: Order, parts: Chosen | None) -> Way:
         path = self._path()
         contents = order.manifest.contents
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
         entries = count + len(order.manifest.files)
-        size, run = order.snapshot.bytes, order.run.id
+        size, run = parts.bytes if parts else order.snapshot.bytes, order.run.id
         if order.bases:  # what they give stands beside them for a while
             size *= 2
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
@@ -215,7 +227,7 @@ class Restoring:
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
-        return IntoDirectory(order, staging, self.recovery)
+        return IntoDirectory(order, staging, self.recovery, parts)
 
     def _working_copy(self, path: Path) -> Path | None:
         """What an earlier try has left, if it is there."""

@@ -127,4 +127,4 @@ class Continuity:
     def _ensure_repository(self) -> None:
         """Never a log without the backups that it belongs to: an unmounted path looks like none."""
         services = self._shipment.services
-        services.make_if_missing(self._repo, services.repository(self._job.loaded, self._job.limits).probe)
+        services.make_if_missing(self._repo, lambda: services.repository(self._job.loaded, self._job.limits).probe())

@@ -61,6 +61,7 @@ class Sheet:
     kept: tuple[Kept, ...]
     assets: tuple[OneAsset, ...]
     commands: tuple[tuple[str, str], ...]
+    copies: tuple[tuple[str, str], ...] = ()  # where else the same lies: its site or name, its address
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -71,6 +72,7 @@ class Sheet:
             "site": self.site,
             "version": self.version,
             "kept": [one.as_json() for one in self.kept],
+            "copies": [{"site": site, "url": url} for site, url in self.copies],
             "assets": [vars(one) for one in self.assets],
             "commands": [command for _, command in self.commands],
         }
@@ -108,6 +110,7 @@ def _sheet(loaded: LoadedPlan) -> Sheet:
         kept=(*to_keep(plan.repository), *_others(plan)),
         assets=tuple(_assets(plan)),
         commands=tuple(_commands(plan)),
+        copies=tuple((copy.site or name, copy.url) for name, copy in plan.copies.items()),
     )
 
 
@@ -116,7 +119,7 @@ def _others(plan: Plan) -> Iterator[Kept]:
     for where, path in secret_files(plan):
         parts = tuple(map(str, where))
         if parts[0] != "repository":
-            yield Kept(_in_words(parts), str(path), fingerprint(path), needed=parts[0] == "targets")
+            yield Kept(_in_words(parts), str(path), fingerprint(path), needed=parts[0] in ("targets", "copies"))
     for command in commands_of(plan):
         parts = tuple(command.where.split("."))
         if parts[-1] == "password_command" and parts[0] != "repository":
@@ -128,6 +131,8 @@ def _in_words(where: tuple[str, ...]) -> str:
         return f"{where[1]}: the source's {'password' if 'password' in where[-1] else where[-1].replace('_', ' ')}"
     if where[0] == "targets":
         return f"{where[1]}: the target's {'password' if 'password' in where[-1] else where[-1].replace('_', ' ')}"
+    if where[0] == "copies":
+        return f"the copy {where[1]}: its {'password' if 'password' in where[-1] else 'credentials'}"
     if where[0] == "notify":
         return "addresses of who is told"
     return where[-1].replace("_", " ") + f" ({where[0]})"

@@ -191,7 +191,7 @@ def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple
         image = asset.image or next(iter(asset.image_candidates(needs.major)), "")
         here = owner_of(new.owner, maker.user)
         lines = maker.start_lines(manifest, image, here or Owner(0, 0, new.owner or maker.user))
-    except (CcdrError, KeyError, ValueError, TypeError):
+    except (CcdrError, KeyError, ValueError):  # what an older ccdr captured may lack it
         return None
     docker = [("With Docker:", lines.docker)] if here is not None and image else []
     return [("On Debian:", lines.debian), *docker]

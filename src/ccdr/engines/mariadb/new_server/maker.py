@@ -100,6 +100,23 @@ MEMORY = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{MEMORY}"""
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{MEMORY}"
 _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
+# Once by its own configuration, but for where it listens and what it would write beside its data: does it start?
+_ONCE = f"""set -e
+sed '/^log_bin=/d; /^log_error=/d; /^plugin_dir=/d' {HOME}/{own.CONF} > {_CONF}
+mkdir -p {SORTING}
+: > {server.LOG}
+mariadbd --defaults-file={_CONF} --datadir={DATA} --tmpdir={SORTING} --socket={server.SOCKET} --pid-file={_PID} \\
+  --skip-networking --skip-log-bin --event-scheduler=OFF --innodb-buffer-pool-size=256M --key-buffer-size=16M \\
+  < /dev/null > {server.LOG} 2>&1 &
+server=$!
+until grep -q 'ready for connections' {server.LOG}; do
+  kill -0 $server
+  sleep 0.05
+done
+kill $server
+wait $server
+rm -rf {SORTING}
+"""
 _WRITE = f'cat > "{HOME}/$1" && chmod 644 "{HOME}/$1"'
 
 
@@ -298,6 +315,15 @@ class Maker:
             ) from None
         mine = self._own(box, manifest, kept)
         box.run(["sh", "-c", _SET_UP], stdin=mine.text(str(self.site.home)), what="its configuration")
+        try:
+            box.run(["bash", "-c", _ONCE], what="starting it once by its own configuration")
+        except CommandFailed as error:
+            words = server.last_words(box)
+            raise TestBroken(
+                f"the new server does not start by its own configuration: {error}",
+                hint="mend `settings:` of the target",
+                words=words,
+            ) from None
         drop_in = _UNIT.drop_in(self.site, owner, self._unit_lines)
         box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
         captured, given = mine.buffer_pool
