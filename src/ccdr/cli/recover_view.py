@@ -117,16 +117,17 @@ class LiveView:
         return "; ".join(parts)
 
     def __rich__(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table, now = Table(title=self.against(), title_justify="left", box=None, pad_edge=False), time.monotonic()
+        table, now = Table(box=None, pad_edge=False), time.monotonic()
         for heading in ("asset", "phase", "", "took"):
             table.add_column(heading, style="" if heading else "dim", no_wrap=heading != "")
         for asset, row in self.rows().items():
             said = f"{row.text}  {row.amount}".strip()
             table.add_row(asset, Text(row.phase, style=OVER.get(row.phase, "")), Text(said), row.took(now))
-        return table
+        return Group(Text(self.against()), table)
 
 
 @contextmanager

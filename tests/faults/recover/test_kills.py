@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from tests.support.harness import (
     killed,
     small_database,
 )
+from tests.support.new_server import free_port, psql
 from tests.support.restored_files import listing
 from tests.support.sites import copy_of
 from tests.support.stored import left, settled_file
@@ -181,3 +184,75 @@ def test_killed_anywhere_it_goes_on_and_repeats_nothing(
 
 def finished(site: Site) -> bool:
     return any(line.get("ended") == "done" for line in journal(site))
+
+
+@pytest.mark.parametrize("stage", ["loaded", "naming"])
+def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(site: Site, stage: str) -> None:
+    home = site.root / "back/crm"
+    site.write("targets.yaml", f"targets:\n  crm: {{new_server: {{directory: {home}, port: 5499}}}}\n")
+    kill_at(
+        site, ("crm", stage), 0, "p", "--to", str(site.root / "targets.yaml"), "--assets", "crm", "--yes-i-mean", "p"
+    )
+    there = home.exists()
+    if not finished(site):
+        fetched(site)
+        done = site.run("recover", "--resume", "p")
+        assert (done.code, done.json["state"]) == (0, "done"), done
+        (step,) = done.json["steps"]
+        assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
+        assert there or step["start"]["debian"], "how it is started"
+    assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
+    again = site.run("recover", "check", "p")
+    assert again.code == 0 and again.json["steps"][0]["checks"][0]["status"] == "PASS", again
+    assert left(site) == []
+
+
+START = """\
+import json, os, subprocess, sys
+if not os.path.exists("{root}/ok"): sys.exit(7)
+line = json.load(open("{root}/back/crm/ccdr-server.json"))["start"]["docker"][0]
+subprocess.run(["sh", "-ec", line], check=True)
+"""
+
+
+def test_a_new_server_that_could_not_be_started_is_started_by_the_next_and_not_brought_again(site: Site) -> None:
+    home, port = site.root / "back/crm", free_port()
+    start = site.write("start.py", START.format(root=site.root))
+    new = f"{{directory: {home}, port: {port}, start: [python3, {start}]}}"
+    site.write("targets.yaml", f"targets:\n  crm: {{new_server: {new}}}\n")
+    asked = ["p", "--to", str(site.root / "targets.yaml"), "--assets", "crm", "--yes-i-mean", "p"]
+    done = site.run("recover", *asked)
+    assert (done.code, done.json["state"]) == (3, "paused_by_failed_step"), done
+    assert "exited with 7" in done.json["reason"] and (home / "ccdr-server.json").is_file()
+    site.write("ok", "")
+    try:
+        again = site.run("recover", "--resume")
+        assert (again.code, again.json["state"]) == (0, "done"), again
+        assert len(site.records("restore.start")) == 1 and again.json["steps"][0]["start"] is None
+        assert psql(home, port, "select count(*) from call", "kills") == "3000"
+        checked = site.run("recover", "check", "p")
+        assert checked.code == 0 and checked.json["steps"][0]["checks"][0]["actual"] == "it answers, and is that one"
+    finally:
+        line = json.loads((home / "ccdr-server.json").read_text())["start"]["docker"][0]
+        name = line.split("--name ")[1].split()[0]
+        subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+
+
+def test_a_server_that_dies_stops_what_goes_there_alone(site: Site, three: Site, tmp_path: Path) -> None:
+    sockets = tmp_path / "dying"
+    sockets.mkdir()
+    with server(sockets) as dying:
+        targets = (site.root / "targets.yaml").read_text()
+        path = site.write("dying.yaml", re.sub(r"server: '[^']*'", f"server: '{dying.url('back')}'", targets))
+        process = site.start("recover", "p", "--to", str(path), "--yes-i-mean", "p", "--json")
+        assert eventually(lambda: ("crm", "begun") in reached(site) or process.poll() is not None, 60)
+        subprocess.run(["docker", "kill", dying.container], check=True, capture_output=True)
+        out, said = process.communicate(timeout=120)
+    document = json.loads(out)
+    assert process.returncode in (3, 4) and document["state"] == "paused_by_failed_step", (said, out)
+    assert {s["asset"]: s["state"] for s in document["steps"]} == {"recordings": "done", "cdr": "done", "crm": "failed"}
+    with server(sockets) as again:
+        done = site.run("recover", "--resume")
+        assert (done.code, done.json["state"]) == (0, "done"), done
+        assert again.psql("select count(*) from call", "back") == "3000"
+    assert {r["asset"] for r in site.records("restore.start")[3:]} == {"crm"} and three.root.exists()

@@ -33,8 +33,8 @@ class StepResult:
         codes = [self.restore.exit_code] if self.restore is not None and self.restore.reason is None else []
         if self.restore is not None and self.restore.reason is not None:
             codes = [self.restore.exit, *([Exit.LEFT_BEHIND] if self.restore.left_behind else [])]
-        if self.state in ("failed", "stopped") and self.restore is None:
-            codes.append(Exit.NOT_CARRIED_OUT)
+        if self.state in ("failed", "stopped") and (self.restore is None or self.restore.reason is None):
+            codes.append(Exit.NOT_CARRIED_OUT)  # it was restored, and what comes after that failed; or was not begun
         return codes
 
     def body(self) -> dict[str, object]:
