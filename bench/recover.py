@@ -180,6 +180,7 @@ def ours(lost: Lost, work: Path) -> float:
     """On a host that knows nothing: plans from the repository are there, state is not."""
     new, state = work / "new", work / "state"
     argv = [CCDR, "--plans", str(lost.root / "plans"), "--state", str(state), "recover", "outbound", "--json"]
+    new.mkdir()
     done = timed([*argv, "--under", str(new), "--yes-i-mean", "outbound"])
     document = json.loads(done.stdout)
     say(", ".join(f"{step.get('asset')} {step.get('seconds')}" for step in document["steps"]))

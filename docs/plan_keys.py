@@ -20,7 +20,8 @@ to the plan. Every check may have a `name:` as well, which people read and the l
 """
 TABLE = "| key | takes | default | says |\n|---|---|---|---|\n"
 OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retention": "retention", "Upkeep": "upkeep",
-             "Notify": "notify", "PlanLimits": "limits"}  # fmt: skip
+             "Notify": "notify", "PlanLimits": "limits", "Target": "a target", "NewServer": "new_server",
+             "RunbookState": "runbook_state"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",
     "BackupSettings": "backup",
@@ -35,6 +36,8 @@ def page() -> str:
     parts, checks = plan["$defs"], test["$defs"]
     (engines,) = (p["discriminator"]["mapping"] for p in plan["properties"]["assets"]["patternProperties"].values())
     engines = {name: parts[_name(ref)] for name, ref in engines.items()}
+    (of_steps,) = (p["discriminator"]["mapping"] for p in plan["properties"]["runbook"]["patternProperties"].values())
+    steps = {name: parts[_name(ref)] for name, ref in of_steps.items()}
     first, *others = (set(engine["properties"]) for engine in engines.values())
     shared = first.intersection(*others) - {"engine", "method"}
     called = {**OF_A_PLAN, **OF_AN_ASSET, **OF_AN_ENGINE}
@@ -65,6 +68,14 @@ def page() -> str:
                 yield from section(f"connection of {name}", 3, parts[_connection(name)])
         for name, heading in OF_AN_ENGINE.items():
             yield from section(heading, 2, parts[name])
+        yield "\n## A step of a runbook\n\nWhat every step may state, whatever its kind.\n\n"
+        same = [key for key in steps["manual"]["properties"] if all(key in of["properties"] for of in steps.values())]
+        for name, of in {"": steps["manual"], **steps}.items():
+            wanted = (key for key in of["properties"] if key != "kind" and (key in same) is not bool(name))
+            if name:
+                yield f"\n### step {name}\n\n{of['description']}\n\n"
+            rows = [_row(key, of["properties"][key], key in of.get("required", ()), called) for key in wanted]
+            yield TABLE + "".join(rows)
         yield from section("A restore test", 2, test)
         for kind, ref in kinds.items():
             check = checks[_name(ref)]
@@ -103,7 +114,10 @@ def _takes(about: Schema, called: Mapping[str, str]) -> str:
         return "checks, see below" if "discriminator" in items else f"list of {_takes(items, called)}"
     if about["type"] == "object":
         held = [*about.get("patternProperties", {}).values(), about.get("additionalProperties") or {}][0]
-        return "[assets](#an-asset), by name" if "discriminator" in held else "values, by name"
+        if "discriminator" not in held:
+            return "values, by name"
+        of_steps = held["discriminator"]["propertyName"] == "kind"
+        return "[steps](#a-step-of-a-runbook), by name" if of_steps else "[assets](#an-asset), by name"
     pattern = about.get("pattern", "")
     if "smhd" in pattern:
         return "duration"

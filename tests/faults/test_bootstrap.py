@@ -10,7 +10,7 @@ import signal
 import subprocess
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.faults.test_capture_faults import small_disk
@@ -18,7 +18,12 @@ from tests.support.harness import CCDR, PASSWORD, Ran, Site, eventually
 from tests.support.repositories import new_repository
 from tests.support.stored import restic_of, settled_file
 
-from ccdr.plans.trust import MARK
+from ccdr.cli.recover import _on_the_way
+from ccdr.jobs.recover.request import RecoverRequest
+from ccdr.jobs.services import limits_of
+from ccdr.model.errors import BackupBad, PlanUnconfirmed
+from ccdr.plans import load_named
+from ccdr.plans.trust import MARK, require_confirmed
 from ccdr.plans.versions import digest_of
 
 
@@ -115,6 +120,26 @@ def test_a_password_from_a_pipe_is_kept_for_the_next_command(host: Site) -> None
     assert asked(host, "snapshots", "p").code == 0
 
 
+def test_a_recovery_by_a_planted_plan_begins_nothing_before_its_start_was_confirmed(host: Site, lost: Site) -> None:
+    ran, to = host.root / "ran", host.root / "dr-data"
+    text = text_of(lost) + "  crm:\n    engine: postgres\n    connection: {user: u, database: crm}\n"
+    text += f"targets:\n  crm: {{new_server: {{directory: {to}/crm, start: [touch, {ran}]}}}}\n"
+    planted(host, {"plans/p.yaml": text, "restore_tests/recordings.yaml": checks_of(lost)})
+    assert bootstrapped(host).json["plans"][0]["commands"][0]["where"] == "targets.crm.new_server.start"
+    loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
+    for request, count in ((RecoverRequest(), 1), (RecoverRequest(excluded=("crm",)), 0)):
+        assert len(_on_the_way(loaded, request)) == count
+    assert _on_the_way(loaded, RecoverRequest(targets=loaded.plan.targets)) == [], "of --to, it is who typed it's"
+    with pytest.raises(PlanUnconfirmed):
+        require_confirmed(loaded, _on_the_way(loaded, RecoverRequest()))
+    to.mkdir()
+    done = asked(host, "recover", "p", "--under", str(to), "--yes-i-mean", "p", "--assets", "recordings")
+    assert done.code == 0 and next(to.rglob("a.wav")).read_bytes() == b"sound", (
+        "the healthy twin: no command on its way"
+    )
+    assert not ran.exists()
+
+
 def test_a_planted_command_is_shown_and_runs_only_once_somebody_confirmed_it(host: Site, lost: Site) -> None:
     ran = host.root / "ran"
     text = text_of(lost, **{"password_file: key": f"password_command: [touch, {ran}]"})
@@ -192,6 +217,25 @@ def test_tags_that_ccdr_does_not_write_are_passed_over(
     done = bootstrapped(host)
     assert done.code == 1 and "rpo: 1h" in (host.root / "dr/plans/p.yaml").read_text()
     assert plan == "p" or plan not in "".join(done.json["passed_over"]), "a name that is none is not repeated"
+
+
+def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) -> None:
+    """Who wrote the snapshot chose it; restic carries out --password-command wherever it stands."""
+    assert bootstrapped(host).code == 0
+    ran = host.root / "ran"
+    loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
+    repo = host.services().repository(loaded, limits_of(loaded))
+    [backup] = repo.snapshots(["ccdr", "kind=backup"])
+    for ask in (
+        lambda path: repo.read(backup.id, PurePosixPath(path)),
+        lambda path: repo.archive(backup.id, path, most=9),
+    ):
+        with pytest.raises(BackupBad):
+            ask(f"--password-command=touch {ran}")
+    assert not ran.exists()
+    assert "recordings" in repo.read(backup.id, PurePosixPath(backup.paths[0]) / "ccdr-manifest.json"), (
+        "the healthy twin"
+    )
 
 
 def test_a_version_dated_in_the_future_never_wins(host: Site, lost: Site) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.conftest import _image
 from tests.support.cluster import DATA, Cluster, cluster
+from tests.support.copied import add_copies, copied
 from tests.support.harness import SMALL, Quiet, Ran, Site, eventually
 from tests.support.pages import commands
 from tests.support.primary import Primary, primary
@@ -563,6 +564,37 @@ def test_recovered_by_the_log_from_an_increment(shipped: tuple[Site, Primary], t
     assert one.result.result == "RESTORED" and one.result.snapshot and one.result.snapshot.upon, one.result
     assert (tmp_path / "back/data/recovery.signal").exists() and not list((tmp_path / "back").rglob("INCREMENTAL.*"))
     assert len(chain_of(site)) == 2 and not left_of(site)
+    from_a_copy_with_the_rest_gone(site, tmp_path)
+
+
+def from_a_copy_with_the_rest_gone(site: Site, tmp_path: Path) -> None:
+    """The increment, its base and the log are found there by the ids that they were first stored under."""
+    add_copies(site, "offsite")
+    done = copied(site)
+    assert done["there"] == {"crm": 2} and done["log_copied"] >= 1 and "crm" in done["log_until"], done
+    again = copied(site)
+    assert (again["copied"], again["log_copied"], again["log_until"]) == ({}, 0, done["log_until"])
+    here, there = chain_of(site), site.run("snapshots", "p", "--from", "offsite")
+    assert there.code == 0 and [s["builds_upon"] for s in there.json["snapshots"]] == [s["builds_upon"] for s in here]
+    shutil.rmtree(site.repo)
+    tested = site.run("test", "p", "--from", "offsite", "--at", "latest")
+    assert (tested.code, tested.json["verdict"]) == (0, "PASS"), tested
+    assert tested.json["snapshot"]["id"] == here[-1]["id"]
+    words = [
+        "restore",
+        "p",
+        "--asset",
+        "crm",
+        "--from",
+        "Site offsite",
+        "--at",
+        "latest",
+        "--to",
+        str(tmp_path / "far"),
+    ]
+    back = site.run(*words, "--yes-i-mean", "far")
+    assert back.code == 0 and (tmp_path / "far/data/recovery.signal").exists(), back
+    site.ledger_holds()
 
 
 def left_of(site: Site) -> list[str]:

@@ -12,14 +12,33 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ccdr.jobs.restore import Request, RestoreResult, restoring
+from ccdr.plans.job import Job
+from ccdr.plans.targets import NewServer
 from tests.conftest import _image
-from tests.support.harness import Ran, Site, eventually
+from tests.support.harness import Quiet, Ran, Site, eventually
 
 
 def made(site: Site, asset: str, home: Path, *args: str, **kwargs: Any) -> Ran:
     """`ccdr restore --new-server`, its name given."""
     asked = ["restore", "p", "--asset", asset, "--new-server", str(home), "--yes-i-mean", home.name]
     return site.run(*asked, *args, **kwargs)
+
+
+def restored(
+    site: Site,
+    home: Path,
+    asset: str = "crm",
+    working: str | None = None,
+    wanted: NewServer | None = None,
+    snapshot: str = "latest",
+) -> RestoreResult:
+    """In this process."""
+    wanted = wanted or NewServer(directory=home)
+    asked = Request(to=str(home), new_server=wanted, working=working, snapshot=snapshot)
+    with restoring(Job(site.loaded(), asset), asked, site.services(), Quiet()) as one:
+        one.carry_out(Quiet())
+    return one.result
 
 
 def free_port() -> int:

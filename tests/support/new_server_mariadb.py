@@ -28,16 +28,21 @@ def started(lines: Sequence[str], home: Path) -> Iterator[tuple[str, Path]]:
     (line,) = lines
     assert " --network host " in line
     (name,) = re.findall(r"--name (\S+)", line)
-    socket = home / "run" / "mysqld.sock"
     try:
-        subprocess.run(
-            ["sh", "-ec", line.replace(" --network host ", " --network none ")], check=True, capture_output=True
-        )
-        assert eventually(lambda: ask(name, socket, "select 1") == "1", 30), (home / "log/error.log").read_text()
-        yield name, socket
+        argv = ["sh", "-ec", line.replace(" --network host ", " --network none ")]
+        subprocess.run(argv, check=True, capture_output=True)
+        yield name, answering(name, home)
     finally:
         subprocess.run(["docker", "stop", name], check=False, capture_output=True)
         subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+
+
+def answering(container: str, home: Path) -> Path:
+    """Its socket, once it answers."""
+    socket = home / "run" / "mysqld.sock"
+    answers = eventually(lambda: ask(container, socket, "select 1") == "1", 30)
+    assert answers, (home / "log/error.log").read_text()
+    return socket
 
 
 def backup_user(database: str) -> tuple[str, str]:

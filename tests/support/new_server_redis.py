@@ -23,19 +23,23 @@ def ask(container: str, server: str, socket: Path | str, *command: str, user: st
 
 
 @contextlib.contextmanager
-def started(lines: Sequence[str], home: Path, server: str, socket: str = "s") -> Iterator[tuple[str, Path]]:
+def started(lines: Sequence[str], home: Path, server: str) -> Iterator[tuple[str, Path]]:
     """The literal lines for Docker, but that it has no network; the container and the socket, once that answers."""
     (line,) = lines
     assert " --network host " in line
     (name,) = re.findall(r"--name (\S+)", line)
-    at = home / "run" / socket
     try:
-        subprocess.run(
-            ["sh", "-ec", line.replace(" --network host ", " --network none ")], check=True, capture_output=True
-        )
-        answers = eventually(lambda: ask(name, server, at, "PING", password=PASSWORD) == "PONG", 30)
-        assert answers, (home / "log/server.log").read_text()
-        yield name, at
+        argv = ["sh", "-ec", line.replace(" --network host ", " --network none ")]
+        subprocess.run(argv, check=True, capture_output=True)
+        yield name, answering(name, home, server)
     finally:
         subprocess.run(["docker", "stop", name], check=False, capture_output=True)
         subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+
+
+def answering(container: str, home: Path, server: str) -> Path:
+    """Its socket, once it answers."""
+    socket = home / "run" / "s"
+    answers = eventually(lambda: ask(container, server, socket, "PING", password=PASSWORD) == "PONG", 30)
+    assert answers, (home / "log/server.log").read_text()
+    return socket

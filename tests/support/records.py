@@ -17,11 +17,12 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
     """A body that the kind's definition holds, every key with a value; not `full`: only what it cannot do without."""
     info = inspect.type_info(KINDS[kind])
     assert isinstance(info, inspect.StructType)
-    return {
+    made = {
         f.encode_name: _some(f.type, full)
         for f in info.fields
         if f.encode_name not in ENVELOPE and (full or f.required)
     }
+    return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
 
 
 def _some(info: inspect.Type, full: bool) -> Any:

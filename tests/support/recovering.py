@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ccdr.jobs.recover import Decision, Known, Planned, RecoveryResult, newest, recovering, resuming
 from ccdr.plans.targets import Target
@@ -51,8 +52,8 @@ def recovered(
     return one.result
 
 
-def resumed(site: Site, view: Watching | None = None) -> RecoveryResult:
-    loaded, services, view = site.loaded(), site.services(), view or Watching()
+def resumed(site: Site, view: Watching | None = None, clock: Any = None) -> RecoveryResult:
+    loaded, services, view = site.loaded(), site.services(clock), view or Watching()
     told = newest(services.state, "p")
     assert told is not None
     with resuming(loaded, told, services, view, Known((loaded,))) as one:

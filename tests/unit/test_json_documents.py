@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.support.copied import OTHER, copies_of
 from tests.support.harness import Ran, Site
+from tests.support.repositories import new_repository
 from tests.support.schema import document_misfits as wrong
 from tests.support.stored import settled_file
 
@@ -21,7 +23,7 @@ from ccdr.jobs.services import limits_of
 
 SILENT = {"completion", "ship"}  # print no document
 ACTING = {"recover"}  # with words below them, and by themselves
-ELSEWHERE = {"demo"}  # needs Docker
+ELSEWHERE = {"demo", "runbook take-over"}  # needs Docker; needs a bucket: tests/faults/runbook
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     made.recordings(made.root / "tree", extra="", checks=None)
     made.write("plans/urls", "json://127.0.0.1:1/\n", mode=0o600)
     plan = made.root / "plans/p.yaml"
-    plan.write_text(plan.read_text().replace("assets:", "notify: {urls_file: urls}\nassets:", 1))
+    plan.write_text(
+        plan.read_text().replace("assets:", f"notify: {{urls_file: urls}}\n{copies_of(made, 'far')}assets:", 1)
+    )
+    new_repository(made.root / "far", OTHER)
     return made
 
 
@@ -60,10 +65,12 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("restore", f"restore p --asset recordings --to {root}/back --dry-run"),
         ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
         ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
+        ("copy", "copy p"), ("copy", "copy p --dry-run"), ("snapshots", "snapshots p --from far"),
         ("recover", f"recover p --under {root} --dry-run"),
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
         ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
         ("doctor", "doctor p --only backups"), ("report", "report"), ("report", f"report --out {root}/r.html"),
+        ("kit page", "kit page"), ("kit page", f"kit page p --out {root}/kit.html"),
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
@@ -85,6 +92,19 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
     yield "report", site.run("report")
+    yield from runbook_carried_out(site)
+
+
+def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    path = site.root / "plans/p.yaml"
+    plan = path.read_text("utf-8")
+    steps = "runbook:\n  a: {kind: command, argv: ['false']}\n  b: {kind: confirm, question: well}\n"
+    path.write_text(plan.replace("assets:", f"{steps}assets:", 1), "utf-8")
+    for verb, *args in (["show"], ["print"], ["run", "--dry-run"], ["run"], ["status"], ["retry", "a"]):
+        yield f"runbook {verb}", site.run("runbook", verb, "p", *args)
+    yield "runbook resume", site.run("runbook", "resume", "p", "--answer", "b=yes")
+    yield "runbook skip", site.run("runbook", "skip", "p", "a", "--why", "it need not be")
+    path.write_text(plan, "utf-8")
 
 
 def test_each_command_prints_what_its_schema_says(site: Site) -> None:

@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ccdr.jobs.pausing import pause
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
+from ccdr.telling.copies import CopyStatus
 from ccdr.telling.metrics import METRICS, RunFacts, write
 
 ROOT = Path(__file__).parents[2]
@@ -37,12 +39,15 @@ def world(tmp_path: Path) -> World:
 
 
 def written(
-    world: World, path: Path, care: dict[str, tuple[Problem, ...]] | None = None
+    world: World,
+    path: Path,
+    care: dict[str, tuple[Problem, ...]] | None = None,
+    copies: Sequence[CopyStatus] = (),
 ) -> dict[tuple[str, ...], float]:
     """By name and label values."""
-    write(path, [world.now], care or {"p": ()}, world.services.histories(), RUN)
+    write(path, [world.now], care or {"p": ()}, world.services.histories(), RUN, copies)
     families = text_string_to_metric_families(path.read_text())
-    order = ("plan", "asset", "verdict", "version")
+    order = ("plan", "copy", "asset", "verdict", "version")
     samples = [s for f in families for s in f.samples]
     return {(s.name, *(s.labels[o] for o in order if o in s.labels)): s.value for s in samples}
 
@@ -81,8 +86,13 @@ def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) 
         append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
     assert written(world, tmp_path / "ccdr.prom")["ccdr_plan_paused", "p"] == 0
     pause(world.site.loaded(), world.services, timedelta(hours=4), "why")
-    found = written(world, tmp_path / "ccdr.prom")
+    points = {"recordings": ago(hours=5), "crm": None}
+    copy = CopyStatus("p", "offsite", "Cluj", ago(hours=4), "DONE", points, 3, {"recordings": "PASS"}, NOW)
+    found = written(world, tmp_path / "ccdr.prom", copies=[copy])
     assert {key[0] for key in found} == set(METRICS)
+    assert found["ccdr_copy_exposure_seconds", "p", "offsite", "recordings"] == 5 * 3600
+    assert found["ccdr_copy_exposure_seconds", "p", "offsite", "crm"] == math.inf
+    assert found["ccdr_copy_problems", "p", "offsite"] == 0
     until = (ago(hours=-4)).timestamp()
     assert (found["ccdr_plan_paused", "p"], found["ccdr_plan_paused_until_timestamp_seconds", "p"]) == (1, until)
     where = ("p", "recordings")
@@ -177,7 +187,8 @@ def test_a_full_disk_keeps_the_old_numbers(world: World, tmp_path: Path) -> None
 def test_names_follow_prometheus_conventions() -> None:
     for name, (labels, text) in METRICS.items():
         assert re.fullmatch(r"ccdr_[a-z]+(_[a-z]+)*", name) and text.endswith(".")
-        assert labels in ((), ("plan",), ("plan", "asset"), ("plan", "asset", "verdict"), ("version",))
+        copies = (("plan", "copy"), ("plan", "copy", "asset"))
+        assert labels in ((), ("plan",), ("plan", "asset"), ("plan", "asset", "verdict"), ("version",), *copies)
         assert not re.search(r"_(ms|minutes|hours|kib|mib|percent)\b", name)
 
 

@@ -19,6 +19,7 @@ from ccdr.plans import load_plan
 from ccdr.plans.due_times import DueTimes, how_often, of, same_times
 from ccdr.plans.facts import (
     AssetFacts,
+    CopyFacts,
     PlanFacts,
     RepositoryFacts,
     RestoreTestFacts,
@@ -208,6 +209,7 @@ FACTS = PlanFacts(
     "UTC", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 86400.0}, "0 5 * * 0", "0 6 * * *", 30,
     {"crm": ASSET, "queues": replace(ASSET, engine="redis")},
     RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30), {"urls_file": "u" * 64, "ping_file": "p" * 64},
+    {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
 )  # fmt: skip
 
 
@@ -217,6 +219,10 @@ def with_asset(**changes):
 
 def with_test(**changes):
     return with_asset(test=replace(ASSET.test, **changes))
+
+
+def with_copy(**changes):
+    return replace(FACTS, copies={"far": replace(FACTS.copies["far"], **changes)})
 
 
 def with_repository(**changes):
@@ -263,6 +269,11 @@ WEAKENINGS = {
     "a repository at the source's site": (Code.REPOSITORY_NEARER, with_repository(apart=False)),
     "locked for fewer days": (Code.OBJECT_LOCK_SHORTER, with_repository(lock_days=29)),
     "not locked": (Code.OBJECT_LOCK_SHORTER, with_repository(lock_days=0)),
+    "a copy gone": (Code.COPY_GONE, replace(FACTS, copies={})),
+    "another copy": (Code.COPY_CHANGED, with_copy(repository=replace(FACTS.copies["far"].repository, location="s" * 64))),
+    "copied rarer": (Code.COPY_RARER, with_copy(schedule="0 4 * * 0")),
+    "a copy keeps for shorter": (Code.COPY_RETENTION_SHORTER, with_copy(retention={"keep_last": 2.0})),
+    "a copy tested rarer": (Code.COPY_TESTED_RARER, with_copy(test_every=8)),
     "nobody is told": (Code.NOTIFY_GONE, replace(FACTS, told={"ping_file": "p" * 64})),
     "no ping": (Code.NOTIFY_GONE, replace(FACTS, told={"urls_file": "u" * 64})),
     "others are told": (Code.NOTIFY_CHANGED, replace(FACTS, told={**FACTS.told, "urls_file": "v" * 64})),
@@ -270,6 +281,9 @@ WEAKENINGS = {
 }  # fmt: skip
 TIGHTENINGS = {
     "locked for longer": with_repository(lock_days=31),
+    "copied more often": with_copy(schedule="0 4,16 * * *"),
+    "a copy more": replace(FACTS, copies={**FACTS.copies, "cold": FACTS.copies["far"]}),
+    "a copy keeps for longer": with_copy(retention={"keep_last": 4.0}),
     "locked for as long, as far as is known": with_repository(lock_days=None),
     "rpo": with_asset(rpo=60.0),
     "rto": with_asset(rto=60.0),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Site
 
-from ccdr.host.processes import Host
+from ccdr.host.processes import Daemon, Host
 from ccdr.host.secrets import password
 from ccdr.model.errors import PlanUnconfirmed, UsageProblem, WrittenByNewer
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, confirm, confirmed, require_confirmed
@@ -70,6 +70,37 @@ def test_its_repository_is_opened_as_it_was_given_and_not_by_the_plans_own_comma
     assert site.loaded().plan.repository.url == "/srv/repo", "the plan's own, where what was given is gone"
     with pytest.raises(PlanUnconfirmed):
         password(site.loaded().plan.repository, Host(), what="repository")
+
+
+def test_the_process_room_itself_refuses_what_nobody_confirmed(site: Site) -> None:
+    """Whatever a caller has forgotten: a `start:` here."""
+    path = site.root / "plans/p.yaml"
+    start = f"[touch, {site.root / 'started'}]"
+    path.write_text(path.read_text() + f"targets:\n  crm: {{new_server: {{directory: /srv/crm, start: {start}}}}}\n")
+    target = site.loaded().plan.targets["crm"].new_server
+    assert target is not None and target.start is not None
+    Host().run(target.start)
+    (site.root / "started").unlink()
+    marked(site)
+    target = site.loaded().plan.targets["crm"].new_server
+    assert target is not None and target.start is not None
+    with pytest.raises(PlanUnconfirmed):
+        Host().run(target.start)
+    with pytest.raises(PlanUnconfirmed):
+        Daemon.start(target.start, log=site.root / "log")
+    assert not (site.root / "started").exists()
+
+
+def test_the_settings_of_a_new_server_are_shown_too(site: Site) -> None:
+    path = site.root / "plans/p.yaml"
+    settings = "{archive_command: rm -rf /}"
+    path.write_text(
+        path.read_text() + f"targets:\n  crm: {{new_server: {{directory: /srv/crm, settings: {settings}}}}}\n"
+    )
+    marked(site)
+    [command] = [c for c in commands_of(site.loaded().plan) if c.where.startswith("targets.")]
+    assert command.where == "targets.crm.new_server.settings.archive_command"
+    assert command.shown == "archive_command = rm -rf /"
 
 
 def test_what_is_confirmed_is_the_command_itself(site: Site) -> None:

@@ -80,7 +80,8 @@ def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
             where = ["--plans", str(one.directory), *state]
             yield shlex.join(["ccdr", "snapshots", one.plan, *where])
             if "recover" in click.get_current_context().find_root().command.commands:  # type: ignore[attr-defined]
-                yield shlex.join(["ccdr", "recover", one.plan, "--dry-run", *where])
+                under = ["--under", f"{done.into}-data"] if one.untargeted else []
+                yield shlex.join(["ccdr", "recover", one.plan, *under, "--dry-run", *where])
 
 
 def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> None:
@@ -102,6 +103,8 @@ def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> No
 
 
 def _tell_plan(one: Taken) -> None:
+    from ccdr.jobs.plan_in_repository.needed import RECOVERY
+
     if one.version is not None:
         by = f" by {one.version.writer}" if one.version.writer else ""
         on = f" on {one.version.host}" if one.version.host else ""
@@ -119,6 +122,7 @@ def _tell_plan(one: Taken) -> None:
     needed = [secret for secret in one.secrets if not secret.there]
     for secret in needed:
         what = f"{secret.expected} is expected" if secret.expected else "its command is to be confirmed"
-        click.echo(f"  needed for {secret.use}, not for a recovery: {secret.where}: {what}")
+        use = secret.use if secret.use == RECOVERY else f"{secret.use}, not for a recovery"
+        click.echo(f"  needed for {use}: {secret.where}: {what}")
     if not needed and not one.made:
         click.echo("  every secret that it names is there")

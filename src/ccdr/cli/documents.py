@@ -15,6 +15,7 @@ from msgspec import Struct
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
+from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
 
@@ -58,9 +59,7 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
-Recovery = result_of(
-    "Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record, private=Map | None
-)
+Recovery = result_of("Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record)
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
@@ -109,6 +108,12 @@ class UpkeepDocument(Doc):
 
 class UpkeepOfPlans(Doc):
     plans: list[UpkeepDocument]
+
+
+class CopiesDocument(Doc):
+    """Of each copy what one copying gave; `LOCKED` where another run holds it."""
+
+    copies: list[Map]
 
 
 class PlanCheck(Doc):
@@ -214,6 +219,7 @@ class PausedPlans(Doc):
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
+    copies: list[Map]
     problems: list[str]
     troubles: list[ProblemDocument]
     private: list[str]
@@ -291,6 +297,7 @@ class Schedule(Doc):
     seen: bool
     next: Time
     failures: int
+    copy: Text = None
 
 
 class Schedules(Doc):
@@ -305,6 +312,7 @@ class InitialisedDocument(Doc):
     assets: list[Map]
     notes: list[str]
     findings: list[str]
+    keep_elsewhere: Annotated[list[Map], about("what opens the repository: where it lies, and its fingerprint")]
     next: list[str]
 
 
@@ -318,6 +326,14 @@ class BootstrappedDocument(Doc):
     older_versions: int
     passed_over: Annotated[list[str], about("what was not taken, and why")]
     next: list[str]
+
+
+class KitPage(Doc):
+    """`kept` says of each secret what it is, `where` it lies on this host, and its `fingerprint` (null: why_none, or a
+    command gives it); `needed` of those that a recovery takes."""
+
+    plans: list[Map]
+    out: Text
 
 
 class DiscoveredDocument(Doc):
@@ -402,9 +418,11 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
+    "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
     "init": (InitialisedDocument,),
+    "kit page": (KitPage,),
     "ledger collect": (Ledgers,),
     "ledger export": (Exported,),
     "ledger recover": (Ledgers,),
@@ -422,6 +440,14 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "report": (ReportDocument, ReportWritten),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),
+    "runbook print": (RunbookPrinted,),
+    "runbook resume": (RunbookStanding,),
+    "runbook retry": (RunbookStanding,),
+    "runbook run": (RunbookStanding, WouldRunRunbook),
+    "runbook show": (RunbookShown,),
+    "runbook skip": (RunbookStanding,),
+    "runbook status": (RunbookStanding,),
+    "runbook take-over": (RunbookStanding,),
     "sandbox reap": (ReapedDocument,),
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),

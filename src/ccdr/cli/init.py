@@ -74,6 +74,7 @@ def init(
     following = [_command(options, [verb, made.plan]) for verb in ("backup", "test")]
     if made.grants:  # a backup would fail: what is to be typed elsewhere, then this command again
         following = [*made.grants, _again(options, wanted)]
+    keep = [] if dry_run else _to_keep(options, made)
     if options.json:
         print_json(
             {
@@ -84,15 +85,25 @@ def init(
                 "assets": made.assets,
                 "notes": made.notes,
                 "findings": made.findings,
+                "keep_elsewhere": keep,
                 "next": following,
             }
         )
     else:
-        _tell(made, following, dry_run=dry_run)
+        _tell(made, following, keep, dry_run=dry_run)
     return made.exit_code
 
 
-def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
+def _to_keep(options: Settings, made: Initialised) -> list[dict[str, object]]:
+    """What opens the repository from elsewhere."""
+    from ccdr.telling.kit.sheet import to_keep
+
+    repository = options.load(made.plan).plan.repository
+    return [{"what": "the repository's address", "where": repository.url, "fingerprint": None, "why_none": None,
+             "needed": True}, *(one.as_json() for one in to_keep(repository))]  # fmt: skip
+
+
+def _tell(made: Initialised, following: list[str], keep: list[dict[str, object]], *, dry_run: bool) -> None:
     for line in made.contents:
         click.echo(line)
     for note in made.notes:
@@ -107,6 +118,11 @@ def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
     for path in made.written:
         key = path.suffix == ".key"
         click.echo(f"wrote {path}" + (": without it no backup can be read; keep a copy of it elsewhere" if key else ""))
+    click.echo("\nkeep elsewhere: with these alone `ccdr bootstrap` brings the plan back, without them nothing does")
+    for one in keep:
+        mark = f"  (sha256sum begins with {one['fingerprint']})" if one["fingerprint"] else ""
+        click.echo(f"  {one['what']}: {one['where']}{mark}")
+    click.echo(f"  `ccdr kit page {made.plan} --out page.html` makes a page of it, to print")
     click.echo("\nnext:")
     for command in following:
         click.echo(f"  {command}")

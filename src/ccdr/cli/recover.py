@@ -16,8 +16,9 @@ from ccdr.cli.progress import progress
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
+from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.recover.request import RecoverRequest
     from ccdr.jobs.recover.result import StepResult
     from ccdr.plans import LoadedPlan
+    from ccdr.plans.trust import Command
 
 CHECK = "check"
 
@@ -56,11 +58,23 @@ class _Asked:
     assets: str | None
     excluded: str | None
     timelines: tuple[str, ...]
+    site: str | None
     onto_source_server: bool
 
     @property
     def any(self) -> bool:
-        return any((self.at, self.nearest, self.targets_file, self.under, self.assets, self.excluded, self.timelines))
+        return any(
+            (
+                self.at,
+                self.nearest,
+                self.targets_file,
+                self.under,
+                self.assets,
+                self.excluded,
+                self.timelines,
+                self.site,
+            )
+        )
 
     def request(self, loaded: LoadedPlan, options: Settings, known: Known) -> RecoverRequest:
         from ccdr.jobs.recover.request import RecoverRequest, moment_of, timelines_of
@@ -122,6 +136,7 @@ def _known_assets(loaded: LoadedPlan, named: Any, where: str) -> None:
 @click.option(
     "--timeline", "timelines", metavar="ASSET=N", multiple=True, help="Which timeline of its log an asset follows."
 )
+@click.option("--from", "site", metavar="SITE", help="Fetch from this copy (see `copies:` of the plan).")
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--resume", is_flag=True, help="Go on with the recovery that was stopped, killed or failed.")
 @click.option("--yes-i-mean", metavar="PLAN", help="The plan's name, instead of typing it.")
@@ -168,15 +183,18 @@ def _known(options: Settings) -> Known:
 
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
-    from ccdr.jobs.recover import Decision, recovering
+    from ccdr.jobs.copies import from_site
+    from ccdr.jobs.recover import Decision, recovering, starts_of
     from ccdr.jobs.recover.outlook import outlook as look_ahead
 
     options = settings()
     loaded, known = options.load(plan), _known(options)
-    request, services = asked.request(loaded, options, known), options.services()
+    request = asked.request(loaded, options, known)
+    loaded, services = from_site(loaded, options.services(), asked.site)
     with progress() as looking:
         outlook = look_ahead(loaded, request, services, looking)
-    decision = Decision.of(outlook, onto_source_server=request.onto_source_server)
+    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site)
+    agree(loaded, starts_of(loaded, decision))
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(recovering(loaded, decision, services, view, known))
@@ -188,12 +206,23 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
             else:
                 click.echo("nothing was done")
             return Exit.OK
+        agree(loaded, _on_the_way(loaded, request))
         _agree(one.name, yes_i_mean)
         return _carry_out(one, loaded)
 
 
+def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
+    """Commands of the plan's own targets that this recovery may come to; those of --to are who typed it's."""
+    from ccdr.plans.trust import commands_of
+
+    wanted = set(request.assets or loaded.plan.assets) - set(request.excluded) - set(request.targets)
+    named = [(command, command.where.split(".")) for command in commands_of(loaded.plan)]
+    return [command for command, where in named if where[0] == "targets" and where[1] in wanted]
+
+
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
-    from ccdr.jobs.recover import newest, resuming
+    from ccdr.jobs.copies import from_site
+    from ccdr.jobs.recover import Decision, newest, resuming, starts_of
 
     options = settings()
     services = options.services()
@@ -203,6 +232,9 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
             f"no recovery{f' of {plan}' if plan else ''} was begun on this host", hint="`ccdr recover PLAN` begins one"
         )
     loaded, known = options.load(told.plan), _known(options)
+    decision = Decision.read(told.decided)
+    loaded, services = from_site(loaded, services, decision.site)
+    agree(loaded, starts_of(loaded, decision))
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(resuming(loaded, told, services, view, known))
@@ -293,8 +325,11 @@ def _tell_step(step: StepResult) -> None:
         click.echo(f"      {step.reason}")
     if step.hint:
         click.echo(f"      → {step.hint}")
-    for line in step.start:
-        click.echo(f"      {line}")
+    if step.start is not None:
+        for how, lines in (("by Debian's own tools", step.start.debian), ("or by Docker", step.start.docker)):
+            click.echo(f"      start it {how}:")
+            for line in lines:
+                click.echo(f"        {line}")
     if step.restore is not None:
         looked_at = [c for c in step.restore.checks if c.status is not Verdict.PASS]
         if looked_at:
@@ -304,15 +339,54 @@ def _tell_step(step: StepResult) -> None:
 
 @verb(name=CHECK, short_help="Check what was brought back, where it stands.")
 @plan_argument
-def check(plan: str) -> Exit:
+@click.option(
+    "--to",
+    "targets_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with `targets:`, where somebody has put an asset since.",
+)
+def check(plan: str, targets_file: Path | None) -> Exit:
     """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
     compare two assets. Nothing is changed.
+
+    What was put into use since is no longer what was captured: then `identical` says so.
 
     \b
     Examples:
       ccdr recover check outbound
+      ccdr recover check outbound --to moved.yaml
     """
-    raise UsageProblem("not yet")
+    from ccdr.jobs.copies import from_site
+    from ccdr.jobs.recover import Decision, newest
+    from ccdr.jobs.recover.again import check_again
+    from ccdr.plans.targets import load_targets
+
+    options = settings()
+    loaded, services = options.load(plan), options.services()
+    told = newest(services.state, plan)
+    if told is None:
+        raise UsageProblem(f"no recovery of {plan} was begun on this host", hint=f"`ccdr recover {plan}` begins one")
+    decision = Decision.read(told.decided)
+    places = load_targets(targets_file).targets if targets_file is not None else {}
+    _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
+    loaded, services = from_site(loaded, services, decision.site)
+    with watched(loaded.plan.objectives) as view, services.state.run(services.clock) as run:
+        found = check_again(loaded, decision, services, run, view, places)
+    code = worst([one.code for one in found])
+    if options.json:
+        print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})
+        return code
+    for one in found:
+        click.echo(f"{one.planned.asset}  at {one.planned.where.shown}")
+        if one.reason:
+            click.echo(f"  {one.reason}")
+        if one.hint:
+            click.echo(f"  → {one.hint}")
+        if one.checks:
+            tell_checks(one.checks, detailed={Verdict.FAIL})
+        click.echo()
+    return code
 
 
 recover.add_command(check)  # type: ignore[attr-defined]

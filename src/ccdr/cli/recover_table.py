@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -28,7 +28,7 @@ def tell_outlook(outlook: RecoveryOutlook, *, err: bool = False) -> None:
     click.echo(click.style(_heading(outlook), bold=True), err=err)
     click.echo(err=err)
     rows = [_row(number, step, outlook) for number, step in enumerate(outlook.steps, 1)]
-    table(("", "asset", "state", "how it was proven", "lost", "takes"), rows, room=width, err=err)
+    table(("", "asset", "state", "how it was proven", "lost", "minutes"), rows, room=width, err=err)
     click.echo(err=err)
     table(
         ("", "", "goes to", "then checked"), [_where(n, s) for n, s in enumerate(outlook.steps, 1)], room=width, err=err
@@ -62,26 +62,29 @@ def _row(number: int, step: AssetStep, outlook: RecoveryOutlook) -> list[str]:
     return [
         str(number),
         f"{step.asset}{after}",
-        _state(step.state),
+        _state(step.state, outlook.moment),
         _proof(step.state),
         _lost(step.state, outlook),
         _takes(step.predicted),
     ]
 
 
-def _state(state: ChosenState) -> str:
+def _state(state: ChosenState, moment: datetime | None) -> str:
+    when = to_the_second(state.point)
+    if moment is not None and moment.date() == state.point.date():
+        when = when.partition("T")[2]  # the moment's own day stands above
     if state.target is None:
-        return f"snapshot {state.snapshot.short} of {to_the_second(state.point)}"
+        return f"snapshot {state.snapshot.short}, {when}"
     timeline = f", timeline {state.target.branch}" if state.target.branch and state.target.branch > 1 else ""
     if state.target.to_the_end:
-        return f"its log's end, {to_the_second(state.point)} or later{timeline}"
-    return f"by its log, {to_the_second(state.point)}{timeline}"
+        return f"its log's end, {when} or later{timeline}"
+    return f"by its log, {when}{timeline}"
 
 
 def _proof(state: ChosenState) -> str:
-    if state.proof is None or state.proven_at is None:
+    if state.proof is None:
         return click.style("never", fg="yellow") + " tested"
-    day = f"{state.proven_at:%Y-%m-%d}"
+    day = f"{state.proven_at:%Y-%m-%d}" if state.proven_at else "long ago"
     passed = "passed" if state.proof == "PASS" else click.style("FAILED", fg="red", bold=True)
     if not state.by_log:
         return f"its test {passed} {day}"
@@ -105,9 +108,11 @@ def _takes(predicted: Predicted | None) -> str:
     if predicted is None:
         return NOT_MEASURED
     guess = "a guess: " if predicted.far else ""
-    return (
-        f"{guess}{human_seconds(predicted.seconds)} ({human_seconds(predicted.low)} to {human_seconds(predicted.high)})"
-    )
+    return f"{guess}{_minutes(predicted.seconds)} ({_minutes(predicted.low)} to {_minutes(predicted.high)})"
+
+
+def _minutes(seconds: float) -> str:
+    return "<1" if seconds < 60 else f"{round(seconds / 60)}"
 
 
 def _where(number: int, step: AssetStep) -> list[str]:
@@ -118,17 +123,21 @@ def _where(number: int, step: AssetStep) -> list[str]:
 
 def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
     steps, whole = outlook.steps, outlook.predicted
+    rto = steps[0].job.loaded.plan.objectives.rto if steps else 0.0
     if whole is None:
-        yield "minutes", "nobody knows: not all of it was ever measured"
+        known = [step.predicted.seconds for step in steps if step.predicted is not None]
+        least = f", and what was takes {human_seconds(max(known))} at the least" if known else ""
+        yield "minutes", f"nobody knows: not all of it was ever measured{least}"
     else:
         runs = so_many(whole.runs, "measured run")
         guess = ", and what was measured is much smaller: a guess" if whole.far else ""
+        guess += f". That is longer than the RTO of {human_seconds(rto)}" if whole.seconds > rto else ""
         at_once = min(outlook.workers, len(steps))
         beside = f", {at_once} side by side" if at_once > 1 else ""
         yield (
             "minutes",
-            f"about {human_seconds(whole.seconds)}, most likely {human_seconds(whole.low)} to "
-            f"{human_seconds(whole.high)}{beside}; by {runs} of each at the least{guess}",
+            f"all of it about {human_seconds(whole.seconds)} ({human_seconds(whole.low)} to "
+            f"{human_seconds(whole.high)}){beside}; by {runs} of each at the least{guess}",
         )
     if outlook.apart is not None and outlook.skew_s is not None:
         oldest, newest = outlook.apart

@@ -11,8 +11,8 @@ from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
-What = Literal["backup", "test", "prune", "check", "restore"]
-Row = Annotated[str, about("backup, test, prune, check, restore; or the kind of a record that is no run")]
+What = Literal["backup", "test", "prune", "check", "restore", "recover"]
+Row = Annotated[str, about("backup, test, prune, check, restore, recover; or the kind of a record that is no run")]
 Known = Annotated[str | None, about("RFC 3339, UTC; null where it is not known, or there is none")]
 Seconds = Annotated[float | None, about("seconds; null: infinite, or not measured")]
 Bytes = Annotated[int | None, about("bytes; null: not known")]
@@ -442,9 +442,11 @@ def _whole(name: str, kind: str) -> type[Struct]:
 
 
 _ENDS = ("restore_test.end", "restore.end", "prune.end", "check.end")
+ReportRunbook = _whole("ReportRunbook", "runbook.end")
 ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
+ReportRecovery = _whole("ReportRecovery", "recover.end")
 ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
 ReportSkipped = _whole("ReportSkipped", "skipped")
 
@@ -495,6 +497,8 @@ class ReportDocument(Doc):
     interruptions: list[ReportInterruption]
     tests: list_of(ReportTest, *_NO_RUN)  # type: ignore[valid-type]
     restores: list_of(ReportRestore, *_NO_RUN)  # type: ignore[valid-type]
+    runbooks: list_of(ReportRunbook, *_NO_RUN)  # type: ignore[valid-type]
+    recoveries: list_of(ReportRecovery, *_NO_RUN)  # type: ignore[valid-type]
     upkeep: list_of(ReportPrune, ReportCheck, *_NO_RUN)  # type: ignore[valid-type]
     runs: list[ReportRun]
 
@@ -514,4 +518,12 @@ class ReportWritten(Doc):
     out: str
 
 
-WITHIN = (ReportTest, ReportRestore, ReportPrune, ReportCheck, *_NO_RUN)  # that only lists name
+WITHIN = (
+    ReportTest,
+    ReportRestore,
+    ReportRecovery,
+    ReportRunbook,
+    ReportPrune,
+    ReportCheck,
+    *_NO_RUN,  # that only lists name
+)

@@ -15,7 +15,7 @@ from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.trouble import Problem, Trouble, next_step
-from ccdr.model.values import Achieved, Verb, human_seconds, rfc3339, so_many
+from ccdr.model.values import DUTIES, Achieved, Verb, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.cli.settings import Settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.versions import Judged, PlanRevision
+    from ccdr.telling.copies import CopyStatus
     from ccdr.telling.status import Answering
 
 FAILED_TEST = frozenset((Trouble.NEWER_FAILED, Trouble.TEST_FAILED, Trouble.LOG_FAILED))
@@ -79,6 +80,7 @@ class _Seen:
     own: Mapping[str, Collection[Verb]]
     elsewhere: Mapping[str, Sequence[Answering]]
     private: Mapping[str, Sequence[str]]
+    copies: Sequence[CopyStatus]
     paused: Mapping[str, PausedPlan]
     lineage: Lineage
     verified: Finding | None
@@ -108,6 +110,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
     from ccdr.jobs.pausing import paused
     from ccdr.plans import plan_names
     from ccdr.run.responsible import responsible_for
+    from ccdr.telling.copies import copies_of
     from ccdr.telling.notify import untold
     from ccdr.telling.status import answering, exit_code, ledger_problems, private_of, upkeep_problems
     from ccdr.telling.status import status as ask
@@ -137,6 +140,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
         responsible_for(loaded, histories),
         {name: answering(name, history, services.catalogue) for name, history in of_plans.items()},
         {name: private(history) for name, history in of_plans.items()},
+        [one for plan in loaded for one in copies_of(plan, histories, services.clock.now())],
         {one.plan: one for one in paused(services)},
         lineage,
         verified,
@@ -153,13 +157,14 @@ def _document(seen: _Seen) -> dict[str, object]:
         {
             "plan": name,
             "assets": [s.as_json() for s in seen.statuses if s.plan == name],
+            "copies": [one.as_json() for one in seen.copies if one.plan == name],
             "problems": [p.text for p in seen.care[name]],
             "troubles": [p.as_json() for p in seen.care[name]],
             "private": list(seen.private[name]),
             "paused": seen.paused[name].as_json() if name in seen.paused else None,
             "could_not_tell": seen.deaf.get(name, []),
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
-            "duties": [verb.value for verb in Verb if verb in seen.own[name]],
+            "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],
             "version": version.as_json(),
         }
         for name, version in zip(seen.shown, seen.judged, strict=True)
@@ -210,6 +215,9 @@ def _tell_plans(seen: _Seen) -> None:
     from ccdr.telling.status import kept
 
     for name in seen.shown:
+        for one in seen.copies:
+            if one.plan == name:
+                click.echo(str(one))
         _problems(seen.care[name], name, None)
         for path in seen.private[name] if seen.care[name] else ():
             click.echo(f"{name}: {kept(path)}")

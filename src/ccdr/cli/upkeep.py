@@ -13,7 +13,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import dry_run_option, tell_paused, verb
+from ccdr.cli.verbs import dry_run_option, from_option, tell_paused, verb
 from ccdr.model.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
@@ -29,8 +29,9 @@ R = TypeVar("R", "Prune", "Check")
 @click.option("--prune", "only", flag_value="prune", help="Only remove snapshots that retention does not keep.")
 @click.option("--check", "only", flag_value="check", help="Only read and verify the next part of the data.")
 @click.option("--all-data", is_flag=True, help="The check reads all of the data, however long that takes.")
+@from_option
 @dry_run_option
-def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bool) -> Exit:
+def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str | None, dry_run: bool) -> Exit:
     """Look after the repository of each PLAN (of all): remove the snapshots that its retention lets go, and read and
     verify the next part of what stays.
 
@@ -46,7 +47,9 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bo
       ccdr upkeep outbound --prune
       ccdr upkeep --check                       all plans
       ccdr upkeep outbound --check --all-data   after damage was found
+      ccdr upkeep outbound --from offsite       a copy's repository
     """
+    from ccdr.jobs.copies import from_site
     from ccdr.jobs.upkeep import check, prune
 
     options = settings()
@@ -55,8 +58,9 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bo
     loaded, wrong = options.load_all(names)
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
-    services, outcomes = options.services(), _Outcomes(dry_run, codes=[error.exit_code for error in wrong])
-    for plan in loaded:
+    own, outcomes = options.services(), _Outcomes(dry_run, codes=[error.exit_code for error in wrong])
+    for stated in loaded:
+        plan, services = from_site(stated, own, site)
         outcomes.documents.append({"plan": plan.plan.plan})
         tell_paused(services, plan.plan.plan)
         if only in (None, "prune"):

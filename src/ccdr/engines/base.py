@@ -17,7 +17,7 @@ from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
-from ccdr.ports.place import Place
+from ccdr.ports.place import Place, Source
 
 
 class BackupSettings(Strict):
@@ -248,6 +248,11 @@ class EngineConfig(Strict):
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
+
+    def ask(self, source: Source, sql: str) -> list[list[str | None]]:
+        """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and
+        where the source does not answer."""
+        raise UsageProblem(f"{self.engine_name} answers no SQL", hint="ask it by a `command` or an `http` step")
 
     def new_server(self, site: Site) -> ServerMaker:
         raise UsageProblem(

@@ -21,7 +21,8 @@ from typing import IO
 
 from ccdr.host.interrupts import tick
 from ccdr.model.answers import FreeText
-from ccdr.model.errors import CommandFailed, OutputTooLong
+from ccdr.model.errors import CommandFailed, OutputTooLong, PlanUnconfirmed
+from ccdr.model.schema import UnconfirmedCommand
 from ccdr.ports.place import Output, Pulse, Session
 
 TERM_GRACE = 10.0  # seconds between TERM and KILL: restic removes its lock in well under one
@@ -150,6 +151,7 @@ class Host:
     def _started(
         self, argv: Sequence[str], env: Mapping[str, str] | None, what: str | None
     ) -> Iterator[subprocess.Popen[bytes]]:
+        _refuse_unconfirmed(argv)
         environment = self._environment(env or {})
         if shutil.which(argv[0], path=environment["PATH"]) is None:
             raise CommandFailed(argv, 127, f"{argv[0]} is not installed on this host", what=what)
@@ -180,6 +182,12 @@ class Host:
         return wrapper
 
 
+def _refuse_unconfirmed(argv: Sequence[str]) -> None:
+    """The last place where a command that came from a repository can be kept from running: PlanUnconfirmed."""
+    if isinstance(argv, UnconfirmedCommand):
+        raise PlanUnconfirmed(argv.plan, [argv.where])
+
+
 @dataclass(frozen=True)
 class Daemon:
     """A server of the demo's. Holds on to none of our streams; ends when the process that started it does,
@@ -192,6 +200,7 @@ class Daemon:
     def start(
         cls, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, outlive: bool = False
     ) -> Daemon:
+        _refuse_unconfirmed(argv)
         environment = Host()._environment(env or {})
         with log.open("ab") as output:
             process = subprocess.Popen(

@@ -15,6 +15,7 @@ locks/       one file per plan, asset and verb, and per repository
 verified.json where the ledger tells of its newest verification; when lost, it is verified again
 retired.json for how many days runs have not seen what no plan names; when lost, they count from now
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
+runbook/     each run of a runbook: a line for each happening, never changed
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
 private/     what restore tests found, by name, and what programs said: for people's eyes, and for a week

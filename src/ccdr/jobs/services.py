@@ -134,14 +134,16 @@ class Services:
     def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
         """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
         source's host; what is measured runs at full speed."""
-        plan = loaded.plan.plan
-        opened = self.opened(loaded.plan.repository, limits, gentle=gentle)
-        copied = loaded.plan.seen_from is not None
-        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copied)
+        plan, copy = loaded.plan.plan, loaded.plan.seen_from
+        named = "repository" if copy is None else f"copies: {copy}"
+        opened = self.opened(loaded.plan.repository, limits, gentle=gentle, named=named)
+        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copy is not None)
 
-    def opened(self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
+    def opened(
+        self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False, named: str = "repository"
+    ) -> Restic:
         """As `repository`, of one that no plan names yet."""
-        secret = password(settings, self.host, what="repository", shortest=SHORTEST)
+        secret = password(settings, self.host, what=named, shortest=SHORTEST)
         env = env_file(settings.env_file) if settings.env_file else {}
         if settings.password_file is not None:
             env["RESTIC_PASSWORD_FILE"] = str(settings.password_file.absolute())
@@ -157,6 +159,7 @@ class Services:
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
             lock_days=settings.lock_days,
+            named=named,
         )
 
     def knows(self, plan: str) -> bool:

@@ -145,11 +145,12 @@ class UnconfirmedCommand(tuple[str, ...]):
     """A command of a plan that came from a repository: nobody has confirmed it, and nobody may run it (trust.py)."""
 
     plan: str
+    where: str  # the key that names it
 
     @classmethod
-    def of(cls, words: tuple[str, ...], plan: str) -> UnconfirmedCommand:
+    def of(cls, words: tuple[str, ...], plan: str, where: str) -> UnconfirmedCommand:
         made = cls(words)
-        made.plan = plan
+        made.plan, made.where = plan, where
         return made
 
 

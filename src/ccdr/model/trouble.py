@@ -67,10 +67,19 @@ class Trouble(StrEnum):
     NEVER_TESTED = "never_tested"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
+    RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
+    RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
     CHECK_LATE = "check_late"
+    COPY_FAILED = "copy_failed"  # the last copying to one of the plan's copies, or some of it
+    COPY_LATE = "copy_late"
+    COPY_VANISHED = "copy_vanished"  # gone from a copy, and no retention has removed it
+    COPY_DAMAGED = "copy_damaged"  # a check has found a copy's repository so
+    COPY_TEST_FAILED = "copy_test_failed"  # a restore test that fetched from a copy
+    COPY_UNTESTED = "copy_untested"
+    COPY_UPKEEP = "copy_upkeep"  # its prune or its check failed, or is overdue
     FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
     PAUSED = "paused"  # by somebody, for a while: no finding
     DUTIES = "duties"  # what this host answers for has changed
@@ -258,10 +267,23 @@ _NEXT = {
     Trouble.RESTORE_CRASHED: (
         "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
+    Trouble.RUNBOOK_STANDS: "ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
+    Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
+    Trouble.COPY_FAILED: "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on "
+    "from where it was",
+    Trouble.COPY_LATE: "ccdr copy {plan}   copies now; check that cron calls `ccdr run` here",
+    Trouble.COPY_VANISHED: "find out who removed it there, and who has the right to; then ccdr copy {plan}   copies it "
+    "again, where the plan's own repository has it",
+    Trouble.COPY_DAMAGED: "ccdr test {plan} --from COPY   shows whether its newest snapshots are whole; then read "
+    "docs/how-to/second-copy.md, A damaged copy",
+    Trouble.COPY_TEST_FAILED: "docs/how-to/second-copy.md, A damaged copy, tells a bad copy from a bad backup; then "
+    "ccdr test {plan} --from COPY   tests it again",
+    Trouble.COPY_UNTESTED: "ccdr doctor {plan}; then ccdr test {plan} --from COPY   restores from there",
+    Trouble.COPY_UPKEEP: "ccdr doctor {plan}; then ccdr upkeep {plan} --from COPY   does it now",
     Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
     Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",

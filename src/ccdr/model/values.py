@@ -37,6 +37,14 @@ def at_copy(plan: str, copy: str | None) -> str:
     return plan if copy in (None, PRIMARY) else f"{plan}@{copy}"
 
 
+DUTIES = (Verb.BACKUP, Verb.TEST, Verb.PRUNE, Verb.CHECK)  # what a host may be asked to do, or not
+
+
+def duty_of(verb: Verb) -> Verb:
+    """Of which of these it is a part: whoever looks after a plan's repository fills its copies."""
+    return Verb.PRUNE if verb is Verb.COPY else verb
+
+
 class Verdict(StrEnum):
     """What a restore test, or one of its checks, has shown."""
 

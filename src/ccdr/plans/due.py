@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from math import ceil, floor
 
-from ccdr.model.values import Verb
+from ccdr.model.values import Verb, duty_of
 from ccdr.plans.due_times import DueTimes, of
 from ccdr.plans.facts import PlanFacts
 from ccdr.plans.versions import PlanRevision, ends_of
@@ -25,7 +25,8 @@ _PATIENCE = int(PATIENCE.total_seconds())
 _EVER = 1 << 62
 MOST_GAPS = 50
 
-Schedule = tuple[str | None, Verb]  # of an asset, or of the whole plan
+Schedule = tuple[str | None, Verb]  # of an asset, of the whole plan, or (`OF_A_COPY`) of one of its copies, by name
+OF_A_COPY = (Verb.COPY, Verb.PRUNE, Verb.CHECK)
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def _unknown(
 def schedules(versions: Sequence[PlanRevision], start: datetime) -> list[Schedule]:
     """All that any version in force since `start` names."""
     relevant = [v for v, end in zip(versions, ends_of(versions), strict=True) if end is None or end > start]
-    pairs = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
+    pairs: list[Schedule] = [(asset, verb) for v in relevant for asset in (*v.facts.assets, None) for verb in Verb]
+    pairs += [(copy, verb) for v in relevant for copy in v.facts.copies for verb in OF_A_COPY]
     return [one for one in dict.fromkeys(pairs) if any(_cron(version.facts, one) for version in relevant)]
 
 
@@ -244,6 +246,13 @@ def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
     asset, verb = schedule
     if asset is None and facts.assets:  # a plan that is no more has none
         return {Verb.PRUNE: facts.prune, Verb.CHECK: facts.check}.get(verb)
+    if verb in OF_A_COPY:
+        of_copy = facts.copies.get(asset or "")
+        return (
+            {Verb.COPY: of_copy.schedule, Verb.PRUNE: of_copy.prune, Verb.CHECK: of_copy.check}[verb]
+            if of_copy
+            else None
+        )
     of_asset = facts.assets.get(asset or "")
     if of_asset is None:
         return None
@@ -255,6 +264,7 @@ def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
 def _held(asked: Sequence[RequestedRuns], verb: Verb) -> Iterator[tuple[int, int]]:
     """When this host answered for such work. Where no run was ever asked for anything, nobody knows who does."""
     since: int | None = None
+    verb = duty_of(verb)
     for one, until in zip(asked, ends_of(asked), strict=True):
         if until is not None and until <= one.at:
             continue

@@ -15,7 +15,7 @@ from typing import Any
 
 from ccdr.checks import AnyCheck
 from ccdr.model.values import Objectives, source_digest
-from ccdr.plans.model import Plan
+from ccdr.plans.model import Copy, Plan, Repository, Retention
 
 FORMAT = 1  # of the facts; raised when a key changes its meaning
 
@@ -89,11 +89,24 @@ class RepositoryFacts:
 
 
 @dataclass(frozen=True)
+class CopyFacts:
+    """One of a plan's copies: when it is filled and looked after, what stays there, where it lies."""
+
+    schedule: str
+    prune: str
+    check: str
+    parts: int
+    retention: Bounds | None
+    repository: RepositoryFacts
+    test_every: int
+
+
+@dataclass(frozen=True)
 class PlanFacts:
     """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
     `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
-    which people or programs are told, a digest of the file's name that holds the addresses. The last two are None where
-    an older record does not say."""
+    which people or programs are told, a digest of the file's name that holds the addresses. These two are None where an
+    older record does not say; `copies`, by name, are none then."""
 
     timezone: str
     mtd: float | None
@@ -104,6 +117,7 @@ class PlanFacts:
     assets: Mapping[str, AssetFacts]
     repository: RepositoryFacts | None = None
     told: Mapping[str, str] | None = None
+    copies: Mapping[str, CopyFacts] = field(default_factory=dict)
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -120,12 +134,13 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
     return PlanFacts(
         timezone=plan.timezone,
         mtd=plan.objectives.mtd,
-        retention=None if kept is None else {k: float(v) for k, v in kept.model_dump(exclude_none=True).items()},
+        retention=_rules(kept),
         prune=_cron(plan.upkeep.prune),
         check=_cron(plan.upkeep.check),
         parts=plan.upkeep.parts,
         assets={name: _asset(plan, name, checks[name]) for name in plan.assets},
-        repository=_repository(plan),
+        repository=_repository(plan, plan.repository),
+        copies={name: _copy(plan, copy) for name, copy in plan.copies.items()},
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
             for way in ("urls_file", "ping_file")
@@ -149,6 +164,7 @@ def facts_from(body: Mapping[str, Any]) -> PlanFacts:
             assets={_text(name): _asset_from(asset) for name, asset in body["assets"].items()},
             repository=_repository_from(body.get("repository")),
             told=None if (told := body.get("told")) is None else {_text(k): _text(v) for k, v in told.items()},
+            copies={_text(name): _copy_from(copy) for name, copy in (body.get("copies") or {}).items()},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None
@@ -197,8 +213,34 @@ def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
     )
 
 
-def _repository(plan: Plan) -> RepositoryFacts:
-    it = plan.repository
+def _rules(kept: Retention | None) -> Bounds | None:
+    return None if kept is None else {k: float(v) for k, v in kept.model_dump(exclude_none=True).items()}
+
+
+def _copy(plan: Plan, copy: Copy) -> CopyFacts:
+    care = copy.upkeep or plan.upkeep
+    return CopyFacts(
+        _cron(copy.schedule),
+        _cron(care.prune),
+        _cron(care.check),
+        care.parts,
+        _rules(copy.retention or plan.retention),
+        _repository(plan, copy),
+        copy.test_every,
+    )
+
+
+def _copy_from(body: Mapping[str, Any]) -> CopyFacts:
+    where = _repository_from(body["repository"])
+    if where is None:
+        raise TypeError
+    crons = (_text(body[key]) for key in ("schedule", "prune", "check"))
+    kept = None if body["retention"] is None else _bounds(body["retention"])
+    schedule, prune, check = crons
+    return CopyFacts(schedule, prune, check, int(body["parts"]), kept, where, int(body["test_every"]))
+
+
+def _repository(plan: Plan, it: Repository) -> RepositoryFacts:
     where = sha256(it.location.encode("utf-8", "surrogateescape")).hexdigest()
     apart = None not in (plan.site, it.site) and plan.site != it.site
     return RepositoryFacts(where, it.is_local, apart, it.lock_days or 0)

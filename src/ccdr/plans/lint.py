@@ -12,9 +12,11 @@ from cronsim import CronSim
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import EngineConfig
+from ccdr.host.nearby import DISK, near
 from ccdr.model.schema import Strict, zone_of
 from ccdr.model.values import human_seconds
-from ccdr.plans.model import Plan
+from ccdr.plans.model import Plan, Repository
+from ccdr.plans.repository_url import bucket_of
 from ccdr.plans.yamlfile import Where, YamlProblem
 
 _START = datetime(2026, 1, 1)
@@ -57,6 +59,28 @@ def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
             f"is {plan.site}, like the source's, so one failure destroys both: keep the repository, or a copy of "
             f"it, elsewhere",
         )
+    others: dict[str, Repository] = {"the plan's own repository": plan.repository}
+    for name, copy in plan.copies.items():
+        for what, other in others.items():
+            if fault := _together(copy, other, what):
+                yield ("copies", name, *fault[0]), fault[1]
+        others[f"the copy {name}"] = copy
+
+
+def _together(copy: Repository, other: Repository, what: str) -> tuple[Where, str] | None:
+    """Why one failure destroys both."""
+    both, move = "so one failure destroys both", "name one at another site"
+    if copy.location.rstrip("/") == other.location.rstrip("/"):
+        return ("url",), f"is that of {what}: {move}"
+    if copy.site is not None and copy.site == other.site:
+        return ("site",), f"is {copy.site}, like that of {what}, {both}: {move}"
+    bucket = bucket_of(copy.location)
+    if bucket is not None and bucket == bucket_of(other.location):
+        return ("url",), f"lies in the bucket of {what}, {both}: {move}"
+    local = copy.is_local and other.is_local
+    if local and near(Path(copy.location), [Path(other.location)], on_this_host=True) == DISK:
+        return ("url",), f"lies on the disk of {what}, {both}: {move}"
+    return None
 
 
 def reach(plan: Plan, asset: EngineConfig) -> float | None:

@@ -25,6 +25,7 @@ from ccdr.plans.lint import lint
 from ccdr.plans.model import NO_PASSWORD, Plan, for_recovery
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wrong_stem
+from ccdr.plans.runbook_links import runbook_problems
 from ccdr.plans.shape import editor_schema, is_name, listed
 from ccdr.plans.trust import as_taken, read_mark, refuse_newer
 from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
@@ -111,6 +112,7 @@ def _across(document: Document, path: Path) -> Iterator[YamlProblem]:
     yield from _groups(document, _mapping(data, "assets"))
     yield from _depended_on(document, _mapping(data, "assets"))
     yield from _targets(document, _mapping(data, "assets"))
+    yield from runbook_problems(document)
     repository = data.get("repository")
     if isinstance(repository, dict) and not repository.keys() & {"password_file", "password_command"}:
         yield YamlProblem(document.line(("repository",)), ("repository",), NO_PASSWORD)

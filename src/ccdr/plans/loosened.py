@@ -7,13 +7,13 @@ two is less (another query, another source), the change itself is told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
 from ccdr.plans.due_times import how_often, same_times
-from ccdr.plans.facts import AssetFacts, CheckFacts, PlanFacts
+from ccdr.plans.facts import AssetFacts, Bounds, CheckFacts, PlanFacts
 from ccdr.plans.versions import PlanRevision
 
 Value = float | str | None
@@ -52,6 +52,11 @@ class Code(StrEnum):
     REPOSITORY_CHANGED = "REPOSITORY_CHANGED"
     REPOSITORY_NEARER = "REPOSITORY_NEARER"  # it lies where the source does, and did not
     OBJECT_LOCK_SHORTER = "OBJECT_LOCK_SHORTER"  # what is stored is locked for fewer days, or not at all
+    COPY_GONE = "COPY_GONE"  # one of the plan's copies is not filled any more
+    COPY_CHANGED = "COPY_CHANGED"  # … it is another repository
+    COPY_RARER = "COPY_RARER"
+    COPY_RETENTION_SHORTER = "COPY_RETENTION_SHORTER"
+    COPY_TESTED_RARER = "COPY_TESTED_RARER"
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -119,6 +124,7 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         yield Loosening(Code.PARTS_SMALLER, None, before.parts, after.parts)
     yield from _retention(before, after)
     yield from _repository(before, after)
+    yield from _copies(before, after)
     for way, name in (before.told or {}).items():
         now = None if after.told is None else after.told.get(way)
         if now != name:
@@ -140,9 +146,28 @@ def _repository(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         yield Loosening(Code.OBJECT_LOCK_SHORTER, None, was.lock_days, now.lock_days or None)
 
 
+def _copies(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
+    """`item` is the copy's name."""
+    for name, was in before.copies.items():
+        now = after.copies.get(name)
+        if now is None:
+            yield Loosening(Code.COPY_GONE, None, was.repository.location, None, name)
+            continue
+        if was.repository.location != now.repository.location:
+            yield Loosening(Code.COPY_CHANGED, None, was.repository.location, now.repository.location, name)
+        yield from (replace(one, item=name) for one in _rarer(Code.COPY_RARER, None, was.schedule, now.schedule))
+        if any(one.code is Code.RETENTION_SHORTER for one in _kept(was.retention, now.retention)):
+            yield Loosening(Code.COPY_RETENTION_SHORTER, None, None, None, name)
+        if now.test_every > was.test_every:
+            yield Loosening(Code.COPY_TESTED_RARER, None, was.test_every, now.test_every, name)
+
+
 def _retention(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
+    yield from _kept(before.retention, after.retention)
+
+
+def _kept(was: Bounds | None, now: Bounds | None) -> Iterator[Loosening]:
     """Without retention nothing is ever removed: nothing keeps longer."""
-    was, now = before.retention, after.retention
     if now is None:
         return
     for rule in sorted({*(was or {}), *now}):
@@ -232,7 +257,7 @@ def _rarer(code: Code, asset: str | None, was: str | None, now: str | None) -> I
 
 
 def _schedules(facts: PlanFacts) -> Iterable[str]:
-    crons = [facts.prune, facts.check]
+    crons = [facts.prune, facts.check, *(copy.schedule for copy in facts.copies.values())]
     for asset in facts.assets.values():
         crons += [cron for cron in (asset.backup, asset.test and asset.test.schedule) if cron]
     return dict.fromkeys(crons)

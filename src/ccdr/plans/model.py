@@ -14,6 +14,7 @@ from ccdr.engines.base import PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 from ccdr.plans.repository_url import repository_url
+from ccdr.plans.runbook import RunbookState, Steps
 from ccdr.plans.targets import Targets
 
 NO_PROGRESS = 600.0
@@ -143,11 +144,6 @@ class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
     plan: Name = Field(description="the file's name without .yaml")
-    recovery_only: Literal[True] | None = Field(
-        None,
-        description="`true`: it takes no backups, and need not state `service`, `owner` and `objectives`; `ccdr "
-        "bootstrap` makes such a plan where the repository holds none",
-    )
     service: Text = Field(description="the service that its assets make up; reports name it")
     owner: Text = Field(description="who answers for it")
     objectives: PlanObjectives = Field(description="what the service needs; an asset may state its own")
@@ -168,8 +164,19 @@ class Plan(Strict):
     ignore: tuple[Text, ...] = Field(
         (), description="databases (by name) and directories (by path) that need no backup: `ccdr discover` is silent"
     )
+    recovery_only: Literal[True] | None = Field(
+        None,
+        description="`true`: it takes no backups, and need not state `service`, `owner` and `objectives`; `ccdr "
+        "bootstrap` makes such a plan where the repository holds none",
+    )
     approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
+    runbook: Steps = Field(
+        {}, description="the steps of an emergency, by name; without it `ccdr runbook` makes one from the plan"
+    )
+    runbook_state: RunbookState | None = Field(
+        None, description="a bucket in which the runbook's state lies as well, so that another host can go on"
+    )
     assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)] = Field(
         description="what is backed up, by name: each a database, a server or a tree of files"
     )
@@ -188,6 +195,11 @@ class Plan(Strict):
         """For records: which copy of the data it is about, and where that lies."""
         site = self.repository.site
         return {"copy": self.seen_from or model.PRIMARY, "site": site and site[:LONGEST_SITE]}
+
+    @property
+    def untargeted(self) -> bool:
+        """Is there an asset of which it does not say where it is brought?"""
+        return any(asset not in self.targets for asset in self.assets)
 
     def tenant_of(self, asset: str | None) -> str:
         """The asset's own tenant, the plan's where it states none, or where it is about no asset alone."""

@@ -89,3 +89,12 @@ def http_address(url: str) -> str | None:
         rest = f"https://{rest.removeprefix('//')}"  # as restic reads it
     parts = urlsplit(rest)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def bucket_of(url: str) -> tuple[str, str] | None:
+    """The store, and the bucket there, of an S3 repository; None for any other."""
+    address = http_address(url)
+    if address is None or not url.startswith("s3:"):
+        return None
+    path = url.partition("://")[2] if "://" in url else url.removeprefix("s3:").lstrip("/")
+    return address, path.partition("/")[2].strip("/").partition("/")[0]

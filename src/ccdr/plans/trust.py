@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from ccdr import __version__
 from ccdr.host.files import write_durably
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
 FORMAT = 1
 _LARGEST = 4 << 20  # bytes of a mark
-_COMMANDS = ("start", "command")  # fields that hold a command, beside those that end in _command
+_COMMANDS = ("start", "command", "argv")  # fields that hold a command, beside those that end in _command
 _M = TypeVar("_M", bound=Strict)
 
 
@@ -171,19 +171,25 @@ def origin_of(loaded: LoadedPlan) -> Origin | None:
 
 
 def commands_of(plan: Plan) -> list[Command]:
-    """Every command that the plan names, and that would run on a host: of whatever kind."""
+    """Every command that the plan names, and that would run on a host, of whatever kind; the settings of a new server
+    are among them, for some of those are commands. `where` begins with what it is for: `targets.`, `assets.` …"""
     return list(_commands(plan, ()))
 
 
 def _commands(model: Strict, where: tuple[str, ...]) -> Iterator[Command]:
     for name in type(model).model_fields:
         value, here = getattr(model, name), (*where, name)
-        words = isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(w, str) for w in value))
-        if words and (name.endswith("_command") or name in _COMMANDS):
+        if _words(value) and (name.endswith("_command") or name in _COMMANDS):
             yield Command.of(".".join(here), value)
             continue
+        if name == "settings" and isinstance(value, dict):  # a server's: some of them are commands
+            yield from (Command.of(".".join((*here, key)), f"{key} = {one}") for key, one in value.items())
         for key, one in _parts(value):
             yield from _commands(one, here if key is None else (*here, key))
+
+
+def _words(value: object) -> TypeGuard[str | tuple[str, ...]]:
+    return isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(word, str) for word in value))
 
 
 def _parts(value: object) -> Iterator[tuple[str | None, Strict]]:
@@ -264,9 +270,9 @@ def _marked(model: _M, origin: Origin) -> _M:
     changed: dict[str, object] = {}
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if name.endswith("_command") and isinstance(value, tuple):
-            if Command.of(name, value).digest not in origin.confirmed:
-                changed[name] = UnconfirmedCommand.of(value, origin.plan)
+        if (name.endswith("_command") or name in _COMMANDS) and _words(value):
+            if isinstance(value, tuple) and Command.of(name, value).digest not in origin.confirmed:
+                changed[name] = UnconfirmedCommand.of(value, origin.plan, name)
         elif isinstance(value, Strict):
             changed[name] = _marked(value, origin)
         elif isinstance(value, dict):

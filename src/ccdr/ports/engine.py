@@ -64,6 +64,10 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
+    def ask(self, source: Source, sql: str) -> list[list[str | None]]:
+        """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and
+        where the source does not answer; UsageProblem where the engine answers no SQL."""
+
     def refused(self, stderr: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 
@@ -187,6 +191,9 @@ class ServerTarget(Protocol):
 
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
+
+    def as_named(self, source: Source, manifest: Manifest) -> Restored:
+        """What stands there under its final name. CommandFailed where nothing does."""
 
     def of_a_dead_run(self, run: str) -> ServerTarget:
         """As this one was for a restore that is at work no more: to ask whether that was `named`, and to `undo` it."""

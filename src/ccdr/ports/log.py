@@ -85,6 +85,10 @@ class ShippedLog(Protocol):
     def identity(self, source: Source) -> str:
         """Which server this is, whatever it is called: a log of another one leads nowhere from our bases."""
 
+    def made_new(self, mark: str) -> str | None:
+        """What `identity` tells of the server that a recovery with this mark made new; None where it is still that of
+        the server whose base it was made of. Pure."""
+
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:

@@ -30,6 +30,7 @@ from ccdr.plans.job import Job
 from ccdr.run.next_due import Log, calm_standing
 from ccdr.run.tasks import RunResult
 from ccdr.telling import metrics
+from ccdr.telling.copies import copies_of
 from ccdr.telling.notify import (
     Concern,
     Key,
@@ -110,7 +111,9 @@ def end_run(
     if textfile is not None and broken is None:
         facts = _facts(done, result, services.clock.now(), seconds)
         try:
-            metrics.write(textfile, ours.assets, ours.upkeep, services.histories(), facts)
+            known = services.histories()
+            copies = [one for p in plans for one in copies_of(p, known, services.clock.now())]
+            metrics.write(textfile, ours.assets, ours.upkeep, known, facts, copies)
         except CcdrError as error:
             done.troubles.append(str(error))
     return done

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ccdr.evidence.history.kinds import CLEAN, DAMAGED, DONE, STORED
 from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.copies import copy, from_copies, from_site
 from ccdr.jobs.group_backup import backup_together
 from ccdr.jobs.restore_test import next_turn, restore_test
 from ccdr.jobs.services import Services, Trigger
@@ -37,11 +38,15 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     if task.verb is Verb.BACKUP:
         stored = backup(_job(task), services, progress, trigger=trigger)
         return Performed(stored, stored.result == STORED)
+    if task.verb is Verb.COPY:
+        copied = copy(task.loaded, str(task.copy), services, progress, trigger=trigger)
+        return Performed(copied, copied.done)
+    loaded, services = from_site(task.loaded, services, task.copy)
     if task.verb is Verb.PRUNE:
-        pruned = prune(task.loaded, services, progress, trigger=trigger)
+        pruned = prune(loaded, services, progress, trigger=trigger)
         return Performed(pruned, pruned.result == DONE)
     if task.verb is Verb.CHECK:
-        checked = check(task.loaded, services, progress, trigger=trigger)
+        checked = check(loaded, services, progress, trigger=trigger)
         return Performed(checked, checked.result in (CLEAN, DAMAGED))
     job = _job(task)
     if trigger.renewed and LATEST in (job.rules or (LATEST,)):
@@ -49,7 +54,9 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     else:
         selection, at = next_turn(job, services, trigger.due)
     tested = restore_test(job, selection, services, progress, at=at, trigger=trigger)
-    return Performed(tested, tested.verdict in (Verdict.PASS, Verdict.FAIL))
+    also = list(from_copies(job, services, progress, trigger))
+    worse = next((one for one in also if one.exit_code and not tested.exit_code), tested)
+    return Performed(worse, tested.verdict in (Verdict.PASS, Verdict.FAIL))
 
 
 def _job(task: Task) -> Job:

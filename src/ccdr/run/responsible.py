@@ -31,7 +31,8 @@ from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import second_due
-from ccdr.model.values import Snapshot, Verb, ledger_of, of_another_host, rfc3339, utc
+from ccdr.model.values import DUTIES as OF_A_HOST
+from ccdr.model.values import Snapshot, Verb, duty_of, ledger_of, of_another_host, rfc3339, utc
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.storage.removals import dated_in_future
 
@@ -43,7 +44,6 @@ WORDS = {
     Verb.TEST: "restore tests",
     Verb.PRUNE: "prunes",
     Verb.CHECK: "checks",
-    Verb.COPY: "copies",
 }
 
 Stamps = dict[str, dict[str, datetime]]  # by plan and verb
@@ -91,7 +91,7 @@ def responsible_for(plans: Sequence[LoadedPlan], histories: Histories) -> dict[s
     by_plan = {}
     for name in (p.plan.plan for p in plans):
         history = histories.get((name, None), AssetHistory())
-        by_plan[name] = frozenset(verb for verb in Verb if history.answers_for(verb))
+        by_plan[name] = frozenset(verb for verb in OF_A_HOST if history.answers_for(verb))
     return by_plan
 
 
@@ -107,7 +107,7 @@ def asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ver
 
 
 def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Verb]) -> Iterator[Change]:
-    now, stamps = services.clock.now(), _read(services.state)
+    now, stamps, verbs = services.clock.now(), _read(services.state), frozenset(map(duty_of, verbs))
     before = json.dumps(_text(stamps), sort_keys=True)
     histories = services.histories()
     changes = []
@@ -224,7 +224,7 @@ def _slots(state: State, plan: str) -> dict[Verb, datetime]:
     by_verb: dict[Verb, datetime] = {}
     for path in (state.root / "schedule").glob(f"{plan}.*.json"):
         name, _, verb = path.name.removesuffix(".json").split(".") if path.name.count(".") == 3 else ("", "", "")
-        if name == plan and verb in list(Verb):
+        if name == plan and verb in OF_A_HOST:
             with contextlib.suppress(OSError):
                 stamped = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 by_verb[Verb(verb)] = max(stamped, by_verb.get(Verb(verb), stamped))

@@ -76,13 +76,18 @@ def _side_by_side(chains: list[list[Task]], go_through: Callable[[list[Task]], N
     """Independent chains at the same time; a plan's upkeep, which wants its repository alone, after its others."""
     with interrupts.threads(jobs, stopped_by=BaseException) as pool:
         running: dict[Future[None], str] = {}
-        upkeep = {chain[0].plan: chain for chain in chains if chain[0].asset is None}
+        upkeep: dict[str, list[list[Task]]] = {}  # one after the other: each may want the plan's repository alone
+        for chain in chains:
+            if chain[0].asset is None:
+                upkeep.setdefault(chain[0].plan, []).append(chain)
         for chain in chains:
             if chain[0].asset is not None:
                 running[pool.submit(go_through, chain)] = chain[0].plan
         while running or upkeep:
             for plan in set(upkeep) - set(running.values()):
-                running[pool.submit(go_through, upkeep.pop(plan))] = plan
+                running[pool.submit(go_through, upkeep[plan].pop(0))] = plan
+                if not upkeep[plan]:
+                    del upkeep[plan]
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 del running[future]
                 future.result()
@@ -104,6 +109,7 @@ class Standing:
         return {
             "plan": self.task.plan,
             "asset": self.task.asset,
+            "copy": self.task.copy,
             "verb": self.task.verb.value,
             "due": self.due and rfc3339(self.due),
             "again": self.again and rfc3339(self.again),

@@ -48,4 +48,4 @@ class Slots:
 
     @staticmethod
     def _name(task: Task) -> str:
-        return f"{task.plan}.{task.asset or ''}.{task.verb}"
+        return f"{task.plan}.{task.asset or (f'@{task.copy}' if task.copy else '')}.{task.verb}"

@@ -20,7 +20,7 @@ from ccdr.run.responsible import Change
 KINDS = {
     "backups": frozenset({Verb.BACKUP}),
     "tests": frozenset({Verb.TEST}),
-    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK}),
+    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK, Verb.COPY}),
 }
 ALL = frozenset(Verb)
 
@@ -33,6 +33,7 @@ class Task:
     verb: Verb
     asset: str | None
     cron: str
+    copy: str | None = None  # of the plan's, where it is about that repository
 
     @property
     def plan(self) -> str:
@@ -54,6 +55,8 @@ class Task:
     @property
     def name(self) -> str:
         """`outbound/crm backup`, for people."""
+        if self.copy is not None:
+            return f"{self.plan} {self.copy}: {self.verb}"
         return f"{self.plan}/{self.asset} {self.verb}" if self.asset else f"{self.plan} {self.verb}"
 
 
@@ -86,6 +89,7 @@ class Did:
         return {
             "plan": self.task.plan,
             "asset": self.task.asset,
+            "copy": self.task.copy,
             "verb": self.task.verb.value,
             "due": rfc3339(self.due),
             "done": self.done,
@@ -112,6 +116,7 @@ class Passed:
             "first_due": rfc3339(self.missed.first),
             "count": self.missed.count,
             "reason": PAUSED if self.paused else off,
+            "copy": self.task.copy,
         }
 
     def as_json(self) -> dict[str, object]:
@@ -151,8 +156,8 @@ class RunResult:
 
 def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[list[Task]]:
     """Every schedule of these plans, as chains: what is in one is done one after the other, but for the backups of a
-    group, which are done together. An asset's backup comes before its test; a plan's last chain is its repository's
-    upkeep."""
+    group, which are done together. An asset's backup comes before its test; a plan's last chains are its repository's
+    upkeep, and that of each copy, which is filled first."""
     chains = []
     for loaded in plans:
         for names in captured_together(loaded.plan.assets):
@@ -162,6 +167,10 @@ def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[lis
             chains.append([task for task in backups + tests if task.verb in only])
         upkeep = [(Verb.PRUNE, loaded.plan.upkeep.prune), (Verb.CHECK, loaded.plan.upkeep.check)]
         chains.append([Task(loaded, verb, None, cron) for verb, cron in upkeep if verb in only])
+        for name, copy in loaded.plan.copies.items():
+            care = copy.upkeep or loaded.plan.upkeep
+            of_copy = [(Verb.COPY, copy.schedule), (Verb.PRUNE, care.prune), (Verb.CHECK, care.check)]
+            chains.append([Task(loaded, verb, None, cron, name) for verb, cron in of_copy if verb in only])
     return [chain for chain in chains if chain]
 
 

@@ -94,7 +94,7 @@ class Turns:
             if did.outcome is None:  # no use-case has left a record of it
                 where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
                 body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
-                body |= {"tenant": task.tenant}
+                body |= {"tenant": task.tenant, "copy": task.copy}
                 self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._slots.write(task, begun[task])

@@ -15,7 +15,8 @@ from pathlib import Path
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.storage import upkeep
 from ccdr.storage.restic import PROBE_WAIT, Restic
-from ccdr.storage.restic_messages import readable
+from ccdr.storage.restic_failures import as_repository_error
+from ccdr.storage.restic_messages import DAMAGE, Said, readable
 from ccdr.storage.s3 import Bucket
 from ccdr.storage.s3_bridge import bridged
 
@@ -39,8 +40,7 @@ def copy(
 ) -> None:
     """Copy these, in this order; what is there already is passed over.
 
-    CommandFailed where restic failed and the exit code does not tell of which of the two; both are to be asked. Else
-    as every call.
+    Raises as every call of `target`; what restic says is of one of the two: both are to be asked.
     """
     ids = [source.held_as(one)[0] for one in snapshots]
     with _both(target, source, scratch) as (repo, way):
@@ -53,7 +53,19 @@ def copy(
             some = [*argv, *ids[first : first + upkeep.AT_ONCE]]
             code, stderr = upkeep.counted(repo, some, "copying snapshots", on_count)
             if code != 0:
-                raise CommandFailed(["restic", "copy"], code, readable(stderr), what="copying snapshots (restic copy)")
+                raise _failure(repo, code, readable(stderr))
+
+
+def _failure(repo: Restic, code: int, said: Said) -> CcdrError:
+    """Where restic speaks of damage, that is it, whatever else it says: it stops all that it does beside."""
+    failed = CommandFailed(["restic", "copy"], code, said, what="copying snapshots (restic copy)")
+    if DAMAGE.search(said.plain):
+        return failed
+    try:
+        with as_repository_error(repo):
+            raise failed
+    except CcdrError as error:
+        return error
 
 
 def unlock(*repos: Restic) -> None:

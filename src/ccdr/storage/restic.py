@@ -65,6 +65,7 @@ class Restic:
     # Is it filled by copying? Then a snapshot goes by the id of what it was copied from, in all that is asked of it and
     # in all that it tells (`original`, which restic keeps): parents, marks, catalogue and verdicts name that one.
     copied: bool = False
+    named: str = "repository"  # how the plan calls it
     _held: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
     restored: list[int] = field(default_factory=list, repr=False, compare=False)

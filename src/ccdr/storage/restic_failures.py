@@ -69,7 +69,7 @@ def _meaning(repo: Restic, error: CommandFailed) -> CcdrError:
     if error.code == WRONG_PASSWORD:
         return RepositoryClosed(
             f"the repository at {repo.location} does not open with the plan's password{why}",
-            hint="check repository.password_file (or password_command) of the plan",
+            hint=f"check {repo.named}.password_file (or password_command) of the plan",
         )
     if error.code == LOCKED:
         return RepositoryLocked(
@@ -96,7 +96,7 @@ def _where_is_it(repo: Restic) -> str:
     question = "check that the disk is mounted, and the address or bucket is right"
     if repo.known():
         return f"backups of {repo.plan} were stored there: {question}; ccdr makes no new repository in its place"
-    return f"the first `ccdr backup {repo.plan}` makes it; if there was one: {question}"
+    return f"the first `ccdr {'copy' if repo.copied else 'backup'} {repo.plan}` makes it; if there was one: {question}"
 
 
 def _destroyed(repo: Restic, error: CommandFailed) -> str | None:

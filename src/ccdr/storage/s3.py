@@ -216,6 +216,18 @@ class Bucket:
                 return None
             raise
 
+    def put_once(self, key: str, body: bytes) -> bool:
+        """Write a small object where there is none of that key; was there none? A store that knows no conditions
+        writes it all the same."""
+        try:
+            with self._asked("to take an object") as client:
+                client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+        except Refused as refused:
+            if refused.code in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
+                return False
+            raise
+        return True
+
     # --- posture: read only, but for the canary -------------------------------------------------------
 
     def versioning(self) -> str:

@@ -24,12 +24,13 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import ObjectiveVerdict, Verb, utc
+from ccdr.telling.copies import CopyStatus
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE")
-ASSET, PLAN = ("plan", "asset"), ("plan",)
+ASSET, PLAN, COPY = ("plan", "asset"), ("plan",), ("plan", "copy")
 
 # Every metric: its labels, and what it says.
 METRICS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -65,6 +66,12 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_plan_check_overdue": (
         PLAN,
         "1 if a check has come due twice since the last one; left out where another host does them.",
+    ),
+    "ccdr_copy_problems": (COPY, "How many things are wrong with one of the plan's copies."),
+    "ccdr_copy_last_done_timestamp_seconds": (COPY, "When the newest copying there told what it holds."),
+    "ccdr_copy_exposure_seconds": (
+        (*COPY, "asset"),
+        "Data that would be lost if the copy were all that is left; +Inf where it holds nothing of the asset.",
     ),
     "ccdr_plan_paused": (PLAN, "1 while the plan is paused (`ccdr pause`)."),
     "ccdr_plan_paused_until_timestamp_seconds": (PLAN, "When its pause ends by itself; left out where there is none."),
@@ -102,12 +109,13 @@ def write(
     care: Mapping[str, Sequence[Problem]],
     histories: Histories,
     run: RunFacts,
+    copies: Sequence[CopyStatus] = (),
 ) -> None:
     """Write the file, whole or not at all. `care` is by plan what is wrong with its repository's care. CcdrError
     where it cannot be written: the run that reports it has done its work."""
     from prometheus_client import write_to_textfile
 
-    registry = collect(assets, care, histories, run)
+    registry = collect(assets, care, histories, run, copies)
     try:
         write_to_textfile(str(path), registry)
         path.chmod(0o644)  # another user's node exporter reads it; there is nothing secret in it
@@ -119,7 +127,11 @@ def write(
 
 
 def collect(
-    assets: Sequence[AssetStatus], care: Mapping[str, Sequence[Problem]], histories: Histories, run: RunFacts
+    assets: Sequence[AssetStatus],
+    care: Mapping[str, Sequence[Problem]],
+    histories: Histories,
+    run: RunFacts,
+    copies: Sequence[CopyStatus] = (),
 ) -> CollectorRegistry:
     """All of METRICS, filled in."""
     board = _Board()
@@ -128,6 +140,8 @@ def collect(
         _past(board, histories, status.plan, status.asset)
     for plan in dict.fromkeys([*(s.plan for s in assets), *care]):
         _plan(board, plan, histories, care.get(plan, ()), run)
+    for copy in copies:
+        _copy(board, copy, care.get(copy.plan, ()))
     board.set("ccdr_last_run_timestamp_seconds", run.ended.timestamp())
     board.set("ccdr_last_run_duration_seconds", run.seconds)
     board.set("ccdr_last_run_exit_code", run.exit_code)
@@ -218,6 +232,17 @@ def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem
         board.set("ccdr_last_check_clean", checked.get("result") == CLEAN, plan)
     if history.sizes:
         board.set("ccdr_repository_bytes", history.sizes[max(history.sizes)], plan)
+
+
+def _copy(board: _Board, copy: CopyStatus, care: Sequence[Problem]) -> None:
+    where = (copy.plan, copy.copy)
+    wrong = [p for p in care if p.trouble.name.startswith("COPY_") and p.about.split(" ")[0] == copy.copy]
+    board.set("ccdr_copy_problems", len(wrong), *where)
+    if copy.filled is not None:
+        board.set("ccdr_copy_last_done_timestamp_seconds", copy.filled.timestamp(), *where)
+        for asset in copy.points:
+            exposed = copy.exposure(asset)
+            board.set("ccdr_copy_exposure_seconds", math.inf if exposed is None else exposed, *where, asset)
 
 
 def _acknowledged(problems: Sequence[Problem]) -> int:

@@ -14,14 +14,16 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
-from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
+from ccdr.jobs.runbook.opening import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
 from ccdr.jobs.shipping.ship import SHIP
@@ -29,7 +31,7 @@ from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.trouble import Problem, Trouble, next_step
-from ccdr.model.values import Snapshot, Verb, rfc3339, so_many, to_the_second
+from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
@@ -65,7 +67,7 @@ class Answering:
 def answering(plan: str, history: AssetHistory, catalogue: Catalogue | None) -> tuple[Answering, ...]:
     """`history` is of the plan's upkeep; the snapshots of the `catalogue` are asked where that knows of no host."""
     answers = []
-    for verb in (v for v in Verb if not history.answers_for(v)):
+    for verb in (v for v in DUTIES if not history.answers_for(v)):
         other = history.elsewhere(verb)
         if other is not None:
             answers.append(Answering(verb, other.host, other.until, other.ledger))
@@ -134,12 +136,22 @@ def upkeep_problems(
 
     def of(p: LoadedPlan) -> tuple[Problem, ...]:
         plan = p.plan.plan
-        wrong = judge_upkeep(p, history, now, at_work=services.state.held(plan, "", "upkeep"))
+        busy = services.state.held(plan, "", "upkeep")
+        wrong = judge_upkeep(p, history, now, at_work=busy)
+        copying = any(services.state.held(plan, name, "copy") for name in p.plan.copies)
+        wrong += of_copies(p, history, now, at_work=busy or copying)
         acks = history.get((plan, None), AssetHistory()).acks
         own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
-        return (*_with_words(wrong, services.state), *own)
+        return (*_with_words(wrong, services.state), *own, *_runbook(plan, history, services))
 
     return {p.plan.plan: of(p) for p in plans}
+
+
+def _runbook(plan: str, histories: Histories, services: Services) -> tuple[Problem, ...]:
+    """Of one that somebody goes on with now nothing is wrong."""
+    if services.state.held(plan, "", RUNBOOK):
+        return ()
+    return judge_runbook(plan, histories.get((plan, None), AssetHistory()), services.clock.now())
 
 
 def ledger_problems(

@@ -30,7 +30,7 @@ checks:
   - {kind: rows, table: customer, at_least: 202}
 """
 MORE = f"""
-create user {APP}@localhost identified by '{APP_PASSWORD}'; grant select, insert, execute on crm.* to {APP}@localhost;
+create user {APP}@localhost identified by '{APP_PASSWORD}'; grant select, insert, execute, alter on crm.* to {APP}@localhost;
 grant process on *.* to {APP}@localhost;
 create event crm.late on schedule every 1 second starts now() + interval 1 year do insert into agent_log (event) values ('late');
 grant replication slave on *.* to ccdr_backup_crm@localhost;

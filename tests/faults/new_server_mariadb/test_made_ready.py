@@ -6,10 +6,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tests.support.debian import started_by_debian
 from tests.support.harness import Site
-from tests.support.mariadb_source import DATA, MariaSource
+from tests.support.mariadb_source import DATA, MariaSource, image_of
 from tests.support.new_server import made
-from tests.support.new_server_mariadb import APP, ask, backup_user, started
+from tests.support.new_server_mariadb import APP, answering, ask, backup_user, started
+from tests.support.opened import is_it
 
 # As whoever backs it up may see it.
 FACTS = """
@@ -33,21 +35,25 @@ def of_source(server: MariaSource) -> str:
     return facts(server.container, Path("/sockets/mysqld.sock"))
 
 
-def test_of_a_dump(site: Site, server: MariaSource, tmp_path: Path) -> None:
+def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: Path) -> None:
     home = tmp_path / "new"
     done = made(site, "crm", home)
     assert done.code == 0 and done.json["result"] == "RESTORED", done
     assert {c["status"] for c in done.json["checks"]} == {"PASS"}, done.json["checks"]
     assert sorted(p.name for p in home.iterdir()) == [
-        *("binlog", "ccdr-server.json", "data", "log", "my.cnf", "run", "systemd.conf"),
+        *("binlog", "ccdr-server.json", "data", "log", "memory.sql", "my.cnf", "run", "systemd.conf"),
     ]
-    with started(done.json["start"]["docker"], home) as (container, socket):
+    with started_by_debian(image_of("11.8"), home, done.json["start"]["debian"]) as container:
+        socket = answering(container, home)
         assert facts(container, socket) == of_source(server)
         assert ask(container, socket, "select count(*) from crm.`call`") == "3000"
         assert (
             ask(container, socket, "insert into crm.customer (name) values ('new'); select crm.minutes_of(61)") == "1"
         )
         assert "denied" in ask(container, socket, "select 1", APP, "wrong")
+        assert ask(container, socket, "select count(*) from crm.live_agent") == "0"
+        assert any("1 MEMORY table (live_agent) will be empty" in note for note in done.json["notes"])
+        assert ask(container, socket, (home / "memory.sql").read_text() + "select count(*) from live_agent") == "2"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
         numbers = {
@@ -57,7 +63,7 @@ def test_of_a_dump(site: Site, server: MariaSource, tmp_path: Path) -> None:
         assert len(numbers) == 2
 
 
-def test_of_a_copy_and_its_log_that_is_backed_up_again(
+def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
     site: Site, server: MariaSource, data: Path, moment: dict[str, str], tmp_path: Path
 ) -> None:
     """To a moment: what was written later is not in it. Its own users back it up, by both methods."""
@@ -70,7 +76,18 @@ def test_of_a_copy_and_its_log_that_is_backed_up_again(
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
-        moved(site, server, data, home).backed_up()
+        assert is_it(site, "whole", home, done.json["run"])
+        assert not is_it(site, "whole", home, "another recovery")
+        assert not is_it(site, "whole", home, done.json["run"], sockets=server.sockets), "the one that was lost"
+        again = moved(site, server, data, home)
+        again.backed_up()
+        once = again.run("ship", "p", "--once")
+        assert once.code != 0 and "made new by ccdr" in once.stderr, once
+        assert again.run("ship", "p", "--once").code == 0
+        assert ask(container, socket, "insert into crm.customer (name) values ('in the new one')") == ""
+        assert again.run("ship", "p", "--once").code == 0
+        tested = again.run("test", "p", "--asset", "whole", "--at", "latest")
+        assert (tested.code, tested.json["verdict"]) == (0, "PASS"), tested
 
 
 def moved(site: Site, server: MariaSource, data: Path, home: Path) -> Site:

@@ -218,7 +218,15 @@ def test_all_that_is_wrong_with_targets_is_told_at_once(site: Site) -> None:
     wrong = refused(site, targets={"cdr": Target.model_validate({"server": "postgresql://x@127.0.0.1/new"})})
     assert "sqlite is brought into a directory" in wrong
     assert "has no asset nobody" in refused(site, targets={"nobody": to("/srv/x")})
-    assert "mkdir -p" in refused(site, under=site.root / "missing")
+    assert "mkdir -p" in refused(site, targets={"a": to(site.root / "missing/a")})
+
+
+def test_a_directory_of_under_that_is_not_there_yet_will_be_made_and_one_that_cannot_be_is_told(site: Site) -> None:
+    found = look(site, under=site.root / "new/and/below")
+    assert [s.where.shown for s in found.steps] == [f"{site.root}/new/and/below/{a}" for a in ("a", "b", "cdr")]
+    assert not (site.root / "new").exists(), "by looking nothing is made"
+    assert "is not a directory" in refused(site, under=site.root / "plans/key/below")
+    assert "which a is backed up from" in refused(site, under=site.root / "a/below")
 
 
 def test_targets_that_will_do_are_taken_and_a_file_goes_before_the_plan(site: Site) -> None:
@@ -263,13 +271,12 @@ def test_the_table_fits_a_screen_and_says_the_worst(site: Site, capsys: pytest.C
     assert "are needed at once" in said and "still up" in said
 
 
-def test_what_was_said_can_be_recorded(site: Site) -> None:
+def test_the_document_tells_each_state_and_names_nothing_of_a_customers(site: Site) -> None:
     site.run("test", "p", "--asset", "cdr")
     found = look(site)
-    facts, document = found.facts(), found.as_json()
-    assert [a["asset"] for a in facts["assets"]] == ["a", "b", "cdr"]  # type: ignore[union-attr, index, attr-defined]
+    document = found.as_json()
     steps = document["steps"]
-    assert isinstance(steps, list) and utc(steps[0]["state"]["point"]) == points(site, "a")[2]
-    assert by_asset(found)["cdr"].predicted is not None
-    for text in (repr(facts), repr(document)):
-        assert "one.wav" not in text, "no name of a customer's"
+    assert isinstance(steps, list) and [step["asset"] for step in steps] == ["a", "b", "cdr"]
+    assert utc(steps[0]["state"]["point"]) == points(site, "a")[2]
+    assert steps[2]["predicted_s"] > 0 and steps[2]["measured_runs"] == 1 and document["predicted_s"] is None
+    assert "one.wav" not in repr(document)

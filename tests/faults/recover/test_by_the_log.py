@@ -107,7 +107,7 @@ def test_across_a_failover_nothing_is_begun_until_somebody_has_said_which_timeli
 
 
 def test_a_recovery_by_the_log_that_passed_proves_the_log_and_one_that_failed_is_passed_over(
-    failed_over: Failed, monkeypatch: pytest.MonkeyPatch
+    failed_over: Failed,
 ) -> None:
     site = failed_over.site
     done = recovered(site, "latest")

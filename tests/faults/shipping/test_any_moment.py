@@ -10,6 +10,7 @@ from tests.conftest import _image
 from tests.support.harness import Quiet, ShiftedClock, Site, eventually, image_on
 from tests.support.primary import Primary
 from tests.support.shipping import CHECKS, back, log_repo, note, now, recovered, ship_once, standing
+from tests.support.stored import restic_of
 
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.ship import ship
@@ -61,6 +62,19 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
         argv = ["restore", "p", "--asset", "crm", "--at", at, "--to", str(shipped.root / "back"), "--dry-run"]
         done = shipped.run(*argv)
         assert done.code == 2 and f"no log that is stored has a point named '{at}'" in done.stdout + done.stderr, done
+
+    # By a plan that is made from the repository alone, where nobody has stored one: no earlier state, and its log.
+    for line in shipped.records("plan.stored"):
+        restic_of(shipped.root, "forget", "-q", line["snapshot"])
+    dr, state = shipped.root / "dr", ("--state", str(shipped.root / "nothing"))
+    made = shipped.run(
+        "bootstrap", str(shipped.repo), "--password-file", str(shipped.root / "plans/key"), "--into", str(dr), *state
+    )
+    assert made.code == 0 and made.json["plans"][0]["made"], made
+    elsewhere = ("--plans", str(dr / "plans"), "--restore-tests", str(dr / "restore_tests"), *state)
+    argv = ["restore", "p", "--asset", "crm", "--at", "before-migration", "--to", str(shipped.root / "back")]
+    done = shipped.run(*argv, "--dry-run", *elsewhere)
+    assert done.code == 0 and done.json["would_restore"]["snapshot"]["id"] == older, done
 
 
 def test_freshness_is_measured_from_the_point_that_was_reached(shipped: Site, source: Primary) -> None:

@@ -112,6 +112,14 @@ def test_across_a_failover_only_a_person_can_say_which_timeline_is_meant() -> No
     assert answered.state is not None and answered.state.target is not None and answered.state.target.branch == 1
 
 
+def test_after_an_orderly_switch_nobody_is_asked_for_both_hold_the_same() -> None:
+    to_there = replace(batch(3, 3, 10), position=TWO.position)
+    found = nearest(15, (to_there, *FAILED_OVER[1:]), BASES[:1])
+    assert found.question is None and state_of(found) == ("base0", 10, False)
+    short = replace(batch(3, 3, 10), position=lsn((4 << 24) + 128))
+    assert nearest(15, (short, *FAILED_OVER[1:]), BASES[:1]).question is not None
+
+
 @pytest.mark.parametrize(("minute", "branch"), [(5, 1), (10, 1), (20, 2), (28, 2), (None, 2)])
 def test_where_a_moment_is_of_one_timeline_nobody_is_asked(minute: float | None, branch: int) -> None:
     found = nearest(minute, FAILED_OVER, BASES[:1])

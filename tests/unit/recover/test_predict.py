@@ -84,7 +84,7 @@ def test_the_same_size_again_takes_what_it_took() -> None:
     found = predicted(runs, Work(1010 * MIB))
     assert found is not None and not found.far
     assert abs(found.seconds / 30 - 1) < 0.1 and found.low < 30 < found.high and found.high < 45
-    assert set(found.phases) == {"fetch", "load", "check"}
+    assert set(found.phases) == {"fetch", "load", "check", "finish"}
 
 
 def test_a_single_run_is_wide_and_none_is_no_number() -> None:

@@ -40,7 +40,7 @@ from ccdr.jobs.shipping.source_history import SourceHistory
 from ccdr.jobs.shipping.spool import Spool
 from ccdr.jobs.shipping.stored_batch import INDEX, StoredBatch
 from ccdr.jobs.shipping.stored_until import logged as logged_up_to
-from ccdr.jobs.upkeep.log import _needed
+from ccdr.jobs.upkeep.log import needed_log
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written
 from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339
@@ -158,7 +158,7 @@ def test_pruning_keeps_both_branches_for_as_long_as_a_base_leads_to_them() -> No
     services: Any = Catalogue()
     services.catalogue = services
     for kept, gone in (([OLD, behind, anew], []), ([anew, behind], ["1-3-5"]), ([anew], ["1-3-5", "4-6-10"])):
-        needed, since = _needed(WAL, services, [s for s, _ in kept])
+        needed, since = needed_log(WAL, map(services.catalogue.manifest, [s for s, _ in kept]))
         assert [b.id for b in let_go(ARCHIVE, needed, WAL, since)] == gone
 
 

@@ -29,7 +29,7 @@ from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.spool import Spool
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
 from ccdr.jobs.shipping.stored_until import logged
-from ccdr.jobs.upkeep.log import _needed
+from ccdr.jobs.upkeep.log import needed_log
 from ccdr.jobs.upkeep.prune import _Pruning
 from ccdr.plans.job import Job
 from ccdr.storage.manifest import manifest_text, text_digest
@@ -84,9 +84,12 @@ def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
     manifests = {snapshot.id: manifest for snapshot, manifest in known}
     services = cast("Services", SimpleNamespace(catalogue=SimpleNamespace(manifest=lambda s: manifests[s.id])))
     for kept in permutations([snapshot for snapshot, _ in known]):
-        assert _needed(WAL, services, kept) == (segment(255), manifests["base0"].consistent_point)
-    assert _needed(WAL, services, [known[2][0], known[0][0]])[0] == segment(256)
-    assert _needed(WAL, services, [known[3][0]]) == (None, None)
+        assert needed_log(WAL, map(services.catalogue.manifest, kept)) == (
+            segment(255),
+            manifests["base0"].consistent_point,
+        )
+    assert needed_log(WAL, map(services.catalogue.manifest, [known[2][0], known[0][0]]))[0] == segment(256)
+    assert needed_log(WAL, map(services.catalogue.manifest, [known[3][0]])) == (None, None)
 
 
 def test_a_batch_that_another_holds_all_of_is_spare() -> None:

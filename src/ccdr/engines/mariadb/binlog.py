@@ -19,7 +19,7 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.logfile import begun, cut_short, head, head_of, same_server, transactions
-from ccdr.engines.mariadb.origin import Origin, origin_of
+from ccdr.engines.mariadb.origin import Origin, new_server_id, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
 from ccdr.engines.mariadb.shipped import (
     KEPT_BESIDE,
@@ -104,6 +104,9 @@ class Binlog:
     def identity(self, source: Source) -> str:
         """Its number among its replicas: whoever copies a server has to give the copy another."""
         return _rows(source, self.connection, "SELECT @@server_id;")[0][0]
+
+    def made_new(self, mark: str) -> str | None:
+        return str(new_server_id(mark))
 
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool

@@ -21,6 +21,12 @@ class Connection(ServerConnection):
     host: Text = Field("/run/mysqld", description="name, address, or Unix socket (the file, or its directory)")
     port: int = Field(3306, ge=1, le=65535, description="where `host` is no Unix socket: its TCP port")
 
+    @property
+    def socket_name(self) -> str:
+        """What the server's socket is called in its directory."""
+        named = self.socket is not None and (self.socket.suffix == ".sock" or self.socket.name in SOCKETS)
+        return self.socket.name if self.socket is not None and named else SOCKETS[0]
+
     def login(self, credentials: Path) -> Login:
         """The first arguments of every program; the password itself stays in a file. No other option file is read:
         what one of them says may change a dump."""

@@ -103,6 +103,10 @@ class MariaDB(MethodsConfig[Method]):
             )
         return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
 
+    def ask(self, source: Source, sql: str) -> list[list[str | None]]:
+        c = self.connection
+        return questions.rows(source.place, c.login(source.credentials), c.database, sql)
+
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None
 

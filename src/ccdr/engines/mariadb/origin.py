@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from ccdr.engines.mariadb.client import Login, lines, table
 from ccdr.model.errors import BackupFailed
@@ -31,6 +32,12 @@ def origin_of(place: Place, login: Login) -> Origin:
     variables = dict(line.split("\t", 1) for line in lines(place, login, _VARIABLES, "asking what is logged"))
     status = table(place, login, "SHOW MASTER STATUS;", "asking what is logged")
     return Origin(lag, tuple(_lacks(variables, status, replica=lag is not None)))
+
+
+def new_server_id(mark: str) -> int:
+    """What a server is numbered that a recovery with this mark made new. No other has that number, and whoever ships a
+    log takes one of the upper half."""
+    return 1 + int(sha256(mark.encode()).hexdigest()[:12], 16) % (2**31 - 2)
 
 
 def prepared_notes(place: Place, login: Login, what: str) -> list[str]:

@@ -118,6 +118,10 @@ class Postgres(MethodsConfig[Method]):
         version, _, size = output.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
 
+    def ask(self, source: Source, sql: str) -> list[list[str | None]]:
+        env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
+        return questions.rows(source.place, env, sql)
+
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None
 

@@ -91,6 +91,9 @@ class Wal:
     def identity(self, source: Source) -> str:
         return self._ask(source, "select system_identifier from pg_control_system();")
 
+    def made_new(self, mark: str) -> str | None:
+        return None  # the copy of a cluster keeps its identifier, and writes a timeline of its own
+
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:

@@ -61,14 +61,15 @@ rm -rf {LOGS}/* {SOCKETS}/*
 [ ! -f {ACL} ] || chmod 640 {ACL}
 """
 _WRITE = f'cat > "{HOME}/$1" && chmod 644 "{HOME}/$1"'
-# With the new server's own configuration, but for where it is: does it take it? $1: the program's name, $2: the client.
-_TRY = f"""set -e
+# Does the server take the configuration that comes on standard input? $1: the program's name.
+_TRY = """set -e
 rm -rf /tmp/ccdr-try && mkdir /tmp/ccdr-try
-"$1-server" {HOME}/"$1".conf --port 0 --unixsocket /tmp/ccdr-try/s --dir /tmp/ccdr-try --appendonly no --save '' \\
+cat > /tmp/ccdr-try/conf
+"$1-server" /tmp/ccdr-try/conf --port 0 --unixsocket /tmp/ccdr-try/s --dir /tmp/ccdr-try --appendonly no --save '' \\
   --pidfile /tmp/ccdr-try/pid --logfile '' > /tmp/ccdr-try/out 2>&1 < /dev/null &
 server=$!
 until [ -S /tmp/ccdr-try/s ]; do
-  kill -0 $server 2> /dev/null || {{ cat /tmp/ccdr-try/out >&2; exit 1; }}
+  kill -0 $server 2> /dev/null || { cat /tmp/ccdr-try/out >&2; exit 1; }
   sleep 0.02
 done
 kill $server
@@ -110,7 +111,7 @@ class Maker:
     def _socket(self) -> Path:
         """Called as the source's is."""
         was = self.asset.connection.socket
-        return self.site.socket_directory / (was.name if was is not None else "server.sock")
+        return self.site.socket_directory / (was.name if was is not None else "redis.sock")
 
     @property
     def user(self) -> str:
@@ -158,7 +159,9 @@ class Maker:
 
     def start(self, box: Place, manifest: Manifest) -> str:
         """A server loads its data as it starts: here only, is it the right one?"""
-        return self.asset.start(box, manifest)
+        version = self.asset.start(box, manifest)
+        self._require_taken(box, manifest)
+        return version
 
     def load(
         self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
@@ -220,8 +223,6 @@ class Maker:
         self._end(restored_server(box, manifest))
         box.run(["sh", "-c", _SET_UP], what="its directories")
         conf = f"{name}.conf"
-        box.run(["sh", "-c", _WRITE, "write", conf], stdin=self._text(manifest, HOME), what="its configuration")
-        self._require_taken(box, name)
         text = self._text(manifest, str(self.site.home))
         box.run(["sh", "-c", _WRITE, "write", conf], stdin=text, what="its configuration")
         program = f"/usr/bin/{name}-server {self.site.home / conf} --supervised systemd --daemonize no"
@@ -232,9 +233,13 @@ class Maker:
         box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
         return []
 
-    def _require_taken(self, box: Place, name: str) -> None:
+    def _require_taken(self, box: Place, manifest: Manifest) -> None:
+        """Does the server know its settings? Its files come with the load."""
+        lines = self._text(manifest, HOME).splitlines()
+        of_files = ("aclfile ", "dir ", "logfile ", "pidfile ")
+        text = "".join(f"{line}\n" for line in lines if not line.startswith(of_files))
         try:
-            box.run(["sh", "-c", _TRY, "try", name], what="trying its configuration")
+            box.run(["sh", "-c", _TRY, "try", kind_of(manifest).name], stdin=text, what="trying its configuration")
         except CommandFailed as error:
             named = next((option for option in asked_for(self.site) if option in error.stderr), None)
             told = f" ({named})" if named else ""

@@ -19,6 +19,8 @@ from ccdr.evidence.history.kinds import (
     NOT_BEGUN,
     PRUNE_START,
     PRUNED,
+    RECOVER_END,
+    RECOVER_START,
     RESTORE_END,
     RESTORE_START,
     TEST_START,
@@ -36,6 +38,7 @@ from ccdr.model.measure import Point
 from ccdr.model.values import (
     Snapshot,
     Verb,
+    duty_of,
     source_digest,
     to_the_second,
     utc,
@@ -220,6 +223,15 @@ class AssetHistory(FoldedRecords):
                 return record
         return None
 
+    def unfinished_recovery(self, now: datetime) -> Record | None:
+        """Of a plan: the newest recovery of the last days, where it has come to no good end, and none is at work: its
+        end, or its start if it crashed."""
+        end, open_ = self.newest.get(RECOVER_END), [r for r in self.open_runs.values() if r["kind"] == RECOVER_START]
+        newest = max([*open_, *([end] if end is not None else [])], key=lambda record: record["seq"], default=None)
+        if newest is None or str(newest["run"]) in self.at_work or newest.get("state") == "done":
+            return None
+        return newest if now - utc(newest["time"]) < RESTORE_TOLD else None
+
     @property
     def unchecked(self) -> Record | None:
         """A test that failed, and that one has passed since takes nothing of it back: what failed was not checked."""
@@ -244,7 +256,7 @@ class AssetHistory(FoldedRecords):
 
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
-        return self.duties is None or verb in self.duties
+        return self.duties is None or duty_of(verb) in self.duties
 
     def pause(self, now: datetime) -> Pause | None:
         """Of a plan: the pause that is in force here."""
@@ -257,9 +269,9 @@ class AssetHistory(FoldedRecords):
     def others_at(self, verb: Verb) -> list[Elsewhere]:
         """Of a plan: every other host whose ledger lies beside ours, and tells that this work is done there."""
         return [
-            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
+            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(duty_of(verb)))
             for ledger, of in self.others.items()
-            if verb in (of["did"] if of["duties"] is None else of["duties"])
+            if duty_of(verb) in (of["did"] if of["duties"] is None else of["duties"])
         ]
 
     def elsewhere(self, verb: Verb) -> Elsewhere | None:
@@ -291,6 +303,10 @@ class AssetHistory(FoldedRecords):
         starts = (r for r in self.open_runs.values() if r["kind"] == f"{verb}.start")
         tried = [record for record in (*ends, *starts) if record is not None]
         return max(tried, key=lambda r: r["seq"])["time"] if tried else None
+
+    def crashed(self, kind: str) -> Record | None:
+        """The newest start of this kind that has no end, of a run that is not at work."""
+        return next(iter(self._crashed(kind)), None)
 
     def crashed_upkeep(self) -> Record | None:
         """The newest prune or check, if it has no end."""

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
-from ccdr.evidence.history.kinds import CHECKED, COPIED, PRUNED
+from ccdr.evidence.history.kinds import DUTIES
 from ccdr.model.values import at_copy
+from ccdr.plans.versions import PLAN_VERSION
 
-_OF_A_REPOSITORY = (CHECKED, PRUNED, COPIED)
+_OF_THE_PLAN = (PLAN_VERSION, DUTIES)
 
 
 def seen_from(known: Histories, plan: str, copy: str) -> Histories:
@@ -31,5 +32,6 @@ def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
 
 
 def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
-    newest = {kind: record for kind, record in own.newest.items() if kind not in _OF_A_REPOSITORY}
-    return replace(here, newest={**newest, **here.newest}, duties=own.duties, others=own.others, acks=own.acks)
+    newest = {kind: own.newest[kind] for kind in _OF_THE_PLAN if kind in own.newest}
+    whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses)
+    return replace(whose, newest={**newest, **here.newest})

@@ -24,6 +24,7 @@ from ccdr.evidence.history.kinds import (
     RECOVER_END,
     RECOVERED,
     RESTORE_END,
+    RUNBOOKS,
     START_OF,
     STARTS,
     TEST_END,
@@ -46,7 +47,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 28  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 30  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -54,9 +55,10 @@ Beside = list[list[object]]  # ledgers that are read with ours, as `Population.k
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
+    *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END))
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END, *RUNBOOKS))
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
@@ -116,6 +118,8 @@ def follow(history: Histories, record: Record) -> bool:
         history.setdefault((place, asset), AssetHistory()).take(record, checks)
         if record["kind"] == TEST_END:
             _take_capture(history, record)
+            if place != plan and record["verdict"] in ("PASS", "FAIL"):
+                history[place, asset].tests_then = history.setdefault((plan, asset), AssetHistory()).tests
     if record["kind"] == RECOVER_END and not of_another_host(record):
         _take_recovered(history, record)
     if does_not_open(record):

@@ -12,6 +12,7 @@ from ccdr.evidence.history.kinds import (
     BACKUP_START,
     CHECKED,
     CLEAN,
+    COPIED,
     DAMAGED,
     DONE,
     DUTIES,
@@ -20,6 +21,10 @@ from ccdr.evidence.history.kinds import (
     MISSED,
     NOT_BEGUN,
     PRUNED,
+    RUNBOOK_END,
+    RUNBOOK_START,
+    RUNBOOK_STEP,
+    RUNBOOKS,
     STARTS,
     STORED,
     TEST_END,
@@ -100,6 +105,9 @@ class FoldedRecords:
     damaged_before: list[str] = field(default_factory=list)
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
     last_done_prune: Record | None = None  # of a plan
+    last_copy: Record | None = None  # of a plan's copy: the newest that tells what is there
+    tests: int = 0  # restore tests of an asset that have ended, wherever it was fetched from
+    tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
@@ -122,6 +130,8 @@ class FoldedRecords:
     source_away: str | None = None  # since when its backups fail since nobody answers where the source is to be
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of a plan: its runbook's run that has not ended here: which, since when; by step what it came to last, and when.
+    runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
@@ -147,6 +157,9 @@ class FoldedRecords:
         if kind == LOGS:
             self._take_log(record)
             return
+        if kind in RUNBOOKS:
+            self._take_runbook(kind, run, record)
+            return
         if kind in (PAUSE_BEGIN, PAUSE_END):
             take_pause(self.pauses, record)
             return
@@ -157,6 +170,7 @@ class FoldedRecords:
         if kind == BACKUP_END:
             self._take_backup(record)
         elif kind == TEST_END:
+            self.tests += 1
             self._take_fetched(record)
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
@@ -168,6 +182,8 @@ class FoldedRecords:
         elif kind == DUTIES:
             before, time = self.duties or {}, str(record["time"])
             self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
+        elif kind == COPIED and isinstance(record.get("there"), dict):
+            self.last_copy = record
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):
@@ -186,6 +202,17 @@ class FoldedRecords:
         if kind == TEST_START and record.get("selection") in RULES:
             due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
             self.tried[record["selection"]] = [record["seq"], due]
+
+    def _take_runbook(self, kind: str, run: str, record: Record) -> None:
+        """Of the run that is open; one that is begun anew stands for those before it."""
+        if kind == RUNBOOK_START:
+            self.runbook = {"run": run, "begun": record["time"], "steps": {}}
+        elif self.runbook.get("run") == run and kind == RUNBOOK_STEP:
+            self.runbook["steps"][str(record["step"])] = [record["result"], record["at"], record.get("reason")]
+        elif kind == RUNBOOK_END:
+            self.newest[kind] = record
+            if self.runbook.get("run") == run:
+                self.runbook = {}
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
-from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
+from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
@@ -21,6 +21,7 @@ from ccdr.model.trouble import (
 )
 from ccdr.model.values import (
     Verb,
+    duty_of,
     human_bytes,
     of_another_host,
     to_the_second,
@@ -41,11 +42,15 @@ def judge_upkeep(
     them is, so that none is overdue."""
     name = loaded.plan.plan
     history = histories.get((name, None), AssetHistory())
-    first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
-    late = () if at_work else _upkeep_late(loaded, history, first, now)
     told = {one[:8] for asset in loaded.plan.assets for one in histories.get((name, asset), AssetHistory()).vanished}
-    found = (p for p in _upkeep(history) if not _of_these_alone(p, told))
-    troubles = (*late, *_fetched(loaded, histories, now), *_unstored(loaded, histories, now), *_paused(history, now))
+    known = judge_repository(loaded, histories, now, at_work=at_work)
+    found = (p for p in known if not _of_these_alone(p, told))
+    troubles = (
+        *_fetched(loaded, histories, now),
+        *_unstored(loaded, histories, now),
+        *_paused(history, now),
+        *_recovery(history, now),
+    )
     wrong = distinct((*found, *troubles))
     problems = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
@@ -54,10 +59,65 @@ def judge_upkeep(
     return tuple(acknowledged(problems, history.acks, now))
 
 
+def judge_repository(
+    loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool = False
+) -> Iterator[Problem]:
+    """By its newest prune and its newest check alone."""
+    name = loaded.plan.plan
+    history = histories.get((name, None), AssetHistory())
+    first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
+    yield from _upkeep(history)
+    if not at_work:
+        yield from _upkeep_late(loaded, history, first, now)
+
+
+def judge_runbook(plan: str, history: AssetHistory, now: datetime) -> tuple[Problem, ...]:
+    """Of a runbook that was begun, has not ended, and that no process goes on with: each step that waits for a person
+    or failed; or that nobody is at it."""
+    of = history.runbook
+    if not of:
+        return ()
+    begun = f"the runbook that was begun at {to_the_second(of['begun'])}"
+    standing = {s: told for s, told in of["steps"].items() if told[0] in ("WAITING", "FAILED")}
+    problems = [
+        Problem(
+            Trouble.RUNBOOK_STANDS,
+            f"{begun} {'waits for a person' if result == 'WAITING' else 'stands'}: its step {step} "
+            + (f"failed: {reason}" if result == "FAILED" else "is to be answered"),
+            utc(at),
+            about=step,
+            why=f"{step} {'failed' if result == 'FAILED' else 'is to be answered'}",
+            cause=result,
+            step=_runbook_step(plan, step, failed=result == "FAILED"),
+        )
+        for step, (result, at, reason) in standing.items()
+    ] or [Problem(Trouble.RUNBOOK_STANDS, f"{begun} has not ended, and nobody is at it", utc(of["begun"]))]
+    told = (p if p.step else replace(p, step=next_step(p.trouble, plan, None)) for p in problems)
+    return tuple(acknowledged(told, history.acks, now))
+
+
+def _runbook_step(plan: str, step: str, *, failed: bool) -> str:
+    if failed:
+        return f"ccdr runbook retry {plan} {step}   tries it again; ccdr runbook status {plan}   shows the rest"
+    return f"ccdr runbook resume {plan}   asks, and goes on; ccdr runbook status {plan}   shows the rest"
+
+
 def _paused(history: AssetHistory, now: datetime) -> Iterator[Problem]:
     if pause := history.pause(now):
         text = f"it is {told(pause, now)}: what is due waits, no log is shipped; what is due twice is skipped"
         yield Problem(Trouble.PAUSED, text, pause.begun, about=str(pause.seq), why=str(pause))
+
+
+def _recovery(history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """One that was begun, and that nobody has brought to an end."""
+    if (last := history.unfinished_recovery(now)) is None:
+        return
+    at = utc(last["time"])
+    how = "crashed: its run {} never recorded an end" if last["kind"] == RECOVER_START else "was not finished (run {})"
+    missing = [str(a["asset"]) for a in last.get("assets") or () if a.get("state") not in (None, "done")]
+    what = f"; not brought back: {', '.join(missing)}" if missing else ""
+    text = f"the recovery of {to_the_second(at)} {how.format(last['run'])}{what}"
+    yield Problem(Trouble.RECOVERY_UNFINISHED, text, at, about=str(last["run"]), run=str(last["run"]))
 
 
 def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:
@@ -147,18 +207,9 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
     if plan.retention is None:
         del planned[Verb.PRUNE]  # it would remove nothing
     for verb, schedule in planned.items():
-        at, asked = now, (history.duties or {}).get(verb) or first
-        if not history.answers_for(verb):
-            if (other := history.elsewhere(verb)) is None:
-                continue
-            at, asked = min(now, other.until), other.since or first
-        tried = history.upkeep_tried(verb)
-        # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
-        known = [when for one in (tried, asked, first) if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
-        let_be = history.let_be(now) if history.answers_for(verb) else NEVER
-        since = max(*known, let_be) if known else at
-        if (due := second_due(schedule, plan.timezone, since, at)) is None:
+        if (due := late_since(loaded, history, history, verb, schedule, first, now)) is None:
             continue
+        tried = history.upkeep_tried(verb)
         what = "its prune is overdue" if verb is Verb.PRUNE else "its check is overdue"
         last = (
             f"the last one was at {to_the_second(tried)}"
@@ -167,3 +218,26 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
         )
         trouble = Trouble.PRUNE_LATE if verb is Verb.PRUNE else Trouble.CHECK_LATE
         yield Problem(trouble, f"{what}: {last}", due, verb=verb)
+
+
+def late_since(
+    loaded: LoadedPlan,
+    history: AssetHistory,
+    duties: AssetHistory,
+    verb: Verb,
+    schedule: str,
+    first: str | None,
+    now: datetime,
+) -> datetime | None:
+    """Since when such work is overdue: it has come due twice since it was last tried, or since it became this host's
+    to do, as the plan's own history (`duties`) tells."""
+    at, asked = now, (duties.duties or {}).get(duty_of(verb)) or first
+    if not duties.answers_for(verb):
+        if (other := duties.elsewhere(verb)) is None:
+            return None
+        at, asked = min(now, other.until), other.since or first
+    # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
+    times = (history.upkeep_tried(verb), asked, first)
+    known = [when for one in times if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
+    let_be = duties.let_be(now) if duties.answers_for(verb) else NEVER
+    return second_due(schedule, loaded.plan.timezone, max(*known, let_be) if known else at, at)

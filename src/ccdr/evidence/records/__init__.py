@@ -9,12 +9,14 @@ before. To add a kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
 from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
+from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,
@@ -42,6 +44,8 @@ __all__ = [
     "BackupStart",
     "CheckEnd",
     "CheckStart",
+    "CopyEnd",
+    "CopyStart",
     "Duties",
     "Group",
     "LedgerAcknowledged",
@@ -63,6 +67,9 @@ __all__ = [
     "RecoverStart",
     "RestoreEnd",
     "RestoreStart",
+    "RunbookEnd",
+    "RunbookStart",
+    "RunbookStep",
     "SandboxReap",
     "StateMigrated",
     "TestEnd",

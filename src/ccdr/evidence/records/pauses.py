@@ -9,6 +9,7 @@ from msgspec import Meta
 from ccdr.evidence.records.values import (
     Count,
     Digest,
+    OfCopy,
     OfPlan,
     Record,
     RecordedUser,
@@ -57,3 +58,4 @@ class SkippedRuns(Record, frozen=True, kw_only=True, gc=False):
     count: Annotated[int, Meta(ge=1)]
     reason: Literal["paused"]
     tenant: Tenant = "default"
+    copy: OfCopy = None

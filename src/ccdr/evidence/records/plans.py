@@ -59,6 +59,18 @@ class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     ] = None
 
 
+class RecordedCopyFacts(Value, frozen=True, kw_only=True, gc=False):
+    """One of a plan's copies."""
+
+    schedule: Annotated[Schedule, about("when it is filled")]
+    prune: Schedule
+    check: Schedule
+    parts: Annotated[Count, about("how many checks it takes to read all of it")]
+    retention: Annotated[dict[str, float] | None, about("the rules that are stated; null: nothing is ever removed")]
+    repository: RecordedRepositoryFacts
+    test_every: Annotated[Count, about("after so many restore tests of an asset, one fetches from it")]
+
+
 class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
 
@@ -75,6 +87,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
         dict[str, Digest] | None,
         about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
     ] = None
+    copies: Annotated[dict[str, RecordedCopyFacts], about("further repositories that all of it is copied to")] = {}
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):

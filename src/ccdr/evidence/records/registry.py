@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, lineage, pauses, plans, recovery, restores, upkeep
+from ccdr.evidence.records import backups, copies, lineage, pauses, plans, recovery, restores, runbook, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -16,6 +16,9 @@ ALL: tuple[type[Record], ...] = (
     restores.TestEnd,
     restores.RestoreStart,
     restores.RestoreEnd,
+    runbook.RunbookStart,
+    runbook.RunbookStep,
+    runbook.RunbookEnd,
     recovery.RecoverStart,
     recovery.RecoverEnd,
     plans.PlanVersion,
@@ -24,6 +27,8 @@ ALL: tuple[type[Record], ...] = (
     upkeep.PruneEnd,
     upkeep.CheckStart,
     upkeep.CheckEnd,
+    copies.CopyStart,
+    copies.CopyEnd,
     upkeep.MissedRuns,
     upkeep.NotBegun,
     upkeep.Duties,

@@ -12,6 +12,7 @@ from ccdr.evidence.records.values import (
     Count,
     Digest,
     End,
+    OfCopy,
     OfPlan,
     OfRun,
     Reason,
@@ -133,6 +134,7 @@ class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
     count: Annotated[int, Meta(ge=1)]
     reason: Reason = None
     tenant: Tenant = "default"
+    copy: OfCopy = None
 
 
 class NotBegun(Record, frozen=True, kw_only=True, gc=False):
@@ -145,6 +147,7 @@ class NotBegun(Record, frozen=True, kw_only=True, gc=False):
     reason: Reason
     tenant: Tenant = "default"
     attempt: Attempt = None
+    copy: OfCopy = None
 
 
 class Duties(Record, frozen=True, kw_only=True, gc=False):

@@ -114,6 +114,7 @@ OfAsset = Annotated[str, about("the asset that it is about")]
 OfRun = Annotated[str, about("what a run's records have in common")]
 
 Attempt = Annotated[int | None, about("the try at this due time, 1 for the first; null for a command")]
+OfCopy = Annotated[str | None, about("which copy of the data it is about; null: the plan's own repository")]
 Tenant = Annotated[str, about("whose data it is, as the plan says")]
 
 
@@ -123,7 +124,7 @@ class Start(Record, frozen=True, kw_only=True, gc=False):
     tenant: Tenant = "default"
     attempt: Attempt = None
     who: RecordedUser | None = None
-    copy: Annotated[str | None, about("which copy of the data it is about; null: the plan's own repository")] = None
+    copy: OfCopy = None
 
 
 class End(Record, frozen=True, kw_only=True, gc=False):

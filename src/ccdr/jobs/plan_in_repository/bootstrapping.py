@@ -71,6 +71,7 @@ class Taken:
     commands: tuple[Command, ...] = ()
     secrets: tuple[Secret, ...] = ()
     lacks: tuple[str, ...] = ()
+    untargeted: bool = True  # not every asset has a target
 
     @property
     def directory(self) -> Path:
@@ -264,7 +265,7 @@ def _write(
             origin = replace(origin, confirmed=frozenset(c.digest for c in commands))
         waiting = tuple(c for c in commands if c.digest not in origin.confirmed)
         secrets = tuple(secrets_of(loaded.plan, unconfirmed=frozenset(c.where for c in waiting)))
-        one = replace(one, commands=waiting, secrets=secrets)
+        one = replace(one, commands=waiting, secrets=secrets, untargeted=loaded.plan.untargeted)
     work.marks.setdefault(f"{below}plans/", {})[plan] = origin
     work.done.plans.append(one)
 

@@ -11,6 +11,7 @@ from ccdr.plans.lint import secret_files
 from ccdr.plans.model import Plan
 from ccdr.plans.trust import commands_of
 
+RECOVERY = "a recovery onto its target"
 BACKUPS, TELLING, LEDGER, OTHERWISE = "backups", "telling people", "storing the ledger", "what names it"
 
 
@@ -55,8 +56,9 @@ def secrets_of(plan: Plan, *, unconfirmed: frozenset[str] = frozenset()) -> Iter
 
 
 def _use(where: tuple[str, ...]) -> str:
-    return {"ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING}.get(where[0], OTHERWISE)
+    uses = {"targets": RECOVERY, "ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING}
+    return uses.get(where[0], OTHERWISE)
 
 
 def _asset(where: tuple[str, ...]) -> str | None:
-    return where[1] if where[0] == "assets" and len(where) > 1 else None
+    return where[1] if where[0] in ("assets", "targets") and len(where) > 1 else None

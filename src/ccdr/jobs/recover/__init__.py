@@ -10,7 +10,7 @@ from ccdr.jobs.recover.journal import Told, newest
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult
 from ccdr.jobs.recover.view import View
-from ccdr.jobs.recover.work import Known, Recovering, recovering, resuming
+from ccdr.jobs.recover.work import Known, Recovering, recovering, resuming, starts_of
 
 __all__ = [
     "Decision",
@@ -23,4 +23,5 @@ __all__ = [
     "newest",
     "recovering",
     "resuming",
+    "starts_of",
 ]

@@ -17,6 +17,7 @@ from ccdr.jobs.shipping.choice import Choice as LogChoice
 from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
 from ccdr.model.errors import BackupBad, TestBroken, TwoBranches, UsageProblem
+from ccdr.model.forks import Fork
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget, ShippedLog
@@ -79,7 +80,7 @@ class LogToGoBy:
                 f"{self.asset}: {error}", hint=f"leave `--timeline {self.asset}={timeline}` out"
             ) from None
         left = choice.target.left
-        if left is not None and timeline is None:
+        if left is not None and timeline is None and not self._ends_there(choice, left):
             return StateByLog(question=self._question((left.parent, left.branch), moment))
         if not choice.target.beyond:
             return self._state(choice, moment)
@@ -89,6 +90,12 @@ class LogToGoBy:
             return self._state(self._choose(surely, bases), moment)
         except (BackupBad, TestBroken, UsageProblem):
             return StateByLog(why=(f"its log: it surely reaches to {rfc3339(choice.batches[-1].point)} alone",))
+
+    def _ends_there(self, choice: LogChoice, left: Fork) -> bool:
+        """Is the former branch stored just to where the other goes on, as after an orderly switch? Then nobody need say
+        which is meant: what is stored of it is in both."""
+        stored, before = choice.batches[-1].position, self.log.reached_before
+        return bool(stored) and before(stored, left.position) and before(left.position, stored)
 
     def _choose(self, target: RecoveryTarget, bases: Sequence[Base]) -> LogChoice:
         standing = self.standing

@@ -5,19 +5,40 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.host.state import Run, State
-from ccdr.jobs.restore import Restoring
+from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.ways import Held, skipped
 from ccdr.model.errors import CcdrError, TestBroken
 from ccdr.model.values import CheckResult, Snapshot, Verdict
+from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
+
+
+class Brought(Protocol):
+    """One asset that stands somewhere, and may be looked at. `recovered`: by its log, to the instant `moment`."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def result(self) -> RestoreResult: ...
+
+    @property
+    def recovered(self) -> bool: ...
+
+    @property
+    def moment(self) -> datetime | None: ...
+
+    def beside(self) -> AbstractContextManager[Held | None]: ...
 
 
 @dataclass
@@ -30,7 +51,7 @@ class Comparing:
     _noted: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def compare(self, one: Restoring, others: Mapping[str, Restoring]) -> list[CheckResult]:
+    def compare(self, one: Brought, others: Mapping[str, Brought]) -> list[CheckResult]:
         """The results of all checks of `one` that compare it. With an asset that is not among `others` nothing is
         compared: that is told, and is no failure."""
         results: list[CheckResult] = []
@@ -43,9 +64,9 @@ class Comparing:
             results += self._compared_with(check, one, others[check.beside])
         return results
 
-    def _compared_with(self, check: CheckConfig, one: Restoring, other: Restoring) -> list[CheckResult]:
+    def _compared_with(self, check: CheckConfig, one: Brought, other: Brought) -> list[CheckResult]:
         try:
-            with one.way.beside() as mine, other.way.beside() as theirs:
+            with one.beside() as mine, other.beside() as theirs:
                 for asset, look in ((one.job.asset, mine), (other.job.asset, theirs)):
                     if look is None:
                         return [skipped(check, f"{asset} stands there as files: no server of it answers")]
@@ -55,7 +76,7 @@ class Comparing:
             return [skipped(check, f"could not be compared: {error}", Verdict.INCONCLUSIVE)]
 
     def _looked(
-        self, check: CheckConfig, one: Restoring, mine: Held, other: Restoring, theirs: Held
+        self, check: CheckConfig, one: Brought, mine: Held, other: Brought, theirs: Held
     ) -> Iterator[CheckResult]:
         engine, context = mine.restored, mine.context
         if not hasattr(engine, "export"):
@@ -67,12 +88,12 @@ class Comparing:
         asking = cast("Engine", engine)
         yield from looked_at(check, lambda: check.compare(asking, context, counterpart))
 
-    def counterpart(self, one: Restoring, context: CheckContext, other: Restoring, theirs: Held) -> Counterpart:
+    def counterpart(self, one: Brought, context: CheckContext, other: Brought, theirs: Held) -> Counterpart:
         own, its = _snapshot(one), _snapshot(other)
-        point = context.point if one.recovery is None else one.recovery.moment or own.consistent_point
+        point = one.moment or own.consistent_point if one.recovered else context.point
         if point is None:
             raise TestBroken(f"the time of the point that {one.job.asset} was recovered to is not known")
-        recovered = one.recovery is not None
+        recovered = one.recovered
         shared = its.group if its.group == own.group and not recovered else None
         with self._lock:
             self._compared += 1
@@ -107,6 +128,6 @@ class Comparing:
         return None
 
 
-def _snapshot(one: Restoring) -> Snapshot:
+def _snapshot(one: Brought) -> Snapshot:
     assert one.result.snapshot is not None
     return one.result.snapshot

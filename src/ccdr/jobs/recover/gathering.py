@@ -8,7 +8,8 @@ from datetime import datetime
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
-from ccdr.evidence.verdicts import reached_for
+from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
+from ccdr.evidence.verdicts import Record, reached_for
 from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
 from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
 from ccdr.jobs.recover.choosing import AssetStates
@@ -17,7 +18,7 @@ from ccdr.jobs.recover.request import Question, RecoverRequest
 from ccdr.jobs.services import Services
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError
-from ccdr.model.values import Snapshot, rfc3339, to_the_second
+from ccdr.model.values import Snapshot, rfc3339, to_the_second, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
@@ -87,9 +88,17 @@ def _histories(services: Services, found: Gathered) -> Histories:
 
 def _told(services: Services, plan: str, assets: Sequence[str], found: Gathered) -> dict[str, Told]:
     try:
-        return told_of(services.records(), plan, assets)
+        return told_of(_newest_first(services), plan, assets, services.clock.now())
     except CcdrError:
         return {asset: Told() for asset in assets}
+
+
+def _newest_first(services: Services) -> Iterator[Record]:
+    """Of the ledger, and of those beside it, what restores are told of by."""
+    if not services.population().sound():
+        yield from services.ledger.as_read(reverse=True)
+        return
+    yield from reversed([r for r in services.records() if r["kind"] in (TEST_END, RESTORE_END)])
 
 
 def _states(
@@ -157,11 +166,17 @@ def _with_log(
     state, why = by_log.state, by_log.why
     failure = history.log_failure
     if state is not None and failure is not None and history.log_disproved(state.snapshot):
-        until = reached_for(failure)
+        until = _went_through(failure)
         if state.point >= until:
             failed = f"its log to {rfc3339(state.point)}: the recovery by it of {to_the_second(failure['time'])} failed"
             why, state = (*why, f"{failed}; a moment before {rfc3339(until)} may still be good"), None
     return replace(states, by_log=state, beyond_log=why)
+
+
+def _went_through(failure: Record) -> datetime:
+    """Up to where a recovery that failed had surely gone through the log: what ends there is disproved, too."""
+    stored = (failure["recovery"].get("log") or {}).get("point")
+    return min(reached_for(failure), utc(stored)) if stored else reached_for(failure)
 
 
 def unknown_plans(request: RecoverRequest) -> Iterator[str]:

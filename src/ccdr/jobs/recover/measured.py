@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
@@ -12,7 +12,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.values import utc
 
 NEWEST = 24  # runs that are looked at: the data and the machines of last year say little
-RECOVERED = "recover.asset"  # the end of one asset's part of a recovery
+LONG_AGO, VERY_LONG_AGO = timedelta(days=100), timedelta(days=400)
 DURABLE, THROWAWAY = "durable", "throwaway"
 
 
@@ -31,7 +31,6 @@ class MeasuredRun:
     bytes: int
     log_bytes: int
     basis: str
-    in_sandbox: bool = True
 
 
 @dataclass
@@ -44,20 +43,31 @@ class Told:
     runs: list[MeasuredRun] = field(default_factory=list)
 
 
-def told_of(records: Iterable[Record], plan: str, assets: Collection[str]) -> dict[str, Told]:
-    """By asset, in one pass."""
+def told_of(newest_first: Iterable[Record], plan: str, assets: Collection[str], now: datetime) -> dict[str, Told]:
+    """By asset. A ledger of years is not read to its beginning: no further than to where enough was measured of each
+    asset, or to `LONG_AGO` where at least something was."""
     found = {asset: Told() for asset in assets}
-    for record in records:
+    for record in newest_first:
+        if _enough(found.values(), now, record):
+            break
         told = found.get(str(record.get("asset"))) if record.get("plan") == plan else None
         if told is None:
             continue
         if record["kind"] == TEST_END:
             _of_test(told, record)
-        elif record["kind"] in (RESTORE_END, RECOVERED):
+        elif record["kind"] == RESTORE_END:
             _of_restore(told, record)
     for told in found.values():
-        del told.runs[:-NEWEST]
+        told.runs = told.runs[:NEWEST][::-1]
     return found
+
+
+def _enough(told: Iterable[Told], now: datetime, record: Record) -> bool:
+    fewest = min(len(one.runs) for one in told)
+    if fewest >= NEWEST:
+        return True
+    age = now - utc(record["time"])
+    return age > (LONG_AGO if fewest else VERY_LONG_AGO)
 
 
 def _of_test(told: Told, record: Record) -> None:
@@ -67,10 +77,9 @@ def _of_test(told: Told, record: Record) -> None:
     if key is None:
         return
     if snapshot.get("verdict") in ("PASS", "FAIL"):
-        told.by_snapshot.pop(key, None)
-        told.by_snapshot[key] = Proof(snapshot["verdict"], when)
+        told.by_snapshot.setdefault(key, Proof(snapshot["verdict"], when))
     if recovery.get("verdict") in ("PASS", "FAIL"):
-        told.by_log[key] = Proof(recovery["verdict"], when)
+        told.by_log.setdefault(key, Proof(recovery["verdict"], when))
     if snapshot.get("verdict") == "PASS":
         size, fetched = int(snapshot["bytes"]), record.get("bytes_restored")
         log = max(0, int(fetched) - size) if recovery and fetched and not record.get("others") else 0
@@ -80,12 +89,12 @@ def _of_test(told: Told, record: Record) -> None:
 
 
 def _of_restore(told: Told, record: Record) -> None:
-    """One for real: its server is one for good."""
+    """One for real, alone or in a recovery: its server is one for good."""
     snapshot: Mapping[str, Any] = record.get("snapshot") or {}
-    if record.get("result") not in ("RESTORED", "DONE") or not snapshot.get("bytes") or not record.get("phases"):
+    if record.get("result") != "RESTORED" or not snapshot.get("bytes") or not record.get("phases"):
         return
     log = int(record.get("log_bytes") or 0)
-    told.runs.append(MeasuredRun(_seconds(record), int(snapshot["bytes"]), log, DURABLE, in_sandbox=False))
+    told.runs.append(MeasuredRun(_seconds(record), int(snapshot["bytes"]), log, DURABLE))
 
 
 def _seconds(record: Record) -> dict[str, float]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of
 from ccdr.jobs.recover.choosing import Choice, chosen, furthest_apart, none_by
 from ccdr.jobs.recover.gathering import Gathered, gathered, unknown_plans
 from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
-from ccdr.jobs.recover.places import jobs_of, places_of, refused_places
+from ccdr.jobs.recover.places import jobs_of, places_of, ports_alike, refused_places
 from ccdr.jobs.recover.predict import Work, predicted
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
@@ -32,6 +33,8 @@ from ccdr.plans.targets import Target
 from ccdr.ports.place import Progress
 from ccdr.sandbox.lab import memory_available
 
+PHASES = ("fetch", "load", "check", "finish")
+IN_PLACE, AS_FILES = ("fetch", "check", "finish"), ("fetch", "finish")  # of plain files; of a server's files alone
 BOUNDS = 1.0, 0.7  # at which part of its own speed each goes beside others, at best and at worst
 
 
@@ -87,7 +90,8 @@ class _Looking:
             for job in self._ordered()
         ]
         steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
-        return self._outlook(steps, [*found.notes, *notes, *unknown_plans(request)], rooms)
+        ports = ports_alike(self.places, self.jobs)
+        return self._outlook(steps, [*found.notes, *notes, *ports, *unknown_plans(request)], rooms)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
@@ -122,7 +126,7 @@ class _Looking:
         self, job: Job, choice: Choice, found: Gathered, needs: Needs, manifest: Manifest, source: str
     ) -> AssetStep:
         where, told = self.places[job.asset], found.told[job.asset]
-        state = self._state(choice, told)
+        state = self._state(choice, told, found.histories[job.asset])
         now = self.services.clock.now()
         will, (checks, skipped) = (
             will_of(job, where, state, manifest),
@@ -135,6 +139,9 @@ class _Looking:
             notes.append(
                 "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
             )
+        took = predicted(told.runs, _work(job, where, needs))
+        if took is not None and took.basis is not None:
+            notes.append(f"its minutes were {took.basis}, and one for good takes longer: so much is added")
         return AssetStep(
             job=job,
             state=state,
@@ -142,7 +149,7 @@ class _Looking:
             after=tuple(a for a in job.engine.depends_on if a in self.places),
             bytes=needs.restored,
             memory=needs.memory,
-            predicted=predicted(told.runs, _work(job, where, needs)),
+            predicted=took,
             will=tuple(will),
             checks=tuple(checks),
             skipped=tuple(skipped),
@@ -153,17 +160,18 @@ class _Looking:
             scratch=needs.scratch,
         )
 
-    def _state(self, choice: Choice, told: Told) -> ChosenState:
+    def _state(self, choice: Choice, told: Told, history: AssetHistory) -> ChosenState:
         state, moment = choice.state, self.request.at or self.services.clock.now()
         log = told.by_log.get(state.snapshot.id) if state.target else None
         proof = log or told.by_snapshot.get(state.snapshot.id)
+        verdict = proof.verdict if proof else history.proven.get(state.snapshot.id)
         return ChosenState(
             snapshot=state.snapshot,
             point=state.point,
             target=state.target,
-            proof=None if proof is None else proof.verdict,
+            proof=verdict,
             proven_at=None if proof is None else proof.at,
-            proof_by=None if proof is None else "log" if log else "snapshot",
+            proof_by=None if verdict is None else "log" if log else "snapshot",
             lost_s=(moment - state.point).total_seconds(),
             passed_over=choice.passed_over,
             log_bytes=state.log_bytes,
@@ -205,9 +213,9 @@ class _Looking:
 
 def _work(job: Job, where: Target, needs: Needs) -> Work:
     if not job.engine.has_server:
-        return Work(needs.restored, 0, ("fetch", "load", "check") if job.engine.in_sandbox else ("fetch", "check"))
+        return Work(needs.restored, 0, PHASES if job.engine.in_sandbox else IN_PLACE)
     if where.directory is not None:  # a server's files are loaded nowhere
-        return Work(needs.restored, needs.log, ("fetch",))
+        return Work(needs.restored, needs.log, AS_FILES)
     return Work(needs.restored, needs.log, durable=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ccdr.jobs.recover.request import RecoverRequest
-from ccdr.jobs.restore.directory import staging_for
+from ccdr.jobs.restore.directory import refuse_sources, staging_for
 from ccdr.jobs.restore.sources import Sources
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -15,6 +15,7 @@ from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer, Target
+from ccdr.ports.engine import Engine
 
 
 def jobs_of(loaded: LoadedPlan, request: RecoverRequest) -> list[Job]:
@@ -51,13 +52,13 @@ def places_of(jobs: Sequence[Job], request: RecoverRequest) -> tuple[dict[str, T
         else:
             places[job.asset] = target
     problems += _lacking(lacking)
-    return places, problems + list(_shared(places))
+    return places, problems + list(_shared(places, {job.asset: job.engine for job in jobs}))
 
 
 def _below(job: Job, under: Path | None) -> Target | None:
     if under is None:
         return None
-    directory = under.expanduser().absolute() / job.asset
+    directory = _absolute(under) / job.asset
     if job.engine.has_server:
         return Target(new_server=NewServer.model_validate({"directory": directory}))
     return Target(directory=directory)
@@ -98,7 +99,7 @@ def path_of(target: Target) -> Path | None:
     return target.new_server.directory if target.new_server is not None else target.directory
 
 
-def _shared(places: Mapping[str, Target]) -> Iterator[str]:
+def _shared(places: Mapping[str, Target], engines: Mapping[str, Engine]) -> Iterator[str]:
     """Two assets that would be brought to one place, or one into the other's."""
     paths = {asset: Path(os.path.realpath(path)) for asset, target in places.items() if (path := path_of(target))}
     known = list(paths)
@@ -115,9 +116,10 @@ def _shared(places: Mapping[str, Target]) -> Iterator[str]:
     for asset, target in places.items():
         if target.server is None:
             continue
-        if (before := by_server.get(target.server)) is not None:
-            yield f"{before} and {asset} would both be brought to {target.server}"
-        by_server[target.server] = asset
+        shown = engines[asset].onto(target.server, target.password_file, target.ca_file).shown
+        if (before := by_server.get(shown)) is not None:
+            yield f"{before} and {asset} would both be brought to {shown}"
+        by_server[shown] = asset
 
 
 def _ports_shared(places: Mapping[str, Target]) -> Iterator[str]:
@@ -129,6 +131,23 @@ def _ports_shared(places: Mapping[str, Target]) -> Iterator[str]:
         if (before := taken.get((new.address, new.port))) is not None:
             yield f"the new servers of {before} and {asset} would both listen at {new.address}:{new.port}"
         taken[new.address, new.port] = asset
+
+
+def ports_alike(places: Mapping[str, Target], jobs: Sequence[Job]) -> Iterator[str]:
+    """New servers that would listen at one port since their sources, on hosts of their own, did: one of them cannot be
+    opened then. No reason not to recover."""
+    at: dict[tuple[str, int], list[str]] = {}
+    for job in jobs:
+        new = places[job.asset].new_server
+        port = new and (new.port or getattr(getattr(job.engine, "connection", None), "port", None))
+        if new is not None and port:
+            at.setdefault((new.address, port), []).append(job.asset)
+    for (address, port), assets in at.items():
+        if len(assets) > 1:
+            yield (
+                f"the new servers of {', '.join(assets)} would all listen at {address}:{port}, as their sources did "
+                "each on its own host: give the others a `port:` in a file for --to, or open one of them alone"
+            )
 
 
 def refused_places(
@@ -151,10 +170,27 @@ def refused_places(
         try:
             if ".." in path.parts:
                 raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
-            notes += staging_for(path, guarded, size=0, entries=_entries(manifest), run="outlook")[1]
+            if request.under is not None and path.parent == _absolute(request.under) and not path.parent.exists():
+                refuse_sources(path, guarded)
+                _refuse_unless_made(path.parent)
+            else:
+                notes += staging_for(path, guarded, size=0, entries=_entries(manifest), run="outlook")[1]
         except UsageProblem as error:
             problems[f"{error}{f' ({error.hint})' if error.hint else ''}"] = None
     return list(problems), notes
+
+
+def _absolute(under: Path) -> Path:
+    return under.expanduser().absolute()
+
+
+def _refuse_unless_made(under: Path) -> None:
+    """UsageProblem where the directory of `--under`, which is made once it is needed, cannot be."""
+    base = next(path for path in under.parents if os.path.lexists(path))
+    if not base.is_dir():
+        raise UsageProblem(f"{under} cannot be made: {base} is not a directory", hint="name another with --under")
+    if not os.access(base, os.W_OK | os.X_OK):
+        raise UsageProblem(f"{under} cannot be made: {base} may not be written by this user", hint="name another")
 
 
 def _entries(manifest: Manifest) -> int:

@@ -137,11 +137,12 @@ class Decision:
     predicted: Predicted | None
     skew_s: float | None
     onto_source_server: bool = False
+    site: str | None = None  # of the copy that it is fetched from
 
     @classmethod
-    def of(cls, outlook: RecoveryOutlook, *, onto_source_server: bool) -> Decision:
+    def of(cls, outlook: RecoveryOutlook, *, onto_source_server: bool = False, site: str | None = None) -> Decision:
         assets = tuple(map(Planned.of, outlook.steps))
-        return cls(outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server)
+        return cls(outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server, site)
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Decision:
@@ -151,7 +152,8 @@ class Decision:
             tuple(map(Planned.read, line["assets"])),
             _predicted_of(line["predicted"]),
             line["skew_s"],
-            bool(line.get("onto_source_server")),
+            bool(line["onto_source_server"]),
+            line["site"],
         )
 
     def as_json(self) -> dict[str, object]:
@@ -161,6 +163,7 @@ class Decision:
             "predicted": _predicted(self.predicted),
             "skew_s": self.skew_s,
             "onto_source_server": self.onto_source_server,
+            "site": self.site,
             "assets": [one.as_json() for one in self.assets],
         }
 

@@ -35,7 +35,7 @@ class Work:
 
     bytes: int
     log_bytes: int = 0
-    phases: tuple[str, ...] = ("fetch", "load", "check")
+    phases: tuple[str, ...] = ("fetch", "load", "check", "finish")
     durable: bool | None = None
 
 

@@ -8,6 +8,7 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
 from ccdr.model.values import RecordRef, rfc3339
+from ccdr.ports.new_server import StartLines
 
 DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
 
@@ -25,7 +26,7 @@ class StepResult:
     before: bool = False
     began_s: float | None = None
     ended_s: float | None = None
-    start: list[str] = field(default_factory=list)  # what a person does to open a new server
+    start: StartLines | None = None  # what a person does to open a new server
 
     @property
     def codes(self) -> list[Exit]:
@@ -146,7 +147,7 @@ class RecoveryResult:
     def as_json(self) -> dict[str, object]:
         body = self.body()
         steps = [
-            {**step.body(), "hint": step.hint, "start": step.start, "left_behind": _left(step)}
+            {**step.body(), "hint": step.hint, "start": _lines(step.start), "left_behind": _left(step)}
             for step in self.steps.values()
         ]
         del body["assets"]
@@ -159,6 +160,10 @@ class RecoveryResult:
             "hint": self.hint,
             "record": record,
         }
+
+
+def _lines(start: StartLines | None) -> dict[str, object] | None:
+    return None if start is None else {"debian": list(start.debian), "docker": list(start.docker)}
 
 
 def _left(step: StepResult) -> list[str]:

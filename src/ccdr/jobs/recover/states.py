@@ -128,28 +128,6 @@ class AssetStep:
             "notes": list(self.notes),
         }
 
-    def facts(self) -> dict[str, object]:
-        """For the record of the start: values of closed kinds."""
-        state = self.state
-        return {
-            "asset": self.asset,
-            "after": list(self.after),
-            "snapshot": state.snapshot.id,
-            "consistent_point": rfc3339(state.snapshot.consistent_point),
-            "point": rfc3339(state.point),
-            "log": None if state.target is None else recorded_target(state.target),
-            "timeline": None if state.target is None else state.target.branch,
-            "last_test": state.proof,
-            "tested_by": state.proof_by,
-            "lost_s": None if state.lost_s is None else round(state.lost_s, 3),
-            "passed_over": list(state.passed_over),
-            "target": {"kind": self.where.kind, "name": self.where.shown},
-            "bytes": self.bytes,
-            "source_answers": self.source != SILENT,
-            **(NOT_PREDICTED if self.predicted is None else self.predicted.as_json()),
-            "measured_runs": self.predicted.runs if self.predicted else 0,
-        }
-
 
 @dataclass(frozen=True)
 class Room:
@@ -199,13 +177,4 @@ class RecoveryOutlook:
             "left": list(self.left),
             "healthy": list(self.healthy),
             "notes": list(self.notes),
-        }
-
-    def facts(self) -> dict[str, object]:
-        """For the record of the start, before anything is done: what was chosen, and how long it was said to take."""
-        return {
-            "moment": self.moment and rfc3339(self.moment),
-            "skew_s": None if self.skew_s is None else round(self.skew_s, 3),
-            **(NOT_PREDICTED if self.predicted is None else self.predicted.as_json()),
-            "assets": [step.facts() for step in self.steps],
         }

@@ -18,6 +18,7 @@ class Work(StrEnum):
     BRING = "bring"
     COMPARE = "compare"
     FINISH = "finish"
+    OPEN = "open"
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,18 @@ class Turn:
 @dataclass
 class Turns:
     """`after` says what each depends on, `beside` whom it is compared with, by itself; `order` is in which order they
-    are begun. Names in `whole` were brought and named before."""
+    are begun. Names in `whole` were brought and named before; those in `opens` are opened once they are named."""
 
     order: Sequence[str]
     after: Mapping[str, Collection[str]]
     beside: Mapping[str, Collection[str]]
     whole: Collection[str] = ()
+    opens: Collection[str] = ()
     running: dict[str, Work] = field(default_factory=dict)
     brought: set[str] = field(default_factory=set)
     compared: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     stopped: dict[str, str] = field(default_factory=dict)  # never begun, by what they depend on and failed
 
@@ -56,7 +59,12 @@ class Turns:
             self.failed.add(turn.asset)
             self._stop()
             return
-        {Work.BRING: self.brought, Work.COMPARE: self.compared, Work.FINISH: self.finished}[turn.work].add(turn.asset)
+        {
+            Work.BRING: self.brought,
+            Work.COMPARE: self.compared,
+            Work.FINISH: self.finished,
+            Work.OPEN: self.opened,
+        }[turn.work].add(turn.asset)
 
     def _stop(self) -> None:
         """All that depends on a failed one, directly or not."""
@@ -81,6 +89,8 @@ class Turns:
                 yield Turn(Work.COMPARE, name)
             elif name in self.compared and name not in self.finished and self._free(name):
                 yield Turn(Work.FINISH, name)
+            elif name in self.finished and name in self.opens and name not in self.opened:
+                yield Turn(Work.OPEN, name)
         for name in ready(self.after, self.order, self.brought, {*self._begun, *self.stopped}):
             yield Turn(Work.BRING, name)
 

@@ -26,6 +26,8 @@ from ccdr.jobs.recover.result import PAUSED, RecoveryResult, StepResult
 from ccdr.jobs.recover.turns import Turn, Turns, Work
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore import Restoring, restoring
+from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.result import RESTORED
 from ccdr.jobs.services import BY_HAND, Services
@@ -34,6 +36,7 @@ from ccdr.model.side_by_side import Means, Task, may_begin
 from ccdr.model.values import human_bytes, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
+from ccdr.plans.trust import Command, commands_of, require_confirmed
 from ccdr.sandbox.lab import memory_available
 
 VERB = "recover"
@@ -146,6 +149,7 @@ class Recovering:
 
     def _look(self, view: View) -> None:
         problems: list[UsageProblem] = []
+        require_confirmed(self.loaded, starts_of(self.loaded, self.decision))
         for planned in self.decision.assets:
             try:
                 if not self._is_there(planned):
@@ -198,8 +202,13 @@ class Recovering:
         return True
 
     def _was_done(self, planned: Planned) -> None:
-        step = self.result.steps[planned.asset]
-        step.before, step.state = True, "done"
+        """A new server that is still to be started is all but done."""
+        step, past = self.result.steps[planned.asset], self._past(planned.asset)
+        opened = not starting(planned) or (past is not None and past.past("opened"))
+        step.before, step.state = True, "done" if opened else "named"
+        if planned.where.new_server is not None and not opened:
+            with contextlib.suppress(CcdrError):
+                step.start = LeftServer.read(planned.where.new_server.directory).lines
 
     def _refuse_without_room(self) -> None:
         """Each target has room for its own: have they together, on each file system?"""
@@ -226,11 +235,11 @@ class Recovering:
         """Do it. What happens is in `result`; an interrupt is raised again once all is cleaned up and recorded."""
         self._began = self.services.clock.monotonic()
         self._recorded.begin(self._about())
+        with self._recorded.attempt(self._stopped):
+            self._journal = self._opened_journal()
+            view.begins(self.decision, self._elapsed())
+            self._all(view)
         with self._recorded.conclusion():
-            with self._recorded.attempt(self._stopped):
-                self._journal = self._opened_journal()
-                view.begins(self.decision, self._elapsed())
-                self._all(view)
             self._conclude()
 
     def _about(self) -> dict[str, object]:
@@ -288,8 +297,9 @@ class Recovering:
     def _turns(self) -> Turns:
         names = [one.asset for one in self.decision.assets]
         beside = {name: [c.beside for c in Job(self.loaded, name).checks if c.beside] for name in names}
-        whole = [name for name, step in self.result.steps.items() if step.state == "done"]
-        return Turns(names, {one.asset: one.after for one in self.decision.assets}, beside, whole)
+        whole = [name for name, step in self.result.steps.items() if step.before]
+        opens = [one.asset for one in self.left if starting(one)]
+        return Turns(names, {one.asset: one.after for one in self.decision.assets}, beside, whole, opens)
 
     def _begin(self, turns: Turns) -> Iterator[Turn]:
         """What may be done now, by the rule that foretold it: no more brought at once than there are processors, and
@@ -307,7 +317,7 @@ class Recovering:
     def _do(self, turn: Turn, view: View) -> bool:
         """Did it go well?"""
         doing: Callable[[str, View], bool] = {
-            Work.BRING: self._bring, Work.COMPARE: self._compare, Work.FINISH: self._finish
+            Work.BRING: self._bring, Work.COMPARE: self._compare, Work.FINISH: self._finish, Work.OPEN: self._start
         }[turn.work]  # fmt: skip
         step = self.result.steps[turn.asset]
         try:
@@ -357,9 +367,35 @@ class Recovering:
             return False
         self._reached(asset, "named", {})
         self._rooms[asset].close()
-        step.state, step.ended_s = "done", self._elapsed()
-        view.phase(asset, "done")
+        step.state, step.start = "named", one.result.start
+        if not starting(step.planned):
+            self._over(step, view)
         return True
+
+    def _start(self, asset: str, view: View) -> bool:
+        """The new server is started by the plan's own command, and answers at its address."""
+        step = self.result.steps[asset]
+        view.phase(asset, "opening")
+        opening = self._opening(step.planned)
+        if not opening.answers():  # it was started, and nobody had time to note it
+            opening.start(starting(step.planned), OfAsset(view, asset))
+        self._reached(asset, "opened", {})
+        step.start = None
+        self._over(step, view)
+        return True
+
+    def _over(self, step: StepResult, view: View) -> None:
+        step.state, step.ended_s = "done", self._elapsed()
+        view.phase(step.planned.asset, "done")
+
+    def _opening(self, planned: Planned) -> Opening:
+        new = planned.where.new_server
+        assert new is not None
+        catalogue, job = self.services.catalogue, Job(self.loaded, planned.asset)
+        manifest = next(
+            catalogue.manifest(s) for s in catalogue.snapshots(job.plan, job.asset) if s.id == planned.snapshot
+        )
+        return Opening.of(job, new, manifest, self.services, self.run)
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -375,6 +411,8 @@ class Recovering:
     def _conclude(self) -> None:
         result, services = self.result, self.services
         for asset, step in result.steps.items():
+            if step.state == "named":
+                step.state, step.reason = "failed", f"it was not started: {result.reason or 'stopped'}"
             if step.state == "bringing":  # whole or not, there will be no more of it now
                 one = self._open[asset]
                 if one.result.reason is None and one.result.result != RESTORED:
@@ -393,6 +431,18 @@ class Recovering:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
                 self._journal.ended(result.state, services.clock.now(), result.worked)
         result.record = self._recorded.end(result.body())
+
+
+def starting(planned: Planned) -> tuple[str, ...]:
+    """The command that starts it; none where a person does."""
+    new = planned.where.new_server
+    return new.start or () if new is not None else ()
+
+
+def starts_of(loaded: LoadedPlan, decision: Decision) -> list[Command]:
+    """Commands of the plan itself that will start something. What a person names by `--to` is that person's own."""
+    wanted = {starting(one) for one in decision.assets} - {()}
+    return [command for command in commands_of(loaded.plan) if tuple(command.words) in wanted]
 
 
 class _Nobody:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import pwd
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
+from ccdr.host.clock import timed
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging
@@ -206,20 +208,29 @@ class OntoNewServer:
     # --- named ----------------------------------------------------------------------------------------
 
     def finish(self, progress: Progress) -> list[str]:
-        order, staging, manifest = self.order, self.staging, self.order.manifest
+        order, staging = self.order, self.staging
         with order.phase("finish", f"naming it {staging.target}", progress):
-            assert self.box is not None and self.owner is not None
-            order.result.notes += self.maker.settle(self.box, manifest, staging.tree, self.owner)
-            self.stack.close()
-            host = order.services.host
-            whose = f"{self.owner.uid}:{self.owner.gid}"
-            host.run(["chown", "-R", "-h", whose, "--", str(staging.tree)], what="giving the server its files")
-            staging.tree.chmod(0o755)
-            self.left = LeftServer.of(order, self.site, self.maker, self.owner, self.image.name, staging.tree)
-            self.left.write(staging.tree)
-            staging.finish(host)
-            order.result.start = self.left.lines
+            left = self._ended()
+            staging.finish(order.services.host)
+            order.result.start = left.lines
             return staging.remove()
+
+    def _ended(self) -> LeftServer:
+        """Its server ended, set up for this host and its user's: all that it is to be, but for its name."""
+        if self.left is not None:
+            return self.left
+        order, tree = self.order, self.staging.tree
+        assert self.box is not None and self.owner is not None
+        order.result.notes += self.maker.settle(self.box, order.manifest, tree, self.owner)
+        order.result.notes += _told_whose(self.owner, self.maker.user)
+        self.stack.close()
+        whose = f"{self.owner.uid}:{self.owner.gid}"
+        argv = ["chown", "-R", "-h", whose, "--", str(tree)]
+        order.services.host.run(argv, what="giving the server its files")
+        tree.chmod(0o755)
+        self.left = LeftServer.of(order, self.site, self.maker, self.owner, self.image.name, tree)
+        self.left.write(tree)
+        return self.left
 
     def named(self) -> bool | None:
         return self.staging.named
@@ -252,8 +263,22 @@ class OntoNewServer:
         return f"what was loaded so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
 
     def token(self) -> Mapping[str, object]:
+        """Of all that is to be named: nothing is added to it later."""
+        with timed(self.order.services.clock, self.order.result.phases, "finish"):
+            self._ended()
         return {"inodes": self.staging.inodes()}
 
     @contextlib.contextmanager
     def beside(self) -> Iterator[Held | None]:
         yield self.held()
+
+
+def _told_whose(owner: Owner, user: str) -> list[str]:
+    """A number is somebody's, or nobody's, on this host."""
+    if owner.name is not None:
+        return []
+    try:
+        mine = f"on this host that is {pwd.getpwuid(owner.uid).pw_name}"
+    except KeyError:
+        mine = "this host has no such user"
+    return [f"its files belong to {owner.uid}:{owner.gid}, the {user} of the image; {mine}"]

@@ -35,6 +35,7 @@ class Opening:
 
     job: Job
     left: LeftServer
+    site: Site
     maker: ServerMaker
     manifest: Manifest
     services: Services
@@ -49,7 +50,7 @@ class Opening:
                 f"{left.home} holds the new server of {left.plan}/{left.asset}", hint="name the directory of this one"
             )
         site = Site(left.home, wanted.owner, left.address, left.port, left.sockets, wanted.settings, left.mark)
-        return cls(job, left, job.engine.new_server(site), manifest, services, run)
+        return cls(job, left, site, job.engine.new_server(site), manifest, services, run)
 
     def refuse(self) -> None:
         """CcdrError where it must not be started: something listens there already, it was started or changed since it
@@ -60,7 +61,7 @@ class Opening:
                 f"the server in {left.home} is not as it was left when its checks had passed",
                 hint="was it started since? Look at it there; or recover it again, into an empty directory",
             )
-        if (taken := next(self._taken(), None)) is not None:
+        if (taken := next(listening(self.site, left.port), None)) is not None:
             raise CcdrError(
                 f"something listens at {taken} already",
                 hint="is that the old server? End it and keep it from coming back, or name another `port:`",
@@ -70,14 +71,6 @@ class Opening:
                 f"this host does not have the address {left.address}",
                 hint="give it to this host first (`ip addr add`), or name another `address:`",
             )
-
-    def _taken(self) -> Iterator[str]:
-        left = self.left
-        if _listens((_reachable(left.address), left.port)):
-            yield f"{left.address}:{left.port}"
-        for path in sorted(left.sockets.glob("*")) if left.sockets.is_dir() else ():
-            if str(left.port) in path.name and path.is_socket() and _listens(path):
-                yield str(path)
 
     def start(self, argv: Sequence[str], progress: Progress) -> None:
         """Carry out `start:`, and wait until the server that was checked answers at its address. CcdrError where it
@@ -133,6 +126,17 @@ class Opening:
                 hint=f"see who listens there (`ss -ltnp`); the checked one is in {left.home}",
             )
         return True
+
+
+def listening(site: Site, port: int) -> Iterator[str]:
+    """Where something takes connections that the new server is to take."""
+    if _listens((_reachable(site.address), port)):
+        yield f"{site.address}:{port}"
+    sockets = site.socket_directory
+    for path in sorted(sockets.iterdir()) if sockets.is_dir() else ():
+        ours = site.sockets is None or str(port) in path.name  # else it is a directory of others' too
+        if ours and path.is_socket() and _listens(path):
+            yield str(path)
 
 
 class _Silent:

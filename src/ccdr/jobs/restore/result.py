@@ -39,6 +39,7 @@ class RestoreResult:
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     record: RecordRef | None = None
     start: StartLines | None = None  # of a new server: how a person starts it
+    log_bytes: int | None = None  # what was fetched of the log, where it is applied
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
         self.result, self.reason, self.hint, self.exit = FAILED, reason, for_plan(hint, self.plan), exit_code
@@ -91,6 +92,7 @@ class RestoreResult:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],
             "estimate_s": None if self.estimate_s is None else round(self.estimate_s, 3),
+            **({} if self.log_bytes is None else {"log_bytes": self.log_bytes}),
             "findings": self.findings,
             "notes": self.notes,
             "left_behind": self.left_behind,

@@ -11,6 +11,7 @@ from pathlib import Path
 from ccdr.jobs.restore.directory import Guarded, Staging, staging_for
 from ccdr.jobs.restore.left_server import Loaded
 from ccdr.jobs.restore.new_server import OntoNewServer
+from ccdr.jobs.restore.opening import listening
 from ccdr.jobs.restore.ways import Order
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.errors import TestBroken, UsageProblem
@@ -42,7 +43,14 @@ def prepared(
     _refuse_inside_a_server(home)
     staging, loaded = _staging(order, site, guarded, maker)
     order.result.notes += maker.notes(manifest, order.services.host)
+    for taken in listening(site, maker.port):
+        order.result.notes.append(f"something listens at {taken} now: it must have ended before the new server starts")
     image = order.services.lab.image(order.engine, maker.needs(manifest))
+    if owner is not None and (closed := closed_to(owner, home)) is not None:
+        order.result.notes.append(
+            f"{closed} is closed to the user {owner.name or owner.uid}: a server that this host starts cannot reach "
+            f"its files, one in a container can (`chmod o+x {closed}` opens it)"
+        )
     own = contextlib.ExitStack()
     stack.push(own)
     resumable = working is not None
@@ -60,9 +68,9 @@ def _staging(order: Order, site: Site, guarded: Sequence[Guarded], maker: Server
         )
     maker_needs = maker.needs(order.manifest)
     beside = 0 if maker_needs.in_place else sum(s.bytes for s, _ in order.bases) + order.snapshot.bytes
-    needed = 0 if loaded is not None else maker_needs.bytes + beside
-    entries = len(order.manifest.files)
-    staging, notes = staging_for(site.home, guarded, size=needed, entries=entries, run=site.mark)
+    needed, entries = maker_needs.bytes + beside, len(order.manifest.files)
+    before = mine.root if mine.root.is_dir() else None
+    staging, notes = staging_for(site.home, guarded, size=needed, entries=entries, run=site.mark, before=before)
     staging.own = True
     order.result.notes += notes
     try:
@@ -76,6 +84,21 @@ def _refuse_inside_a_server(home: Path) -> None:
     for above in home.parents:
         if any((above / name).exists() for name in OF_A_SERVER):
             raise UsageProblem(f"{home} lies in {above}, a server's own data", hint="name a directory elsewhere")
+
+
+def closed_to(owner: Owner, home: Path) -> Path | None:
+    """The directory above the home that its owner may not go through."""
+    groups = {owner.gid}
+    if owner.name is not None:
+        groups.update(os.getgrouplist(owner.name, owner.gid))
+    for above in reversed(home.parents):
+        status = above.stat() if above.exists() else None
+        if status is None:
+            return None
+        whose = 0o100 if status.st_uid == owner.uid else 0o010 if status.st_gid in groups else 0o001
+        if not status.st_mode & whose:
+            return above
+    return None
 
 
 def owner_of(named: str | None, user: str) -> Owner | None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
@@ -26,7 +27,7 @@ from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.selection import Selection
 from ccdr.jobs.restore.sources import Sources
-from ccdr.jobs.restore.ways import Order, Way
+from ccdr.jobs.restore.ways import Held, Order, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.answers import FreeText, words_of
@@ -115,6 +116,20 @@ class Restoring:
         return self._way
 
     @property
+    def recovered(self) -> bool:
+        """By its log."""
+        return self.recovery is not None
+
+    @property
+    def moment(self) -> datetime | None:
+        """Of what was recovered by its log: the instant that it is true for, as far as that is known."""
+        return self.recovery.moment if self.recovery is not None else None
+
+    def beside(self) -> contextlib.AbstractContextManager[Held | None]:
+        """Between `bring` and `finish`: what a check that compares it may look at."""
+        return self.way.beside()
+
+    @property
     def will(self) -> list[str]:
         """What it is going to do, sentence by sentence."""
         return self.way.will()
@@ -133,10 +148,10 @@ class Restoring:
             raise UsageProblem(
                 "--part and --at are two things", hint="restore to the point, and take the part from there"
             )
-        if request.new_server is not None:
-            job.engine.new_server(Site(request.new_server.directory))  # has it one?
         if not request.is_url:  # the cheapest question first
             self._path()
+        if request.new_server is not None:
+            job.engine.new_server(Site(request.new_server.directory))  # has it one?
         manifest, bases = self._chosen(progress)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
@@ -183,8 +198,6 @@ class Restoring:
         return services.catalogue.manifest(chosen), bases_of(chosen, snapshots.there, services.catalogue)
 
     def _new_server(self, order: Order, wanted: NewServer) -> OntoNewServer:
-        self._path()
-        self.result.target_kind = "new_server"
         guarded = self._sources.guarded(order.manifest)
         return site.prepared(order, wanted, guarded, self.recovery, self.request.working, self._stack)
 
@@ -192,7 +205,8 @@ class Restoring:
         if not self.request.to.strip():
             raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
         path = Path(self.request.to).expanduser().absolute()
-        self.result.target_kind, self.result.target_name, self.name = "directory", str(path), path.name
+        kind = "directory" if self.request.new_server is None else "new_server"
+        self.result.target_kind, self.result.target_name, self.name = kind, str(path), path.name
         if ".." in path.parts:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
@@ -406,6 +420,7 @@ class Restoring:
         """The record; the run's scratch is gone by now, or told."""
         result = self.result
         result.left_behind += self._run.problems
+        result.log_bytes = self.recovery.bytes_restored if self.recovery is not None else None
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
         result.record = self._recorded.end(result.body())

@@ -11,6 +11,7 @@ from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
+from ccdr.jobs.shipping.successor import made_here
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE
@@ -31,14 +32,19 @@ class Continuity:
         self.ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
         self._vanished: str | None = None  # what the log began with that is in the repository no more
 
-    def recognise(self, stored: str | None) -> None:
-        """The server whose log was stored so far, whatever answers under its address now."""
-        if stored is not None and self.answering not in (None, stored):
+    def recognise(self, stored: str | None) -> bool:
+        """The server whose log was stored so far, whatever answers under its address now. True where that one is the
+        server that ccdr made new of its backups."""
+        self.server = stored or self.answering
+        if stored is None or self.answering in (None, stored):
+            return False
+        assert self.answering is not None
+        if not made_here(self._job, self._shipment.services, self._log, self.answering):
             raise CcdrError(
                 f"another server answers: {self.answering}, and the log that is stored is of {stored}",
                 hint="its bases and its log are another asset's: give it a name of its own in the plan",
             )
-        self.server = stored or self.answering
+        return True
 
     def begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
@@ -49,9 +55,10 @@ class Continuity:
                 self._all_vanished()
             self.server, self.begun = self.answering, True
             return
-        self.recognise(newest.server or self.server)
         anew = self._shipment.standing.anew
-        if anew is not None and (newest.anew is None or newest.anew < anew):
+        begun_anew = anew is not None and (newest.anew is None or newest.anew < anew)
+        self.recognise(self.server if begun_anew else newest.server or self.server)
+        if begun_anew:
             self._all_vanished()  # if anything was stored since
         else:
             self._go_on_from(archive, newest)
@@ -76,6 +83,7 @@ class Continuity:
     def begin_anew(self) -> None:
         """The source's log does: nothing of what is stored leads on to it, and so nothing of it is missing."""
         self.begun, self.ahead, self._vanished = True, (), None
+        self.server = self.answering or self.server
 
     def compare(self) -> None:
         """The log archive as it is now with what we believe of it: what has vanished no standing of ours brings back.

@@ -171,10 +171,10 @@ class Shipping:
         needed = log.needed_from(base) if base else None
         shipment.batch.base = None if base is None or needed is None else (needed, log.needed_head(base))
         self.continuity.answering = log.identity(source)
-        self.continuity.recognise(self.continuity.server)
+        another = self.continuity.recognise(self.continuity.server)
         self._review(source)  # first: its disk must not fill unseen, whatever becomes of the log here
         stored = self.keep(None, once=once)  # what an earlier receiver has left may be in the way of the next
-        self.history.compare(source, stored=stored)
+        self.history.compare(source, stored=stored, another=another)
         after = shipment.batch.last if self.continuity.begun else shipment.spool.last
         argv, env = log.receiver(source, shipment.spool.directory, after, needed, stored=stored)
         opened = shipment.clock.monotonic()

@@ -29,10 +29,15 @@ class SourceHistory:
         self._told: int | None = None  # the branch that the ledger was told of
         self._anew_since: datetime | None = None  # from when on bases are of a log that was begun anew
 
-    def compare(self, source: Source, *, stored: bool) -> None:
-        """WentBack where it is another history. Where it is, or where another branch is begun, all that came before is
-        to be `stored` first (CcdrError)."""
+    def compare(self, source: Source, *, stored: bool, another: bool = False) -> None:
+        """WentBack where it is another history, as that of `another` server in its place is. Where it is, or where
+        another branch is begun, all that came before is to be `stored` first (CcdrError)."""
         last = self._newest_segment()
+        if another:
+            stands = self._log.mark(source, self._shipment.clock).position.rpartition(":")[0]
+            server = self._continuity.answering
+            why = f"it is server {server}, made new by ccdr, and the log that is stored is of another"
+            self._went_back(source, stands, why, stored=stored)
         if last is None:
             return
         branch, forks = self._log.lineage(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ccdr.jobs.services import Services
@@ -11,7 +11,7 @@ from ccdr.jobs.shipping.log_archive import let_go
 from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, void_of
 from ccdr.jobs.shipping.stored_batch import StoredBatch, rank
 from ccdr.model.errors import Locked
-from ccdr.model.values import Snapshot
+from ccdr.model.values import Manifest, Snapshot
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
 from ccdr.storage import upkeep as storage
@@ -27,7 +27,7 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[St
     while True:
         try:
             with services.state.rewriting(repo.location):
-                needed, since = _needed(log, services, kept)
+                needed, since = needed_log(log, map(services.catalogue.manifest, kept))
                 gone, void = let_go(archive_of(job, repo), needed, log, since), void_of(job, repo)
                 storage.forget(repo, [*(batch.id for batch in gone), *void])
                 if gone or void:
@@ -39,13 +39,11 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[St
             time.sleep(0.2)
 
 
-def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> tuple[str | None, datetime | None]:
-    """The first segment that any base begins with, and of when the oldest is; BackupBad where what a snapshot needs
-    cannot be told."""
+def needed_log(log: ShippedLog, kept: Iterable[Manifest]) -> tuple[str | None, datetime | None]:
+    """The first segment that any base begins with, and of when the oldest is."""
     earliest: str | None = None
     since: datetime | None = None
-    for snapshot in kept:
-        manifest = services.catalogue.manifest(snapshot)
+    for manifest in kept:
         if not log.goes_on_from(manifest):
             continue
         needed = log.needed_from(manifest)

@@ -10,9 +10,10 @@ from enum import StrEnum
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.host import interrupts
+from ccdr.jobs.copies import from_site
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, for_plan, own_error, worst
-from ccdr.model.values import Health, Probe
+from ccdr.model.values import Health, Probe, at_copy
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.sandbox.docker import DockerFacts
@@ -167,6 +168,8 @@ class _Scene:
         }
         for what, of_plan in own.items():
             yield _Task(plan, None, what, of_plan)
+        for name in loaded.plan.copies:
+            yield _Task(plan, None, f"copy {name}", functools.partial(self._copy, loaded, name))
         for asset in loaded.plan.assets:
             job = Job(loaded, asset)
             for what, look in (("source", self._source), ("sandbox", self._sandbox), ("objectives", self._measured)):
@@ -176,6 +179,20 @@ class _Scene:
         name = loaded.plan.plan
         stored = any(h.last_good_backup for (plan, _), h in self.known.histories.items() if plan == name)
         return stored or self.services.catalogue.knows(name)
+
+    def _copy(self, loaded: LoadedPlan, name: str) -> Iterator[Probe]:
+        """The copy's repository, as the plan's own is looked at."""
+        view, there = from_site(loaded, self.services, name)
+        filled = self.known.histories.get((at_copy(loaded.plan.plan, name), None), AssetHistory()).last_copy
+        known = filled is not None or there.catalogue.knows(loaded.plan.plan)
+        for probes in (
+            repository.repository(view, there, known=known),
+            repository.local_path(view, there),
+            repository.way(view),
+            bucket(view, canary=self.canary, known=known),
+        ):
+            for probe in probes:
+                yield replace(probe, what=f"copy {name}: {probe.what}")
 
     def _source(self, job: Job) -> Iterable[Probe]:
         if self.part is HostRole.TESTS:

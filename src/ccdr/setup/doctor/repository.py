@@ -32,7 +32,9 @@ def repository(loaded: LoadedPlan, services: Services, *, known: bool) -> Iterat
             yield Probe.fail(what, str(error), error.hint or "find out where it is")
         else:
             problem = f"there is none yet at {repo.location}"
-            yield Probe.warn(what, problem, f"the first `ccdr backup {loaded.plan.plan}` makes it")
+            yield Probe.warn(
+                what, problem, f"the first `ccdr {'copy' if repo.copied else 'backup'} {loaded.plan.plan}` makes it"
+            )
         return
     except (RepositoryClosed, RepositoryDamaged) as error:
         yield Probe.fail(what, str(error), error.hint or "give the right password")

@@ -40,6 +40,9 @@ REPLACED_BY = {
     Trouble.GROUP_INCOMPLETE: {Trouble.BACKUP_FAILED},
     Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED, Trouble.CHECK_INCONCLUSIVE},
     Trouble.PRUNE_FAILED: {Trouble.PRUNE_FAILED},
+    Trouble.COPY_FAILED: {Trouble.COPY_FAILED},  # for another reason
+    Trouble.COPY_LATE: {Trouble.COPY_FAILED},
+    Trouble.COPY_UNTESTED: {Trouble.COPY_TEST_FAILED},
     Trouble.LOG_LATE: {Trouble.LOG_LATE},
 }
 # What we know of ourselves, however little is known of the assets.

@@ -63,9 +63,15 @@ NOT_WELL = frozenset(
         Trouble.TEST_LATE,
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
+        Trouble.RUNBOOK_STANDS,
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,
+        Trouble.COPY_FAILED,
+        Trouble.COPY_LATE,
+        Trouble.COPY_VANISHED,
+        Trouble.COPY_DAMAGED,
+        Trouble.COPY_TEST_FAILED,
     }
 )
 

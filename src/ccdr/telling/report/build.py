@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED
+from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
@@ -321,7 +322,8 @@ def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period
     """With the care of a plan's repository: as `status` has it where the period's end is now."""
     if period.until_now:
         return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
-    return judge_upkeep(loaded, evidence.histories, period.end)
+    of_plan = judge_upkeep(loaded, evidence.histories, period.end)
+    return (*of_plan, *of_copies(loaded, evidence.histories, period.end))
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:

@@ -26,11 +26,14 @@ from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_m
 from ccdr.telling.report.runs import (
     BACKUP,
     CHECK,
+    COPY,
     CRASHED,
     MISSED,
     NO_RUN,
     NOTED,
     PRUNE,
+    RECOVER,
+    RUNBOOK,
     RUNNING,
     SKIPPED,
     TEST,
@@ -182,7 +185,8 @@ class Evidence:
 
         at_work = {run for (_, _, _, run), begun in self.open.items() if run is not None and goes_on(run, *begun)}
         for key in list(self.open):
-            self._crashed(key, RUNNING if key[3] in at_work else CRASHED)
+            open_ = key[3] in at_work or key[0] == RUNBOOK  # that may stand, and be gone on with later
+            self._crashed(key, RUNNING if open_ else CRASHED)
         for history in self.histories.values():
             history.at_work = [run for run in history.open_runs if run in at_work]
         self.runs.sort(key=lambda run: run.seq)
@@ -224,9 +228,12 @@ class Evidence:
         trigger = mapping(start.get("trigger"))
         seconds = sum_of(phases.values()) if phases else None
         if verb not in (BACKUP, TEST) and not phases:
-            seconds = sum_of([get("seconds", 0)]) or None
+            seconds = sum_of([get("elapsed_s" if verb == RUNBOOK else "seconds", 0)]) or None
         plan, asset, host, actor = start["plan"], start["asset"], start["host"], start["actor"]
         by, outcome = text(trigger.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
+        if verb == RECOVER:  # what was stopped, or failed in a part of it, is one that failed
+            outcome = "DONE" if get("state") == "done" else "FAILED"
+            seconds = sum_of([mapping(get("rto")).get("machine_s", 0)]) or None
         same: Callable[[Any, Any], Any] = self._words.setdefault
         run = RecordedRun(
             start["seq"], verb, same(plan, plan), same(asset, asset), start["run"], same(host, host),
@@ -255,7 +262,7 @@ class Evidence:
             run.body = record
         elif kind == "not_begun":  # tried, and nothing came of it
             run.verb = str(record.get("verb"))
-            run.outcome = "FAILED" if run.verb in (BACKUP, "prune") else "INCONCLUSIVE"
+            run.outcome = "FAILED" if run.verb in (BACKUP, PRUNE, COPY) else "INCONCLUSIVE"
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
         elif kind == LOGS:
@@ -328,7 +335,7 @@ class Evidence:
             self.runs.append(run)
         elif run.started >= self.period.start - PATIENCE:
             self.before.append(run)
-        if plan is None:
+        if plan is None or run.at_copy:  # what is done at a copy has a history of its own, and no other evidence
             return
         if asset is not None:
             of_asset = self.assets.get((plan, asset))

@@ -28,7 +28,19 @@ from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
-from ccdr.telling.report.runs import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, RecordedRun, who_began
+from ccdr.telling.report.runs import (
+    CRASHED,
+    MISSED,
+    RECOVER,
+    RESTORE,
+    RUNBOOK,
+    RUNNING,
+    SKIPPED,
+    TEST,
+    VERBS,
+    RecordedRun,
+    who_began,
+)
 
 WORDS = {
     "test": "restore test",
@@ -36,6 +48,8 @@ WORDS = {
     "prune": "prune",
     "check": "repository check",
     "restore": "restore",
+    "runbook": "runbook",
+    "recover": "recovery",
 }
 GLYPHS = {
     "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓",
@@ -169,7 +183,8 @@ def _context(report: Report) -> dict[str, Any]:
         "tests_in_all": len(tests),
         "interruptions": interruptions,
         "interruptions_in_all": len(report.interruptions),
-        "restores": [run for run in report.runs if run.verb == RESTORE],
+        "restores": [run for run in report.runs if run.verb in (RESTORE, RECOVER)],
+        "runbooks": [run for run in report.runs if run.verb == RUNBOOK],
         "population": _population(report),
         "upkeep": [(plan, _checked(plan)) for plan in report.plans],
         "mapping": mapping,

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from ccdr.evidence.pauses import PAUSED, windows
 from ccdr.model.values import Verb, utc
-from ccdr.plans.due import DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
+from ccdr.plans.due import OF_A_COPY, DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import PlanRevision, in_force
@@ -155,5 +155,9 @@ def _begun(runs: Iterable[RecordedRun]) -> dict[tuple[str | None, str], dict[Sch
             with suppress(ValueError, TypeError, OverflowError):
                 due = int(utc(run.due).timestamp())
         asset = run.asset if verb in (Verb.BACKUP, Verb.TEST) else None
+        if run.at_copy:
+            if verb not in OF_A_COPY:
+                continue  # beside the one that came due
+            asset = run.copy
         starts[_of_another(run), run.plan][asset, verb].append(RunStart(int(run.started.timestamp()), due))
     return starts

@@ -9,18 +9,20 @@ from typing import Any
 
 from ccdr.evidence.pauses import PAUSED
 from ccdr.evidence.verdicts import Record
-from ccdr.model.values import TOLD_BY, Verb
+from ccdr.model.values import PRIMARY, TOLD_BY, Verb
 from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
-BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
-VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
+# As the commands are called.
+BACKUP, TEST, PRUNE, CHECK = "backup", "test", "prune", "check"
+COPY, RESTORE, RECOVER, RUNBOOK = "copy", "restore", "recover", "runbook"
+VERBS = (BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK)  # in the order in which they are told
 GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 TEST_KIND = "restore_test"  # as the ledger's records call it
 NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
-WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
+WHOLE = frozenset((TEST, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK))  # verbs whose records are told in full
 
 
 @dataclass(slots=True)
@@ -90,6 +92,11 @@ class RecordedRun:
         return int(self.end_origin["seq"] if self.end_origin else self.end_seq)
 
     @property
+    def at_copy(self) -> bool:
+        """Is it about one of the plan's copies, and not about its own repository?"""
+        return self.copy not in (None, PRIMARY)
+
+    @property
     def let_be(self) -> bool:
         """It came due while the plan was paused: nothing was begun."""
         return self.outcome == SKIPPED and self.reason == PAUSED
@@ -134,6 +141,7 @@ def begun_as(verb: str, record: Record, time: datetime) -> RecordedRun:
         who=record.get("who"),
         tenant=text(record.get("tenant")),
         attempt=whole(record.get("attempt")),
+        copy=text(record.get("copy")),
     )
 
 

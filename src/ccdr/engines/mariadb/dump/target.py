@@ -25,6 +25,7 @@ from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
+    Silent,
     could_not_take,
     does_not_load,
     lacking_there,
@@ -185,6 +186,13 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
             fitness.refuse_unless_empty(source.place, writer.login, self.connection)
         Moving(writer, self.working, self.name, self.before, inventory, restored, self._rights, self.notes).carry_out()
         return self.settle(source)
+
+    def as_named(self, source: Source, manifest: Manifest) -> Restored:
+        login = self._login(source)
+        pulse = HowFar(partial(how_far, source.place, login, self.name), Silent())
+        found = Loaded(login, self.jobs, Inventory(manifest.contents), self.name, pulse)
+        found.query(source.place, manifest, "SELECT 1")
+        return found
 
     def named(self, source: Source) -> bool:
         return has_moved(self._writer(source), self.working, self.name)

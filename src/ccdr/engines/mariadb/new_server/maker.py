@@ -17,10 +17,13 @@ from ccdr.engines import sums
 from ccdr.engines.mariadb import recovery, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import lines, quote_name
+from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.method import Dump
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import own
+from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
+from ccdr.engines.servers.room import WithRoom
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import Manifest, human_bytes, so_many
@@ -91,8 +94,29 @@ rm -rf {own.BINLOG}/* {own.LOGS}/* {own.RUN}/*
 cat > {own.CONF}
 chmod 644 {own.CONF}
 """
-_TAKES = f"mariadbd --defaults-file={HOME}/{own.CONF} --datadir={DATA} --verbose --help > /dev/null"
+_TAKES = f"cat > {_CONF} && mariadbd --defaults-file={_CONF} --datadir=/tmp --verbose --help > /dev/null"
+# Rows of MEMORY tables go with the server that is ended at last: they are kept for a person, and for `reopen`.
+MEMORY = "memory.sql"  # below the home
+_KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{MEMORY}"""
+_REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{MEMORY}"
 _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
+# Once by its own configuration, but for where it listens and what it would write beside its data: does it start?
+_ONCE = f"""set -e
+sed '/^log_bin=/d; /^log_error=/d; /^plugin_dir=/d' {HOME}/{own.CONF} > {_CONF}
+mkdir -p {SORTING}
+: > {server.LOG}
+mariadbd --defaults-file={_CONF} --datadir={DATA} --tmpdir={SORTING} --socket={server.SOCKET} --pid-file={_PID} \\
+  --skip-networking --skip-log-bin --event-scheduler=OFF --innodb-buffer-pool-size=256M --key-buffer-size=16M \\
+  < /dev/null > {server.LOG} 2>&1 &
+server=$!
+until grep -q 'ready for connections' {server.LOG}; do
+  kill -0 $server
+  sleep 0.05
+done
+kill $server
+wait $server
+rm -rf {SORTING}
+"""
 _WRITE = f'cat > "{HOME}/$1" && chmod 644 "{HOME}/$1"'
 
 
@@ -105,9 +129,14 @@ class Maker:
 
     def __post_init__(self) -> None:
         own.asked_for(self.site)
-        own.require_short(self.site)
+        own.require_short(self._socket)
 
     # --- before ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def _socket(self) -> Path:
+        """Called as the source's is: a plan that names it need not be changed."""
+        return self.site.socket_directory / self.asset.connection.socket_name
 
     @property
     def user(self) -> str:
@@ -131,7 +160,7 @@ class Maker:
             made = "makes the copied files of the whole server ready; its users and their passwords are the source's"
         else:
             made = f"loads {inventory.database} into a new server that has nothing else, with the users as captured"
-        at = f"{self.site.address} port {self.port}, and the socket in {self.site.socket_directory}"
+        at = f"{self.site.address} port {self.port}, and the socket {self._socket}"
         events = "; its events begin to run then" if inventory.settings.get("event_scheduler") == "ON" else ""
         return [made, f"listens, once it is opened, at {at}{events}"]
 
@@ -140,6 +169,11 @@ class Maker:
         if self._copied(manifest) and (lost := manifest.contents.get("memory_tables")):
             assert isinstance(lost, list)
             notes.append(f"{so_many(len(lost), 'MEMORY table comes', 'MEMORY tables come')} back empty")
+        if files := self._in_memory(manifest):
+            notes.append(
+                f"{so_many(len(files), 'MEMORY table')} ({', '.join(list(files)[:5])}) will be empty when it is opened:"
+                f" what they held is in {self.site.home / MEMORY}, for `mariadb --comments --binary-mode < FILE`"
+            )
         if not self._copied(manifest) and inventory.facts["elsewhere"]:
             notes.append(f"the source had {', '.join(inventory.facts['elsewhere'])}, which a dump does not hold")
         zone = inventory.settings.get("system_time_zone", "UTC")
@@ -152,8 +186,9 @@ class Maker:
     # --- the load -------------------------------------------------------------------------------------
 
     def start(self, box: Place, manifest: Manifest) -> str:
-        inventory = Inventory(manifest.contents)
+        inventory, box = Inventory(manifest.contents), WithRoom(box, HOME, _PID)
         version = server.fitting_version(box, inventory.version)
+        self._require_taken(box, manifest)
         if not self._copied(manifest):  # of a copy there is no server before it is ready
             try:
                 self._start(box, manifest, {}, empty=True)
@@ -166,10 +201,15 @@ class Maker:
     ) -> Reached | None:
         if not self._copied(manifest):
             # What stands in for another database in a sandbox has no place in a real one.
-            Dump(self.asset.model_copy(update={"prepare_sql": ()})).load(box, restored, manifest)
+            Dump(self.asset.model_copy(update={"prepare_sql": ()})).load(WithRoom(box, HOME, _PID), restored, manifest)
+            if files := self._in_memory(manifest):
+                use = f"USE {quote_name(Inventory(manifest.contents).database)};"
+                paths = [box.path(restored / name) for name in files.values()]
+                box.run(["sh", "-c", _KEEP, "keep", use, *paths], what="keeping the rows of MEMORY tables")
             return None
         self._prove(box, manifest)
         prepare(box, DATA)
+        box = WithRoom(box, HOME, _PID)
         kept = self._kept(box)
         try:
             self._start(box, manifest, kept)
@@ -179,6 +219,14 @@ class Maker:
             return None
         with blaming_the_log():
             return recovery.recover(box, server.LOGIN, log, manifest, target)
+
+    @staticmethod
+    def _in_memory(manifest: Manifest) -> dict[str, str]:
+        """Of a dump: its MEMORY tables that hold rows, and the files of these."""
+        if manifest.method == "physical":
+            return {}
+        tables = Inventory(manifest.contents).tables
+        return {n: str(t["file"]) for n, t in tables.items() if t["engine"] == "MEMORY" and int(t["rows"])}
 
     @staticmethod
     def _prove(box: Place, manifest: Manifest) -> None:
@@ -199,13 +247,23 @@ class Maker:
 
     def reopen(self, box: Place, manifest: Manifest) -> None:
         """What was loaded had been proven to be as captured before that."""
+        box = WithRoom(box, HOME, _PID)
         kept = self._kept(box) if self._copied(manifest) else {}
         try:
             self._start(box, manifest, kept)
         except CommandFailed as error:
             raise self._broken(box, error) from None
         box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
-        box.run(server.LOGIN.client(), stdin=server.zone_sql(Inventory(manifest.contents).zone), what="its time zone")
+        inventory = Inventory(manifest.contents)
+        box.run(server.LOGIN.client(), stdin=server.zone_sql(inventory.zone), what="its time zone")
+        if tables := self._in_memory(manifest):
+            acting = " ".join(told for name, told in inventory.objects.items() if name.startswith("trigger "))
+            if any(f" INSERT of {table}," in acting for table in tables):
+                raise TestBroken(
+                    "a MEMORY table has lost its rows, and a trigger would act on them once more",
+                    hint="begin again, into a directory that is not there yet",
+                )
+            box.run(["sh", "-c", _REFILL], what="filling MEMORY tables")
 
     def _start(self, box: Place, manifest: Manifest, kept: dict[str, str], *, empty: bool = False) -> None:
         """With durable settings, and shut off from everybody: no network, no events, no log of its own."""
@@ -246,6 +304,7 @@ class Maker:
     # --- the end --------------------------------------------------------------------------------------
 
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
+        box = WithRoom(box, HOME, _PID)
         kept = self._kept(box) if self._copied(manifest) else {}
         try:
             box.run(["bash", "-c", _STOP], what="ending the new server")
@@ -254,25 +313,36 @@ class Maker:
             raise TestBroken(
                 f"the new server did not end cleanly: {error}", hint="has the target's disk room?", words=words
             ) from None
-        memory = int(box.run(["sh", "-c", "awk '/^MemTotal:/ { print $2 }' /proc/meminfo"]).stdout) * 1024
-        mine = own.Own(self.site, manifest, self.port, kept, memory)
-        box.run(["sh", "-c", _SET_UP], stdin=mine.text(HOME), what="its configuration")
-        self._require_taken(box)
-        box.run(["sh", "-c", _WRITE, "write", own.CONF], stdin=mine.text(str(self.site.home)), what="its configuration")
+        mine = self._own(box, manifest, kept)
+        box.run(["sh", "-c", _SET_UP], stdin=mine.text(str(self.site.home)), what="its configuration")
+        try:
+            box.run(["bash", "-c", _ONCE], what="starting it once by its own configuration")
+        except CommandFailed as error:
+            words = server.last_words(box)
+            raise TestBroken(
+                f"the new server does not start by its own configuration: {error}",
+                hint="mend `settings:` of the target",
+                words=words,
+            ) from None
         drop_in = _UNIT.drop_in(self.site, owner, self._unit_lines)
         box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
         captured, given = mine.buffer_pool
         if given < captured:
             return [
-                f"the source's buffer pool had {human_bytes(captured)}, and this host has {human_bytes(memory)} of "
-                f"memory: it gets {human_bytes(given)} (`settings: {{innodb_buffer_pool_size: …}}` says otherwise)"
+                f"the source's buffer pool had {human_bytes(captured)}, and this host has {human_bytes(mine.memory)} "
+                f"of memory: it gets {human_bytes(given)} (`settings: {{innodb_buffer_pool_size: …}}` says otherwise)"
             ]
         return []
 
-    def _require_taken(self, box: Place) -> None:
-        """The server itself says whether it knows all of its settings: before anybody starts it in an emergency."""
+    def _own(self, box: Place, manifest: Manifest, kept: dict[str, str]) -> own.Own:
+        memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
+        return own.Own(self.site, manifest, self.port, self._socket, kept, memory)
+
+    def _require_taken(self, box: Place, manifest: Manifest) -> None:
+        """The server itself says whether it knows all of its settings: before anything is loaded."""
         try:
-            box.run(["sh", "-c", _TAKES], what="trying its configuration")
+            text = self._own(box, manifest, {}).text(HOME)
+            box.run(["sh", "-c", _TAKES], stdin=text, what="trying its configuration")
         except CommandFailed as error:
             named = next((name for name in own.asked_for(self.site) if name in error.stderr), None)
             told = f" ({named})" if named else ""
@@ -297,7 +367,7 @@ class Maker:
 
     @cached_property
     def _opened(self) -> MariaDB:
-        to = {"host": str(self.site.socket_directory), "port": self.port}
+        to = {"host": str(self._socket), "port": self.port}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
     def client(self, manifest: Manifest) -> MariaDB:
@@ -308,6 +378,4 @@ class Maker:
         login = self._opened.connection.login(source.credentials)
         (answer,) = lines(source.place, login, "SELECT @@datadir, @@server_id;", "asking which server it is")
         data, number = answer.split("\t")
-        asked = own.asked_for(self.site).get("server_id")
-        numbers = {asked} if asked else {str(own.server_id(self.site.mark) + n) for n in (0, 1)}
-        return Path(data) == self.site.home / own.DATA and number in numbers
+        return Path(data) == self.site.home / own.DATA and number == str(new_server_id(self.site.mark))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from ccdr.engines.mariadb.connection import SOCKETS
 from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
+from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
 from ccdr.model.errors import UsageProblem
@@ -19,7 +18,6 @@ from ccdr.ports.new_server import Site
 CONF = "my.cnf"  # all below the home
 DATA, BINLOG, LOGS, RUN = "data", "binlog", "log", "run"
 ERRORS = f"{LOGS}/error.log"
-SOCKET = SOCKETS[0]
 LONGEST_SOCKET = 107  # bytes of its path, as the kernel has it
 # Whose options are called otherwise than the variables.
 _CALLED = {"tx_isolation": "transaction_isolation"}
@@ -33,15 +31,11 @@ _OURS = {
     "port": "port",
     "bind_address": "address",
     "user": "owner",
-    **dict.fromkeys(("init_file", "log_bin", "log_error", "pid_file", "skip_grant_tables", "skip_networking"), None),
+    **dict.fromkeys(
+        ("init_file", "log_bin", "log_error", "pid_file", "server_id", "skip_grant_tables", "skip_networking"), None
+    ),
 }
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-
-
-def server_id(mark: str, captured: str | None = None) -> int:
-    """A number that no other server has, in the half that whoever ships a log takes none of."""
-    number = 1 + int(sha256(mark.encode()).hexdigest()[:12], 16) % (2**31 - 2)
-    return number if str(number) != captured else number + 1
 
 
 def asked_for(site: Site) -> dict[str, str]:
@@ -57,8 +51,7 @@ def asked_for(site: Site) -> dict[str, str]:
     return named
 
 
-def require_short(site: Site) -> None:
-    path = site.socket_directory / SOCKET
+def require_short(path: Path) -> None:
     if len(str(path).encode()) > LONGEST_SOCKET:
         raise UsageProblem(
             f"the new server's socket {path} has a path of more than {LONGEST_SOCKET} bytes, which no system takes",
@@ -73,6 +66,7 @@ class Own:
     site: Site
     manifest: Manifest
     port: int
+    socket: Path
     kept: Mapping[str, str]
     memory: int
 
@@ -98,10 +92,10 @@ class Own:
             "datadir": str(at / DATA),
             "pid_file": str(at / RUN / "mariadbd.pid"),
             "log_error": str(at / ERRORS),
-            "socket": str(self.site.socket_directory / SOCKET),
+            "socket": str(self.socket),
             "bind_address": self.site.address,
             "port": str(self.port),
-            "server_id": str(server_id(self.site.mark, captured.get("server_id"))),
+            "server_id": str(new_server_id(self.site.mark)),
             "skip_slave_start": "1",  # what the source was a replica of may be gone, or be another by now
         }
         if self.logs:

@@ -23,6 +23,7 @@ from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
+    Silent,
     could_not_take,
     does_not_load,
     lacking_there,
@@ -184,6 +185,15 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     def _aside(self) -> str:
         """The name of the empty database in whose place it is put, until that is dropped."""
         return f"{self.working}_was"
+
+    def as_named(self, source: Source, manifest: Manifest) -> Restored:
+        looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
+        self.version = fitness.Facts.ask(source.place, looking).version
+        env = self._env(source, self.name)
+        pulse = HowFar(partial(how_far, source.place, self._env(source, MAINTENANCE), self.name), Silent())
+        found = Loaded(env, self.jobs, Inventory(manifest.contents), pulse)
+        found.query(source.place, manifest, "select 1")
+        return found
 
     def named(self, source: Source) -> bool:
         argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", f"working={self.working}", "-f", "-"]

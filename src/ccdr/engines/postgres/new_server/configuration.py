@@ -3,14 +3,14 @@ of its configuration files; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.model.values import human_bytes
-from ccdr.ports.new_server import Owner, Site
+from ccdr.ports.new_server import Site
 
 MARK = "ccdr.recovery"  # a setting of ours, by which the server is told from others
 LOGS, RUN, CAPTURED = "log", "run", "captured"  # beside the data, in the home
@@ -62,10 +62,15 @@ def pg_hba_conf(site: Site, *, old_passwords: bool) -> str:
     return "# Written by ccdr: database, role, from where, how.\n" + "".join(f"{line}\n" for line in lines)
 
 
-def pg_ident_conf(owner: Owner, superuser: str) -> str:
-    """The first superuser is whoever the server runs as, and root; all others have the name of their account."""
-    accounts = dict.fromkeys(name for name in (owner.name, "root") if name)
-    lines = [f"{MAP} {account} {_quoted(superuser)}\n" for account in accounts]
+def whence(site: Site) -> str:
+    """From where passwords are taken."""
+    return "from its own networks (samenet)" if site.listens_beyond else "from this host"
+
+
+def pg_ident_conf(owner: str, roles: Sequence[str]) -> str:
+    """These roles are for whoever the server runs as, and for root; all others have the name of their account."""
+    accounts = (owner, "root")
+    lines = [f"{MAP} {account} {_quoted(role)}\n" for account in accounts for role in roles]
     return f"# Written by ccdr: map, account, role.\n{''.join(lines)}{MAP} /^(.*)$ \\1\n"
 
 
@@ -100,9 +105,9 @@ def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
     return {**settings, "timezone": str(contents["timezone"])}
 
 
-def libraries(contents: Mapping[str, Any], wanted: Mapping[str, str]) -> list[str]:
+def libraries(captured: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """What the server loads when it starts, by name."""
-    named = {**captured_settings(contents), **wanted}.get("shared_preload_libraries", "")
+    named = {**captured, **wanted}.get("shared_preload_libraries", "")
     return [name for part in named.split(",") if (name := part.strip().strip('"'))]
 
 

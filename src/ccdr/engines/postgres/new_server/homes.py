@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines.postgres import server
+from ccdr.engines.postgres.connection import major_number
 from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import cluster, combine
-from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
 from ccdr.engines.postgres.physical.method import Physical
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -20,6 +21,9 @@ from ccdr.ports.place import Place
 
 DATA = f"{HOME}/{CLUSTER}"
 PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
+
+# Until it is loaded it has no standby, and nobody changes anything: what is written is on disk all the same.
+LOADING = {"wal_level": "minimal", "max_wal_senders": "0", "autovacuum": "off", "checkpoint_timeout": "1h"}
 
 # The settings come on standard input; what follows $2 is for initdb.
 _MAKE = f"""set -e
@@ -62,9 +66,27 @@ class PhysicalHome(Physical):
             raise cluster.judged(error, manifest) from None
 
 
+# A tablespace's link leads to where it stands in the container, too: one that goes on has been given its final one.
+_LINK = f"""set -e
+ln -sfn {HOME} {cluster.HOME}
+for link in {DATA}/{LINKS}/*; do
+  if [ -L "$link" ]; then ln -sfn "../../{TABLESPACES}/${{link##*/}}" "$link"; fi
+done
+"""
+
+
 def link(box: Place) -> None:
     """Whatever works on a restored cluster finds it there."""
-    box.run(["ln", "-sfn", HOME, cluster.HOME], what="putting the cluster in place")
+    box.run(["sh", "-c", _LINK], what="putting the cluster in place")
+
+
+def lead_to(data: Path, home: Path) -> None:
+    """Each tablespace's link leads to its final place: by one that is relative a server runs, and its next base backup
+    looks elsewhere."""
+    for link in sorted((data / LINKS).iterdir()):
+        if link.is_symlink():
+            link.unlink()
+            link.symlink_to(home / TABLESPACES / link.name)
 
 
 @dataclass(frozen=True)
@@ -99,7 +121,7 @@ class DumpHome(Dump):
             ) from None
 
     def _here(self, manifest: Manifest) -> dict[str, str]:
-        return {**self.settings(manifest), "hba_file": cluster.HBA, "ident_file": cluster.IDENT}
+        return {**LOADING, **self.settings(manifest), "hba_file": cluster.HBA, "ident_file": cluster.IDENT}
 
 
 def initdb_options(inventory: Inventory) -> Iterator[str]:
@@ -115,3 +137,5 @@ def initdb_options(inventory: Inventory) -> Iterator[str]:
         yield f"--builtin-locale={facts['icu_locale']}"
     if facts.get("data_checksums", True):
         yield "--data-checksums"
+    elif major_number(inventory.version) >= 18:  # which has them unless it is told
+        yield "--no-data-checksums"

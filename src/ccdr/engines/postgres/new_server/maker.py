@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines.postgres import server
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
-from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
-from ccdr.engines.postgres.new_server.homes import DATA, STOP, DumpHome, PhysicalHome
+from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import HOME, Owner, Site, StartLines
@@ -33,11 +35,17 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
-# Are the files of its configuration such that this server starts with them? It only reads them.
-_READ = f"""set -e
-postgres -D {DATA} -c config_file={DATA}/{conf.CONF} -c data_directory={DATA} -c hba_file={DATA}/{conf.HBA} \\
-  -c ident_file={DATA}/{conf.IDENT} -C {conf.MARK} > /dev/null
+# The server's word on each setting of a file; it starts nothing.
+_KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
+# Does it start with its own configuration? With what is different here on standard input.
+_TRIED = "/tmp/ccdr-tried.conf"  # noqa: S108 - in the box
+_TRY = f"""set -e
+{{ echo "include '{DATA}/{conf.CONF}'"; cat; }} > {_TRIED}
+: > {server.LOG}
+pg_ctl -D {DATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={_TRIED}" start
+pg_ctl -D {DATA} -w -t {PATIENCE} -m fast -s stop
 """
+_OF_THE_BACKUP = ("backup_manifest", "backup_label.old", "tablespace_map.old")
 _OF_THE_BOX = ("postmaster.opts", "postmaster.pid", "current_logfiles", "standby.signal", "recovery.signal")
 
 
@@ -60,6 +68,8 @@ class PostgresMaker:
                 f"the socket's path would have {len(longest)} bytes, more than {conf.LONGEST_SOCKET}",
                 hint="name a shorter directory, or another one for the socket: `sockets:`",
             )
+        if site.sockets is not None and not site.sockets.is_dir():
+            raise UsageProblem(f"{site.sockets} is not there", hint=f"mkdir {site.sockets}, or leave `sockets:` out")
         if wrong := [name for name in site.settings if not _SETTING.fullmatch(name)]:
             raise UsageProblem(f"{wrong[0]!r} is no setting of PostgreSQL", hint="mend `settings:` of the new server")
         return made
@@ -90,21 +100,43 @@ class PostgresMaker:
         return [
             f"makes ready a new PostgreSQL {version} server in {home}, {how}",
             f"leaves it ended; once started it listens on {where}",
-            f"lets in this host's accounts as roles of their names (root and {self.user} as the first superuser), and "
-            "passwords over the network",
+            f"lets in this host's accounts as roles of their names (root and whoever it runs as also as "
+            f"{' and '.join(self._own_roles(manifest))}), and passwords {conf.whence(self.site)}",
         ]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         contents, wanted = manifest.contents, self.site.settings
-        notes = list(conf.told(conf.captured_settings(contents), wanted))
-        if lacks := here.lacks(host, Inventory(contents), conf.libraries(contents, wanted), conf.locales(contents)):
+        captured = self._captured(manifest)
+        notes = list(conf.told(captured, wanted))
+        if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
             notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
+
+    def _captured(self, manifest: Manifest) -> dict[str, str]:
+        """How the captured server was set. Which libraries it loads not every role may ask: then what the plan has the
+        sandbox load."""
+        captured, name = conf.captured_settings(manifest.contents), "shared_preload_libraries"
+        if name not in captured and name in self.asset.server_settings:
+            captured[name] = self.asset.server_settings[name]
+        return captured
 
     # --- in the box -----------------------------------------------------------------------------------
 
     def start(self, box: Place, manifest: Manifest) -> str:
+        self._settings_known(box)
         return self._method(manifest).start(box, manifest)
+
+    def _settings_known(self, box: Place) -> None:
+        """TestBroken where the plan sets what this server does not have, before hours go into a load."""
+        text = "".join(conf_line(key, value) for key, value in self.site.settings.items())
+        try:
+            box.run(["sh", "-c", _KNOWN], stdin=text, what="reading the new server's `settings:`")
+        except CommandFailed as error:
+            raise TestBroken(
+                f"{error}; {lacking(error.stderr, self.site.settings)}",
+                hint="mend `settings:` of the new server",
+                words=error.stderr,
+            ) from None
 
     def load(
         self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
@@ -155,17 +187,36 @@ class PostgresMaker:
                 f"its {subscriptions} subscriptions stand still (max_logical_replication_workers = 0): what their "
                 "publishers sent after that moment is not in it; make them anew"
             )
-        captured, less = conf.fitted(conf.captured_settings(manifest.contents), _memory())
+        captured, less = conf.fitted(self._captured(manifest), _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
-        try:
-            box.run(["sh", "-c", _READ], what="reading the new server's configuration")
-        except CommandFailed as error:
-            raise TestBroken(
-                f"the new server does not start with its settings: {error}",
-                hint="mend `settings:` of the new server; what the image lacks, it cannot load",
-                words=error.stderr,
-            ) from None
+        self._try(box, home)
+        lead_to(home / CLUSTER, self.site.home)
         return notes + less
+
+    def _try(self, box: Place, home: Path) -> None:
+        """TestBroken where it does not start with its own settings, but for what only this host has. What the plan
+        sets for the sandbox is what the image lacks."""
+        here = {
+            "listen_addresses": "",
+            "unix_socket_directories": server.SOCKETS,
+            "data_directory": DATA,
+            "hba_file": f"{DATA}/{conf.HBA}",
+            "ident_file": f"{DATA}/{conf.IDENT}",
+            "logging_collector": "off",
+            **self.asset.server_settings,
+        }
+        try:
+            text = "".join(conf_line(key, value) for key, value in here.items())
+            box.run(["sh", "-c", _TRY], stdin=text, what="starting the new server by its own settings")
+        except CommandFailed as error:
+            words = error.stderr + server.last_words(box)
+            raise TestBroken(
+                f"{error}; {lacking(words, self.site.settings)}",
+                hint="mend `settings:` of the new server; or name an image that has what the source has (`image:`)",
+                words=words,
+            ) from None
+        for name in _OF_THE_BOX:
+            (home / CLUSTER / name).unlink(missing_ok=True)
 
     def _write(
         self,
@@ -177,22 +228,15 @@ class PostgresMaker:
         *,
         old_passwords: bool,
     ) -> None:
-        """What was captured of its configuration goes aside, for people to look at; nothing of it holds any more."""
-        data, aside = home / CLUSTER, home / conf.CAPTURED
-        aside.mkdir(mode=0o700, exist_ok=True)
-        for name in (conf.AUTO, "standby.signal", "recovery.signal"):
-            if (kept := data / f"{name}.captured").exists() and not (aside / name).exists():
-                kept.rename(aside / name)
-            kept.unlink(missing_ok=True)
-        for name in (conf.CONF, conf.HBA, conf.IDENT):
-            if (data / name).exists() and not (aside / name).exists():
-                (data / name).rename(aside / name)
+        data = home / CLUSTER
+        if manifest.method == "physical":
+            _put_aside(data, home / conf.CAPTURED)
         for name in _OF_THE_BOX:
             (data / name).unlink(missing_ok=True)
         texts = {
             conf.CONF: conf.postgresql_conf(self.site, self.port, captured, more),
             conf.HBA: conf.pg_hba_conf(self.site, old_passwords=old_passwords),
-            conf.IDENT: conf.pg_ident_conf(owner, Inventory(manifest.contents).bootstrap),
+            conf.IDENT: conf.pg_ident_conf(owner.name or self.user, self._own_roles(manifest)),
             conf.AUTO: "",
         }
         status = data.stat()
@@ -204,6 +248,14 @@ class PostgresMaker:
         for name, mode in ((conf.LOGS, 0o700), (conf.RUN, 0o755)):
             (home / name).mkdir(exist_ok=True)
             (home / name).chmod(mode)
+
+    def _own_roles(self, manifest: Manifest) -> list[str]:
+        """Whom root, and the account that the server runs as, may be: its first superuser, and who captures it."""
+        return list(dict.fromkeys([self._superuser(manifest), self.asset.connection.user]))
+
+    def _superuser(self, manifest: Manifest) -> str:
+        """The first that may log in."""
+        return self._method(manifest).restored_env(manifest)["PGUSER"]
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
@@ -221,17 +273,21 @@ class PostgresMaker:
             self.site.home,
             self.site.socket_directory,
         )
-        name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)
+        name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)  # as pg_ctlcluster and systemd take it
         data, there = shlex.quote(str(home / CLUSTER)), f"/etc/postgresql/{major}/{name}"
-        user = owner.name or str(owner.uid)
+        # A number of the image's is somebody else's here, or nobody's: Debian's own user gets the files then.
+        user = owner.name or self.user
+        given = () if owner.name else (f"chown -R {user}:{user} {shlex.quote(str(home))}",)
         mounts = dict.fromkeys([home, sockets] if home not in sockets.parents else [home])
         volumes = " ".join(f"-v {shlex.quote(f'{path}:{path}')}" for path in mounts)
         docker = (
-            f"docker run -d --name {name} --restart unless-stopped --network host --user {owner.uid}:{owner.gid} "
-            f"--shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} --entrypoint postgres {image} -D {data}"
+            f"docker run -d --name postgres-{name} --restart unless-stopped --network host "
+            f"--user {owner.uid}:{owner.gid} --shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} "
+            f"--entrypoint postgres {shlex.quote(image)} -D {data}"
         )
         return StartLines(
             debian=(
+                *given,
                 f"install -d -o {user} /etc/postgresql/{major} {there}",
                 f"ln -s {data}/{conf.CONF} {data}/{conf.HBA} {data}/{conf.IDENT} {there}/",
                 f"pg_ctlcluster {major} {name} start",
@@ -244,7 +300,7 @@ class PostgresMaker:
         reached = Connection(
             host=str(self.site.socket_directory),
             port=self.port,
-            user=inventory.bootstrap,
+            user=self._superuser(manifest),
             database=inventory.database,
         )
         self.reached = reached
@@ -255,6 +311,19 @@ class PostgresMaker:
         env = self.reached.environment(source.credentials)
         argv = [*PSQL, "-c", f"select current_setting('{conf.MARK}', true)"]
         return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
+
+
+def _put_aside(data: Path, aside: Path) -> None:
+    """What was captured of the server's own configuration, for people to look at: nothing of it holds any more. What
+    stands there already is of the captured one: this is done once more where a recovery goes on."""
+    aside.mkdir(mode=0o700, exist_ok=True)
+    for name in (conf.AUTO, "standby.signal", "recovery.signal"):
+        if (kept := data / f"{name}.captured").exists() and not (aside / name).exists():
+            kept.rename(aside / name)
+        kept.unlink(missing_ok=True)
+    for name in (conf.CONF, conf.HBA, conf.IDENT, *_OF_THE_BACKUP):
+        if (data / name).exists() and not (aside / name).exists():
+            (data / name).rename(aside / name)
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:

@@ -1,4 +1,5 @@
-"""A new server is opened only where nothing else listens, and only as it was checked."""
+"""A new server is what was captured: its clients find their rows once it is started by the lines that ccdr gives. It is
+opened only where nothing else listens, and only as it was checked."""
 
 from __future__ import annotations
 
@@ -10,19 +11,63 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.faults.new_server.test_stopped import restored
+from tests.faults.new_server.conftest import CHECKS
+from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
-from tests.support.harness import Quiet, Site
-from tests.support.new_server import free_port, psql, started_by_docker
+from tests.support.harness import Quiet, Ran, Site
+from tests.support.new_server import answers, free_port, made, psql, restored, started_by_debian, started_by_docker
+from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
 
+from ccdr.host.processes import Watchdog
 from ccdr.host.state import Run
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore import opening as opening_room
+from ccdr.jobs.restore.left_server import LEFT, LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
+
+FACTS = """
+select count(*), sum(hashtext(c::text)::bigint) from call c;
+select rolname, rolpassword, (select setconfig from pg_db_role_setting where setrole = a.oid) from pg_authid a where rolname in ('app', 'old', 'app_reader') order by 1;
+select setconfig from pg_db_role_setting where setdatabase <> 0;
+select convert_from(lo_get(oid), 'UTF8') from pg_largeobject_metadata;
+"""
+
+
+def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path) -> None:
+    """In a directory that is a disk of its own."""
+    home, port = tmp_path / "new", free_port()
+    with small_disk(home, "3g"):
+        done = made(site, "crm", home, "--port", str(port))
+        assert done.code == 0 and done.json["result"] == "RESTORED", done
+        assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
+        assert {p.name for p in home.iterdir()} == {"data", "run", "log", "ccdr-server.json"}
+        _asked_by_its_clients(done, home, port, server)
+    assert_clean(site)
+
+
+def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> None:
+    with started_by_docker(done.json["start"]["docker"]):
+        assert answers(home, port)
+        assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
+        asked = "select count(*) from call"
+        assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
+        assert psql(home, port, asked, role="old", PGHOST="127.0.0.1", PGPASSWORD="old secret") == "3000"
+        assert "refused" in psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="wrong")
+
+
+def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Cluster, tmp_path: Path) -> None:
+    home, port = tmp_path / "new", free_port()
+    done = made(site, "whole", home, "--port", str(port), "--at", "latest")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    with started_by_debian(home, done.json["start"]["debian"]):
+        assert answers(home, port)
+        assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
+        assert psql(home, port, "select count(*) from customer where name = 'by the log'") == "1"
+        assert psql(home, port, "select sum(n) from kept") == "200010001"
 
 
 @dataclass
@@ -79,6 +124,15 @@ def test_a_start_that_fails_says_so_and_quotes_nothing(ready: Ready) -> None:
     assert "a secret word" in caught.value.stderr
 
 
+def test_a_start_that_comes_to_nothing_is_ended(ready: Ready) -> None:
+    with ready.opening() as opening, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening_room, "Watchdog", lambda _, pulse: Watchdog(1.0, pulse))
+        with pytest.raises(CommandFailed) as caught:
+            opening.start(["sh", "-c", 'echo $$ > "$0"; exec sleep 600', str(ready.home.parent / "pid")], Quiet())
+        assert caught.value.stalled
+    assert not Path(f"/proc/{(ready.home.parent / 'pid').read_text().strip()}").exists()
+
+
 def test_files_that_were_changed_since_are_not_started(ready: Ready) -> None:
     hba = ready.home / "data" / "pg_hba.conf"
     was = hba.read_text()
@@ -111,7 +165,34 @@ def test_opened_by_start_its_clients_find_their_rows(ready: Ready, server: Clust
         with pytest.raises(CcdrError, match="is not as it was left"):
             opening.refuse()
         assert opening.answers()
+        _backed_up_again(ready)
+        _another_than_was_checked(ready)
     assert_clean(ready.site)
+
+
+def _another_than_was_checked(ready: Ready) -> None:
+    """Whatever answers there, it bears another mark."""
+    left = ready.home / LEFT
+    left.write_text(left.read_text().replace(ready.left.mark, "another"))
+    with ready.opening() as opening, pytest.raises(CcdrError, match="another server answers"):
+        opening.answers()
+
+
+def _backed_up_again(ready: Ready) -> None:
+    """By the same method, with its tablespace; by the rights that it was given."""
+    (root := ready.home.parent / "again").mkdir()
+    again = Site(root)
+    where = f"connection: {{host: {ready.home / 'run'}, port: {ready.port}, user: postgres, database: crm}}"
+    again.write("restore_tests/crm.yaml", CHECKS)
+    again.plan(
+        f"crm:\n  engine: postgres\n  method: physical\n  {where}\n"
+        f'  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}\n  log_shipping: {{interval: 2s}}'
+    )
+    again.backed_up()
+    psql(ready.home, ready.port, "insert into kept select 7")
+    ship_once(again)
+    done = again.run("test", "p", "--at", "latest")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
 
 
 @contextlib.contextmanager

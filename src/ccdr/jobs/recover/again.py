@@ -1,0 +1,219 @@
+"""What a recovery brought back, checked again where it stands: nothing of it changes, and no data is fetched again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ccdr.checks.base import CheckConfig
+from ccdr.checks.command import Command
+from ccdr.checks.identical import Identical
+from ccdr.host.state import Run
+from ccdr.jobs.recover.comparing import Comparing
+from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.view import OfAsset, View
+from ccdr.jobs.restore.directory import Staging
+from ccdr.jobs.restore.into_directory import IntoDirectory
+from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.opening import Opening
+from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.restore.ways import Held, Order, skipped
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, failure_of, worst
+from ccdr.model.values import CheckResult, Verdict
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.plans.targets import Target
+from ccdr.ports.check import CheckContext
+from ccdr.ports.place import Progress, Source
+from ccdr.ports.restored import Restored
+from ccdr.storage.restic import Restic
+
+
+@dataclass
+class CheckedAgain:
+    """One asset. `reason` is why it could not be looked at."""
+
+    planned: Planned
+    checks: list[CheckResult] = field(default_factory=list)
+    reason: str | None = None
+    hint: str | None = None
+    left_behind: list[str] = field(default_factory=list)
+
+    @property
+    def code(self) -> Exit:
+        statuses = {check.status for check in self.checks}
+        codes = [Exit.FINDING] if Verdict.FAIL in statuses else []
+        if self.reason is not None or Verdict.INCONCLUSIVE in statuses:
+            codes.append(Exit.NOT_CARRIED_OUT)
+        return worst([*codes, *([Exit.LEFT_BEHIND] if self.left_behind else [])])
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "asset": self.planned.asset,
+            "target": {"kind": self.planned.kind, "name": self.planned.where.shown},
+            "snapshot": self.planned.snapshot,
+            "checks": [check.as_json() for check in self.checks],
+            "reason": self.reason,
+            "hint": self.hint,
+            "left_behind": self.left_behind,
+        }
+
+
+class Standing:
+    """One asset as it stands under its final name. What it needs meanwhile ends with `stack`."""
+
+    def __init__(self, planned: Planned, job: Job, services: Services, run: Run, stack: contextlib.ExitStack) -> None:
+        self.planned, self.job, self._services, self._run, self._stack = planned, job, services, run, stack
+        self.result = RestoreResult(job.plan, job.asset, run.id, selected=planned.snapshot)
+        known = services.catalogue.snapshots(job.plan, job.asset)
+        self.result.snapshot = next((s for s in known if s.id == planned.snapshot), None)
+        if self.result.snapshot is None:
+            raise UsageProblem(
+                f"{job.asset}: the snapshot {planned.snapshot[:8]} that was brought back is not known here",
+                hint=f"`ccdr snapshots {job.plan}` reads the repository",
+            )
+        manifest = services.catalogue.manifest(self.result.snapshot)
+        repo: Restic = services.repository(job.loaded, job.limits)
+        self.order = Order(job, services, repo, run, self.result.snapshot, manifest, self.result)
+        self.recovered = planned.target is not None
+        self.moment = planned.point
+        self.way: IntoDirectory | _StandingServer | None = None
+
+    def look(self, progress: Progress) -> list[CheckResult]:
+        """Its own checks. CcdrError where it is not there."""
+        where = self.planned.where
+        if where.new_server is not None:
+            return self._new_server(progress)
+        self.way = self._tree(progress) if where.directory is not None else self._server(where, progress)
+        return self.way.check(progress)
+
+    def beside(self) -> contextlib.AbstractContextManager[Held | None]:
+        return contextlib.nullcontext(None) if self.way is None else self.way.beside()
+
+    def _tree(self, progress: Progress) -> IntoDirectory:
+        place, order = self.planned.place, self.order
+        assert place is not None
+        if not place.is_dir():
+            raise CcdrError(f"{place} is not there", hint="was it moved? Name where it stands now with --to FILE")
+        staging = _Stands(place, self._run.directory(f"standing-{self.job.asset}"), inside=False)
+        staging.out.mkdir(mode=0o700)
+        way = IntoDirectory(order, staging)
+        if "roots" in order.manifest.contents:  # what it is compared with: ccdr's listing, and none of the data
+            with order.phase("fetch", f"fetching the listing of {order.snapshot.short}", progress):
+                order.repo.restore(order.snapshot.id, order.snapshot.root, staging.capture)
+            order.verified(staging.capture)
+        else:
+            with order.phase("check", "comparing digests", progress):
+                way.verified = order.verified(place)
+        return way
+
+    def _server(self, where: Target, progress: Progress) -> _StandingServer:
+        order, services = self.order, self._services
+        target = order.engine.onto(str(where.server), where.password_file, where.ca_file)
+        credentials = self._run.directory(f"credentials-{self.job.asset}")
+        services.write_credentials_of(target.client, credentials, what=f"targets: {self.job.asset}")
+        source, _ = self._stack.enter_context(
+            services.lab.source(
+                target.client,
+                self._run.id,
+                self._run.scratch,
+                credentials,
+                self.job.limits.no_progress,
+                progress,
+                gentle=False,
+            )
+        )
+        return _StandingServer(order, target.as_named(source, order.manifest), source)
+
+    def _new_server(self, progress: Progress) -> list[CheckResult]:
+        """One that was not started yet is as it was left; one that was started answers, and is the one that was
+        checked."""
+        new, job = self.planned.where.new_server, self.job
+        assert new is not None
+        left = LeftServer.read(new.directory)
+        why = "its checks had passed before it got its name, and it is looked at by its own client from there on"
+        others = [skipped(check, why) for check in job.checks]
+        if left.untouched:
+            return [_found(True, "as it was left when its checks had passed", "nothing has changed since"), *others]
+        progress.step(f"asking the new server of {job.asset}")
+        answers = Opening.of(job, new, self.order.manifest, self._services, self._run).answers()
+        said = "it answers, and is that one" if answers else "it was started, and does not answer at its address"
+        return [_found(answers, "the server that was checked answers", said), *others]
+
+
+def _found(passed: bool, expected: str, actual: str) -> CheckResult:
+    return CheckResult("server", "new server", Verdict.PASS if passed else Verdict.FAIL, expected, actual)
+
+
+class _Stands(Staging):
+    """Where nothing is made ready: the tree has its final name."""
+
+    @property
+    def tree(self) -> Path:
+        return self.target
+
+
+@dataclass
+class _StandingServer:
+    """A database on a server, under its final name."""
+
+    order: Order
+    restored: Restored
+    source: Source
+
+    def _context(self) -> CheckContext:
+        order, services = self.order, self.order.services
+        name = f"out-{order.job.asset}"
+        out = order.run.scratch / name
+        if not out.exists():
+            order.run.directory(name)
+        return CheckContext(order.manifest, out, out, out, self.source.place, services.host, services.digest)
+
+    def check(self, progress: Progress) -> list[CheckResult]:
+        order = self.order
+        asked: list[CheckConfig] = [c for c in order.job.checks if c.beside is None]
+        ours = [c for c in asked if not isinstance(c, Command | Identical)]
+        why = "it needs what was captured, and was looked at before the database had its name"
+        left_out = [skipped(c, why) for c in asked if isinstance(c, Command | Identical)]
+        compared = [skipped(c, f"{c.beside} is not looked at with it") for c in order.job.checks if c.beside]
+        with order.phase("check", f"checking {order.job.asset}", progress):
+            return order.check(ours, self.restored, self._context(), progress) + left_out + compared
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Held | None]:
+        yield Held(self.restored, self._context())
+
+
+def check_again(
+    loaded: LoadedPlan, decision: Decision, services: Services, run: Run, view: View, places: Mapping[str, Target]
+) -> list[CheckedAgain]:
+    """The checks of each asset of a recovery, and those that compare two of them. `places` go before those that were
+    decided: where a person has put it since."""
+    found: dict[str, CheckedAgain] = {}
+    with contextlib.ExitStack() as stack:
+        there: dict[str, Standing] = {}
+        for planned in decision.assets:
+            at = replace(planned, where=places.get(planned.asset, planned.where))
+            one = found[planned.asset] = CheckedAgain(at)
+            view.phase(planned.asset, "checking")
+            try:
+                standing = Standing(at, Job(loaded, planned.asset), services, run, stack)
+                one.checks = standing.look(OfAsset(view, planned.asset))
+                there[planned.asset] = standing
+                one.left_behind = standing.result.left_behind
+            except CcdrError as error:
+                why = failure_of(error)
+                one.reason, one.hint = why.reason, why.hint
+        comparing = Comparing(run, services.state)
+        for asset, standing in there.items():
+            if any(check.beside for check in standing.job.checks):
+                view.phase(asset, "comparing")
+                results = comparing.compare(standing, there)
+                names = {check.name.split(":")[0] for check in results}
+                kept = [c for c in found[asset].checks if c.status is not Verdict.SKIPPED or c.name not in names]
+                found[asset].checks = [*kept, *results]
+        comparing.keep(services.clock.now())
+    return list(found.values())

@@ -1,0 +1,216 @@
+"""A run is begun, gone on with, or taken over from another host: each by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr.evidence.ledger.ledger import whoami
+from ccdr.host.files import write_durably
+from ccdr.jobs.runbook.events import Event, written
+from ccdr.jobs.runbook.journal import (
+    Journal,
+    SharedState,
+    Taken,
+    directory,
+    events_of,
+    newest_of,
+    somebody_else,
+)
+from ccdr.jobs.runbook.states import Standing
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, Locked, UsageProblem
+from ccdr.model.values import rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.plans.runbook_made import Runbook, runbook_of
+
+VERB = "runbook"  # of the lock
+
+
+class TakenOver(Locked):
+    """Another host goes on with it; that is written down in this host's `journal`, and not yet in its ledger."""
+
+    def __init__(self, why: Locked, journal: Journal) -> None:
+        super().__init__(str(why), hint=why.hint)
+        self.journal = journal
+
+
+@dataclass
+class Desk:
+    """One plan's runbook on this host, and where its state is shared."""
+
+    loaded: LoadedPlan
+    services: Services
+    shared: SharedState | None = None
+    tell: Callable[[str], None] = lambda _: None
+    host: str = field(default_factory=socket.gethostname)
+    by: str = field(default_factory=whoami)
+
+    @property
+    def plan(self) -> str:
+        return self.loaded.plan.plan
+
+    @property
+    def runbook(self) -> Runbook:
+        return runbook_of(self.loaded.plan)
+
+    def newest(self) -> tuple[str, Standing] | None:
+        """The newest run that this host knows."""
+        found = newest_of(self.services.state, self.plan)
+        return found and (found[0], Standing(self.runbook, found[1], self._at_work(found[1])))
+
+    def _at_work(self, events: list[Event]) -> str | None:
+        """The session that goes on now, on this host."""
+        if not self.services.state.held(self.plan, "", VERB):
+            return None
+        return next((e.session for e in reversed(events) if e.what in ("begun", "session", "taken_over")), None)
+
+    def elsewhere(self) -> tuple[str, Standing] | None:
+        """The newest run in the bucket that has not ended, and that this host does not hold. CcdrError where the bucket
+        does not answer."""
+        if self.shared is None:
+            return None
+        for run in reversed(self.shared.runs()):
+            events = self.shared.events(run)
+            standing = Standing(self.runbook, events, events[-1].session if events else None)
+            mine = events_of(self.services.state, self.plan, run)
+            if not events or standing.ended is not None:
+                return None
+            held_here = mine[: len(events)] == events[: len(mine)] and bool(mine) and mine[-1].what != "lost"
+            return None if held_here and len(events) <= len(mine) else (run, standing)
+        return None
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """While one process is at it. Locked, with who that is, where another one is."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.services.state.lock(self.plan, "", VERB))
+            except Locked:
+                found = newest_of(self.services.state, self.plan)
+                raise somebody_else(_last_session(found[1]) if found else None) from None
+            yield
+
+    def begin(self) -> Journal:
+        """A new run. UsageProblem where one is open here, Locked where one is elsewhere."""
+        found = self.newest()
+        if found is not None and found[1].ended is None and not _lost(found[1]):
+            begun = rfc3339(found[1].events[0].time.replace(microsecond=0))
+            raise UsageProblem(
+                f"a run of this runbook was begun at {begun}, and has not ended",
+                hint=f"`ccdr runbook resume {self.plan}` goes on with it; `ccdr runbook run {self.plan} --afresh "
+                '--why "…"` ends it and begins anew',
+            )
+        try:
+            other = self.elsewhere()
+        except CcdrError as error:
+            self.tell(f"whether another host carries it out cannot be told: {error}")
+            other = None
+        if other is not None:
+            raise somebody_else(_last_session(other[1].events))
+        journal = self._journal(self.services.state.run_id(self.services.clock), [])
+        journal.append("begun", runbook=self.runbook.sha256, plan_sha256=self.loaded.sha256)
+        journal.append("session")
+        return journal
+
+    def resume(self) -> Journal:
+        """Go on with the newest run. UsageProblem where there is none, or it has ended; Locked where another host
+        does."""
+        journal = self.opened()
+        journal.append("session", runbook=self.runbook.sha256, plan_sha256=self.loaded.sha256)
+        return journal
+
+    def opened(self) -> Journal:
+        """The newest run's journal, whoever it is that goes on with it being ours."""
+        found = self.newest()
+        if found is None or found[1].ended is not None:
+            other = None
+            with contextlib.suppress(CcdrError):
+                other = self.elsewhere()
+            if other is not None:
+                raise somebody_else(_last_session(other[1].events))
+            when = f": the last one ended at {rfc3339(found[1].events[-1].time)}" if found else ""
+            raise UsageProblem(
+                f"no run of this runbook is open{when}", hint=f"`ccdr runbook run {self.plan}` begins one"
+            )
+        run, standing = found
+        if lost := _lost(standing):
+            raise Locked(
+                lost.reason or "another host carries the runbook out",
+                hint=f"`ccdr runbook take-over {self.plan}` takes it back",
+            )
+        journal = self._journal(run, list(standing.events))
+        try:
+            journal.behind()
+        except Locked as error:
+            journal.let_go(error)
+            raise TakenOver(error, journal) from None
+        return journal
+
+    def take_over(self) -> Journal:
+        """Go on with what another host has begun: from now on that one may not. UsageProblem where nothing is there to
+        be taken."""
+        if self.shared is None:
+            raise UsageProblem(
+                "the plan names no `runbook_state:`, so that no other host's runbook can be seen from here",
+                hint=f"what this host has begun goes on with `ccdr runbook resume {self.plan}`",
+            )
+        other = self.elsewhere()
+        if other is None:
+            raise UsageProblem(
+                "no other host's run of this runbook is open", hint="`ccdr runbook status` shows what there is"
+            )
+        run, standing = other
+        path = directory(self.services.state, self.plan) / f"{run}.jsonl"
+        if path.exists():  # what this host had begun itself, before another one took it
+            path.replace(path.with_suffix(f".{secrets.token_hex(3)}.lost"))
+        journal = self._journal(run, [])
+        taken = journal.as_next_of(standing.events, "taken_over")
+        try:
+            self.shared.put(run, taken)
+        except Taken:
+            raise somebody_else(_last_session(self.shared.events(run))) from None
+        write_durably(path, b"".join(map(written, (*standing.events, taken))))
+        return self._journal(run, [*standing.events, taken])
+
+    def _journal(self, run: str, events: list[Event]) -> Journal:
+        session = secrets.token_hex(6)
+        if events and events[-1].what == "taken_over" and events[-1].pid == os.getpid():
+            session = events[-1].session  # the same process goes on
+        return Journal(
+            path=self.path_of(run),
+            run=run,
+            clock=self.services.clock,
+            session=session,
+            by=self.by,
+            host=self.host,
+            shared=self.shared,
+            events=events,
+            shared_up_to=len(events) if events and events[-1].what == "taken_over" else 0,
+            tell=self.tell,
+        )
+
+    def path_of(self, run: str) -> Path:
+        self.services.state.directory("runbook")
+        return directory(self.services.state, self.plan) / f"{run}.jsonl"
+
+    def changed(self, standing: Standing) -> str | None:
+        """A note where the runbook is not the one that was begun."""
+        of = next((e.runbook for e in reversed(standing.events) if e.runbook), "")
+        if of in ("", self.runbook.sha256):
+            return None
+        return "the plan's runbook was changed since: what is done stays done, the rest is as it stands there now"
+
+
+def _lost(standing: Standing) -> Event | None:
+    last = standing.events[-1]
+    return last if last.what == "lost" else None
+
+
+def _last_session(events: Sequence[Event]) -> Event | None:
+    return next((e for e in reversed(events) if e.what in ("begun", "session", "taken_over")), None)

@@ -1,0 +1,163 @@
+"""What a machine carries out of a runbook: a command, a recovery, checks, a look at the sources; what it asks is in
+`questions.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr.host.processes import Host
+from ccdr.jobs.recover import journal as recovery
+from ccdr.jobs.recover.work import VERB as RECOVER
+from ccdr.jobs.runbook.questions import BETWEEN, http, sql
+from ccdr.jobs.runbook.sources import look_at
+from ccdr.jobs.runbook.work import Runner, StepResult, Work, nap
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CcdrError, CommandFailed, Exit
+from ccdr.model.schema import format_duration
+from ccdr.plans.runbook import AnyStep, Check, Command, Recover
+from ccdr.plans.runbook_made import CCDR
+
+LINES_KEPT = 200  # of what a command says: for a person's eyes
+STILL_ENDING = 60.0  # seconds that a ccdr gets to end whose master was killed
+NOT_INSTALLED = 127
+
+
+# --- commands ---------------------------------------------------------------------------------------------
+
+
+def own_argv(argv: tuple[str, ...], directories: Mapping[str, Path]) -> list[str]:
+    """A command as it is run: `ccdr` is this very program, with the directories that it works with itself."""
+    if argv[0] != CCDR:
+        return list(argv)
+    options = [word for option, path in directories.items() for word in (option, str(path.absolute()))]
+    return [sys.executable, "-m", "ccdr", *options, *argv[1:]]
+
+
+def command(name: str, step: AnyStep, work: Work) -> StepResult:
+    assert isinstance(step, Command)
+    watches_itself = step.argv[0] == CCDR and "timeout" not in step.model_fields_set
+    return run_command(step.argv, work, timeout=LONGEST if watches_itself else step.timeout)
+
+
+def run_command(
+    argv: tuple[str, ...], work: Work, *, timeout: float, meanwhile: Callable[[], None] = lambda: None
+) -> StepResult:
+    """Only its exit code counts. What it says is a program's words."""
+    deadline, still_there = time.monotonic() + timeout, time.monotonic() + STILL_ENDING
+    said: deque[str] = deque(maxlen=LINES_KEPT)
+    called = f"`{argv[0]}`" if argv[0] != CCDR else f"`{' '.join(argv[:2])}`"
+
+    def in_time() -> None:
+        meanwhile()
+        if time.monotonic() > deadline:
+            raise CommandFailed(argv, -1, f"it took longer than {format_duration(timeout)}", stalled=True, what=called)
+
+    host = work.services.host.with_(no_progress=timeout, meanwhile=in_time)
+    try:
+        code, words = _run(host, own_argv(argv, work.directories), called, said)
+        while argv[0] == CCDR and code == Exit.LOCKED and work.since is not None and time.monotonic() < still_there:
+            nap(BETWEEN)  # what an earlier attempt had begun is still ending
+            code, words = _run(host, own_argv(argv, work.directories), called, said)
+    except CommandFailed as error:
+        missing = error.code == NOT_INSTALLED and not error.stalled
+        return StepResult(
+            False,
+            str(error),
+            "install it on this host, or carry it out by hand and skip the step" if missing else None,
+            Exit.NOT_CARRIED_OUT if missing else Exit.FINDING,
+            words=FreeText("\n".join(said)) + error.stderr,
+        )
+    if code == 0:
+        return StepResult(True, words=words)
+    if argv[0] == CCDR and code == Exit.LEFT_BEHIND:
+        return StepResult(True, f"{called} left something behind", left_behind=(f"what {called} names",), words=words)
+    if argv[:2] == (CCDR, "pause") and argv[-1] == "--end" and code == Exit.USAGE:
+        return StepResult(True, "it was over already", words=words)  # by itself, or before ccdr was stopped
+    own = argv[0] == CCDR and code in (Exit.USAGE, Exit.NOT_CARRIED_OUT, Exit.LOCKED)
+    return StepResult(
+        False, f"{called} exited with {code}", code=Exit.NOT_CARRIED_OUT if own else Exit.FINDING, words=words
+    )
+
+
+def _run(host: Host, argv: list[str], called: str, said: deque[str]) -> tuple[int, FreeText]:
+    done = host.run(argv, what=called, on_line=said.append, ok=range(256))
+    return done.code, FreeText("\n".join(said)) + done.stderr
+
+
+def recover(name: str, step: AnyStep, work: Work) -> StepResult:
+    """`ccdr recover` keeps a journal of its own: what it had begun for this step is gone on with, never begun again."""
+    assert isinstance(step, Recover)
+    plan = work.loaded.plan.plan
+    while work.since is not None and work.services.state.held(plan, "", RECOVER):
+        nap(BETWEEN)  # it outlived whoever had begun it, and goes on
+    told = recovery.newest(work.services.state, plan) if work.since is not None else None
+    if told is not None and work.since is not None and told.began >= work.since:
+        if not told.unfinished:
+            return StepResult(True, "it was brought back before ccdr was stopped")
+        words: tuple[str, ...] = ("recover", "--resume", plan)
+    else:
+        words = (*recover_words(step, plan), "--yes-i-mean", plan)
+    return run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
+
+
+@dataclass
+class _HowFar:
+    """What a recovery has reached, told as it does, by its journal."""
+
+    work: Work
+    name: str
+    looked: float = field(default_factory=time.monotonic)
+    told: dict[str, str | None] = field(default_factory=dict)
+
+    def __call__(self) -> None:
+        if time.monotonic() - self.looked < LOOK_EVERY:
+            return
+        self.looked = time.monotonic()
+        with contextlib.suppress(CcdrError, OSError, ValueError, KeyError):
+            of = recovery.newest(self.work.services.state, self.work.loaded.plan.plan)
+            for asset, at in (of.assets if of is not None and of.unfinished else {}).items():
+                if at.stage != self.told.get(asset):
+                    self.told[asset] = at.stage
+                    self.work.progress.step(f"{self.name}: {asset} {at.stage}")
+
+
+LOOK_EVERY = 2.0  # seconds
+LONGEST = 7 * 86400.0  # it watches its own progress
+
+
+def recover_words(step: Recover, plan: str) -> tuple[str, ...]:
+    """What a person would type behind `ccdr`."""
+    words = ["recover", plan]
+    words += ["--at", step.at] if step.at != "latest" else []
+    words += ["--to", str(step.to)] if step.to else []
+    words += ["--under", str(step.under)] if step.under else []
+    words += ["--assets", ",".join(step.assets)] if step.assets else []
+    words += ["--except", ",".join(step.leave_out)] if step.leave_out else []
+    words += ["--nearest"] if step.nearest else []
+    return tuple(words)
+
+
+def check(name: str, step: AnyStep, work: Work) -> StepResult:
+    assert isinstance(step, Check)
+    if step.of == "sources":
+        return StepResult(True, facts=look_at(step.assets or tuple(work.loaded.plan.assets), work))
+    return run_command((CCDR, *check_words(work.loaded.plan.plan)), work, timeout=LONGEST)
+
+
+def check_words(plan: str) -> tuple[str, ...]:
+    return ("recover", "check", plan)
+
+
+RUNNERS: Mapping[str, Runner] = {
+    "recover": recover,
+    "check": check,
+    "command": command,
+    "http": http,
+    "sql": sql,
+}

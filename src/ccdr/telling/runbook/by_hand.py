@@ -1,0 +1,213 @@
+"""Each asset by hand, for whoever has restic and a server's own tools, and nothing else. docs/how-to/recover.md says
+more."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ccdr.engines import AnyEngine
+from ccdr.plans.model import Plan
+
+# In a line that is typed: what whoever types it must fill in stands in capital letters.
+FETCHED = "/restore"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sentence, and the lines that are typed then."""
+
+    says: str
+    lines: tuple[str, ...] = ()
+
+
+def opening(plan: Plan, password_file: str, env_file: str | None) -> Iterator[str]:
+    """The repository, opened as the plan does."""
+    yield f"export RESTIC_REPOSITORY={shlex.quote(plan.repository.location)}"
+    yield f"export RESTIC_PASSWORD_FILE={password_file}"
+    if env_file is not None:
+        yield f"set -a; . {env_file}; set +a"
+
+
+def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
+    tags = f"--tag plan={plan.plan},asset={name},kind=backup"
+    yield Part("Which snapshots are there? The newest is the last one.", (f"restic snapshots {tags}",))
+    yield Part(
+        "Fetch the newest into an empty directory. If restic exits with anything but 0, do not use it: take an older.",
+        (f"restic restore {tags} latest --target {FETCHED}/{name}", "echo exit $?"),
+    )
+    yield Part("Where is it?", (f"find {FETCHED}/{name} -name ccdr-manifest.json",))
+    method = getattr(asset, "method", None)
+    match asset.engine_name, method:
+        case "files", _:
+            yield Part(
+                "The trees stand below that directory, each at its own path. Where the snapshot has a tag `stream=ID`, "
+                "fetch that one too, into the same directory.",
+                (f"restic restore STREAM --target {FETCHED}/{name}",),
+            )
+        case "sqlite", _:
+            yield Part(
+                "The database file is beside the manifest. Put it where its application wants it while that is "
+                "stopped; let no old -wal, -shm or -journal stand beside it."
+            )
+        case "redis", _:
+            yield from _redis()
+        case "postgres", "physical":
+            yield from _postgres_physical(name)
+        case "postgres", _:
+            yield from _postgres(name, asset, streamed=method == "stream")
+        case "mariadb", "physical":
+            yield from _mariadb_physical(name)
+        case "mariadb", _:
+            yield from _mariadb(asset)
+    if asset.shipping is not None:
+        yield from _log(plan, name)
+        yield from _log_of_postgres(name) if asset.engine_name == "postgres" else _log_of_mariadb(name)
+
+
+def _database(asset: AnyEngine) -> str:
+    return shlex.quote(str(getattr(getattr(asset, "connection", None), "database", "DATABASE")))
+
+
+def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
+    if streamed:
+        yield Part(
+            "The dump itself is in the snapshot that the first one's tag `stream=ID` names. Fetch it beside the "
+            'manifest; its SHA-256 must be the one that the manifest has for "dump".',
+            (f"restic restore STREAM --target {FETCHED}/{name}/…/ccdr-capture", "sha256sum dump"),
+        )
+    yield Part(
+        "Load it into an EMPTY server of the same major version, never one that may still hold data. In the manifest's "
+        "directory, as the superuser:",
+        (
+            'psql -X -d postgres -f roles.sql      # "already exists" is harmless',
+            "pg_restore -C -j2 --exit-on-error --section=pre-data --section=data -d postgres dump",
+            f"pg_restore -j2 --exit-on-error --section=post-data -d {_database(asset)} dump",
+            f"psql -X -d {_database(asset)} -c analyze",
+        ),
+    )
+
+
+def _postgres_physical(name: str) -> Iterator[Part]:
+    whole = f"{FETCHED}/{name}-whole"
+    yield Part(
+        "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
+        (f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))", "pg_verifybackup -q data"),
+    )
+    yield Part(
+        'Does ccdr-manifest.json end in "upon":[…]? Then it is an increment on the snapshots FULL, NEXT … that stand '
+        "there, the full one first. Fetch each into a directory of its own and put them together in that order, with "
+        "the tools of the same major version. Without it go on with this data/.",
+        (
+            f"restic restore FULL --target {FETCHED}/{name}-0",
+            f"restic restore NEXT --target {FETCHED}/{name}-1",
+            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $PWD/data",
+            f"pg_verifybackup -q {whole}/data && cd {whole}",
+        ),
+    )
+    yield Part(
+        "Is there a log to be applied (below)? First that. Then give it to the server's user, and start a server of "
+        "the same major version on it.",
+        (
+            "chown -R postgres:postgres data && chmod 700 data",
+            'su postgres -c "pg_ctl -D $PWD/data -l /tmp/server.log start"',
+        ),
+    )
+
+
+def _mariadb_physical(name: str) -> Iterator[Part]:
+    yield Part(
+        "It is what mariadb-backup has copied, data/. Make it ready with a mariadb-backup of the same series, the "
+        "server stopped. It must end in `completed OK!`.",
+        (
+            f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))",
+            "mariadb-backup --prepare --target-dir=$PWD/data",
+            "chown -R mysql:mysql data",
+            "mariadbd --user=mysql --datadir=$PWD/data &",
+        ),
+    )
+
+
+def _log(plan: Plan, name: str) -> Iterator[Part]:
+    batches = f"{FETCHED}/{name}-batches"
+    grouped = 'group_by(.tags[] | select(startswith("batch="))) | map(max_by(.time)) | sort_by(.time)[]'
+    yield Part(
+        "The log that was shipped since then is in a repository of its own, with the same password. Fetch all of it "
+        "into one directory (needs jq). The names that `ls` shows must count up without a gap.",
+        (
+            f"LOG={shlex.quote(f'{plan.repository.location}/log')}",
+            f"restic -r $LOG snapshots --tag plan={plan.plan},asset={name},kind=log --json > {batches}.json",
+            f"jq -r '{grouped}",
+            f"""  | "\\(.id):\\(.paths[0])"' {batches}.json > {batches}""",
+            "while read -r b; do",
+            f'  restic -r $LOG restore "$b" --target {FETCHED}/{name}-log || echo BAD',
+            f"done < {batches}",
+            f"cd {FETCHED}/{name}-log",
+            'for f in *.open; do [ ! -e "$f" ] || [ -e "${f%.open}" ] || mv "$f" "${f%.open}"; done',
+        ),
+    )
+
+
+def _log_of_postgres(name: str) -> Iterator[Part]:
+    command = f"""restore_command = 'cp \\"{FETCHED}/{name}-log/%f\\" \\"%p\\"'"""
+    yield Part(
+        "In the directory that holds data/, before anybody has started it. To go back to a moment, add the lines "
+        "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
+        "select pg_wal_replay_resume().",
+        (
+            "sed -i '/^recovery_target/d' data/postgresql.auto.conf",
+            f'echo "{command}" >> data/postgresql.auto.conf',
+            "echo \"recovery_target_timeline = 'latest'\" >> data/postgresql.auto.conf",
+            "touch data/recovery.signal",
+        ),
+    )
+
+
+def _log_of_mariadb(name: str) -> Iterator[Part]:
+    yield Part(
+        "On the server that you started on the copy, before anybody writes to it. COPY is the directory that holds "
+        "data/. With --stop-datetime=TIME (UTC) only what was written before it is applied.",
+        (
+            "read -r first start rest < COPY/data/mariadb_backup_binlog_info",
+            f"cd {FETCHED}/{name}-log",
+            """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
+            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" $(cat /tmp/files) > /tmp/c.sql',
+            "mariadb --comments --binary-mode < /tmp/c.sql",
+        ),
+    )
+
+
+def _mariadb(asset: AnyEngine) -> Iterator[Part]:
+    of = _database(asset)
+    yield Part(
+        "Load it into a server of the same series or a newer one, which has no database of that name. In the "
+        "manifest's directory, as an administrator:",
+        (
+            "mariadb -e 'SET GLOBAL event_scheduler = OFF'",
+            "mariadb < database.sql",
+            'mariadb --force < users.sql           # "failed" for those that are there is harmless',
+            f"mariadb {of} < tables.sql",
+            "for f in rows/*.sql; do",
+            f"""  mariadb --init-command='SET check_constraint_checks=0' {of} < "$f" || break""",
+            "done",
+            f"mariadb --comments --binary-mode {of} < code.sql",
+            f"if [ -e views.sql ]; then mariadb {of} < views.sql; fi",
+            "mariadb --force < grants.sql",
+        ),
+    )
+
+
+def _redis() -> Iterator[Part]:
+    yield Part(
+        "A server reads dump.rdb only when it starts, and with `appendonly yes` not at all: it starts EMPTY. Stop "
+        "Sentinel first. In the manifest's directory, as root (for Valkey read valkey):",
+        (
+            "systemctl stop redis-server",
+            "mv /var/lib/redis /var/lib/redis.was",
+            "install -d -o redis -g redis -m 750 /var/lib/redis",
+            "install -o redis -g redis -m 640 dump.rdb /var/lib/redis/dump.rdb",
+            "sed -i.was 's/^appendonly .*/appendonly no/' /etc/redis/redis.conf",
+            "systemctl start redis-server && redis-cli INFO keyspace",
+        ),
+    )

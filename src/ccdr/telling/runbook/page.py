@@ -1,0 +1,215 @@
+"""The runbook on paper: one HTML file, black and white, A4, that needs nothing but itself. Its first page is for
+whoever is called in the night; it holds where the repository and its key lie, and no value of any secret."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from ccdr import __version__
+from ccdr.engines import AnyEngine
+from ccdr.jobs.restore.site import owner_of
+from ccdr.jobs.runbook.people import choices
+from ccdr.jobs.runbook.states import Standing
+from ccdr.model.errors import CcdrError
+from ccdr.model.order import in_order
+from ccdr.model.schema import format_duration
+from ccdr.model.values import Manifest
+from ccdr.plans import LoadedPlan
+from ccdr.plans.model import Plan
+from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual
+from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, where_to
+from ccdr.plans.targets import NewServer
+from ccdr.ports.new_server import Owner, Site
+from ccdr.telling.runbook import by_hand, does
+
+DR = "/srv/dr"  # where a bare host has the plan then
+_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+
+
+def page(
+    loaded: LoadedPlan,
+    runbook: Runbook,
+    expected: Mapping[str, float],
+    measured: Mapping[str, float],
+    manifests: Mapping[str, Manifest],
+    now: datetime,
+) -> str:
+    """`measured` has the seconds of each asset's last restore test, `manifests` that of its newest snapshot, as far as
+    this host knows them."""
+    room = files("ccdr.telling.runbook")
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_plain
+    )
+    template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
+    plan, standing = loaded.plan, Standing(runbook, ())
+    starts = list(_starts(plan, manifests))
+    key, env = f"/root/{plan.plan}.key", f"/root/{plan.plan}.env" if plan.repository.env_file else None
+    return template.render(
+        style=room.joinpath("page.css").read_text("utf-8"),
+        plan=plan,
+        runbook=runbook,
+        version=__version__,
+        host=socket.gethostname(),
+        printed=f"{now:%Y-%m-%d %H:%M} UTC",
+        rto=format_duration(plan.objectives.rto),
+        mtd=plan.objectives.mtd and format_duration(plan.objectives.mtd),
+        looks=list(_looks(plan)),
+        measured=measured,
+        directory=loaded.path.parent.parent.absolute(),
+        key=key,
+        env=env,
+        bare=list(_bare(plan, key, env)),
+        assets=list(_assets(plan, measured)),
+        together=_minutes(sum(measured.values())) + " min" if measured else "?",
+        health=[line for step in runbook.steps.values() for line in _health(step)],
+        phones=list(_phones(runbook)),
+        lies=_lies(plan),
+        env_lies=plan.repository.env_file,
+        starts=starts,
+        prints=[one["name"] for one in starts if not one["ways"]],
+        steps=[_step(name, runbook, standing, expected) for name in standing.order],
+        opening=list(by_hand.opening(plan, key, env)),
+        by_hand=[
+            {"name": name, "engine": _engine(asset), "parts": list(by_hand.parts(plan, name, asset))}
+            for name, asset in plan.assets.items()
+        ],
+    )
+
+
+def _plain(value: Any) -> Any:
+    return _STRANGE.sub("\ufffd", value) if type(value) is str else value
+
+
+def _minutes(seconds: float | None) -> str:
+    return "?" if seconds is None else str(max(1, math.ceil(seconds / 60)))
+
+
+def _engine(asset: AnyEngine) -> str:
+    method = getattr(asset, "method", None)
+    return asset.engine_name + (f", {method}" if method else "")
+
+
+def _looks(plan: Plan) -> Iterator[str]:
+    """What is typed to see whether each source answers. `ccdr runbook run` looks at all of them by itself."""
+    for name, asset in plan.assets.items():
+        yield f"{_look(asset)}      # {name}"
+
+
+def _look(asset: AnyEngine) -> str:
+    c = getattr(asset, "connection", None)
+    host, port = getattr(c, "host", ""), getattr(c, "port", None)
+    match asset.engine_name:
+        case "postgres":
+            return f"pg_isready -h {shlex.quote(host)} -p {port}"
+        case "mariadb":
+            where = f"--socket={shlex.quote(host)}" if host.startswith("/") else f"-h {shlex.quote(host)} -P {port}"
+            return f"mariadb-admin {where} ping"
+        case "redis":
+            return f"redis-cli {f'-s {shlex.quote(host)}' if host.startswith('/') else f'-h {host} -p {port}'} ping"
+    return "ls -ld " + " ".join(shlex.quote(str(path)) for path in asset.source_paths)
+
+
+def _bare(plan: Plan, key: str, env: str | None) -> Iterator[str]:
+    """From nothing but this page, a host with ccdr, and the key: all back and checked."""
+    credentials = f" --env-file {env}" if env else ""
+    yield f"chmod 600 {key}{f' {env}' if env else ''}"
+    yield f"ccdr bootstrap {shlex.quote(plan.repository.location)} \\"  # a line that is too long would break anywhere
+    yield f"  --password-file {key}{credentials} --into {DR}"
+    yield f"cd {DR}"
+    under = "" if plan.assets.keys() <= plan.targets.keys() else f" --under {RECOVERED}"
+    yield f"ccdr recover {plan.plan}{under} --dry-run      # shows all of it, does nothing"
+    yield f"ccdr recover {plan.plan}{under}      # asks for the plan's name, once"
+    yield "ccdr recover --resume      # only where it was stopped"
+    yield f"ccdr recover check {plan.plan}"
+    if any(isinstance(step, Command) for step in plan.runbook.values()) or any(
+        target.new_server and target.new_server.start for target in plan.targets.values()
+    ):
+        yield f"ccdr plan trust {plan.plan}      # only where it refuses to run the plan's commands"
+
+
+def _assets(plan: Plan, measured: Mapping[str, float]) -> Iterator[Mapping[str, object]]:
+    needs = {name: list(asset.depends_on) for name, asset in plan.assets.items()}
+    for name in in_order(needs, {name: asset.priority for name, asset in plan.assets.items()}):
+        target = plan.targets.get(name)
+        yield {
+            "name": name,
+            "engine": _engine(plan.assets[name]),
+            "after": needs[name],
+            "minutes": _minutes(measured.get(name)),
+            "old": address_of(plan.assets[name]),
+            "where": where_to(target) if target else f"{RECOVERED}/{name} (the plan names no target)",
+        }
+
+
+def _health(step: AnyStep) -> Iterator[str]:
+    if isinstance(step, Http) and step.is_health:
+        yield f"curl -o /dev/null -w '%{{http_code}}\\n' {shlex.quote(step.url)}      # must print {step.status}"
+
+
+def _phones(runbook: Runbook) -> list[tuple[str, list[str]]]:
+    """Each once, with the steps for which they are phoned."""
+    phones: dict[str, list[str]] = {}
+    for name, step in runbook.steps.items():
+        if step.phone:
+            phones.setdefault(step.phone, []).append(name)
+    return list(phones.items())
+
+
+def _lies(plan: Plan) -> str:
+    repository = plan.repository
+    if repository.password_file is not None:
+        return f"usual host: {repository.password_file}"
+    return f"by the command: {shlex.join(repository.password_command or ())}"
+
+
+def _starts(plan: Plan, manifests: Mapping[str, Manifest]) -> Iterator[Mapping[str, object]]:
+    for name, target in plan.targets.items():
+        new = target.new_server
+        if new is None:
+            continue
+        if new.start:
+            yield {"name": name, "ways": [("As the plan says:", [shlex.join(new.start)])]}
+            continue
+        ways = _literal(plan.assets[name], new, manifests[name]) if name in manifests else None
+        yield {"name": name, "ways": ways or []}
+
+
+def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple[str, Sequence[str]]] | None:
+    """By what was captured; None where this host cannot tell them."""
+    try:
+        maker = asset.new_server(Site(new.directory, new.owner, new.address, new.port, new.sockets, new.settings))
+        needs = maker.needs(manifest)
+        image = asset.image or next(iter(asset.image_candidates(needs.major)), "")
+        here = owner_of(new.owner, maker.user)
+        lines = maker.start_lines(manifest, image, here or Owner(0, 0, new.owner or maker.user))
+    except (CcdrError, KeyError, ValueError):  # what an older ccdr captured may lack it
+        return None
+    docker = [("With Docker:", lines.docker)] if here is not None and image else []
+    return [("On Debian:", lines.debian), *docker]
+
+
+def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str, float]) -> Mapping[str, object]:
+    step = runbook.steps[name]
+    told = list(does(step, runbook.plan))
+    seconds = expected.get(name)
+    return {
+        "name": name,
+        "title": runbook.title(name),
+        "phase": step.phase,
+        "minutes": None if seconds is None else _minutes(seconds),
+        "after": list(dict.fromkeys(standing.needs[name])),
+        "instructions": step.instructions if isinstance(step, Manual) else (),
+        "typed": [line.removeprefix("runs").strip() for line in told if line.startswith("runs")],
+        "asks": [line for line in told if not line.startswith("runs")],
+        "phone": step.phone,
+        "answer": bool(choices(step)) or isinstance(step, Manual | Confirm | Decision),
+    }

@@ -1,0 +1,98 @@
+"""Rows and files of one recovery are compared before either has its final name, and can be compared again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.recover.conftest import TWO
+from tests.faults.recover.test_kills import CRM, CRM_CHECKS
+from tests.support.harness import SQLITE_SMALL, Site, Source, ask_sqlite, small_database
+from tests.support.sites import copy_of
+from tests.support.stored import settled_file
+from tests.support.target import PASSWORD, Target, server
+
+RECONCILE = """\
+  - kind: reconcile
+    with: recordings
+    query: select path from recorded
+    match: ["*.wav"]
+    allow: {files_without_row: any}
+"""
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with server(tmp_path_factory.mktemp("target")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def three(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with small_database(source, "compared") as database:
+        root = tmp_path_factory.mktemp("compared")
+        site = Site(root)
+        for number in range(10):
+            settled_file(root / "tree" / f"{number:03}.wav", bytes([number]) * 3000, 1_700_000_000)
+        rows = ", ".join(f"('{number:03}.wav')" for number in range(10))
+        source.psql(f"create table recorded (path text); insert into recorded values {rows}", database)
+        ask_sqlite(root / "cdr.db", SQLITE_SMALL)
+        site.write("restore_tests/recordings.yaml", "restore_test: recordings\nchecks:\n  - {kind: identical}\n")
+        site.write("restore_tests/cdr.yaml", "restore_test: cdr\nchecks:\n  - {kind: identical}\n")
+        site.write("restore_tests/crm.yaml", CRM_CHECKS + RECONCILE)
+        site.plan(TWO.format(root=root) + CRM.format(sockets=source.sockets, database=database))
+        site.backed_up()
+        yield site
+
+
+@pytest.fixture
+def site(three: Site, target: Target, tmp_path: Path) -> Iterator[Site]:
+    made = copy_of(three, tmp_path / "site")
+    (made.root / "back").mkdir()
+    made.write("pw", f"{PASSWORD}\n", mode=0o600)
+    made.write(
+        "targets.yaml",
+        f"targets:\n  recordings: {{directory: {made.root}/back/recordings}}\n"
+        f"  crm: {{server: '{target.url('back')}', password_file: pw}}\n",
+    )
+    yield made
+    for database in target.databases - {"postgres", "template0", "template1"}:
+        target.psql(f'drop database "{database}" with (force)')
+    for role in target.roles - {"dba"}:
+        target.psql(f'drop role "{role}"')
+
+
+def asked(site: Site) -> list[str]:
+    return ["recover", "p", "--to", str(site.root / "targets.yaml"), "--except", "cdr", "--yes-i-mean", "p"]
+
+
+def compared(document: dict[str, list[dict[str, list[dict[str, str]]]]]) -> list[str]:
+    return [c["status"] for step in document["steps"] for c in step["checks"] if c["kind"] == "reconcile"]
+
+
+def test_rows_and_files_that_fit_are_named_and_compared_again_by_themselves(site: Site, target: Target) -> None:
+    done = site.run(*asked(site))
+    assert (done.code, done.json["state"]) == (0, "done"), done
+    assert compared(done.json) == ["PASS", "PASS", "PASS"], done
+    assert done.stderr.index("crm: comparing") < done.stderr.index("recordings: naming")
+    again = site.run("recover", "check", "p")
+    assert again.code == 0 and compared(again.json) == ["PASS", "PASS", "PASS"], again
+    next((site.root / "back/recordings").rglob("003.wav")).unlink()
+    target.psql("delete from call", "back")
+    bad = site.run("recover", "check", "p")
+    assert bad.code == 1, bad
+    failed = {(s["asset"], c["kind"]) for s in bad.json["steps"] for c in s["checks"] if c["status"] == "FAIL"}
+    assert failed == {("recordings", "identical"), ("crm", "rows")}
+    (site.root / "back/recordings").rename(site.root / "back/elsewhere")
+    moved = site.run("recover", "check", "p")
+    assert "is not there" in str([s["reason"] for s in moved.json["steps"]]), moved
+
+
+def test_rows_whose_files_are_missing_stop_the_rows_and_not_the_files(site: Site, target: Target) -> None:
+    checks = (CRM_CHECKS + RECONCILE).replace("select path from recorded", "select path || 'x' from recorded")
+    site.write("restore_tests/crm.yaml", checks)
+    done = site.run(*asked(site))
+    assert (done.code, done.json["state"]) == (1, "failed"), done
+    assert "back" not in target.databases and (site.root / "back/recordings").is_dir()
+    assert {s["asset"]: s["state"] for s in done.json["steps"]} == {"recordings": "done", "crm": "failed"}

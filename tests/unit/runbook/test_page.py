@@ -1,0 +1,109 @@
+"""The page for paper works alone: real addresses and file names, no secret's value, no word of the program's own that
+only this host would understand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.clocks import NOON
+from tests.support.harness import Site
+from tests.support.manifests import a_manifest
+
+from ccdr.plans import LoadedPlan
+from ccdr.plans.runbook_made import runbook_of
+from ccdr.plans.targets import NewServer, Target
+from ccdr.telling.runbook.page import page
+
+CAPTURED = {"version": "17.2", "bytes": 1}
+SECRET = "hunter2-hunter2"
+ASSETS = """
+crm:
+  engine: postgres
+  method: physical
+  connection: {host: db1.example, port: 5433, user: ccdr, database: crm, password_file: crm.pw}
+dialler:
+  engine: mariadb
+  connection: {host: db2.example, user: ccdr, database: dialler}
+  depends_on: [crm]
+cdr: {engine: sqlite, path: /var/lib/cdr/cdr.db}
+recordings: {engine: files, paths: [/var/spool/recordings]}
+"""
+TARGETS = """\
+targets:
+  crm: {new_server: {directory: /srv/new/crm, start: [pg_ctlcluster, "17", crm, start]}}
+  dialler: {server: "mysql://root@db9.example/dialler"}
+  cdr: {directory: /srv/new/cdr}
+"""
+
+
+@pytest.fixture
+def loaded(site: Site) -> LoadedPlan:
+    for name in ("crm.pw", "store.key", "store.env"):
+        site.write(f"plans/{name}", f"{SECRET}\n" if name != "store.env" else f"AWS_SECRET_ACCESS_KEY={SECRET}\n")
+    url = "{url: 's3:https://vault.example/ccdr-p', password_file: store.key, env_file: store.env}"
+    site.plan(ASSETS, repository=url, extra=TARGETS)
+    return site.loaded()
+
+
+def text_of(html: str) -> str:
+    import html as escapes
+
+    lines = re.sub(r"</?(p|pre|h\d|td|th|tr|li|div|table)\b[^>]*>", "\n", html.partition("</style>")[2])
+    return escapes.unescape(re.sub(r"<[^>]+>", "", lines))
+
+
+def printed(loaded: LoadedPlan) -> str:
+    return page(loaded, runbook_of(loaded.plan), {}, {"crm": 125.0}, {}, NOON)
+
+
+def test_somebody_with_this_page_a_bare_host_and_the_key_can_type_all_of_it(loaded: LoadedPlan) -> None:
+    said = text_of(printed(loaded))
+    typed = [line.split("      #")[0].strip() for line in said.splitlines()]
+    for line in (
+        "ccdr bootstrap s3:https://vault.example/ccdr-p \\",
+        "--password-file /root/p.key --env-file /root/p.env --into /srv/dr",
+        "cd /srv/dr",
+        "ccdr recover p --under /srv/recovered",
+        "ccdr recover check p",
+        "ccdr runbook run p",
+        "pg_isready -h db1.example -p 5433",
+        "pg_ctlcluster 17 crm start",
+        "export RESTIC_REPOSITORY=s3:https://vault.example/ccdr-p",
+        "restic restore --tag plan=p,asset=dialler,kind=backup latest --target /restore/dialler",
+    ):
+        assert line in typed, line
+
+
+def test_it_says_where_the_key_lies_and_never_what_it_is(loaded: LoadedPlan) -> None:
+    said = printed(loaded)
+    assert str(Path(loaded.path.parent / "store.key")) in said and SECRET not in said
+    assert not re.search(r"(src|href)=", said) and "url(" not in said and "<script" not in said
+
+
+def test_the_order_has_minutes_and_where_each_is_then(loaded: LoadedPlan) -> None:
+    said = text_of(printed(loaded))
+    assert re.search(r"crm \(postgres, physical\)\s*–\s*3\s*db1.example port 5433", said)
+    assert re.search(r"dialler \(mariadb, dump\)\s*crm\s*\?\s*db2.example", said)
+    assert "mysql://root@db9.example/dialler" in said and "/srv/recovered/recordings" in said
+
+
+def test_start_lines_are_literal_where_this_host_knows_what_was_captured(loaded: LoadedPlan) -> None:
+    new = NewServer(directory=Path("/srv/new/crm"), owner="nobody")
+    plan = loaded.plan.model_copy(update={"targets": {"crm": Target(new_server=new)}})
+    known = {"crm": a_manifest(method="physical", contents=CAPTURED)}
+    said = text_of(page(replace(loaded, plan=plan), runbook_of(plan), {}, {}, known, NOON))
+    assert "pg_ctlcluster 17 crm start" in said.splitlines() and "docker run -d --name " in said
+    unknown = text_of(page(replace(loaded, plan=plan), runbook_of(plan), {}, {}, {}, NOON))
+    assert "pg_ctlcluster" not in unknown and "ccdr recover prints the lines" in unknown
+
+
+def test_what_the_plan_says_is_escaped_and_cannot_turn_the_page(site: Site) -> None:
+    site.plan(
+        "rec: {engine: files, paths: [/srv/x]}",
+        extra='runbook:\n  a: {kind: manual, instructions: "<b>rm</b> \\u202e", phone: "<script>"}\n',
+    )
+    said = printed(site.loaded())
+    assert "<script>" not in said and "<b>rm</b>" not in said and "\u202e" not in said and "&lt;b&gt;rm" in said

@@ -1,0 +1,41 @@
+"""Whose log goes on: a server that a recovery here made new is no stranger; any other is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.support.batches import WAL
+
+from ccdr.engines.base import LogShipping
+from ccdr.engines.mariadb.binlog import Binlog
+from ccdr.engines.mariadb.connection import Connection
+from ccdr.engines.mariadb.origin import new_server_id
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.successor import made_here
+from ccdr.plans.job import Job
+from ccdr.ports.log import ShippedLog
+
+BINLOG = Binlog(Connection(user="u", database="d"), LogShipping(), "p/crm")
+JOB = cast(Job, SimpleNamespace(plan="p", asset="crm"))
+
+
+def made(record: dict[str, Any], log: ShippedLog = BINLOG, run: str = "one") -> bool:
+    whole = {"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", **record}
+    services = cast(Services, SimpleNamespace(records=lambda: iter([whole])))
+    return made_here(JOB, services, log, str(new_server_id(run)))
+
+
+def test_by_a_restore_of_it_or_a_recovery_of_its_plan() -> None:
+    assert made({})
+    assert made({"kind": "recover.start", "asset": None})
+
+
+@pytest.mark.parametrize("record", [{"asset": "other"}, {"plan": "q"}, {"run": "two"}, {"kind": "test.start"}])
+def test_what_tells_of_something_else_accounts_for_nothing(record: dict[str, Any]) -> None:
+    assert not made(record)
+
+
+def test_a_cluster_of_postgresql_keeps_its_identifier() -> None:
+    assert not made({}, log=WAL)

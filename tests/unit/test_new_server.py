@@ -1,0 +1,188 @@
+"""What a new server is set to, and what is told of what it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.new_server import configuration as conf
+from ccdr.engines.postgres.new_server import here
+from ccdr.engines.postgres.new_server.homes import initdb_options
+from ccdr.jobs.restore.left_server import LOADED, Loaded
+from ccdr.jobs.restore.site import closed_to, owner_of
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import CheckResult, Verdict, utc
+from ccdr.ports.log import Reached
+from ccdr.ports.new_server import Owner, Site
+from ccdr.sandbox.docker import Image
+
+HOME = Path("/srv/crm")
+CAPTURED = {
+    "max_connections": "200",
+    "max_wal_senders": "3",
+    "wal_level": "logical",
+    "archive_mode": "on",
+    "ssl": "on",
+    "timezone": "Europe/Bucharest",
+}
+ENGINE = Postgres.model_validate(
+    {"engine": "postgres", "connection": {"host": "/run/x", "user": "ccdr", "database": "crm"}}
+)
+
+
+def settings(site: Site, captured: dict[str, str] = CAPTURED, more: dict[str, str] | None = None) -> dict[str, str]:
+    lines = conf.postgresql_conf(site, 5433, captured, more or {}).splitlines()[1:]
+    return {key: value.strip("'") for key, _, value in (line.partition(" = ") for line in lines)}
+
+
+def test_it_listens_where_the_plan_says_and_keeps_what_its_log_and_standbys_need() -> None:
+    made = settings(Site(HOME, mark="20261128T030000-1"))
+    assert made["listen_addresses"] == "127.0.0.1" and made["port"] == "5433"
+    assert made["unix_socket_directories"] == "/srv/crm/run" and made["data_directory"] == "/srv/crm/data"
+    assert (
+        made["max_connections"] == "200" and made["wal_level"] == "logical" and made["timezone"] == "Europe/Bucharest"
+    )
+    assert made["max_wal_senders"] == "10" and made[conf.MARK] == "20261128T030000-1"
+    assert "archive_mode" not in made and "ssl" not in made
+    assert settings(Site(HOME), {"wal_level": "minimal"})["wal_level"] == "replica"
+
+
+def test_the_plans_settings_go_before_all_and_never_take_its_mark() -> None:
+    site = Site(HOME, settings={"max_connections": "50", "archive_mode": "on", conf.MARK: "stolen"}, mark="ours")
+    made = settings(site, more={"max_logical_replication_workers": "0"})
+    assert (made["max_connections"], made["archive_mode"], made[conf.MARK]) == ("50", "on", "ours")
+    assert made["max_logical_replication_workers"] == "0"
+
+
+def test_what_is_not_taken_over_is_told_unless_the_plan_sets_it() -> None:
+    assert [text.split(":")[0] for text in conf.told(CAPTURED, {})] == [
+        "it archived its log by a command of its own (archive_mode)",
+        "it spoke TLS",
+    ]
+    assert not list(conf.told(CAPTURED, {"archive_mode": "on", "ssl": "on"}))
+    assert not list(conf.told({"archive_mode": "off", "ssl": "off"}, {}))
+
+
+def test_memory_that_this_host_has_not_is_not_asked_for() -> None:
+    gigabyte = {"shared_buffers": str(2**30 // 8192)}
+    assert conf.fitted(gigabyte, 8 * 2**30) == (gigabyte, [])
+    less, notes = conf.fitted(gigabyte, 2 * 2**30)
+    assert less == {"shared_buffers": "512MB"} and "shared_buffers of 1.0 GiB" in notes[0], notes
+    assert conf.fitted({}, 2**30) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("address", "networks"), [("127.0.0.1", {"127.0.0.1/32", "::1/128"}), ("10.0.0.7", {"samenet"}), ("*", {"samenet"})]
+)
+def test_passwords_are_taken_from_no_further_than_it_listens(address: str, networks: set[str]) -> None:
+    site = Site(HOME, address=address)
+    lines = [line.split() for line in conf.pg_hba_conf(site, old_passwords=False).splitlines()[1:]]
+    assert {line[3] for line in lines if line[0] == "host"} == networks
+    assert {line[-1] for line in lines if line[0] == "host"} == {"scram-sha-256"}
+    assert {line[3] for line in lines if line[0] == "local"} == {"peer"}
+    assert "md5" in conf.pg_hba_conf(site, old_passwords=True) and "trust" not in conf.pg_hba_conf(
+        site, old_passwords=True
+    )
+    assert ("samenet" in conf.whence(site)) == (networks == {"samenet"})
+
+
+def test_root_and_its_own_account_are_the_first_superuser() -> None:
+    text = conf.pg_ident_conf("postgres", ['o"dd', "ccdr"])
+    assert text.splitlines()[1:] == [
+        'ccdr postgres "o""dd"', 'ccdr postgres "ccdr"', 'ccdr root "o""dd"', 'ccdr root "ccdr"', r"ccdr /^(.*)$ \1",
+    ]  # fmt: skip
+
+
+def test_libraries_and_locales_that_it_needs() -> None:
+    contents = {
+        "timezone": "UTC",
+        "settings": {"shared_preload_libraries": 'auto_explain, "pg_cron"', "lc_monetary": "ro_RO.UTF-8"},
+        "databases": {"a": {"collate": "C.UTF-8", "ctype": "de_DE.UTF-8"}, "b": {"collate": None, "ctype": "C"}},
+    }
+    captured = conf.captured_settings(contents)
+    assert conf.libraries(captured, {}) == ["auto_explain", "pg_cron"]
+    assert conf.libraries(captured, {"shared_preload_libraries": ""}) == []
+    assert conf.locales(contents) == {"ro_RO.UTF-8", "de_DE.UTF-8"}
+    assert conf.locales({"timezone": "UTC", "collate": "sv_SE.utf8", "ctype": "C"}) == {"sv_SE.utf8"}
+    assert here._plain("ro_RO.UTF-8") == here._plain("ro_RO.utf8") != here._plain("ro_RO")
+
+
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        ({}, ["--lc-collate=ro_RO.UTF-8", "--lc-ctype=C", "--data-checksums"]),
+        ({"data_checksums": False}, ["--lc-collate=ro_RO.UTF-8", "--lc-ctype=C"]),
+        ({"data_checksums": False, "version": "18.1"}, ["--no-data-checksums"]),
+        ({"locale_provider": "i", "icu_locale": "ro"}, ["--locale-provider=icu", "--icu-locale=ro"]),
+        ({"locale_provider": "b", "icu_locale": "C.UTF-8"}, ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]),
+    ],
+)
+def test_a_cluster_for_a_dump_is_made_as_the_captured_one_was(more: dict[str, object], options: list[str]) -> None:
+    facts = {"version": "17.2", "collate": "ro_RO.UTF-8", "ctype": "C", "locale_provider": "c", "icu_locale": None}
+    made = list(initdb_options(Inventory({**facts, **more})))
+    assert set(options) <= set(made) and ("--data-checksums" in made) == ("data_checksums" not in more)
+    assert made == options or more
+
+
+def test_a_site_that_no_server_can_have_is_refused() -> None:
+    assert ENGINE.new_server(Site(HOME)).port == 5432 and ENGINE.new_server(Site(HOME, port=1)).port == 1
+    for site, why in (
+        (Site(Path("/srv") / ("n" * 100)), "the socket's path would have"),
+        (Site(HOME, sockets=Path("/nowhere/at/all")), "is not there"),
+        (Site(HOME, settings={"work_mem = 1\nfsync": "off"}), "is no setting of PostgreSQL"),
+    ):
+        with pytest.raises(UsageProblem, match=why):
+            ENGINE.new_server(site)
+
+
+def test_lines_that_start_it_name_a_user_that_debian_has() -> None:
+    contents = {"version": "17.2", "bootstrap": "postgres", "database": "crm", "timezone": "UTC"}
+    manifest = SimpleNamespace(method="dump", contents=contents)
+    maker = ENGINE.new_server(Site(Path("/srv/my crm"), sockets=None))
+    named = maker.start_lines(manifest, "postgres:17", Owner(101, 104, "pg"))  # type: ignore[arg-type]
+    assert named.debian[0] == "install -d -o pg /etc/postgresql/17 /etc/postgresql/17/my_crm"
+    assert named.debian[-1] == "pg_ctlcluster 17 my_crm start"
+    (docker,) = named.docker
+    assert "--user 101:104" in docker and "-v '/srv/my crm:/srv/my crm'" in docker and "-D '/srv/my crm/data'" in docker
+    numbered = maker.start_lines(manifest, "postgres:17", Owner(999, 999))  # type: ignore[arg-type]
+    assert numbered.debian[:2] == (
+        "chown -R postgres:postgres '/srv/my crm'",
+        "install -d -o postgres /etc/postgresql/17 /etc/postgresql/17/my_crm",
+    )
+
+
+def test_whose_files_they_are() -> None:
+    import pwd
+
+    me = pwd.getpwall()[-1]
+    assert owner_of(me.pw_name, "x") == owner_of(str(me.pw_uid), "x") == Owner(me.pw_uid, me.pw_gid, me.pw_name)
+    assert owner_of(None, "no-such-user-here") is None and owner_of(None, me.pw_name) is not None
+    assert owner_of("1234567", "x") == Owner(1234567, 1234567)
+    for name in ("no-such-user-here", "root", "0", str(2**32 - 1)):
+        with pytest.raises(UsageProblem):
+            owner_of(name, "x")
+
+
+def test_a_directory_that_its_server_cannot_reach_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    other, mine = Owner(54321, 54321), Owner(tmp_path.stat().st_uid, 54321)
+    closed = closed_to(other, tmp_path / "new")
+    assert closed is not None and closed in (tmp_path, *tmp_path.parents)
+    assert closed_to(mine, tmp_path / "new") is None
+    assert closed_to(other, Path("/new")) is None
+
+
+def test_what_was_loaded_is_read_as_it_was_written(tmp_path: Path) -> None:
+    reached = Reached("0/3000060", utc("2026-11-28T03:00:00Z"), None)
+    checks = [CheckResult("log", "recovered to the target", Verdict.PASS, "latest", "0/3000060", "a detail")]
+    made = Loaded.of("abcd", Image("i", "sha256:1", ()), reached, checks)
+    made.write(tmp_path)
+    again = Loaded.read(tmp_path)
+    assert again is not None and (again.snapshot, again.reached) == ("abcd", reached)
+    assert again.checks[0].status is Verdict.PASS and again.checks[0].detail is None, "a detail is nobody's to keep"
+    (tmp_path / LOADED).write_text("{}")
+    assert Loaded.read(tmp_path) is None and Loaded.read(tmp_path / "nowhere") is None

@@ -1,0 +1,101 @@
+"""The literal lines by which a new server is started, and the unit that Debian's template is made one by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccdr.engines.mariadb.new_server import own
+from ccdr.engines.mariadb.origin import new_server_id
+from ccdr.engines.redis import new_server as redis
+from ccdr.engines.servers.start_lines import Unit, docker_lines, instance
+from ccdr.model.errors import UsageProblem
+from ccdr.ports.new_server import Owner, Site
+
+UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
+HERE, NUMBER = Owner(112, 117, "mysql"), Owner(100, 101)
+
+
+def test_on_a_host_that_has_the_user() -> None:
+    lines = UNIT.lines(Site(Path("/srv/new crm")), HERE)
+    assert lines == (
+        "install -D -m 644 '/srv/new crm'/systemd.conf /etc/systemd/system/mariadb@new_crm.service.d/ccdr.conf",
+        "systemctl daemon-reload",
+        "systemctl enable --now mariadb@new_crm",
+    )
+
+
+def test_on_a_host_that_has_not_even_the_package() -> None:
+    """The package makes the user, and starts a server of its own at the port that ours is to have."""
+    lines = UNIT.lines(Site(Path("/srv/crm")), NUMBER)
+    assert lines[:3] == (
+        "apt-get install --yes mariadb-server",
+        "systemctl disable --now mariadb",
+        "chown -R mysql:mysql /srv/crm",
+    )
+
+
+def test_a_directory_of_sockets_is_made_and_comes_again_with_each_boot() -> None:
+    site = Site(Path("/srv/crm"), sockets=Path("/run/dialler/db"))
+    assert "install -d -m 755 -o mysql /run/dialler/db" in UNIT.lines(site, HERE)
+    assert "RuntimeDirectory=dialler/db\n" in UNIT.drop_in(site, HERE, [])
+    assert "RuntimeDirectory" not in UNIT.drop_in(Site(Path("/srv/crm")), HERE, [])
+    (made, run) = docker_lines(site, "image", NUMBER, "mariadbd")
+    assert made == "install -d -m 755 -o 100 -g 101 /run/dialler/db"
+    assert "--volume /srv/crm:/srv/crm --volume /run/dialler/db:/run/dialler/db" in run
+
+
+def test_another_user_and_a_home_where_units_may_not_look() -> None:
+    text = UNIT.drop_in(Site(Path("/home/ops/crm")), Owner(1007, 1008, "dialler"), ["ExecStartPre="])
+    assert "ExecStartPre=\nUser=dialler\nGroup=1008\nProtectHome=false\n" in text
+    assert "User=" not in UNIT.drop_in(Site(Path("/srv/crm")), HERE, [])
+
+
+def test_by_docker_paths_and_port_are_the_hosts_own() -> None:
+    (line,) = docker_lines(
+        Site(Path("/srv/crm")), "mariadb:11.8", NUMBER, "mariadbd", "--defaults-file=/srv/crm/my.cnf"
+    )
+    for word in ("--network host", "--user 100:101", "--volume /srv/crm:/srv/crm", "--restart unless-stopped"):
+        assert word in line
+    assert line.endswith("--entrypoint mariadbd mariadb:11.8 --defaults-file=/srv/crm/my.cnf")
+
+
+@pytest.mark.parametrize(
+    ("home", "name"), [("crm-new", "crm_new"), (".crm", "crm"), ("ăî", "server"), ("a b@c", "a_b_c")]
+)
+def test_what_units_and_containers_are_called(home: str, name: str) -> None:
+    assert instance(Site(Path("/srv") / home)) == name
+
+
+@pytest.mark.parametrize("name", ["datadir", "Bind-Address", "loose_port", "skip-networking", "server_id"])
+def test_settings_of_mariadb_that_are_not_for_a_target_to_state(name: str) -> None:
+    with pytest.raises(UsageProblem, match="cannot set"):
+        own.asked_for(Site(Path("/srv/crm"), settings={name: "x"}))
+
+
+@pytest.mark.parametrize("name", ["requirepass", "replicaof", "dir", "BIND", "appenddirname"])
+def test_settings_of_redis_that_are_not_for_a_target_to_state(name: str) -> None:
+    with pytest.raises(UsageProblem, match="cannot set"):
+        redis.asked_for(Site(Path("/srv/crm"), settings={name: "x"}))
+
+
+def test_a_setting_is_one_line_and_has_a_name() -> None:
+    for settings in ({"max connections": "1"}, {"sql_mode": "ANSI\nskip_grant_tables"}):
+        with pytest.raises(UsageProblem, match="is no setting"):
+            own.asked_for(Site(Path("/srv/crm"), settings=settings))
+    with pytest.raises(UsageProblem, match="is no setting"):
+        redis.asked_for(Site(Path("/srv/crm"), settings={"save": "1 1\nuser x on nopass +@all"}))
+    assert own.asked_for(Site(Path("/srv/crm"), settings={"Max-Connections": "9"})) == {"max_connections": "9"}
+
+
+def test_a_socket_whose_path_no_system_takes() -> None:
+    own.require_short(Path("/" + "n" * 106))
+    with pytest.raises(UsageProblem, match="107 bytes"):
+        own.require_short(Path("/" + "n" * 107))
+
+
+def test_each_recovery_has_a_server_number_of_its_own() -> None:
+    numbers = {new_server_id(f"run-{n}") for n in range(1000)}
+    assert len(numbers) == 1000 and all(0 < n < 2**31 for n in numbers)
+    assert new_server_id("run-1") == new_server_id("run-1")
