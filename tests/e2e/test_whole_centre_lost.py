@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pwd
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ targets:
     new_server:
       directory: {new}/crm
       sockets: {crm}
-      start: [{run}, --name, {name}-crm, --user, postgres, -v, "{new}:{new}", -v, "{crm}:{crm}",
+      start: [{run}, --name, {name}-crm, --user, "{postgres}", -v, "{new}:{new}", -v, "{crm}:{crm}",
         --entrypoint, postgres, "{postgres_image}", -D, "{new}/crm/data"]
   dialler:
     new_server:
@@ -74,6 +75,7 @@ class Host:
                 dialler=self.centre.dialler.sockets,
                 queues=self.centre.queues.directory,
                 data=self.centre.data,
+                postgres=owner("postgres"),
                 postgres_image=_image(),
                 mariadb_image=mariadb_image(MAJOR),
                 redis_image=redis_image("redis"),
@@ -86,6 +88,14 @@ class Host:
     @property
     def crm(self) -> Primary:
         return Primary(f"{self.name}-crm", self.centre.crm.sockets, self.centre.crm.work)
+
+
+def owner(user: str) -> str:
+    """Whose files a new server's are: this host's own user, where it has one of that name; else the image's."""
+    with contextlib.suppress(KeyError):
+        found = pwd.getpwnam(user)
+        return f"{found.pw_uid}:{found.pw_gid}"
+    return user
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ class WholeCentre:
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """Both databases are written to; each commit that a client was told of is in its list."""
-        with self.crm.commits(50), dialling(self.dialler, self.work, 50):
+        with self.crm.commits(300), dialling(self.dialler, self.work, 50):  # pgbench writes its list by pages
             yield
 
     def ship_once(self) -> None:
