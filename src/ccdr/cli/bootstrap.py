@@ -74,13 +74,15 @@ def bootstrap(
 
 
 def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
+    from ccdr.jobs.plan_in_repository.bootstrapping import RECOVERED
+
     state = ["--state", str(options.state)] if options.state and options.state != Settings().state else []
     for one in done.plans:
         if one.wrong is None:
             where = ["--plans", str(one.directory), *state]
             yield shlex.join(["ccdr", "snapshots", one.plan, *where])
             if "recover" in click.get_current_context().find_root().command.commands:  # type: ignore[attr-defined]
-                under = ["--under", f"{done.into}-data"] if one.untargeted else []
+                under = ["--under", str(done.into / RECOVERED)] if one.untargeted else []
                 yield shlex.join(["ccdr", "recover", one.plan, *under, "--dry-run", *where])
 
 

@@ -108,6 +108,8 @@ def _takes(predicted: Predicted | None) -> str:
     if predicted is None:
         return NOT_MEASURED
     guess = "a guess: " if predicted.far else ""
+    if predicted.high < 60:
+        return f"{guess}<1"
     return f"{guess}{_minutes(predicted.seconds)} ({_minutes(predicted.low)} to {_minutes(predicted.high)})"
 
 

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_capture_faults import small_disk
-from tests.support.harness import Site, eventually
+from tests.support.harness import Quiet, Site, eventually
 from tests.support.new_server import free_port, made, nothing_left, restored
 from tests.support.repository_damage import flip
 from tests.support.stored import assert_clean, brought_back
 
 from ccdr.engines.postgres.new_server.maker import PostgresMaker
+from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.left_server import LEFT, LOADED, LeftServer
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.opening import listening
+from ccdr.model.errors import UsageProblem
 from ccdr.model.values import CheckResult
+from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.place import Place, Progress
 
@@ -87,6 +90,26 @@ def test_no_place_and_two_places(site: Site, tmp_path: Path) -> None:
         assert site.run("restore", "p", "--asset", "crm", *places).code == 2
     done = site.run("restore", "p", "--asset", "crm", "--to", str(tmp_path / "a"), "--owner", "root")
     assert done.code == 2 and "--owner and --port are of a new server" in done.stderr
+
+
+def test_who_is_not_root_is_told_before_anything(site: Site, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ccdr.jobs.restore.site.os.geteuid", lambda: 1000)
+        with pytest.raises(UsageProblem, match="only root can give"):
+            restored(site, tmp_path / "new")
+    nothing_left(tmp_path / "new")
+
+
+def test_a_socket_directory_that_is_another_users_is_told(site: Site, tmp_path: Path) -> None:
+    (sockets := tmp_path / "s").mkdir(mode=0o755)
+    notes = {}
+    for owner in ("postgres", "65533"):
+        os.chown(sockets, int(owner) if owner.isdigit() else 0, -1)
+        wanted = NewServer(directory=tmp_path / "new", sockets=sockets, owner=owner)
+        asked = Request(to=str(tmp_path / "new"), new_server=wanted)
+        with restoring(Job(site.loaded(), "crm"), asked, site.services(), Quiet(), dry_run=True) as one:
+            notes[owner] = [note for note in one.result.notes if "its server cannot make its socket" in note]
+    assert [len(found) for found in notes.values()] == [1, 0], notes
 
 
 def test_a_file_tree_has_no_server(site: Site, tmp_path: Path) -> None:

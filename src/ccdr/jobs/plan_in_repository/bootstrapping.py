@@ -41,6 +41,7 @@ from ccdr.storage.catalogue import OURS
 from ccdr.storage.restic import Restic
 
 VERSIONS = "versions"  # where older versions go, below the directory
+RECOVERED = "recovered"  # where a recovery may go to: there already, so that the next command works
 OTHER = "other"  # where a plan goes whose restore tests have names that another plan's have too
 _LARGEST_SECRET = 1 << 20
 
@@ -127,6 +128,9 @@ def bootstrap(request: BootstrapRequest, services: Services, progress: Progress)
             done.key_kept = given.password_file
         _take_all(_Work(request, services, repo, given, staging, target, progress, done))
         if not request.dry_run:
+            (staging / RECOVERED).mkdir()
+            for place in (staging, staging / RECOVERED):  # a server's own user finds its data; plans and keys stay ours
+                place.chmod(0o711)
             finish(staging, target)
     return done
 

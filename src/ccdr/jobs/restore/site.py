@@ -22,6 +22,8 @@ from ccdr.sandbox.lab import room_for
 # What only a server's own data directory holds: nobody puts another server into one.
 OF_A_SERVER = ("PG_VERSION", "ibdata1", "aria_log_control", "appendonlydir")
 
+WRITE, GO_THROUGH = 0o2, 0o1  # as in a mode
+
 
 def prepared(
     order: Order,
@@ -46,6 +48,11 @@ def prepared(
     for taken in listening(site, maker.port):
         order.result.notes.append(f"something listens at {taken} now: it must have ended before the new server starts")
     image = order.services.lab.image(order.engine, maker.needs(manifest))
+    if owner is not None and site.sockets is not None and not _may(owner, site.sockets, WRITE):
+        order.result.notes.append(
+            f"{site.sockets} may not be written by the user {owner.name or owner.uid}: its server cannot make its "
+            f"socket there (`chown {owner.name or owner.uid} {site.sockets}`)"
+        )
     if owner is not None and (closed := closed_to(owner, home)) is not None:
         order.result.notes.append(
             f"{closed} is closed to the user {owner.name or owner.uid}: a server that this host starts cannot reach "
@@ -88,17 +95,18 @@ def _refuse_inside_a_server(home: Path) -> None:
 
 def closed_to(owner: Owner, home: Path) -> Path | None:
     """The directory above the home that its owner may not go through."""
+    there = [above for above in reversed(home.parents) if above.exists()]
+    return next((above for above in there if not _may(owner, above, GO_THROUGH)), None)
+
+
+def _may(owner: Owner, path: Path, what: int) -> bool:
+    """By owner, group and mode of a path that is there."""
     groups = {owner.gid}
     if owner.name is not None:
         groups.update(os.getgrouplist(owner.name, owner.gid))
-    for above in reversed(home.parents):
-        status = above.stat() if above.exists() else None
-        if status is None:
-            return None
-        whose = 0o100 if status.st_uid == owner.uid else 0o010 if status.st_gid in groups else 0o001
-        if not status.st_mode & whose:
-            return above
-    return None
+    status = path.stat()
+    shift = 6 if status.st_uid == owner.uid else 3 if status.st_gid in groups else 0
+    return bool(status.st_mode & (what << shift))
 
 
 def owner_of(named: str | None, user: str) -> Owner | None:

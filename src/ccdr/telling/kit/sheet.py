@@ -152,7 +152,7 @@ def _commands(plan: Plan) -> Iterator[tuple[str, str]]:
         words += ["--env-file", _kept_as(repository.env_file, plan, "env")]
     yield "The plans, from the repository alone", shlex.join([*words, "--into", INTO])
     there = ["--plans", f"{INTO}/plans"]
-    under = ["--under", f"{INTO}-data"] if plan.untargeted else []
+    under = ["--under", f"{INTO}/recovered"] if plan.untargeted else []
     yield "Everything, to one moment", shlex.join(["ccdr", "recover", plan.plan, *under, *there])
     yield "Is it all there?", shlex.join(["ccdr", "recover", "check", plan.plan, *there])
 
