@@ -90,8 +90,8 @@ class Standing:
         self.way = self._tree(progress) if where.directory is not None else self._server(where, progress)
         return self.way.check(progress)
 
-    def beside(self) -> contextlib.AbstractContextManager[Held | None]:
-        return contextlib.nullcontext(None) if self.way is None else self.way.beside()
+    def beside(self, *, programs: bool) -> contextlib.AbstractContextManager[Held | None]:
+        return contextlib.nullcontext(None) if self.way is None else self.way.beside(programs=programs)
 
     def _tree(self, progress: Progress) -> IntoDirectory:
         place, order = self.planned.place, self.order
@@ -183,7 +183,7 @@ class _StandingServer:
             return order.check(ours, self.restored, self._context(), progress) + left_out + compared
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[Held | None]:
+    def beside(self, *, programs: bool) -> Iterator[Held | None]:
         yield Held(self.restored, self._context())
 
 

@@ -38,7 +38,7 @@ class Brought(Protocol):
     @property
     def moment(self) -> datetime | None: ...
 
-    def beside(self) -> AbstractContextManager[Held | None]: ...
+    def beside(self, *, programs: bool) -> AbstractContextManager[Held | None]: ...
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Comparing:
 
     def _compared_with(self, check: CheckConfig, one: Brought, other: Brought) -> list[CheckResult]:
         try:
-            with one.beside() as mine, other.beside() as theirs:
+            with one.beside(programs=True) as mine, other.beside(programs=check.needs_sandbox_beside) as theirs:
                 for asset, look in ((one.job.asset, mine), (other.job.asset, theirs)):
                     if look is None:
                         return [skipped(check, f"{asset} stands there as files: no server of it answers")]

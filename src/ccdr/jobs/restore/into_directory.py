@@ -260,10 +260,13 @@ class IntoDirectory:
         return {"inodes": self.staging.inodes()}
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[Held | None]:
+    def beside(self, *, programs: bool) -> Iterator[Held | None]:
         """A tree is looked at as it stands, its programs in a sandbox where it is mounted read-only."""
         if not self._whole and self.order.engine.has_server:
             yield None
+            return
+        if not programs:
+            yield Held(self.order.engine, self._bench(None))
             return
         order, staging, disposal = self.order, self.staging, Disposal(done=True)
         needs = order.engine.sandbox(order.manifest)

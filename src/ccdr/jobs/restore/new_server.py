@@ -269,7 +269,7 @@ class OntoNewServer:
         return {"inodes": self.staging.inodes()}
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[Held | None]:
+    def beside(self, *, programs: bool) -> Iterator[Held | None]:
         yield self.held()
 
 

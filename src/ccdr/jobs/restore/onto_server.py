@@ -95,6 +95,6 @@ class OntoServer:
         return {}
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[Held | None]:
+    def beside(self, *, programs: bool) -> Iterator[Held | None]:
         assert self.loaded is not None and self.context is not None
         yield Held(self.loaded, self.context)

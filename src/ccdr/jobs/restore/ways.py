@@ -120,9 +120,9 @@ class Way(Protocol):
     def token(self) -> Mapping[str, object]:
         """Before `finish`: by what is known, later, that it has its final name."""
 
-    def beside(self) -> AbstractContextManager[Held | None]:
+    def beside(self, *, programs: bool) -> AbstractContextManager[Held | None]:
         """After `check`, before `finish`: what a check of another asset, or one that compares with another, may look
-        at while the block lasts; None where there is nothing to ask."""
+        at while the block lasts; None where there is nothing to ask. `programs`: they must run where its files are."""
 
 
 def skipped(check: CheckConfig, why: str, status: Verdict = Verdict.SKIPPED) -> CheckResult:

@@ -125,9 +125,9 @@ class Restoring:
         """Of what was recovered by its log: the instant that it is true for, as far as that is known."""
         return self.recovery.moment if self.recovery is not None else None
 
-    def beside(self) -> contextlib.AbstractContextManager[Held | None]:
+    def beside(self, *, programs: bool) -> contextlib.AbstractContextManager[Held | None]:
         """Between `bring` and `finish`: what a check that compares it may look at."""
-        return self.way.beside()
+        return self.way.beside(programs=programs)
 
     @property
     def will(self) -> list[str]:
