@@ -128,9 +128,10 @@ class _Asked:
 @click.option(
     "--part",
     "parts",
-    metavar="PATTERN",
+    metavar="PART",
     multiple=True,
-    help="Of files these alone (rec/2026/*, **/0815.wav); may be given several times.",
+    help="Of files these alone (rec/2026/*, **/0815.wav), of a dump these tables (public.call); may be given several "
+    "times.",
 )
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
@@ -156,6 +157,7 @@ def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: 
       ccdr restore outbound --asset crm --snapshot 1f3e9a2b --to /srv/dump
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
       ccdr restore outbound --asset recordings --part 'rec/2026/*' --to /srv/part
+      ccdr restore outbound --asset crm --part public.call --to postgresql://postgres@db2/part --password-file pw
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
       ccdr restore outbound --asset crm --at latest --new-server /srv/crm --port 5433
       ccdr restore outbound --asset crm --from offsite --to /srv/crm

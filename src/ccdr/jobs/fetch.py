@@ -28,6 +28,7 @@ from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FailureMark, Synchronised
 
 A_DAY = timedelta(days=1)
+LITERAL = str.maketrans({c: f"\\{c}" for c in "\\[*?"})  # in a pattern of restic's
 SHORTEST_ID = 4  # characters of an id that are taken for one
 
 
@@ -196,12 +197,17 @@ def fetch(
     progress: Progress,
     *,
     root: str = "/",
+    only: Sequence[str] = (),
 ) -> Path:
-    """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. restic's exit code, then: is
+    """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. `only` are the captured files
+    that are wanted, where that is not all: then `manifest` is of these alone. restic's exit code, then: is
     the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not. What
     an earlier call has left in `into` is not fetched again, and gets back the modes and times that it had."""
-    repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
-    restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
+    below = snapshot.root.removeprefix(root.rstrip("/"))
+    wanted = [f"{below}/{name}".translate(LITERAL) for name in (*only, MANIFEST)] if only else []
+    whole = sum(manifest.files[name].bytes for name in only) if only else snapshot.bytes
+    repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, whole), only=wanted)
+    restored = Path(f"{into}{below}")
     if stream := stream_of(manifest):
         # A dump goes beside its manifest; a tree is where it was.
         to = into if manifest.contents.get("apart") else restored

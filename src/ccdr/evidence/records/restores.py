@@ -272,12 +272,15 @@ class RestoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
 
 
 class RestoredParts(Value, frozen=True, kw_only=True, gc=False):
-    """How much of a tree was restored, by how many patterns: what these are may be a customer's name."""
+    """How much of it was restored: of a tree, by how many patterns, which may be a customer's name; of a dump, which
+    tables, each with one file of rows."""
 
     patterns: Count
     files: Count
     of_files: Count
     bytes: Bytes
+    tables: Annotated[list[str], about("of a dump: their names")] = []
+    rows: Annotated[Count | None, about("of a dump: the rows of these tables")] = None
 
 
 class RestoreEnd(End, frozen=True, kw_only=True, gc=False):

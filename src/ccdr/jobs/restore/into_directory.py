@@ -14,7 +14,7 @@ from ccdr.engines.files.parts import Chosen
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
-from ccdr.jobs.restore.parts import fetch_parts
+from ccdr.jobs.restore.parts import fetch_parts, write_entries
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
@@ -50,6 +50,8 @@ class IntoDirectory:
             steps = [f"writes {roots} below {self.staging.target}, each at its own path"]
             return [*steps, *([f"takes parts of it: {self.parts}"] if self.parts else [])]
         steps = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        if self.order.tables is not None:
+            steps.append(f"takes tables of it: {self.order.tables}")
         if self.order.bases:
             steps.append(
                 f"of it and the {len(self.order.bases)} snapshots that it depends on, put together in a sandbox"
@@ -60,6 +62,8 @@ class IntoDirectory:
 
     def passed_over(self) -> list[CheckResult]:
         dumped = not self._whole and self.order.engine.has_server
+        if self.order.tables is not None:
+            return self.order.of_the_whole()
         why = "it needs a server (docs/how-to/recover.md: By hand)"
         compared = [skipped(c, f"{c.beside} is not restored with it") for c in self.order.job.checks if c.beside]
         if self.parts is not None:
@@ -101,6 +105,8 @@ class IntoDirectory:
                 staging.move_capture(restored, self._roots)
             elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
+            if order.tables is not None:
+                order.result.notes += write_entries(order, restored, staging.out)
         if self.recovery is not None:
             self._bring_log(self.recovery, restored, progress)
 
@@ -109,7 +115,8 @@ class IntoDirectory:
         if self.parts is not None:
             return fetch_parts(order, self.parts, tree, progress)
         root = "/" if self._whole else order.snapshot.root
-        return fetch(order.repo, order.engine, order.snapshot, order.manifest, tree, progress, root=root)
+        only = order.wanted
+        return fetch(order.repo, order.engine, order.snapshot, order.manifest, tree, progress, root=root, only=only)
 
     def _begin(self) -> None:
         """A new working copy, or what an earlier try has left of it: what is there is not fetched again."""
@@ -129,7 +136,7 @@ class IntoDirectory:
     @property
     def _resumed(self) -> bool:
         """What was fetched is what it will be: nothing is put together of it."""
-        return not self.order.bases and self.recovery is None and self.parts is None
+        return not self.order.bases and self.recovery is None and self.parts is None and self.order.tables is None
 
     def _root_before(self, before: Before) -> Path:
         return root_for(self.staging.target, before.run, inside=self.staging.inside)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
+from ccdr.checks.identical import Identical
 from ccdr.jobs.fetch import fetch
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.model.errors import CcdrError
@@ -33,9 +34,12 @@ class OntoServer:
     context: CheckContext | None = None
 
     def will(self) -> list[str]:
-        return self.steps
+        tables = self.order.tables
+        return [*self.steps, *([f"takes tables of it: {tables}"] if tables is not None else [])]
 
     def passed_over(self) -> list[CheckResult]:
+        if self.order.tables is not None:
+            return self.order.of_the_whole()
         asked = self.order.job.checks
         results = [skipped(c, "it is written for the sandbox") for c in asked if isinstance(c, Command)]
         return results + [skipped(c, f"{c.beside} is not restored with it") for c in asked if c.beside]
@@ -47,7 +51,8 @@ class OntoServer:
             order.result.left_behind += self.target.of_a_dead_run(order.before.run).undo(self.source)
         self.fetched = order.run.directory("fetched")
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
-            self.restored = fetch(order.repo, order.engine, order.snapshot, order.manifest, self.fetched, progress)
+            into, only = self.fetched, order.wanted
+            self.restored = fetch(order.repo, order.engine, order.snapshot, order.manifest, into, progress, only=only)
         with order.phase("check", "comparing digests", progress):
             order.verified(self.restored)
         order.reached("fetched")
@@ -63,7 +68,7 @@ class OntoServer:
             order.manifest, self.fetched, self.restored, out, self.source.place, services.host, services.digest
         )
         with order.phase("check", f"checking {order.job.asset}", progress):
-            asked = order.job.checks
+            asked = order.job.checks if order.tables is None else (Identical(kind="identical"),)
             ours: list[CheckConfig] = [c for c in asked if not isinstance(c, Command) and c.beside is None]
             return order.check(ours, self.loaded, context, progress) + self.passed_over()
 

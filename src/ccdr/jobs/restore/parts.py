@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ccdr.engines.files.parts import Chosen, choose
-from ccdr.jobs.fetch import fetch
+from ccdr.engines.servers.parts import ChosenTables
+from ccdr.jobs.fetch import fetch, verify
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.ways import Order
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
+from ccdr.plans.problems import did_you_mean
 from ccdr.ports.place import Progress
+from ccdr.sandbox.docker import Disposal
+from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.catalogue import stream_of
+
+PARTS_LIST = "parts.list"
 
 # By engine and method: what cannot be had in part, and how one gets at a part of it all the same.
 _WAYS = {
@@ -21,8 +29,8 @@ _WAYS = {
         "a base backup is of a whole server",
         "`ccdr restore {of} --new-server DIR` makes one ready; `pg_dump -t TABLE` takes the table from there",
     ),
-    ("postgres", "dump"): (
-        "a dump is restored as a whole",
+    ("postgres", "stream"): (
+        "a dump that was stored as a stream is one file",
         "`ccdr restore {of} --to postgresql://…/ANOTHER_NAME` loads it beside, and `pg_dump -t TABLE` takes the table "
         "from there; or `--to DIR`, and `pg_restore -t TABLE DIR/dump`",
     ),
@@ -48,6 +56,10 @@ _WAYS = {
 
 def refuse_parts(job: Job, request: Request, manifest: Manifest) -> None:
     """UsageProblem where these cannot be had in part."""
+    if _names_of(job, manifest) is not None:
+        if request.new_server is not None:
+            raise UsageProblem("--part of a dump makes no new server", hint="name a database: --to postgresql://…/NEW")
+        return
     if "roots" not in manifest.contents:
         of = f"{job.plan} --asset {job.asset}"
         known = ((w, h) for (engine, method), (w, h) in _WAYS.items() if (engine, method) == _method(job, manifest))
@@ -62,6 +74,62 @@ def _method(job: Job, manifest: Manifest) -> tuple[str, str]:
     if engine in ("redis", "sqlite"):
         return engine, {"redis": "rdb", "sqlite": "copy"}[engine]
     return engine, manifest.method
+
+
+def _names_of(job: Job, manifest: Manifest) -> Mapping[str, str] | None:
+    """The manifest's keys of the tables that can be had each for itself, by their names; None where none can."""
+    if _method(job, manifest) != ("postgres", "dump") or stream_of(manifest) is not None:
+        return None
+    from ccdr.engines.postgres.dump import parts
+
+    return parts.names_of(manifest)
+
+
+def chosen_tables(order: Order, asked: tuple[str, ...], progress: Progress) -> ChosenTables | None:
+    """By the manifest and the captured list of the dump's entries, which is fetched; None where it is no dump. An
+    unknown name is a slip: UsageProblem."""
+    if (names := _names_of(order.job, order.manifest)) is None:
+        return None
+    from ccdr.engines.postgres.dump import parts
+
+    keys = {name: names[name] for name in _known(asked, names)}
+    capture, name = order.run.directory("parts"), parts.TOC_LIST
+    listed = replace(order.manifest, files={name: order.manifest.files[name]})
+    restored = fetch(order.repo, order.engine, order.snapshot, listed, capture, progress, only=[name])
+    verify(order.engine, restored, listed, order.services.digest)
+    return parts.choose(order.manifest, keys, (restored / name).read_text("utf-8", "surrogateescape"))
+
+
+def _known(asked: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys(asked):
+        if name not in names:
+            same = next((known for known in names if known.partition(".")[2] == name), None)
+            meant = same or did_you_mean(name, names)
+            raise UsageProblem(
+                f"the snapshot holds no table {name} with rows of its own",
+                hint=f"did you mean {meant}?"
+                if meant
+                else f"it holds {', '.join(sorted(names)[:20])}; of a table that is partitioned, name its partitions",
+            )
+        yield name
+
+
+def write_entries(order: Order, tree: Path, scratch: Path) -> list[str]:
+    """Beside a dump that was fetched in part: what `pg_restore -L` is to be given for it. Notes."""
+    from ccdr.engines.postgres.dump import parts
+
+    needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
+    lab, disposal = order.services.lab, Disposal()
+    room = SandboxOrder(
+        run=order.run.id, fetched=tree, out=scratch, storage="disk", no_progress=order.job.limits.no_progress
+    )
+    try:
+        with lab.sandbox(needs, lab.image(order.engine, needs), room, disposal) as box:
+            chosen = parts.needed(box, tree / "dump", order.manifest)
+    finally:
+        order.result.left_behind += disposal.problems
+    (tree / PARTS_LIST).write_text(chosen.entries, "utf-8", "surrogateescape")
+    return list(chosen.notes())
 
 
 def chosen_parts(order: Order, parts: tuple[str, ...], progress: Progress) -> Chosen:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ccdr.checks.base import CheckConfig, run_check
+from ccdr.checks.identical import Identical
+from ccdr.engines.servers.parts import ChosenTables
 from ccdr.host.clock import timed
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import verify
@@ -39,6 +41,7 @@ class Order:
     result: RestoreResult
     bases: Sequence[tuple[Snapshot, Manifest]] = ()  # what it builds upon, the full one first
     request: Request | None = None
+    tables: ChosenTables | None = None  # of a dump these alone
 
     def reached(self, stage: str) -> None:
         """Whoever goes on after a crash need not go through this again."""
@@ -59,6 +62,16 @@ class Order:
     @property
     def engine(self) -> Engine:
         return self.job.engine
+
+    @property
+    def wanted(self) -> list[str]:
+        """The captured files that are fetched; none: all of them."""
+        return list(self.manifest.files) if self.tables is not None else []
+
+    def of_the_whole(self) -> list[CheckResult]:
+        """What is passed over where only some tables are restored."""
+        asked = [c for c in self.job.checks if not isinstance(c, Identical)]
+        return [skipped(c, "it is of the whole, and parts are restored") for c in asked]
 
     def verified(self, restored: Path) -> int:
         """Every captured file has the SHA-256 that was taken down: before anything is made of it. Their number."""

@@ -22,7 +22,7 @@ from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.onto_server import OntoServer
-from ccdr.jobs.restore.parts import chosen_parts, refuse_parts
+from ccdr.jobs.restore.parts import chosen_parts, chosen_tables, refuse_parts
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.selection import Selection
@@ -159,7 +159,10 @@ class Restoring:
         if request.parts:
             refuse_parts(job, request, manifest)
         order = Order(job, services, self._repo, self._run, result.snapshot, manifest, result, bases, request)
-        parts = chosen_parts(order, request.parts, progress) if request.parts else None
+        tables = chosen_tables(order, request.parts, progress) if request.parts else None
+        if tables is not None:
+            order, result.parts = replace(order, manifest=tables.manifest, tables=tables), tables.body()
+        parts = chosen_parts(order, request.parts, progress) if request.parts and tables is None else None
         if parts is not None:
             order, result.parts = replace(order, manifest=parts.manifest), parts.body()
         progress.step("looking at the target")
@@ -216,7 +219,7 @@ class Restoring:
         contents = order.manifest.contents
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
         entries = count + len(order.manifest.files)
-        size, run = parts.bytes if parts else order.snapshot.bytes, order.run.id
+        size, run = (parts or order.tables or order.snapshot).bytes, order.run.id
         if order.bases:  # what they give stands beside them for a while
             size *= 2
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
@@ -240,9 +243,9 @@ class Restoring:
         request, services, limits = self.request, self._services, self.job.limits
         target = order.engine.onto(request.to, request.password_file, request.ca_file)
         self.result.target_kind, self.result.target_name, self.name = "server", target.shown, target.name
-        again = order.snapshot.bytes  # the second dump, to compare
-        try:
-            room_for(order.run.scratch, int((order.snapshot.bytes + again) * 1.05) + 2**24)
+        size = (order.tables or order.snapshot).bytes
+        try:  # the second dump, to compare, is as large
+            room_for(order.run.scratch, int(2 * size * 1.05) + 2**24)
         except TestBroken as error:
             raise UsageProblem(str(error), hint=error.hint) from None
         credentials = order.run.directory("credentials")

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ccdr.engines.postgres import address, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
-from ccdr.engines.postgres.dump import database, fitness, references, roles
+from ccdr.engines.postgres.dump import database, fitness, parts, references, roles
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
+from ccdr.engines.servers.parts import in_part
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
@@ -139,13 +140,19 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         archive = place.path(restored / "dump")
         argv = ["pg_restore", "-w", f"-j{self.jobs}", "--exit-on-error", "--no-tablespaces"]
         argv += ["-d", conninfo(self.working)]
+        entries: str | None = None
         try:
             self._make_roles(source, restored, inventory)
             self.began = True
             self._sql(place, admin, f"create database {self.working} {database.create_options(inventory.facts)}")
+            if in_part(manifest):
+                chosen = parts.needed(place, restored / "dump", manifest)
+                entries, argv = chosen.entries, [*argv, "-L", "/dev/stdin"]
+                self.notes += chosen.notes()
             # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
             for sections in (("--section=pre-data", "--section=data"), ("--section=post-data",)):
-                place.run([*argv, *sections, archive], env=admin, what="pg_restore", pulse=loaded.pulse)
+                call = [*argv, *sections, archive]
+                place.run(call, stdin=entries, env=admin, what="pg_restore", pulse=loaded.pulse)
             properties = database.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"
             # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.

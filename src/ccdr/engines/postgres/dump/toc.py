@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.model.values import FileDigest
@@ -14,6 +14,7 @@ TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
 _BLOB_FILE = re.compile(r"blob_(?P<oid>\d+)\.dat")
 TABLE_DATA = "TABLE DATA"
+_NEEDS = ";\tdepends on: "  # below an entry
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Toc:
                     key += " (again)"
                 entries[key] = dump_id
         return entries
+
+    def only(self, tables: Collection[str]) -> Toc:
+        """With the rows of these tables alone, by their keys."""
+        ids = {dump_id for key, dump_id in self.of(TABLE_DATA).items() if key not in tables}
+        return replace(self, entries=tuple(entry for entry in self.entries if entry[0] not in ids))
 
     def lines(self, wanted: re.Pattern[str]) -> str:
         """The lines whose entry matches, as `pg_restore -L` wants them."""
@@ -63,6 +69,40 @@ def toc_of(text: str) -> Toc:
     entries = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.split("\n")) if m)
     # The file's own times are not part of what it lists.
     return Toc("\n".join(line for line in text.split("\n") if not line.startswith(";")) + "\n", entries)
+
+
+@dataclass(frozen=True)
+class Depending:
+    """An entry with the dump ids of those that it needs."""
+
+    line: str
+    rest: str  # without its numbers
+    needs: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Without its owner, which stands last."""
+        return self.rest.rpartition(" ")[0]
+
+
+def read_depending(place: Place, dump: Path) -> dict[str, Depending]:
+    """All entries by their dump id, in their order."""
+    argv = ["pg_restore", "-l", "-v", place.path(dump)]
+    return depending_of(place.run(argv, what="reading what the dump's entries need").stdout)
+
+
+def depending_of(text: str) -> dict[str, Depending]:
+    """`text` is what `pg_restore -l -v` says."""
+    entries: dict[str, Depending] = {}
+    last = ""
+    for line in text.split("\n"):
+        if match := _ENTRY.fullmatch(line):
+            last = match["id"]
+            entries[last] = Depending(line, match["rest"], ())
+        elif last and line.startswith(_NEEDS):
+            needs = tuple(dict.fromkeys(line.removeprefix(_NEEDS).split()))
+            entries[last] = Depending(entries[last].line, entries[last].rest, needs)
+    return entries
 
 
 def tables(toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, TableFact]:

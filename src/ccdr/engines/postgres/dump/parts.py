@@ -1,0 +1,124 @@
+"""Tables of a dump: which of its entries bring them back, and which need more than them.
+
+A table comes with its rows, what its definition needs (schema, types, functions), its defaults, indexes, constraints,
+row security, grants and comments, and with the sequences that it owns or takes numbers from. What needs a table that
+is not chosen, such as a foreign key, is left out; so are triggers and views.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ccdr.engines.postgres.dump.toc import TABLE_DATA, read_depending, toc_of
+from ccdr.engines.servers.parts import ChosenTables
+from ccdr.model.values import Manifest, so_many
+from ccdr.ports.place import Place
+
+TOC_LIST = "toc.list"
+_DATA = re.compile(r"dump/(\d+|blob_\d+|blobs_?\d*)\.(dat|toc)")
+_HANGS_ON_A_TABLE = re.compile(
+    r"(DEFAULT|CONSTRAINT|CHECK CONSTRAINT|FK CONSTRAINT|INDEX|STATISTICS|ROW SECURITY|POLICY|SEQUENCE) "
+    r"(?!SET |OWNED BY )"
+)
+_HANGS_ON_ANYTHING = re.compile(r"(SEQUENCE SET|SEQUENCE OWNED BY|COMMENT|ACL|SECURITY LABEL) ")
+_RELATION = re.compile(r"(TABLE|FOREIGN TABLE|VIEW|MATERIALIZED VIEW) (?!DATA |ATTACH )")
+_TOLD = re.compile(r"(FK CONSTRAINT|CONSTRAINT|DEFAULT|INDEX|POLICY|TRIGGER|RULE|STATISTICS) ")
+
+
+def names_of(manifest: Manifest) -> dict[str, str]:
+    """The manifest's key of each table with rows, by `schema.table`."""
+    tables = cast("Mapping[str, Any]", manifest.contents["tables"])
+    roles = sorted(cast("Mapping[str, Any]", manifest.contents["roles"]), key=len, reverse=True)
+    names: dict[str, str] = {}
+    for key in tables:
+        bare = key
+        while bare.endswith(" (again)"):
+            bare = bare.removesuffix(" (again)")
+        owner = next((role for role in roles if bare.endswith(f" {role}")), bare.rpartition(" ")[2])
+        schema, _, table = bare.removesuffix(f" {owner}").partition(" ")
+        names[f"{schema}.{table}"] = key
+    return names
+
+
+def choose(manifest: Manifest, keys: Mapping[str, str], listing: str) -> ChosenTables:
+    """Of these tables alone. `listing` is the captured `toc.list`."""
+    ids = toc_of(listing).of(TABLE_DATA)
+    files = [name for name in manifest.files if not _DATA.fullmatch(name)]
+    files += [f"dump/{ids[key]}.dat" for key in keys.values()]
+    tables = cast("Mapping[str, Mapping[str, Any]]", manifest.contents["tables"])
+    whole = sum(int(table["bytes"]) for table in tables.values())
+    share = sum(int(tables[key]["bytes"]) for key in keys.values()) / max(1, whole)
+    size = int(int(str(manifest.contents["database_bytes"])) * share) + 2**23
+    return ChosenTables.narrowed(manifest, keys, files, database_bytes=size)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """`entries` are lines of the table of contents, as `pg_restore -L` wants them."""
+
+    entries: str
+    left_out: Sequence[str]  # what hangs on the tables, and needs more than them
+    beside: Sequence[str]  # tables whose definition is needed, without their rows
+
+    def notes(self) -> Iterator[str]:
+        if self.left_out:
+            more = f" and {len(self.left_out) - 20} more" if len(self.left_out) > 20 else ""
+            yield (
+                f"left out, as each needs more than the chosen tables ({so_many(len(self.left_out), 'object')}): "
+                f"{', '.join(self.left_out[:20])}{more}"
+            )
+        if self.beside:
+            yield f"{', '.join(self.beside)}: there without rows, as the chosen tables are built upon it"
+
+
+def needed(place: Place, dump: Path, manifest: Manifest) -> Needed:
+    """For the tables that the manifest names."""
+    entries = read_depending(place, dump)
+    keys = cast("Mapping[str, Any]", manifest.contents["tables"]).keys()
+    ids = toc_of("".join(f"{entry.line}\n" for entry in entries.values())).of(TABLE_DATA)
+    data = {ids[key] for key in keys}
+
+    def closure(of: Iterator[str] | Sequence[str] | set[str]) -> set[str]:
+        found, todo = set[str](), list(of)
+        while todo:
+            one = todo.pop()
+            if one in entries and one not in found:
+                found.add(one)
+                todo += entries[one].needs
+        return found
+
+    def relations(of: set[str]) -> set[str]:
+        return {one for one in of if _RELATION.match(entries[one].rest)}
+
+    taken = closure(data)
+    # A table that another is built upon comes without what hangs on it.
+    chosen = {one for row in data for one in entries[row].needs if one in entries}
+    beside, there = relations(taken) - chosen, relations(taken)
+    left_out = []
+    for one, entry in entries.items():
+        if not chosen & set(entry.needs):
+            continue
+        if _HANGS_ON_A_TABLE.match(entry.rest) and relations(more := closure({one})) <= there:
+            taken |= more
+        elif _TOLD.match(entry.rest) and not _of_another(entry.rest, chosen, entries):
+            left_out.append(entry.title)
+    while more := {
+        one
+        for one, entry in entries.items()
+        if one not in taken and entry.needs and set(entry.needs) <= taken and _HANGS_ON_ANYTHING.match(entry.rest)
+    }:
+        taken |= more
+    lines = "".join(f"{entry.line}\n" for one, entry in entries.items() if one in taken)
+    return Needed(lines, left_out, sorted(entries[one].title.partition(" ")[2] for one in beside))
+
+
+def _of_another(rest: str, chosen: set[str], entries: Mapping[str, Any]) -> bool:
+    """Is it another table's foreign key, which refers to one of the chosen?"""
+    if not rest.startswith("FK CONSTRAINT "):
+        return False
+    ours = [entries[one].title.removeprefix("TABLE ") for one in chosen]
+    return not any(rest.startswith(f"FK CONSTRAINT {table} ") for table in ours)
