@@ -27,6 +27,7 @@ from ccdr.engines.mariadb.dump.fitness import UNFINISHED
 from ccdr.engines.mariadb.dump.target import MariaDBTarget as Restoration
 from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.jobs.restore import Request, restoring
+from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.place import Source
 
@@ -223,6 +224,54 @@ def test_dry_run_does_nothing(site: Site, target: MariaSource) -> None:
     untouched(target)
     assert len(site.records()) == records
     assert_clean(site)
+
+
+def test_a_table_comes_back_without_the_others(site: Site, target: MariaSource) -> None:
+    done = go(site, url(target, "restored"), "--part", "call", "--part", "numbered")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    there = "select group_concat(table_name order by 1) from information_schema.tables where table_schema = 'restored'"
+    assert target.sql(there) == "call,numbered,ticket"
+    assert target.sql("select count(*) from `call`; select count(*), min(x) from numbered", "restored") == "3000\n2\t1"
+    assert target.sql("insert into numbered (x) values (3) returning id > 2", "restored") == "1"
+    record = end(site)
+    assert record["parts"]["tables"] == ["call", "numbered"] and record["parts"]["rows"] == 3002
+    assert any("foreign key" in note and "of call" in note for note in record["notes"]), record["notes"]
+    (tables,) = (check for check in record["checks"] if check["status"] == "PASS")
+    assert tables["name"] == "tables" and tables["expected"].startswith("2 tables, 3002 rows")
+    assert {check["status"] for check in record["checks"]} == {"PASS", "SKIPPED"}
+    assert_clean(site)
+
+
+def test_a_row_of_a_part_that_is_missing_is_a_failure(
+    site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Restoration.load
+
+    def lossy(self: Restoration, *args: Any) -> Any:
+        loaded = load(self, *args)
+        target.sql("delete from `call` limit 1", self.working)
+        return loaded
+
+    monkeypatch.setattr(Restoration, "load", lossy)
+    request = Request(to=url(target, "restored"), password_file=site.root / "pw", parts=("call",))
+    with restoring(Job(site.loaded(), "crm"), request, site.services(), Quiet()) as one:
+        one.carry_out(Quiet())
+    assert one.result.result == "FAILED" and "restored" not in databases(target)
+    (tables,) = (check for check in one.result.checks if check.name == "tables")
+    assert tables.status is Verdict.FAIL and "2999 restored" in tables.actual, tables
+
+
+def test_a_directory_holds_a_dump_of_these_tables_alone(site: Site, target: MariaSource) -> None:
+    done = go(site, str(site.root / "part"), "--part", "call", name="part")
+    assert done.code == 0, done
+    assert [path.name for path in (site.root / "part/rows").iterdir()] == ["call.sql"]
+    script = (site.root / "part/tables.sql").read_text()
+    assert script.count("CREATE TABLE") == 1 and "FOREIGN KEY" not in script
+    target.sql("create database part")
+    target.sql(script, "part")
+    target.sql((site.root / "part/rows/call.sql").read_text(), "part")
+    assert target.sql("select count(*) from `call`", "part") == "3000"
+    assert go(site, str(site.root / "no"), "--part", "cal", name="no").json["hint"] == "did you mean call?"
 
 
 # --- it refuses -----------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_a_directory_holds_what_is_needed_to_load_the_table(site: Site, target: 
     with opened(site.root / "part"):
         shutil.copytree(site.root / "part", target.sockets / "part")
     try:
-        load = ["pg_restore", "-h", "/sockets", "-U", "dba", "--exit-on-error", "-L", "/sockets/part/parts.list"]
+        load = ["pg_restore", "-h", "/sockets", "-U", "dba", "--exit-on-error", "-O", "-L", "/sockets/part/parts.list"]
         inside = target.client[: target.client.index("psql")]
         subprocess.run([*inside, *load, "-d", "crm", "/sockets/part/dump"], check=True)
     finally:

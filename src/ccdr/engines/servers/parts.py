@@ -20,6 +20,7 @@ class ChosenTables:
     of: int
     rows: int
     bytes: int
+    notes: tuple[str, ...] = ()  # what is left out, as far as that is known before it is fetched
 
     @classmethod
     def narrowed(

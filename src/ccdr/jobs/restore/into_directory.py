@@ -14,7 +14,7 @@ from ccdr.engines.files.parts import Chosen
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
-from ccdr.jobs.restore.parts import fetch_parts, write_entries
+from ccdr.jobs.restore.parts import fetch_parts, loadable_by_hand
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
@@ -106,7 +106,7 @@ class IntoDirectory:
             elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
             if order.tables is not None:
-                order.result.notes += write_entries(order, restored, staging.out)
+                order.result.notes += loadable_by_hand(order, restored, staging.out)
         if self.recovery is not None:
             self._bring_log(self.recovery, restored, progress)
 

@@ -11,6 +11,7 @@ from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
 from ccdr.jobs.fetch import fetch
+from ccdr.jobs.restore.parts import only_these
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import CheckResult
@@ -55,6 +56,8 @@ class OntoServer:
             self.restored = fetch(order.repo, order.engine, order.snapshot, order.manifest, into, progress, only=only)
         with order.phase("check", "comparing digests", progress):
             order.verified(self.restored)
+            if order.tables is not None:
+                only_these(order, self.restored)
         order.reached("fetched")
         with order.phase("load", f"loading {order.job.asset} into {self.target.shown}", progress):
             self.loaded = self.target.load(self.source, self.restored, order.manifest, progress)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, cast
 
 from ccdr.engines.files.parts import Chosen, choose
 from ccdr.engines.servers.parts import ChosenTables
@@ -38,11 +39,6 @@ _WAYS = {
         "a base backup is of a whole server",
         "`ccdr restore {of} --new-server DIR` makes one ready; `mariadb-dump DATABASE TABLE` takes it from there",
     ),
-    ("mariadb", "dump"): (
-        "a dump is restored as a whole",
-        "`ccdr restore {of} --to mysql://…/ANOTHER_NAME` loads it beside, and `mariadb-dump ANOTHER_NAME TABLE` takes "
-        "the table from there",
-    ),
     ("redis", "rdb"): (
         "an RDB is one file",
         "`ccdr restore {of} --new-server DIR` makes a server ready; `redis-cli --scan` and DUMP take keys from there",
@@ -56,9 +52,11 @@ _WAYS = {
 
 def refuse_parts(job: Job, request: Request, manifest: Manifest) -> None:
     """UsageProblem where these cannot be had in part."""
-    if _names_of(job, manifest) is not None:
+    if _tables_of(job, manifest) is not None:
         if request.new_server is not None:
-            raise UsageProblem("--part of a dump makes no new server", hint="name a database: --to postgresql://…/NEW")
+            raise UsageProblem(
+                "--part of a dump makes no new server", hint="name a database that is not there yet: --to URL"
+            )
         return
     if "roots" not in manifest.contents:
         of = f"{job.plan} --asset {job.asset}"
@@ -76,28 +74,47 @@ def _method(job: Job, manifest: Manifest) -> tuple[str, str]:
     return engine, manifest.method
 
 
-def _names_of(job: Job, manifest: Manifest) -> Mapping[str, str] | None:
-    """The manifest's keys of the tables that can be had each for itself, by their names; None where none can."""
-    if _method(job, manifest) != ("postgres", "dump") or stream_of(manifest) is not None:
-        return None
-    from ccdr.engines.postgres.dump import parts
+class _Tables(Protocol):
+    """What an engine knows of the tables of its dumps."""
 
-    return parts.names_of(manifest)
+    LISTING: str  # the captured file by which they are chosen
+
+    def names_of(self, manifest: Manifest) -> dict[str, str]: ...
+
+    def choose(self, manifest: Manifest, keys: Mapping[str, str], listing: str) -> ChosenTables: ...
+
+
+def _tables_of(job: Job, manifest: Manifest) -> _Tables | None:
+    """None where tables cannot be had each for itself."""
+    if stream_of(manifest) is not None:
+        return None
+    match _method(job, manifest):
+        case ("postgres", "dump"):
+            from ccdr.engines.postgres.dump import parts as of_postgres
+
+            return cast("_Tables", of_postgres)
+        case ("mariadb", "dump"):
+            from ccdr.engines.mariadb.dump import parts as of_mariadb
+
+            return cast("_Tables", of_mariadb)
+    return None
 
 
 def chosen_tables(order: Order, asked: tuple[str, ...], progress: Progress) -> ChosenTables | None:
-    """By the manifest and the captured list of the dump's entries, which is fetched; None where it is no dump. An
-    unknown name is a slip: UsageProblem."""
-    if (names := _names_of(order.job, order.manifest)) is None:
+    """By the manifest and a small captured file, which is fetched; None where it is no dump. An unknown name is a slip:
+    UsageProblem."""
+    if (tables := _tables_of(order.job, order.manifest)) is None:
         return None
-    from ccdr.engines.postgres.dump import parts
-
+    names = tables.names_of(order.manifest)
     keys = {name: names[name] for name in _known(asked, names)}
-    capture, name = order.run.directory("parts"), parts.TOC_LIST
+    capture, name = order.run.directory("parts"), tables.LISTING
     listed = replace(order.manifest, files={name: order.manifest.files[name]})
     restored = fetch(order.repo, order.engine, order.snapshot, listed, capture, progress, only=[name])
     verify(order.engine, restored, listed, order.services.digest)
-    return parts.choose(order.manifest, keys, (restored / name).read_text("utf-8", "surrogateescape"))
+    with (restored / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        chosen = tables.choose(order.manifest, keys, file.read())
+    order.result.notes += chosen.notes
+    return chosen
 
 
 def _known(asked: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
@@ -114,8 +131,19 @@ def _known(asked: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
         yield name
 
 
-def write_entries(order: Order, tree: Path, scratch: Path) -> list[str]:
-    """Beside a dump that was fetched in part: what `pg_restore -L` is to be given for it. Notes."""
+def only_these(order: Order, restored: Path) -> None:
+    """Of a dump that was fetched in part and is one of texts: they make these tables alone, and load as any do."""
+    if _method(order.job, order.manifest) == ("mariadb", "dump"):
+        from ccdr.engines.mariadb.dump import parts
+
+        parts.narrow(restored, order.manifest)
+
+
+def loadable_by_hand(order: Order, tree: Path, scratch: Path) -> list[str]:
+    """The same in a directory; beside a dump of PostgreSQL stands what `pg_restore -L` is to be given for it. Notes."""
+    only_these(order, tree)
+    if _method(order.job, order.manifest)[0] != "postgres":
+        return []
     from ccdr.engines.postgres.dump import parts
 
     needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ccdr.engines.postgres.dump.toc import TABLE_DATA, read_depending, toc_of
+from ccdr.engines.postgres.dump.toc import TABLE_DATA, Depending, read_depending, toc_of
 from ccdr.engines.servers.parts import ChosenTables
 from ccdr.model.values import Manifest, so_many
 from ccdr.ports.place import Place
 
-TOC_LIST = "toc.list"
+LISTING = "toc.list"
 _DATA = re.compile(r"dump/(\d+|blob_\d+|blobs_?\d*)\.(dat|toc)")
 _HANGS_ON_A_TABLE = re.compile(
     r"(DEFAULT|CONSTRAINT|CHECK CONSTRAINT|FK CONSTRAINT|INDEX|STATISTICS|ROW SECURITY|POLICY|SEQUENCE) "
@@ -102,7 +102,8 @@ def needed(place: Place, dump: Path, manifest: Manifest) -> Needed:
     for one, entry in entries.items():
         if not chosen & set(entry.needs):
             continue
-        if _HANGS_ON_A_TABLE.match(entry.rest) and relations(more := closure({one})) <= there:
+        within = chosen if entry.rest.startswith("FK ") else there  # a key to a table without rows would not hold
+        if _HANGS_ON_A_TABLE.match(entry.rest) and relations(more := closure({one})) <= within:
             taken |= more
         elif _TOLD.match(entry.rest) and not _of_another(entry.rest, chosen, entries):
             left_out.append(entry.title)
@@ -116,9 +117,11 @@ def needed(place: Place, dump: Path, manifest: Manifest) -> Needed:
     return Needed(lines, left_out, sorted(entries[one].title.partition(" ")[2] for one in beside))
 
 
-def _of_another(rest: str, chosen: set[str], entries: Mapping[str, Any]) -> bool:
-    """Is it another table's foreign key, which refers to one of the chosen?"""
-    if not rest.startswith("FK CONSTRAINT "):
+def _of_another(rest: str, chosen: set[str], entries: Mapping[str, Depending]) -> bool:
+    """Is it another table's, which refers to one of the chosen? An index does not tell whose it is, and is its own
+    table's alone."""
+    kind = _TOLD.match(rest)
+    if kind is None or kind[1] in ("INDEX", "STATISTICS"):
         return False
-    ours = [entries[one].title.removeprefix("TABLE ") for one in chosen]
-    return not any(rest.startswith(f"FK CONSTRAINT {table} ") for table in ours)
+    ours = (entries[one].title.removeprefix("TABLE ") for one in chosen)
+    return not any(rest.startswith(f"{kind[1]} {table} ") for table in ours)
