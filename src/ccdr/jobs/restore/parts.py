@@ -139,10 +139,15 @@ def only_these(order: Order, restored: Path) -> None:
         parts.narrow(restored, order.manifest)
 
 
+def listed_in_sandbox(order: Order) -> bool:
+    """Takes `loadable_by_hand` a sandbox?"""
+    return order.tables is not None and _method(order.job, order.manifest)[0] == "postgres"
+
+
 def loadable_by_hand(order: Order, tree: Path, scratch: Path) -> list[str]:
     """The same in a directory; beside a dump of PostgreSQL stands what `pg_restore -L` is to be given for it. Notes."""
     only_these(order, tree)
-    if _method(order.job, order.manifest)[0] != "postgres":
+    if not listed_in_sandbox(order):
         return []
     from ccdr.engines.postgres.dump import parts
 

@@ -22,7 +22,7 @@ from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.onto_server import OntoServer
-from ccdr.jobs.restore.parts import chosen_parts, chosen_tables, refuse_parts
+from ccdr.jobs.restore.parts import chosen_parts, chosen_tables, listed_in_sandbox, refuse_parts
 from ccdr.jobs.restore.request import Request
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.selection import Selection
@@ -222,6 +222,7 @@ class Restoring:
         size, run = (parts or order.tables or order.snapshot).bytes, order.run.id
         if order.bases:  # what they give stands beside them for a while
             size *= 2
+        if order.bases or listed_in_sandbox(order):
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
         before = self._working_copy(path)
         staging, notes = directory.staging_for(
