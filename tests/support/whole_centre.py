@@ -137,6 +137,9 @@ class WholeCentre:
         self.crm.kill()
         self.dialler.kill()
         self.queues.kill()
+        for directory in (self.crm.sockets, self.dialler.sockets, self.queues.directory):
+            for path in directory.iterdir():
+                path.unlink()
         for path in self.cdr.parent.glob(f"{self.cdr.name}*"):
             path.unlink()
         shutil.rmtree(self.recordings)

@@ -12,10 +12,12 @@ from ccdr.plans.job import Job
 
 
 def due_at_once(job: Job, history: AssetHistory, verb: Verb) -> bool:
-    """Only where the plan schedules such work at all, and something was backed up before."""
+    """Only where the plan schedules such work at all, and something was backed up, or recovered, before."""
     planned = job.engine.backup if verb is Verb.BACKUP else job.engine.restore_test
-    if planned is None or history.last_good_backup is None:
+    if planned is None:
         return False
+    if history.last_good_backup is None:  # recovered on a host that has backed nothing up yet
+        return verb is Verb.BACKUP and history.awaits_base
     another = other_source(history.last_good_backup, job.engine.source_name)
     if verb is Verb.BACKUP:
         return another or history.awaits_base

@@ -34,6 +34,7 @@ class Opening:
     """One server that `left` tells of. `run` has the files that a client of it wants."""
 
     job: Job
+    wanted: NewServer
     left: LeftServer
     site: Site
     maker: ServerMaker
@@ -50,7 +51,7 @@ class Opening:
                 f"{left.home} holds the new server of {left.plan}/{left.asset}", hint="name the directory of this one"
             )
         site = Site(left.home, wanted.owner, left.address, left.port, left.sockets, wanted.settings, left.mark)
-        return cls(job, left, site, job.engine.new_server(site), manifest, services, run)
+        return cls(job, wanted, left, site, job.engine.new_server(site), manifest, services, run)
 
     def refuse(self) -> None:
         """CcdrError where it must not be started: something listens there already, it was started or changed since it
@@ -95,20 +96,28 @@ class Opening:
             tick()
             time.sleep(LOOK_EVERY)
 
+    def _taken(self) -> bool:
+        """Does anything listen where its users come? Where the plan says in which directory its socket is to be, that
+        may be all that they have of it."""
+        if _listens((_reachable(self.left.address), self.left.port)):
+            return True
+        return self.wanted.sockets is not None and _any_socket(self.wanted.sockets)
+
     def answers(self) -> bool:
         """Does the server that was made answer at its address? False where nothing does. CcdrError where it is another
         one."""
         left, engine = self.left, self.maker.client(self.manifest)
-        if not _listens((_reachable(left.address), left.port)):
+        if not self._taken():
             return False
         with contextlib.ExitStack() as stack:
             try:
-                credentials = self.run.scratch / "opened"
+                credentials = self.run.scratch / f"opened-{self.job.asset}"
                 credentials.mkdir(mode=0o700, exist_ok=True)
+                self.services.write_credentials_of(engine, credentials, what=f"{self.job.asset}: its connection")
                 source, _ = stack.enter_context(
                     self.services.lab.source(
                         engine,
-                        self.run.id,
+                        f"{self.run.id}-{self.job.asset}",  # others are opened beside it
                         self.run.scratch,
                         credentials,
                         self.job.limits.no_progress,
@@ -126,6 +135,10 @@ class Opening:
                 hint=f"see who listens there (`ss -ltnp`); the checked one is in {left.home}",
             )
         return True
+
+
+def _any_socket(directory: Path) -> bool:
+    return directory.is_dir() and any(path.is_socket() and _listens(path) for path in directory.iterdir())
 
 
 def listening(site: Site, port: int) -> Iterator[str]:

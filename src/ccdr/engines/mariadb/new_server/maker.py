@@ -367,7 +367,12 @@ class Maker:
 
     @cached_property
     def _opened(self) -> MariaDB:
-        to = {"host": str(self._socket), "port": self.port}
+        """As the plan's own user; where this host does not have its password, as whoever runs ccdr: by the socket the
+        server lets its administrator in without one."""
+        to: dict[str, object] = {"host": str(self._socket), "port": self.port}
+        secret = self.asset.connection.password_file
+        if self.asset.connection.password_command is None and (secret is None or not secret.is_file()):
+            to |= {"user": "root", "password_file": None}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
     def client(self, manifest: Manifest) -> MariaDB:
