@@ -91,7 +91,7 @@ class _Asked:
             targets=targets,
             assets=_names(loaded, self.assets, "--assets"),
             excluded=_names(loaded, self.excluded, "--except"),
-            under=self.under.absolute() if self.under is not None else None,
+            under=self.under.expanduser().absolute() if self.under is not None else None,
             timelines=timelines_of(self.timelines),
             onto_source_server=self.onto_source_server,
             others=known.others,
@@ -193,7 +193,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
     loaded, services = from_site(loaded, options.services(), asked.site)
     with progress() as looking:
         outlook = look_ahead(loaded, request, services, looking)
-    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site)
+    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under)
     agree(loaded, starts_of(loaded, decision))
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:

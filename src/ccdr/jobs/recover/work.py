@@ -26,6 +26,7 @@ from ccdr.jobs.recover.result import PAUSED, RecoveryResult, StepResult
 from ccdr.jobs.recover.turns import Turn, Turns, Work
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore import Restoring, restoring
+from ccdr.jobs.restore.directory import existing, make_above, named_before, root_for, take_back
 from ccdr.jobs.restore.left_server import LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.request import Before
@@ -170,6 +171,7 @@ class Recovering:
             before=self._before(planned.asset),
             reached=partial(self._reached, planned.asset),
             working=self._told.run if self._told is not None else self.run.id,
+            makes=self.decision.under,
         )
         job, progress = Job(self.loaded, planned.asset), OfAsset(view, planned.asset)
         one = room.enter_context(restoring(job, request, self.services, progress, dry_run=True))
@@ -217,7 +219,7 @@ class Recovering:
             place = planned.where.directory
             if place is None:
                 continue
-            base = place if place.is_dir() else place.parent
+            base = place if place.is_dir() else existing(place.parent)
             at, size = needed.get(device := base.stat().st_dev, (base, 0))
             needed[device] = at, size + planned.bytes
         for base, size in needed.values():
@@ -237,6 +239,8 @@ class Recovering:
         self._recorded.begin(self._about())
         with self._recorded.attempt(self._stopped):
             self._journal = self._opened_journal()
+            if self.decision.under is not None:
+                make_above(self.decision.under)
             view.begins(self.decision, self._elapsed())
             self._all(view)
         with self._recorded.conclusion():
@@ -454,8 +458,6 @@ class _Nobody:
 def standing(planned: Planned, past: Progressed, services: Services, *, named: bool) -> bool:
     """Has it its final name? By what was told before it got that: asked of the place itself. UsageProblem where it had
     it for sure (`named`), and what is there now is something else."""
-    from ccdr.jobs.restore.directory import named_before, root_for, take_back
-
     place = planned.place
     if place is None:
         return named
