@@ -231,7 +231,13 @@ def test_a_new_server_that_could_not_be_started_is_started_by_the_next_and_not_b
         assert len(site.records("restore.start")) == 1 and again.json["steps"][0]["start"] is None
         assert psql(home, port, "select count(*) from call", "kills") == "3000"
         checked = site.run("recover", "check", "p")
-        assert checked.code == 0 and checked.json["steps"][0]["checks"][0]["actual"] == "it answers, and is that one"
+        first, *others = checked.json["steps"][0]["checks"]
+        assert checked.code == 0 and first["actual"] == "it answers, and is that one", checked
+        assert [(check["kind"], check["status"]) for check in others] == [("rows", "PASS")], "it is asked itself"
+        psql(home, port, "delete from call where id = 1", "kills")
+        damaged = site.run("recover", "check", "p")
+        statuses = [check["status"] for check in damaged.json["steps"][0]["checks"]]
+        assert (damaged.code, statuses) == (1, ["PASS", "FAIL"]), damaged
     finally:
         line = json.loads((home / "ccdr-server.json").read_text())["start"]["docker"][0]
         name = line.split("--name ")[1].split()[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
+from ccdr.checks.integrity import Integrity
 from ccdr.host.state import Run
 from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.planned import Decision, Planned
@@ -139,9 +140,15 @@ class Standing:
         if left.untouched:
             return [_found(True, "as it was left when its checks had passed", "nothing has changed since"), *others]
         progress.step(f"asking the new server of {job.asset}")
-        answers = Opening.of(job, new, self.order.manifest, self._services, self._run).answers()
-        said = "it answers, and is that one" if answers else "it was started, and does not answer at its address"
-        return [_found(answers, "the server that was checked answers", said), *others]
+        opening = Opening.of(job, new, self.order.manifest, self._services, self._run)
+        client = opening.client(self._stack)
+        said = "it answers, and is that one" if client else "it was started, and does not answer at its address"
+        found = _found(client is not None, "the server that was checked answers", said)
+        asked = opening.maker.asked(client, self.order.manifest) if client is not None else None
+        if client is None or asked is None:
+            return [found, *others]
+        self.way = _StandingServer(self.order, asked, client, opened=True)
+        return [found, *self.way.check(progress)]
 
 
 def _found(passed: bool, expected: str, actual: str) -> CheckResult:
@@ -163,6 +170,7 @@ class _StandingServer:
     order: Order
     restored: Restored
     source: Source
+    opened: bool = False  # it may be in use already
 
     def _context(self) -> CheckContext:
         order, services = self.order, self.order.services
@@ -175,9 +183,13 @@ class _StandingServer:
     def check(self, progress: Progress) -> list[CheckResult]:
         order = self.order
         asked: list[CheckConfig] = [c for c in order.job.checks if c.beside is None]
-        ours = [c for c in asked if not isinstance(c, Command | Identical)]
-        why = "it needs what was captured, and was looked at before the database had its name"
-        left_out = [skipped(c, why) for c in asked if isinstance(c, Command | Identical)]
+        of_captured = [c for c in asked if isinstance(c, Command | Identical)]
+        why = "it needs what was captured, and was looked at before it had its name"
+        left_out = [skipped(c, why) for c in of_captured]
+        of_its_own = [c for c in asked if isinstance(c, Integrity)] if self.opened else []
+        why = "it writes to the server or holds it up, and was looked at before that was opened"
+        left_out += [skipped(c, why) for c in of_its_own]
+        ours = [c for c in asked if c not in of_captured and c not in of_its_own]
         compared = [skipped(c, f"{c.beside} is not looked at with it") for c in order.job.checks if c.beside]
         with order.phase("check", f"checking {order.job.asset}", progress):
             return order.check(ours, self.restored, self._context(), progress) + left_out + compared

@@ -21,7 +21,7 @@ from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import ServerMaker, Site
-from ccdr.ports.place import Progress
+from ccdr.ports.place import Progress, Source
 
 LOOK_WITHIN = 2.0  # seconds that a look at an address may take
 LOOK_EVERY = 0.3  # seconds between two looks, while it starts
@@ -98,34 +98,38 @@ class Opening:
     def answers(self) -> bool:
         """Does the server that was made answer at its address? False where nothing does. CcdrError where it is another
         one."""
+        with contextlib.ExitStack() as stack:
+            return self.client(stack) is not None
+
+    def client(self, stack: contextlib.ExitStack) -> Source | None:
+        """A client of the server that was made, until `stack` ends. None, and errors, as of `answers`."""
         left, engine = self.left, self.maker.client(self.manifest)
         if not _listens((_reachable(left.address), left.port)):
-            return False
-        with contextlib.ExitStack() as stack:
-            try:
-                credentials = self.run.scratch / "opened"
-                credentials.mkdir(mode=0o700, exist_ok=True)
-                source, _ = stack.enter_context(
-                    self.services.lab.source(
-                        engine,
-                        self.run.id,
-                        self.run.scratch,
-                        credentials,
-                        self.job.limits.no_progress,
-                        _Silent(),
-                        any_client=True,
-                        gentle=False,
-                    )
+            return None
+        try:
+            credentials = self.run.scratch / "opened" / self.job.asset
+            credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
+            source, _ = stack.enter_context(
+                self.services.lab.source(
+                    engine,
+                    self.run.id,
+                    self.run.scratch,
+                    credentials,
+                    self.job.limits.no_progress,
+                    _Silent(),
+                    any_client=True,
+                    gentle=False,
                 )
-                ours = self.maker.is_it(source)
-            except (CommandFailed, TestBroken):
-                return False
+            )
+            ours = self.maker.is_it(source)
+        except (CommandFailed, TestBroken):
+            return None
         if not ours:
             raise CcdrError(
                 f"another server answers at {left.address}:{left.port} than the one that was checked",
                 hint=f"see who listens there (`ss -ltnp`); the checked one is in {left.home}",
             )
-        return True
+        return source
 
 
 def listening(site: Site, port: int) -> Iterator[str]:
