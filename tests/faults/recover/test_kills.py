@@ -200,7 +200,7 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
         assert (done.code, done.json["state"]) == (0, "done"), done
         (step,) = done.json["steps"]
         assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
-        assert there or step["start"]["debian"], "how it is started"
+        assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
     assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
     again = site.run("recover", "check", "p")
     assert again.code == 0 and again.json["steps"][0]["checks"][0]["status"] == "PASS", again

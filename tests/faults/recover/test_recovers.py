@@ -31,6 +31,13 @@ def test_everything_is_brought_back_in_order_and_recorded(centre: Site, lost: Pa
     assert_clean(centre)
 
 
+def test_cron_looks_again_at_once_after_a_recovery(centre: Site) -> None:
+    sleeps = Path(centre.write("state/schedule/wake-x.json", "{}"))
+    assert centre.run("recover", "p", "--under", str(centre.root / "back"), "--dry-run").code == 0 and sleeps.exists()
+    recovered(centre, {"cdr": centre.root / "back" / "cdr"})
+    assert not sleeps.exists()
+
+
 def test_a_directory_of_under_that_is_not_there_is_made_by_the_work_and_not_by_looking(centre: Site) -> None:
     under = centre.root / "new/below"
     only = ["--under", str(under), "--assets", "recordings"]

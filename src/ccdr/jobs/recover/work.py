@@ -17,6 +17,7 @@ from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import clear_leftovers
+from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
 from ccdr.jobs.recover.comparing import Comparing
@@ -204,13 +205,14 @@ class Recovering:
         return True
 
     def _was_done(self, planned: Planned) -> None:
-        """A new server that is still to be started is all but done."""
+        """A new server that `start:` is still to start is all but done; how a person starts one is told again."""
         step, past = self.result.steps[planned.asset], self._past(planned.asset)
         opened = not starting(planned) or (past is not None and past.past("opened"))
         step.before, step.state = True, "done" if opened else "named"
-        if planned.where.new_server is not None and not opened:
+        if planned.where.new_server is not None:
             with contextlib.suppress(CcdrError):
-                step.start = LeftServer.read(planned.where.new_server.directory).lines
+                left = LeftServer.read(planned.where.new_server.directory)
+                step.start = left.lines if left.untouched else None
 
     def _refuse_without_room(self) -> None:
         """Each target has room for its own: have they together, on each file system?"""
@@ -431,10 +433,14 @@ class Recovering:
         result.conclude()
         if result.state == PAUSED:
             result.hint = f"`ccdr recover --resume {self.loaded.plan.plan}` goes on, and repeats nothing that is done"
+        elif any(step.planned.where.new_server is not None for step in result.steps.values()):
+            first = "start the new servers; then " if any(s.start for s in result.steps.values()) else ""
+            result.hint = f"{first}`ccdr recover check {self.loaded.plan.plan}` looks at all of it where it stands"
         if self._journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
                 self._journal.ended(result.state, services.clock.now(), result.worked)
         result.record = self._recorded.end(result.body())
+        wake(services)
 
 
 def starting(planned: Planned) -> tuple[str, ...]:
