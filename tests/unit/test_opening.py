@@ -12,7 +12,7 @@ import pytest
 from tests.support.listeners import free_port
 
 from ccdr.jobs.restore import opening
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.left_server import CHECKING, LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError
 from ccdr.ports.new_server import Owner, Site, StartLines
@@ -60,6 +60,14 @@ def test_where_nothing_answers_it_stops_and_tells_what_was_tried(tmp_path: Path,
     assert f"`start:` {said}" in str(refused.value) and f"127.0.0.1:{port}" in str(refused.value)
     assert "`ccdr recover --resume p` goes on" in str(refused.value.hint)
     assert told.steps[-1] == f"waiting until crm answers at 127.0.0.1:{port}"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_is_checked_meanwhile_is_not_started(tmp_path: Path) -> None:
+    (tmp_path / CHECKING).touch()
+    with pytest.raises(CcdrError, match=r"a check of the server in .* is at work") as refused:
+        opened(tmp_path, free_port()).start(["touch", str(tmp_path / "started")], Told())
+    assert "`ccdr recover check p`" in str(refused.value.hint) and not (tmp_path / "started").exists()
 
 
 @pytest.mark.usefixtures("impatient")

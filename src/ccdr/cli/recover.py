@@ -407,7 +407,11 @@ def check(plan: str, targets_file: Path | None) -> Exit:
     places = load_targets(targets_file).targets if targets_file is not None else {}
     _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
     loaded, services = from_site(loaded, services, decision.site)
-    with watched(loaded.plan.objectives) as view, services.state.run(services.clock) as run:
+    with (
+        services.state.lock(loaded.plan.plan, "", "recover"),  # a new server may be opened for it, and closed again
+        watched(loaded.plan.objectives) as view,
+        services.state.run(services.clock) as run,
+    ):
         found = check_again(loaded, decision, services, run, view, places)
     code = worst([one.code for one in found])
     if options.json:
