@@ -51,6 +51,28 @@ def test_what_was_copied_is_found_by_its_first_id_and_comes_back_with_the_primar
     assert [r["copy"] for r in site.records("restore_test.end")] == ["offsite"]
 
 
+def test_a_plan_is_recovered_from_its_copy_with_the_primary_gone_and_resumed_and_checked_from_there(
+    tmp_path: Path,
+) -> None:
+    site = with_copies(tmp_path)
+    copied(site)
+    site.repo.rename(tmp_path / "away")
+    asked = ["recover", "p", "--under", str(tmp_path / "back"), "--yes-i-mean", "p"]
+    assert site.run(*asked).code == 3 and not site.records("recover.start"), "its own repository is gone"
+    path, back = os.environ["PATH"], tmp_path / "back/recordings"
+    refuses = f'#!/bin/sh\ncase " $* " in *" restore "*) exit 1;; esac\nexec {shutil.which("restic")} "$@"\n'
+    site.write("bin/restic", refuses, mode=0o755)
+    site.env["PATH"] = f"{tmp_path / 'bin'}:{path}"
+    stopped = site.run(*asked, "--from", "Site offsite")
+    assert stopped.json["state"] != "done" and not back.exists(), stopped
+    site.env["PATH"] = path
+    done = site.run("recover", "--resume")
+    assert (done.code, done.json["state"]) == (0, "done"), done
+    assert (back / f"{tmp_path}/tree/a.wav".lstrip("/")).read_bytes() == b"a" * 5000
+    checked = site.run("recover", "check", "p")
+    assert checked.code == 0 and checked.json["steps"][0]["checks"], checked
+
+
 def test_status_tells_what_a_copy_holds_and_never_counts_it_as_the_plans_own(tmp_path: Path) -> None:
     site = with_copies(tmp_path, "offsite", "cold")
     copied(site, "--copy", "offsite")

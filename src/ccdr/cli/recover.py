@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover import Known, Recovering, RecoveryResult
-    from ccdr.jobs.recover.request import RecoverRequest
+    from ccdr.jobs.recover.request import Question, RecoverRequest
     from ccdr.jobs.recover.result import StepResult
+    from ccdr.jobs.recover.states import RecoveryOutlook
+    from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.trust import Command
 
@@ -91,7 +94,7 @@ class _Asked:
             targets=targets,
             assets=_names(loaded, self.assets, "--assets"),
             excluded=_names(loaded, self.excluded, "--except"),
-            under=self.under.absolute() if self.under is not None else None,
+            under=self.under.expanduser().absolute() if self.under is not None else None,
             timelines=timelines_of(self.timelines),
             onto_source_server=self.onto_source_server,
             others=known.others,
@@ -185,15 +188,13 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, recovering, starts_of
-    from ccdr.jobs.recover.outlook import outlook as look_ahead
 
     options = settings()
     loaded, known = options.load(plan), _known(options)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
-    with progress() as looking:
-        outlook = look_ahead(loaded, request, services, looking)
-    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site)
+    outlook, request = _looked_ahead(loaded, request, services)
+    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under)
     agree(loaded, starts_of(loaded, decision))
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
@@ -209,6 +210,41 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
         agree(loaded, _on_the_way(loaded, request))
         _agree(one.name, yes_i_mean)
         return _carry_out(one, loaded)
+
+
+def _looked_ahead(
+    loaded: LoadedPlan, request: RecoverRequest, services: Services
+) -> tuple[RecoveryOutlook, RecoverRequest]:
+    """The outlook, and what was asked for with the answers of whoever sits there. Undecided where nobody does."""
+    from ccdr.jobs.recover.outlook import outlook
+    from ccdr.jobs.recover.request import Undecided
+
+    while True:
+        try:
+            with progress() as looking:
+                return outlook(loaded, request, services, looking), request
+        except Undecided as error:
+            if not sys.stdin.isatty():
+                raise
+            request = replace(request, timelines={**request.timelines, **_answered(error.questions)})
+
+
+def _answered(questions: Sequence[Question]) -> dict[str, int]:
+    """Which timeline each asset follows. CcdrError, and nothing was begun, where nobody says."""
+    from ccdr.jobs.recover.request import timelines_of
+
+    options = []
+    for question in questions:
+        click.echo(f"{question.asset}: {question.text}.", err=True)
+        for number, answer in enumerate(question.answers, 1):
+            click.echo(f"  {number}  {answer.means}  ({answer.option})", err=True)
+        try:
+            kind = click.IntRange(1, len(question.answers))
+            number = click.prompt(f"Which one does {question.asset} follow", type=kind, err=True)
+        except click.Abort:
+            raise CcdrError("nothing was begun") from None
+        options.append(question.answers[number - 1].option.removeprefix("--timeline "))
+    return timelines_of(options)
 
 
 def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
@@ -371,7 +407,11 @@ def check(plan: str, targets_file: Path | None) -> Exit:
     places = load_targets(targets_file).targets if targets_file is not None else {}
     _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
     loaded, services = from_site(loaded, services, decision.site)
-    with watched(loaded.plan.objectives) as view, services.state.run(services.clock) as run:
+    with (
+        services.state.lock(loaded.plan.plan, "", "recover"),  # a new server may be opened for it, and closed again
+        watched(loaded.plan.objectives) as view,
+        services.state.run(services.clock) as run,
+    ):
         found = check_again(loaded, decision, services, run, view, places)
     code = worst([one.code for one in found])
     if options.json:

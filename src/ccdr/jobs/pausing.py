@@ -59,7 +59,7 @@ def pause(loaded: LoadedPlan, services: Services, length: timedelta, why: str) -
         **_whose(loaded),
     }
     services.ledger.append(PAUSE_BEGIN, plan=plan, asset=None, run=None, body=body)
-    _wake(services)
+    wake(services)
     there = pause_of(services, plan)
     if there is None:  # shorter than what it took to write it down
         raise UsageProblem(f"the pause of {plan} is over already", hint="write a longer one: --for 1h")
@@ -76,7 +76,7 @@ def end(loaded: LoadedPlan, services: Services, why: str | None) -> list[PausedP
     digest = keep_payload(services.state, why) if why else None
     body = {"of": [one.seq for one in open_ones], "why_sha256": digest, **_whose(loaded)}
     services.ledger.append(PAUSE_END, plan=plan, asset=None, run=None, body=body)
-    _wake(services)
+    wake(services)
     return [PausedPlan(plan, one, payload(services.state, one.why)) for one in open_ones]
 
 
@@ -84,7 +84,7 @@ def _whose(loaded: LoadedPlan) -> dict[str, object]:
     return {"tenant": loaded.plan.tenant_of(None), "who": who().body()}
 
 
-def _wake(services: Services) -> None:
+def wake(services: Services) -> None:
     """The next `ccdr run` looks again, and tells people."""
     for path in (services.state.root / "schedule").glob("wake-*.json"):
         with contextlib.suppress(OSError):

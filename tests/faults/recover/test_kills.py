@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ from tests.support.restored_files import listing
 from tests.support.sites import copy_of
 from tests.support.stored import left, settled_file
 from tests.support.target import PASSWORD, Target, server
+
+from ccdr.jobs.restore.left_server import LeftServer
 
 SEED = int(os.environ.get("CCDR_SEED", "20261128"))
 STAGES = (
@@ -200,10 +203,22 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
         assert (done.code, done.json["state"]) == (0, "done"), done
         (step,) = done.json["steps"]
         assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
-        assert there or step["start"]["debian"], "how it is started"
+        assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
     assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
-    again = site.run("recover", "check", "p")
-    assert again.code == 0 and again.json["steps"][0]["checks"][0]["status"] == "PASS", again
+    owner = (home / "data").stat().st_uid, (home / "data").stat().st_gid
+    before = LeftServer.read(home)
+    if stage == "naming":  # a look that was killed is told, and gone on from
+        (home / "ccdr-checking").write_text("")
+    for _ in range(2):
+        again = site.run("recover", "check", "p")
+        told = [(check["kind"], check["status"]) for check in again.json["steps"][0]["checks"]]
+        assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
+        after = LeftServer.read(home)
+        assert after.untouched and not after.is_checked and replace(after, sums=before.sums) == before
+    assert all((p.lstat().st_uid, p.lstat().st_gid) == owner for p in (home / "data").rglob("*"))
+    site.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "99999"))
+    bad = site.run("recover", "check", "p")
+    assert bad.code == 1 and LeftServer.read(home).untouched, bad
     assert left(site) == []
 
 
@@ -224,6 +239,7 @@ def test_a_new_server_that_could_not_be_started_is_started_by_the_next_and_not_b
     done = site.run("recover", *asked)
     assert (done.code, done.json["state"]) == (3, "paused_by_failed_step"), done
     assert "exited with 7" in done.json["reason"] and (home / "ccdr-server.json").is_file()
+    assert site.run("recover", "check", "p").code == 0, "a check of it keeps nobody from starting it"
     site.write("ok", "")
     try:
         again = site.run("recover", "--resume")
@@ -231,7 +247,13 @@ def test_a_new_server_that_could_not_be_started_is_started_by_the_next_and_not_b
         assert len(site.records("restore.start")) == 1 and again.json["steps"][0]["start"] is None
         assert psql(home, port, "select count(*) from call", "kills") == "3000"
         checked = site.run("recover", "check", "p")
-        assert checked.code == 0 and checked.json["steps"][0]["checks"][0]["actual"] == "it answers, and is that one"
+        first, *others = checked.json["steps"][0]["checks"]
+        assert checked.code == 0 and first["actual"] == "it answers, and is that one", checked
+        assert [(check["kind"], check["status"]) for check in others] == [("rows", "PASS")], "it is asked itself"
+        psql(home, port, "delete from call where id = 1", "kills")
+        damaged = site.run("recover", "check", "p")
+        statuses = [check["status"] for check in damaged.json["steps"][0]["checks"]]
+        assert (damaged.code, statuses) == (1, ["PASS", "FAIL"]), damaged
     finally:
         line = json.loads((home / "ccdr-server.json").read_text())["start"]["docker"][0]
         name = line.split("--name ")[1].split()[0]

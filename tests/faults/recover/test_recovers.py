@@ -31,6 +31,26 @@ def test_everything_is_brought_back_in_order_and_recorded(centre: Site, lost: Pa
     assert_clean(centre)
 
 
+def test_cron_looks_again_at_once_after_a_recovery(centre: Site) -> None:
+    sleeps = Path(centre.write("state/schedule/wake-x.json", "{}"))
+    assert centre.run("recover", "p", "--under", str(centre.root / "back"), "--dry-run").code == 0 and sleeps.exists()
+    recovered(centre, {"cdr": centre.root / "back" / "cdr"})
+    assert not sleeps.exists()
+
+
+def test_a_directory_of_under_that_is_not_there_is_made_by_the_work_and_not_by_looking(centre: Site) -> None:
+    under = centre.root / "new/below"
+    only = ["--under", str(under), "--assets", "recordings"]
+    dry = centre.run("recover", "p", *only, "--dry-run")
+    assert dry.code == 0 and dry.json["would_recover"] and not under.parent.exists(), dry
+    assert centre.run("recover", "p", *only).code == 3 and not under.parent.exists(), "nobody has agreed"
+    done = centre.run("recover", "p", *only, "--yes-i-mean", "p")
+    assert (done.code, done.json["state"]) == (0, "done") and (under / "recordings").is_dir(), done
+    assert under.stat().st_mode & 0o777 == 0o755, "whoever runs what is there can reach it"
+    twin = centre.run("recover", "p", "--under", str(centre.write("file", "") / "x"), "--dry-run")
+    assert twin.code == 2 and "is not a directory" in twin.json["error"], twin
+
+
 def test_one_command_does_it(centre: Site, lost: Path) -> None:
     dry = centre.run("recover", "p", "--under", str(centre.root / "back"), "--dry-run")
     assert dry.code == 0 and dry.json["would_recover"] and not centre.records("recover.start"), dry

@@ -292,6 +292,10 @@ class Maker:
             to |= {"user": None, "password_file": None, "password_command": None}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
+    def asked(self, source: Source, manifest: Manifest) -> None:
+        """It answers no SQL: its checks compare it with what was captured."""
+        return
+
     def is_it(self, source: Source) -> bool:
         """A configuration lies where it lies: nobody else's server has read it."""
         connection = self.asset.connection.model_copy(update={"host": str(self._socket)})

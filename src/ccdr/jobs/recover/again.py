@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
+from ccdr.checks.integrity import Integrity
 from ccdr.host.state import Run
 from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.reopened import Reopened, may_reopen, reopened
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.into_directory import IntoDirectory
@@ -80,7 +83,7 @@ class Standing:
         self.order = Order(job, services, repo, run, self.result.snapshot, manifest, self.result)
         self.recovered = planned.target is not None
         self.moment = planned.point
-        self.way: IntoDirectory | _StandingServer | None = None
+        self.way: IntoDirectory | _StandingServer | Reopened | None = None
 
     def look(self, progress: Progress) -> list[CheckResult]:
         """Its own checks. CcdrError where it is not there."""
@@ -136,12 +139,28 @@ class Standing:
         left = LeftServer.read(new.directory)
         why = "its checks had passed before it got its name, and it is looked at by its own client from there on"
         others = [skipped(check, why) for check in job.checks]
+        opening = Opening.of(job, new, self.order.manifest, self._services, self._run)
+        if (left.untouched or left.is_checked) and may_reopen(self.order):
+            progress.step(f"opening the new server of {job.asset} in a container")
+            staging = _Stands(new.directory, self._run.directory(f"standing-{job.asset}"), inside=False)
+            way = self._stack.enter_context(
+                reopened(self.order, opening, staging, self.moment, progress, recovered=self.recovered)
+            )
+            self.way = way
+            return [_found(True, "it opens as it was left", "it answers in a container"), *way.check(progress)]
         if left.untouched:
             return [_found(True, "as it was left when its checks had passed", "nothing has changed since"), *others]
         progress.step(f"asking the new server of {job.asset}")
-        answers = Opening.of(job, new, self.order.manifest, self._services, self._run).answers()
-        said = "it answers, and is that one" if answers else "it was started, and does not answer at its address"
-        return [_found(answers, "the server that was checked answers", said), *others]
+        client = opening.client(self._stack)
+        said = "it answers, and is that one" if client else "it was started, and does not answer at its address"
+        found = _found(client is not None, "the server that was checked answers", said)
+        asked = opening.maker.asked(client, self.order.manifest) if client is not None else None
+        if client is None or asked is None:
+            return [found, *others]
+        self.way = _StandingServer(
+            self.order, asked, client, opened=True, reached=self.moment if self.recovered else None
+        )
+        return [found, *self.way.check(progress)]
 
 
 def _found(passed: bool, expected: str, actual: str) -> CheckResult:
@@ -163,6 +182,8 @@ class _StandingServer:
     order: Order
     restored: Restored
     source: Source
+    opened: bool = False  # it may be in use already
+    reached: datetime | None = None  # by its log
 
     def _context(self) -> CheckContext:
         order, services = self.order, self.order.services
@@ -170,14 +191,28 @@ class _StandingServer:
         out = order.run.scratch / name
         if not out.exists():
             order.run.directory(name)
-        return CheckContext(order.manifest, out, out, out, self.source.place, services.host, services.digest)
+        return CheckContext(
+            order.manifest,
+            out,
+            out,
+            out,
+            self.source.place,
+            services.host,
+            services.digest,
+            self.reached is not None,
+            self.reached,
+        )
 
     def check(self, progress: Progress) -> list[CheckResult]:
         order = self.order
         asked: list[CheckConfig] = [c for c in order.job.checks if c.beside is None]
-        ours = [c for c in asked if not isinstance(c, Command | Identical)]
-        why = "it needs what was captured, and was looked at before the database had its name"
-        left_out = [skipped(c, why) for c in asked if isinstance(c, Command | Identical)]
+        of_captured = [c for c in asked if isinstance(c, Command | Identical)]
+        why = "it needs what was captured, and was looked at before it had its name"
+        left_out = [skipped(c, why) for c in of_captured]
+        of_its_own = [c for c in asked if isinstance(c, Integrity)] if self.opened else []
+        why = "it writes to the server or holds it up, and was looked at before that was opened"
+        left_out += [skipped(c, why) for c in of_its_own]
+        ours = [c for c in asked if c not in of_captured and c not in of_its_own]
         compared = [skipped(c, f"{c.beside} is not looked at with it") for c in order.job.checks if c.beside]
         with order.phase("check", f"checking {order.job.asset}", progress):
             return order.check(ours, self.restored, self._context(), progress) + left_out + compared

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ccdr.jobs.recover.request import RecoverRequest
-from ccdr.jobs.restore.directory import refuse_sources, staging_for
+from ccdr.jobs.restore.directory import staging_for
 from ccdr.jobs.restore.sources import Sources
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -170,11 +170,8 @@ def refused_places(
         try:
             if ".." in path.parts:
                 raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
-            if request.under is not None and path.parent == _absolute(request.under) and not path.parent.exists():
-                refuse_sources(path, guarded)
-                _refuse_unless_made(path.parent)
-            else:
-                notes += staging_for(path, guarded, size=0, entries=_entries(manifest), run="outlook")[1]
+            makes = request.under and _absolute(request.under)
+            notes += staging_for(path, guarded, size=0, entries=_entries(manifest), run="outlook", makes=makes)[1]
         except UsageProblem as error:
             problems[f"{error}{f' ({error.hint})' if error.hint else ''}"] = None
     return list(problems), notes
@@ -182,15 +179,6 @@ def refused_places(
 
 def _absolute(under: Path) -> Path:
     return under.expanduser().absolute()
-
-
-def _refuse_unless_made(under: Path) -> None:
-    """UsageProblem where the directory of `--under`, which is made once it is needed, cannot be."""
-    base = next(path for path in under.parents if os.path.lexists(path))
-    if not base.is_dir():
-        raise UsageProblem(f"{under} cannot be made: {base} is not a directory", hint="name another with --under")
-    if not os.access(base, os.W_OK | os.X_OK):
-        raise UsageProblem(f"{under} cannot be made: {base} may not be written by this user", hint="name another")
 
 
 def _entries(manifest: Manifest) -> int:

@@ -106,6 +106,7 @@ class Planned:
         before: Before | None,
         reached: Reached,
         working: str,
+        makes: Path | None,
     ) -> Request:
         """As the restore of this one asset is asked for, in the recovery `working`."""
         where = self.where
@@ -123,6 +124,7 @@ class Planned:
             before=before,
             reached=reached,
             new_server=where.new_server,
+            makes=makes,
             working=working if where.new_server is not None else None,
         )
 
@@ -138,11 +140,21 @@ class Decision:
     skew_s: float | None
     onto_source_server: bool = False
     site: str | None = None  # of the copy that it is fetched from
+    under: Path | None = None  # is made if it is not there
 
     @classmethod
-    def of(cls, outlook: RecoveryOutlook, *, onto_source_server: bool = False, site: str | None = None) -> Decision:
+    def of(
+        cls,
+        outlook: RecoveryOutlook,
+        *,
+        onto_source_server: bool = False,
+        site: str | None = None,
+        under: Path | None = None,
+    ) -> Decision:
         assets = tuple(map(Planned.of, outlook.steps))
-        return cls(outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server, site)
+        return cls(
+            outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server, site, under
+        )
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Decision:
@@ -154,6 +166,7 @@ class Decision:
             line["skew_s"],
             bool(line["onto_source_server"]),
             line["site"],
+            Path(line["under"]) if line.get("under") else None,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -164,6 +177,7 @@ class Decision:
             "skew_s": self.skew_s,
             "onto_source_server": self.onto_source_server,
             "site": self.site,
+            "under": None if self.under is None else str(self.under),
             "assets": [one.as_json() for one in self.assets],
         }
 

@@ -17,6 +17,7 @@ from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import clear_leftovers
+from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
 from ccdr.jobs.recover.comparing import Comparing
@@ -26,6 +27,7 @@ from ccdr.jobs.recover.result import PAUSED, RecoveryResult, StepResult
 from ccdr.jobs.recover.turns import Turn, Turns, Work
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore import Restoring, restoring
+from ccdr.jobs.restore.directory import existing, make_above, named_before, root_for, take_back
 from ccdr.jobs.restore.left_server import LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.request import Before
@@ -170,6 +172,7 @@ class Recovering:
             before=self._before(planned.asset),
             reached=partial(self._reached, planned.asset),
             working=self._told.run if self._told is not None else self.run.id,
+            makes=self.decision.under,
         )
         job, progress = Job(self.loaded, planned.asset), OfAsset(view, planned.asset)
         one = room.enter_context(restoring(job, request, self.services, progress, dry_run=True))
@@ -202,13 +205,14 @@ class Recovering:
         return True
 
     def _was_done(self, planned: Planned) -> None:
-        """A new server that is still to be started is all but done."""
+        """A new server that `start:` is still to start is all but done; how a person starts one is told again."""
         step, past = self.result.steps[planned.asset], self._past(planned.asset)
         opened = not starting(planned) or (past is not None and past.past("opened"))
         step.before, step.state = True, "done" if opened else "named"
-        if planned.where.new_server is not None and not opened:
+        if planned.where.new_server is not None:
             with contextlib.suppress(CcdrError):
-                step.start = LeftServer.read(planned.where.new_server.directory).lines
+                left = LeftServer.read(planned.where.new_server.directory)
+                step.start = left.lines if left.untouched else None
 
     def _refuse_without_room(self) -> None:
         """Each target has room for its own: have they together, on each file system?"""
@@ -217,7 +221,7 @@ class Recovering:
             place = planned.where.directory
             if place is None:
                 continue
-            base = place if place.is_dir() else place.parent
+            base = place if place.is_dir() else existing(place.parent)
             at, size = needed.get(device := base.stat().st_dev, (base, 0))
             needed[device] = at, size + planned.bytes
         for base, size in needed.values():
@@ -237,6 +241,8 @@ class Recovering:
         self._recorded.begin(self._about())
         with self._recorded.attempt(self._stopped):
             self._journal = self._opened_journal()
+            if self.decision.under is not None:
+                make_above(self.decision.under)
             view.begins(self.decision, self._elapsed())
             self._all(view)
         with self._recorded.conclusion():
@@ -427,10 +433,14 @@ class Recovering:
         result.conclude()
         if result.state == PAUSED:
             result.hint = f"`ccdr recover --resume {self.loaded.plan.plan}` goes on, and repeats nothing that is done"
+        elif any(step.planned.where.new_server is not None for step in result.steps.values()):
+            first = "start the new servers; then " if any(s.start for s in result.steps.values()) else ""
+            result.hint = f"{first}`ccdr recover check {self.loaded.plan.plan}` looks at all of it where it stands"
         if self._journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
                 self._journal.ended(result.state, services.clock.now(), result.worked)
         result.record = self._recorded.end(result.body())
+        wake(services)
 
 
 def starting(planned: Planned) -> tuple[str, ...]:
@@ -454,8 +464,6 @@ class _Nobody:
 def standing(planned: Planned, past: Progressed, services: Services, *, named: bool) -> bool:
     """Has it its final name? By what was told before it got that: asked of the place itself. UsageProblem where it had
     it for sure (`named`), and what is there now is something else."""
-    from ccdr.jobs.restore.directory import named_before, root_for, take_back
-
     place = planned.place
     if place is None:
         return named

@@ -255,11 +255,19 @@ def root_for(target: Path, run: str, *, inside: bool) -> Path:
 
 
 def staging_for(
-    target: Path, guarded: Sequence[Guarded], *, size: int, entries: int, run: str, before: Path | None = None
+    target: Path,
+    guarded: Sequence[Guarded],
+    *,
+    size: int,
+    entries: int,
+    run: str,
+    before: Path | None = None,
+    makes: Path | None = None,
 ) -> tuple[Staging, list[str]]:
     """Whether the target will do, and where it is made ready; notes. Changes nothing. `before` is the working copy of
-    an earlier restore that this one goes on with. UsageProblem where it will not:
-    a link, not empty, a source, no parent, no right to write, no room for `size` bytes in `entries` files."""
+    an earlier restore that this one goes on with; `makes` a directory that is made once the work begins. UsageProblem
+    where it will not: a link, not empty, a source, no parent, no right to write, no room for `size` bytes in `entries`
+    files."""
     if target.is_symlink():
         raise UsageProblem(f"{target} is a link", hint=f"name the link's target: {os.path.realpath(target)}")
     if target == Path("/"):
@@ -268,7 +276,11 @@ def staging_for(
     inside = target.is_dir() and target.is_mount()
     if target.exists():
         _refuse_unless_empty(target, mount=inside, but=before.name if before is not None else None)
-    base = target if inside else target.parent
+    above = base = target if inside else target.parent
+    if makes is not None and base == makes and not os.path.lexists(base):
+        base = existing(base)
+        if not base.is_dir():
+            raise UsageProblem(f"{above} cannot be made: {base} is not a directory", hint="name another with --under")
     if not base.is_dir():
         raise UsageProblem(f"{base} is not there", hint=f"mkdir -p {base}")
     if not os.access(base, os.W_OK | os.X_OK):
@@ -276,9 +288,28 @@ def staging_for(
     there = 0 if before is None else tree_bytes(before)
     _refuse_without_room(base, max(0, size - there), entries)
     staging = Staging.of(target, run)
-    left = [] if inside else sorted(set(base.glob(f".{target.name}.{MARK}-*")) - {staging.root, before})
+    left = [] if inside else sorted(set(above.glob(f".{target.name}.{MARK}-*")) - {staging.root, before})
     notes = [f"{path} is what an earlier restore left or is still writing: remove it once it is done" for path in left]
     return staging, notes
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest above it that is there."""
+    return next(p for p in (path, *path.parents) if os.path.lexists(p))
+
+
+def make_above(directory: Path) -> None:
+    """Whatever is missing down to the directory, as one that others may go through: whoever runs what is brought there
+    must reach it. CcdrError where it cannot be made."""
+    missing = [path for path in (directory, *directory.parents) if not path.is_dir()]
+    try:
+        for path in reversed(missing):
+            path.mkdir()
+            path.chmod(0o755)
+    except OSError as error:
+        raise CcdrError(
+            f"{directory} cannot be made: {error.strerror}", hint="make it, and check who may write there"
+        ) from None
 
 
 def tree_bytes(root: Path) -> int:

@@ -87,7 +87,7 @@ class OntoNewServer:
     def bring(self, progress: Progress) -> None:
         order, staging = self.order, self.staging
         if self.loaded is not None:
-            self._reopen(progress)
+            self.open_again(progress)
             return
         order.result.left_behind += staging.remove()  # of a run of the same name that did not come as far
         staging.begin()
@@ -117,6 +117,10 @@ class OntoNewServer:
         return self.staging.root / PARTS
 
     @property
+    def _out(self) -> str:
+        return f"out-{self.order.job.asset}"
+
+    @property
     def _in_place(self) -> bool:
         return bool(self.maker.needs(self.order.manifest).in_place)
 
@@ -133,7 +137,7 @@ class OntoNewServer:
     def _opened(self, fetched: Path) -> Box:
         """The container, its server's home owned by its user."""
         order, lab, needs = self.order, self.order.services.lab, self.maker.needs(self.order.manifest)
-        out = order.run.directory("out")
+        out = order.run.directory(self._out)
         self.disposal = Disposal()
         asked = SandboxOrder(
             run=order.run.id,
@@ -168,7 +172,8 @@ class OntoNewServer:
         self.loaded.write(self.staging.root)
         order.reached("loaded")
 
-    def _reopen(self, progress: Progress) -> None:
+    def open_again(self, progress: Progress) -> None:
+        """What had been loaded answers once more."""
         order, loaded = self.order, self.loaded
         assert loaded is not None
         with order.phase("load", f"opening what was loaded of {order.job.asset}", progress):
@@ -196,7 +201,7 @@ class OntoNewServer:
             order.manifest,
             self.fetched,
             restored,
-            order.run.scratch / "out",
+            order.run.scratch / self._out,
             self.box,
             services.host,
             services.digest,
@@ -224,13 +229,17 @@ class OntoNewServer:
         order.result.notes += self.maker.settle(self.box, order.manifest, tree, self.owner)
         order.result.notes += _told_whose(self.owner, self.maker.user)
         self.stack.close()
-        whose = f"{self.owner.uid}:{self.owner.gid}"
-        argv = ["chown", "-R", "-h", whose, "--", str(tree)]
-        order.services.host.run(argv, what="giving the server its files")
-        tree.chmod(0o755)
+        self.give_back(self.owner)
         self.left = LeftServer.of(order, self.site, self.maker, self.owner, self.image.name, tree)
         self.left.write(tree)
         return self.left
+
+    def give_back(self, owner: Owner) -> None:
+        """Its files to its user, once the container is gone."""
+        tree = self.staging.tree
+        argv = ["chown", "-R", "-h", f"{owner.uid}:{owner.gid}", "--", str(tree)]
+        self.order.services.host.run(argv, what="giving the server its files")
+        tree.chmod(0o755)
 
     def named(self) -> bool | None:
         return self.staging.named

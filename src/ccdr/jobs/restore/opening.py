@@ -13,17 +13,18 @@ from pathlib import Path
 from ccdr.host.interrupts import tick
 from ccdr.host.processes import Daemon, Watchdog, tree_bytes
 from ccdr.host.state import Run
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.left_server import LEFT, LeftServer
 from ccdr.jobs.services import Services
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CcdrError, CommandFailed, TestBroken
-from ccdr.model.values import Manifest
+from ccdr.model.values import Manifest, human_seconds
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import ServerMaker, Site
-from ccdr.ports.place import Progress
+from ccdr.ports.place import Progress, Source
 
 LOOK_WITHIN = 2.0  # seconds that a look at an address may take
+PATIENCE = 120.0  # seconds that a server which was started may take until it takes connections
 LOOK_EVERY = 0.3  # seconds between two looks, while it starts
 WORDS = 4096  # bytes of what `start:` has said that are kept
 EVERYWHERE = ("*", "0.0.0.0", "::", "")  # noqa: S104 - compared with
@@ -57,6 +58,11 @@ class Opening:
         """CcdrError where it must not be started: something listens there already, it was started or changed since it
         was checked, or this host has no such address."""
         left = self.left
+        if left.is_checked:
+            raise CcdrError(
+                f"a check of the server in {left.home} is at work, or was killed",
+                hint=f"`ccdr recover check {self.job.plan}` leaves it ready to start",
+            )
         if not left.untouched:
             raise CcdrError(
                 f"the server in {left.home} is not as it was left when its checks had passed",
@@ -75,7 +81,8 @@ class Opening:
 
     def start(self, argv: Sequence[str], progress: Progress) -> None:
         """Carry out `start:`, and wait until the server that was checked answers at its address. CcdrError where it
-        does not: what the command said are its `words`."""
+        does not: what the command said are its `words`. One that takes connections already may load for longer, as
+        long as it gets on."""
         self.refuse()
         limit, log = self.job.limits.no_progress, self.run.scratch / f"start-{self.job.asset}.log"
         progress.step(f"starting the new server of {self.job.asset}")
@@ -86,10 +93,14 @@ class Opening:
             raise CcdrError(f"`start:` cannot be carried out: {error.strerror}", hint="mend `start:`") from None
         logs = [path for path in (self.left.home / "log", self.left.home) if path.is_dir()][:1]
         watchdog = Watchdog(limit, lambda: (log.stat().st_size, *map(tree_bytes, logs)))
+        at, began = f"{self.left.address}:{self.left.port}", time.monotonic()
+        progress.step(f"waiting until {self.job.asset} answers at {at}")
         while not self.answers():
             code = daemon.process.poll()
             if code:
                 raise CommandFailed(argv, code, _tail(log), what="the command that starts it (`start:`)")
+            if time.monotonic() - began > PATIENCE and not self._taken():
+                raise self._silent(at, log, ended=code is not None)
             if watchdog.stalled():
                 daemon.kill()
                 raise CommandFailed(argv, -9, _tail(log), stalled=True, what="the start of the new server")
@@ -103,38 +114,53 @@ class Opening:
             return True
         return self.wanted.sockets is not None and _any_socket(self.wanted.sockets)
 
+    def _silent(self, at: str, log: Path, *, ended: bool) -> CcdrError:
+        """Nothing is ended: it may come up yet, and then a later run finds it there."""
+        done = "ended well" if ended else "is still at work"
+        logs = next((path for path in (self.left.home / "log",) if path.is_dir()), self.left.home)
+        return CcdrError(
+            f"`start:` {done}, and for {human_seconds(PATIENCE)} nothing has answered at {at}",
+            hint=f"see in {logs} why, and start it by hand (its lines: {self.left.home / LEFT}); once it answers, "
+            f"`ccdr recover --resume {self.job.plan}` goes on",
+            words=_tail(log),
+        )
+
     def answers(self) -> bool:
         """Does the server that was made answer at its address? False where nothing does. CcdrError where it is another
         one."""
+        with contextlib.ExitStack() as stack:
+            return self.client(stack) is not None
+
+    def client(self, stack: contextlib.ExitStack) -> Source | None:
+        """A client of the server that was made, until `stack` ends. None, and errors, as of `answers`."""
         left, engine = self.left, self.maker.client(self.manifest)
         if not self._taken():
-            return False
-        with contextlib.ExitStack() as stack:
-            try:
-                credentials = self.run.scratch / f"opened-{self.job.asset}"
-                credentials.mkdir(mode=0o700, exist_ok=True)
-                self.services.write_credentials_of(engine, credentials, what=f"{self.job.asset}: its connection")
-                source, _ = stack.enter_context(
-                    self.services.lab.source(
-                        engine,
-                        f"{self.run.id}-{self.job.asset}",  # others are opened beside it
-                        self.run.scratch,
-                        credentials,
-                        self.job.limits.no_progress,
-                        _Silent(),
-                        any_client=True,
-                        gentle=False,
-                    )
+            return None
+        try:
+            credentials = self.run.scratch / "opened" / self.job.asset
+            credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.services.write_credentials_of(engine, credentials, what=f"{self.job.asset}: its connection")
+            source, _ = stack.enter_context(
+                self.services.lab.source(
+                    engine,
+                    f"{self.run.id}-{self.job.asset}",  # others are opened beside it
+                    self.run.scratch,
+                    credentials,
+                    self.job.limits.no_progress,
+                    _Silent(),
+                    any_client=True,
+                    gentle=False,
                 )
-                ours = self.maker.is_it(source)
-            except (CommandFailed, TestBroken):
-                return False
+            )
+            ours = self.maker.is_it(source)
+        except (CommandFailed, TestBroken):
+            return None
         if not ours:
             raise CcdrError(
                 f"another server answers at {left.address}:{left.port} than the one that was checked",
                 hint=f"see who listens there (`ss -ltnp`); the checked one is in {left.home}",
             )
-        return True
+        return source
 
 
 def _any_socket(directory: Path) -> bool:

@@ -50,6 +50,7 @@ class Request:
     before: Before | None = None
     reached: Reached = _nobody
     new_server: NewServer | None = None
+    makes: Path | None = None  # a directory above the target, which is made when the work begins
     working: str | None = None  # names what is made ready, so that a later run finds it; the run's own id unless said
 
     @property

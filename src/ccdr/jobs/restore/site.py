@@ -31,6 +31,7 @@ def prepared(
     guarded: Sequence[Guarded],
     recovery: Recovery | None,
     working: str | None,
+    makes: Path | None,
     stack: contextlib.ExitStack,
 ) -> OntoNewServer:
     """UsageProblem where it will not do; TestBroken where this host has no image for it. Changes nothing."""
@@ -43,7 +44,7 @@ def prepared(
             "only root can give a new server's files to the user that it runs as", hint="run ccdr as root"
         )
     _refuse_inside_a_server(home)
-    staging, loaded = _staging(order, site, guarded, maker)
+    staging, loaded = _staging(order, site, guarded, maker, makes)
     order.result.notes += maker.notes(manifest, order.services.host)
     for taken in listening(site, maker.port):
         order.result.notes.append(f"something listens at {taken} now: it must have ended before the new server starts")
@@ -64,7 +65,9 @@ def prepared(
     return OntoNewServer(order, staging, site, maker, image, owner, own, recovery, loaded, resumable=resumable)
 
 
-def _staging(order: Order, site: Site, guarded: Sequence[Guarded], maker: ServerMaker) -> tuple[Staging, Loaded | None]:
+def _staging(
+    order: Order, site: Site, guarded: Sequence[Guarded], maker: ServerMaker, makes: Path | None
+) -> tuple[Staging, Loaded | None]:
     """Where it is made ready, and what an earlier run of the same name has loaded there."""
     mine = Staging.of(site.home, site.mark)
     loaded = Loaded.read(mine.root)
@@ -77,7 +80,9 @@ def _staging(order: Order, site: Site, guarded: Sequence[Guarded], maker: Server
     beside = 0 if maker_needs.in_place else sum(s.bytes for s, _ in order.bases) + order.snapshot.bytes
     needed, entries = maker_needs.bytes + beside, len(order.manifest.files)
     before = mine.root if mine.root.is_dir() else None
-    staging, notes = staging_for(site.home, guarded, size=needed, entries=entries, run=site.mark, before=before)
+    staging, notes = staging_for(
+        site.home, guarded, size=needed, entries=entries, run=site.mark, before=before, makes=makes
+    )
     staging.own = True
     order.result.notes += notes
     try:

@@ -202,7 +202,9 @@ class Restoring:
 
     def _new_server(self, order: Order, wanted: NewServer) -> OntoNewServer:
         guarded = self._sources.guarded(order.manifest)
-        return site.prepared(order, wanted, guarded, self.recovery, self.request.working, self._stack)
+        return site.prepared(
+            order, wanted, guarded, self.recovery, self.request.working, self.request.makes, self._stack
+        )
 
     def _path(self) -> Path:
         if not self.request.to.strip():
@@ -226,7 +228,13 @@ class Restoring:
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
         before = self._working_copy(path)
         staging, notes = directory.staging_for(
-            path, self._sources.guarded(order.manifest), size=size, entries=entries, run=run, before=before
+            path,
+            self._sources.guarded(order.manifest),
+            size=size,
+            entries=entries,
+            run=run,
+            before=before,
+            makes=self.request.makes,
         )
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from ccdr.engines.mariadb import recovery, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import lines, quote_name
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
+from ccdr.engines.mariadb.dump.loaded import Loaded, how_far
 from ccdr.engines.mariadb.dump.method import Dump
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import own
@@ -25,6 +26,7 @@ from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
 from ccdr.engines.servers.room import WithRoom
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import Manifest, human_bytes, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -377,6 +379,11 @@ class Maker:
 
     def client(self, manifest: Manifest) -> MariaDB:
         return self._opened
+
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        inventory, login = Inventory(manifest.contents), self._opened.connection.login(source.credentials)
+        pulse = HowFar(partial(how_far, source.place, login, inventory.database), Silent())
+        return Loaded(login, self.asset.jobs, inventory, inventory.database, pulse)
 
     def is_it(self, source: Source) -> bool:
         """Files that a server runs on no other has; and its number is its own."""

@@ -7,16 +7,20 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.engines.postgres import server
-from ccdr.engines.postgres.connection import PSQL, Connection, major_of
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, untimed, untriggered
+from ccdr.engines.postgres.dump.loaded import Loaded, how_far
+from ccdr.engines.postgres.dump.target import MAINTENANCE
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
@@ -305,6 +309,14 @@ class PostgresMaker:
         )
         self.reached = reached
         return self.asset.model_copy(update={"connection": reached, "method": "dump"})
+
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        assert self.reached is not None
+        inventory, place = Inventory(manifest.contents), source.place
+        options = f"{OWN_OPTIONS} -c lc_messages=C{untimed(inventory.version)}{untriggered(inventory.version)}"
+        env = {**self.reached.environment(source.credentials), "PGOPTIONS": options}
+        pulse = HowFar(partial(how_far, place, {**env, "PGDATABASE": MAINTENANCE}, inventory.database), Silent())
+        return Loaded(env, self.asset.jobs, inventory, pulse)
 
     def is_it(self, source: Source) -> bool:
         assert self.reached is not None

@@ -1,0 +1,64 @@
+"""What only a person can say is asked at a terminal, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+
+from ccdr.cli import recover
+from ccdr.jobs.recover import outlook as looking
+from ccdr.jobs.recover.request import Answer, Question, RecoverRequest, Undecided
+from ccdr.model.errors import CcdrError
+
+ANY: Any = None
+ANSWERS = tuple(Answer(f"--timeline crm={n}", f"takes timeline {n}") for n in (1, 2))
+
+
+@pytest.fixture
+def failed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of which nobody knows which timeline is meant until it is said."""
+
+    def outlook(_: Any, request: RecoverRequest, *__: Any) -> str:
+        if "crm" not in request.timelines:
+            raise Undecided([Question("crm", "its source failed over", ANSWERS)])
+        return f"timeline {request.timelines['crm']}"
+
+    monkeypatch.setattr(looking, "outlook", outlook)
+    monkeypatch.setattr(recover, "progress", nullcontext)
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool, says: Any = None) -> None:
+    def prompt(*_: Any, **asked: Any) -> int:
+        assert asked["type"].max == 2
+        if says is None:
+            raise click.Abort
+        return int(says)
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setattr(click, "prompt", prompt)
+
+
+@pytest.mark.usefixtures("failed_over")
+def test_at_a_terminal_it_is_asked_and_looked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_a_terminal(monkeypatch, True, says=2)
+    found, request = recover._looked_ahead(ANY, RecoverRequest(), ANY)
+    assert str(found) == "timeline 2" and request.timelines == {"crm": 2}
+    said = capsys.readouterr().err
+    assert "its source failed over" in said and "2  takes timeline 2  (--timeline crm=2)" in said
+
+
+@pytest.mark.usefixtures("failed_over")
+def test_without_a_terminal_and_without_an_answer_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_a_terminal(monkeypatch, False)
+    with pytest.raises(Undecided):
+        recover._looked_ahead(ANY, RecoverRequest(), ANY)
+    at_a_terminal(monkeypatch, True)
+    with pytest.raises(CcdrError, match="nothing was begun"):
+        recover._looked_ahead(ANY, RecoverRequest(), ANY)
