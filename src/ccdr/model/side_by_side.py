@@ -6,9 +6,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# Of its own speed, where others are at work on the same processors: four restore tests side by side on two of them
-# were 1.65 times as fast as one by one (docs/explanation/benchmarks.md), and not twice.
+# How many full speeds each processor gives, where more than one is at work: four restore tests side by side on two of
+# them were 1.65 times as fast as one by one (docs/explanation/benchmarks.md), and not twice.
 SHARED = 1.65 / 2
+FEWEST = 4
+
+
+def at_once(processors: int) -> int:
+    """How many are at work side by side: each waits (for its store, for a server that starts or ends) about as long as
+    it computes."""
+    return max(FEWEST, 2 * processors + 1)
+
+
+def pace(running: int, processors: int, shared: float = SHARED) -> float:
+    """At which part of its own speed each of so many goes."""
+    return 1.0 if running <= 1 else min(1.0, shared * processors / running)
 
 
 @dataclass(frozen=True)
@@ -23,10 +35,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Means:
-    """How many are at work at once, and the memory that they share, in bytes."""
+    """How many are at work at once, the memory that they share, in bytes, and the processors (0: one for each)."""
 
     workers: int
     memory: int
+    processors: int = 0
 
 
 def may_begin(
@@ -66,7 +79,7 @@ class Schedule:
 
 
 def schedule(tasks: Sequence[Task], means: Means, shared: float = SHARED) -> Schedule:
-    """`shared` is at which part of its own speed each goes while others do. ValueError where they go in a circle."""
+    """`shared` is how many full speeds each processor gives. ValueError where they go in a circle."""
     left = {task.name: task.seconds for task in tasks}
     memory = {task.name: task.memory for task in tasks}
     began: dict[str, float] = {}
@@ -80,9 +93,9 @@ def schedule(tasks: Sequence[Task], means: Means, shared: float = SHARED) -> Sch
         if not running:
             raise ValueError("a circle")
         most = max(most, sum(memory[name] for name in running))
-        pace = shared if len(running) > 1 else 1.0
+        speed = pace(len(running), means.processors or means.workers, shared)
         step = min(left[name] for name in running)
-        now += step / pace
+        now += step / speed
         for name in running:
             left[name] -= step
             if left[name] <= 1e-9:

@@ -31,6 +31,7 @@ from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE, Synchronised, vanished_finding
 
 OURS = "ccdr"
+LEARNED_AT_ONCE = 4
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 
 
@@ -155,6 +156,7 @@ class Catalogue:
         # A backup whose stream is gone is gone.
         whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
         findings, vanished, pruned, unread, newer = [], [], [], [], []
+        of_assets: dict[str, _OfAsset] = {}
         for asset in self._all_assets(plan, there) if assets is None else assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
             for snapshot_id in void & known.keys():  # we learned of it before its own host took it back
@@ -164,13 +166,17 @@ class Catalogue:
             if new := [s for s in new if not at_work(s.tag("run") or "")]:
                 known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
                 new = [s for s in new if s.id not in known]
-            with threads(2) as pool:
-                for listing, finding in zip(new, pool.map(lambda s: self._learn(repo, plan, s), new), strict=True):
-                    if isinstance(finding, WrittenByNewer):
-                        newer.append((listing, finding))
-                    elif finding:
-                        findings.append((asset, finding))
-                        unread.append(listing)
+            of_assets[asset] = _OfAsset(known, listed, new)
+        outcomes = self._learn_all(repo, plan, [s for of in of_assets.values() for s in of.new])
+        for asset, of in of_assets.items():
+            known, listed, new = of.known, of.listed, of.new
+            for listing in new:
+                finding = outcomes[listing.id]
+                if isinstance(finding, WrittenByNewer):
+                    newer.append((listing, finding))
+                elif finding:
+                    findings.append((asset, finding))
+                    unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
             gone = [s for s in known.values() if s.id not in listed and s.id in before]
             besides = ledger.stored(asset, learned.keys() | known.keys() | {s.id for s in whole})
@@ -205,6 +211,17 @@ class Catalogue:
         tagged = {s.tag("asset") for s in there if s.tag("kind") in ("backup", "failed")}
         return sorted({a for a in tagged if a} | set(self.assets(plan)))
 
+    def _learn_all(
+        self, repo: Restic, plan: str, new: Sequence[RepoSnapshot]
+    ) -> dict[str, str | WrittenByNewer | None]:
+        """As `_learn`, by id. Each is a call of restic, which computes its key for half a second and then waits for the
+        store; each writes a file of its own here."""
+        if not new:
+            return {}
+        with threads(LEARNED_AT_ONCE) as pool:
+            outcomes = pool.map(lambda s: self._learn(repo, plan, s), new)
+            return {s.id: outcome for s, outcome in zip(new, outcomes, strict=True)}
+
     def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot) -> str | WrittenByNewer | None:
         """Read a snapshot's manifest into the catalogue; why not, where it has none that counts."""
         root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
@@ -225,6 +242,15 @@ class Catalogue:
         usable = max(listed.time, listed.finished)
         self.add(snapshot_of(manifest, text, listed.id, root, usable), text)
         return None
+
+
+@dataclass(frozen=True)
+class _OfAsset:
+    """What is known of an asset here, by id, what the repository lists of it, and what of that is new here."""
+
+    known: dict[str, Snapshot]
+    listed: dict[str, RepoSnapshot]
+    new: list[RepoSnapshot]
 
 
 def of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:

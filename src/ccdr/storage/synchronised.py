@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.model.errors import WrittenByNewer
@@ -56,6 +56,18 @@ class Synchronised:
             if assets is None or s.tag("asset") in assets:
                 what = f"the manifest of snapshot {s.id[:8]} ({s.tag('asset')}, {rfc3339(s.time)})"
                 raise WrittenByNewer(what, why.written, why.known)
+
+    def of_asset(self, asset: str) -> Synchronised:
+        """As if only this asset had been asked for; what is listed, and the marks, are the whole plan's all the
+        same."""
+        return replace(
+            self,
+            vanished=tuple(s for s in self.vanished if s.asset == asset),
+            findings=tuple((of, text) for of, text in self.findings if of == asset),
+            pruned=tuple(s for s in self.pruned if s.asset == asset),
+            unread=tuple(s for s in self.unread if s.tag("asset") == asset),
+            newer=tuple((s, why) for s, why in self.newer if s.tag("asset") == asset),
+        )
 
     @classmethod
     def of(cls, there: Sequence[RepoSnapshot]) -> Synchronised:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.support.harness import Site, ask_sqlite
-from tests.support.recovering import Watching, recovered
+from tests.support.recovering import Watching, decision, recovered
 from tests.support.restored_files import listing
 from tests.support.stored import assert_clean
+
+from ccdr.host.processes import Host
+from ccdr.jobs.recover import Known, recovering
+from ccdr.model.errors import UsageProblem
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 
 def is_back(site: Site, lost: Path) -> bool:
@@ -84,6 +93,38 @@ def test_all_that_is_wrong_is_told_at_once(centre: Site, lost: Path) -> None:
     done = centre.run("recover", "p", "--to", str(centre.root / "targets.yaml"), "--yes-i-mean", "p")
     assert done.code == 2 and "is not empty" in done.json["error"] and "lies in" in done.json["error"], done
     assert not centre.records("recover.start") and not centre.records("restore.start")
+
+
+def test_the_repository_is_asked_once_for_all_of_them(centre: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    run, back = Host.run, centre.root / "back"
+
+    def noted(host: Host, argv: Sequence[str], **how: Any) -> Any:
+        if argv[0] == "restic":
+            called.append(next(word for word in argv[1:] if word in ("snapshots", "version", "dump", "restore")))
+        return run(host, argv, **how)
+
+    monkeypatch.setattr(Host, "run", noted)
+    assert recovered(centre, {"cdr": back / "cdr", "recordings": back / "recordings"}).state == "done"
+    assert sorted(called) == ["restore", "restore", "snapshots", "version"]
+
+
+def test_what_has_gone_since_it_was_decided_is_told_before_anything_is_begun(
+    centre: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back, listed = centre.root / "back", Restic.snapshots
+    decided = decision(centre, {"cdr": back / "cdr", "recordings": back / "recordings"})
+    gone = decided.assets[0].snapshot
+
+    def without(repo: Restic, tags: Sequence[str], **how: Any) -> list[RepoSnapshot]:
+        return [s for s in listed(repo, tags, **how) if s.id != gone]
+
+    monkeypatch.setattr(Restic, "snapshots", without)
+    loaded, services, view = centre.loaded(), centre.services(), Watching()
+    looked = recovering(loaded, decided, services, view, Known((loaded,)))
+    with pytest.raises(UsageProblem, match="cdr: no snapshot of p/cdr"), looked:
+        pass
+    assert not centre.records("recover.start") and not list(back.iterdir())
 
 
 def test_only_what_was_named_is_brought_back(centre: Site) -> None:

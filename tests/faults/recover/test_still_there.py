@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.harness import Quiet, Site, Source
@@ -13,6 +16,42 @@ from ccdr.jobs.recover import still_there as asking
 from ccdr.jobs.recover.states import ANSWERS, SILENT
 from ccdr.jobs.recover.still_there import still_there
 from ccdr.plans.job import Job
+from ccdr.ports.engine import Engine
+from ccdr.sandbox.lab import Lab
+
+
+def test_a_server_that_nothing_listens_for_is_asked_by_no_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets that a dead server left behind, and one that is alive: that alone is worth a client."""
+    site, asked = Site(tmp_path), list[str]()
+
+    @contextlib.contextmanager
+    def client(lab: Lab, engine: Engine, run: str, *given: Any, **how: Any) -> Iterator[None]:
+        asked.append(run)
+        yield
+
+    monkeypatch.setattr(Lab, "source", client)
+    with socket.socket(socket.AF_UNIX) as alive, socket.create_server(("127.0.0.1", 0)) as free:
+        for name in ("alive", "dead", "empty"):
+            (tmp_path / name).mkdir()
+        alive.bind(f"{tmp_path}/alive/.s.PGSQL.5432")
+        alive.listen()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(f"{tmp_path}/dead/.s.PGSQL.5432")
+        port = free.getsockname()[1]
+        free.close()
+        servers = "".join(
+            f"{name}: {{engine: postgres, connection: {{host: {tmp_path}/{name}, user: x, database: x}}}}\n"
+            for name in ("alive", "dead", "empty", "gone")
+        )
+        connection = f"{{host: 127.0.0.1, port: {port}, user: x, database: x}}"
+        site.plan(f"{servers}refuses: {{engine: postgres, connection: {connection}}}\n")
+        services, loaded = site.services(), site.loaded()
+        with services.state.run(services.clock) as run:
+            found = still_there([Job(loaded, name) for name in loaded.plan.assets], services, run, Quiet())
+    assert found == {"alive": ANSWERS, "dead": SILENT, "empty": SILENT, "gone": SILENT, "refuses": SILENT}
+    assert len(asked) == 1 and asked[0].endswith("-alive")
 
 
 def test_one_that_takes_calls_and_says_nothing_is_not_waited_for(

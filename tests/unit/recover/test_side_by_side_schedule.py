@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccdr.model.order import circle_of, in_order
-from ccdr.model.side_by_side import Means, Task, longest_chain, may_begin, schedule
+from ccdr.model.side_by_side import Means, Task, at_once, longest_chain, may_begin, pace, schedule
 
 NAMES = [f"asset-{n}" for n in range(6)]
 tasks = st.dictionaries(
@@ -25,16 +25,18 @@ def ordered(drawn: dict[str, tuple[float, int, list[str]]]) -> list[Task] | None
     return [Task(n, drawn[n][0], drawn[n][1], tuple(needs[n])) for n in in_order(needs, {})]
 
 
-@given(tasks, st.integers(1, 4), st.integers(1, 20), st.floats(0.5, 1.0))
+@given(tasks, st.integers(1, 6), st.integers(1, 4), st.integers(1, 20), st.floats(0.5, 1.5))
 def test_it_takes_no_less_than_the_longest_chain_nor_than_the_work_divided(
-    drawn: dict[str, tuple[float, int, list[str]]], workers: int, memory: int, shared: float
+    drawn: dict[str, tuple[float, int, list[str]]], workers: int, processors: int, memory: int, shared: float
 ) -> None:
     if (of := ordered(drawn)) is None:
         return
-    found, work = schedule(of, Means(workers, memory), shared), sum(task.seconds for task in of)
+    found, work = schedule(of, Means(workers, memory, processors), shared), sum(task.seconds for task in of)
     assert found.seconds >= longest_chain(of) - 1e-6
     assert found.seconds >= work / workers - 1e-6
-    assert found.seconds <= work / shared + 1e-6, "never longer than one by one at the slower pace"
+    assert found.seconds <= work / min(1.0, shared) + 1e-6, "never longer than one by one at the slower pace"
+    if len(of) > 1:
+        assert found.seconds >= work / max(1.0, shared * processors) - 1e-6, "nor faster than the processors together"
     spans, known = found.spans, {task.name: task for task in of}
     assert set(spans) == set(known)
     for task in of:
@@ -52,6 +54,18 @@ def test_independent_ones_go_side_by_side_and_what_depends_waits() -> None:
     assert schedule(two, Means(1, 0), shared=1.0).seconds == 20
     assert schedule([Task("a", 10), Task("b", 10, needs=("a",))], Means(2, 0), shared=1.0).seconds == 20
     assert schedule(two, Means(2, 0), shared=0.5).seconds == 20
+
+
+def test_more_than_there_are_processors_share_these() -> None:
+    four = [Task(name, 10) for name in "abcd"]
+    assert schedule(four, Means(4, 0, 2), shared=1.0).seconds == pytest.approx(20)
+    assert schedule(four, Means(4, 0, 4), shared=1.0).seconds == pytest.approx(10)
+    assert schedule(four[:2], Means(4, 0, 2), shared=1.0).seconds == pytest.approx(10)
+    assert [pace(n, 2, 1.0) for n in (0, 1, 2, 4)] == [1, 1, 1, 0.5]
+
+
+def test_what_waits_leaves_the_processors_to_others() -> None:
+    assert [at_once(n) for n in (1, 2, 4, 16)] == [4, 5, 9, 33]
 
 
 def test_one_that_waits_for_memory_is_not_overtaken_for_ever() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -27,6 +28,28 @@ def test_what_another_host_stored_is_learned_whole_and_read_once(catalogue: Cata
     assert catalogue.manifest(one) == parse_manifest(text)
     assert sorted(repo.reads) == [an_id(1), an_id(2)]
     assert synchronised(catalogue, repo) == told and len(repo.reads) == 2
+
+
+def test_many_assets_are_read_side_by_side_and_told_of_in_their_order(catalogue: Catalogue) -> None:
+    """Each read waits until another one is under way: one by one they would never end."""
+    together = threading.Barrier(2)
+
+    class Slow(Repository):
+        def read(self, snapshot: str, path: PurePosixPath) -> str:
+            together.wait(20)
+            return super().read(snapshot, path)
+
+    repo, assets = Slow(), ("crm", "calls", "queue", "archive")
+    for number, asset in enumerate(assets, 1):
+        repo.backup(number, NOW - HOUR * number, asset)
+    del repo.files[an_id(2), PurePosixPath(ROOT) / MANIFEST], repo.files[an_id(4), PurePosixPath(ROOT) / MANIFEST]
+    told = synchronised(catalogue, repo, assets)
+    assert [known(catalogue, asset) for asset in assets] == [[an_id(1)], [], [an_id(3)], []]
+    assert [asset for asset, _ in told.findings] == ["calls", "archive"]
+    assert [s.id for s in told.unread] == [an_id(4), an_id(2)], "by time"
+    alone = told.of_asset("calls")
+    assert (alone.findings, [s.id for s in alone.unread]) == (told.findings[:1], [an_id(2)])
+    assert (alone.listed, alone.failed) == (told.listed, told.failed)
 
 
 def test_one_that_restic_dates_later_is_usable_from_then(catalogue: Catalogue, repo: Repository) -> None:

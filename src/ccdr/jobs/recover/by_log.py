@@ -15,7 +15,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.choice import Base, choose
 from ccdr.jobs.shipping.choice import Choice as LogChoice
 from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
+from ccdr.jobs.shipping.log_repository import log_of
 from ccdr.model.errors import BackupBad, TestBroken, TwoBranches, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Snapshot, rfc3339
@@ -46,15 +46,14 @@ class LogToGoBy:
     standing: LogStanding | None = None
 
     @classmethod
-    def of(cls, job: Job, services: Services, usable: Sequence[Snapshot]) -> LogToGoBy:
-        """Asks the log's repository. Raises as that."""
+    def of(cls, job: Job, services: Services, usable: Sequence[Snapshot], archive: LogArchive) -> LogToGoBy:
+        """`archive` is what its repository told."""
         _, log = log_of(job)
         bases: list[Base] = []
         for s in usable:
             with contextlib.suppress(BackupBad):  # an entry of the catalogue that cannot be read
                 if log.goes_on_from(manifest := services.catalogue.manifest(s)):
                     bases.append((s, manifest))
-        archive = archive_of(job, log_repository(job, services))
         return cls(job.asset, log, archive, bases, read_standing(services.state, job.plan, job.asset))
 
     def nearest(self, moment: datetime | None, timeline: int | None = None) -> StateByLog:

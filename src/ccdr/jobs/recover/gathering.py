@@ -11,6 +11,7 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
 from ccdr.evidence.verdicts import Record, reached_for
 from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
+from ccdr.jobs.recover.asking import Asked, ask
 from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
 from ccdr.jobs.recover.choosing import AssetStates
 from ccdr.jobs.recover.measured import Told, told_of
@@ -60,19 +61,18 @@ def gathered(
     found.upkeep = known.get((loaded.plan.plan, None), AssetHistory())
     found.told = _told(services, loaded.plan.plan, assets, found)
     progress.step("asking the repository")
-    repo = services.repository(loaded, jobs[0].limits)
-    stored_here = {s for history in found.histories.values() for s in history.stored_here}
-    synchronised = services.synchronise(loaded, repo, assets, stored_here)
+    onto_servers = {asset for asset, place in places.items() if place.server is not None}
+    by_log = {job.asset for job in jobs if job.engine.shipping is not None} - onto_servers
+    asked = ask(loaded, jobs, by_log, services, found.histories)
+    synchronised = asked.synchronised
     synchronised.understood(assets)
     for job in jobs:
         found.there[job.asset] = candidates(job, services, synchronised)
-        onto_server = places[job.asset].server is not None if job.asset in places else False
-        states = _states(job, found, services, synchronised, onto_server=onto_server)
+        states = _states(job, found, services, synchronised, onto_server=job.asset in onto_servers)
         if not states.there:
             found.empty[job.asset] = none_counts(job, synchronised)[0]
-        elif job.engine.shipping is not None and not onto_server:
-            progress.step(f"asking for the log of {job.asset}")
-            states = _with_log(job, states, found, request, services)
+        elif job.asset in by_log:
+            states = _with_log(job, states, found, request, services, asked)
         found.states[job.asset] = states
     return found
 
@@ -153,11 +153,11 @@ def _disproved(snapshot: Snapshot, told: Told) -> str:
 
 
 def _with_log(
-    job: Job, states: AssetStates, found: Gathered, request: RecoverRequest, services: Services
+    job: Job, states: AssetStates, found: Gathered, request: RecoverRequest, services: Services, asked: Asked
 ) -> AssetStates:
     history = found.histories[job.asset]
     try:
-        log = LogToGoBy.of(job, services, states.usable)
+        log = LogToGoBy.of(job, services, states.usable, asked.log(job.asset))
         by_log = log.nearest(request.at, request.timelines.get(job.asset))
     except BackupBad as error:  # damaged; one that does not answer is no reason to lose what is in it
         by_log = StateByLog(why=(f"its log: {error}",))

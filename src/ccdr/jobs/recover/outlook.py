@@ -25,7 +25,7 @@ from ccdr.jobs.restore.selection import doubts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.order import in_order
-from ccdr.model.side_by_side import SHARED, Means, Schedule, Task, schedule
+from ccdr.model.side_by_side import SHARED, Means, Schedule, Task, at_once, schedule
 from ccdr.model.values import Manifest, human_seconds, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -35,7 +35,7 @@ from ccdr.sandbox.lab import memory_available
 
 PHASES = ("fetch", "load", "check", "finish")
 IN_PLACE, AS_FILES = ("fetch", "check", "finish"), ("fetch", "finish")  # of plain files; of a server's files alone
-BOUNDS = 1.0, 0.7  # at which part of its own speed each goes beside others, at best and at worst
+BOUNDS = 1.0, 0.7  # how many full speeds each processor gives, at best and at worst
 
 
 def outlook(loaded: LoadedPlan, request: RecoverRequest, services: Services, progress: Progress) -> RecoveryOutlook:
@@ -180,7 +180,8 @@ class _Looking:
 
     def _outlook(self, steps: Sequence[AssetStep], notes: Sequence[str], rooms: Sequence[Room]) -> RecoveryOutlook:
         apart = furthest_apart({step.asset: step.state.point for step in steps})
-        means = Means(max(1, os.cpu_count() or 1), memory_available())
+        processors = os.cpu_count() or 1
+        means = Means(at_once(processors), memory_available(), processors)
         whole, peak = _whole(steps, means)
         left = [a for a in self.loaded.plan.assets if a not in {s.asset for s in steps}]
         unmeasured = [step.asset for step in steps if step.predicted is None]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
-from ccdr.jobs.restore.request import Before, Reached, Request
+from ccdr.jobs.restore.request import Before, Reached, Request, Told
 from ccdr.model import forks
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -107,6 +107,7 @@ class Planned:
         reached: Reached,
         working: str,
         makes: Path | None,
+        told: Told | None = None,
     ) -> Request:
         """As the restore of this one asset is asked for, in the recovery `working`."""
         where = self.where
@@ -125,6 +126,7 @@ class Planned:
             reached=reached,
             new_server=where.new_server,
             makes=makes,
+            told=told,
             working=working if where.new_server is not None else None,
         )
 

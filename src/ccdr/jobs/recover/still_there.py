@@ -3,17 +3,21 @@ once and not for long, and nothing else is done to them."""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from ccdr.host.state import Run
 from ccdr.jobs.recover.states import ANSWERS, REFUSED, SILENT
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.plans.job import Job
+from ccdr.ports.engine import Engine
 from ccdr.ports.place import Progress
 
+KNOCK = 2.0  # seconds until something takes a connection; a first packet that is lost is sent again after one
 PATIENCE = 5.0  # seconds without an answer after which a source counts as silent
 WAIT = 2 * PATIENCE  # for all of them: a name that nobody resolves, a mount that hangs, are not waited for
 
@@ -36,8 +40,41 @@ def still_there(jobs: Sequence[Job], services: Services, run: Run, progress: Pro
     return {job.asset: found.get(job.asset, SILENT) for job in jobs}
 
 
+def _nobody_listens(engine: Engine) -> bool:
+    """Surely nobody: whatever else is in the way, a client finds out. It saves a client, which may be a container, for
+    each server that is gone, as all of a lost host's are."""
+    connection = getattr(engine, "connection", None)
+    host, port = getattr(connection, "host", None), getattr(connection, "port", None)
+    if host is None:
+        return False
+    try:
+        if not host.startswith("/"):
+            if port is not None:
+                socket.create_connection((host, port), KNOCK).close()
+            return False
+        place = Path(host)
+        sockets = [path for path in place.iterdir() if path.is_socket()] if place.is_dir() else [place]
+    except OSError as error:
+        return not isinstance(error, PermissionError)
+    return all(_turned_away(path) for path in sockets)
+
+
+def _turned_away(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.settimeout(KNOCK)
+            one.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        return True
+    except OSError:  # a path that is too long for us, one that we may not open: a client may know more
+        return False
+    return False
+
+
 def _ask(job: Job, services: Services, run: Run) -> str:
     engine = job.engine
+    if _nobody_listens(engine):
+        return SILENT
     directory = run.scratch / f"still-there-{job.asset}"
     into = directory / "into"
     try:

@@ -20,6 +20,7 @@ from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
+from ccdr.jobs.recover.asking import told_of_each
 from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
@@ -31,10 +32,11 @@ from ccdr.jobs.restore.directory import existing, make_above, named_before, root
 from ccdr.jobs.restore.left_server import LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.request import Before
+from ccdr.jobs.restore.request import Told as ToldByRestic
 from ccdr.jobs.restore.result import RESTORED
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
-from ccdr.model.side_by_side import Means, Task, may_begin
+from ccdr.model.side_by_side import Means, Task, at_once, may_begin
 from ccdr.model.values import human_bytes, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -152,18 +154,41 @@ class Recovering:
     def _look(self, view: View) -> None:
         problems: list[UsageProblem] = []
         require_confirmed(self.loaded, starts_of(self.loaded, self.decision))
+        absent: list[Planned] = []
         for planned in self.decision.assets:
-            try:
+            with self._noting(planned, problems):
                 if not self._is_there(planned):
-                    self._look_at(planned, view)
-            except UsageProblem as error:
-                problems.append(UsageProblem(f"{planned.asset}: {error}", hint=error.hint))
+                    absent.append(planned)
+        with self._asked(absent) as told:
+            for planned in absent:
+                with self._noting(planned, problems):
+                    self._look_at(planned, told.get(planned.asset), view)
         if problems:
             hints = dict.fromkeys(error.hint for error in problems if error.hint)
             raise UsageProblem("\n".join(map(str, problems)), hint="; ".join(hints) or None)
         self._refuse_without_room()
 
-    def _look_at(self, planned: Planned, view: View) -> None:
+    @contextlib.contextmanager
+    def _asked(self, wanted: Sequence[Planned]) -> Iterator[Mapping[str, ToldByRestic]]:
+        """The repository is asked once for all of them, and nothing is removed there from here until each has been
+        looked at."""
+        if not wanted:
+            yield {}
+            return
+        jobs = [Job(self.loaded, one.asset) for one in wanted]
+        repo = self.services.repository(self.loaded, jobs[0].limits)
+        with self.services.state.reading(repo.location):
+            yield told_of_each(self.loaded, jobs, {one.asset for one in wanted if one.target}, self.services)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _noting(planned: Planned, problems: list[UsageProblem]) -> Iterator[None]:
+        try:
+            yield
+        except UsageProblem as error:
+            problems.append(UsageProblem(f"{planned.asset}: {error}", hint=error.hint))
+
+    def _look_at(self, planned: Planned, told: ToldByRestic | None, view: View) -> None:
         room = self._rooms[planned.asset] = contextlib.ExitStack()
         request = planned.request(
             self._known.others,
@@ -173,6 +198,7 @@ class Recovering:
             reached=partial(self._reached, planned.asset),
             working=self._told.run if self._told is not None else self.run.id,
             makes=self.decision.under,
+            told=told,
         )
         job, progress = Job(self.loaded, planned.asset), OfAsset(view, planned.asset)
         one = room.enter_context(restoring(job, request, self.services, progress, dry_run=True))
@@ -285,7 +311,7 @@ class Recovering:
         """Whatever may be done now is done, side by side within processors and memory."""
         turns = self._turns()
         running: dict[Future[bool], Turn] = {}
-        with interrupts.threads(max(2, os.cpu_count() or 1)) as pool:
+        with interrupts.threads(at_once(os.cpu_count() or 1)) as pool:
             while True:
                 for turn in list(self._begin(turns)):
                     turns.take(turn)
@@ -308,13 +334,13 @@ class Recovering:
         return Turns(names, {one.asset: one.after for one in self.decision.assets}, beside, whole, opens)
 
     def _begin(self, turns: Turns) -> Iterator[Turn]:
-        """What may be done now, by the rule that foretold it: no more brought at once than there are processors, and
-        than memory has room for; what stands there and is held open takes some of it."""
+        """What may be done now, by the rule that foretold it: no more brought at once than `at_once` says, and than
+        memory has room for; what stands there and is held open takes some of it."""
         bringing = [name for name, work in turns.running.items() if work is Work.BRING]
         held = turns.brought - turns.finished - turns.failed
         memory = self._memory - sum(self.result.steps[name].planned.memory for name in held)
         tasks = [Task(one.asset, 0.0, one.memory, one.after) for one in self.decision.assets]
-        means = Means(os.cpu_count() or 1, memory)
+        means = Means(at_once(os.cpu_count() or 1), memory)
         may = may_begin(tasks, means, turns.brought, bringing, turns.failed | turns.stopped.keys())
         for turn in list(turns.next()):
             if turn.work is not Work.BRING or turn.asset in may:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.plans import LoadedPlan
 from ccdr.plans.targets import NewServer
 from ccdr.ports.log import RecoveryTarget
+from ccdr.storage.synchronised import Synchronised
 
 Reached = Callable[[str, Mapping[str, object]], None]
 
@@ -24,6 +26,16 @@ class Before:
     run: str
     stage: str | None = None
     token: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What restic told whoever asked it for several assets at once, a moment ago: its version, this asset's part of
+    what is there, and the log that is stored of it (None: nobody has asked)."""
+
+    restic: str
+    synchronised: Synchronised
+    archive: LogArchive | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class Request:
     reached: Reached = _nobody
     new_server: NewServer | None = None
     makes: Path | None = None  # a directory above the target, which is made when the work begins
+    told: Told | None = None  # else the repository is asked
     working: str | None = None  # names what is made ready, so that a later run finds it; the run's own id unless said
 
     @property

@@ -111,7 +111,9 @@ class Selection:
             failure = f"{self.history.log_failure['time']} is FAIL: {self.history.log_failure.get('reason')}"
             self.result.notes.append(f"its recovery by the log of {failure}; an earlier point may still be good")
         try:
-            return Recovery.prepared(self.job, self.services, usable, self.request.at, run, progress)
+            told = self.request.told
+            archive = told.archive if told is not None else None
+            return Recovery.prepared(self.job, self.services, usable, self.request.at, run, progress, archive)
         except BackupBad as error:
             raise UsageProblem(str(error), hint=error.hint) from None
 

@@ -154,7 +154,8 @@ class Restoring:
             job.engine.new_server(Site(request.new_server.directory))  # has it one?
         manifest, bases = self._chosen(progress)
         with contextlib.suppress(CommandFailed):
-            result.tools = {"ccdr": __version__, "restic": self._repo.version()}
+            told = request.told
+            result.tools = {"ccdr": __version__, "restic": told.restic if told else self._repo.version()}
         assert result.snapshot is not None
         if request.parts:
             refuse_parts(job, request, manifest)
@@ -184,10 +185,13 @@ class Restoring:
     def _chosen(self, progress: Progress) -> tuple[Manifest, list[tuple[Snapshot, Manifest]]]:
         """The manifest of the snapshot that is taken, and what that builds upon."""
         job, services, result, request = self.job, self._services, self.result, self.request
-        progress.step("asking the repository")
         known = services.histories()
         history = known.get((job.plan, job.asset), AssetHistory())
-        synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
+        if request.told is None:
+            progress.step("asking the repository")
+            synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
+        else:
+            synchronised = request.told.synchronised
         result.findings = [finding for asset, finding in synchronised.findings if asset == job.asset]
         if request.at is not None or request.snapshot == "latest":
             synchronised.understood()

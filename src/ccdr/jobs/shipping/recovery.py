@@ -14,6 +14,7 @@ from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.choice import Base, Choice, choose, stored_again
 from ccdr.jobs.shipping.fetching_log import PointSearch, batches_holding, fetch_log
+from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
 from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
@@ -66,15 +67,18 @@ class Recovery:
         target: RecoveryTarget,
         run: Run,
         progress: Progress,
+        archive: LogArchive | None = None,
     ) -> Recovery:
-        """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log, or none
-        that is stored has a point of that name: the log is fetched to look for it."""
+        """`archive` is what is stored of the log, where that was asked for already. Raises as `choose`, LogBad where
+        that raises BackupBad; UsageProblem where the asset ships no log, or none that is stored has a point of that
+        name: the log is fetched to look for it."""
         _, log = log_of(job)
         repo = log_repository(job, services)
         known = [(s, services.catalogue.manifest(s)) for s in usable]
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
         with blaming_the_log():
-            archive, standing = archive_of(job, repo), read_standing(services.state, job.plan, job.asset)
+            archive = archive_of(job, repo) if archive is None else archive
+            standing = read_standing(services.state, job.plan, job.asset)
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 

@@ -1,0 +1,84 @@
+"""The repository, asked once for all assets of a recovery; beside it the repository that their logs are stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.host import interrupts
+from ccdr.jobs.restore.request import Told
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_repository import archive_of, log_repository
+from ccdr.model.errors import CcdrError, CommandFailed
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.storage.synchronised import Synchronised
+
+AT_ONCE = 4  # logs; each is a call of restic
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What there is, and by asset what is stored of its log, or why nobody can tell."""
+
+    synchronised: Synchronised
+    logs: Mapping[str, LogArchive | CcdrError]
+
+    def log(self, asset: str) -> LogArchive:
+        """Raises as the repository did."""
+        found = self.logs[asset]
+        if isinstance(found, CcdrError):
+            raise found
+        return found
+
+    def told(self, asset: str, restic: str) -> Told:
+        """Of one asset; where its log could not be asked for, whoever needs it asks again, and says so in its place."""
+        log = self.logs.get(asset)
+        return Told(restic, self.synchronised.of_asset(asset), log if isinstance(log, LogArchive) else None)
+
+
+def ask(
+    loaded: LoadedPlan,
+    jobs: Sequence[Job],
+    by_log: Collection[str],
+    services: Services,
+    histories: Mapping[str, AssetHistory],
+) -> Asked:
+    """`by_log` are the assets whose logs are asked for, too. Raises as the plan's own repository."""
+
+    def log_of(job: Job) -> LogArchive | CcdrError:
+        try:
+            return archive_of(job, log_repository(job, services))
+        except CcdrError as error:
+            return error
+
+    with interrupts.threads(AT_ONCE) as pool:
+        logs: dict[str, Future[LogArchive | CcdrError]] = {
+            job.asset: pool.submit(log_of, job) for job in jobs if job.asset in by_log
+        }
+        stored_here = {s for history in histories.values() for s in history.stored_here}
+        repo = services.repository(loaded, jobs[0].limits)
+        synchronised = services.synchronise(loaded, repo, [job.asset for job in jobs], stored_here)
+        return Asked(synchronised, {asset: log.result() for asset, log in logs.items()})
+
+
+def told_of_each(
+    loaded: LoadedPlan,
+    jobs: Sequence[Job],
+    by_log: Collection[str],
+    services: Services,
+) -> dict[str, Told]:
+    """For the restore of each of them; of none where restic does not even tell its version, so that each says why."""
+    if not jobs:
+        return {}
+    known = services.histories()
+    histories = {job.asset: known.get((job.plan, job.asset), AssetHistory()) for job in jobs}
+    try:
+        version = services.repository(loaded, jobs[0].limits).version()
+    except CommandFailed:
+        return {}
+    asked = ask(loaded, jobs, by_log, services, histories)
+    return {job.asset: asked.told(job.asset, version) for job in jobs}
