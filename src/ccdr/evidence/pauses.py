@@ -2,14 +2,15 @@
 
 A pause is a record of its begin; it is over once the time that it was given has passed, or with a record that ends it:
 so one that ended by itself needs no record. Of one that began since this machine started its own clock of elapsed
-seconds tells how much is left, whatever was done to the other clock meanwhile; of any other the times tell.
+seconds tells how much is left, and how long it was, whatever was done to the other clock meanwhile; of any other the
+times tell. None reaches back before what was recorded before it: what was missed by then stays missed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.verdicts import Record
@@ -56,11 +57,27 @@ def take_pause(entries: list[Entry], record: Record, most: int = MOST) -> None:
     """Take the record of a begin, or of an end: that ends all that go on. The newest `most` are kept."""
     if record["kind"] == PAUSE_END:
         for entry in entries:
-            entry["ended"] = entry["ended"] or str(record["time"])
+            if entry["ended"] is None:
+                _end_by(entry, record)
         return
-    entry = {key: record.get(key) for key in ("until", "actor", "host", "why_sha256", "boot", "elapsed_s")}
+    entry = {key: record.get(key) for key in ("until", "actor", "host", "why_sha256", "boot", "elapsed_s", "after")}
     entries.append({**entry, "begun": str(record["time"]), "seq": number_of(record), "ended": None})
     del entries[:-most]
+
+
+def _end_by(entry: Entry, record: Record) -> None:
+    """What passed between its begin and its end is as long as it was: where a clock was set meanwhile, it lies before
+    the end, whatever time its begin bears."""
+    ended, boot, elapsed = str(record["time"]), record.get("boot"), record.get("elapsed_s")
+    if boot is not None and boot == entry["boot"] and elapsed is not None and entry["elapsed_s"] is not None:
+        begun = utc(ended) - timedelta(seconds=max(0.0, elapsed - entry["elapsed_s"]))
+        _turn(entry, begun - utc(entry["begun"]))
+    entry["ended"] = ended
+
+
+def _turn(entry: Entry, turned: timedelta) -> None:
+    if abs(turned) > TURNED:
+        entry.update(until=rfc3339(_end(entry) + turned), begun=rfc3339(utc(entry["begun"]) + turned))
 
 
 def in_force(entries: Sequence[Entry], now: datetime) -> Pause | None:
@@ -72,7 +89,13 @@ def in_force(entries: Sequence[Entry], now: datetime) -> Pause | None:
 
 def windows(entries: Iterable[Entry]) -> tuple[Window, ...]:
     """From when to when each of them was, or is to be."""
-    return tuple((utc(entry["begun"]), _end(entry)) for entry in entries)
+    return tuple((max(utc(entry["begun"]), _floor(entry)), _end(entry)) for entry in entries)
+
+
+def _floor(entry: Mapping[str, Any]) -> datetime:
+    """When what was recorded before it was."""
+    after = entry.get("after")
+    return utc(after) if after else datetime.min.replace(tzinfo=UTC)
 
 
 def within(moment: datetime, paused: Iterable[Window]) -> bool:
@@ -91,8 +114,9 @@ def by_elapsed(entries: Iterable[Entry], now: datetime, elapsed: float, boot: st
         if entry["ended"] is not None or boot is None or entry["boot"] != boot or entry["elapsed_s"] is None:
             continue
         turned = now - timedelta(seconds=elapsed - entry["elapsed_s"]) - utc(entry["begun"])
-        if abs(turned) > TURNED:
-            entry.update(until=rfc3339(_end(entry) + turned), begun=rfc3339(utc(entry["begun"]) + turned))
+        if turned < -TURNED and entry.get("after"):  # by a clock that is behind now, so was what came before it
+            entry["after"] = rfc3339(utc(entry["after"]) + turned)
+        _turn(entry, turned)
 
 
 def _end(entry: Mapping[str, Any]) -> datetime:

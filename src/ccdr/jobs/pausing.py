@@ -51,11 +51,13 @@ def pause(loaded: LoadedPlan, services: Services, length: timedelta, why: str) -
     """From now on, recorded; the pause that lasts longest holds, whoever began it. CcdrError where the disk refuses:
     then nothing is paused."""
     plan, now = loaded.plan.plan, services.clock.now()
+    newest = next(services.ledger.records(reverse=True), None)
     body = {
         "until": rfc3339((now + length).replace(microsecond=0)),
         "why_sha256": keep_payload(services.state, why),
         "boot": boot(),
         "elapsed_s": services.clock.monotonic(),
+        "after": str(newest["time"]) if newest else None,
         **_whose(loaded),
     }
     services.ledger.append(PAUSE_BEGIN, plan=plan, asset=None, run=None, body=body)
@@ -74,7 +76,13 @@ def end(loaded: LoadedPlan, services: Services, why: str | None) -> list[PausedP
     if not open_ones:
         raise UsageProblem(f"{plan} is not paused", hint="`ccdr pause` shows what is")
     digest = keep_payload(services.state, why) if why else None
-    body = {"of": [one.seq for one in open_ones], "why_sha256": digest, **_whose(loaded)}
+    body = {
+        "of": [one.seq for one in open_ones],
+        "why_sha256": digest,
+        "boot": boot(),
+        "elapsed_s": services.clock.monotonic(),
+        **_whose(loaded),
+    }
     services.ledger.append(PAUSE_END, plan=plan, asset=None, run=None, body=body)
     wake(services)
     return [PausedPlan(plan, one, payload(services.state, one.why)) for one in open_ones]

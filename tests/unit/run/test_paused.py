@@ -11,13 +11,15 @@ from tests.support.runs import SetClock, World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.pauses import PAUSE_BEGIN
+from ccdr.evidence.pauses import PAUSE_BEGIN, windows
 from ccdr.evidence.payloads import payload
 from ccdr.jobs.pausing import Pauses, end, pause, paused
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import utc
 from ccdr.telling.notify import concerns_of
+from ccdr.telling.report.build import make_report
+from ccdr.telling.report.period import Period
 from ccdr.telling.status import status, upkeep_problems
 
 HOURS_4 = timedelta(hours=4)
@@ -138,6 +140,58 @@ def test_of_another_start_of_the_machine_the_times_tell(world: World, monkeypatc
     assert paused(world.services) == []
     world.clock.on(days=900, hours=1)
     assert paused(world.services) == []
+
+
+def test_a_pause_that_is_dated_back_skips_nothing_that_was_missed(world: World) -> None:
+    """The clock is set back, the plan is paused over hours in which nothing ran, and the clock is set right again."""
+    world.clock.on(hours=3)
+    world.clock.jump(hours=-3)
+    begin(world, timedelta(hours=3))
+    world.clock.jump(hours=3)
+    end(world.plans[0], world.services, None)
+    _seen_alike(world, hours=0)
+    world.run()
+    assert skipped(world) == [] and world.site.records("missed") != []
+
+
+def test_of_one_dated_back_that_ended_by_itself_what_passed_counts(world: World) -> None:
+    world.clock.on(hours=3)
+    world.clock.jump(hours=-3)
+    begin(world, timedelta(hours=3))
+    world.clock.jump(hours=3)
+    world.clock.on(hours=4)
+    _seen_alike(world, hours=3, since="2026-11-24T15:00:03Z")
+
+
+def test_of_another_start_it_reaches_back_no_further_than_the_record_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clock.on(hours=3)
+    world.services.ledger.append("pause.end", plan="q", asset=None, run=None, body={"of": []})
+    world.clock.jump(hours=-3)
+    begin(world, timedelta(hours=3))
+    for module in ("services", "pausing"):
+        monkeypatch.setattr(f"ccdr.jobs.{module}.boot", lambda: "0" * 64)
+    monkeypatch.setattr("ccdr.telling.report.build.boot", lambda: "0" * 64, raising=False)
+    world.clock.jump(hours=3)
+    _seen_alike(world, hours=0)
+
+
+def test_a_pause_by_a_right_clock_is_as_long_as_its_times_say(world: World) -> None:
+    begin(world)
+    world.clock.on(hours=1)
+    end(world.plans[0], world.services, None)
+    world.clock.on(hours=1)
+    _seen_alike(world, hours=1)
+
+
+def _seen_alike(world: World, *, hours: int, since: str = "2026-11-24T00:00:00Z") -> None:
+    """By the fold and by the report."""
+    period = Period(utc(since), world.clock.at, until_now=True)
+    report = make_report(world.plans, world.services, period, command="ccdr report")
+    assert sum(due.paused for one in report.promises for due in one.due) == 2 * hours, "every half hour a backup"
+    for seen in (windows(world.services.histories()["p", None].pauses), Pauses(world.services).windows("p")):
+        assert abs(sum((max(e - b, timedelta(0)) for b, e in seen), -timedelta(hours=hours))) < timedelta(seconds=1)
 
 
 def test_of_two_people_the_longer_pause_holds_and_an_end_ends_both(world: World) -> None:

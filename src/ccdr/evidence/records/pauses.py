@@ -31,6 +31,7 @@ class PauseBegin(Record, frozen=True, kw_only=True, gc=False):
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
     boot: Annotated[Digest | None, about("tells the start of this machine from others; null where it has no such id")]
     elapsed_s: Annotated[Seconds, about("of this machine's clock that nobody sets, seconds")]
+    after: Annotated[Time | None, about("of the record before it: it reaches back no further")] = None
     tenant: Tenant = "default"
     who: RecordedUser | None = None
 
@@ -43,6 +44,8 @@ class PauseEnd(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[3]
     of: Annotated[list[Count], about("the records of the pauses that this ended, by number")]
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
+    boot: Annotated[Digest | None, about("as of its begin")] = None
+    elapsed_s: Annotated[Seconds | None, about("as of its begin: with it, how long it was")] = None
     tenant: Tenant = "default"
     who: RecordedUser | None = None
 

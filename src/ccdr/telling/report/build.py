@@ -18,8 +18,10 @@ from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.log_standing import read_standing
+from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.population import Population
+from ccdr.host.clock import boot
 from ccdr.host.state import default_state
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.in_force import judged_by, without_file
@@ -194,6 +196,8 @@ def _read(
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(running)
+    for plan in evidence.plans.values():
+        by_elapsed(plan.pauses, services.clock.now(), services.clock.monotonic(), boot())
     return _Reading(evidence, verification, before, beside, believed)
 
 
