@@ -13,6 +13,7 @@ import pytest
 from ccdr.cli import recover
 from ccdr.jobs.recover import outlook as looking
 from ccdr.jobs.recover.request import Answer, Question, RecoverRequest, Undecided
+from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import CcdrError
 
 ANY: Any = None
@@ -62,3 +63,37 @@ def test_without_a_terminal_and_without_an_answer_nothing_is_begun(monkeypatch: 
     at_a_terminal(monkeypatch, True)
     with pytest.raises(CcdrError, match="nothing was begun"):
         recover._looked_ahead(ANY, RecoverRequest(), ANY)
+
+
+def brought(restore: Any, notes: list[str]) -> Any:
+    from ccdr.ports.new_server import StartLines
+
+    where = SimpleNamespace(shown="/srv/crm")
+    step = SimpleNamespace(
+        planned=SimpleNamespace(where=where, asset="crm"), state="done", before=False, reason=None, hint=None,
+        start=StartLines(("systemctl start it",), ("docker run it",), ("mariadb < /srv/crm/memory.sql",)), restore=restore,
+    )  # fmt: skip
+    return SimpleNamespace(
+        state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
+        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, rto_s=600.0,
+        hint=None, record=None,
+    )  # fmt: skip
+
+
+def test_what_one_should_know_of_an_asset_is_told_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under it, once; how it is filled stands after how it is started."""
+    notes = ["roles come back without their passwords", "2 MEMORY tables (hopper, live_agent) will be empty"]
+    restore = SimpleNamespace(notes=notes, left_behind=[], checks=[], words=NO_WORDS, run="r")
+    recover._tell(brought(restore, [f"crm: {notes[0]}", "other: not this one"]))
+    said = capsys.readouterr().out
+    assert all(said.count(f"      note: {note}\n") == 1 for note in notes) and "not this one" not in said
+    assert said.index("docker run it") < said.index("mariadb < /srv/crm/memory.sql") < said.index("note: roles")
+    recover._tell(brought(None, [f"crm: {notes[1]}"]))
+    assert f"note: {notes[1]}" in capsys.readouterr().out
+
+
+def test_what_looking_at_a_target_has_found_is_told_with_the_outlook() -> None:
+    from ccdr.jobs.recover.states import RecoveryOutlook
+
+    bare = RecoveryOutlook("p", None, (), None, None, notes=("crm: known",))
+    assert recover._with_notes(bare, ["crm: known", "crm: new", "crm: new"]).notes == ("crm: known", "crm: new")

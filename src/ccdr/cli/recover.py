@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,6 +199,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(recovering(loaded, decision, services, view, known))
+        outlook = _with_notes(outlook, one.result.notes)
         if not (dry_run and options.json):
             tell_outlook(outlook, err=options.json)
         if dry_run:
@@ -210,6 +211,13 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
         agree(loaded, _on_the_way(loaded, request))
         _agree(one.name, yes_i_mean)
         return _carry_out(one, loaded)
+
+
+def _with_notes(outlook: RecoveryOutlook, notes: Iterable[str]) -> RecoveryOutlook:
+    """And what looking at each target has found; each once."""
+    there = {*outlook.notes, *(f"{step.asset}: {note}" for step in outlook.steps for note in step.notes)}
+    more = [note for note in dict.fromkeys(notes) if note not in there]
+    return replace(outlook, notes=(*outlook.notes, *more))
 
 
 def _looked_ahead(
@@ -334,7 +342,7 @@ def _tell(result: RecoveryResult) -> None:
         f"{done} of {so_many(len(steps), 'asset')} brought back"
     )
     for step in steps:
-        _tell_step(step)
+        _tell_step(step, _notes_of(step, result.notes))
     for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
         click.echo(f"  left behind: {text}")
     for text in result.findings:
@@ -352,7 +360,15 @@ def _tell(result: RecoveryResult) -> None:
         click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")
 
 
-def _tell_step(step: StepResult) -> None:
+def _notes_of(step: StepResult, told: Iterable[str]) -> Iterable[str]:
+    """What a person should know of what was brought back: as its restore says it, and where it had none yet, as was
+    known before."""
+    mark = f"{step.planned.asset}: "
+    before = [note.removeprefix(mark) for note in told if note.startswith(mark)]
+    return dict.fromkeys([*before, *(step.restore.notes if step.restore is not None else [])])
+
+
+def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
     where = f"  at {step.planned.where.shown}" if step.state == "done" else ""
     before = ", brought back before" if step.before else ""
     state = click.style(step.state, fg=COLOURS.get(step.state), bold=True)
@@ -366,6 +382,12 @@ def _tell_step(step: StepResult) -> None:
             click.echo(f"      start it {how}:")
             for line in lines:
                 click.echo(f"        {line}")
+        if step.start.then:
+            click.echo("      then, once it is started:")
+            for line in step.start.then:
+                click.echo(f"        {line}")
+    for note in notes:
+        click.echo(f"      note: {note}")
     if step.restore is not None:
         looked_at = [c for c in step.restore.checks if c.status is not Verdict.PASS]
         if looked_at:

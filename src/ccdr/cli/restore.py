@@ -288,6 +288,10 @@ def _tell_start(lines: StartLines | None) -> None:
         click.echo(f"\nto start it, as root, by {how}:")
         for command in commands:
             click.echo(f"  {command}")
+    if lines.then:
+        click.echo("\nthen, once it is started:")
+        for command in lines.then:
+            click.echo(f"  {command}")
 
 
 def _tell(result: RestoreResult, notes: Sequence[str]) -> None:

@@ -50,10 +50,15 @@ class Site:
 
 @dataclass(frozen=True)
 class StartLines:
-    """Literal commands for a person, as root, each a line of its own: by Debian's own tools, and by Docker."""
+    """Literal commands for a person, as root, each a line of its own: by Debian's own tools, and by Docker;
+    `then`: once it is started, whichever way."""
 
     debian: tuple[str, ...]
     docker: tuple[str, ...]
+    then: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        return {"debian": list(self.debian), "docker": list(self.docker), "then": list(self.then)}
 
 
 @dataclass(frozen=True)

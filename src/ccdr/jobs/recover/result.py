@@ -163,7 +163,7 @@ class RecoveryResult:
 
 
 def _lines(start: StartLines | None) -> dict[str, object] | None:
-    return None if start is None else {"debian": list(start.debian), "docker": list(start.docker)}
+    return None if start is None else start.as_json()
 
 
 def _left(step: StepResult) -> list[str]:

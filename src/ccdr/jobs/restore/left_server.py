@@ -117,7 +117,7 @@ class LeftServer:
             "sockets": str(self.sockets),
             "owner": {"uid": self.owner.uid, "gid": self.owner.gid, "name": self.owner.name},
             "image": self.image,
-            "start": {"debian": self.lines.debian, "docker": self.lines.docker},
+            "start": {"debian": self.lines.debian, "docker": self.lines.docker, "then": self.lines.then},
             "sums": self.sums,
         }
         write_durably(tree / LEFT, json.dumps(document, indent=1))
@@ -139,7 +139,9 @@ class LeftServer:
                 sockets=Path(d["sockets"]),
                 owner=Owner(**d["owner"]),
                 image=d["image"],
-                lines=StartLines(tuple(d["start"]["debian"]), tuple(d["start"]["docker"])),
+                lines=StartLines(
+                    tuple(d["start"]["debian"]), tuple(d["start"]["docker"]), tuple(d["start"].get("then", ()))
+                ),
                 sums=dict(d["sums"]),
             )
         except OSError as error:

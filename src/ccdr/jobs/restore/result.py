@@ -103,5 +103,5 @@ class RestoreResult:
         record = self.record and self.record.as_json()
         about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
         if self.start is not None:
-            about["start"] = {"debian": list(self.start.debian), "docker": list(self.start.docker)}
+            about["start"] = self.start.as_json()
         return {**about, "record": record}

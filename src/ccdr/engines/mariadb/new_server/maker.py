@@ -363,7 +363,16 @@ class Maker:
 
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         conf = f"--defaults-file={self.site.home / own.CONF}"
-        return StartLines(_UNIT.lines(self.site, owner), docker_lines(self.site, image, owner, "mariadbd", conf))
+        docker = docker_lines(self.site, image, owner, "mariadbd", conf)
+        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest))
+
+    def _refilled(self, manifest: Manifest) -> tuple[str, ...]:
+        """As it fills them itself; by whoever the server lets in by its socket without a password."""
+        if not self._in_memory(manifest):
+            return ()
+        as_they_are = f"--init-command=SET SESSION {AS_THEY_ARE}"
+        argv = ["mariadb", f"--socket={self._socket}", "--comments", "--binary-mode", as_they_are]
+        return (f"{shlex.join(argv)} < {shlex.quote(str(self.site.home / MEMORY))}",)
 
     # --- once it is opened ----------------------------------------------------------------------------
 
