@@ -11,7 +11,7 @@ from ccdr.cli.output import print_json, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, tell_paused, verb
-from ccdr.model.errors import Exit, Locked
+from ccdr.model.errors import CcdrError, Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
                 results = list(group.results.values()) if group else [back_up(unit[0], services, watched)]
         except Locked as error:
             outcomes.passed_over(unit, error)
+            continue
+        except CcdrError as error:
+            if len(jobs) == 1:
+                raise
+            for job in unit:  # one that cannot begin keeps no other from it
+                outcomes.could_not_begin(job, error)
             continue
         for result in results:
             outcomes.did(result, tell)

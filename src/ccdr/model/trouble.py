@@ -357,6 +357,14 @@ def after_a_crash(plan: str, asset: str, left: str) -> str:
     return f"{what}; then ccdr restore {plan} --asset {asset} --to …   starts again"
 
 
+def after_a_recovery(plan: str) -> str:
+    """What leads on from SOURCE_AWAY, where the plan was recovered just now: it is not dead once more."""
+    return (
+        f"start the new servers (`ccdr recover check {plan}` says which do not answer), or write their new addresses "
+        "into `connection:`"
+    )
+
+
 class Missing(IntEnum):
     """What of a snapshot that vanished is made up for."""
 

@@ -8,6 +8,9 @@ import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, about, codes, judged, step, told, well
 
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset import judge
+from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.model.trouble import Level, Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
@@ -149,3 +152,18 @@ def test_who_was_captured_without_its_group_is_noted_where_its_own_backup_is_goo
     for missing in (["crm", "idle"], ["gone"], []):
         captured(-0.3, "centre", *missing)
         assert told(judged(jobs["crm"], past)) == [], missing
+
+
+@pytest.mark.parametrize(("name", "resumed"), [("/srv/back", True), ("/srv/elsewhere", False)])
+def test_one_that_is_part_of_an_unfinished_recovery_goes_on_with_that(
+    jobs: dict[str, Job], past: Chronicle, name: str, resumed: bool
+) -> None:
+    """Its twin is one that somebody began by hand, elsewhere."""
+    well(past).began(-0.2, "restore", "20261124T1148-r1", target={"kind": "directory", "name": name})
+    there = [{"asset": "crm", "target": {"kind": "directory", "name": "/srv/back"}}]
+    begun = {"kind": "recover.start", "seq": 98, "run": "x", "time": past.at(-0.3).isoformat(), "assets": there}
+    job = jobs["crm"]
+    own = past.histories[job.plan, job.asset]
+    found = judge(job, own, AssetHistory(open_runs={"x": begun}), Seen(past.there), past.at(0)).troubles
+    (told,) = (p for p in found if p.trouble is Trouble.RESTORE_CRASHED)
+    assert str(told.step).startswith("ccdr recover --resume p" if resumed else f"remove {name[:5]}")

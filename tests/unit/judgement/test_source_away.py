@@ -8,6 +8,9 @@ import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import about, judged, well
 
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset import judge
+from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.answers import FreeText
 from ccdr.model.trouble import Problem, Trouble
@@ -78,3 +81,27 @@ def test_what_ships_its_log_tells_it_at_once(jobs: dict[str, Job]) -> None:
 )  # fmt: skip
 def test_only_what_says_that_nobody_is_there_counts(words: str, nobody: bool) -> None:
     assert FreeText(words).nobody_answers is nobody
+
+
+@pytest.mark.parametrize(
+    ("state", "hours", "asset", "leads"),
+    [
+        ("done", -1, "hourly", "start the new servers (`ccdr recover check p` says which do not answer)"),
+        ("done", -25, "hourly", WAY),
+        ("failed", -1, "hourly", WAY),
+        ("done", -1, "other", WAY),
+    ],
+    ids=["recovered", "long ago", "failed", "another asset"],
+)
+def test_of_what_was_recovered_within_a_day_the_new_server_is_to_be_started(
+    jobs: dict[str, Job], state: str, hours: float, asset: str, leads: str
+) -> None:
+    job, past = jobs["hourly"], about(jobs["hourly"])
+    past.stored(-40, "s")
+    past.failed(-30, source="away")
+    end = {"kind": "recover.end", "seq": 99, "run": "x", "state": state, "assets": [{"asset": asset}]}
+    upkeep = AssetHistory(newest={"recover.end": end | {"time": past.at(hours).isoformat()}})
+    own = past.histories[job.plan, job.asset]
+    told = {p.trouble: p for p in judge(job, own, upkeep, Seen(past.there), past.at(0)).troubles}
+    assert str(told[Trouble.SOURCE_AWAY].step).startswith(leads)
+    assert str(told[Trouble.BACKUP_FAILED].step).startswith(leads)

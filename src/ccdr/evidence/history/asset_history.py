@@ -45,6 +45,7 @@ from ccdr.model.values import (
 )
 
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
+RECOVERED_LATELY = timedelta(days=1)  # who recovered then may not have opened all of it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
@@ -231,6 +232,24 @@ class AssetHistory(FoldedRecords):
         if newest is None or str(newest["run"]) in self.at_work or newest.get("state") == "done":
             return None
         return newest if now - utc(newest["time"]) < RESTORE_TOLD else None
+
+    def recovered_lately(self, asset: str, now: datetime) -> bool:
+        """Of a plan: was this asset brought back within the last day, by the newest recovery?"""
+        end = self.newest.get(RECOVER_END)
+        return (
+            end is not None
+            and end.get("state") == "done"
+            and now - utc(end["time"]) < RECOVERED_LATELY
+            and any(one.get("asset") == asset for one in end.get("assets") or ())
+        )
+
+    def goes_on_with(self, restore: Record, now: datetime) -> bool:
+        """Of a plan: is this restore that crashed a part of its recovery that is not finished? By where it went."""
+        recovery, to = self.unfinished_recovery(now), (restore.get("target") or {}).get("name")
+        parts = (recovery.get("assets") or ()) if recovery is not None and to else ()
+        return any(
+            one.get("asset") == restore["asset"] and (one.get("target") or {}).get("name") == to for one in parts
+        )
 
     @property
     def unchecked(self) -> Record | None:

@@ -47,7 +47,7 @@ from ccdr.evidence.judgement.troubles import (
 )
 from ccdr.host.state import RESTORE_MARK
 from ccdr.model.schedule import second_due
-from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_a_crash, next_step
+from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_a_crash, after_a_recovery, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,
@@ -128,7 +128,7 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
     never = known_here and not any(map(history.disproved, counted.ours)) and not counted.vanished
     yield from _source_away(case)
     yield from repository_away(job, history, upkeep)
-    yield from _problems(job, history, counted.usable, now, never=never, lost=case.seen.lost)
+    yield from _problems(job, history, upkeep, counted.usable, now, never=never, lost=case.seen.lost)
     yield from newer_not_counting(counted, history, now)
     yield from repository_damaged(job, history, upkeep, len(counted.usable) - len(counted.counting))
     if case.ours_to_do or backer is not None:
@@ -150,7 +150,9 @@ def _source_away(case: _Case) -> Iterator[Problem]:
     there = max((at for at in (stored, usable) if at is not None), default=None)
     if gone := min((at for at in since if there is None or at > there), default=None):
         text = f"its source is gone: nobody answers there since {to_the_second(gone)}"
-        yield Problem(Trouble.SOURCE_AWAY, text, gone, verb=Verb.BACKUP)
+        lately = case.upkeep.recovered_lately(case.job.asset, case.now)
+        step = after_a_recovery(case.job.plan) if lately else None
+        yield Problem(Trouble.SOURCE_AWAY, text, gone, verb=Verb.BACKUP, step=step)
 
 
 def _settling(job: Job) -> Iterator[Problem]:
@@ -175,7 +177,14 @@ def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
 
 
 def _problems(
-    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, never: bool, lost: bool
+    job: Job,
+    history: AssetHistory,
+    upkeep: AssetHistory,
+    usable: Sequence[Snapshot],
+    now: datetime,
+    *,
+    never: bool,
+    lost: bool,
 ) -> Iterator[Problem]:
     """`never`: where there is no snapshot, that is known to be so; `lost`: as far as the ledger that is left tells."""
     newest = usable[-1] if usable else None
@@ -211,7 +220,9 @@ def _problems(
             f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} never "
             f"recorded an end"
         )
-        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=_clear(job, begun))
+        resumed = upkeep.goes_on_with(begun, now)
+        then = next_step(Trouble.RECOVERY_UNFINISHED, job.plan, None) if resumed else _clear(job, begun)
+        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=then)
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, usable)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
