@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 
 from ccdr.host.state import State
 from ccdr.jobs.recover.journal import FORMAT, Journal, newest, read
+from ccdr.jobs.recover.left_before import left_before
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.states import Predicted
 from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
 from ccdr.model.forks import Fork
+from ccdr.model.values import rfc3339
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.log import RecoveryTarget
 
@@ -128,3 +131,21 @@ def test_what_no_ccdr_wrote_is_an_error_and_no_traceback(state: State) -> None:
     (told.directory / "journal.jsonl").write_text("[]\n")
     with pytest.raises(CcdrError):
         read(told.directory)
+
+
+def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(state: State, tmp_path: Path) -> None:
+    """The twins: none was begun, or it was brought to its end."""
+    assert left_before(state, "p") == []
+    to = tmp_path / "crm"
+    crm = replace(DECISION.assets[0], where=Target(directory=to))
+    decision = replace(DECISION, assets=(crm, *DECISION.assets[1:]))
+    journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.as_json()})
+    journal.session(NOW, "a")
+    (bare,) = left_before(state, "p")
+    assert "of 2026-11-24T03:12:00Z is unfinished: `ccdr recover --resume p` goes on" in bare
+    journal.reached("crm", "begun", NOW, 1.0, {"run": "r-2"})
+    (left := tmp_path / ".crm.ccdr-restore-r-2").mkdir()
+    (told,) = left_before(state, "p")
+    assert f"a new one leaves {left} of it behind" in told
+    journal.ended("done", NOW, 2.0)
+    assert left_before(state, "p") == []

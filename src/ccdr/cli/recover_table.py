@@ -166,6 +166,6 @@ def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
         yield "sources", f"{', '.join(silent)}: {'does' if len(silent) == 1 else 'do'} not answer"
     if outlook.left:
         yield "left", f"{', '.join(outlook.left)}: not part of this recovery"
+    yield from (("note", text) for text in outlook.notes)
     for step in steps:
         yield from (("note", f"{step.asset}: {text}") for text in step.notes)
-    yield from (("note", text) for text in outlook.notes)

@@ -12,6 +12,7 @@ from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of
 from ccdr.jobs.recover.choosing import Choice, chosen, furthest_apart, none_by
 from ccdr.jobs.recover.gathering import Gathered, gathered, unknown_plans
+from ccdr.jobs.recover.left_before import left_before
 from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
 from ccdr.jobs.recover.places import jobs_of, places_of, ports_alike, refused_places
@@ -91,7 +92,8 @@ class _Looking:
         ]
         steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
         ports = ports_alike(self.places, self.jobs)
-        return self._outlook(steps, [*found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        unfinished = left_before(services.state, self.loaded.plan.plan)
+        return self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
