@@ -4,10 +4,10 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test test-quick soak mutants check bench docs picture lock clean
+.PHONY: help setup system images venv demo demo-recover test test-quick soak mutants check bench docs picture lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
 
 setup: ## everything the other targets need: packages, Docker, sandbox images, .venv
 	@deploy/setup/setup all
@@ -23,6 +23,9 @@ venv: ## only .venv, from requirements.lock
 
 demo: setup ## the main job on a sample contact centre, nothing to configure
 	@.venv/bin/ccdr demo
+
+demo-recover: setup ## the sample contact centre is lost with its host, and comes back from its repository
+	@.venv/bin/ccdr demo --recover
 
 test: ## the tests, real servers included; ARGS="-k name" selects
 	@deploy/setup/setup test

@@ -15,6 +15,7 @@ from ccdr.jobs.restore import opening
 from ccdr.jobs.restore.left_server import CHECKING, LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError
+from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Owner, Site, StartLines
 
 
@@ -35,7 +36,7 @@ def opened(home: Path, port: int) -> Opening:
     job: Any = SimpleNamespace(plan="p", asset="crm", limits=SimpleNamespace(no_progress=600.0))
     anything: Any = None
     run: Any = SimpleNamespace(scratch=scratch)
-    return Opening(job, left, Site(home), anything, anything, anything, run)
+    return Opening(job, NewServer(directory=home), left, Site(home), anything, anything, anything, run)
 
 
 @pytest.fixture

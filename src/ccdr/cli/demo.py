@@ -29,7 +29,8 @@ SHOWN_PHASES = {"provision": "sandbox", "fetch": "fetch", "load": "load", "check
 @verb(short_help="The main job on a sample contact centre.")
 @click.option("--keep", is_flag=True, help="Leave the servers running, to try ccdr on (4 hours).")
 @click.option("--clean", is_flag=True, help="Stop the demo's servers, remove ./.demo, and do nothing else.")
-def demo(keep: bool, clean: bool) -> Exit:
+@click.option("--recover", is_flag=True, help="Lose the centre and the host, and bring it back from its repository.")
+def demo(keep: bool, clean: bool, recover: bool) -> Exit:
     """The main job on a sample contact centre, with nothing to configure.
 
     Starts a CRM (PostgreSQL), a dialler (MariaDB), queues (Redis), a switchboard (SQLite and a tree of
@@ -44,6 +45,7 @@ def demo(keep: bool, clean: bool) -> Exit:
       ccdr demo -v        every check of every test, too
       ccdr demo --keep    then, for example: ccdr --plans .demo/plans --restore-tests .demo/restore_tests
                           --state .demo/state status
+      ccdr demo --recover  all of it is lost, and comes back: what somebody on call would type
       ccdr demo --clean
     """
     from ccdr.demo.show import clean as clean_up
@@ -54,6 +56,8 @@ def demo(keep: bool, clean: bool) -> Exit:
         removed = clean_up(WORK)
         click.echo(f"removed {WORK}" if removed else f"there is no {WORK}")
         return Exit.OK
+    if recover:
+        return _recover()
     with progress() as watched:
         shown = show(WORK, watched, keep=keep)
     if options.json:
@@ -61,6 +65,26 @@ def demo(keep: bool, clean: bool) -> Exit:
     else:
         _tell(shown, verbose=options.verbose)
     return shown.exit_code
+
+
+def _recover() -> Exit:
+    from ccdr.demo.lost import lose_and_recover
+
+    with progress() as watched:
+        lost = lose_and_recover(WORK, watched)
+    if settings().json:
+        commands = [{"command": t.line, "exit": int(t.code), "seconds": round(t.seconds, 1)} for t in lost.typed]
+        print_json({"commands": commands, "back_s": round(lost.back_s, 1), "exit": int(lost.exit_code)})
+        return lost.exit_code
+    click.echo("Everything was lost but the repository, its password and the store's credentials. Typed after that:")
+    for typed in lost.typed:
+        click.echo(f"\n{click.style(f'$ {typed.line}', bold=True)}\n{typed.said}")
+    word_ = "back and checked" if lost.exit_code is Exit.OK else "NOT all back"
+    click.echo(
+        f"\n{word_}, {human_seconds(lost.back_s)} after the loss, by {len(lost.typed)} commands; "
+        f"the whole demo took {human_seconds(lost.seconds)}"
+    )
+    return lost.exit_code
 
 
 def _document(shown: Shown) -> dict[str, object]:

@@ -70,22 +70,22 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     """Carry the demo out in `work`, afresh. Raises as the rooms it uses do."""
     began = time.monotonic()
     clean(work)
-    docker = _servers(work)
+    docker = servers_of(work)
     images = find_needs(docker)
     work.mkdir(parents=True)
     (work / MARKER).touch()
     own = services(work / "state")
     home = Home(docker, work.absolute(), f"demo-{secrets.token_hex(3)}", keep)
-    with _running(home, images, progress) as (centre, server):
+    with running(home, images, progress) as (centre, server):
         loaded = plan.write_plan(work, centre, images, server)
         shown = Shown(work, loaded, kept=keep)
         jobs = [Job(loaded, asset) for asset in loaded.plan.assets]
         progress.step(f"the first backup of {len(jobs)} stores")
-        _round(shown, jobs, own, progress)
+        round_of(shown, jobs, own, progress)
         progress.step("2,000 more calls, 40 more recordings; the dialler dials, callers come and go")
         centre.carry_on()
         progress.step("the second backup; the server's log is shipped instead")
-        _round(shown, [job for job in jobs if job.engine.shipping is None], own, progress)
+        round_of(shown, [job for job in jobs if job.engine.shipping is None], own, progress)
         progress.step("restoring all of it into sandboxes, and a copy with one byte flipped")
         shown.damaged, *shown.tests = side_by_side(
             [
@@ -112,7 +112,7 @@ def clean(work: Path) -> bool:
     own = services(work / "state")
     background.stop(own.state)  # that `ccdr run` has started, where the servers were kept
     store.stop_left(work / "s3")
-    for docker in (own.lab.docker, _servers(work)):
+    for docker in (own.lab.docker, servers_of(work)):
         for leftover in docker.leftovers():
             if leftover.of(docker.state):
                 docker.remove(leftover)
@@ -121,13 +121,13 @@ def clean(work: Path) -> bool:
     return True
 
 
-def _servers(work: Path) -> Docker:
+def servers_of(work: Path) -> Docker:
     """Labels of their own: `ccdr sandbox reap` must not take the servers that `--keep` has left running."""
     return services(work / "servers").lab.docker
 
 
 @contextlib.contextmanager
-def _running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[Centre, store.DemoStore]]:
+def running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[Centre, store.DemoStore]]:
     """The contact centre and an S3 server, started side by side; all stopped at the end unless kept."""
     progress.step("starting PostgreSQL, MariaDB, Redis and an S3 server; 100,000 calls, 260 recordings and more")
     server = store.start(home.directory / "s3", outlive=home.keep)
@@ -144,7 +144,7 @@ def _running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[C
         server.stop()
 
 
-def _round(shown: Shown, jobs: Sequence[Job], own: Services, progress: Progress) -> None:
+def round_of(shown: Shown, jobs: Sequence[Job], own: Services, progress: Progress) -> None:
     """Back these assets up, those of a group at the same instant."""
     together = [job for job in jobs if job.grouped]
 
