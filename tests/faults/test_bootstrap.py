@@ -10,6 +10,7 @@ import signal
 import subprocess
 from functools import partial
 from hashlib import sha256
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -19,11 +20,14 @@ from tests.support.repositories import new_repository
 from tests.support.stored import restic_of, settled_file
 
 from ccdr.cli.recover import _on_the_way
+from ccdr.jobs.recover.journal import Journal
+from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.services import limits_of
 from ccdr.model.errors import BackupBad, PlanUnconfirmed
 from ccdr.plans import load_named
-from ccdr.plans.trust import MARK, require_confirmed
+from ccdr.plans.targets import NewServer, Target
+from ccdr.plans.trust import MARK, Command, confirm, require_confirmed
 from ccdr.plans.versions import digest_of
 
 
@@ -137,6 +141,30 @@ def test_a_recovery_by_a_planted_plan_begins_nothing_before_its_start_was_confir
     assert done.code == 0 and next(to.rglob("a.wav")).read_bytes() == b"sound", (
         "the healthy twin: no command on its way"
     )
+    assert not ran.exists()
+
+
+def test_a_journal_that_was_edited_starts_nothing_that_nobody_has_confirmed(host: Site) -> None:
+    assert bootstrapped(host).code == 0
+    loaded, ran, state = load_named("p", host.root / "dr/plans", None), host.root / "ran", host.services().state
+    numbers = count()
+
+    def went_on(start: str, settings: dict[str, str]) -> Ran:
+        new = NewServer(directory=host.root / "to", start=("touch", start), settings=settings)
+        step = Planned("recordings", "a" * 64, None, None, None, None, Target(new_server=new))
+        decision = Decision("p", None, (step,), None, None)
+        run = f"20261124T03120{next(numbers)}-aaaaaa"
+        Journal.begin(state, run, {"began": "2026-11-24T03:12:00+00:00", **decision.as_json()})
+        return asked(host, "recover", "--resume", "p")
+
+    for settings in ({}, {"archive_command": f"touch {ran}"}):
+        done = went_on(str(ran), settings)
+        assert done.code == 3 and "targets.recordings.new_server.start" in done.stderr, done
+    confirm(loaded, [Command.of("targets.recordings.new_server.start", ("touch", str(ran)))])
+    done = went_on(str(ran), {"archive_command": f"touch {ran}"})
+    assert done.code == 3 and "targets.recordings.new_server.settings.archive_command" in done.stderr, done
+    done = went_on(str(ran), {})
+    assert "nobody has confirmed" not in done.stderr, "the healthy twin: somebody has"
     assert not ran.exists()
 
 

@@ -179,7 +179,10 @@ def test_what_stores_are_opened_with_may_stand_there(tmp_path: Path) -> None:
 
 @pytest.fixture
 def copied(site: Site) -> Site:
-    site.plan(ASSETS, extra="copies:\n  b: {url: 's3:https://s3.example/b', password_file: PW, env_file: EN, schedule: '0 2 * * *'}\n")
+    site.plan(
+        ASSETS,
+        extra="copies:\n  b: {url: 's3:https://s3.example/b', password_file: PW, env_file: EN, schedule: '0 2 * * *'}\n",
+    )
     return site
 
 

@@ -30,6 +30,7 @@ from ccdr.model.schema import FileOfTakenPlan, Strict, UnconfirmedCommand
 if TYPE_CHECKING:
     from ccdr.plans.loader import LoadedPlan
     from ccdr.plans.model import Plan
+    from ccdr.plans.targets import Target
 
 MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
 FORMAT = 1
@@ -172,10 +173,10 @@ def origin_of(loaded: LoadedPlan) -> Origin | None:
     return mark.origins.get(loaded.plan.plan) if mark is not None else None
 
 
-def commands_of(plan: Plan) -> list[Command]:
-    """Every command that the plan names, and that would run on a host, of whatever kind; the settings of a new server
+def commands_of(plan: Plan | Target, *where: str) -> list[Command]:
+    """Every command that the plan (or the target, which is at `where`) names, and that would run on a host, of whatever kind; the settings of a new server
     are among them, for some of those are commands. `where` begins with what it is for: `targets.`, `assets.` …"""
-    return list(_commands(plan, ()))
+    return list(_commands(plan, where))
 
 
 def _commands(model: Strict, where: tuple[str, ...]) -> Iterator[Command]:
@@ -232,6 +233,8 @@ def confirm(loaded: LoadedPlan, commands: Iterable[Command]) -> None:
     if mark is None or (origin := mark.origins.get(name)) is None:
         return
     more = origin.confirmed | {command.digest for command in commands}
+    if more == origin.confirmed:
+        return
     origins = {**mark.origins, name: replace(origin, confirmed=frozenset(more))}
     write_durably(plans / MARK, replace(mark, origins=origins).text())
 
