@@ -174,8 +174,9 @@ def origin_of(loaded: LoadedPlan) -> Origin | None:
 
 
 def commands_of(plan: Plan | Target, *where: str) -> list[Command]:
-    """Every command that the plan (or the target, which is at `where`) names, and that would run on a host, of whatever kind; the settings of a new server
-    are among them, for some of those are commands. `where` begins with what it is for: `targets.`, `assets.` …"""
+    """Every command that the plan (or the target, which is at `where`) names, and that would run on a host, of whatever
+    kind; the settings of a new server are among them, for some of those are commands. A command's `where` begins with
+    what it is for: `targets.`, `assets.` …"""
     return list(_commands(plan, where))
 
 
@@ -272,7 +273,10 @@ def as_taken(loaded: LoadedPlan) -> LoadedPlan:
             plan = plan.model_copy(update={"repository": there, "copies": {**plan.copies, copy: there}})
         else:
             plan = plan.model_copy(update={"repository": plan.repository.model_copy(update=opened)})
-    return replace(loaded, plan=_marked(plan, origin, _Files(loaded.path.parent, given)))
+    marked = _marked(plan, origin, _Files(loaded.path.parent, given))
+    if (copy := plan.seen_from) is not None:  # it stays that very one
+        marked = marked.model_copy(update={"repository": marked.copies[copy]})
+    return replace(loaded, plan=marked)
 
 
 @dataclass(frozen=True)

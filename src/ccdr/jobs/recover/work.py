@@ -476,8 +476,8 @@ def starting(planned: Planned) -> tuple[str, ...]:
 
 
 def starts_of(decision: Decision) -> list[Command]:
-    """All that was decided to run on this host, wherever it was named: a journal is a file, and who could write there is
-    nobody who may run commands."""
+    """All that was decided to run on this host, wherever it was named: what a journal says is no more than what its
+    file says."""
     return [command for one in decision.assets for command in commands_of(one.where, "targets", one.asset)]
 
 
