@@ -19,11 +19,14 @@ from tests.support.repositories import new_repository
 from tests.support.stored import restic_of, settled_file
 
 from ccdr.cli.recover import _on_the_way
+from ccdr.jobs.recover.journal import Journal
+from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.services import limits_of
 from ccdr.model.errors import BackupBad, PlanUnconfirmed
 from ccdr.plans import load_named
-from ccdr.plans.trust import MARK, require_confirmed
+from ccdr.plans.targets import NewServer, Target
+from ccdr.plans.trust import MARK, Command, confirm, require_confirmed
 from ccdr.plans.versions import digest_of
 
 
@@ -140,6 +143,30 @@ def test_a_recovery_by_a_planted_plan_begins_nothing_before_its_start_was_confir
     assert not ran.exists()
 
 
+def test_a_journal_that_was_edited_starts_nothing_that_nobody_has_confirmed(host: Site) -> None:
+    assert bootstrapped(host).code == 0
+    loaded, ran, state = load_named("p", host.root / "dr/plans", None), host.root / "ran", host.services().state
+    numbers = iter(range(10))
+
+    def went_on(start: str, settings: dict[str, str]) -> Ran:
+        new = NewServer(directory=host.root / "to", start=("touch", start), settings=settings)
+        step = Planned("recordings", "a" * 64, None, None, None, None, Target(new_server=new))
+        decision = Decision("p", None, (step,), None, None)
+        run = f"20261124T03120{next(numbers)}-aaaaaa"
+        Journal.begin(state, run, {"began": "2026-11-24T03:12:00+00:00", **decision.as_json()})
+        return asked(host, "recover", "--resume", "p")
+
+    for settings in ({}, {"archive_command": f"touch {ran}"}):
+        done = went_on(str(ran), settings)
+        assert done.code == 3 and "targets.recordings.new_server.start" in done.stderr, done
+    confirm(loaded, [Command.of("targets.recordings.new_server.start", ("touch", str(ran)))])
+    done = went_on(str(ran), {"archive_command": f"touch {ran}"})
+    assert done.code == 3 and "targets.recordings.new_server.settings.archive_command" in done.stderr, done
+    done = went_on(str(ran), {})
+    assert "nobody has confirmed" not in done.stderr, "the healthy twin: somebody has"
+    assert not ran.exists()
+
+
 def test_a_planted_command_is_shown_and_runs_only_once_somebody_confirmed_it(host: Site, lost: Site) -> None:
     ran = host.root / "ran"
     text = text_of(lost, **{"password_file: key": f"password_command: [touch, {ran}]"})
@@ -180,6 +207,10 @@ def test_a_planted_command_is_shown_and_runs_only_once_somebody_confirmed_it(hos
         {"restore_tests/link.yaml": None},
         {"restore_tests/huge.yaml": "#" * (1 << 20) + "\n"},
         {"restore_tests/script.sh": ""},
+        {"restore_tests/en.yaml": "AWS_SHARED_CREDENTIALS_FILE=/srv/cred.yaml\n"},
+        {"restore_tests/cred.yaml": "[default]\ncredential_process = touch /srv/pwned\n"},
+        {"restore_tests/other.yaml": "restore_test: recordings\nchecks: []\n"},
+        {"restore_tests/plan.yaml": "plan: plan\n"},
     ],
     ids=lambda files: next(iter(files)),
 )
@@ -192,6 +223,28 @@ def test_a_planted_version_that_holds_anything_else_is_passed_over(
     assert done.code == 1 and len(done.json["passed_over"]) == 1, done
     assert "rpo: 1h" in (host.root / "dr/plans/p.yaml").read_text(), "the one before it is taken"
     assert {p.name for p in (host.root / "dr").rglob("*.yaml")} == {"p.yaml", "recordings.yaml"}
+
+
+@pytest.mark.parametrize("line", ["AWS_SHARED_CREDENTIALS_FILE={}/cred", "LD_PRELOAD={}/x.so"])
+def test_no_file_that_a_planted_plan_names_has_restics_store_run_a_command(line: str, host: Site, lost: Site) -> None:
+    """Neither one that came along, nor one that was recovered, nor a person's that says what it must not."""
+    ran, dr = host.root / "ran", host.root / "dr"
+    copy = "{url: 's3:http://127.0.0.1:9/b/r', password_file: ../../key, env_file: ENV, schedule: '0 2 * * *'}"
+    copy = copy.replace("ENV", "../recovered/en")
+    text = text_of(lost, **{"assets:": f"copies:\n  b: {copy}\nassets:"})
+    planted(host, {"plans/p.yaml": text, "restore_tests/recordings.yaml": checks_of(lost)})
+    assert bootstrapped(host).code == 0
+    (dr / "recovered/cred").write_text(f"[default]\ncredential_process = touch {ran}\n")
+    (dr / "recovered/en").write_text(line.format(dr / "recovered") + "\n")
+    done = asked(host, "snapshots", "p", "--from", "b")
+    assert done.code != 0 and "came from the repository itself" in done.stderr, done
+    (dr / "plans/p.yaml").write_text(text.replace("../recovered/en", "../../en"))
+    (host.root / "en").write_text(line.format(dr / "recovered") + "\n")
+    done = asked(host, "snapshots", "p", "--from", "b")
+    assert done.code != 0 and f"{line.partition('=')[0]} may not stand" in done.stderr, done
+    assert not ran.exists()
+    twin = asked(host, "snapshots", "p")
+    assert twin.code == 0, twin
 
 
 def test_the_same_version_with_nothing_else_is_taken(host: Site, lost: Site) -> None:

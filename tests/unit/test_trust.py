@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
 
 from ccdr.host.processes import Daemon, Host
-from ccdr.host.secrets import password
+from ccdr.host.secrets import env_file, password
 from ccdr.model.errors import PlanUnconfirmed, UsageProblem, WrittenByNewer
+from ccdr.plans.model import Copy
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, confirm, confirmed, require_confirmed
 
 ASSETS = """
@@ -144,3 +146,82 @@ def test_a_mark_that_cannot_be_read_confirms_nothing(site: Site) -> None:
 def test_what_is_shown_of_a_command_is_all_of_it_and_harmless_to_a_terminal() -> None:
     shown = Command.of("x", ["echo", "\x1b[2J", "a b", "\u202egpj.exe"]).shown
     assert shown == "echo '\\x1b[2J' 'a b' '\\u202egpj.exe'"
+
+
+def test_a_name_that_has_a_program_run_or_loaded_may_stand_in_no_env_file(tmp_path: Path) -> None:
+    path = tmp_path / "en.env"
+    for name in (
+        "LD_PRELOAD", "PATH", "HOME", "BASH_ENV", "ENV", "PYTHONPATH", "SSH_ASKPASS", "GIT_SSH_COMMAND",
+        "RESTIC_PASSWORD_COMMAND", "RESTIC_PASSWORD", "RESTIC_CACHE_DIR", "RCLONE_PASSWORD_COMMAND", "RCLONE_SFTP_SSH",
+        "RCLONE_CONFIG_X_SSH", "RCLONE_METADATA_MAPPER", "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
+    ):  # fmt: skip
+        path.write_text(f"# a store's\n{name}=hunter2hunter2\n")
+        with pytest.raises(UsageProblem) as refused:
+            env_file(path)
+        assert f"{path}:2: {name} " in str(refused.value) and "hunter2" not in str(refused.value)
+    path.write_text("hGf8sKq2LmNbVcXz==\n")
+    with pytest.raises(UsageProblem) as refused:
+        env_file(path)
+    assert "hGf8" not in str(refused.value), "a secret alone on its line is no name"
+
+
+def test_what_stores_are_opened_with_may_stand_there(tmp_path: Path) -> None:
+    """The healthy twin: of plans that were written here."""
+    names = (
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "B2_ACCOUNT_KEY", "AZURE_ACCOUNT_KEY", "OS_AUTH_URL",
+        "GOOGLE_APPLICATION_CREDENTIALS", "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD", "RCLONE_CONFIG_S3_TYPE",
+        "https_proxy", "HTTPS_PROXY", "SSL_CERT_FILE", "SSH_AUTH_SOCK",
+    )  # fmt: skip
+    (tmp_path / "ok.env").write_text("".join(f"{name}=v\n" for name in names))
+    assert env_file(tmp_path / "ok.env") == dict.fromkeys(names, "v")
+
+
+@pytest.fixture
+def copied(site: Site) -> Site:
+    site.plan(
+        ASSETS,
+        extra="copies:\n  b: {url: 's3:https://s3.example/b', password_file: PW, env_file: EN, schedule: '0 2 * * *'}\n",
+    )
+    return site
+
+
+def copy_of(site: Site, password_file: str, env: str) -> Copy:
+    path = site.root / "plans/p.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("PW", password_file).replace("EN", env))
+    made = site.loaded().plan.copies["b"]
+    path.write_text(text)
+    return made
+
+
+@pytest.mark.parametrize("place", ["restore_tests/en.yaml", "plans/en.yaml", "recovered/en", "versions/p/x/plans/en"])
+def test_secrets_that_came_along_with_a_plan_from_a_repository_are_none(copied: Site, place: str) -> None:
+    copied.write(place, "AWS_ACCESS_KEY_ID=a\n")
+    link = copied.root / "elsewhere"
+    link.symlink_to(copied.root / place)
+    for named in (f"../{place}", str(link)):
+        copy = copy_of(copied, named, named)
+        assert copy.env_file is not None and env_file(copy.env_file), "the healthy twin: a plan that was written here"
+        assert password(copy, Host(), what="b")
+    marked(copied)
+    for named in (f"../{place}", str(link)):
+        copy = copy_of(copied, named, named)
+        assert copy.env_file is not None
+        with pytest.raises(UsageProblem, match="came from the repository itself"):
+            env_file(copy.env_file)
+        with pytest.raises(UsageProblem, match="came from the repository itself"):
+            password(copy, Host(), what="b")
+
+
+def test_a_file_of_settings_is_no_credential_for_a_plan_from_a_repository(copied: Site) -> None:
+    for where in ("plans/secrets/b.env", "secrets/b.env"):
+        copied.write(where, "AWS_SHARED_CREDENTIALS_FILE=/srv/cred\n")
+    marked(copied)
+    for named in ("secrets/b.env", "../secrets/b.env"):
+        copy = copy_of(copied, named, named)
+        assert copy.env_file is not None
+        with pytest.raises(UsageProblem, match=r":1: AWS_SHARED_CREDENTIALS_FILE .*came from a repository"):
+            env_file(copy.env_file)
+        Path(os.fspath(copy.env_file)).write_text("AWS_ACCESS_KEY_ID=a\nAWS_PROFILE=dr\n")
+        assert len(env_file(copy.env_file)) == 2, "the healthy twin: a person put it there"

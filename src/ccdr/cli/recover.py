@@ -188,6 +188,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, recovering, starts_of
+    from ccdr.plans.trust import confirm
 
     options = settings()
     loaded, known = options.load(plan), _known(options)
@@ -195,7 +196,8 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
     loaded, services = from_site(loaded, options.services(), asked.site)
     outlook, request = _looked_ahead(loaded, request, services)
     decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under)
-    agree(loaded, starts_of(loaded, decision))
+    confirm(loaded, _typed(request))  # so that --resume, which has no --to, knows them
+    agree(loaded, starts_of(decision))
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(recovering(loaded, decision, services, view, known))
@@ -264,6 +266,13 @@ def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
     return [command for command, where in named if where[0] == "targets" and where[1] in wanted]
 
 
+def _typed(request: RecoverRequest) -> list[Command]:
+    """Commands of the file that --to names: who typed that has seen them."""
+    from ccdr.plans.trust import commands_of
+
+    return [one for asset, target in request.targets.items() for one in commands_of(target, "targets", asset)]
+
+
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming, starts_of
@@ -278,7 +287,7 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
     loaded, known = options.load(told.plan), _known(options)
     decision = Decision.read(told.decided)
     loaded, services = from_site(loaded, services, decision.site)
-    agree(loaded, starts_of(loaded, decision))
+    agree(loaded, starts_of(decision))
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(resuming(loaded, told, services, view, known))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
@@ -151,6 +151,19 @@ class UnconfirmedCommand(tuple[str, ...]):
     def of(cls, words: tuple[str, ...], plan: str, where: str) -> UnconfirmedCommand:
         made = cls(words)
         made.plan, made.where = plan, where
+        return made
+
+
+class FileOfTakenPlan(PosixPath):
+    """A file of secrets, named by a plan that came from a repository. `came_along`: it lies where the repository could
+    have put it (trust.py)."""
+
+    came_along: bool = False
+
+    @classmethod
+    def of(cls, path: Path, *, came_along: bool) -> FileOfTakenPlan:
+        made = cls(path)
+        made.came_along = came_along
         return made
 
 

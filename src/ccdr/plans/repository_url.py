@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import ValidationInfo
 
@@ -26,11 +26,22 @@ def repository_url(url: str, info: ValidationInfo) -> str:
         raise ValueError(f"is of no backend that restic knows, {_EXAMPLES}")
     if not rest.strip("/"):
         raise ValueError(f"names no place after {backend}:, {_EXAMPLES}")
+    _no_option(backend, rest)
     if backend in ("s3", "rest"):
         _http(backend, rest)
     elif backend == "sftp" and rest.startswith("//"):
         _no_password(_split(f"sftp:{rest}"))
     return url
+
+
+def _no_option(backend: str, rest: str) -> None:
+    """restic hands these on to ssh and rclone as words of a command line."""
+    place = unquote(rest.lstrip("/") if rest.startswith("//") else rest)
+    host = place.partition("://")[2] or place
+    if place.startswith("-") or host.startswith("-") or "@-" in place:
+        raise ValueError("names a host or a user that begins with -, which would be taken for an option")
+    if backend == "rclone" and (rest.startswith(":") or "," in rest.partition(":")[0]):
+        raise ValueError("holds options of rclone's, which may name a command: write them into rclone.conf")
 
 
 def _path(text: str, info: ValidationInfo) -> str:

@@ -25,16 +25,19 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from ccdr import __version__
 from ccdr.host.files import write_durably
 from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem, WrittenByNewer
-from ccdr.model.schema import Strict, UnconfirmedCommand
+from ccdr.model.schema import FileOfTakenPlan, Strict, UnconfirmedCommand
 
 if TYPE_CHECKING:
     from ccdr.plans.loader import LoadedPlan
     from ccdr.plans.model import Plan
+    from ccdr.plans.targets import Target
 
 MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
 FORMAT = 1
 _LARGEST = 4 << 20  # bytes of a mark
 _COMMANDS = ("start", "command", "argv")  # fields that hold a command, beside those that end in _command
+_SECRETS = ("password_file", "env_file")  # fields that name a file of secrets
+_CAME_ALONG = ("plans", "restore_tests", "recovered", "other", "versions")  # what bootstrap, and a recovery, write
 _M = TypeVar("_M", bound=Strict)
 
 
@@ -170,10 +173,11 @@ def origin_of(loaded: LoadedPlan) -> Origin | None:
     return mark.origins.get(loaded.plan.plan) if mark is not None else None
 
 
-def commands_of(plan: Plan) -> list[Command]:
-    """Every command that the plan names, and that would run on a host, of whatever kind; the settings of a new server
-    are among them, for some of those are commands. `where` begins with what it is for: `targets.`, `assets.` …"""
-    return list(_commands(plan, ()))
+def commands_of(plan: Plan | Target, *where: str) -> list[Command]:
+    """Every command that the plan (or the target, which is at `where`) names, and that would run on a host, of whatever
+    kind; the settings of a new server are among them, for some of those are commands. A command's `where` begins with
+    what it is for: `targets.`, `assets.` …"""
+    return list(_commands(plan, where))
 
 
 def _commands(model: Strict, where: tuple[str, ...]) -> Iterator[Command]:
@@ -230,6 +234,8 @@ def confirm(loaded: LoadedPlan, commands: Iterable[Command]) -> None:
     if mark is None or (origin := mark.origins.get(name)) is None:
         return
     more = origin.confirmed | {command.digest for command in commands}
+    if more == origin.confirmed:
+        return
     origins = {**mark.origins, name: replace(origin, confirmed=frozenset(more))}
     write_durably(plans / MARK, replace(mark, origins=origins).text())
 
@@ -267,7 +273,34 @@ def as_taken(loaded: LoadedPlan) -> LoadedPlan:
             plan = plan.model_copy(update={"repository": there, "copies": {**plan.copies, copy: there}})
         else:
             plan = plan.model_copy(update={"repository": plan.repository.model_copy(update=opened)})
-    return replace(loaded, plan=_marked(plan, origin))
+    marked = _marked(plan, origin, _Files(loaded.path.parent, given))
+    if (copy := plan.seen_from) is not None:  # it stays that very one
+        marked = marked.model_copy(update={"repository": marked.copies[copy]})
+    return replace(loaded, plan=marked)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Which files of secrets a person named, and which may have come with the plans."""
+
+    plans: Path
+    given: Given
+
+    def marked(self, path: Path) -> Path:
+        if path in (self.given.password_file, self.given.env_file):
+            return path
+        return FileOfTakenPlan.of(path, came_along=self._came_along(path))
+
+    def _came_along(self, path: Path) -> bool:
+        try:
+            plans, there = self.plans.resolve(), path.resolve()
+        except (OSError, RuntimeError):
+            return True
+        if there.is_relative_to(plans):
+            return there.suffix == ".yaml"
+        above = (p.parent for p in tuple(plans.parents)[:4] if p.name in ("other", "versions"))
+        top = next((p for p in above if (p / "plans" / MARK).is_file()), plans.parent)
+        return any(there.is_relative_to(top / name) for name in _CAME_ALONG)
 
 
 def _copy_at(plan: Plan, url: str) -> str | None:
@@ -278,17 +311,19 @@ def _copy_at(plan: Plan, url: str) -> str | None:
     return next((name for name, copy in plan.copies.items() if copy.url.rstrip("/") == place), None)
 
 
-def _marked(model: _M, origin: Origin) -> _M:
+def _marked(model: _M, origin: Origin, files: _Files) -> _M:
     changed: dict[str, object] = {}
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if (name.endswith("_command") or name in _COMMANDS) and _words(value):
+        if isinstance(value, Path) and name in _SECRETS:
+            changed[name] = files.marked(value)
+        elif (name.endswith("_command") or name in _COMMANDS) and _words(value):
             if isinstance(value, tuple) and Command.of(name, value).digest not in origin.confirmed:
                 changed[name] = UnconfirmedCommand.of(value, origin.plan, name)
         elif isinstance(value, Strict):
-            changed[name] = _marked(value, origin)
+            changed[name] = _marked(value, origin, files)
         elif isinstance(value, dict):
-            changed[name] = {k: _marked(v, origin) if isinstance(v, Strict) else v for k, v in value.items()}
+            changed[name] = {k: _marked(v, origin, files) if isinstance(v, Strict) else v for k, v in value.items()}
         elif isinstance(value, tuple) and any(isinstance(v, Strict) for v in value):
-            changed[name] = tuple(_marked(v, origin) if isinstance(v, Strict) else v for v in value)
+            changed[name] = tuple(_marked(v, origin, files) if isinstance(v, Strict) else v for v in value)
     return model.model_copy(update=changed) if changed else model

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from ccdr.model.errors import BackupBad, CcdrError, OutputTooLong
 from ccdr.plans.shape import is_name
 from ccdr.plans.versions import digest_of
-from ccdr.plans.yamlfile import MAX_BYTES
+from ccdr.plans.yamlfile import MAX_BYTES, parse
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.storage.restic import Restic
@@ -117,7 +117,18 @@ def read(repo: Restic, version: StoredVersion) -> dict[str, bytes]:
         raise Planted(f"{what} is passed over: it does not hold that plan alone")
     if digest_of({name: sha256(text).hexdigest() for name, text in files.items()}) != version.digest:
         raise Planted(f"{what} is passed over: its files are not those that its digest stands for")
+    if not all(_is_what_it_is_named(name, text) for name, text in files.items()):
+        raise Planted(f"{what} is passed over: it holds a file that is no plan and no restore test of its name")
     return files
+
+
+def _is_what_it_is_named(name: str, text: bytes) -> bool:
+    """A mapping that says its own name, as plans and restore tests of any ccdr do: no settings of another program."""
+    directory, _, file = name.partition("/")
+    document, _ = parse(text)
+    data = document.data if document is not None else None
+    key = "plan" if directory == "plans" else "restore_test"
+    return isinstance(data, dict) and str(data.get(key)) == file.removesuffix(".yaml")
 
 
 def _files(archive: bytes, root: str) -> dict[str, bytes]:

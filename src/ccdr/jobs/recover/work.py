@@ -153,7 +153,7 @@ class Recovering:
 
     def _look(self, view: View) -> None:
         problems: list[UsageProblem] = []
-        require_confirmed(self.loaded, starts_of(self.loaded, self.decision))
+        require_confirmed(self.loaded, starts_of(self.decision))
         absent: list[Planned] = []
         for planned in self.decision.assets:
             with self._noting(planned, problems):
@@ -472,13 +472,13 @@ class Recovering:
 def starting(planned: Planned) -> tuple[str, ...]:
     """The command that starts it; none where a person does."""
     new = planned.where.new_server
-    return new.start or () if new is not None else ()
+    return tuple(new.start or ()) if new is not None else ()  # confirmed: `_look` asks before anything is begun
 
 
-def starts_of(loaded: LoadedPlan, decision: Decision) -> list[Command]:
-    """Commands of the plan itself that will start something. What a person names by `--to` is that person's own."""
-    wanted = {starting(one) for one in decision.assets} - {()}
-    return [command for command in commands_of(loaded.plan) if tuple(command.words) in wanted]
+def starts_of(decision: Decision) -> list[Command]:
+    """All that was decided to run on this host, wherever it was named: what a journal says is no more than what its
+    file says."""
+    return [command for one in decision.assets for command in commands_of(one.where, "targets", one.asset)]
 
 
 class _Nobody:
