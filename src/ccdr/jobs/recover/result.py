@@ -98,11 +98,25 @@ class RecoveryResult:
         codes = [code for step in self.steps.values() for code in step.codes]
         if self.state != DONE and not codes:
             codes.append(Exit.NOT_CARRIED_OUT)
-        if self.findings:
+        if self.found or self.breached:
             codes.append(Exit.FINDING)
         if self.left_behind:
             codes.append(Exit.LEFT_BEHIND)
         return worst(codes)
+
+    @property
+    def breached(self) -> list[str]:
+        """Which objectives were not met. A recovery that is not done has not measured them yet."""
+        if self.state != DONE:
+            return []
+        return [name for name, of in (("RPO", self.rpo()), ("RTO", self.rto())) if of["verdict"] == "BREACHED"]
+
+    @property
+    def found(self) -> list[str]:
+        """Of the recovery, and of each restore."""
+        restores = [step.restore for step in self.steps.values() if step.restore is not None]
+        of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
+        return list(dict.fromkeys([*self.findings, *of_each]))
 
     @property
     def elapsed(self) -> float:
@@ -139,7 +153,7 @@ class RecoveryResult:
             "rpo": self.rpo(),
             "rto": self.rto(),
             "assets": [step.body() for step in self.steps.values()],
-            "findings": self.findings,
+            "findings": self.found,
             "notes": self.notes,
             "left_behind": self.left_behind,
         }
