@@ -367,10 +367,10 @@ def _tell_step(step: StepResult) -> None:
             click.echo(f"      start it {how}:")
             for line in lines:
                 click.echo(f"        {line}")
+    looked_at = [c for c in step.checks if c.status is not Verdict.PASS]
+    if looked_at:
+        tell_checks(looked_at, detailed={Verdict.FAIL})
     if step.restore is not None:
-        looked_at = [c for c in step.restore.checks if c.status is not Verdict.PASS]
-        if looked_at:
-            tell_checks(looked_at, detailed={Verdict.FAIL})
         show_words(step.restore.words, step.restore.run)
 
 

@@ -87,11 +87,17 @@ class Standing:
 
     def look(self, progress: Progress) -> list[CheckResult]:
         """Its own checks. CcdrError where it is not there."""
+        found = self.stand(progress)
+        return found if self.way is None or self.planned.where.new_server is not None else self.way.check(progress)
+
+    def stand(self, progress: Progress) -> list[CheckResult]:
+        """Only make it ready to be looked at; a new server tells what it is found as. CcdrError where it is not
+        there."""
         where = self.planned.where
         if where.new_server is not None:
             return self._new_server(progress)
         self.way = self._tree(progress) if where.directory is not None else self._server(where, progress)
-        return self.way.check(progress)
+        return []
 
     def beside(self, *, programs: bool) -> contextlib.AbstractContextManager[Held | None]:
         return contextlib.nullcontext(None) if self.way is None else self.way.beside(programs=programs)
