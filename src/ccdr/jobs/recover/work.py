@@ -16,6 +16,7 @@ from threading import Lock
 
 from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
+from ccdr.host.files import extent
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
@@ -39,7 +40,7 @@ from ccdr.jobs.restore.result import RESTORED
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.errors import CcdrError, Locked, TestBroken, UsageProblem, failure_of
 from ccdr.model.side_by_side import Means, Task, at_once, may_begin
-from ccdr.model.values import Verdict, human_bytes, rfc3339
+from ccdr.model.values import Verdict, human_bytes, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.trust import Command, commands_of, require_confirmed
@@ -547,6 +548,7 @@ def standing(planned: Planned, past: Progressed, services: Services, *, named: b
     if there is None and past.run is not None:
         take_back(place, root_for(place, past.run, inside=True), inodes)
     if there:
+        _refuse_less(planned, past)
         return True
     if named:
         raise UsageProblem(
@@ -554,3 +556,17 @@ def standing(planned: Planned, past: Progressed, services: Services, *, named: b
             hint=f"put it back, or begin a new recovery of it alone: --assets {planned.asset}",
         )
     return False
+
+
+def _refuse_less(planned: Planned, past: Progressed) -> None:
+    """UsageProblem where a directory has lost some of what had been brought there."""
+    place, naming = planned.where.directory and planned.place, past.facts.get("naming", {})
+    if place is None or "files" not in naming:
+        return
+    files, size = extent(place)
+    if files < naming["files"] or size < naming["bytes"]:
+        raise UsageProblem(
+            f"{place} holds {so_many(files, 'file')} of {human_bytes(size)}, and {so_many(naming['files'], 'file')} of "
+            f"{human_bytes(naming['bytes'])} were brought there",
+            hint=f"put back what is missing, or begin a new recovery of it alone: --assets {planned.asset}",
+        )
