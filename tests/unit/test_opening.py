@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 from tests.support.listeners import free_port
 
+from ccdr.host.files import extent
 from ccdr.jobs.restore import opening
-from ccdr.jobs.restore.left_server import CHECKING, LeftServer
+from ccdr.jobs.restore.left_server import CHECKING, LEFT, LeftServer, sums_of
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError
 from ccdr.plans.targets import NewServer
@@ -29,10 +32,18 @@ class Told:
     def amount(self, done: int, total: int | None) -> None: ...
 
 
+def left_in(home: Path, port: int) -> LeftServer:
+    (home / "conf").write_text("port = 5432")
+    (home / "rows").write_bytes(bytes(1000))
+    lines, owner, tree = StartLines((), ()), Owner(1, 1), (sums_of(home, ["conf"]), extent(home))
+    left = LeftServer("p", "crm", "r", "s", "m", home, "127.0.0.1", port, home / "run", owner, "i", lines, *tree)
+    left.write(home)
+    return left
+
+
 def opened(home: Path, port: int) -> Opening:
-    lines, owner = StartLines((), ()), Owner(1, 1)
-    left = LeftServer("p", "crm", "r", "s", "m", home, "127.0.0.1", port, home / "run", owner, "i", lines, {})
-    (scratch := home / "scratch").mkdir()
+    left = left_in(home, port)
+    (scratch := home.with_name(f"{home.name}-scratch")).mkdir()
     job: Any = SimpleNamespace(plan="p", asset="crm", limits=SimpleNamespace(no_progress=600.0))
     anything: Any = None
     run: Any = SimpleNamespace(scratch=scratch)
@@ -76,3 +87,37 @@ def test_its_twin_that_answers_is_open(tmp_path: Path) -> None:
     port = free_port()
     listens = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(3)"
     opened(tmp_path, port).start(["python3", "-c", listens], Told())
+
+
+def edited(at: Path, **changes: object) -> None:
+    document = json.loads((at / LEFT).read_text())
+    (at / LEFT).write_text(json.dumps({**document, **changes}))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda home: (home / "rows").unlink(),
+        lambda home: (home / "rows").write_bytes(bytes(999)),
+        lambda home: (home / "conf").write_text("port = 5433"),
+        lambda home: edited(home, sums={}),
+    ],
+    ids=["gone", "shorter", "other settings", "no sums"],
+)
+def test_one_that_lost_files_or_was_changed_is_not_as_it_was_left(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    left_in(tmp_path, 1)
+    (tmp_path / CHECKING).touch()
+    assert LeftServer.read(tmp_path).untouched
+    harm(tmp_path)
+    assert not LeftServer.read(tmp_path).untouched
+
+
+@pytest.mark.parametrize("changed", [{"plan": "q"}, {"asset": "web"}, {"home": "/elsewhere"}], ids=str)
+def test_one_that_says_it_is_another_is_not_opened(tmp_path: Path, changed: dict[str, str]) -> None:
+    left_in(tmp_path, 1)
+    anything: Any = SimpleNamespace(plan="p", asset="crm", engine=SimpleNamespace(new_server=lambda site: None))
+    wanted: Any = NewServer(directory=tmp_path)
+    assert Opening.of(anything, wanted, anything, anything, anything).left.asset == "crm"
+    edited(tmp_path, **changed)
+    with pytest.raises(CcdrError):
+        Opening.of(anything, wanted, anything, anything, anything)

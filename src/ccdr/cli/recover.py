@@ -354,14 +354,15 @@ def _tell(result: RecoveryResult) -> None:
         _tell_step(step, _notes_of(step, result.notes))
     for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
         click.echo(f"  left behind: {text}")
-    for text in result.findings:
+    for text in result.found:
         click.echo(f"  finding: {text}")
-    rto, predicted = result.rto(), result.decision.predicted
+    rpo, rto, predicted = result.rpo(), result.rto(), result.decision.predicted
     took = f"took {human_seconds(result.elapsed)}"
     parts = [f"{human_seconds(result.waited)} of it waiting for people"] if result.waited >= 1 else []
     parts += [f"{human_seconds(result.away)} of it with nothing at work"] if result.away >= 1 else []
     parts += [f"predicted {human_seconds(predicted.seconds)}"] if predicted else []
     parts.append(f"RTO {human_seconds(result.rto_s)} {word(str(rto['verdict']))}")
+    parts.append(f"RPO {human_seconds(result.rpo_s)} {word(str(rpo['verdict']))}")
     click.echo(f"{took}; {'; '.join(parts)}")
     if result.hint:
         click.echo(f"→ {result.hint}")
@@ -397,10 +398,10 @@ def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
                 click.echo(f"        {line}")
     for note in notes:
         click.echo(f"      note: {note}")
+    looked_at = [c for c in step.checks if c.status is not Verdict.PASS]
+    if looked_at:
+        tell_checks(looked_at, detailed={Verdict.FAIL})
     if step.restore is not None:
-        looked_at = [c for c in step.restore.checks if c.status is not Verdict.PASS]
-        if looked_at:
-            tell_checks(looked_at, detailed={Verdict.FAIL})
         show_words(step.restore.words, step.restore.run)
 
 

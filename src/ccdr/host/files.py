@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from ccdr.model.errors import CcdrError
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Collection
 
 
 def free(handle: int, tries: int, how: int) -> bool:
@@ -94,3 +95,16 @@ def _rmtree(path: Path, again: object) -> None:
         shutil.rmtree(path, onexc=again)  # type: ignore[arg-type]
     else:
         shutil.rmtree(path, onerror=again)  # type: ignore[arg-type]
+
+
+def extent(tree: Path, leave: Collection[str] = ()) -> tuple[int, int]:
+    """How many regular files it holds, and how many bytes; but for those of the names `leave` at its top."""
+    files = size = 0
+    for root, _, names in os.walk(tree):
+        for name in names:
+            if root == str(tree) and name in leave:
+                continue
+            status = (Path(root) / name).lstat()
+            if stat.S_ISREG(status.st_mode):
+                files, size = files + 1, size + status.st_size
+    return files, size

@@ -105,6 +105,9 @@ class ServerMaker(Protocol):
     ) -> Reached | None:
         """Load the fetched files, and the log (a directory of segments) up to the target, where there is one."""
 
+    def lasting(self, box: Place, manifest: Manifest) -> bool:
+        """Will all that was loaded be there again after the server was killed, and not ended?"""
+
     def reopen(self, box: Place, manifest: Manifest) -> None:
         """The home holds what was loaded: have its server answer again, and load nothing."""
 

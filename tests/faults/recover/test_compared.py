@@ -96,3 +96,30 @@ def test_rows_whose_files_are_missing_stop_the_rows_and_not_the_files(site: Site
     assert (done.code, done.json["state"]) == (1, "failed"), done
     assert "back" not in target.databases and (site.root / "back/recordings").is_dir()
     assert {s["asset"]: s["state"] for s in done.json["steps"]} == {"recordings": "done", "crm": "failed"}
+
+
+def test_what_did_not_fit_does_not_fit_after_a_resume_either(site: Site, target: Target) -> None:
+    """Recordings have their name since; rows are compared with them where they stand."""
+    checks = (CRM_CHECKS + RECONCILE).replace("select path from recorded", "select path || 'x' from recorded")
+    site.write("restore_tests/crm.yaml", checks)
+    assert site.run(*asked(site)).code == 1
+    again = site.run("recover", "--resume", "p")
+    assert (again.code, again.json["state"]) == (1, "failed") and "FAIL" in compared(again.json), again
+    assert "back" not in target.databases
+    site.write("restore_tests/crm.yaml", CRM_CHECKS + RECONCILE)
+    mended = site.run("recover", "--resume", "p")
+    assert (mended.code, mended.json["state"]) == (0, "done"), mended
+    assert compared(mended.json) == ["PASS", "PASS", "PASS"]
+
+
+def test_rows_without_the_files_they_are_compared_with_are_not_known_to_fit(site: Site) -> None:
+    """No recordings at first; later, the rows are compared with them where they stand."""
+    identical = "restore_test: recordings\nchecks:\n  - {kind: identical}\n"
+    site.write("restore_tests/recordings.yaml", identical + "  - {kind: decodable}\n")
+    done = site.run(*asked(site))
+    assert {s["asset"]: s["state"] for s in done.json["steps"]} == {"recordings": "failed", "crm": "done"}, done
+    assert compared(done.json) == ["INCONCLUSIVE"]
+    site.write("restore_tests/recordings.yaml", identical)
+    again = site.run("recover", "--resume", "p")
+    assert (again.code, again.json["state"]) == (0, "done"), again
+    assert compared(again.json) == ["PASS", "PASS", "PASS"]

@@ -222,6 +222,44 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
     assert left(site) == []
 
 
+def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: Source) -> None:
+    """Recovery from a crash empties an unlogged table."""
+    home = site.root / "back/crm"
+    site.write("targets.yaml", f"targets:\n  crm: {{new_server: {{directory: {home}, port: 5499}}}}\n")
+    source.psql("create unlogged table session as select generate_series(1, 20) as id", "kills")
+    try:
+        assert site.run("backup", "p", "--asset", "crm").code == 0
+    finally:
+        source.psql("drop table session", "kills")
+    site.write(
+        "restore_tests/crm.yaml", CRM_CHECKS + "  - {kind: identical}\n  - {kind: rows, table: session, at_least: 20}\n"
+    )
+    asked = ["p", "--to", str(site.root / "targets.yaml"), "--assets", "crm", "--yes-i-mean", "p"]
+    kill_at(site, ("crm", "checked"), 0, *asked)
+    assert not home.exists()
+    done = site.run("recover", "--resume", "p")
+    assert (done.code, done.json["state"]) == (0, "done"), done
+    again = site.run("recover", "check", "p")
+    rows = [c["status"] for c in again.json["steps"][0]["checks"] if c["kind"] == "rows"]
+    assert (again.code, rows) == (0, ["PASS", "PASS"]), again
+    (lost := sorted((home / "data/base").rglob("*"))[-1]).unlink()
+    assert site.run("recover", "check", "p").code in (1, 3), lost
+    edited = json.loads((home / "ccdr-server.json").read_text()) | {"snapshot": "0" * 64}
+    (home / "ccdr-server.json").write_text(json.dumps(edited))
+    assert site.run("recover", "check", "p").code == 1
+
+
+def test_what_lost_files_since_it_was_brought_is_not_there_any_more(site: Site) -> None:
+    kill_at(site, ("recordings", "named"), 0, "p", "--to", str(site.root / "targets.yaml"), "--yes-i-mean", "p")
+    if finished(site):
+        pytest.skip("it was too quick")
+    (lost := next((site.root / "back/recordings").rglob("003.wav"))).rename(site.root / "kept")
+    refused = site.run("recover", "--resume")
+    assert refused.code == 2 and "29 files" in refused.stderr, refused
+    (site.root / "kept").rename(lost)
+    assert site.run("recover", "--resume").code == 0
+
+
 START = """\
 import json, os, subprocess, sys
 if not os.path.exists("{root}/ok"): sys.exit(7)

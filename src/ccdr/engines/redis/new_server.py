@@ -176,6 +176,9 @@ class Maker:
             self.reopen(box, manifest)
         return None
 
+    def lasting(self, box: Place, manifest: Manifest) -> bool:
+        return True
+
     def reopen(self, box: Place, manifest: Manifest) -> None:
         server, extra = restored_server(box, manifest), list(self.asset.extra)
         if self._settings(manifest)["appendonly"] == "yes":

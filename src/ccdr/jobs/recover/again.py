@@ -19,7 +19,7 @@ from ccdr.jobs.recover.reopened import Reopened, may_reopen, reopened
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.into_directory import IntoDirectory
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.left_server import LEFT, LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.ways import Held, Order, skipped
@@ -87,11 +87,17 @@ class Standing:
 
     def look(self, progress: Progress) -> list[CheckResult]:
         """Its own checks. CcdrError where it is not there."""
+        found = self.stand(progress)
+        return found if self.way is None or self.planned.where.new_server is not None else self.way.check(progress)
+
+    def stand(self, progress: Progress) -> list[CheckResult]:
+        """Only make it ready to be looked at; a new server tells what it is found as. CcdrError where it is not
+        there."""
         where = self.planned.where
         if where.new_server is not None:
             return self._new_server(progress)
         self.way = self._tree(progress) if where.directory is not None else self._server(where, progress)
-        return self.way.check(progress)
+        return []
 
     def beside(self, *, programs: bool) -> contextlib.AbstractContextManager[Held | None]:
         return contextlib.nullcontext(None) if self.way is None else self.way.beside(programs=programs)
@@ -140,6 +146,9 @@ class Standing:
         why = "its checks had passed before it got its name, and it is looked at by its own client from there on"
         others = [skipped(check, why) for check in job.checks]
         opening = Opening.of(job, new, self.order.manifest, self._services, self._run)
+        if left.snapshot != self.planned.snapshot or set(left.sums) != set(opening.maker.told_by(self.order.manifest)):
+            expected = f"what was brought back of {self.planned.snapshot[:8]}"
+            return [_found(False, expected, f"{LEFT} is of another server, or was changed"), *others]
         if (left.untouched or left.is_checked) and may_reopen(self.order):
             progress.step(f"opening the new server of {job.asset} in a container")
             staging = _Stands(new.directory, self._run.directory(f"standing-{job.asset}"), inside=False)
@@ -152,7 +161,9 @@ class Standing:
             return [_found(True, "as it was left when its checks had passed", "nothing has changed since"), *others]
         progress.step(f"asking the new server of {job.asset}")
         client = opening.client(self._stack)
-        said = "it answers, and is that one" if client else "it was started, and does not answer at its address"
+        said = (
+            "it answers, and is that one" if client else "it was started or changed, and does not answer at its address"
+        )
         found = _found(client is not None, "the server that was checked answers", said)
         asked = opening.maker.asked(client, self.order.manifest) if client is not None else None
         if client is None or asked is None:

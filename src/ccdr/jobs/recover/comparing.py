@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from ccdr.checks.base import CheckConfig, looked_at
@@ -51,12 +52,17 @@ class Comparing:
     _noted: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def compare(self, one: Brought, others: Mapping[str, Brought]) -> list[CheckResult]:
+    def compare(
+        self, one: Brought, others: Mapping[str, Brought], lacking: Mapping[str, str] = MappingProxyType({})
+    ) -> list[CheckResult]:
         """The results of all checks of `one` that compare it. With an asset that is not among `others` nothing is
-        compared: that is told, and is no failure."""
+        compared: that is told. Nobody had asked for it; or it is `lacking`, for that reason."""
         results: list[CheckResult] = []
         for check in one.job.checks:
             if check.beside is None:
+                continue
+            if check.beside in lacking:
+                results.append(skipped(check, lacking[check.beside], Verdict.INCONCLUSIVE))
                 continue
             if check.beside not in others:
                 results.append(skipped(check, f"{check.beside} is not brought back with it"))

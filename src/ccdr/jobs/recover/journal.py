@@ -203,9 +203,11 @@ def _take(told: Told, line: Mapping[str, Any]) -> None:
         told.ended = str(line[ENDED])
         return
     of = told.assets.setdefault(str(line["asset"]), Progressed(str(line["asset"])))
-    of.stage = str(line["stage"])
-    of.facts[of.stage] = line.get("facts") or {}
-    if of.stage == "begun":
+    stage = str(line["stage"])
+    of.facts[stage] = line.get("facts") or {}
+    if stage == "begun" or not of.past(stage):  # what has its name may be compared once more
+        of.stage = stage
+    if stage == "begun":
         of.run, of.facts = str(of.facts["begun"]["run"]), {"begun": of.facts["begun"]}
 
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
-from ccdr.host.files import write_durably
+from ccdr.host.files import extent, write_durably
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.restore.directory import Staging
-from ccdr.jobs.restore.left_server import CHECKING, Loaded, sums_of
+from ccdr.jobs.restore.left_server import CHECKING, OWN, Loaded, sums_of
 from ccdr.jobs.restore.new_server import PARTS, OntoNewServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.ways import Held, Order, skipped
@@ -89,7 +89,8 @@ def _as_it_was(order: Order, opening: Opening, server: OntoNewServer, manifest: 
                 opening.maker.settle(server.box, manifest, left.home, left.owner)
         server.stack.close()
         server.give_back(left.owner)
-        replace(left, sums=sums_of(left.home, opening.maker.told_by(manifest))).write(left.home)
+        sums = sums_of(left.home, opening.maker.told_by(manifest))
+        replace(left, sums=sums, extent=extent(left.home, OWN)).write(left.home)
         (left.home / CHECKING).unlink()
     except (CcdrError, OSError) as error:
         server.stack.close()

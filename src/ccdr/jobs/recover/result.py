@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import RecordRef, rfc3339
+from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339
 from ccdr.ports.new_server import StartLines
 
 DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
@@ -27,15 +27,34 @@ class StepResult:
     began_s: float | None = None
     ended_s: float | None = None
     start: StartLines | None = None  # what a person does to open a new server
+    compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
+
+    @property
+    def bad(self) -> bool:
+        """Did what was brought back turn out to be bad?"""
+        return any(c.status is Verdict.FAIL for c in self.compared) or (
+            self.restore is not None and self.restore.exit is Exit.FINDING
+        )
 
     @property
     def codes(self) -> list[Exit]:
+        statuses = {check.status for check in self.compared}
+        codes = [Exit.FINDING] if Verdict.FAIL in statuses else []
+        codes += [Exit.NOT_CARRIED_OUT] if Verdict.INCONCLUSIVE in statuses else []
+        return codes + self._own_codes
+
+    @property
+    def _own_codes(self) -> list[Exit]:
         codes = [self.restore.exit_code] if self.restore is not None and self.restore.reason is None else []
         if self.restore is not None and self.restore.reason is not None:
             codes = [self.restore.exit, *([Exit.LEFT_BEHIND] if self.restore.left_behind else [])]
         if self.state in ("failed", "stopped") and (self.restore is None or self.restore.reason is None):
             codes.append(Exit.NOT_CARRIED_OUT)  # it was restored, and what comes after that failed; or was not begun
         return codes
+
+    @property
+    def checks(self) -> list[CheckResult]:
+        return [*(self.restore.checks if self.restore is not None else []), *self.compared]
 
     def body(self) -> dict[str, object]:
         restore, planned = self.restore, self.planned
@@ -52,7 +71,7 @@ class StepResult:
             "run": restore.run if restore is not None else None,
             "brought_before": self.before,
             "phases": {name: round(s, 3) for name, s in restore.phases.items()} if restore is not None else {},
-            "checks": [c.as_json() for c in restore.checks] if restore is not None else [],
+            "checks": [c.as_json() for c in self.checks],
             "began_s": _rounded(self.began_s),
             "ended_s": _rounded(self.ended_s),
         }
@@ -88,7 +107,7 @@ class RecoveryResult:
             self.state = DONE
             return
         bad = [step for step in steps if step.state == "failed"]
-        found = all(step.restore is not None and step.restore.exit is Exit.FINDING for step in bad)
+        found = all(step.bad for step in bad)
         self.state = FAILED if bad and found and not any(s.state == "stopped" for s in steps) else PAUSED
         if self.reason is None and bad:
             self.reason = "; ".join(f"{step.planned.asset}: {step.reason}" for step in bad)
@@ -98,11 +117,25 @@ class RecoveryResult:
         codes = [code for step in self.steps.values() for code in step.codes]
         if self.state != DONE and not codes:
             codes.append(Exit.NOT_CARRIED_OUT)
-        if self.findings:
+        if self.found or self.breached:
             codes.append(Exit.FINDING)
         if self.left_behind:
             codes.append(Exit.LEFT_BEHIND)
         return worst(codes)
+
+    @property
+    def breached(self) -> list[str]:
+        """Which objectives were not met. A recovery that is not done has not measured them yet."""
+        if self.state != DONE:
+            return []
+        return [name for name, of in (("RPO", self.rpo()), ("RTO", self.rto())) if of["verdict"] == "BREACHED"]
+
+    @property
+    def found(self) -> list[str]:
+        """Of the recovery, and of each restore."""
+        restores = [step.restore for step in self.steps.values() if step.restore is not None]
+        of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
+        return list(dict.fromkeys([*self.findings, *of_each]))
 
     @property
     def elapsed(self) -> float:
@@ -139,7 +172,7 @@ class RecoveryResult:
             "rpo": self.rpo(),
             "rto": self.rto(),
             "assets": [step.body() for step in self.steps.values()],
-            "findings": self.findings,
+            "findings": self.found,
             "notes": self.notes,
             "left_behind": self.left_behind,
         }

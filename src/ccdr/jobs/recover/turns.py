@@ -30,13 +30,15 @@ class Turn:
 @dataclass
 class Turns:
     """`after` says what each depends on, `beside` whom it is compared with, by itself; `order` is in which order they
-    are begun. Names in `whole` were brought and named before; those in `opens` are opened once they are named."""
+    are begun. Names in `whole` were brought and named before; those in `opens` are opened once they are named. Those in
+    `uncompared` are of `whole`, and nobody has compared them well."""
 
     order: Sequence[str]
     after: Mapping[str, Collection[str]]
     beside: Mapping[str, Collection[str]]
     whole: Collection[str] = ()
     opens: Collection[str] = ()
+    uncompared: Collection[str] = ()
     running: dict[str, Work] = field(default_factory=dict)
     brought: set[str] = field(default_factory=set)
     compared: set[str] = field(default_factory=set)
@@ -47,8 +49,9 @@ class Turns:
 
     def __post_init__(self) -> None:
         for name in self.whole:
-            for done in (self.brought, self.compared, self.finished):
-                done.add(name)
+            self.brought.add(name)
+            self.finished.add(name)
+        self.compared |= set(self.whole) - set(self.uncompared)
 
     def take(self, turn: Turn) -> None:
         self.running[turn.asset] = turn.work
@@ -89,7 +92,7 @@ class Turns:
                 yield Turn(Work.COMPARE, name)
             elif name in self.compared and name not in self.finished and self._free(name):
                 yield Turn(Work.FINISH, name)
-            elif name in self.finished and name in self.opens and name not in self.opened:
+            elif name in self.compared & self.finished and name in self.opens and name not in self.opened:
                 yield Turn(Work.OPEN, name)
         for name in ready(self.after, self.order, self.brought, {*self._begun, *self.stopped}):
             yield Turn(Work.BRING, name)

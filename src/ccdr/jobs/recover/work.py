@@ -12,16 +12,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
+from ccdr.host.files import extent
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
+from ccdr.jobs.recover.again import Standing
 from ccdr.jobs.recover.asking import told_of_each
-from ccdr.jobs.recover.comparing import Comparing
+from ccdr.jobs.recover.comparing import Brought, Comparing
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult, StepResult
@@ -35,9 +38,9 @@ from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.request import Told as ToldByRestic
 from ccdr.jobs.restore.result import RESTORED
 from ccdr.jobs.services import BY_HAND, Services
-from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
+from ccdr.model.errors import CcdrError, Locked, TestBroken, UsageProblem, failure_of
 from ccdr.model.side_by_side import Means, Task, at_once, may_begin
-from ccdr.model.values import human_bytes, rfc3339
+from ccdr.model.values import Verdict, human_bytes, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.trust import Command, commands_of, require_confirmed
@@ -121,6 +124,8 @@ class Recovering:
         self._rooms: dict[str, contextlib.ExitStack] = {}
         self._recorded = RecordedRun(services, loaded, None, run.id, BY_HAND, (RECOVER_START, RECOVER_END))
         self._comparing = Comparing(run, services.state)
+        self._standing: dict[str, Standing] = {}
+        self._stands_alone = Lock()
         self._journal: Journal | None = None
         self._memory = memory_available()
         self._began = services.clock.monotonic()
@@ -331,7 +336,14 @@ class Recovering:
         beside = {name: [c.beside for c in Job(self.loaded, name).checks if c.beside] for name in names}
         whole = [name for name, step in self.result.steps.items() if step.before]
         opens = [one.asset for one in self.left if starting(one)]
-        return Turns(names, {one.asset: one.after for one in self.decision.assets}, beside, whole, opens)
+        uncompared = [name for name in whole if not self._compared_before(name, set(beside[name]) & set(names))]
+        after = {one.asset: one.after for one in self.decision.assets}
+        return Turns(names, after, beside, whole, opens, uncompared)
+
+    def _compared_before(self, asset: str, others: set[str]) -> bool:
+        """Well, with all of these?"""
+        past = self._past(asset)
+        return not others - set(past.facts.get("compared", {}).get("with") or () if past is not None else ())
 
     def _begin(self, turns: Turns) -> Iterator[Turn]:
         """What may be done now, by the rule that foretold it: no more brought at once than `at_once` says, and than
@@ -367,7 +379,8 @@ class Recovering:
         if restore is not None and restore.reason is not None:
             step.reason, step.hint = restore.reason, restore.hint
         step.state = "failed"
-        self._rooms[asset].close()
+        if asset in self._rooms:
+            self._rooms[asset].close()
         view.phase(asset, "failed")
 
     def _bring(self, asset: str, view: View) -> bool:
@@ -381,15 +394,50 @@ class Recovering:
         return well
 
     def _compare(self, asset: str, view: View) -> bool:
-        one = self._open[asset]
-        if not any(check.beside for check in one.job.checks):
+        wanted = {check.beside for check in Job(self.loaded, asset).checks if check.beside}
+        if not wanted:
             return True
+        step = self.result.steps[asset]
         view.phase(asset, "comparing")
-        there = {name: other for name, other in self._open.items() if self.result.steps[name].state == "bringing"}
-        well = one.add(self._comparing.compare(one, there), OfAsset(view, asset))
+        there, lacking = dict[str, Brought](), dict[str, str]()
+        for name in sorted(wanted & self.result.steps.keys()):
+            try:
+                there[name] = self._there(name, view)
+            except CcdrError as error:
+                lacking[name] = f"could not be compared with {name}: {error}"
+        if step.before:
+            results = step.compared = self._comparing.compare(self._there(asset, view), there, lacking)
+            bad = [check.name for check in results if check.status is Verdict.FAIL]
+            step.reason, well = f"checks failed: {', '.join(bad)}" if bad else step.reason, not bad
+        else:
+            one = self._open[asset]
+            results = self._comparing.compare(one, there, lacking)
+            well = one.add(results, OfAsset(view, asset))
         if well:
-            self._reached(asset, "compared", {})
+            known = all(check.status is not Verdict.INCONCLUSIVE for check in results)
+            self._reached(asset, "compared", {"with": sorted(there) if known else []})
+            if step.before:
+                view.phase(asset, step.state)
         return well
+
+    def _there(self, asset: str, view: View) -> Brought:
+        """As it stands before it has its name; or, where it was brought before, by its name. CcdrError where it does
+        not."""
+        step = self.result.steps[asset]
+        if not step.before:
+            if step.state != "bringing":
+                raise TestBroken(f"{asset} could not be brought back")
+            return self._open[asset]
+        with self._stands_alone:
+            if asset not in self._standing:
+                stack = self._rooms[asset] = contextlib.ExitStack()
+                one = Standing(step.planned, Job(self.loaded, asset), self.services, self.run, stack)
+                one.stand(OfAsset(view, asset))
+                self._standing[asset] = one
+            standing_ = self._standing[asset]
+        if standing_.way is None:
+            raise TestBroken(f"no server of {asset} answers where it stands")
+        return standing_
 
     def _finish(self, asset: str, view: View) -> bool:
         one, step = self._open[asset], self.result.steps[asset]
@@ -452,6 +500,8 @@ class Recovering:
                 step.state, step.reason = "failed", one.result.reason
         for room in self._rooms.values():
             room.close()
+        for standing_ in self._standing.values():
+            result.left_behind += standing_.result.left_behind
         self._comparing.keep(services.clock.now())
         self.run.clear()
         result.left_behind += self.run.problems
@@ -498,6 +548,7 @@ def standing(planned: Planned, past: Progressed, services: Services, *, named: b
     if there is None and past.run is not None:
         take_back(place, root_for(place, past.run, inside=True), inodes)
     if there:
+        _refuse_less(planned, past)
         return True
     if named:
         raise UsageProblem(
@@ -505,3 +556,17 @@ def standing(planned: Planned, past: Progressed, services: Services, *, named: b
             hint=f"put it back, or begin a new recovery of it alone: --assets {planned.asset}",
         )
     return False
+
+
+def _refuse_less(planned: Planned, past: Progressed) -> None:
+    """UsageProblem where a directory has lost some of what had been brought there."""
+    place, naming = planned.where.directory and planned.place, past.facts.get("naming", {})
+    if place is None or "files" not in naming:
+        return
+    files, size = extent(place)
+    if files < naming["files"] or size < naming["bytes"]:
+        raise UsageProblem(
+            f"{place} holds {so_many(files, 'file')} of {human_bytes(size)}, and {so_many(naming['files'], 'file')} of "
+            f"{human_bytes(naming['bytes'])} were brought there",
+            hint=f"put back what is missing, or begin a new recovery of it alone: --assets {planned.asset}",
+        )

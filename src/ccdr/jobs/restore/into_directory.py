@@ -11,7 +11,7 @@ from ccdr.checks.base import CheckConfig
 from ccdr.checks.decodable import Decodable
 from ccdr.checks.identical import Identical
 from ccdr.engines.files.parts import Chosen
-from ccdr.host.files import remove_tree
+from ccdr.host.files import extent, remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
 from ccdr.jobs.restore.parts import fetch_parts, loadable_by_hand
@@ -264,7 +264,8 @@ class IntoDirectory:
         return f"what was fetched so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
 
     def token(self) -> Mapping[str, object]:
-        return {"inodes": self.staging.inodes()}
+        files, size = extent(self.staging.tree)
+        return {"inodes": self.staging.inodes(), "files": files, "bytes": size}
 
     @contextlib.contextmanager
     def beside(self, *, programs: bool) -> Iterator[Held | None]:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.host.files import write_durably
+from ccdr.host.files import extent, write_durably
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import CheckResult, Verdict, rfc3339, utc
 from ccdr.ports.log import Reached
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOADED = "ccdr-loaded.json"  # in the staging directory
 LEFT = "ccdr-server.json"  # in the home
 CHECKING = "ccdr-checking"  # in the home, while it is opened in a container to be checked again
+OWN = (LEFT, CHECKING)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class LeftServer:
     image: str
     lines: StartLines
     sums: dict[str, str]
+    extent: tuple[int, int] = (0, 0)  # how many files, and how many bytes, but for ccdr's own
 
     @classmethod
     def of(cls, order: Order, site: Site, maker: ServerMaker, owner: Owner, image: str, tree: Path) -> LeftServer:
@@ -102,6 +104,7 @@ class LeftServer:
             image=image,
             lines=maker.start_lines(order.manifest, image, owner),
             sums=sums_of(tree, maker.told_by(order.manifest)),
+            extent=extent(tree, OWN),
         )
 
     def write(self, tree: Path) -> None:
@@ -119,6 +122,8 @@ class LeftServer:
             "image": self.image,
             "start": {"debian": self.lines.debian, "docker": self.lines.docker, "then": self.lines.then},
             "sums": self.sums,
+            "files": self.extent[0],
+            "bytes": self.extent[1],
         }
         write_durably(tree / LEFT, json.dumps(document, indent=1))
 
@@ -143,6 +148,7 @@ class LeftServer:
                     tuple(d["start"]["debian"]), tuple(d["start"]["docker"]), tuple(d["start"].get("then", ()))
                 ),
                 sums=dict(d["sums"]),
+                extent=(int(d["files"]), int(d["bytes"])),
             )
         except OSError as error:
             raise CcdrError(f"{home} holds no server that ccdr made ready: {error.strerror}") from None
@@ -158,7 +164,8 @@ class LeftServer:
     def untouched(self) -> bool:
         """Is all as it was left? A server that was started since has changed it."""
         try:
-            return sums_of(self.home, self.sums) == self.sums
+            same = bool(self.sums) and sums_of(self.home, self.sums) == self.sums
+            return same and extent(self.home, OWN) == self.extent
         except OSError:
             return False
 

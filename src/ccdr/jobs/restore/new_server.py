@@ -164,8 +164,11 @@ class OntoNewServer:
         self.order.result.left_behind += self.disposal.problems
 
     def _mark(self) -> None:
-        """What was loaded is on disk, and then that it was: a later run need not load it again."""
+        """What was loaded is on disk, and then that it was: a later run need not load it again. It must, where some of
+        it would be gone once this one is killed."""
         order = self.order
+        if self.box is None or not self.maker.lasting(self.box, order.manifest):
+            return
         order.services.host.run(["sync", "-f", str(self.staging.root)], what="writing to disk")
         reached = self.recovery.reached if self.recovery is not None else None
         self.loaded = Loaded.of(order.snapshot.id, self.image, reached, self.logged)

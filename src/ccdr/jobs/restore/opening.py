@@ -47,6 +47,11 @@ class Opening:
     def of(cls, job: Job, wanted: NewServer, manifest: Manifest, services: Services, run: Run) -> Opening:
         """CcdrError where no server was left there, or that of another asset."""
         left = LeftServer.read(wanted.directory)
+        if left.home != wanted.directory:
+            raise CcdrError(
+                f"the server in {wanted.directory} says that it was made ready in {left.home}",
+                hint="put it back there; its own settings lead there",
+            )
         if (left.plan, left.asset) != (job.plan, job.asset):
             raise CcdrError(
                 f"{left.home} holds the new server of {left.plan}/{left.asset}", hint="name the directory of this one"

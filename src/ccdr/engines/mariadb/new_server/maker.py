@@ -247,6 +247,9 @@ class Maker:
         path = f"{DATA}/backup-my.cnf"
         return laid_out(box.run(["cat", path], what="reading how the copy is laid out").stdout)
 
+    def lasting(self, box: Place, manifest: Manifest) -> bool:
+        return True
+
     def reopen(self, box: Place, manifest: Manifest) -> None:
         """What was loaded had been proven to be as captured before that."""
         box = WithRoom(box, HOME, _PID)

@@ -38,6 +38,7 @@ _FACTS = """\
 select exists (select from pg_authid where rolpassword like 'md5%'), (select count(*) from pg_subscription);
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
+_UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
 # The server's word on each setting of a file; it starts nothing.
 _KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
@@ -157,6 +158,11 @@ class PostgresMaker:
         box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
         self.had_amcheck = self._with_amcheck(box, env)
         return reached
+
+    def lasting(self, box: Place, manifest: Manifest) -> bool:
+        """Recovery from a crash empties what is unlogged. A base backup had left it out."""
+        env = dict(self._method(manifest).restored_env(manifest))
+        return manifest.method == "physical" or _one(box, env, env["PGDATABASE"], _UNLOGGED) == "f"
 
     def reopen(self, box: Place, manifest: Manifest) -> None:
         method = self._method(manifest)

@@ -1,0 +1,42 @@
+"""What a recovery amounts to: its exit code, and what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.result import RecoveryResult, StepResult
+from ccdr.jobs.restore.result import RESTORED, RestoreResult
+from ccdr.plans.targets import Target
+
+
+def ended(*, lost: float = 60.0, worked: float = 60.0, state: str = "done") -> RecoveryResult:
+    planned = Planned("crm", "s" * 64, None, None, None, lost, Target(directory=Path("/back/crm")))
+    step = StepResult(planned, state)
+    result = RecoveryResult(Decision("p", None, (planned,), None, None), "r", 3600.0, 1800.0, 0.0, {"crm": step})
+    result.worked = worked
+    result.conclude()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("lost", "worked", "breached"),
+    [(60, 60, []), (3601, 60, ["RPO"]), (60, 1801, ["RTO"]), (3601, 1801, ["RPO", "RTO"])],
+)
+def test_an_objective_that_is_breached_is_a_finding(lost: float, worked: float, breached: list[str]) -> None:
+    result = ended(lost=lost, worked=worked)
+    assert (result.exit_code, result.breached) == (1 if breached else 0, breached)
+
+
+def test_one_that_is_not_done_has_not_measured_them() -> None:
+    assert ended(lost=3601, worked=1801, state="stopped").exit_code == 3
+
+
+def test_what_a_restore_found_is_among_its_findings() -> None:
+    result = ended()
+    restore = result.steps["crm"].restore = RestoreResult("p", "crm", "r", result=RESTORED)
+    assert (result.exit_code, result.as_json()["findings"]) == (0, [])
+    restore.findings.append("the ledger was cut")
+    assert (result.exit_code, result.as_json()["findings"]) == (1, ["crm: the ledger was cut"])
