@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.runbooks import ByHand, runbook
 
+from ccdr.jobs.runbook.events import What
 from ccdr.jobs.runbook.timing import achieved, elapsed, forecast
 
 BOOK = """
@@ -50,6 +52,30 @@ def test_a_health_check_that_was_skipped_is_assumed_and_all_of_them_prove_nothin
     both = ByHand(runbook(BOOK)).done("recover").done("check").done("repoint", answer="done")
     both.happens("step.skipped", "web").happens("step.skipped", "count")
     assert achieved(both.standing).time is None
+
+
+TWO = """
+crm: {kind: recover, assets: [crm]}
+rec: {kind: recover, assets: [rec], may_fail: true}
+check: {kind: check, depends_on: [crm, rec]}
+web: {kind: http, url: "http://127.0.0.1/", depends_on: [check]}
+"""
+
+
+@pytest.mark.parametrize("of", ["step.skipped", "step.failed"])
+def test_a_recovery_that_was_not_done_is_assumed(of: What) -> None:
+    run = ByHand(runbook(TWO)).done("crm").happens(of, "rec").done("check").done("web")
+    found = achieved(run.standing)
+    assert found.by == "web" and found.assumed == ("rec",)
+    whole = achieved(ByHand(runbook(TWO)).done("crm").done("rec").done("check").done("web").standing)
+    assert whole.by == "web" and not whole.assumed
+
+
+def test_where_no_recovery_was_done_nothing_is_measured() -> None:
+    run = ByHand(runbook(TWO)).happens("step.skipped", "crm").happens("step.skipped", "rec").done("check").done("web")
+    assert achieved(run.standing).time is None
+    alone = ByHand(runbook("web: {kind: http, url: 'http://127.0.0.1/'}")).done("web")
+    assert achieved(alone.standing).by == "web"  # a runbook without any recovers by other means
 
 
 def test_between_processes_the_walls_clock_counts_and_within_one_it_does_not() -> None:

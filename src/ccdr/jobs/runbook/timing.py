@@ -65,7 +65,7 @@ def elapsed(events: Sequence[Event], runbook: Runbook) -> Elapsed:
 @dataclass(frozen=True)
 class Achieved:
     """The RTO of a run: until the service's health was shown (`by` which step), None as long as it was not. `assumed`
-    are health checks that somebody has skipped."""
+    are health checks that somebody has skipped, and recoveries that were not done."""
 
     time: Elapsed | None
     by: str | None = None
@@ -75,21 +75,26 @@ class Achieved:
 
 def achieved(standing: Standing) -> Achieved:
     """Until every `http` and `sql` health check is green; without any, until the last assets' check is; without that
-    too, until the last recovery is."""
+    too, until the last recovery is. Nothing is shown where no recovery was done: what answers then is the old one."""
     steps = standing.steps
     taken = {name: one for name, one in steps.items() if one.state is not StepState.NOT_TAKEN}
     of = standing.runbook.steps
     wanted = [name for name in taken if of[name].is_health]
     wanted = wanted or [name for name in taken if isinstance(step := of[name], Check) and step.of == "restored"]
-    wanted = wanted or [name for name in taken if isinstance(of[name], Recover)]
+    recoveries = [name for name in taken if isinstance(of[name], Recover)]
+    wanted = wanted or recoveries
+    done = {name for name, one in taken.items() if one.state is StepState.DONE}
     open_ = [name for name in wanted if taken[name].state not in (StepState.DONE, StepState.SKIPPED)]
-    green = [name for name in wanted if taken[name].state is StepState.DONE]
-    if open_ or not green:
+    open_ = [name for name in open_ if name not in recoveries or not standing.settled(name)]
+    green = [name for name in wanted if name in done]
+    if open_ or not green or (recoveries and done.isdisjoint(recoveries)):
         return Achieved(None, waits_for=tuple(open_))
     last = max(
         number for number, event in enumerate(standing.events) if event.what == "step.done" and event.step in green
     )
-    assumed = tuple(name for name in wanted if name not in green)
+    not_done = (StepState.SKIPPED, StepState.FAILED, StepState.INTERRUPTED)
+    missing = [name for name in recoveries if taken[name].state in not_done]
+    assumed = tuple(name for name in taken if name in missing or (name in wanted and name not in done))
     by = standing.events[last].step
     return Achieved(elapsed(standing.events[: last + 1], standing.runbook), by, assumed)
 
