@@ -15,6 +15,7 @@ from ccdr.host import interrupts
 from ccdr.jobs.runbook.evidence import RunbookRecords
 from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.people import Given, People
+from ccdr.jobs.runbook.recoveries import RECOVERY
 from ccdr.jobs.runbook.states import Standing, StepState, says_no
 from ccdr.jobs.runbook.timing import JUMP
 from ccdr.jobs.runbook.work import Runner, StepResult, Work, failed
@@ -122,7 +123,13 @@ class Course:
         self.journal.append("step.begun", step=name, attempt=attempts + 1)
         self.begun_at[name] = self.journal.clock.monotonic()
         first = next(e.time for e in self.journal.events if e.what == "step.begun" and e.step == name)
-        work = replace(self.work, since=first if attempts else None)
+        told = [e.facts[RECOVERY] for e in self.journal.events if RECOVERY in e.facts]
+        work = replace(
+            self.work,
+            since=first if attempts else None,
+            begun=self.journal.events[0].time,
+            recoveries=tuple(one for runs in told for one in runs.split(", ")),
+        )
         self.doing[name] = pool.submit(self._carried_out, name, step, work)
         self.view.changed(self.standing)
 

@@ -8,13 +8,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr.host.processes import Host
 from ccdr.jobs.recover import journal as recovery
 from ccdr.jobs.recover.work import VERB as RECOVER
 from ccdr.jobs.runbook.questions import BETWEEN, http, sql
+from ccdr.jobs.runbook.recoveries import RECOVERY, all_of, of_this_run
 from ccdr.jobs.runbook.sources import look_at
 from ccdr.jobs.runbook.work import Runner, StepResult, Work, nap
 from ccdr.model.answers import FreeText
@@ -97,13 +98,17 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     while work.since is not None and work.services.state.held(plan, "", RECOVER):
         nap(BETWEEN)  # it outlived whoever had begun it, and goes on
     told = recovery.newest(work.services.state, plan) if work.since is not None else None
+    before = {one.run for one in all_of(work)}
     if told is not None and work.since is not None and told.began >= work.since:
+        before.discard(told.run)
         if not told.unfinished:
-            return StepResult(True, "it was brought back before ccdr was stopped")
+            return StepResult(True, "it was brought back before ccdr was stopped", facts={RECOVERY: told.run})
         words: tuple[str, ...] = ("recover", "--resume", plan)
     else:
         words = (*recover_words(step, plan), "--yes-i-mean", plan)
-    return run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
+    done = run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
+    begun = [one.run for one in all_of(work) if one.run not in before]
+    return replace(done, facts={RECOVERY: ", ".join(begun)} if begun else {})
 
 
 @dataclass
@@ -147,7 +152,23 @@ def check(name: str, step: AnyStep, work: Work) -> StepResult:
     assert isinstance(step, Check)
     if step.of == "sources":
         return StepResult(True, facts=look_at(step.assets or tuple(work.loaded.plan.assets), work))
-    return run_command((CCDR, *check_words(work.loaded.plan.plan)), work, timeout=LONGEST)
+    plan = work.loaded.plan.plan
+    recoveries = of_this_run(work)
+    if not recoveries:
+        return StepResult(
+            False,
+            "no recovery was begun on this host in this run: there is nothing to check",
+            f"`ccdr recover {plan}` begins one; then retry this step",
+            Exit.FINDING,
+        )
+    results = []
+    for told in recoveries:
+        of = ("--run", told.run) if len(recoveries) > 1 else ()
+        results.append(run_command((CCDR, *check_words(plan), *of), work, timeout=LONGEST))
+    bad = [one for one in results if not one.ok]
+    found = next((one for one in bad if one.code is Exit.FINDING), (bad or results)[0])
+    left_behind = tuple(dict.fromkeys(text for one in results for text in one.left_behind))
+    return replace(found, left_behind=left_behind)
 
 
 def check_words(plan: str) -> tuple[str, ...]:
