@@ -95,6 +95,24 @@ def test_a_clock_that_is_set_back_between_two_processes_is_told_and_gives_no_tim
     assert found.seconds == 11 and found.jumps and round(found.jumps[0]) == -3550
 
 
+def test_a_clock_that_is_set_back_between_two_processes_measures_nothing_but_where_the_boot_is_the_same() -> None:
+    run = ByHand(runbook("a: {kind: recover}"))
+    run.jumped = -3600.0
+    run.resumed(after=50).done("a", 10)
+    assert achieved(run.standing).time is None
+    same = ByHand(runbook("a: {kind: recover}"), boot="b1")
+    same.jumped = -3600.0
+    found = achieved(same.resumed(after=50).done("a", 10).standing)
+    assert found.time is not None and found.time.seconds == 61
+    assert [round(jump) for jump in found.time.jumps] == [-3600]
+
+
+def test_another_hosts_clock_that_is_a_moment_behind_leaves_the_rto_measured() -> None:
+    run = ByHand(runbook("a: {kind: recover}"))
+    run.jumped = -2.0
+    assert achieved(run.resumed(after=1).done("a", 10).standing).time is not None
+
+
 def test_the_forecast_follows_the_longest_way_and_names_what_it_does_not_know() -> None:
     run = ByHand(runbook(BOOK))
     expected = {"recover": 600.0, "check": 60.0, "repoint": 300.0, "web": 10.0, "tell": 100.0}
