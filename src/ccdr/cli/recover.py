@@ -383,7 +383,8 @@ def _tell_step(step: StepResult) -> None:
     help="File with `targets:`, where somebody has put an asset since.",
 )
 @click.option("--run", "of", metavar="RUN", help="Of this recovery (default: the newest).")
-def check(plan: str, targets_file: Path | None, of: str | None) -> Exit:
+@click.option("--opened", is_flag=True, help="A new server that nobody has started yet fails.")
+def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool) -> Exit:
     """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
     compare two assets. Nothing is changed.
 
@@ -416,7 +417,7 @@ def check(plan: str, targets_file: Path | None, of: str | None) -> Exit:
         watched(loaded.plan.objectives) as view,
         services.state.run(services.clock) as run,
     ):
-        found = check_again(loaded, decision, services, run, view, places)
+        found = check_again(loaded, decision, services, run, view, places, must_be_opened=opened)
     code = worst([one.code for one in found])
     if options.json:
         print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})

@@ -176,6 +176,9 @@ def tell_outlook(outlook: Outlook, *, err: bool = False) -> None:
         took = human_seconds(one.seconds) if one.state in (StepState.DONE, StepState.FAILED) else ""
         rows.append((coloured(one.state.replace("_", " ")), name, one.by, took, detail))
     table(("", "step", "who", "took", ""), rows)
+    for name in standing.for_people if standing.ended is None else ():
+        for number, line in enumerate(outlook.shows(name)):
+            click.echo(f"{name}: {line}" if number == 0 else f"    {line}", err=err)
     for line in next_commands(outlook):
         click.echo(f"→ {line}", err=err)
 

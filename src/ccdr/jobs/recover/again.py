@@ -68,8 +68,18 @@ class CheckedAgain:
 class Standing:
     """One asset as it stands under its final name. What it needs meanwhile ends with `stack`."""
 
-    def __init__(self, planned: Planned, job: Job, services: Services, run: Run, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        planned: Planned,
+        job: Job,
+        services: Services,
+        run: Run,
+        stack: contextlib.ExitStack,
+        *,
+        must_be_opened: bool = False,
+    ) -> None:
         self.planned, self.job, self._services, self._run, self._stack = planned, job, services, run, stack
+        self._must_be_opened = must_be_opened
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=planned.snapshot)
         known = services.catalogue.snapshots(job.plan, job.asset)
         self.result.snapshot = next((s for s in known if s.id == planned.snapshot), None)
@@ -140,6 +150,8 @@ class Standing:
         why = "its checks had passed before it got its name, and it is looked at by its own client from there on"
         others = [skipped(check, why) for check in job.checks]
         opening = Opening.of(job, new, self.order.manifest, self._services, self._run)
+        if self._must_be_opened and (left.untouched or left.is_checked):
+            return [_found(False, "the server that was checked answers", "nobody has started it"), *others]
         if (left.untouched or left.is_checked) and may_reopen(self.order):
             progress.step(f"opening the new server of {job.asset} in a container")
             staging = _Stands(new.directory, self._run.directory(f"standing-{job.asset}"), inside=False)
@@ -223,10 +235,17 @@ class _StandingServer:
 
 
 def check_again(
-    loaded: LoadedPlan, decision: Decision, services: Services, run: Run, view: View, places: Mapping[str, Target]
+    loaded: LoadedPlan,
+    decision: Decision,
+    services: Services,
+    run: Run,
+    view: View,
+    places: Mapping[str, Target],
+    *,
+    must_be_opened: bool = False,
 ) -> list[CheckedAgain]:
     """The checks of each asset of a recovery, and those that compare two of them. `places` go before those that were
-    decided: where a person has put it since."""
+    decided: where a person has put it since. With `must_be_opened` a new server that nobody has started fails."""
     found: dict[str, CheckedAgain] = {}
     with contextlib.ExitStack() as stack:
         there: dict[str, Standing] = {}
@@ -235,7 +254,7 @@ def check_again(
             one = found[planned.asset] = CheckedAgain(at)
             view.phase(planned.asset, "checking")
             try:
-                standing = Standing(at, Job(loaded, planned.asset), services, run, stack)
+                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, must_be_opened=must_be_opened)
                 one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind

@@ -109,7 +109,7 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     while work.since is not None and work.services.state.held(plan, "", RECOVER):
         nap(BETWEEN)  # it outlived whoever had begun it, and goes on
     told = recovery.newest(work.services.state, plan) if work.since is not None else None
-    before = {one.run for one in all_of(work)}
+    before = {one.run for one in all_of(plan, work.services.state)}
     if told is not None and work.since is not None and told.began >= work.since:
         before.discard(told.run)
         if not told.unfinished:
@@ -118,7 +118,7 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     else:
         words = (*recover_words(step, plan), "--yes-i-mean", plan)
     done = run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
-    begun = [one.run for one in all_of(work) if one.run not in before]
+    begun = [one.run for one in all_of(plan, work.services.state) if one.run not in before]
     return replace(done, facts={RECOVERY: ", ".join(begun)} if begun else {})
 
 
@@ -164,7 +164,7 @@ def check(name: str, step: AnyStep, work: Work) -> StepResult:
     if step.of == "sources":
         return StepResult(True, facts=look_at(step.assets or tuple(work.loaded.plan.assets), work))
     plan = work.loaded.plan.plan
-    recoveries = of_this_run(work)
+    recoveries = of_this_run(plan, work.services.state, work.begun, work.recoveries)
     if not recoveries:
         return StepResult(
             False,
@@ -175,15 +175,15 @@ def check(name: str, step: AnyStep, work: Work) -> StepResult:
     results = []
     for told in recoveries:
         of = ("--run", told.run) if len(recoveries) > 1 else ()
-        results.append(run_command((CCDR, *check_words(plan), *of), work, timeout=LONGEST))
+        results.append(run_command((CCDR, *check_words(step, plan), *of), work, timeout=LONGEST))
     bad = [one for one in results if not one.ok]
     found = next((one for one in bad if one.code is Exit.FINDING), (bad or results)[0])
     left_behind = tuple(dict.fromkeys(text for one in results for text in one.left_behind))
     return replace(found, left_behind=left_behind)
 
 
-def check_words(plan: str) -> tuple[str, ...]:
-    return ("recover", "check", plan)
+def check_words(step: Check, plan: str) -> tuple[str, ...]:
+    return ("recover", "check", plan, *(("--opened",) if step.of == "opened" else ()))
 
 
 RUNNERS: Mapping[str, Runner] = {

@@ -91,7 +91,7 @@ def achieved(standing: Standing) -> Achieved:
     taken = {name: one for name, one in steps.items() if one.state is not StepState.NOT_TAKEN}
     of = standing.runbook.steps
     wanted = [name for name in taken if of[name].is_health]
-    wanted = wanted or [name for name in taken if isinstance(step := of[name], Check) and step.of == "restored"]
+    wanted = wanted or [name for name in taken if isinstance(step := of[name], Check) and step.of != "sources"]
     recoveries = [name for name in taken if isinstance(of[name], Recover)]
     wanted = wanted or recoveries
     done = {name for name, one in taken.items() if one.state is StepState.DONE}
