@@ -18,7 +18,8 @@ from ccdr.cli.progress import SILENT
 from ccdr.jobs.recover import again
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.planned import Decision
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.left_server import LeftServer, sums_of
+from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.runbook import shows
 from ccdr.jobs.runbook.timing import achieved
 from ccdr.model.values import Verdict, rfc3339
@@ -34,18 +35,12 @@ LINES = StartLines(("apt-get install --yes postgresql", "pg_ctlcluster 17 crm st
 def left_at(home: Path) -> LeftServer:
     home.mkdir()
     (home / "control").write_text("as it was left")
-    sums = again_sums(home)
+    sums = sums_of(home, ["control"])
     left = LeftServer(
         "p", "crm", "r", "s", "m", home, "127.0.0.1", 5432, home / "run", Owner(1, 1), "image", LINES, sums
     )
     left.write(home)
     return left
-
-
-def again_sums(home: Path) -> dict[str, str]:
-    from ccdr.jobs.restore.left_server import sums_of
-
-    return sums_of(home, ["control"])
 
 
 @pytest.fixture
@@ -113,7 +108,7 @@ def test_one_that_nobody_started_fails_once_it_must_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, must: bool
 ) -> None:
     left_at(tmp_path / "crm")
-    monkeypatch.setattr(again.Opening, "of", lambda *_: None)
+    monkeypatch.setattr(Opening, "of", lambda *_: None)
     monkeypatch.setattr(again, "may_reopen", lambda _: False)
     one = cast(Any, object.__new__(again.Standing))
     one.planned = SimpleNamespace(where=Target.model_validate({"new_server": {"directory": tmp_path / "crm"}}))
