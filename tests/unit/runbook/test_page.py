@@ -144,6 +144,7 @@ def test_without_targets_it_says_who_prints_the_lines_before_it_says_to_go_on(si
     assert "crm: ccdr recover prints the lines at its end; start each server with them before you go on." in said
     box = said.partition("B. There is only a bare host")[2]
     assert box.index("ccdr recover p --under") < box.index("# start each new server") < box.index("recover check p")
+    assert "The lines are in 6, or as `ccdr recover` has printed them" in said
     site.plan("rec: {engine: files, paths: [/srv/x]}")
     said = text_of(printed(site.loaded()))
     assert "prints the lines" not in said and "start each" not in said

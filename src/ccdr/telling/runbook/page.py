@@ -34,6 +34,10 @@ from ccdr.ports.new_server import Owner, Site
 from ccdr.telling.runbook import by_hand, does
 
 _WHOSE = 4242424242  # stands for a number until the line is printed
+_SHOWN = {
+    "start_lines": "The lines are in 6, or as `ccdr recover` has printed them at its end.",
+    "missing_secrets": "The files of passwords that the plan names must be there for the backup afterwards.",
+}
 DR = "/srv/dr"  # where a bare host has the plan then
 _STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
@@ -227,7 +231,7 @@ def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str
         "phase": step.phase,
         "minutes": None if seconds is None else _minutes(seconds),
         "after": list(dict.fromkeys(standing.needs[name])),
-        "instructions": step.instructions if isinstance(step, Manual) else (),
+        "instructions": [*step.instructions, *map(_SHOWN.get, step.shows)] if isinstance(step, Manual) else (),
         "typed": [line.removeprefix("runs").strip() for line in told if line.startswith("runs")],
         "asks": [line for line in told if not line.startswith("runs")],
         "phone": step.phone,
