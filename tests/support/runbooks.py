@@ -35,6 +35,7 @@ class ByHand:
     session: str = "one"
     seconds: float = 0.0
     jumped: float = 0.0
+    boot: str = ""
 
     def __post_init__(self) -> None:
         self.happens("begun")
@@ -52,6 +53,7 @@ class ByHand:
                 mono=self.seconds,
                 session=self.session,
                 step=step,
+                boot=self.boot,
                 **of,
             )
         )

@@ -414,7 +414,9 @@ def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with `targets:`, where somebody has put an asset since.",
 )
-def check(plan: str, targets_file: Path | None) -> Exit:
+@click.option("--run", "of", metavar="RUN", help="Of this recovery (default: the newest).")
+@click.option("--opened", is_flag=True, help="A new server that nobody has started yet fails.")
+def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool) -> Exit:
     """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
     compare two assets. Nothing is changed.
 
@@ -432,9 +434,12 @@ def check(plan: str, targets_file: Path | None) -> Exit:
 
     options = settings()
     loaded, services = options.load(plan), options.services()
-    told = newest(services.state, plan)
+    told = newest(services.state, plan, of)
     if told is None:
-        raise UsageProblem(f"no recovery of {plan} was begun on this host", hint=f"`ccdr recover {plan}` begins one")
+        which = "" if of is None else f" with the run {of}"
+        raise UsageProblem(
+            f"no recovery of {plan} was begun on this host{which}", hint=f"`ccdr recover {plan}` begins one"
+        )
     decision = Decision.read(told.decided)
     places = load_targets(targets_file).targets if targets_file is not None else {}
     _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
@@ -444,7 +449,7 @@ def check(plan: str, targets_file: Path | None) -> Exit:
         watched(loaded.plan.objectives) as view,
         services.state.run(services.clock) as run,
     ):
-        found = check_again(loaded, decision, services, run, view, places)
+        found = check_again(loaded, decision, services, run, view, places, must_be_opened=opened)
     code = worst([one.code for one in found])
     if options.json:
         print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})

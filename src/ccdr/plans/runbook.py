@@ -117,17 +117,20 @@ class Recover(BaseStep):
 
 
 class Check(BaseStep):
-    """Looks at the assets: at what was restored (`ccdr recover check`), or at the sources: are they dead?"""
+    """Looks at the assets: at what was restored (`ccdr recover check`), also once it is opened, or at the sources: are
+    they dead?"""
 
     kind: Literal["check"]
-    of: Literal["restored", "sources"] = Field(
-        "restored", description="`sources` only looks whether each source still answers, and never fails"
+    of: Literal["restored", "opened", "sources"] = Field(
+        "restored",
+        description="`opened`: a new server that nobody has started fails; `sources` only looks whether each source "
+        "still answers, and never fails",
     )
     assets: tuple[Name, ...] = Field((), description="of `sources`: only these (default: all)")
 
     @model_validator(mode="after")
     def _restored_as_a_whole(self) -> Self:
-        if self.assets and self.of == "restored":
+        if self.assets and self.of != "sources":
             raise ValueError("has assets, and what was restored is checked as a whole, expected them with of: sources")
         return self
 
@@ -211,6 +214,11 @@ class Manual(BaseStep):
     kind: Literal["manual"]
     instructions: Lines = Field(description="what to do: one text, or a list of them")
     question: Text | None = Field(None, description="what is asked when it is done; the answer is kept with the run")
+    shows: tuple[Literal["start_lines", "missing_secrets"], ...] = Field(
+        (),
+        description="what ccdr shows below the instructions when it asks: the literal lines that start each new server "
+        "that the run's recoveries left, or the files of passwords that a backup needs and this host lacks",
+    )
 
 
 class Decision(BaseStep):

@@ -124,6 +124,23 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
         _step(Recover, phase="recover", title="bring everything back", under=under, depends_on=("pause",)),
     )
     yield "check", _step(Check, phase="check", title="check what was brought back", depends_on=("recover",))
+    checked = "check"
+    if any(left_to_start(plan, one) for one in plan.assets):
+        yield (
+            "start",
+            _step(
+                Manual,
+                phase="switch",
+                title="start the new servers",
+                instructions=("As root, on this host, word for word:",),
+                shows=("start_lines",),
+                depends_on=("check",),
+                expected="300s",
+            ),
+        )
+        checked = "check-opened"
+        title = "check what was started"
+        yield checked, _step(Check, of="opened", phase="switch", title=title, depends_on=("start",))
     yield (
         "repoint",
         _step(
@@ -131,7 +148,8 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
             phase="switch",
             title="point the applications at the new ones",
             instructions=tuple(_repointing(plan)),
-            depends_on=("check",),
+            shows=("missing_secrets",),
+            depends_on=(checked,),
             expected="600s",
         ),
     )
@@ -145,7 +163,7 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
                 f"{plan.service} is back: tell {plan.owner}, and whoever answers the agents' questions.",
                 "Say what is lost: `ccdr runbook status` has the moment that each store was brought back to.",
             ),
-            depends_on=("check",),
+            depends_on=(checked,),
             expected="300s",
         ),
     )
@@ -192,6 +210,14 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
 def _step(of_kind: type[S], **stated: object) -> S:
     """As a plan would state it."""
     return of_kind.model_validate({"kind": of_kind.__name__.lower(), **stated})
+
+
+def left_to_start(plan: Plan, asset: str) -> bool:
+    """Will a person have to start it?"""
+    target = plan.targets.get(asset)
+    if target is None:
+        return plan.assets[asset].has_server
+    return target.new_server is not None and target.new_server.start is None
 
 
 def _fencing(plan: Plan) -> Iterator[str]:

@@ -100,6 +100,56 @@ def test_start_lines_are_literal_where_this_host_knows_what_was_captured(loaded:
     assert "pg_ctlcluster" not in unknown and "ccdr recover prints the lines" in unknown
 
 
+@pytest.mark.parametrize(
+    ("asset", "contents", "package"),
+    [
+        (
+            "{engine: mariadb, connection: {host: /run/mysqld, user: ccdr, database: d}}",
+            {"version": "11.4.5"},
+            "mariadb-server",
+        ),
+        ("{engine: redis, connection: {host: /run/r.sock}}", {"version": "7.2.1", "server": "redis"}, "redis-server"),
+    ],
+)
+def test_a_bare_host_gets_all_the_lines_that_a_server_needs_by_debian_and_by_docker(
+    site: Site, asset: str, contents: dict[str, object], package: str
+) -> None:
+    site.plan(f"d: {asset}", extra="targets: {d: {new_server: {directory: /srv/new/d}}}\n")
+    loaded = site.loaded()
+    known = {
+        "d": a_manifest(
+            contents={
+                **contents,
+                "bytes": 1,
+                "database_bytes": 1,
+                "memory_bytes": 0,
+                "memory": 1,
+                "described": True,
+                "tables": {},
+            }
+        )
+    }
+    said = text_of(page(loaded, runbook_of(loaded.plan), {}, {}, known, NOON))
+    lines = said.splitlines()
+    assert f"apt-get install --yes {package}" in lines and "chown -R" in said and "systemctl disable --now" in said
+    assert "by Debian's tools:" in lines and "or by Docker: take one of the two" in lines
+    (docker,) = [line for line in lines if line.startswith("docker run")]
+    assert '--user "$(stat -c %u:%g /srv/new/d)"' in docker and "42424242" not in said
+    assert "ccdr recover check p --opened" in lines
+
+
+def test_without_targets_it_says_who_prints_the_lines_before_it_says_to_go_on(site: Site) -> None:
+    site.plan("crm: {engine: postgres, connection: {host: db1, user: ccdr, database: crm}}")
+    said = text_of(printed(site.loaded()))
+    assert "crm: ccdr recover prints the lines at its end; start each server with them before you go on." in said
+    box = said.partition("B. There is only a bare host")[2]
+    assert box.index("ccdr recover p --under") < box.index("# start each new server") < box.index("recover check p")
+    assert "The lines are in 6, or as `ccdr recover` has printed them" in said
+    site.plan("rec: {engine: files, paths: [/srv/x]}")
+    said = text_of(printed(site.loaded()))
+    assert "prints the lines" not in said and "start each" not in said
+
+
 def test_what_the_plan_says_is_escaped_and_cannot_turn_the_page(site: Site) -> None:
     site.plan(
         "rec: {engine: files, paths: [/srv/x]}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.runbooks import ByHand, runbook
 
+from ccdr.jobs.runbook.events import What
 from ccdr.jobs.runbook.timing import achieved, elapsed, forecast
 
 BOOK = """
@@ -52,6 +54,30 @@ def test_a_health_check_that_was_skipped_is_assumed_and_all_of_them_prove_nothin
     assert achieved(both.standing).time is None
 
 
+TWO = """
+crm: {kind: recover, assets: [crm]}
+rec: {kind: recover, assets: [rec], may_fail: true}
+check: {kind: check, depends_on: [crm, rec]}
+web: {kind: http, url: "http://127.0.0.1/", depends_on: [check]}
+"""
+
+
+@pytest.mark.parametrize("of", ["step.skipped", "step.failed"])
+def test_a_recovery_that_was_not_done_is_assumed(of: What) -> None:
+    run = ByHand(runbook(TWO)).done("crm").happens(of, "rec").done("check").done("web")
+    found = achieved(run.standing)
+    assert found.by == "web" and found.assumed == ("rec",)
+    whole = achieved(ByHand(runbook(TWO)).done("crm").done("rec").done("check").done("web").standing)
+    assert whole.by == "web" and not whole.assumed
+
+
+def test_where_no_recovery_was_done_nothing_is_measured() -> None:
+    run = ByHand(runbook(TWO)).happens("step.skipped", "crm").happens("step.skipped", "rec").done("check").done("web")
+    assert achieved(run.standing).time is None
+    alone = ByHand(runbook("web: {kind: http, url: 'http://127.0.0.1/'}")).done("web")
+    assert achieved(alone.standing).by == "web"  # a runbook without any recovers by other means
+
+
 def test_between_processes_the_walls_clock_counts_and_within_one_it_does_not() -> None:
     run = ByHand(runbook("a: {kind: command, argv: [a]}"))
     run.jumped = -3600.0  # set back by an hour, meanwhile
@@ -67,6 +93,24 @@ def test_a_clock_that_is_set_back_between_two_processes_is_told_and_gives_no_tim
     run.jumped = -3600.0
     found = elapsed(run.resumed(after=50).events, run.runbook)
     assert found.seconds == 11 and found.jumps and round(found.jumps[0]) == -3550
+
+
+def test_a_clock_that_is_set_back_between_two_processes_measures_nothing_but_where_the_boot_is_the_same() -> None:
+    run = ByHand(runbook("a: {kind: recover}"))
+    run.jumped = -3600.0
+    run.resumed(after=50).done("a", 10)
+    assert achieved(run.standing).time is None
+    same = ByHand(runbook("a: {kind: recover}"), boot="b1")
+    same.jumped = -3600.0
+    found = achieved(same.resumed(after=50).done("a", 10).standing)
+    assert found.time is not None and found.time.seconds == 61
+    assert [round(jump) for jump in found.time.jumps] == [-3600]
+
+
+def test_another_hosts_clock_that_is_a_moment_behind_leaves_the_rto_measured() -> None:
+    run = ByHand(runbook("a: {kind: recover}"))
+    run.jumped = -2.0
+    assert achieved(run.resumed(after=1).done("a", 10).standing).time is not None
 
 
 def test_the_forecast_follows_the_longest_way_and_names_what_it_does_not_know() -> None:

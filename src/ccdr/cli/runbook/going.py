@@ -133,4 +133,5 @@ def outlook_of(
         at_work,
         words_in(desk.services.state),
         (*notes, *([changed] if changed and standing.ended is None else [])),
+        desk.services.state,
     )

@@ -140,7 +140,7 @@ def tell_outlook(outlook: Outlook, *, err: bool = False) -> None:
     """Where it stands, and what a person types next."""
     standing, time, plan = outlook.standing, outlook.time, outlook.loaded.plan.plan
     who = standing.who
-    click.echo(f"runbook of {plan}  {coloured(outlook.state)}", err=err)
+    click.echo(f"runbook of {plan}  {coloured(outlook.state)}{deviations(standing)}", err=err)
     begun = rfc3339(standing.events[0].time.replace(microsecond=0))
     click.echo(f"  begun {begun} by {standing.events[0].by} on {standing.events[0].host}, run {outlook.run}", err=err)
     if who is not None and outlook.state not in ("done", "abandoned"):
@@ -159,6 +159,8 @@ def tell_outlook(outlook: Outlook, *, err: bool = False) -> None:
             f"{human_seconds(rto['objective_s'])} ({shown})",
             err=err,
         )
+    elif standing.ended is not None:
+        click.echo(f"  RTO {rto['verdict']}: nothing has shown that it is back", err=err)
     for jump in time.jumps:
         click.echo(f"  note: this host's clock jumped by {jump:+.0f} s meanwhile", err=err)
     for text in outlook.notes:
@@ -174,8 +176,19 @@ def tell_outlook(outlook: Outlook, *, err: bool = False) -> None:
         took = human_seconds(one.seconds) if one.state in (StepState.DONE, StepState.FAILED) else ""
         rows.append((coloured(one.state.replace("_", " ")), name, one.by, took, detail))
     table(("", "step", "who", "took", ""), rows)
+    for name in standing.for_people if standing.ended is None else ():
+        for number, line in enumerate(outlook.shows(name)):
+            click.echo(f"{name}: {line}" if number == 0 else f"    {line}", err=err)
     for line in next_commands(outlook):
         click.echo(f"→ {line}", err=err)
+
+
+def deviations(standing: Standing) -> str:
+    """What was not done as the runbook has it, behind the headline."""
+    skipped = standing.of_state(StepState.SKIPPED)
+    failed = standing.of_state(StepState.FAILED, StepState.INTERRUPTED)
+    parts = [f"{word} {', '.join(names)}" for word, names in (("skipped", skipped), ("failed", failed)) if names]
+    return f", with deviations: {'; '.join(parts)}" if parts else ""
 
 
 def next_commands(outlook: Outlook) -> list[str]:

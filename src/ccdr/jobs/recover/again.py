@@ -68,8 +68,18 @@ class CheckedAgain:
 class Standing:
     """One asset as it stands under its final name. What it needs meanwhile ends with `stack`."""
 
-    def __init__(self, planned: Planned, job: Job, services: Services, run: Run, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        planned: Planned,
+        job: Job,
+        services: Services,
+        run: Run,
+        stack: contextlib.ExitStack,
+        *,
+        must_be_opened: bool = False,
+    ) -> None:
         self.planned, self.job, self._services, self._run, self._stack = planned, job, services, run, stack
+        self._must_be_opened = must_be_opened
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=planned.snapshot)
         known = services.catalogue.snapshots(job.plan, job.asset)
         self.result.snapshot = next((s for s in known if s.id == planned.snapshot), None)
@@ -149,6 +159,8 @@ class Standing:
         if left.snapshot != self.planned.snapshot or set(left.sums) != set(opening.maker.told_by(self.order.manifest)):
             expected = f"what was brought back of {self.planned.snapshot[:8]}"
             return [_found(False, expected, f"{LEFT} is of another server, or was changed"), *others]
+        if self._must_be_opened and (left.untouched or left.is_checked):
+            return [_found(False, "the server that was checked answers", "nobody has started it"), *others]
         if (left.untouched or left.is_checked) and may_reopen(self.order):
             progress.step(f"opening the new server of {job.asset} in a container")
             staging = _Stands(new.directory, self._run.directory(f"standing-{job.asset}"), inside=False)
@@ -234,10 +246,17 @@ class _StandingServer:
 
 
 def check_again(
-    loaded: LoadedPlan, decision: Decision, services: Services, run: Run, view: View, places: Mapping[str, Target]
+    loaded: LoadedPlan,
+    decision: Decision,
+    services: Services,
+    run: Run,
+    view: View,
+    places: Mapping[str, Target],
+    *,
+    must_be_opened: bool = False,
 ) -> list[CheckedAgain]:
     """The checks of each asset of a recovery, and those that compare two of them. `places` go before those that were
-    decided: where a person has put it since."""
+    decided: where a person has put it since. With `must_be_opened` a new server that nobody has started fails."""
     found: dict[str, CheckedAgain] = {}
     with contextlib.ExitStack() as stack:
         there: dict[str, Standing] = {}
@@ -246,7 +265,7 @@ def check_again(
             one = found[planned.asset] = CheckedAgain(at)
             view.phase(planned.asset, "checking")
             try:
-                standing = Standing(at, Job(loaded, planned.asset), services, run, stack)
+                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, must_be_opened=must_be_opened)
                 one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind

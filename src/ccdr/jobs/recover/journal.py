@@ -216,9 +216,11 @@ def journals(state: State) -> list[Path]:
     return sorted(path.parent for path in (state.root / ROOM).glob(f"*/{FILE}"))
 
 
-def newest(state: State, plan: str | None) -> Told | None:
-    """The newest recovery of the plan (None: of any)."""
+def newest(state: State, plan: str | None, run: str | None = None) -> Told | None:
+    """The newest recovery of the plan (None: of any); of that `run`, where one is named."""
     for directory in reversed(journals(state)):
+        if run not in (None, directory.name):
+            continue
         told = read(directory)
         if plan in (None, told.plan):
             return told

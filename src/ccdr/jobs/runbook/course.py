@@ -15,6 +15,8 @@ from ccdr.host import interrupts
 from ccdr.jobs.runbook.evidence import RunbookRecords
 from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.people import Given, People
+from ccdr.jobs.runbook.recoveries import told_in
+from ccdr.jobs.runbook.shows import as_asked
 from ccdr.jobs.runbook.states import Standing, StepState, says_no
 from ccdr.jobs.runbook.timing import JUMP
 from ccdr.jobs.runbook.work import Runner, StepResult, Work, failed
@@ -122,7 +124,12 @@ class Course:
         self.journal.append("step.begun", step=name, attempt=attempts + 1)
         self.begun_at[name] = self.journal.clock.monotonic()
         first = next(e.time for e in self.journal.events if e.what == "step.begun" and e.step == name)
-        work = replace(self.work, since=first if attempts else None)
+        work = replace(
+            self.work,
+            since=first if attempts else None,
+            begun=self.journal.events[0].time,
+            recoveries=told_in(self.journal.events),
+        )
         self.doing[name] = pool.submit(self._carried_out, name, step, work)
         self.view.changed(self.standing)
 
@@ -158,7 +165,12 @@ class Course:
         if self.asked not in waiting:
             self.asked = waiting[0]
             self._waits(self.asked, standing)
-            self.people.ask(self.asked, self.runbook.steps[self.asked], len(waiting))
+            step = self.runbook.steps[self.asked]
+            self.people.ask(
+                self.asked,
+                as_asked(step, self.work.loaded, self.work.services.state, self.journal.events),
+                len(waiting),
+            )
         return self.asked
 
     def _waits(self, name: str, standing: Standing) -> None:

@@ -29,7 +29,7 @@ What = Literal[
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One happening. `seq` counts from 1 without a gap; `time` is the wall's, `mono` seconds of a clock that never
-    jumps, and means nothing beside that of another `session` (one process)."""
+    jumps: it goes on from one `session` (a process) to the next where both saw the same `boot` of a machine."""
 
     seq: int
     what: What
@@ -53,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     plan_sha256: str = ""
     of: int = 0
     state: str = ""
+    boot: str = ""
 
 
 _READ = msgspec.json.Decoder(Event)

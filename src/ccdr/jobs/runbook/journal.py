@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ccdr.host.clock import boot
 from ccdr.host.state import State
 from ccdr.jobs.runbook.events import Event, What, read, written
 from ccdr.model.errors import CcdrError, Locked
@@ -115,6 +116,7 @@ class Journal:
             by=of.pop("by", self.by),
             host=self.host,
             pid=os.getpid(),
+            boot=(boot() or "")[:16],
             **of,
         )
 

@@ -13,13 +13,14 @@ from ccdr.host.state import State
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.evidence import rto_of
 from ccdr.jobs.runbook.people import choices, question_of
+from ccdr.jobs.runbook.shows import shown
 from ccdr.jobs.runbook.states import Standing, StepState
 from ccdr.jobs.runbook.timing import Elapsed, Forecast, achieved, elapsed, forecast
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.plans.runbook import AnyStep, Check, Recover
+from ccdr.plans.runbook import AnyStep, Check, Manual, Recover
 from ccdr.plans.runbook_made import Runbook
 
 _WORDS = {
@@ -85,6 +86,14 @@ class Outlook:
     at_work: bool
     words: Callable[[str | None], str | None] = lambda _: None
     notes: tuple[str, ...] = ()
+    state_here: State | None = None
+
+    def shows(self, name: str) -> list[str]:
+        """What a step that waits for a person shows now."""
+        step = self.standing.runbook.steps[name]
+        if self.state_here is None or not isinstance(step, Manual) or not step.shows:
+            return []
+        return [*step.instructions, *shown(step, self.loaded, self.state_here, self.standing.events)]
 
     @property
     def time(self) -> Elapsed:

@@ -8,13 +8,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr.host.processes import Host
 from ccdr.jobs.recover import journal as recovery
 from ccdr.jobs.recover.work import VERB as RECOVER
 from ccdr.jobs.runbook.questions import BETWEEN, http, sql
+from ccdr.jobs.runbook.recoveries import RECOVERY, all_of, of_this_run
 from ccdr.jobs.runbook.sources import look_at
 from ccdr.jobs.runbook.work import Runner, StepResult, Work, nap
 from ccdr.model.answers import FreeText
@@ -41,8 +42,19 @@ def own_argv(argv: tuple[str, ...], directories: Mapping[str, Path]) -> list[str
 
 def command(name: str, step: AnyStep, work: Work) -> StepResult:
     assert isinstance(step, Command)
+    if step.argv[:2] == (CCDR, "ship") and not log_waits(step.argv, work):
+        return StepResult(True, "skipped: this host has never received a log, so that none waits here")
     watches_itself = step.argv[0] == CCDR and "timeout" not in step.model_fields_set
     return run_command(step.argv, work, timeout=LONGEST if watches_itself else step.timeout)
+
+
+def log_waits(argv: tuple[str, ...], work: Work) -> bool:
+    """Was a log of the plan ever received here? On a host that was made from the repository alone it was not, and the
+    source is gone."""
+    plan = work.loaded.plan.plan
+    if plan not in argv:  # another plan's: it says itself what it finds
+        return True
+    return any((work.services.state.root / "shipping" / plan).glob("*/spool"))
 
 
 def run_command(
@@ -97,13 +109,17 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     while work.since is not None and work.services.state.held(plan, "", RECOVER):
         nap(BETWEEN)  # it outlived whoever had begun it, and goes on
     told = recovery.newest(work.services.state, plan) if work.since is not None else None
+    before = {one.run for one in all_of(plan, work.services.state)}
     if told is not None and work.since is not None and told.began >= work.since:
+        before.discard(told.run)
         if not told.unfinished:
-            return StepResult(True, "it was brought back before ccdr was stopped")
+            return StepResult(True, "it was brought back before ccdr was stopped", facts={RECOVERY: told.run})
         words: tuple[str, ...] = ("recover", "--resume", plan)
     else:
         words = (*recover_words(step, plan), "--yes-i-mean", plan)
-    return run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
+    done = run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
+    begun = [one.run for one in all_of(plan, work.services.state) if one.run not in before]
+    return replace(done, facts={RECOVERY: ", ".join(begun)} if begun else {})
 
 
 @dataclass
@@ -147,11 +163,27 @@ def check(name: str, step: AnyStep, work: Work) -> StepResult:
     assert isinstance(step, Check)
     if step.of == "sources":
         return StepResult(True, facts=look_at(step.assets or tuple(work.loaded.plan.assets), work))
-    return run_command((CCDR, *check_words(work.loaded.plan.plan)), work, timeout=LONGEST)
+    plan = work.loaded.plan.plan
+    recoveries = of_this_run(plan, work.services.state, work.begun, work.recoveries)
+    if not recoveries:
+        return StepResult(
+            False,
+            "no recovery was begun on this host in this run: there is nothing to check",
+            f"`ccdr recover {plan}` begins one; then retry this step",
+            Exit.FINDING,
+        )
+    results = []
+    for told in recoveries:
+        of = ("--run", told.run) if len(recoveries) > 1 else ()
+        results.append(run_command((CCDR, *check_words(step, plan), *of), work, timeout=LONGEST))
+    bad = [one for one in results if not one.ok]
+    found = next((one for one in bad if one.code is Exit.FINDING), (bad or results)[0])
+    left_behind = tuple(dict.fromkeys(text for one in results for text in one.left_behind))
+    return replace(found, left_behind=left_behind)
 
 
-def check_words(plan: str) -> tuple[str, ...]:
-    return ("recover", "check", plan)
+def check_words(step: Check, plan: str) -> tuple[str, ...]:
+    return ("recover", "check", plan, *(("--opened",) if step.of == "opened" else ()))
 
 
 RUNNERS: Mapping[str, Runner] = {

@@ -44,9 +44,14 @@ def _looks(name: str, asset: AnyEngine, work: Work) -> Iterable[str]:
         return
     names = PROCESSES.get(asset.engine_name, ())
     if asset.on_this_host and names:
-        yield f"a process {names[0]} runs here" if _process(names) else f"no process {names[0]} runs here"
+        yield _some(names[0]) if _process(names) else f"no process {names[0]} runs here"
     yield _knock(connection.host, getattr(connection, "port", None))
     yield _asked(name, cast(Engine, asset), work)
+
+
+def _some(process: str) -> str:
+    """It may be of a container, or of another one beside it."""
+    return f"some {process} runs on this host: whether it is this one, its port or socket tells"
 
 
 def _process(names: Sequence[str]) -> bool:

@@ -34,7 +34,8 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Work:
-    """What a runner is handed. `since`: when an earlier attempt was first begun, which may have got somewhere."""
+    """What a runner is handed. `since`: when an earlier attempt was first begun, which may have got somewhere. `begun`
+    is when the run was, `recoveries` are those that its steps have told of."""
 
     loaded: LoadedPlan
     services: Services
@@ -42,6 +43,8 @@ class Work:
     directories: Mapping[str, Path]  # by the option that names them: --plans, --restore-tests, --state
     progress: Progress
     since: datetime | None = None
+    begun: datetime | None = None
+    recoveries: tuple[str, ...] = ()
 
 
 class Runner(Protocol):

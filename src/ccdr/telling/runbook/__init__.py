@@ -22,7 +22,7 @@ def does(step: AnyStep, plan: str) -> Iterator[str]:
         case Check(of="sources"):
             yield f"looks whether {', '.join(step.assets) or 'each source'} still answers"
         case Check():
-            yield f"runs  ccdr {shlex.join(check_words(plan))}"
+            yield f"runs  ccdr {shlex.join(check_words(step, plan))}"
         case Command():
             yield f"runs  {shlex.join(step.argv)}"
         case Http():

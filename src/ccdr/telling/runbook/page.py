@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -18,6 +19,7 @@ from ccdr import __version__
 from ccdr.engines import AnyEngine
 from ccdr.jobs.restore.site import owner_of
 from ccdr.jobs.runbook.people import choices
+from ccdr.jobs.runbook.shows import BY_DEBIAN, BY_DOCKER
 from ccdr.jobs.runbook.states import Standing
 from ccdr.model.errors import CcdrError
 from ccdr.model.order import in_order
@@ -26,11 +28,16 @@ from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
 from ccdr.plans.model import Plan
 from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual
-from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, where_to
+from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, where_to
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Owner, Site
 from ccdr.telling.runbook import by_hand, does
 
+_WHOSE = 4242424242  # stands for a number until the line is printed
+_SHOWN = {
+    "start_lines": "The lines are in 6, or as `ccdr recover` has printed them at its end.",
+    "missing_secrets": "The files of passwords that the plan names must be there for the backup afterwards.",
+}
 DR = "/srv/dr"  # where a bare host has the plan then
 _STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
@@ -52,6 +59,9 @@ def page(
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     plan, standing = loaded.plan, Standing(runbook, ())
     starts = list(_starts(plan, manifests))
+    below = [name for name in plan.assets if name not in plan.targets and left_to_start(plan, name)]
+    prints = [*(str(one["name"]) for one in starts if not one["ways"]), *below]
+    opened = " --opened" if any(left_to_start(plan, name) for name in plan.assets) else ""
     key, env = f"/root/{plan.plan}.key", f"/root/{plan.plan}.env" if plan.repository.env_file else None
     return template.render(
         style=room.joinpath("page.css").read_text("utf-8"),
@@ -75,7 +85,8 @@ def page(
         lies=_lies(plan),
         env_lies=plan.repository.env_file,
         starts=starts,
-        prints=[one["name"] for one in starts if not one["ways"]],
+        prints=prints,
+        opened=opened,
         steps=[_step(name, runbook, standing, expected) for name in standing.order],
         opening=list(by_hand.opening(plan, key, env)),
         by_hand=[
@@ -129,7 +140,11 @@ def _bare(plan: Plan, key: str, env: str | None) -> Iterator[str]:
     yield f"ccdr recover {plan.plan}{under} --dry-run      # shows all of it, does nothing"
     yield f"ccdr recover {plan.plan}{under}      # asks for the plan's name, once"
     yield "ccdr recover --resume      # only where it was stopped"
-    yield f"ccdr recover check {plan.plan}"
+    if any(left_to_start(plan, name) for name in plan.assets):
+        yield "# start each new server now, with the lines that `ccdr recover` has printed at its end; then go on:"
+        yield f"ccdr recover check {plan.plan} --opened"
+    else:
+        yield f"ccdr recover check {plan.plan}"
     if any(isinstance(step, Command) for step in plan.runbook.values()) or any(
         target.new_server and target.new_server.start for target in plan.targets.values()
     ):
@@ -189,12 +204,21 @@ def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple
         maker = asset.new_server(Site(new.directory, new.owner, new.address, new.port, new.sockets, new.settings))
         needs = maker.needs(manifest)
         image = asset.image or next(iter(asset.image_candidates(needs.major)), "")
-        here = owner_of(new.owner, maker.user)
-        lines = maker.start_lines(manifest, image, here or Owner(0, 0, new.owner or maker.user))
+        # Nobody's number is known before it was made: a bare host tells it by its files.
+        owner = owner_of(new.owner, maker.user) if new.owner else Owner(_WHOSE, _WHOSE)
+        lines = maker.start_lines(manifest, image, owner or Owner(_WHOSE, _WHOSE))
     except (CcdrError, KeyError, ValueError):  # what an older ccdr captured may lack it
         return None
-    docker = [("With Docker:", lines.docker)] if here is not None and image else []
-    return [("On Debian:", lines.debian), *docker]
+    docker = [(BY_DOCKER, [_by_its_files(line, new.directory) for line in lines.docker])] if image else []
+    return [(BY_DEBIAN, lines.debian), *docker]
+
+
+def _by_its_files(line: str, home: Path) -> str:
+    def of(what: str) -> str:
+        return f'"$(stat -c {what} {shlex.quote(str(home))})"'
+
+    line = line.replace(f"{_WHOSE}:{_WHOSE}", of("%u:%g"))
+    return line.replace(f"-o {_WHOSE} -g {_WHOSE}", f"-o {of('%u')} -g {of('%g')}")
 
 
 def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str, float]) -> Mapping[str, object]:
@@ -207,7 +231,7 @@ def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str
         "phase": step.phase,
         "minutes": None if seconds is None else _minutes(seconds),
         "after": list(dict.fromkeys(standing.needs[name])),
-        "instructions": step.instructions if isinstance(step, Manual) else (),
+        "instructions": [*step.instructions, *map(_SHOWN.get, step.shows)] if isinstance(step, Manual) else (),
         "typed": [line.removeprefix("runs").strip() for line in told if line.startswith("runs")],
         "asks": [line for line in told if not line.startswith("runs")],
         "phone": step.phone,

@@ -1,0 +1,69 @@
+"""What a person is shown below a step's instructions, as it is when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ccdr.host.state import State
+from ccdr.jobs.plan_in_repository.needed import BACKUPS, secrets_of
+from ccdr.jobs.recover.planned import Decision
+from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.runbook.events import Event
+from ccdr.jobs.runbook.recoveries import of_this_run, told_in
+from ccdr.model.errors import CcdrError
+from ccdr.plans import LoadedPlan
+from ccdr.plans.runbook import AnyStep, Manual
+from ccdr.ports.new_server import StartLines
+
+BY_DEBIAN, BY_DOCKER = "by Debian's tools:", "or by Docker: take one of the two"
+
+
+def as_asked(step: AnyStep, loaded: LoadedPlan, state: State, events: Sequence[Event]) -> AnyStep:
+    """The step with what it shows now among its instructions."""
+    if not isinstance(step, Manual) or not step.shows:
+        return step
+    lines = tuple(shown(step, loaded, state, events))
+    return step.model_copy(update={"instructions": (*step.instructions, *lines)})
+
+
+def shown(step: Manual, loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
+    for what in step.shows:
+        yield from _to_start(loaded, state, events) if what == "start_lines" else _missing(loaded)
+
+
+def _to_start(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
+    """Each new server that a recovery of this run has left, and that nobody has started."""
+    begun = events[0].time if events else None
+    nothing = True
+    for told in of_this_run(loaded.plan.plan, state, begun, told_in(events)):
+        for planned in Decision.read(told.decided).assets:
+            new = planned.where.new_server
+            if new is None or new.start is not None:
+                continue
+            try:
+                left = LeftServer.read(new.directory)
+            except CcdrError as error:
+                nothing = False
+                yield f"{planned.asset}: {error}"
+                continue
+            if left.untouched:
+                nothing = False
+                yield f"{planned.asset}, which nobody has started yet, {BY_DEBIAN}"
+                yield from _literal(left.lines)
+    if nothing:
+        yield "no new server of this run is left to be started on this host"
+
+
+def _literal(lines: StartLines) -> Iterator[str]:
+    yield from (f"    {line}" for line in lines.debian)
+    if lines.docker:
+        yield f"  {BY_DOCKER}"
+        yield from (f"    {line}" for line in lines.docker)
+
+
+def _missing(loaded: LoadedPlan) -> Iterator[str]:
+    """The next backup comes from there."""
+    missing = [one for one in secrets_of(loaded.plan) if one.use == BACKUPS and one.expected and not one.there]
+    if missing:
+        yield "The backup at the end needs these files, which this host lacks; put them there, with mode 0600:"
+        yield from (f"  {one.expected} ({one.asset})" for one in missing)

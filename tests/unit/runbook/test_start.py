@@ -1,0 +1,120 @@
+"""Somebody has to start the new servers: the literal lines are shown when it is asked, and the check afterwards fails
+where nobody did."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.support.clocks import NOON
+from tests.support.harness import Site
+from tests.support.runbooks import ByHand
+
+from ccdr.cli.progress import SILENT
+from ccdr.jobs.recover import again
+from ccdr.jobs.recover.journal import Journal
+from ccdr.jobs.recover.planned import Decision
+from ccdr.jobs.restore.left_server import LeftServer, sums_of
+from ccdr.jobs.restore.opening import Opening
+from ccdr.jobs.runbook import shows
+from ccdr.jobs.runbook.timing import achieved
+from ccdr.model.values import Verdict, rfc3339
+from ccdr.plans.runbook import Check, Manual
+from ccdr.plans.runbook_made import runbook_of
+from ccdr.plans.targets import Target
+from ccdr.ports.new_server import Owner, StartLines
+
+CRM = "crm: {engine: postgres, connection: {host: db1, user: ccdr, database: crm, password_file: crm.pw}}"
+LINES = StartLines(("apt-get install --yes postgresql", "pg_ctlcluster 17 crm start"), ("docker run --detach crm",))
+
+
+def left_at(home: Path) -> LeftServer:
+    home.mkdir()
+    (home / "control").write_text("as it was left")
+    sums = sums_of(home, ["control"])
+    left = LeftServer(
+        "p", "crm", "r", "s", "m", home, "127.0.0.1", 5432, home / "run", Owner(1, 1), "image", LINES, sums
+    )
+    left.write(home)
+    return left
+
+
+@pytest.fixture
+def waiting(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
+    """A run in which crm was brought back, and that asks to start it."""
+    site.plan(CRM)
+    loaded, services = site.loaded(), site.services()
+    home = tmp_path / "crm"
+    left_at(home)
+    planned = SimpleNamespace(asset="crm", where=Target.model_validate({"new_server": {"directory": home}}))
+    monkeypatch.setattr(Decision, "read", lambda _: SimpleNamespace(assets=(planned,)))
+    began = {"plan": "p", "began": rfc3339(NOON + timedelta(seconds=5)), "assets": [{"asset": "crm"}]}
+    Journal.begin(services.state, "20260728T120005-aaaaaa", began)
+    return loaded, services, home, ByHand(runbook_of(loaded.plan))
+
+
+def test_the_made_runbook_asks_to_start_them_and_checks_them_once_more(site: Site) -> None:
+    site.plan(CRM)
+    made = runbook_of(site.loaded().plan)
+    order = ByHand(made).standing.order
+    assert order.index("check") < order.index("start") < order.index("check-opened") < order.index("repoint")
+    again_ = made.steps["check-opened"]
+    assert isinstance(again_, Check) and again_.of == "opened" and made.steps["repoint"].depends_on == ("check-opened",)
+    run = ByHand(made).done("recover").done("check")
+    assert achieved(run.standing).time is None
+    assert achieved(run.done("start", answer="done").done("check-opened").standing).by == "check-opened"
+
+
+@pytest.mark.parametrize(
+    ("assets", "targets"),
+    [
+        ("rec: {engine: files, paths: [/srv/x]}", ""),
+        (CRM, "targets: {crm: {new_server: {directory: /srv/new/crm, start: [pg_ctlcluster]}}}\n"),
+        (CRM, "targets: {crm: {server: 'postgresql://u@db9/crm'}}\n"),
+    ],
+)
+def test_where_nobody_has_to_start_anything_nobody_is_asked_to(site: Site, assets: str, targets: str) -> None:
+    site.plan(assets, extra=targets)
+    steps = runbook_of(site.loaded().plan).steps
+    assert "start" not in steps and steps["repoint"].depends_on == ("check",)
+
+
+def test_the_literal_lines_are_shown_while_nobody_has_started_it(waiting: tuple[Any, ...]) -> None:
+    loaded, services, home, run = waiting
+    step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
+    assert isinstance(step, Manual)
+    for line in (*LINES.debian, *LINES.docker):
+        assert f"    {line}" in step.instructions
+    (home / "control").write_text("it was started")
+    step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
+    assert isinstance(step, Manual) and step.instructions[-1].startswith("no new server of this run is left")
+
+
+def test_who_points_to_it_is_told_which_password_files_the_backup_lacks(waiting: tuple[Any, ...], site: Site) -> None:
+    loaded, services, _, run = waiting
+    step = run.runbook.steps["repoint"]
+    said = "\n".join(shows.shown(step, loaded, services.state, run.events))
+    assert f"{site.root / 'plans/crm.pw'} (crm)" in said
+    site.write("plans/crm.pw", "x\n")
+    assert not list(shows.shown(step, loaded, services.state, run.events))
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_one_that_nobody_started_fails_once_it_must_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, must: bool
+) -> None:
+    left_at(tmp_path / "crm")
+    monkeypatch.setattr(Opening, "of", lambda *_: None)
+    monkeypatch.setattr(again, "may_reopen", lambda _: False)
+    one = cast(Any, object.__new__(again.Standing))
+    one.planned = SimpleNamespace(where=Target.model_validate({"new_server": {"directory": tmp_path / "crm"}}))
+    one.job, one.order = SimpleNamespace(checks=(), asset="crm"), SimpleNamespace(manifest=None)
+    one._services = one._run = None
+    one._must_be_opened, one._stack = must, contextlib.ExitStack()
+    with SILENT as progress:
+        (found,) = one._new_server(progress)
+    assert found.status is (Verdict.FAIL if must else Verdict.PASS)
