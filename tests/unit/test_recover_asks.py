@@ -70,13 +70,13 @@ def brought(restore: Any, notes: list[str]) -> Any:
 
     where = SimpleNamespace(shown="/srv/crm")
     step = SimpleNamespace(
-        planned=SimpleNamespace(where=where, asset="crm"), state="done", before=False, reason=None, hint=None,
+        planned=SimpleNamespace(where=where, asset="crm"), state="done", before=False, reason=None, hint=None, checks=[],
         start=StartLines(("systemctl start it",), ("docker run it",), ("mariadb < /srv/crm/memory.sql",)), restore=restore,
     )  # fmt: skip
     return SimpleNamespace(
-        state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
+        found=[], state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
         findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, rto_s=600.0,
-        hint=None, record=None,
+        hint=None, record=None, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
     )  # fmt: skip
 
 

@@ -38,6 +38,10 @@ def test_pinged_when_all_went_well_and_only_then(world: World, mailbox: Mailbox,
 PINGED_ALL_THE_SAME = {
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are
     Trouble.REPOSITORY_NEAR,  # of which nobody is told
+    Trouble.PAUSED,  # by somebody who knows of it, and it ends by itself
+    Trouble.RECOVERY_UNFINISHED,  # somebody is at it
+    Trouble.COPY_UNTESTED,
+    Trouble.COPY_UPKEEP,
     Trouble.FINDING,
     Trouble.GROUP_INCOMPLETE,
     Trouble.TEST_INCONCLUSIVE,

@@ -15,10 +15,11 @@ from tests.support.harness import Site
 from tests.support.runbooks import ByHand
 
 from ccdr.cli.progress import SILENT
+from ccdr.host.files import extent
 from ccdr.jobs.recover import again
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.planned import Decision
-from ccdr.jobs.restore.left_server import LeftServer, sums_of
+from ccdr.jobs.restore.left_server import OWN, LeftServer, sums_of
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.runbook import shows
 from ccdr.jobs.runbook.timing import achieved
@@ -37,7 +38,20 @@ def left_at(home: Path) -> LeftServer:
     (home / "control").write_text("as it was left")
     sums = sums_of(home, ["control"])
     left = LeftServer(
-        "p", "crm", "r", "s", "m", home, "127.0.0.1", 5432, home / "run", Owner(1, 1), "image", LINES, sums
+        "p",
+        "crm",
+        "r",
+        "s",
+        "m",
+        home,
+        "127.0.0.1",
+        5432,
+        home / "run",
+        Owner(1, 1),
+        "image",
+        LINES,
+        sums,
+        extent(home, OWN),
     )
     left.write(home)
     return left
@@ -108,10 +122,12 @@ def test_one_that_nobody_started_fails_once_it_must_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, must: bool
 ) -> None:
     left_at(tmp_path / "crm")
-    monkeypatch.setattr(Opening, "of", lambda *_: None)
+    told = SimpleNamespace(maker=SimpleNamespace(told_by=lambda _: ["control"]))
+    monkeypatch.setattr(Opening, "of", lambda *_: told)
     monkeypatch.setattr(again, "may_reopen", lambda _: False)
     one = cast(Any, object.__new__(again.Standing))
-    one.planned = SimpleNamespace(where=Target.model_validate({"new_server": {"directory": tmp_path / "crm"}}))
+    where = Target.model_validate({"new_server": {"directory": tmp_path / "crm"}})
+    one.planned = SimpleNamespace(where=where, snapshot="s")
     one.job, one.order = SimpleNamespace(checks=(), asset="crm"), SimpleNamespace(manifest=None)
     one._services = one._run = None
     one._must_be_opened, one._stack = must, contextlib.ExitStack()
