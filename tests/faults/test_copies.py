@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -277,7 +277,9 @@ def test_a_clock_that_jumps_neither_empties_a_copy_nor_keeps_it_from_being_fille
 
 def test_a_run_fills_the_copies_when_they_are_due_tests_from_them_and_tells_what_was_missed(tmp_path: Path) -> None:
     site = with_copies(tmp_path, more=", test_every: 1")
-    days = [timedelta(days=n, minutes=1) for n in range(0, 9)]
+    now = datetime.now(UTC)  # from a Monday's noon on, so that one Sunday's test lies within these days
+    monday = (now + timedelta(days=7 - now.weekday())).replace(hour=12, minute=0, second=0)
+    days = [monday - now + timedelta(days=n, minutes=1) for n in range(0, 9)]
     loaded = site.loaded()
     run([loaded], site.services(ShiftedClock(days[0])), Quiet())
     did = run([loaded], site.services(ShiftedClock(days[1])), Quiet()).did

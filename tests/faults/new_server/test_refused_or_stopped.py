@@ -67,7 +67,7 @@ def test_a_directory_that_holds_something(site: Site, tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["mine"]
 
 
-def test_a_place_of_ours_or_of_a_server(site: Site, tmp_path: Path) -> None:
+def test_no_place_of_ours(site: Site, tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "PG_VERSION").write_text("17\n")
     for home, why in (
