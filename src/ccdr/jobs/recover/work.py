@@ -16,7 +16,7 @@ from threading import Lock
 
 from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
-from ccdr.host.files import extent
+from ccdr.host.files import extent, remove_tree
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
@@ -234,6 +234,16 @@ class Recovering:
             return False
         self._was_done(planned)
         return True
+
+    def _clear(self, planned: Planned) -> None:
+        """What stood beside it until it had its name goes, where a kill came between."""
+        past, place = self._past(planned.asset), planned.place
+        if place is None or past is None or self._told is None:
+            return
+        for run in {self._told.run, past.run} - {None}:
+            for inside in (False, True):
+                if (root := root_for(place, str(run), inside=inside)).is_dir():
+                    self.result.left_behind += remove_tree(root)
 
     def _was_done(self, planned: Planned) -> None:
         """A new server that `start:` is still to start is all but done; how a person starts one is told again."""
@@ -498,6 +508,8 @@ class Recovering:
                 if one.result.reason is None and one.result.result != RESTORED:
                     one.stop(result.reason or "stopped", _Nobody())
                 step.state, step.reason = "failed", one.result.reason
+            if step.before and step.state == "done":
+                self._clear(step.planned)
         for room in self._rooms.values():
             room.close()
         for standing_ in self._standing.values():
