@@ -152,7 +152,8 @@ def rows(host: Host) -> tuple[set[tuple[int, int]], set[int]]:
     return {(int(client), int(n)) for client, n in crm}, set(map(int, dialler))
 
 
-def test_everything_before_the_moment_comes_back_and_is_protected_again(tmp_path: Path) -> None:
+def test_all_is_back(tmp_path: Path) -> None:
+    """Everything before the moment, nothing after it; protected again by cron alone, and back from a second crash."""
     tmp_path.chmod(0o755)
     (tmp_path / "site").mkdir()
     with whole_centre(tmp_path / "centre", Site(tmp_path / "site")) as centre:
