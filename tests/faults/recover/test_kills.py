@@ -28,7 +28,8 @@ from tests.support.harness import (
     killed,
     small_database,
 )
-from tests.support.new_server import free_port, psql
+from tests.support.listeners import free_port
+from tests.support.new_server import psql
 from tests.support.restored_files import listing
 from tests.support.sites import copy_of
 from tests.support.stored import left, settled_file
@@ -83,8 +84,8 @@ def three(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def site(three: Site, target: Target, tmp_path: Path) -> Iterator[Site]:
-    made = copy_of(three, tmp_path / "site")
+def site(three: Site, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = copy_of(three, tmp_path_factory.mktemp("k"))  # a socket's path has room for a short name alone
     (made.root / "back").mkdir()
     made.write("pw", f"{PASSWORD}\n", mode=0o600)
     made.write(
@@ -96,10 +97,7 @@ def site(three: Site, target: Target, tmp_path: Path) -> Iterator[Site]:
     made.write("bin/restic", script, mode=0o755)
     made.env["PATH"] = f"{made.root / 'bin'}:{os.environ['PATH']}"
     yield made
-    for database in target.databases - {"postgres", "template0", "template1"}:
-        target.psql(f'drop database "{database}" with (force)')
-    for role in target.roles - {"dba"}:
-        target.psql(f'drop role "{role}"')
+    target.clear()
 
 
 def journal(site: Site) -> list[dict[str, object]]:
@@ -151,7 +149,7 @@ def goes_on(site: Site, target: Target, lost: Path, there: set[str]) -> Ran:
     before, tree = len(site.records()), reached(site)
     fetched(site)  # by the one that was killed
     done = site.run("recover", "--resume")
-    assert (done.code, done.json["state"]) == (0, "done"), done
+    assert (done.code, done.json.get("state")) == (0, "done"), done
     assert {s["asset"] for s in done.json["steps"] if s["brought_before"]} >= there - {"crm"}, "told"
     begun = {r["asset"] for r in site.records()[before:] if r["kind"] == "restore.start"}
     assert not begun & there, "what had its final name is not brought again"
@@ -200,7 +198,7 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
     if not finished(site):
         fetched(site)
         done = site.run("recover", "--resume", "p")
-        assert (done.code, done.json["state"]) == (0, "done"), done
+        assert (done.code, done.json.get("state")) == (0, "done"), done
         (step,) = done.json["steps"]
         assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
         assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
@@ -238,7 +236,7 @@ def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: S
     kill_at(site, ("crm", "checked"), 0, *asked)
     assert not home.exists()
     done = site.run("recover", "--resume", "p")
-    assert (done.code, done.json["state"]) == (0, "done"), done
+    assert (done.code, done.json.get("state")) == (0, "done"), done
     again = site.run("recover", "check", "p")
     rows = [c["status"] for c in again.json["steps"][0]["checks"] if c["kind"] == "rows"]
     assert (again.code, rows) == (0, ["PASS", "PASS"]), again
@@ -313,6 +311,6 @@ def test_a_server_that_dies_stops_what_goes_there_alone(site: Site, three: Site,
     assert {s["asset"]: s["state"] for s in document["steps"]} == {"recordings": "done", "cdr": "done", "crm": "failed"}
     with server(sockets) as again:
         done = site.run("recover", "--resume")
-        assert (done.code, done.json["state"]) == (0, "done"), done
+        assert (done.code, done.json.get("state")) == (0, "done"), done
         assert again.psql("select count(*) from call", "back") == "3000"
     assert {r["asset"] for r in site.records("restore.start")[3:]} == {"crm"} and three.root.exists()
