@@ -6,15 +6,17 @@ import contextlib
 import os
 import pwd
 import re
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ccdr.jobs.restore import Request, RestoreResult, restoring
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
+from ccdr.ports.place import Place
 from tests.conftest import _image
 from tests.support.harness import Quiet, Ran, Site, eventually
 
@@ -41,11 +43,20 @@ def restored(
     return one.result
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def filled_by_load(maker: Any, hog: Path) -> Iterator[None]:
+    """From its load on there is 1 MiB left on the disk of `hog`, a file that takes the rest."""
+
+    def full(one: Any, box: Place, *args: Any) -> None:
+        with hog.open("wb") as file:
+            room = os.fstatvfs(file.fileno())
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - 2**20)
+        really(one, box, *args)
+
+    really = maker.load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maker, "load", full)
+        yield
 
 
 def psql(home: Path, port: int, sql: str, database: str = "crm", *, role: str = "postgres", **env: str) -> str:

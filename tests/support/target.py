@@ -53,6 +53,13 @@ class Target:
     def databases(self) -> set[str]:
         return set(self.psql("select datname from pg_database").splitlines())
 
+    def clear(self) -> None:
+        """As it was made: no database and no role of a restore's."""
+        for database in self.databases - {"postgres", "template0", "template1"}:
+            self.psql(f'drop database "{database}" with (force)')
+        for role in self.roles - {"dba"}:
+            self.psql(f'drop role "{role}"')
+
     @property
     def roles(self) -> set[str]:
         return set(self.psql("select rolname from pg_roles where rolname !~ '^pg_'").splitlines())

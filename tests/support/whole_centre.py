@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,8 +60,6 @@ recordings:
   backup: {{schedule: "*/20 * * * *"}}
   restore_test: {{schedule: "0 3 * * *", checks: [recordings]}}
 """
-SHIPPED = ("crm", "dialler")
-TABLES = {"crm": "call", "dialler": "calls", "cdr": "cdr"}
 
 
 @dataclass
@@ -76,7 +74,6 @@ class WholeCentre:
     recordings: Path
     work: Path
     data: Path  # of the dialler's server
-    heard: list[str] = field(default_factory=list)
 
     def plan(self, extra: str = "") -> None:
         site = self.site
@@ -120,11 +117,11 @@ class WholeCentre:
         done = self.site.run("ship", "p", "--once")
         assert done.code == 0, done
 
-    def lists(self, moment: datetime) -> tuple[set[tuple[int, int]], set[int], datetime]:
+    def lists(self, moment: datetime) -> tuple[set[tuple[int, int]], set[int]]:
         """What the clients were told of by then: every one of these commits must be back."""
         crm = {key for key, at in self.crm.acknowledged().items() if at <= moment}
         dialler = {number for number, at in acknowledged(self.work).items() if at <= moment}
-        return crm, dialler, moment
+        return crm, dialler
 
     def later(self, moment: datetime) -> tuple[set[tuple[int, int]], set[int]]:
         """What they were told of well after it: none of these may be back."""
@@ -132,14 +129,17 @@ class WholeCentre:
         dialler = {n for n, at in acknowledged(self.work).items() if (at - moment).total_seconds() > 1}
         return crm, dialler
 
+    def clear_sockets(self) -> None:
+        for directory in (self.crm.sockets, self.dialler.sockets, self.queues.directory):
+            for path in directory.iterdir():
+                path.unlink()
+
     def lose(self) -> None:
         """All of it in one moment: servers, files, and the host that ran ccdr."""
         self.crm.kill()
         self.dialler.kill()
         self.queues.kill()
-        for directory in (self.crm.sockets, self.dialler.sockets, self.queues.directory):
-            for path in directory.iterdir():
-                path.unlink()
+        self.clear_sockets()
         for path in self.cdr.parent.glob(f"{self.cdr.name}*"):
             path.unlink()
         shutil.rmtree(self.recordings)

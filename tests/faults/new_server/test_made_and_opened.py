@@ -15,7 +15,8 @@ from tests.faults.new_server.conftest import CHECKS
 from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
 from tests.support.harness import Quiet, Ran, Site
-from tests.support.new_server import answers, free_port, made, psql, restored, started_by_debian, started_by_docker
+from tests.support.listeners import free_port
+from tests.support.new_server import answers, made, psql, restored, started_by_debian, started_by_docker
 from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from tests.faults.test_capture_faults import small_disk
 from tests.support.harness import Quiet, Site, eventually
-from tests.support.new_server import free_port, made, nothing_left, restored
+from tests.support.listeners import free_port
+from tests.support.new_server import filled_by_load, made, nothing_left, restored
 from tests.support.repository_damage import flip
 from tests.support.stored import assert_clean, brought_back
 
@@ -123,15 +124,7 @@ def test_a_full_disk_is_no_fault_of_the_backup(site: Site, tmp_path: Path) -> No
     with small_disk(tmp_path / "disk", "2g"):
         hog = tmp_path / "disk" / "hog"
 
-        def full(maker: PostgresMaker, box: Place, *args: object) -> None:
-            with hog.open("wb") as file:
-                room = os.fstatvfs(file.fileno())
-                os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - 2**20)
-            really(maker, box, *args)
-
-        really = PostgresMaker.load
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(PostgresMaker, "load", full)
+        with filled_by_load(PostgresMaker, hog):
             result = restored(site, tmp_path / "disk" / "new")
         assert (result.result, result.exit_code) == ("FAILED", 3) and "disk space ran out" in str(result.reason), result
         hog.unlink()

@@ -3,7 +3,6 @@ is."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from tests.faults.test_capture_faults import small_disk
 from tests.support.harness import Quiet, Site
-from tests.support.new_server import nothing_left
+from tests.support.new_server import filled_by_load, nothing_left
 from tests.support.repository_damage import flip
 from tests.support.stored import assert_clean, brought_back
 
@@ -23,7 +22,7 @@ from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.log import RecoveryTarget
-from ccdr.ports.place import Place, Progress
+from ccdr.ports.place import Progress
 from ccdr.storage.restic import Restic
 
 
@@ -64,15 +63,7 @@ def test_a_full_disk_is_no_fault_of_the_backup_and_is_not_waited_for(site: Site,
     with small_disk(tmp_path / "disk", "3g"):
         hog = tmp_path / "disk" / "hog"
 
-        def full(maker: Maker, box: Place, *args: Any) -> None:
-            with hog.open("wb") as file:
-                room = os.fstatvfs(file.fileno())
-                os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - 2**20)
-            really(maker, box, *args)
-
-        really = Maker.load
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Maker, "load", full)
+        with filled_by_load(Maker, hog):
             result = restored(site, tmp_path / "disk" / "new", "crm")
         hog.unlink()
         assert (result.result, result.exit_code) == ("FAILED", 3) and "is full" in str(result.reason), result

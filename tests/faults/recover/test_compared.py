@@ -57,10 +57,7 @@ def site(three: Site, target: Target, tmp_path: Path) -> Iterator[Site]:
         f"  crm: {{server: '{target.url('back')}', password_file: pw}}\n",
     )
     yield made
-    for database in target.databases - {"postgres", "template0", "template1"}:
-        target.psql(f'drop database "{database}" with (force)')
-    for role in target.roles - {"dba"}:
-        target.psql(f'drop role "{role}"')
+    target.clear()
 
 
 def asked(site: Site) -> list[str]:

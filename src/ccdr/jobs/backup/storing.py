@@ -64,20 +64,15 @@ class Storing:
         assert self._probe is not None
         try:
             self._probe.result()
-        except RepositoryMissing:
-            with self._of.services.state.creating(self._of.repo.location):
-                if not self._reachable:
-                    self._create()
+        except RepositoryMissing as error:
+            missing = error  # the name of an exception does not outlive its block
+            if not self._reachable:
+                self._of.services.make_if_missing(self._of.repo, lambda: self._refuse_known(missing))
         self._reachable = True
 
-    def _create(self) -> None:
-        services, plan = self._of.services, self._of.job.plan
-        try:
-            self._of.repo.probe()
-        except RepositoryMissing:
-            if services.knows(plan):
-                raise
-            self._of.repo.init()
+    def _refuse_known(self, missing: RepositoryMissing) -> None:
+        if self._of.services.knows(self._of.job.plan):
+            raise missing
 
     def store_apart(self, capture: Capture, tools: Tools) -> Capture:
         """A tree that did not stand still: it is stored by itself, and what restic then tells of it is what is listed.

@@ -193,6 +193,14 @@ class Staging:
         """Its name is on disk, too."""
         host.run(["sync", "-f", str(self.target)], what="writing to disk")
 
+    def cleared(self, host: Place, findings: list[str]) -> list[str]:
+        """It has its name: see that this is on disk, or tell it as a finding, and remove what is left beside it."""
+        try:
+            self.settle(host)
+        except CcdrError as error:
+            findings.append(f"{self.target} may not be on disk yet: {error}; run `sync -f {self.target}`")
+        return self.remove()
+
     def _move_in(self) -> None:
         """All entries or none, and nothing that has come there meanwhile is replaced."""
         moved: list[Path] = []

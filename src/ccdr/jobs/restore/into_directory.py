@@ -18,7 +18,7 @@ from ccdr.jobs.restore.parts import fetch_parts, loadable_by_hand
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
-from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Verdict, so_many
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.check import CheckContext
@@ -248,12 +248,7 @@ class IntoDirectory:
         return self.staging.named
 
     def settle(self) -> list[str]:
-        target = self.staging.target
-        try:
-            self.staging.settle(self.order.services.host)
-        except CcdrError as error:
-            self.order.result.findings.append(f"{target} may not be on disk yet: {error}; run `sync -f {target}`")
-        return self.staging.remove()
+        return self.staging.cleared(self.order.services.host, self.order.result.findings)
 
     def undo(self) -> list[str]:
         return self.staging.remove()

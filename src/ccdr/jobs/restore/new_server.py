@@ -17,7 +17,7 @@ from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.left_server import LeftServer, Loaded
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.shipping.recovery import Recovery
-from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -248,12 +248,7 @@ class OntoNewServer:
         return self.staging.named
 
     def settle(self) -> list[str]:
-        target = self.staging.target
-        try:
-            self.staging.settle(self.order.services.host)
-        except CcdrError as error:
-            self.order.result.findings.append(f"{target} may not be on disk yet: {error}; run `sync -f {target}`")
-        return self.staging.remove()
+        return self.staging.cleared(self.order.services.host, self.order.result.findings)
 
     def undo(self) -> list[str]:
         self.stack.close()

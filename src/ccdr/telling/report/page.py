@@ -11,13 +11,13 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ccdr.evidence.pauses import PAUSED
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.words import differing, sentence
+from ccdr.telling.pages import environment, plain
 from ccdr.telling.report import charts
 from ccdr.telling.report.asset_evidence import BY_ID, BY_LOG, RULES
 from ccdr.telling.report.build import Report
@@ -73,17 +73,13 @@ PROOFS = {
     "checked": "checked: every check passed",
     "equal": "equal to the source",
 }
-# Controls, and characters that turn the direction of what follows: shown as what they are, something strange.
-_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
 def html(report: Report) -> Iterator[bytes]:
     """The file, piece by piece."""
     room = files("ccdr.telling.report")
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_plain
-    )
-    environment.filters |= {
+    pages = environment()
+    pages.filters |= {
         "day": lambda moment: "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}",
         "stamp": lambda moment: rfc3339(moment),
         "seconds": _seconds,
@@ -93,10 +89,10 @@ def html(report: Report) -> Iterator[bytes]:
         "tone": tone,
         "verb": lambda verb: WORDS.get(verb, verb),
     }
-    environment.filters |= {"step": _step, "loosening": sentence, "who": _who}
-    environment.filters["cards"] = _cards
-    environment.filters["proof"] = lambda word: PROOFS.get(word, word)
-    template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
+    pages.filters |= {"step": _step, "loosening": sentence, "who": _who}
+    pages.filters["cards"] = _cards
+    pages.filters["proof"] = lambda word: PROOFS.get(word, word)
+    template = pages.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
     for piece in template.stream(style=style, **_context(report)):
         yield piece.encode("utf-8", "backslashreplace")
@@ -107,13 +103,9 @@ def tone(word: str) -> str:
     return _CLASSES.get(GLYPHS.get(word, "•"), "warn")
 
 
-def _plain(value: Any) -> Any:
-    return _STRANGE.sub("\ufffd", value) if type(value) is str else value
-
-
 def _step(text: str) -> Markup:
     """A next step as a terminal has it: what is to be typed is told apart from words."""
-    escaped = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
+    escaped = str(escape(plain(text))).replace("   ", " – ")
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
 
 

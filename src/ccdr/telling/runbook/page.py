@@ -4,16 +4,12 @@ whoever is called in the night; it holds where the repository and its key lie, a
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from ccdr import __version__
 from ccdr.engines import AnyEngine
@@ -31,6 +27,7 @@ from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual
 from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, where_to
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Owner, Site
+from ccdr.telling.pages import environment
 from ccdr.telling.runbook import by_hand, does
 
 _WHOSE = 4242424242  # stands for a number until the line is printed
@@ -39,7 +36,6 @@ _SHOWN = {
     "missing_secrets": "The files of passwords that the plan names must be there for the backup afterwards.",
 }
 DR = "/srv/dr"  # where a bare host has the plan then
-_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
 def page(
@@ -53,10 +49,7 @@ def page(
     """`measured` has the seconds of each asset's last restore test, `manifests` that of its newest snapshot, as far as
     this host knows them."""
     room = files("ccdr.telling.runbook")
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_plain
-    )
-    template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
+    template = environment().from_string(room.joinpath("page.html").read_text("utf-8"))
     plan, standing = loaded.plan, Standing(runbook, ())
     starts = list(_starts(plan, manifests))
     below = [name for name in plan.assets if name not in plan.targets and left_to_start(plan, name)]
@@ -94,10 +87,6 @@ def page(
             for name, asset in plan.assets.items()
         ],
     )
-
-
-def _plain(value: Any) -> Any:
-    return _STRANGE.sub("\ufffd", value) if type(value) is str else value
 
 
 def _minutes(seconds: float | None) -> str:
