@@ -52,6 +52,14 @@ MEANS = {
     ),
     Trouble.RECORDS_WRONG: "there are records that no ccdr can have written; ccdr takes nothing from them",
     Trouble.CATALOGUE_WRONG: "what the state says of a snapshot is not what the ledger says",
+    Trouble.PLAN_UNAPPROVED: (
+        "the plan has an `approval:` block, and nobody has approved this version of it; or an approved one had the "
+        "block, and it was taken out. Backups and restore tests go on, and nothing is pruned; until somebody signs it "
+        "([Approve](../how-to/approve.md))"
+    ),
+    Trouble.PLAN_REVIEW: (
+        "the day has passed on which the approved plan was to be looked at again; until somebody signs it anew"
+    ),
     Trouble.PLAN_FILES_GONE: "the kept files of a recorded version of the plan are gone or changed",
     Trouble.PLAN_NOT_STORED: (
         "the newest version of the plan and its restore tests is not in the plan's repository, so `ccdr bootstrap` "

@@ -57,7 +57,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     root, other = site.root, another(site.root / "other")
     (root / "lost").mkdir()
     given = [
-        ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"), ("plan trust", "plan trust p"),
+        ("plan approve", "plan approve p --key x"), ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"), ("plan trust", "plan trust p"),
         ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
         ("schema", "schema status"), ("ledger schema", "ledger schema"), ("ledger schema", "ledger schema backup.end"),
         ("backup", "backup p --dry-run"), ("test", "test p"), ("backup", "backup p"), ("test", "test p --dry-run"),

@@ -122,6 +122,25 @@ class PlanCheck(Doc):
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
 
 
+class PlanApprovedDocument(Doc):
+    """Who has approved which version of a plan, and until when that holds."""
+
+    plan: str
+    version: str
+    by: str
+    key: Annotated[str, about("the fingerprint of their key")]
+    user_verified: Annotated[bool | None, about("by a security key; null: it was none")]
+    review_by: Time
+    record: int
+
+
+class ToBeSigned(Doc):
+    """What is to be signed was written; who has signed it goes on with `next`."""
+
+    written: str
+    next: list[str]
+
+
 class PlanTrusted(Doc):
     """The commands that a plan names. `new`: confirmed by this call."""
 
@@ -431,6 +450,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger verify": (VerificationDocument,),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
+    "plan approve": (PlanApprovedDocument, ToBeSigned),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),

@@ -30,6 +30,8 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.CATALOGUE_WRONG: ("ccdr status p", TEST),
     Trouble.PLAN_NOT_STORED: ("ccdr status p", "ccdr run"),
     Trouble.PLAN_FILES_GONE: ("ccdr status p",),
+    Trouble.PLAN_UNAPPROVED: ("ccdr status p", "ccdr run"),
+    Trouble.PLAN_REVIEW: ("ccdr status p", "ccdr plan approve p"),
     Trouble.PLAN_WRONG: ("ccdr run",),
     Trouble.TEST_FAILED: (TEST, "ccdr test p"),
     Trouble.LOG_FAILED: (f"{TEST} --at latest", TEST),
