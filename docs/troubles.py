@@ -148,6 +148,11 @@ MEANS = {
     Trouble.DUTIES: (
         "what this host answers for has changed ([Who tells what](../how-to/tell-people.md#who-tells-what)); told once"
     ),
+    Trouble.ATTESTATION_STALE: (
+        "what somebody has attested held until a day that has passed; until it is attested anew, or ended "
+        "([Attest](../how-to/attest.md))"
+    ),
+    Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
     Trouble.MISSED: "due times passed without a try; told once, and never over",
     Trouble.UNTOLD: (
         "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"

@@ -214,6 +214,35 @@ class Version(Doc):
     why: Text
 
 
+class AttestationDocument(Doc):
+    """`state` is valid, STALE or ended; `statement` is null where the words are not kept any more."""
+
+    item: str
+    scope: Text
+    measure: Text
+    state: str
+    statement: Text
+    evidence_sha256: str
+    by: str
+    key: Annotated[Text, about("the fingerprint of their key; null: nobody signed it")]
+    user_verified: bool | None
+    made: Time
+    valid_until: Time
+    record: int
+
+
+class AttestedNow(Doc):
+    """What was attested, or ended, by this call."""
+
+    attested: AttestationDocument | None = None
+    ended: AttestationDocument | None = None
+
+
+class Attestations(Doc):
+    attestations: list[AttestationDocument]
+    nobody_attests: list[str]
+
+
 class PausedDocument(Doc):
     """A pause that is in force; `why` is null where the words are not kept any more."""
 
@@ -254,6 +283,7 @@ class Status(Doc):
     plans_gone: list[str]
     acknowledged: int
     not_known_here: int
+    attestations: Annotated[list[ProblemDocument], about("what is stale, or will be within a month")]
     ledger: Map | None
     lineage: Map
 
@@ -434,6 +464,7 @@ class Demo(Doc):
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
+    "attest": (AttestedNow, Attestations, ToBeSigned),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),

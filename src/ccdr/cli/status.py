@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.ledger_problems import tell_ledger_problems
+from ccdr.cli.ledger_problems import tell_attestations, tell_ledger_problems
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
@@ -85,12 +85,14 @@ class _Seen:
     lineage: Lineage
     verified: Finding | None
     of_ledger: Sequence[Problem]
+    attested: Sequence[Problem]  # what is stale, and what will be soon
     read_with: Sequence[Chain]
     code: Exit
 
     @property
     def everything(self) -> list[Problem]:
-        return [*(p for s in self.statuses for p in s.troubles), *(p for name in self.shown for p in self.care[name])]
+        of_plans = (p for name in self.shown for p in self.care[name])
+        return [*(p for s in self.statuses for p in s.troubles), *of_plans, *self.attested]
 
     @property
     def acknowledged(self) -> int:
@@ -112,7 +114,14 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.copies import copies_of
     from ccdr.telling.notify import untold
-    from ccdr.telling.status import answering, exit_code, ledger_problems, private_of, upkeep_problems
+    from ccdr.telling.status import (
+        answering,
+        attestation_problems,
+        exit_code,
+        ledger_problems,
+        private_of,
+        upkeep_problems,
+    )
     from ccdr.telling.status import status as ask
 
     shown, histories = [p.plan.plan for p in plans], services.histories()
@@ -123,6 +132,7 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
     lineage = services.lineage()
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
     of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
+    stated = attestation_problems(services, histories)
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 
     def private(history: AssetHistory) -> Sequence[str]:
@@ -145,8 +155,9 @@ def _gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) 
         lineage,
         verified,
         of_ledger,
+        stated,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
-        worst([broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(statuses)]),
+        worst([broken, exit_of(of_ledger), exit_of(stated), *map(exit_of, care.values()), exit_code(statuses)]),
     )
 
 
@@ -176,6 +187,7 @@ def _document(seen: _Seen) -> dict[str, object]:
         "plans_gone": [version.plan for version in seen.gone],
         "acknowledged": seen.acknowledged,
         "not_known_here": seen.not_known_here,
+        "attestations": [p.as_json() for p in seen.attested],
         "ledger": seen.verified and seen.verified.as_json(),
         "lineage": {**ledger, "beside": [chain.as_json() for chain in seen.read_with]},
     }
@@ -254,6 +266,7 @@ def _tell_ledger(seen: _Seen) -> None:
             "ledger: stored nowhere: these plans belong to more than one tenant, and no plan names a ledger_repository"
         )
     tell_ledger_problems(seen.of_ledger)
+    tell_attestations(seen.attested)
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:

@@ -23,8 +23,8 @@ AHEAD = timedelta(minutes=5)  # that the clock of who wrote the text may be
 
 Lines = Sequence[tuple[str, str]]
 _KEY = re.compile(r"[a-z][a-z-]{0,39}")
-_NONCE = re.compile(r"[0-9a-f]{32}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+NONCE = re.compile(r"[0-9a-f]{32}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def nonce() -> str:
@@ -82,9 +82,9 @@ class PlanToApprove:
         try:
             one = cls(of["plan"], of["version"], utc(of["review-by"]), utc(of["made"]), of["nonce"])
         except (KeyError, ValueError, OverflowError):
-            raise _misfit() from None
-        if one.text() != text or not _DIGEST.fullmatch(one.digest) or not _NONCE.fullmatch(one.nonce):
-            raise _misfit()
+            raise misfit() from None
+        if one.text() != text or not SHA256.fullmatch(one.digest) or not NONCE.fullmatch(one.nonce):
+            raise misfit()
         return one
 
     @classmethod
@@ -94,5 +94,5 @@ class PlanToApprove:
         return cls(str(record["plan"]), str(record["digest"]), *times, str(record["nonce"]))
 
 
-def _misfit() -> UsageProblem:
+def misfit() -> UsageProblem:
     return UsageProblem("this is not a text that ccdr wrote to be signed", hint="have it written again")

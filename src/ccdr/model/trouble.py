@@ -86,6 +86,8 @@ class Trouble(StrEnum):
     FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
     PAUSED = "paused"  # by somebody, for a while: no finding
     DUTIES = "duties"  # what this host answers for has changed
+    ATTESTATION_STALE = "attestation_stale"  # what somebody has attested, and its time is up
+    ATTESTATION_ENDS = "attestation_ends"  # within a month: no finding
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
 
@@ -292,6 +294,8 @@ _NEXT = {
     Trouble.COPY_UPKEEP: "ccdr doctor {plan}; then ccdr upkeep {plan} --from COPY   does it now",
     Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
     Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
+    Trouble.ATTESTATION_STALE: "ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
+    Trouble.ATTESTATION_ENDS: "ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

@@ -38,6 +38,8 @@ def test_pinged_when_all_went_well_and_only_then(world: World, mailbox: Mailbox,
 PINGED_ALL_THE_SAME = {
     Trouble.PLAN_UNAPPROVED,  # what it says is done all the same
     Trouble.PLAN_REVIEW,
+    Trouble.ATTESTATION_STALE,
+    Trouble.ATTESTATION_ENDS,
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are
     Trouble.REPOSITORY_NEAR,  # of which nobody is told
     Trouble.PAUSED,  # by somebody who knows of it, and it ends by itself

@@ -72,6 +72,8 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.COPY_UNTESTED: ("ccdr test p --from COPY",),
     Trouble.COPY_UPKEEP: ("ccdr upkeep p --from COPY", "ccdr run"),
     Trouble.PAUSED: (),
+    Trouble.ATTESTATION_STALE: ("ccdr status p",),
+    Trouble.ATTESTATION_ENDS: ("ccdr status p",),
     Trouble.SOURCE_AWAY: ("ccdr backup p", "ccdr ship p"),
     Trouble.DUTIES: (),
     Trouble.MISSED: (),

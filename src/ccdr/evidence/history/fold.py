@@ -9,6 +9,7 @@ from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import PLAN_APPROVED
+from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
     ANSWERED,
@@ -55,11 +56,13 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PLAN_APPROVED, PAUSE_BEGIN, PAUSE_END, COPIED,
-    *RUNBOOKS,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
+    PLAN_APPROVED, ATTESTATION, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, LOGS, PAUSE_BEGIN, PAUSE_END, *RUNBOOKS))
+_OWN = frozenset(
+    (DUTIES, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, LOGS, PAUSE_BEGIN, PAUSE_END, *RUNBOOKS)
+)
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""Records of what people have signed: approvals of plans, and of what needs a second person."""
+"""Records of what people have signed: approvals of plans, and what they attest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ccdr.evidence.records.values import Digest, OfPlan, Record, RecordedUser, Tenant, Time, Value, about
+from ccdr.evidence.records.values import Digest, OfPlan, Record, RecordedUser, Tenant, Time, Value, Word, about
 
 Nonce = Annotated[
     str,
@@ -66,4 +66,40 @@ class PlanApproved(Record, frozen=True, kw_only=True, gc=False):
     nonce: Nonce
     by: SignedBy
     tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
+class AttestationRecord(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody states what no tool can test, until a time, or has ended that. Where they signed, it is the text that
+    these values make."""
+
+    kind: Literal["attestation"]
+    version: Literal[3]
+    act: Literal["made", "ended"]
+    item: Annotated[
+        Literal[
+            "staff-training",
+            "joiners-leavers",
+            "disk-encryption",
+            "siem",
+            "data-centre",
+            "host-patching",
+            "firewall-ids",
+            "processing-record",
+            "processor-agreements",
+            "penetration-test",
+            "incident-filings",
+            "password-policy",
+        ],
+        about("what is attested"),
+    ]
+    scope: Annotated[Word | None, about("what of it, where there are several: a host, a site, a tenant")] = None
+    statement_sha256: Annotated[
+        Digest, about("of a salt, a newline and the words, kept apart; where it is ended, of the reason")
+    ]
+    evidence_sha256: Annotated[Digest | None, about("SHA-256 of the evidence, which stays where it is")] = None
+    valid_until: Time
+    made: Annotated[Time, about("when the text was written that was signed")]
+    nonce: Nonce
+    by: Annotated[SignedBy | None, about("null: nobody signed it; `actor` says whose account recorded it")] = None
     who: RecordedUser | None = None

@@ -35,6 +35,7 @@ ALL: tuple[type[Record], ...] = (
     plans.PlanVersion,
     plans.PlanStored,
     approvals.PlanApproved,
+    approvals.AttestationRecord,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,

@@ -74,6 +74,8 @@ HEADLINES = {
     Trouble.RUNBOOK_STANDS: "runbook WAITS",
     Trouble.FETCH_LIMIT: "restore tests fetched most of a month's limit",
     Trouble.PAUSED: "PAUSED",
+    Trouble.ATTESTATION_STALE: "an attestation is STALE",
+    Trouble.ATTESTATION_ENDS: "an attestation ends soon",
     Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
     Trouble.UNTOLD: "an address took no message",
