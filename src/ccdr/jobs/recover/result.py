@@ -11,6 +11,10 @@ from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339
 from ccdr.ports.new_server import StartLines
 
 DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
+UNTIMED = (
+    "this host's clock was set back between two processes of this recovery, and the machine was started anew: how long "
+    "it took in all is not known"
+)
 
 
 @dataclass
@@ -80,7 +84,7 @@ class StepResult:
 @dataclass
 class RecoveryResult:
     """Seconds: `worked` that ccdr was at work, over all its processes, `away` those between them, `waited` those that
-    people were waited for."""
+    people were waited for. `untimed`: how long lay between them is not known."""
 
     decision: Decision
     run: str
@@ -94,6 +98,7 @@ class RecoveryResult:
     worked: float = 0.0
     waited: float = 0.0
     away: float = 0.0
+    untimed: bool = False
     resumes: str | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -133,9 +138,10 @@ class RecoveryResult:
     @property
     def found(self) -> list[str]:
         """Of the recovery, and of each restore."""
+        own = [*self.findings, *([UNTIMED] if self.untimed and self.state == DONE else [])]
         restores = [step.restore for step in self.steps.values() if step.restore is not None]
         of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
-        return list(dict.fromkeys([*self.findings, *of_each]))
+        return list(dict.fromkeys([*own, *of_each]))
 
     @property
     def elapsed(self) -> float:
@@ -143,7 +149,7 @@ class RecoveryResult:
 
     def rto(self) -> dict[str, object]:
         predicted = self.decision.predicted
-        achieved = self.elapsed if self.state == DONE else None
+        achieved = self.elapsed if self.state == DONE and not self.untimed else None
         verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rto_s else "BREACHED"
         return {
             "objective_s": self.rto_s,

@@ -130,7 +130,8 @@ class Recovering:
         self._memory = memory_available()
         self._began = services.clock.monotonic()
         if told is not None:
-            self.result.resumes, self.result.away = told.run, told.away_until(services.clock.now())
+            away = told.away_until(journals.this_moment(services.clock.now(), self._began))
+            self.result.resumes, self.result.away, self.result.untimed = told.run, away.seconds, away.unknown
 
     @property
     def name(self) -> str:
@@ -306,10 +307,10 @@ class Recovering:
     def _opened_journal(self) -> Journal:
         now = self.services.clock.now()
         if self._told is not None:
-            journal = Journal.again(self._told)
+            journal = Journal.again(self._told, self.services.clock.monotonic)
         else:
             decided = {"began": rfc3339(now), "plan_sha256": self.loaded.sha256, **self.decision.as_json()}
-            journal = Journal.begin(self.services.state, self.run.id, decided)
+            journal = Journal.begin(self.services.state, self.run.id, decided, self.services.clock.monotonic)
         journal.session(now, self.services.ledger.actor)
         return journal
 
