@@ -212,18 +212,24 @@ def test_what_no_ccdr_wrote_is_an_error_and_no_traceback(state: State) -> None:
         read(told.directory)
 
 
-def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(state: State, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "bears"), [("directory", "r-2"), ("new_server", "r-1")], ids=["restore", "recovery"]
+)
+def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(
+    state: State, tmp_path: Path, kind: str, bears: str
+) -> None:
     """The twins: none was begun, or it was brought to its end."""
     assert left_before(state, "p") == []
     to = tmp_path / "crm"
-    crm = replace(DECISION.assets[0], where=Target(directory=to))
+    where = Target(directory=to) if kind == "directory" else Target(new_server=NewServer(directory=to))
+    crm = replace(DECISION.assets[0], where=where)
     decision = replace(DECISION, assets=(crm, *DECISION.assets[1:]))
     journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.as_json()})
     journal.session(NOW, "a")
     (bare,) = left_before(state, "p")
     assert "of 2026-11-24T03:12:00Z is unfinished: `ccdr recover --resume p` goes on" in bare
     journal.reached("crm", "begun", NOW, 1.0, {"run": "r-2"})
-    (left := tmp_path / ".crm.ccdr-restore-r-2").mkdir()
+    (left := tmp_path / f".crm.ccdr-restore-{bears}").mkdir()
     (told,) = left_before(state, "p")
     assert f"a new one leaves {left} of it behind" in told
     journal.ended("done", NOW, 2.0)
