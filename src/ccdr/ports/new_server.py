@@ -118,7 +118,11 @@ class ServerMaker(Protocol):
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         """End the server cleanly, and write its own configuration into `home` (host path): where it will listen, what
         the captured one had set that it needs. Nothing of the container's is left in it. What a person should know of
-        it, as sentences. May be called again, after a `reopen`."""
+        it, as sentences."""
+
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        """Where the captured files still lie in `home` (host path), under the names that they were captured by; none
+        where a server is made of them and they go."""
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         """Files below the home that change once the server has been started."""

@@ -278,6 +278,11 @@ class Maker:
             ]
         )
 
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        """It writes no RDB until it is opened, and never its users."""
+        there = {RDB: home / DATA / RDB, USERS: home / ACL}
+        return {name: path for name, path in there.items() if name in manifest.files}
+
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (f"{kind_of(manifest).name}.conf", f"{LOGS}/server.log", f"{DATA}/{RDB}")
 

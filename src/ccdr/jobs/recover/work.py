@@ -22,7 +22,7 @@ from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
-from ccdr.jobs.recover.again import Standing
+from ccdr.jobs.recover.again import Of, Standing
 from ccdr.jobs.recover.asking import told_of_each
 from ccdr.jobs.recover.comparing import Brought, Comparing
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
@@ -442,7 +442,9 @@ class Recovering:
         with self._stands_alone:
             if asset not in self._standing:
                 stack = self._rooms[asset] = contextlib.ExitStack()
-                one = Standing(step.planned, Job(self.loaded, asset), self.services, self.run, stack)
+                assert self._told is not None
+                of = Of.told(self._told, asset)
+                one = Standing(step.planned, Job(self.loaded, asset), self.services, self.run, stack, of=of)
                 one.stand(OfAsset(view, asset))
                 self._standing[asset] = one
             standing_ = self._standing[asset]

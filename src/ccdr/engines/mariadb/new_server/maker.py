@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -360,6 +360,9 @@ class Maker:
         conf = self.site.home / own.CONF
         # Debian's own look at the server that it has installed, which this is not.
         return [f'Environment="MYSQLD_MULTI_INSTANCE=--defaults-file={conf}"', "ExecStartPre=", "ExecStartPost="]
+
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        return {}
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (own.CONF, own.ERRORS, f"{own.DATA}/aria_log_control")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -266,6 +266,9 @@ class PostgresMaker:
     def _superuser(self, manifest: Manifest) -> str:
         """The first that may log in."""
         return self._method(manifest).restored_env(manifest)["PGUSER"]
+
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        return {}
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
