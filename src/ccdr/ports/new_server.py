@@ -132,9 +132,8 @@ class ServerMaker(Protocol):
     def client(self, manifest: Manifest) -> Engine:
         """The engine by which the lab opens a client of the server, once it is opened."""
 
-    def asked(self, source: Source, manifest: Manifest) -> Restored | None:
-        """The opened server, for checks that only ask; None where the engine has none of these. `source` is a client
-        of it, of which `is_it` was asked."""
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        """The opened server, for checks that only ask. `source` is a client of it, of which `is_it` was asked."""
 
     def is_it(self, source: Source) -> bool:
         """Is what answers there the server that was made, by its `mark`? CommandFailed where nothing answers."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
@@ -300,9 +301,8 @@ class Maker:
             to |= {"user": None, "password_file": None, "password_command": None}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
-    def asked(self, source: Source, manifest: Manifest) -> None:
-        """It answers no SQL: its checks compare it with what was captured."""
-        return
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        return Opened(Client(source.place, self.client(manifest).connection, source.credentials))
 
     def is_it(self, source: Source) -> bool:
         """A configuration lies where it lies: nobody else's server has read it."""

@@ -209,9 +209,9 @@ class Standing:
             "it answers, and is that one" if client else "it was started or changed, and does not answer at its address"
         )
         found = _found(client is not None, "the server that was checked answers", said)
-        asked = opening.maker.asked(client, self.order.manifest) if client is not None else None
-        if client is None or asked is None:
+        if client is None:
             return [found, *others]
+        asked = opening.maker.asked(client, self.order.manifest)
         self.way = _StandingServer(
             self.order, asked, client, opened=True, reached=self.moment if self.recovered else None
         )
