@@ -16,6 +16,7 @@ from threading import Lock
 
 from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
+from ccdr.host.file_times import Times
 from ccdr.host.files import extent, remove_tree
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import clear_leftovers
@@ -28,6 +29,7 @@ from ccdr.jobs.recover.comparing import Brought, Comparing
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult, StepResult
+from ccdr.jobs.recover.since_named import since_named
 from ccdr.jobs.recover.turns import Turn, Turns, Work
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore import Restoring, restoring
@@ -286,6 +288,7 @@ class Recovering:
             if self.decision.under is not None:
                 make_above(self.decision.under)
             view.begins(self.decision, self._elapsed())
+            self._look_at_what_was_done(view)
             self._all(view)
         with self._recorded.conclusion():
             self._conclude()
@@ -322,6 +325,36 @@ class Recovering:
     def _reached(self, asset: str, stage: str, facts: Mapping[str, object]) -> None:
         assert self._journal is not None
         self._journal.reached(asset, stage, self.services.clock.now(), self._elapsed(), facts)
+
+    def _look_at_what_was_done(self, view: View) -> None:
+        """What an earlier process had brought is told as done: with what was, and was not, looked at again."""
+        for step in self.result.steps.values():
+            planned, past, plan = step.planned, self._past(step.planned.asset), self.name
+            if not step.before or past is None:
+                continue
+            place, times = planned.where.directory, Times.read(past.facts.get("naming", {}))
+            if place is None or times is None:
+                again = f"{planned.asset}: it had its name before, and was not looked at again: `ccdr recover check {plan}`"
+                self.result.notes.append(f"{again} does")
+                continue
+            scratch = self.run.scratch / f"since-named-{planned.asset}"
+            try:
+                with contextlib.ExitStack() as stack:
+                    order = self._stands(planned, stack).order
+                    since = since_named(order, times, place, scratch, OfAsset(view, planned.asset))
+            except (CcdrError, OSError) as error:
+                why = failure_of(error).reason
+                self.result.findings.append(f"{planned.asset}: {place} could not be looked at again: {why}")
+                continue
+            finally:
+                self.result.left_behind += remove_tree(scratch)
+            self.result.notes.append(since.note(planned.asset, plan))
+            self.result.findings += filter(None, [since.finding(planned.asset, place, plan)])
+
+    def _stands(self, planned: Planned, stack: contextlib.ExitStack) -> Standing:
+        assert self._told is not None
+        job, of = Job(self.loaded, planned.asset), Of.told(self._told, planned.asset)
+        return Standing(planned, job, self.services, self.run, stack, of=of)
 
     def _all(self, view: View) -> None:
         """Whatever may be done now is done, side by side within processors and memory."""
@@ -442,9 +475,7 @@ class Recovering:
         with self._stands_alone:
             if asset not in self._standing:
                 stack = self._rooms[asset] = contextlib.ExitStack()
-                assert self._told is not None
-                of = Of.told(self._told, asset)
-                one = Standing(step.planned, Job(self.loaded, asset), self.services, self.run, stack, of=of)
+                one = self._stands(step.planned, stack)
                 one.stand(OfAsset(view, asset))
                 self._standing[asset] = one
             standing_ = self._standing[asset]
