@@ -17,6 +17,7 @@ from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
 from ccdr.jobs.recover.places import jobs_of, places_of, ports_alike, refused_places
 from ccdr.jobs.recover.predict import Work, predicted
+from ccdr.jobs.recover.primary import primary_of
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
 from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
@@ -134,7 +135,8 @@ class _Looking:
             will_of(job, where, state, manifest),
             checks_of(job, where, {j.asset for j in self.jobs}),
         )
-        notes = [*doubts(job, state.snapshot, found.histories[job.asset], found.upkeep)]
+        primary = primary_of(job, choice.state, self.request.at, self.services)
+        notes = [*filter(None, [primary.note]), *doubts(job, state.snapshot, found.histories[job.asset], found.upkeep)]
         if state.lost_s is not None and state.lost_s < 0:
             notes.append(f"its state lies {human_seconds(-state.lost_s)} after the moment: none before it is nearer")
         if where.server is not None and job.engine.shipping is not None:
@@ -160,6 +162,7 @@ class _Looking:
             source=source,
             room=needs.room,
             scratch=needs.scratch,
+            primary=primary.point,
         )
 
     def _state(self, choice: Choice, told: Told, history: AssetHistory) -> ChosenState:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+from ccdr.jobs.recover.primary import newer_than_the_copy
 from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
 from ccdr.jobs.restore.request import Before, Reached, Request, Told
 from ccdr.model import forks
@@ -21,7 +22,8 @@ from ccdr.ports.log import RecoveryTarget
 @dataclass(frozen=True)
 class Planned:
     """One asset: which snapshot, and how far by its log; where to, after which others. Sizes are bytes, `lost_s` is
-    what it lacks against the moment."""
+    what it lacks against the moment; `primary` the newest state that the primary is known to have had by then, where it
+    is fetched from a copy that lacks it."""
 
     asset: str
     snapshot: str
@@ -34,6 +36,7 @@ class Planned:
     bytes: int = 0
     memory: int = 0
     predicted: Predicted | None = None
+    primary: datetime | None = None
 
     @classmethod
     def of(cls, step: AssetStep) -> Planned:
@@ -50,6 +53,7 @@ class Planned:
             step.bytes,
             step.memory,
             step.predicted,
+            step.primary,
         )
 
     @classmethod
@@ -67,6 +71,7 @@ class Planned:
             int(line["bytes"]),
             int(line["memory"]),
             _predicted_of(predicted),
+            utc(line["primary"]) if line.get("primary") else None,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -82,7 +87,15 @@ class Planned:
             "bytes": self.bytes,
             "memory": self.memory,
             "predicted": _predicted(self.predicted),
+            "primary": self.primary and rfc3339(self.primary),
         }
+
+    @property
+    def newer_elsewhere(self) -> str | None:
+        """That the primary had something newer; None where it is not known to."""
+        if self.primary is None or self.point is None:
+            return None
+        return newer_than_the_copy(self.primary, (self.primary - self.point).total_seconds())
 
     @property
     def kind(self) -> str:

@@ -71,6 +71,7 @@ class StepResult:
             "by_log": planned.target is not None,
             "proof": planned.proof,
             "lost_s": planned.lost_s,
+            "primary": planned.primary and rfc3339(planned.primary),
             "target": {"kind": planned.kind, "name": planned.where.shown},
             "run": restore.run if restore is not None else None,
             "brought_before": self.before,

@@ -88,7 +88,8 @@ class AssetStep:
     what its sandbox or new server needs meanwhile, `room` what is needed where it goes and `scratch` what in the state
     directory. `will` is what is done, `checks` what is looked at then and `skipped` what not, with why. `source` is
     whether its source still answers, `healthy` what rolling that back would lose, in seconds (None: it does not answer,
-    or nobody asked)."""
+    or nobody asked). `primary` is the newest state that the primary is known to have had by the moment, where it is
+    fetched from a copy that lacks it."""
 
     job: Job
     state: ChosenState
@@ -105,6 +106,7 @@ class AssetStep:
     skipped: tuple[str, ...] = ()
     room: int = 0
     scratch: int = 0
+    primary: datetime | None = None
 
     @property
     def asset(self) -> str:
@@ -125,6 +127,7 @@ class AssetStep:
             "skipped": list(self.skipped),
             "source": self.source,
             "rolling_back_loses_s": None if self.healthy is None else round(self.healthy, 3),
+            "primary": self.primary and rfc3339(self.primary),
             "notes": list(self.notes),
         }
 

@@ -122,6 +122,8 @@ class Recovering:
         objectives = loaded.plan.objectives
         steps = {one.asset: StepResult(one) for one in decision.assets}
         self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)
+        told_before = ((one.asset, one.newer_elsewhere) for one in decision.assets)
+        self.result.notes += [f"{asset}: {newer}" for asset, newer in told_before if newer is not None]
         self._open: dict[str, Restoring] = {}
         self._rooms: dict[str, contextlib.ExitStack] = {}
         self._recorded = RecordedRun(services, loaded, None, run.id, BY_HAND, (RECOVER_START, RECOVER_END))
@@ -295,7 +297,7 @@ class Recovering:
 
     def _about(self) -> dict[str, object]:
         decision = self.decision.as_json()
-        keys = ("asset", "snapshot", "point", "proof", "lost_s", "after", "predicted")
+        keys = ("asset", "snapshot", "point", "proof", "lost_s", "after", "predicted", "primary")
         assets = [
             {
                 **{key: value for key, value in one.as_json().items() if key in keys},
