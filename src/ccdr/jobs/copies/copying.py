@@ -232,7 +232,11 @@ class _Copying:
         result, there = self._result, self._there
         with self._of(self._target):
             self._held = there.synchronise(self._view, self._target, None)
-        present = {s.id for s in self._held.listed}
+        present = {s.id for s in self._held.listed} - {s.id for s in self._held.unread}
+        result.findings += [
+            f"what is there of snapshot {s.id[:8]} ({s.tag('asset')}) cannot be read, or is not what was captured"
+            for s in self._held.unread
+        ]
         backups = self.wanted.backups
         result.copied = _counted({one: asset for one, asset in backups.items() if one in present})
         result.lacking = _by_asset({one: asset for one, asset in backups.items() if one not in present})
