@@ -75,6 +75,12 @@ def ids_of(done: Ran) -> list[str]:
     return [s["id"] for s in done.json["snapshots"]]
 
 
+def wrong_with(site: Site) -> list[dict[str, Any]]:
+    """What `status` says of the plan's care, but that nothing was restored from a copy yet."""
+    told = site.run("status").json["plans"][0]["troubles"]
+    return [p for p in told if not (p["code"] == "COPY_UNTESTED" and "never restored from there" in p["text"])]
+
+
 def restic_of(at: Path, *args: str, password: str = OTHER) -> Any:
     """What restic itself says of a copy, as JSON."""
     argv = ["restic", "-r", str(at), "--no-cache", "--no-lock", "--json", *args]
@@ -104,5 +110,5 @@ def planted(at: Path, snapshot: Mapping[str, object], before: str | None = None)
 
 __all__ = [
     "OTHER", "PASSWORD", "add_copies", "copied", "copied_by_hand", "copies_of", "ids_of", "one", "planted", "restic_of",
-    "with_copies",
+    "with_copies", "wrong_with",
 ]  # fmt: skip

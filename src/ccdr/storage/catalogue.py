@@ -231,9 +231,7 @@ class Catalogue:
             outcomes = pool.map(lambda s: self._learn(repo, plan, s, captured), new)
             return {s.id: outcome for s, outcome in zip(new, outcomes, strict=True)}
 
-    def _learn(
-        self, repo: Restic, plan: str, listed: RepoSnapshot, captured: Captured
-    ) -> str | WrittenByNewer | None:
+    def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot, captured: Captured) -> str | WrittenByNewer | None:
         """Read a snapshot's manifest into the catalogue; why not, where it has none that counts."""
         root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
         try:
