@@ -94,6 +94,24 @@ def test_status_tells_what_a_copy_holds_and_never_counts_it_as_the_plans_own(tmp
     assert now["assets"][0]["coverage"] == site.run("status").json["plans"][0]["assets"][0]["coverage"] == "untested"
 
 
+def test_what_a_copy_gives_is_told_by_when_it_was_there_and_not_by_when_it_was_stored_elsewhere(tmp_path: Path) -> None:
+    site = with_copies(tmp_path)
+    (here,) = site.run("snapshots", "p").json["snapshots"]
+    moment = here["usable_at"]
+    done = copied(site)
+    (there,) = site.run("snapshots", "p", "--from", "offsite").json["snapshots"]
+    assert there["usable_at"] == done["arrived"]["recordings"] > moment
+    asked = ["recover", "p", "--under", str(tmp_path / "back"), "--dry-run", "--at"]
+    told = site.run(*asked, moment, "--from", "offsite")
+    assert told.code == 0, told
+    late = told.json["would_recover"]["steps"][0]
+    assert [n for n in late["notes"] if "at the moment all of it was not there yet" in n], late
+    for in_time in (site.run(*asked, moment), site.run(*asked, "latest", "--from", "offsite")):
+        assert not [n for n in in_time.json["would_recover"]["steps"][0]["notes"] if "not there yet" in n], in_time
+    assert copied(site)["arrived"] == done["arrived"]
+    site.ledger_holds()
+
+
 def test_a_copy_that_is_away_is_not_made_anew_and_says_which_it_is(tmp_path: Path) -> None:
     site = with_copies(tmp_path)
     copied(site)

@@ -169,9 +169,16 @@ class Services:
         )
 
     def synchronise(
-        self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
+        self,
+        loaded: LoadedPlan,
+        repo: Restic,
+        assets: Iterable[str] | None,
+        stored_here: Collection[str] = (),
+        *,
+        arriving: bool = False,
     ) -> Synchronised:
-        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
+        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished.
+        `arriving`: what is new there was copied there just now."""
         histories, plan = self.histories(), loaded.plan.plan
         return self.catalogue.synchronise(
             repo,
@@ -183,6 +190,7 @@ class Services:
             self._at_work,
             self._removals_known(loaded, histories),
             self._captured(plan),
+            arriving,
         )
 
     def _captured(self, plan: str) -> Captured:

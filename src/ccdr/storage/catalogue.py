@@ -147,6 +147,7 @@ class Catalogue:
         at_work: Callable[[str], bool] = lambda _: False,
         ledger: LedgerOfRemovals = NOTHING_KNOWN,
         captured: Captured = lambda asset, snapshot: None,
+        arriving: bool = False,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or has a date in the future.
 
@@ -154,7 +155,8 @@ class Catalogue:
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
         retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
         what it has stored does not count before it says so itself. `ledger` is as it was before this was called.
-        `captured`: what is known elsewhere of a snapshot that is new here, and may only claim to be it.
+        `captured`: what is known elsewhere of a snapshot that is new here, and may only claim to be it. `arriving`: it
+        was brought there just now.
         """
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
@@ -176,7 +178,9 @@ class Catalogue:
                 known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
                 new = [s for s in new if s.id not in known]
             of_assets[asset] = _OfAsset(known, listed, new)
-        outcomes = self._learn_all(repo, plan, [s for of in of_assets.values() for s in of.new], captured)
+        outcomes = self._learn_all(
+            repo, plan, [s for of in of_assets.values() for s in of.new], captured, now if arriving else None
+        )
         for asset, of in of_assets.items():
             known, listed, new = of.known, of.listed, of.new
             for listing in new:
@@ -221,17 +225,19 @@ class Catalogue:
         return sorted({a for a in tagged if a} | set(self.assets(plan)))
 
     def _learn_all(
-        self, repo: Restic, plan: str, new: Sequence[RepoSnapshot], captured: Captured
+        self, repo: Restic, plan: str, new: Sequence[RepoSnapshot], captured: Captured, arrived: datetime | None
     ) -> dict[str, str | WrittenByNewer | None]:
         """As `_learn`, by id. Each is a call of restic, which computes its key for half a second and then waits for the
         store; each writes a file of its own here."""
         if not new:
             return {}
         with threads(LEARNED_AT_ONCE) as pool:
-            outcomes = pool.map(lambda s: self._learn(repo, plan, s, captured), new)
+            outcomes = pool.map(lambda s: self._learn(repo, plan, s, captured, arrived), new)
             return {s.id: outcome for s, outcome in zip(new, outcomes, strict=True)}
 
-    def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot, captured: Captured) -> str | WrittenByNewer | None:
+    def _learn(
+        self, repo: Restic, plan: str, listed: RepoSnapshot, captured: Captured, arrived: datetime | None
+    ) -> str | WrittenByNewer | None:
         """Read a snapshot's manifest into the catalogue; why not, where it has none that counts."""
         root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
         try:
@@ -250,7 +256,8 @@ class Catalogue:
             return f"snapshot {listed.id[:8]} does not count: {error}"
         # restic's own date counts too: a snapshot from the future is not usable before then.
         usable = max(listed.time, listed.finished)
-        self.add(snapshot_of(manifest, text, listed.id, root, usable), text)
+        learned = snapshot_of(manifest, text, listed.id, root, usable)
+        self.add(replace(learned, arrived=arrived), text)
         return None
 
 
