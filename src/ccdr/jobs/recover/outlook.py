@@ -28,7 +28,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.order import in_order
 from ccdr.model.side_by_side import SHARED, Means, Schedule, Task, at_once, schedule
-from ccdr.model.values import Manifest, human_seconds, rfc3339
+from ccdr.model.values import Manifest, human_seconds, rfc3339, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
@@ -139,6 +139,8 @@ class _Looking:
         notes = [*filter(None, [primary.note]), *doubts(job, state.snapshot, found.histories[job.asset], found.upkeep)]
         if state.lost_s is not None and state.lost_s < 0:
             notes.append(f"its state lies {human_seconds(-state.lost_s)} after the moment: none before it is nearer")
+        if (note := self._not_there_then(job, state)) is not None:
+            notes.append(note)
         if where.server is not None and job.engine.shipping is not None:
             notes.append(
                 "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
@@ -164,6 +166,16 @@ class _Looking:
             scratch=needs.scratch,
             primary=primary.point,
         )
+
+    def _not_there_then(self, job: Job, state: ChosenState) -> str | None:
+        """Of a copy that was filled since the moment: it gives more now than it would have given then."""
+        moment = self.request.at
+        if moment is None or (there := state.snapshot.arrived) is None or there <= moment:
+            return None
+        known = self.services.catalogue.snapshots(job.plan, job.asset)
+        held = [s.consistent_point for s in known if s.to_hand <= moment and s.consistent_point <= moment]
+        lacked = f"the last {human_seconds((moment - max(held)).total_seconds())} were" if held else "all of it was"
+        return f"its snapshot was copied there at {to_the_second(there)}: at the moment {lacked} not there yet"
 
     def _state(self, choice: Choice, told: Told, history: AssetHistory) -> ChosenState:
         state, moment = choice.state, self.request.at or self.services.clock.now()
