@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -11,13 +10,11 @@ from ccdr.host import interrupts
 from ccdr.jobs.restore.request import Told
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archive_of, log_repository
+from ccdr.jobs.shipping.log_repository import archives_of, log_repository
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.storage.synchronised import Synchronised
-
-AT_ONCE = 4  # logs; each is a call of restic
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,24 @@ def ask(
 ) -> Asked:
     """`by_log` are the assets whose logs are asked for, too. Raises as the plan's own repository."""
 
-    def log_of(job: Job) -> LogArchive | CcdrError:
-        try:
-            return archive_of(job, log_repository(job, services))
-        except CcdrError as error:
-            return error
-
-    with interrupts.threads(AT_ONCE) as pool:
-        logs: dict[str, Future[LogArchive | CcdrError]] = {
-            job.asset: pool.submit(log_of, job) for job in jobs if job.asset in by_log
-        }
+    shipped = [job for job in jobs if job.asset in by_log]
+    with interrupts.threads(1) as pool:
+        logs = pool.submit(_logs_of, shipped, services)
         stored_here = {s for history in histories.values() for s in history.stored_here}
         repo = services.repository(loaded, jobs[0].limits)
         synchronised = services.synchronise(loaded, repo, [job.asset for job in jobs], stored_here)
-        return Asked(synchronised, {asset: log.result() for asset, log in logs.items()})
+        return Asked(synchronised, logs.result())
+
+
+def _logs_of(jobs: Sequence[Job], services: Services) -> Mapping[str, LogArchive | CcdrError]:
+    """Of one plan, which has one repository of logs."""
+    if not jobs:
+        return {}
+    assets = [job.asset for job in jobs]
+    try:
+        return archives_of(jobs[0].plan, assets, log_repository(jobs[0], services))
+    except CcdrError as error:
+        return dict.fromkeys(assets, error)
 
 
 def told_of_each(
