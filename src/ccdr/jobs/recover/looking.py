@@ -60,7 +60,7 @@ class _Looking:
         jobs, by_log = [session.job(one.asset) for one in wanted], {one.asset for one in wanted if one.target}
         repo = session.services.repository(session.loaded, jobs[0].limits)
         with session.services.state.reading(repo.location):
-            yield told_of_each(session.loaded, jobs, by_log, session.services)
+            yield told_of_each(session.loaded, jobs, by_log, session.services, session.asked)
 
     def _look_at(self, planned: Planned, told: Told | None) -> None:
         session, asset = self.session, planned.asset

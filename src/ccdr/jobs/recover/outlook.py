@@ -93,7 +93,8 @@ class _Looking:
         steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
         ports = ports_alike(self.places, self.jobs)
         unfinished = left_before(services.state, self.loaded.plan.plan)
-        return self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        outlook = self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        return replace(outlook, asked=found.asked)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccdr.host.state import Run
+from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
@@ -30,8 +31,9 @@ NONE_BESIDE = Known()
 
 
 class Session:
-    """`told` is the journal of what another process had begun. By asset: its restore, once it was looked at (`open`),
-    and what is closed when nothing more is done with it (`rooms`)."""
+    """`told` is the journal of what another process had begun, `asked` what the repositories told when it was decided.
+    By asset: its restore, once it was looked at (`open`), and what is closed when nothing more is done with it
+    (`rooms`)."""
 
     def __init__(
         self,
@@ -41,9 +43,10 @@ class Session:
         run: Run,
         known: Known,
         told: Told | None = None,
+        asked: Asked | None = None,
     ) -> None:
         self.loaded, self.decision, self.services, self.run = loaded, decision, services, run
-        self.known, self.told = known, told
+        self.known, self.told, self.asked = known, told, asked
         objectives = loaded.plan.objectives
         steps = {one.asset: StepResult(one) for one in decision.assets}
         self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)

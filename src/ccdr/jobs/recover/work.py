@@ -16,6 +16,7 @@ from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
+from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.brought_before import clear
 from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.looking import look
@@ -40,12 +41,18 @@ VERB = "recover"
 
 @contextlib.contextmanager
 def recovering(
-    loaded: LoadedPlan, decision: Decision, services: Services, view: View, known: Known = NONE_BESIDE
+    loaded: LoadedPlan,
+    decision: Decision,
+    services: Services,
+    view: View,
+    known: Known = NONE_BESIDE,
+    asked: Asked | None = None,
 ) -> Iterator[Recovering]:
     """Look at every target, and give what would be done; whoever is asked then calls `carry_out`. UsageProblem with all
-    that is wrong, and Locked: nothing was done, and nothing is recorded unless `carry_out` was called."""
+    that is wrong, and Locked: nothing was done, and nothing is recorded unless `carry_out` was called. `asked` is what
+    the repositories told when it was decided, where this host has removed nothing from them since (`State.reading`)."""
     with _alone(services, loaded.plan.plan), services.state.run(services.clock) as run:
-        with _looked_at(Session(loaded, decision, services, run, known), view) as one:
+        with _looked_at(Session(loaded, decision, services, run, known, asked=asked), view) as one:
             yield one
 
 
