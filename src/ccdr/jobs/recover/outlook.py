@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -89,12 +89,13 @@ class _Looking:
         answering = still_there(self.jobs, services, self.run, progress)
         steps = [
             self._step(job, choices[job.asset], found, needs[job.asset], manifests[job.asset], answering[job.asset])
-            for job in self._ordered()
+            for job in self.jobs
         ]
-        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
+        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in _as_begun(steps)]
         ports = ports_alike(self.places, self.jobs)
         unfinished = left_before(services.state, self.loaded.plan.plan)
-        return self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        outlook = self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        return replace(outlook, asked=found.asked)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
@@ -116,14 +117,6 @@ class _Looking:
             head = f"not every asset of {plan} has a state {f'by {rfc3339(moment)}' if moment else 'to recover'}:"
             raise UsageProblem("\n".join([head, *lines]), hint="; ".join(ways))
         return {asset: choice for asset, choice in choices.items() if choice is not None}
-
-    def _ordered(self) -> Iterator[Job]:
-        """As they are begun: what is left out counts as done."""
-        by_name = {job.asset: job for job in self.jobs}
-        order = in_order(
-            {a: job.engine.depends_on for a, job in by_name.items()}, {a: j.engine.priority for a, j in by_name.items()}
-        )
-        yield from (by_name[asset] for asset in order)
 
     def _step(
         self, job: Job, choice: Choice, found: Gathered, needs: Needs, manifest: Manifest, source: str
@@ -227,6 +220,17 @@ class _Looking:
             left=tuple(left),
             healthy=tuple(text for step in answering for text in leaving(step, steps)),
         )
+
+
+def _as_begun(steps: Sequence[AssetStep]) -> list[AssetStep]:
+    """What is left out counts as done. Of what may come next the longest is begun first, so that it is not what all
+    others wait for in the end: by its seconds, or by its bytes where those of one are not known."""
+    by_name = {step.asset: step for step in steps}
+    seconds = {step.asset: step.predicted.seconds for step in steps if step.predicted is not None}
+    size = {step.asset: float(step.bytes + step.state.log_bytes) for step in steps}
+    needs = {asset: step.job.engine.depends_on for asset, step in by_name.items()}
+    priority = {asset: step.job.engine.priority for asset, step in by_name.items()}
+    return [by_name[asset] for asset in in_order(needs, priority, seconds if len(seconds) == len(steps) else size)]
 
 
 def _work(job: Job, where: Target, needs: Needs) -> Work:

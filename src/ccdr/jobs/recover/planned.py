@@ -16,6 +16,7 @@ from ccdr.model import forks
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.targets import Target
+from ccdr.plans.trust import Command, commands_of
 from ccdr.ports.log import RecoveryTarget
 
 
@@ -105,6 +106,12 @@ class Planned:
         return "directory" if self.where.directory is not None else "server"
 
     @property
+    def starts(self) -> tuple[str, ...]:
+        """The command that starts the new server; none where a person does. `look` sees that it was confirmed."""
+        new = self.where.new_server
+        return tuple(new.start or ()) if new is not None else ()
+
+    @property
     def place(self) -> Path | None:
         """The directory that it is brought to, or a new server's home."""
         where = self.where
@@ -170,6 +177,12 @@ class Decision:
         return cls(
             outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server, site, under
         )
+
+    @property
+    def starts(self) -> list[Command]:
+        """All that was decided to run on this host, wherever it was named: what a journal says is no more than what its
+        file says."""
+        return [command for one in self.assets for command in commands_of(one.where, "targets", one.asset)]
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Decision:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.shipping.recovery import recorded_target
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans.job import Job
@@ -149,7 +150,8 @@ class RecoveryOutlook:
     """All of it: in order, to which moment (None: the latest of each), how far apart the stores' states lie and which
     two lie furthest, and how long it should take side by side on this host, by `workers` at once. `memory` is what
     those need that are at work at once, of what is free. `left` are assets that are no part of it, `healthy` says of
-    each source that still answers what going back loses, and what leaving it means."""
+    each source that still answers what going back loses, and what leaving it means. `asked` is what the repositories
+    told, for whoever carries it out at once."""
 
     plan: str
     moment: datetime | None
@@ -164,6 +166,7 @@ class RecoveryOutlook:
     workers: int = 1
     left: tuple[str, ...] = ()
     healthy: tuple[str, ...] = ()
+    asked: Asked | None = field(default=None, repr=False, compare=False)
 
     def as_json(self) -> dict[str, object]:
         """For `--json` and `--dry-run`."""
