@@ -87,6 +87,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_one(one: Peer, other: Peer) -> bool:
+    """Do both lead to the same server, by what they say alone? Nobody is asked; where that does not tell, False."""
+    if NOWHERE in (one.host, other.host):
+        return False
+    ports = getattr(one, "port", None) == getattr(other, "port", None)
+    if one.socket or other.socket:
+        return one.socket == other.socket and ports
+    return ports and (one.host == other.host or (is_loopback(one.host) and is_loopback(other.host)))
+
+
 def may_be_one(one: ServerConnection, other: ServerConnection) -> bool:
     """May both lead to the same server? By address only: the same socket, or a common address and the same port."""
     if one.socket and other.socket:

@@ -265,7 +265,8 @@ def check_again(
             one = found[planned.asset] = CheckedAgain(at)
             view.phase(planned.asset, "checking")
             try:
-                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, must_be_opened=must_be_opened)
+                must = must_be_opened and planned.spare_of is None  # a spare is not to be started
+                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, must_be_opened=must)
                 one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind

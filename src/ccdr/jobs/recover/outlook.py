@@ -11,17 +11,19 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of
 from ccdr.jobs.recover.choosing import Choice, chosen, furthest_apart, none_by
+from ccdr.jobs.recover.doubles import doubles, with_ports
 from ccdr.jobs.recover.gathering import Gathered, gathered, unknown_plans
 from ccdr.jobs.recover.left_before import left_before
 from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
-from ccdr.jobs.recover.places import jobs_of, places_of, ports_alike, refused_places
+from ccdr.jobs.recover.places import jobs_of, places_of, refused_places
 from ccdr.jobs.recover.predict import Work, predicted
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
 from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
 from ccdr.jobs.recover.still_there import still_there
-from ccdr.jobs.recover.words import checks_of, leaving, will_of
+from ccdr.jobs.recover.words import checks_of, leaving, moved_of, will_of
+from ccdr.jobs.restore.opening import in_use
 from ccdr.jobs.restore.selection import doubts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -84,16 +86,23 @@ class _Looking:
         problems, notes = refused_places(self.places, self.jobs, manifests, request, services)
         rooms, lacking = rooms_of(self.places, needs, services.state.root)
         _refuse([*problems, *lacking])
+        states = {a: self._state(c, found.told[a], found.histories[a]) for a, c in choices.items()}
+        instead = doubles(self.jobs, states, manifests)
+        places, moved = with_ports(self.places, self.jobs, instead, in_use)
         told = look_at_servers(self.places, self.jobs, manifests, request, services, self.run, progress)
         answering = still_there(self.jobs, services, self.run, progress)
         steps = [
-            self._step(job, choices[job.asset], found, needs[job.asset], manifests[job.asset], answering[job.asset])
+            replace(
+                self._step(job, places[job.asset], states[job.asset], found, needs[job.asset], manifests[job.asset]),
+                instead=instead.get(job.asset),
+            )
             for job in self._ordered()
         ]
+        steps = [_beside_source(step, answering[step.asset], services.clock.now()) for step in steps]
         steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
-        ports = ports_alike(self.places, self.jobs)
-        unfinished = left_before(services.state, self.loaded.plan.plan)
-        return self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        before = left_before(services.state, self.loaded.plan.plan)
+        more = [*before, *found.notes, *notes, *moved_of(moved, instead), *unknown_plans(request)]
+        return self._outlook(steps, more, rooms)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
@@ -125,11 +134,9 @@ class _Looking:
         yield from (by_name[asset] for asset in order)
 
     def _step(
-        self, job: Job, choice: Choice, found: Gathered, needs: Needs, manifest: Manifest, source: str
+        self, job: Job, where: Target, state: ChosenState, found: Gathered, needs: Needs, manifest: Manifest
     ) -> AssetStep:
-        where, told = self.places[job.asset], found.told[job.asset]
-        state = self._state(choice, told, found.histories[job.asset])
-        now = self.services.clock.now()
+        told = found.told[job.asset]
         will, (checks, skipped) = (
             will_of(job, where, state, manifest),
             checks_of(job, where, {j.asset for j in self.jobs}),
@@ -156,8 +163,6 @@ class _Looking:
             checks=tuple(checks),
             skipped=tuple(skipped),
             notes=tuple(notes),
-            healthy=None if source == SILENT else max(0.0, (now - state.point).total_seconds()),
-            source=source,
             room=needs.room,
             scratch=needs.scratch,
         )
@@ -212,6 +217,11 @@ class _Looking:
             left=tuple(left),
             healthy=tuple(text for step in answering for text in leaving(step, steps)),
         )
+
+
+def _beside_source(step: AssetStep, source: str, now: datetime) -> AssetStep:
+    healthy = None if source == SILENT else max(0.0, (now - step.state.point).total_seconds())
+    return replace(step, source=source, healthy=healthy)
 
 
 def _work(job: Job, where: Target, needs: Needs) -> Work:

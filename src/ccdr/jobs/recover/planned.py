@@ -34,6 +34,7 @@ class Planned:
     bytes: int = 0
     memory: int = 0
     predicted: Predicted | None = None
+    spare_of: str | None = None  # that one is to be started, and this one is not
 
     @classmethod
     def of(cls, step: AssetStep) -> Planned:
@@ -50,6 +51,7 @@ class Planned:
             step.bytes,
             step.memory,
             step.predicted,
+            step.instead.asset if step.instead is not None and step.instead.in_full else None,
         )
 
     @classmethod
@@ -67,6 +69,7 @@ class Planned:
             int(line["bytes"]),
             int(line["memory"]),
             _predicted_of(predicted),
+            line.get("spare_of"),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -82,6 +85,7 @@ class Planned:
             "bytes": self.bytes,
             "memory": self.memory,
             "predicted": _predicted(self.predicted),
+            "spare_of": self.spare_of,
         }
 
     @property

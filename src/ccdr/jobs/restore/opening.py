@@ -213,6 +213,11 @@ def _listens(where: tuple[str, int] | Path) -> bool:
     return True
 
 
+def in_use(address: str, port: int) -> bool:
+    """Does anything listen there now?"""
+    return _listens((_reachable(address), port))
+
+
 def _is_here(address: str) -> bool:
     """Can this host listen at that address?"""
     if address in EVERYWHERE:
