@@ -122,7 +122,7 @@ def with_ports(
 
 
 def _next(address: str, port: int, others: Sequence[tuple[str, int]], taken: Callable[[str, int], bool]) -> int:
-    numbers = [*range(port + 1, 65536), *range(port - 1, 1023, -1)]
+    numbers: list[int] = [*range(port + 1, 65536), *range(port - 1, 1023, -1)]
     for number in numbers:
         if not any(_clash((address, number), at) for at in others) and not taken(address, number):
             return number

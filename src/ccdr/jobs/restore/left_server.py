@@ -120,7 +120,7 @@ class LeftServer:
             "sockets": str(self.sockets),
             "owner": {"uid": self.owner.uid, "gid": self.owner.gid, "name": self.owner.name},
             "image": self.image,
-            "start": {"debian": self.lines.debian, "docker": self.lines.docker, "then": self.lines.then},
+            "start": self.lines.as_json(),
             "sums": self.sums,
             "files": self.extent[0],
             "bytes": self.extent[1],
@@ -144,9 +144,7 @@ class LeftServer:
                 sockets=Path(d["sockets"]),
                 owner=Owner(**d["owner"]),
                 image=d["image"],
-                lines=StartLines(
-                    tuple(d["start"]["debian"]), tuple(d["start"]["docker"]), tuple(d["start"].get("then", ()))
-                ),
+                lines=StartLines(*(tuple(d["start"].get(part, ())) for part in ("debian", "docker", "then", "look"))),
                 sums=dict(d["sums"]),
                 extent=(int(d["files"]), int(d["bytes"])),
             )

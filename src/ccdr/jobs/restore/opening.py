@@ -7,7 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.host.interrupts import tick
@@ -56,7 +56,8 @@ class Opening:
             raise CcdrError(
                 f"{left.home} holds the new server of {left.plan}/{left.asset}", hint="name the directory of this one"
             )
-        site = Site(left.home, wanted.owner, left.address, left.port, left.sockets, wanted.settings, left.mark)
+        site = job.site(wanted, left.mark)
+        site = replace(site, home=left.home, address=left.address, port=left.port, sockets=left.sockets)
         return cls(job, wanted, left, site, job.engine.new_server(site), manifest, services, run)
 
     def refuse(self) -> None:

@@ -59,6 +59,9 @@ def _literal(lines: StartLines) -> Iterator[str]:
     if lines.docker:
         yield f"  {BY_DOCKER}"
         yield from (f"    {line}" for line in lines.docker)
+    for heading, after in lines.afterwards():
+        yield f"  {heading}:"
+        yield from (f"    {line}" for line in after)
 
 
 def _missing(loaded: LoadedPlan) -> Iterator[str]:

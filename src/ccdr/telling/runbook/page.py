@@ -199,7 +199,8 @@ def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple
     except (CcdrError, KeyError, ValueError):  # what an older ccdr captured may lack it
         return None
     docker = [(BY_DOCKER, [_by_its_files(line, new.directory) for line in lines.docker])] if image else []
-    return [(BY_DEBIAN, lines.debian), *docker]
+    after = [(f"{heading}:", commands) for heading, commands in lines.afterwards()]
+    return [(BY_DEBIAN, lines.debian), *docker, *after]
 
 
 def _by_its_files(line: str, home: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
+from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.room import WithRoom
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
 from ccdr.engines.servers.target import HowFar, Silent
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 DATA, SORTING = f"{HOME}/{own.DATA}", f"{HOME}/sorting"
 _CONF, _INIT, _PID = "/tmp/ccdr-server.cnf", "/tmp/ccdr-init.sql", "/tmp/ccdr-server.pid"  # noqa: S108 - in the sandbox
+# For a person's first look: the largest tables, with about how many rows.
+_SIZES = (
+    "select table_name, table_rows from information_schema.tables where table_schema = database() "
+    "order by table_rows desc limit 20"
+)
 _CLIENT = shlex.join(server.LOGIN.asking())
 _UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
 # $1: is there no server yet? Then $2: are time zones known by their names? The settings come on standard input. Of a
@@ -361,13 +367,30 @@ class Maker:
         # Debian's own look at the server that it has installed, which this is not.
         return [f'Environment="MYSQLD_MULTI_INSTANCE=--defaults-file={conf}"', "ExecStartPre=", "ExecStartPost="]
 
+    def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
+        """Where the password is not at hand, as `_opened` says: by its socket, as its administrator."""
+        c = self.asset.connection
+        at: dict[str, object] = {"connection.host": self._socket}
+        if lacks_secret(c):
+            at |= {"connection.user": "root", "connection.password_file": None}
+        elif c.socket is None:
+            at = {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
+        if self.asset.method == "physical":
+            at["data_directory"] = self.site.home / own.DATA
+        return at
+
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (own.CONF, own.ERRORS, f"{own.DATA}/aria_log_control")
 
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         conf = f"--defaults-file={self.site.home / own.CONF}"
         docker = docker_lines(self.site, image, owner, "mariadbd", conf)
-        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest))
+        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest), (self._look(manifest),))
+
+    def _look(self, manifest: Manifest) -> str:
+        """As root, as the server lets its administrator in by its socket."""
+        argv = ["mariadb", f"--socket={self._socket}", "--user=root", "--table", f"--execute={_SIZES}"]
+        return shlex.join([*argv, Inventory(manifest.contents).database])
 
     def _refilled(self, manifest: Manifest) -> tuple[str, ...]:
         """As it fills them itself; by whoever the server lets in by its socket without a password."""

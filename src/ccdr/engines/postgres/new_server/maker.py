@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -40,6 +41,8 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
+# For a person's first look: the largest tables, with about how many rows.
+_SIZES = "select relname, reltuples::bigint from pg_class where relkind = 'r' order by reltuples desc limit 20"
 # The server's word on each setting of a file; it starts nothing.
 _KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
 # Does it start with its own configuration? With what is different here on standard input.
@@ -260,12 +263,21 @@ class PostgresMaker:
             (home / name).chmod(mode)
 
     def _own_roles(self, manifest: Manifest) -> list[str]:
-        """Whom root, and the account that the server runs as, may be: its first superuser, and who captures it."""
-        return list(dict.fromkeys([self._superuser(manifest), self.asset.connection.user]))
+        """Whom root, and the account that the server runs as, may be: its first superuser, and who captures there."""
+        return list(dict.fromkeys([self._superuser(manifest), self.asset.connection.user, *self.site.accounts]))
 
     def _superuser(self, manifest: Manifest) -> str:
         """The first that may log in."""
         return self._method(manifest).restored_env(manifest)["PGUSER"]
+
+    def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
+        """Through its socket root is let in without a password (`_own_roles`)."""
+        c = self.asset.connection
+        lacking = lacks_secret(c)
+        if c.socket is None and not lacking:
+            return {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
+        left_out: dict[str, object] = {"connection.password_file": None} if lacking else {}
+        return {"connection.host": self.site.socket_directory, "connection.port": self.port, **left_out}
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
@@ -303,7 +315,13 @@ class PostgresMaker:
                 f"pg_ctlcluster {major} {name} start",
             ),
             docker=(docker,),
+            look=(self._look(manifest),),
         )
+
+    def _look(self, manifest: Manifest) -> str:
+        """As root: the server lets it in as its superuser, without a password (pg_ident.conf)."""
+        argv = ["psql", "-U", self._superuser(manifest), "-h", str(self.site.socket_directory), "-p", str(self.port)]
+        return shlex.join([*argv, "-d", Inventory(manifest.contents).database, "-c", _SIZES])
 
     def client(self, manifest: Manifest) -> Postgres:
         inventory = Inventory(manifest.contents)
