@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +13,9 @@ from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover import RecoveryResult
+    from ccdr.jobs.recover.repointed import Repointed
     from ccdr.jobs.recover.result import StepResult
+    from ccdr.ports.new_server import StartLines
 
 COLOURS = {"done": "green", "failed": "red", "stopped": "red"}
 
@@ -28,6 +30,7 @@ def tell_result(result: RecoveryResult) -> None:
     )
     for step in steps:
         _tell_step(step, _notes_of(step, result.notes))
+    _tell_plan(result.repointed)
     for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
         click.echo(f"  left behind: {text}")
     for text in result.found:
@@ -64,14 +67,7 @@ def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
     if step.hint:
         click.echo(f"      → {step.hint}")
     if step.start is not None:
-        for how, lines in (("by Debian's own tools", step.start.debian), ("or by Docker", step.start.docker)):
-            click.echo(f"      start it {how}:")
-            for line in lines:
-                click.echo(f"        {line}")
-        if step.start.then:
-            click.echo("      then, once it is started:")
-            for line in step.start.then:
-                click.echo(f"        {line}")
+        _tell_start(step.start, step.planned.spare_of)
     for note in notes:
         click.echo(f"      note: {note}")
     looked_at = [c for c in step.checks if c.status is not Verdict.PASS]
@@ -79,3 +75,23 @@ def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
         tell_checks(looked_at, detailed={Verdict.FAIL})
     if step.restore is not None:
         show_words(step.restore.words, step.restore.run)
+
+
+def _tell_start(start: StartLines, spare_of: str | None) -> None:
+    """One that is a spare is told how to be started, and not to be."""
+    if spare_of is not None:
+        click.echo(f"      a spare: {spare_of} has the same data. Only where that will not do:")
+    ways = (("start it by Debian's own tools", start.debian), ("or by Docker", start.docker), *start.afterwards())
+    for heading, lines in ways:
+        click.echo(f"      {heading}:")
+        for line in lines:
+            click.echo(f"        {line}")
+
+
+def _tell_plan(found: Sequence[Repointed]) -> None:
+    from ccdr.jobs.recover.repointed import lines_of
+
+    if found:
+        click.echo("before the next backup, so that what is backed up is what lives:")
+    for line in lines_of(found):
+        click.echo(f"  {line}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import yaml
 
 from ccdr.checks.reconcile import Reconcile
 from ccdr.engines.servers.connection import Peer
+from ccdr.jobs.recover.result import RecoveryResult
+from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
@@ -64,6 +66,20 @@ def repointed(
     return found
 
 
+def of_result(loaded: LoadedPlan, result: RecoveryResult, services: Services) -> list[Repointed]:
+    """Of what stands at its new place now."""
+    done = [step.planned for step in result.steps.values() if step.state == "done"]
+    known = services.catalogue
+    manifests = {
+        one.asset: known.manifest(snapshot)
+        for one in done
+        for snapshot in known.snapshots(loaded.plan.plan, one.asset)
+        if snapshot.id == one.snapshot
+    }
+    spares = {one.asset: one.spare_of for one in done if one.spare_of is not None}
+    return repointed(loaded, {one.asset: one.where for one in done}, manifests, spares)
+
+
 def _of_a_server(job: Job, at: Job, target: Target, manifest: Manifest | None) -> Iterator[Repointed]:
     """`job` goes on to be captured where `at` was brought to."""
     now: Mapping[str, object] = {}
@@ -81,14 +97,14 @@ def _of_a_server(job: Job, at: Job, target: Target, manifest: Manifest | None) -
 
 
 def _on_a_server(job: Job, target: Target) -> Mapping[str, object]:
-    client = job.engine.onto(str(target.server), target.password_file, target.ca_file).client
-    connection = getattr(client, "connection", None)
+    onto = job.engine.onto(str(target.server), target.password_file, target.ca_file)
+    connection = getattr(onto.client, "connection", None)
     if not isinstance(connection, Peer):
         return {}
-    names = ("host", "port", "database")
-    if connection.socket is not None and job.engine.engine_name == "mariadb":
-        names = ("host", "database")
-    return {f"connection.{name}": getattr(connection, name) for name in names if hasattr(connection, name)}
+    now: dict[str, object] = {"connection.host": connection.host}
+    if connection.socket is None or job.engine.engine_name == "postgres":  # whose sockets are called by their ports
+        now["connection.port"] = getattr(connection, "port", None)
+    return {**now, "connection.database": onto.name}
 
 
 def _stated(job: Job, key: str) -> str | None:
@@ -139,8 +155,16 @@ def _files_with(loaded: LoadedPlan, root: Path) -> Iterator[str]:
                 yield name
 
 
-def shown(one: Repointed) -> str:
-    """As a line for people."""
+def lines_of(found: Sequence[Repointed]) -> Iterator[str]:
+    """For people, a line each: what is edited in which file, and then what is put back and so needs no edit."""
+    for one in (one for one in found if one.back is None):
+        yield f"in {one.file}, {one.asset}: {_edit(one)}"
+    for one in (one for one in found if one.back is not None):
+        yield f"{one.asset}: put it back where it was, and leave the plan as it is (else {one.key}: {one.now}):"
+        yield f"    {one.back}"
+
+
+def _edit(one: Repointed) -> str:
     if one.now is None:
-        return f"{one.key}: leave it out (it was {one.was}, which this host lacks)"
-    return f"{one.key}: {one.was} → {one.now}"
+        return f"leave {one.key} out: this host lacks {one.was}"
+    return f"{one.key}: {one.was} → {one.now}" if one.was is not None else f"{one.key}: {one.now}"

@@ -27,6 +27,7 @@ from ccdr.jobs.recover.asking import told_of_each
 from ccdr.jobs.recover.comparing import Brought, Comparing
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.repointed import of_result
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult, StepResult
 from ccdr.jobs.recover.turns import Turn, Turns, Work
 from ccdr.jobs.recover.view import OfAsset, View
@@ -519,10 +520,12 @@ class Recovering:
         result.left_behind += self.run.problems
         result.worked = self._elapsed()
         result.conclude()
+        with contextlib.suppress(CcdrError):
+            result.repointed = of_result(self.loaded, result, services)
         if result.state == PAUSED:
             result.hint = f"`ccdr recover --resume {self.loaded.plan.plan}` goes on, and repeats nothing that is done"
         elif any(step.planned.where.new_server is not None for step in result.steps.values()):
-            first = "start the new servers; then " if any(s.start for s in result.steps.values()) else ""
+            first = "start the new servers; then " if any(s.to_start for s in result.steps.values()) else ""
             result.hint = f"{first}`ccdr recover check {self.loaded.plan.plan}` looks at all of it where it stands"
         if self._journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before

@@ -154,6 +154,11 @@ class LeftServer:
             raise CcdrError(f"{home / LEFT} is not as ccdr writes it", hint="start the server by hand") from None
 
     @property
+    def file(self) -> Path:
+        """Where all of this stands."""
+        return self.home / LEFT
+
+    @property
     def is_checked(self) -> bool:
         """Is, or was, it being checked again? One whose look was killed is not yet as it was left."""
         return (self.home / CHECKING).exists()
