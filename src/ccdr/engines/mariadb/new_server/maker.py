@@ -28,6 +28,7 @@ from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.room import WithRoom
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
 from ccdr.engines.servers.target import HowFar, Silent
+from ccdr.host.accounts import without_account
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import Manifest, human_bytes, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 
 DATA, SORTING = f"{HOME}/{own.DATA}", f"{HOME}/sorting"
 _CONF, _INIT, _PID = "/tmp/ccdr-server.cnf", "/tmp/ccdr-init.sql", "/tmp/ccdr-server.pid"  # noqa: S108 - in the sandbox
+# By nothing else; a password that is `invalid` is none.
+_BY_SOCKET = (
+    "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
+    "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
+)
 # For a person's first look: the largest tables, with about how many rows.
 _SIZES = (
     "select table_name, table_rows from information_schema.tables where table_schema = database() "
@@ -317,6 +323,7 @@ class Maker:
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         box = WithRoom(box, HOME, _PID)
         kept = self._kept(box) if self._copied(manifest) else {}
+        notes = self._kept_out(box)
         try:
             box.run(["bash", "-c", _STOP], what="ending the new server")
         except CommandFailed as error:
@@ -339,11 +346,22 @@ class Maker:
         box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
         captured, given = mine.buffer_pool
         if given < captured:
-            return [
+            notes.append(
                 f"the source's buffer pool had {human_bytes(captured)}, and this host has {human_bytes(mine.memory)} "
                 f"of memory: it gets {human_bytes(given)} (`settings: {{innodb_buffer_pool_size: …}}` says otherwise)"
-            ]
-        return []
+            )
+        return notes
+
+    def _kept_out(self, box: Place) -> list[str]:
+        """Accounts of the server that are for those of the host alone, which this one lacks."""
+        named = lines(box, server.LOGIN, _BY_SOCKET, "asking who may log in")
+        if not (outside := without_account(dict.fromkeys(name for name in named if name != SANDBOX_USER))):
+            return []
+        return [
+            f"{', '.join(outside)} log in by unix_socket, as the host's account of the same name, which this host does "
+            f"not have: `useradd --system {outside[0]}` makes one; or once it is started, give it a password: "
+            f"`mariadb --socket={shlex.quote(str(self._socket))} -u root`, `ALTER USER … IDENTIFIED BY '…'`"
+        ]
 
     def _own(self, box: Place, manifest: Manifest, kept: dict[str, str]) -> own.Own:
         memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
@@ -371,8 +389,9 @@ class Maker:
         """Where the password is not at hand, as `_opened` says: by its socket, as its administrator."""
         c = self.asset.connection
         at: dict[str, object] = {"connection.host": self._socket}
-        if lacks_secret(c):
-            at |= {"connection.user": "root", "connection.password_file": None}
+        unasked = c.password_file is None and c.password_command is None and without_account([c.user])
+        if lacks_secret(c) or unasked:  # who had come in as the account of that name does not any more
+            at |= {"connection.user": "root", **({} if unasked else {"connection.password_file": None})}
         elif c.socket is None:
             at = {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
         if self.asset.method == "physical":

@@ -18,6 +18,7 @@ from ccdr.engines.postgres.dump.target import MAINTENANCE
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
+from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.engines.servers.connection import by_network, lacks_secret
@@ -188,6 +189,7 @@ class PostgresMaker:
         env = dict(method.restored_env(manifest))
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
+        logins = _one(box, env, env["PGDATABASE"], LOGINS)
         old_passwords, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).split("|")
         try:
             box.run(["sh", "-c", STOP], what="ending the new server")
@@ -204,7 +206,24 @@ class PostgresMaker:
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         self._try(box, home)
         lead_to(home / CLUSTER, self.site.home)
-        return notes + less
+        return notes + less + list(self._entering(logins, home, manifest).notes(self._letting_in))
+
+    def _entering(self, logins: str, home: Path, manifest: Manifest) -> Entering:
+        captures = dict.fromkeys([self.asset.connection.user, *self.site.accounts])
+        return Entering.of(
+            logins,
+            _captured_ident(home),
+            tuple(captures),
+            self._own_roles(manifest),
+            copied=manifest.method == "physical",
+        )
+
+    def _letting_in(self, account: str, role: str) -> str:
+        """A line that does so, once it is started."""
+        ident = shlex.quote(str(self.site.home / CLUSTER / conf.IDENT))
+        asking = shlex.join(["psql", "-h", str(self.site.socket_directory), "-p", str(self.port), "-d", "postgres"])
+        line = shlex.quote(f"{conf.MAP} {account} {conf.quoted(role)}")
+        return f"`echo {line} >> {ident} && {asking} -U {self.user} -c 'select pg_reload_conf()'`"
 
     def _try(self, box: Place, home: Path) -> None:
         """TestBroken where it does not start with its own settings, but for what only this host has. What the plan
@@ -360,6 +379,13 @@ def _put_aside(data: Path, aside: Path) -> None:
     for name in (conf.CONF, conf.HBA, conf.IDENT, *_OF_THE_BACKUP):
         if (data / name).exists() and not (aside / name).exists():
             (data / name).rename(aside / name)
+
+
+def _captured_ident(home: Path) -> str:
+    try:
+        return (home / conf.CAPTURED / conf.IDENT).read_text("utf-8", "replace")
+    except OSError:  # a dump has none, and Debian's lies elsewhere
+        return ""
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
