@@ -50,7 +50,11 @@ def keys(found: dict[tuple[str, str], Any]) -> dict[str, str | None]:
         ),
         (
             "crm: {engine: mariadb, method: physical, connection: {host: /run/mysqld, user: u, database: d}}",
-            {"connection.host": "/srv/n/crm/run/mysqld.sock", "data_directory": "/srv/n/crm/data"},
+            {
+                "connection.host": "/srv/n/crm/run/mysqld.sock",
+                "connection.user": "root",  # no account of this host is called u
+                "data_directory": "/srv/n/crm/data",
+            },
         ),
         (
             "crm: {engine: mariadb, connection: {host: db2, user: u, database: d, password_file: gone.pw}}",
@@ -59,6 +63,10 @@ def keys(found: dict[tuple[str, str], Any]) -> dict[str, str | None]:
                 "connection.user": "root",
                 "connection.password_file": None,
             },
+        ),
+        (
+            "crm: {engine: mariadb, connection: {host: /run/mysqld, user: nobody, database: d}}",
+            {"connection.host": "/srv/n/crm/run/mysqld.sock"},
         ),
         ("crm: {engine: mariadb, connection: {host: 127.0.0.1, user: u, database: d}}", {}),
         ("crm: {engine: redis, connection: {host: /run/r.sock}}", {"connection.host": "/srv/n/crm/run/r.sock"}),

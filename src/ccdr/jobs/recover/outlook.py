@@ -148,7 +148,7 @@ class _Looking:
             notes.append(
                 "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
             )
-        took = predicted(told.runs, _work(job, where, needs))
+        took = predicted(told.runs, work_of(job, where, needs.restored, needs.log))
         if took is not None and took.basis is not None:
             notes.append(f"its minutes were {took.basis}, and one for good takes longer: so much is added")
         return AssetStep(
@@ -224,12 +224,13 @@ def _beside_source(step: AssetStep, source: str, now: datetime) -> AssetStep:
     return replace(step, source=source, healthy=healthy)
 
 
-def _work(job: Job, where: Target, needs: Needs) -> Work:
+def work_of(job: Job, where: Target, size: int, log: int) -> Work:
+    """To restore so many bytes, and to apply so many of the log."""
     if not job.engine.has_server:
-        return Work(needs.restored, 0, PHASES if job.engine.in_sandbox else IN_PLACE)
+        return Work(size, 0, PHASES if job.engine.in_sandbox else IN_PLACE)
     if where.directory is not None:  # a server's files are loaded nowhere
-        return Work(needs.restored, needs.log, AS_FILES)
-    return Work(needs.restored, needs.log, durable=True)
+        return Work(size, log, AS_FILES)
+    return Work(size, log, durable=True)
 
 
 def _whole(steps: Sequence[AssetStep], means: Means) -> tuple[Predicted | None, int]:

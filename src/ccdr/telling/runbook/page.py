@@ -27,7 +27,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.model import Plan
 from ccdr.plans.one_server import instead_of
-from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual
+from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual, Recover
 from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.new_server import Owner
@@ -79,7 +79,7 @@ def page(
         assets=list(_assets(loaded, measured)),
         twice=list(_twice(plan)),
         pointed=_pointed(loaded, manifests),
-        together=_minutes(sum(measured.values())) + " min" if measured else "?",
+        together=_together(runbook, expected, measured),
         health=[line for step in runbook.steps.values() for line in _health(step)],
         phones=list(_phones(runbook)),
         lies=_lies(plan),
@@ -98,6 +98,16 @@ def page(
 
 def _minutes(seconds: float | None) -> str:
     return "?" if seconds is None else str(max(1, math.ceil(seconds / 60)))
+
+
+def _together(runbook: Runbook, expected: Mapping[str, float], measured: Mapping[str, float]) -> str:
+    """As a recovery is foretold; else one asset after the other, which is longer."""
+    foretold = [
+        expected[name] for name, step in runbook.steps.items() if isinstance(step, Recover) and name in expected
+    ]
+    if len(foretold) == 1:
+        return f"all together about {_minutes(foretold[0])} min"
+    return f"all together at most {_minutes(sum(measured.values()))} min" if measured else ""
 
 
 def _engine(asset: AnyEngine) -> str:

@@ -389,7 +389,8 @@ class Maker:
         """Where the password is not at hand, as `_opened` says: by its socket, as its administrator."""
         c = self.asset.connection
         at: dict[str, object] = {"connection.host": self._socket}
-        unasked = c.password_file is None and c.password_command is None and without_account([c.user])
+        secret = c.password_file is not None or c.password_command is not None
+        unasked = c.socket is not None and not secret and bool(without_account([c.user]))
         if lacks_secret(c) or unasked:  # who had come in as the account of that name does not any more
             at |= {"connection.user": "root", **({} if unasked else {"connection.password_file": None})}
         elif c.socket is None:
