@@ -51,9 +51,13 @@ NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTAT
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
+# Over by a review that is signed, and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS,))
+
+
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in TAMPERING | PASSING
+    return trouble not in TAMPERING | PASSING | REVIEWED
 
 
 Record = Mapping[str, Any]
@@ -164,7 +168,7 @@ class Acknowledgements:
 
     def of(self, problem: Problem) -> Acknowledgement | None:
         """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""
-        if problem.trouble in TAMPERING:
+        if problem.trouble in TAMPERING | REVIEWED:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -250,6 +254,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: it may be that the evidence was changed",
             hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+        )
+    if code in REVIEWED:
+        raise UsageProblem(
+            f"{name} is not acknowledged: somebody who may approve reviews it, and signs that",
+            hint="`ccdr approval review PLAN` says what is to be signed",
         )
     if code in PASSING:
         raise UsageProblem(

@@ -8,7 +8,14 @@ To add a key: give it a default in the definition, and count its `version` up if
 before. To add a kind: define it, and add a line to `registry.py`.
 """
 
-from ccdr.evidence.records.approvals import AttestationRecord, PlanApproved
+from ccdr.evidence.records.approvals import (
+    ApprovalRefused,
+    ApprovalUsed,
+    AttestationRecord,
+    GlassBroken,
+    GlassReviewed,
+    PlanApproved,
+)
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
@@ -41,6 +48,8 @@ __all__ = [
     "KINDS",
     "VERSIONS",
     "Ack",
+    "ApprovalRefused",
+    "ApprovalUsed",
     "AttestationRecord",
     "BackupEnd",
     "BackupStart",
@@ -49,6 +58,8 @@ __all__ = [
     "CopyEnd",
     "CopyStart",
     "Duties",
+    "GlassBroken",
+    "GlassReviewed",
     "Group",
     "LedgerAcknowledged",
     "LedgerBegin",
