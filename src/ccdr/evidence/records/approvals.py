@@ -154,7 +154,7 @@ class GlassReviewed(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["approval.reviewed"]
     plan: OfPlan
     version: Literal[3]
-    of: Annotated[str, Meta(min_length=32, max_length=32, description="the nonce of the record `approval.glass`")]
+    of: Annotated[Nonce, about("the nonce of the record `approval.glass`")]
     why_sha256: Annotated[Digest, about("what they found: of a salt, a newline and the words, kept apart")]
     made: Time
     nonce: Nonce
