@@ -54,10 +54,12 @@ def instance(site: Site) -> str:
 
 
 def docker_lines(site: Site, image: str, owner: Owner, server: str, *arguments: str) -> tuple[str, ...]:
-    """The same paths inside as outside; the host's network, so that it listens where its configuration says."""
+    """The same paths inside as outside; the host's network, so that it listens where its configuration says. Its name
+    says what runs in it: another engine's server may stand in a directory of the same name."""
     mounted = [site.home] if site.sockets is None else [site.home, site.sockets]
     volumes = [word for path in mounted for word in ("--volume", f"{path}:{path}")]
-    argv = ["docker", "run", "--detach", "--name", instance(site), "--restart", "unless-stopped"]
+    kind = server.removesuffix("-server").removesuffix("d")
+    argv = ["docker", "run", "--detach", "--name", f"{kind}-{instance(site)}", "--restart", "unless-stopped"]
     argv += ["--stop-timeout", str(STOPPING), "--network", "host", "--user", f"{owner.uid}:{owner.gid}", *volumes]
     return (
         *_sockets(site, f"-o {owner.uid} -g {owner.gid}"),
