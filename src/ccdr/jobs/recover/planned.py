@@ -38,6 +38,7 @@ class Planned:
     memory: int = 0
     predicted: Predicted | None = None
     primary: datetime | None = None
+    spare_of: str | None = None  # that one is to be started, and this one is not
 
     @classmethod
     def of(cls, step: AssetStep) -> Planned:
@@ -55,6 +56,7 @@ class Planned:
             step.memory,
             step.predicted,
             step.primary,
+            step.instead.asset if step.instead is not None and step.instead.in_full else None,
         )
 
     @classmethod
@@ -73,6 +75,7 @@ class Planned:
             int(line["memory"]),
             _predicted_of(predicted),
             utc(line["primary"]) if line.get("primary") else None,
+            line.get("spare_of"),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -89,6 +92,7 @@ class Planned:
             "memory": self.memory,
             "predicted": _predicted(self.predicted),
             "primary": self.primary and rfc3339(self.primary),
+            "spare_of": self.spare_of,
         }
 
     @property

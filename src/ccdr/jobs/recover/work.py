@@ -22,6 +22,7 @@ from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.looking import look
 from ccdr.jobs.recover.one_turn import Doing
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.repointed import of_result
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult
 from ccdr.jobs.recover.session import NONE_BESIDE, Known, Session
 from ccdr.jobs.recover.turns import Turn, Turns, Work
@@ -224,6 +225,8 @@ class Recovering:
         result.left_behind += session.run.problems
         result.worked = session.elapsed()
         result.conclude()
+        with contextlib.suppress(CcdrError):
+            result.repointed = of_result(session.loaded, result, services)
         result.hint = self._next_step() or result.hint
         if session.journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
@@ -249,7 +252,7 @@ class Recovering:
         if result.state == PAUSED:
             return f"`ccdr recover --resume {plan}` goes on, and repeats nothing that is done"
         if any(step.planned.where.new_server is not None for step in result.steps.values()):
-            first = "start the new servers; then " if any(s.start for s in result.steps.values()) else ""
+            first = "start the new servers; then " if any(s.to_start for s in result.steps.values()) else ""
             return f"{first}`ccdr recover check {plan}` looks at all of it where it stands"
         return None
 
