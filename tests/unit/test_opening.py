@@ -107,7 +107,12 @@ def test_one_that_lost_files_or_was_changed_is_not_as_it_was_left(tmp_path: Path
 @pytest.mark.parametrize("changed", [{"plan": "q"}, {"asset": "web"}, {"home": "/elsewhere"}], ids=str)
 def test_one_that_says_it_is_another_is_not_opened(tmp_path: Path, changed: dict[str, str]) -> None:
     left_in(tmp_path, 1)
-    anything: Any = SimpleNamespace(plan="p", asset="crm", engine=SimpleNamespace(new_server=lambda site: None))
+    anything: Any = SimpleNamespace(
+        plan="p",
+        asset="crm",
+        engine=SimpleNamespace(new_server=lambda site: None),
+        site=lambda wanted, mark: Site(wanted.directory, mark=mark),
+    )
     wanted: Any = NewServer(directory=tmp_path)
     assert Opening.of(anything, wanted, anything, anything, anything).left.asset == "crm"
     edited(tmp_path, **changed)

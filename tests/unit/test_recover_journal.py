@@ -212,9 +212,7 @@ def test_what_no_ccdr_wrote_is_an_error_and_no_traceback(state: State) -> None:
         read(told.directory)
 
 
-@pytest.mark.parametrize(
-    ("kind", "bears"), [("directory", "r-2"), ("new_server", "r-1")], ids=["restore", "recovery"]
-)
+@pytest.mark.parametrize(("kind", "bears"), [("directory", "r-2"), ("new_server", "r-1")], ids=["restore", "recovery"])
 def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(
     state: State, tmp_path: Path, kind: str, bears: str
 ) -> None:

@@ -127,7 +127,9 @@ def test_two_who_see_to_it_that_there_is_a_slot_are_both_content(
 ) -> None:
     """A backup does, and so does whatever ships the log: `ccdr run` begins both at once. Each has looked, and found
     none, before the other makes it."""
-    source.psql("select pg_drop_replication_slot(slot_name) from pg_replication_slots; drop schema if exists ccdr cascade")
+    source.psql(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots; drop schema if exists ccdr cascade"
+    )
     if there:
         source.psql(f"select pg_create_physical_replication_slot('{there}', true)")
     services, job, asked = shipped.services(), Job(shipped.loaded(), "crm"), Wal._ask

@@ -24,7 +24,9 @@ from ccdr.evidence.records.values import (
 )
 
 Kind = Literal["directory", "server", "new_server"]
-PRIMARY = "the newest state that the primary was known to have had by the moment: it is fetched from a copy that lacks it"
+PRIMARY = (
+    "the newest state that the primary was known to have had by the moment: it is fetched from a copy that lacks it"
+)
 
 
 class RecoveryTarget(Value, frozen=True, kw_only=True, gc=False):

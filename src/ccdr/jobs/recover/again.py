@@ -200,7 +200,10 @@ class Standing:
                 self.way = way = self._stack.enter_context(opened)
             except BackupBad as error:
                 return [_found(False, "it opens as it was left", str(error)), *others]
-            return [_found(True, "it opens as it was left", "a copy of it answers in a container"), *way.check(progress)]
+            return [
+                _found(True, "it opens as it was left", "a copy of it answers in a container"),
+                *way.check(progress),
+            ]
         if untouched:
             return [_found(True, "as it was left when its checks had passed", "nothing has changed since"), *others]
         progress.step(f"asking the new server of {job.asset}")
@@ -298,9 +301,8 @@ def check_again(
             view.phase(planned.asset, "checking")
             try:
                 of = Of.told(told, planned.asset, moved=planned.asset in places)
-                standing = Standing(
-                    at, Job(loaded, planned.asset), services, run, stack, of=of, must_be_opened=must_be_opened
-                )
+                must = must_be_opened and planned.spare_of is None  # a spare is not to be started
+                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, of=of, must_be_opened=must)
                 one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind

@@ -16,6 +16,7 @@ from ccdr.model import forks
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.targets import Target
+from ccdr.plans.trust import Command, commands_of
 from ccdr.ports.log import RecoveryTarget
 
 
@@ -37,6 +38,7 @@ class Planned:
     memory: int = 0
     predicted: Predicted | None = None
     primary: datetime | None = None
+    spare_of: str | None = None  # that one is to be started, and this one is not
 
     @classmethod
     def of(cls, step: AssetStep) -> Planned:
@@ -54,6 +56,7 @@ class Planned:
             step.memory,
             step.predicted,
             step.primary,
+            step.instead.asset if step.instead is not None and step.instead.in_full else None,
         )
 
     @classmethod
@@ -72,6 +75,7 @@ class Planned:
             int(line["memory"]),
             _predicted_of(predicted),
             utc(line["primary"]) if line.get("primary") else None,
+            line.get("spare_of"),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -88,6 +92,7 @@ class Planned:
             "memory": self.memory,
             "predicted": _predicted(self.predicted),
             "primary": self.primary and rfc3339(self.primary),
+            "spare_of": self.spare_of,
         }
 
     @property
@@ -103,6 +108,12 @@ class Planned:
         if self.where.new_server is not None:
             return "new_server"
         return "directory" if self.where.directory is not None else "server"
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The command that starts the new server; none where a person does. `look` sees that it was confirmed."""
+        new = self.where.new_server
+        return tuple(new.start or ()) if new is not None else ()
 
     @property
     def place(self) -> Path | None:
@@ -170,6 +181,12 @@ class Decision:
         return cls(
             outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server, site, under
         )
+
+    @property
+    def starts(self) -> list[Command]:
+        """All that was decided to run on this host, wherever it was named: what a journal says is no more than what its
+        file says."""
+        return [command for one in self.assets for command in commands_of(one.where, "targets", one.asset)]
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Decision:

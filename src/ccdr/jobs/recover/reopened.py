@@ -16,7 +16,7 @@ from ccdr.checks.identical import Identical
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.left_server import Loaded
-from ccdr.jobs.restore.new_server import PARTS, OntoNewServer
+from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.model.errors import CcdrError, TestBroken

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
 from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339
 from ccdr.ports.new_server import StartLines
+
+if TYPE_CHECKING:
+    from ccdr.jobs.recover.repointed import Repointed
 
 DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
 UNTIMED = (
@@ -32,6 +36,11 @@ class StepResult:
     ended_s: float | None = None
     start: StartLines | None = None  # what a person does to open a new server
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
+
+    @property
+    def to_start(self) -> bool:
+        """Is a person to start it?"""
+        return self.start is not None and self.planned.spare_of is None
 
     @property
     def bad(self) -> bool:
@@ -105,6 +114,7 @@ class RecoveryResult:
     notes: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
+    repointed: list[Repointed] = field(default_factory=list)  # of the plan, once everything is there
 
     def conclude(self) -> None:
         """What all of it amounts to, now that nothing is at work."""
@@ -187,7 +197,13 @@ class RecoveryResult:
     def as_json(self) -> dict[str, object]:
         body = self.body()
         steps = [
-            {**step.body(), "hint": step.hint, "start": _lines(step.start), "left_behind": _left(step)}
+            {
+                **step.body(),
+                "spare_of": step.planned.spare_of,
+                "hint": step.hint,
+                "start": _lines(step.start),
+                "left_behind": _left(step),
+            }
             for step in self.steps.values()
         ]
         del body["assets"]
@@ -197,6 +213,7 @@ class RecoveryResult:
             "run": self.run,
             **body,
             "steps": steps,
+            "in_the_plan": [one.as_json() for one in self.repointed],
             "hint": self.hint,
             "record": record,
         }

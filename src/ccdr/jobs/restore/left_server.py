@@ -119,7 +119,7 @@ class LeftServer:
             "sockets": str(self.sockets),
             "owner": {"uid": self.owner.uid, "gid": self.owner.gid, "name": self.owner.name},
             "image": self.image,
-            "start": {"debian": self.lines.debian, "docker": self.lines.docker, "then": self.lines.then},
+            "start": self.lines.as_json(),
             "sums": self.sums,
             "files": self.extent[0],
             "bytes": self.extent[1],
@@ -143,9 +143,7 @@ class LeftServer:
                 sockets=Path(d["sockets"]),
                 owner=Owner(**d["owner"]),
                 image=d["image"],
-                lines=StartLines(
-                    tuple(d["start"]["debian"]), tuple(d["start"]["docker"]), tuple(d["start"].get("then", ()))
-                ),
+                lines=StartLines(*(tuple(d["start"].get(part, ())) for part in ("debian", "docker", "then", "look"))),
                 sums=dict(d["sums"]),
                 extent=(int(d["files"]), int(d["bytes"])),
             )
@@ -153,6 +151,11 @@ class LeftServer:
             raise CcdrError(f"{home} holds no server that ccdr made ready: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):
             raise CcdrError(f"{home / LEFT} is not as ccdr writes it", hint="start the server by hand") from None
+
+    @property
+    def file(self) -> Path:
+        """Where all of this stands."""
+        return self.home / LEFT
 
     @property
     def untouched(self) -> bool:
