@@ -64,7 +64,7 @@ def _http_once(step: Http) -> str | None:
         except ssl.SSLError:  # of these too the number is no system's
             return "cannot be asked: its ca_file holds no certificate"
         except OSError as error:
-            return f"cannot be asked: its ca_file cannot be read: {os.strerror(error.errno)}"
+            return f"cannot be asked: its ca_file cannot be read: {os.strerror(error.errno or 0)}"
         connection = HTTPSConnection(parts.hostname, parts.port, timeout=step.timeout, context=context)
     try:
         with contextlib.closing(connection):
