@@ -80,7 +80,7 @@ def brought(restore: Any, notes: list[str], spare_of: str | None = None) -> Any:
     )  # fmt: skip
     return SimpleNamespace(
         found=[], state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
-        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, rto_s=600.0,
+        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, untimed=False, rto_s=600.0,
         hint=None, record=None, repointed=REPOINTED, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
     )  # fmt: skip
 
