@@ -65,5 +65,10 @@ def docker_lines(site: Site, image: str, owner: Owner, server: str, *arguments: 
     )
 
 
+def inside(container: str) -> str:
+    """What goes before a command that is to run in it as root."""
+    return f"docker exec -i -u root {container}"
+
+
 def _sockets(site: Site, owned: str) -> list[str]:
     return [] if site.sockets is None else [f"install -d -m 755 {owned} {shlex.quote(str(site.sockets))}"]
