@@ -6,8 +6,10 @@ import contextlib
 import os
 import pwd
 import re
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,16 @@ def restored(
     with restoring(Job(site.loaded(), asset), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     return one.result
+
+
+def as_it_is(home: Path) -> dict[str, tuple[object, ...]]:
+    """Whose each file is, and what is in it."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(home.rglob("*")):
+        status = path.lstat()
+        held = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        found[str(path.relative_to(home))] = (status.st_uid, status.st_gid, status.st_mode, sha256(held).hexdigest())
+    return found
 
 
 @contextlib.contextmanager

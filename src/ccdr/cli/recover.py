@@ -177,20 +177,24 @@ def _known(options: Settings) -> Known:
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
-    from ccdr.jobs.recover import Decision, recovering, starts_of
+    from ccdr.jobs.recover import Decision, reading_on, recovering
     from ccdr.plans.trust import confirm
 
     options = settings()
     loaded, known = options.load(plan), _known(options)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
-    outlook, request = _looked_ahead(loaded, request, services)
-    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under)
-    confirm(loaded, _typed(request))  # so that --resume, which has no --to, knows them
-    agree(loaded, starts_of(decision))
     with contextlib.ExitStack() as stack:
+        undisturbed = stack.enter_context(reading_on(loaded, services))
+        outlook, request = _looked_ahead(loaded, request, services)
+        decision = Decision.of(
+            outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under
+        )
+        confirm(loaded, _typed(request))  # so that --resume, which has no --to, knows them
+        agree(loaded, decision.starts)
+        told = outlook.asked if undisturbed else None
         with watched(loaded.plan.objectives) as view:
-            one = stack.enter_context(recovering(loaded, decision, services, view, known))
+            one = stack.enter_context(recovering(loaded, decision, services, view, known, told))
         outlook = _with_notes(outlook, one.result.notes)
         if not (dry_run and options.json):
             tell_outlook(outlook, err=options.json)
@@ -265,7 +269,7 @@ def _typed(request: RecoverRequest) -> list[Command]:
 
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
-    from ccdr.jobs.recover import Decision, newest, resuming, starts_of
+    from ccdr.jobs.recover import Decision, newest, resuming
 
     options = settings()
     services = options.services()
@@ -277,7 +281,7 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
     loaded, known = options.load(told.plan), _known(options)
     decision = Decision.read(told.decided)
     loaded, services = from_site(loaded, services, decision.site)
-    agree(loaded, starts_of(decision))
+    agree(loaded, decision.starts)
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(resuming(loaded, told, services, view, known))

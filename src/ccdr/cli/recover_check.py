@@ -66,7 +66,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
         watched(loaded.plan.objectives) as view,
         services.state.run(services.clock) as run,
     ):
-        found = check_again(loaded, decision, services, run, view, places, must_be_opened=opened)
+        found = check_again(loaded, told, services, run, view, places, must_be_opened=opened)
     code = worst([one.code for one in found])
     if options.json:
         print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})

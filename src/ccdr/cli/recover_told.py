@@ -36,7 +36,7 @@ def tell_result(result: RecoveryResult) -> None:
     for text in result.found:
         click.echo(f"  finding: {text}")
     rpo, rto, predicted = result.rpo(), result.rto(), result.decision.predicted
-    took = f"took {human_seconds(result.elapsed)}"
+    took = f"took {human_seconds(result.elapsed)}{' and more' if result.untimed else ''}"
     parts = [f"{human_seconds(result.waited)} of it waiting for people"] if result.waited >= 1 else []
     parts += [f"{human_seconds(result.away)} of it with nothing at work"] if result.away >= 1 else []
     parts += [f"predicted {human_seconds(predicted.seconds)}"] if predicted else []

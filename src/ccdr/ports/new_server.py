@@ -138,7 +138,11 @@ class ServerMaker(Protocol):
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         """End the server cleanly, and write its own configuration into `home` (host path): where it will listen, what
         the captured one had set that it needs. Nothing of the container's is left in it. What a person should know of
-        it, as sentences. May be called again, after a `reopen`."""
+        it, as sentences."""
+
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        """Where the captured files still lie in `home` (host path), under the names that they were captured by; none
+        where a server is made of them and they go."""
 
     def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
         """By which keys of the plan's asset the opened server is captured by whoever runs ccdr on this host; None for
@@ -152,9 +156,8 @@ class ServerMaker(Protocol):
     def client(self, manifest: Manifest) -> Engine:
         """The engine by which the lab opens a client of the server, once it is opened."""
 
-    def asked(self, source: Source, manifest: Manifest) -> Restored | None:
-        """The opened server, for checks that only ask; None where the engine has none of these. `source` is a client
-        of it, of which `is_it` was asked."""
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        """The opened server, for checks that only ask. `source` is a client of it, of which `is_it` was asked."""
 
     def is_it(self, source: Source) -> bool:
         """Is what answers there the server that was made, by its `mark`? CommandFailed where nothing answers."""

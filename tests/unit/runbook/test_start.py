@@ -149,12 +149,13 @@ def test_one_that_nobody_started_fails_once_it_must_be_opened(
     left_at(tmp_path / "crm")
     told = SimpleNamespace(maker=SimpleNamespace(told_by=lambda _: ["control"]))
     monkeypatch.setattr(Opening, "of", lambda *_: told)
-    monkeypatch.setattr(again, "may_reopen", lambda _: False)
+    monkeypatch.setattr(again, "may_reopen", lambda *_: False)
     one = cast(Any, object.__new__(again.Standing))
     where = Target.model_validate({"new_server": {"directory": tmp_path / "crm"}})
     one.planned = SimpleNamespace(where=where, snapshot="s")
     one.job, one.order = SimpleNamespace(checks=(), asset="crm"), SimpleNamespace(manifest=None)
     one._services = one._run = None
+    one._of = SimpleNamespace(unlike=lambda *_: None)
     one._must_be_opened, one._stack = must, contextlib.ExitStack()
     with SILENT as progress:
         (found,) = one._new_server(progress)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
 from ccdr.engines.servers.connection import by_network
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines, inside, instance
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -280,6 +281,11 @@ class Maker:
             ]
         )
 
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        """It writes no RDB until it is opened, and never its users."""
+        there = {RDB: home / DATA / RDB, USERS: home / ACL}
+        return {name: path for name, path in there.items() if name in manifest.files}
+
     def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
         """One without users listens on its socket alone."""
         c = self.asset.connection
@@ -297,8 +303,8 @@ class Maker:
         name = kind_of(manifest).name
         conf = str(self.site.home / f"{name}.conf")
         docker = docker_lines(self.site, image, owner, f"{name}-server", conf)
-        debian, container = _unit(name).lines(self.site, owner), inside(instance(self.site))
-        return StartLines(debian, docker, look=(self._look(manifest),), inside=container)
+        debian, box = _unit(name).lines(self.site, owner), inside(container(self.site, f"{name}-server"))
+        return StartLines(debian, docker, look=(self._look(manifest),), inside=box)
 
     def _look(self, manifest: Manifest) -> str:
         """By the plan's own user. Where this host lacks its password, it is asked for."""
@@ -319,9 +325,8 @@ class Maker:
             to |= {"user": None, "password_file": None, "password_command": None}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
-    def asked(self, source: Source, manifest: Manifest) -> None:
-        """It answers no SQL: its checks compare it with what was captured."""
-        return
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        return Opened(Client(source.place, self.client(manifest).connection, source.credentials))
 
     def is_it(self, source: Source) -> bool:
         """A configuration lies where it lies: nobody else's server has read it."""

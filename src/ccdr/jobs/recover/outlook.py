@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
 from ccdr.jobs.recover.places import jobs_of, places_of, refused_places
 from ccdr.jobs.recover.predict import Work, predicted
+from ccdr.jobs.recover.primary import primary_of
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
 from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
@@ -29,7 +30,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.order import in_order
 from ccdr.model.side_by_side import SHARED, Means, Schedule, Task, at_once, schedule
-from ccdr.model.values import Manifest, human_seconds, rfc3339
+from ccdr.model.values import Manifest, human_seconds, rfc3339, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
@@ -96,13 +97,14 @@ class _Looking:
                 self._step(job, places[job.asset], states[job.asset], found, needs[job.asset], manifests[job.asset]),
                 instead=instead.get(job.asset),
             )
-            for job in self._ordered()
+            for job in self.jobs
         ]
         steps = [_beside_source(step, answering[step.asset], services.clock.now()) for step in steps]
-        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
+        steps = [self._beside_primary(step, choices[step.asset]) for step in steps]
+        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in _as_begun(steps)]
         before = left_before(services.state, self.loaded.plan.plan)
         more = [*before, *found.notes, *notes, *moved_of(moved, instead), *unknown_plans(request)]
-        return self._outlook(steps, more, rooms)
+        return replace(self._outlook(steps, more, rooms), asked=found.asked)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
@@ -125,14 +127,6 @@ class _Looking:
             raise UsageProblem("\n".join([head, *lines]), hint="; ".join(ways))
         return {asset: choice for asset, choice in choices.items() if choice is not None}
 
-    def _ordered(self) -> Iterator[Job]:
-        """As they are begun: what is left out counts as done."""
-        by_name = {job.asset: job for job in self.jobs}
-        order = in_order(
-            {a: job.engine.depends_on for a, job in by_name.items()}, {a: j.engine.priority for a, j in by_name.items()}
-        )
-        yield from (by_name[asset] for asset in order)
-
     def _step(
         self, job: Job, where: Target, state: ChosenState, found: Gathered, needs: Needs, manifest: Manifest
     ) -> AssetStep:
@@ -144,6 +138,8 @@ class _Looking:
         notes = [*doubts(job, state.snapshot, found.histories[job.asset], found.upkeep)]
         if state.lost_s is not None and state.lost_s < 0:
             notes.append(f"its state lies {human_seconds(-state.lost_s)} after the moment: none before it is nearer")
+        if (note := self._not_there_then(job, state)) is not None:
+            notes.append(note)
         if where.server is not None and job.engine.shipping is not None:
             notes.append(
                 "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
@@ -166,6 +162,20 @@ class _Looking:
             room=needs.room,
             scratch=needs.scratch,
         )
+
+    def _beside_primary(self, step: AssetStep, choice: Choice) -> AssetStep:
+        primary = primary_of(step.job, choice.state, self.request.at, self.services)
+        return replace(step, primary=primary.point, notes=(*filter(None, [primary.note]), *step.notes))
+
+    def _not_there_then(self, job: Job, state: ChosenState) -> str | None:
+        """Of a copy that was filled since the moment: it gives more now than it would have given then."""
+        moment = self.request.at
+        if moment is None or (there := state.snapshot.arrived) is None or there <= moment:
+            return None
+        known = self.services.catalogue.snapshots(job.plan, job.asset)
+        held = [s.consistent_point for s in known if s.to_hand <= moment and s.consistent_point <= moment]
+        lacked = f"the last {human_seconds((moment - max(held)).total_seconds())} were" if held else "all of it was"
+        return f"its snapshot was copied there at {to_the_second(there)}: at the moment {lacked} not there yet"
 
     def _state(self, choice: Choice, told: Told, history: AssetHistory) -> ChosenState:
         state, moment = choice.state, self.request.at or self.services.clock.now()
@@ -217,6 +227,17 @@ class _Looking:
             left=tuple(left),
             healthy=tuple(text for step in answering for text in leaving(step, steps)),
         )
+
+
+def _as_begun(steps: Sequence[AssetStep]) -> list[AssetStep]:
+    """What is left out counts as done. Of what may come next the longest is begun first, so that it is not what all
+    others wait for in the end: by its seconds, or by its bytes where those of one are not known."""
+    by_name = {step.asset: step for step in steps}
+    seconds = {step.asset: step.predicted.seconds for step in steps if step.predicted is not None}
+    size = {step.asset: float(step.bytes + step.state.log_bytes) for step in steps}
+    needs = {asset: step.job.engine.depends_on for asset, step in by_name.items()}
+    priority = {asset: step.job.engine.priority for asset, step in by_name.items()}
+    return [by_name[asset] for asset in in_order(needs, priority, seconds if len(seconds) == len(steps) else size)]
 
 
 def _beside_source(step: AssetStep, source: str, now: datetime) -> AssetStep:

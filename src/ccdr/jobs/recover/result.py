@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ccdr.jobs.recover.repointed import Repointed
 
 DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
+UNTIMED = (
+    "this host's clock was set back between two processes of this recovery, and the machine was started anew: how long "
+    "it took in all is not known"
+)
 
 
 @dataclass
@@ -76,6 +80,7 @@ class StepResult:
             "by_log": planned.target is not None,
             "proof": planned.proof,
             "lost_s": planned.lost_s,
+            "primary": planned.primary and rfc3339(planned.primary),
             "target": {"kind": planned.kind, "name": planned.where.shown},
             "run": restore.run if restore is not None else None,
             "brought_before": self.before,
@@ -89,7 +94,7 @@ class StepResult:
 @dataclass
 class RecoveryResult:
     """Seconds: `worked` that ccdr was at work, over all its processes, `away` those between them, `waited` those that
-    people were waited for."""
+    people were waited for. `untimed`: how long lay between them is not known."""
 
     decision: Decision
     run: str
@@ -103,6 +108,7 @@ class RecoveryResult:
     worked: float = 0.0
     waited: float = 0.0
     away: float = 0.0
+    untimed: bool = False
     resumes: str | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -143,9 +149,10 @@ class RecoveryResult:
     @property
     def found(self) -> list[str]:
         """Of the recovery, and of each restore."""
+        own = [*self.findings, *([UNTIMED] if self.untimed and self.state == DONE else [])]
         restores = [step.restore for step in self.steps.values() if step.restore is not None]
         of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
-        return list(dict.fromkeys([*self.findings, *of_each]))
+        return list(dict.fromkeys([*own, *of_each]))
 
     @property
     def elapsed(self) -> float:
@@ -153,7 +160,7 @@ class RecoveryResult:
 
     def rto(self) -> dict[str, object]:
         predicted = self.decision.predicted
-        achieved = self.elapsed if self.state == DONE else None
+        achieved = self.elapsed if self.state == DONE and not self.untimed else None
         verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rto_s else "BREACHED"
         return {
             "objective_s": self.rto_s,

@@ -13,6 +13,7 @@ from ccdr.checks.decodable import Decodable
 from ccdr.checks.identical import Identical
 from ccdr.engines.files.parts import Chosen
 from ccdr.host.accounts import strangers
+from ccdr.host.file_times import Times
 from ccdr.host.files import extent, remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
@@ -264,7 +265,8 @@ class IntoDirectory:
 
     def token(self) -> Mapping[str, object]:
         files, size = extent(self.staging.tree)
-        return {"inodes": self.staging.inodes(), "files": files, "bytes": size}
+        times = Times.of(self.staging.tree, moved=self.staging.inside)
+        return {"inodes": self.staging.inodes(), "files": files, "bytes": size, **times.as_facts()}
 
     @contextlib.contextmanager
     def beside(self, *, programs: bool) -> Iterator[Held | None]:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 LOADED = "ccdr-loaded.json"  # in the staging directory
 LEFT = "ccdr-server.json"  # in the home
-CHECKING = "ccdr-checking"  # in the home, while it is opened in a container to be checked again
-OWN = (LEFT, CHECKING)
+OWN = (LEFT,)
 
 
 @dataclass(frozen=True)
@@ -163,11 +162,6 @@ class LeftServer:
     def file(self) -> Path:
         """Where all of this stands."""
         return self.home / LEFT
-
-    @property
-    def is_checked(self) -> bool:
-        """Is, or was, it being checked again? One whose look was killed is not yet as it was left."""
-        return (self.home / CHECKING).exists()
 
     @property
     def untouched(self) -> bool:

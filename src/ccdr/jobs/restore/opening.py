@@ -64,11 +64,6 @@ class Opening:
         """CcdrError where it must not be started: something listens there already, it was started or changed since it
         was checked, or this host has no such address."""
         left = self.left
-        if left.is_checked:
-            raise CcdrError(
-                f"a check of the server in {left.home} is at work, or was killed",
-                hint=f"`ccdr recover check {self.job.plan}` leaves it ready to start",
-            )
         if not left.untouched:
             raise CcdrError(
                 f"the server in {left.home} is not as it was left when its checks had passed",

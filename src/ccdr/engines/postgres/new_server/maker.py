@@ -293,6 +293,9 @@ class PostgresMaker:
         """The first that may log in."""
         return self._method(manifest).restored_env(manifest)["PGUSER"]
 
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        return {}
+
     def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
         """Through its socket root is let in without a password (`_own_roles`)."""
         c = self.asset.connection
