@@ -26,7 +26,7 @@ from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
 from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.room import WithRoom
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.host.accounts import without_account
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
@@ -408,7 +408,8 @@ class Maker:
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         conf = f"--defaults-file={self.site.home / own.CONF}"
         docker = docker_lines(self.site, image, owner, "mariadbd", conf)
-        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest), (self._look(manifest),))
+        debian, box = _UNIT.lines(self.site, owner), inside(container(self.site, "mariadbd"))
+        return StartLines(debian, docker, self._refilled(manifest), (self._look(manifest),), box)
 
     def _look(self, manifest: Manifest) -> str:
         """As root, as the server lets its administrator in by its socket."""
