@@ -51,7 +51,9 @@ def web(authority: Path) -> Iterator[Web]:
         (".", "127.0.0.1", "cannot be asked: its ca_file cannot be read: Is a directory"),
     ],
 )
-def test_whom_it_trusts_and_why_not(authority: Path, web: Web, ca_file: str | None, host: str, said: str | None) -> None:
+def test_whom_it_trusts_and_why_not(
+    authority: Path, web: Web, ca_file: str | None, host: str, said: str | None
+) -> None:
     ca = {"ca_file": authority / ca_file} if ca_file else {}
     step = Http.model_validate({"kind": "http", "url": f"https://{host}:{web.port}/health", **ca})
     assert _http_once(step) == said

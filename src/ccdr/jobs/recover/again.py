@@ -171,6 +171,7 @@ class Standing:
                 self.job.limits.no_progress,
                 progress,
                 gentle=False,
+                part=self.job.asset,  # others stand beside it
             )
         )
         return _StandingServer(order, target.as_named(source, order.manifest), source)
