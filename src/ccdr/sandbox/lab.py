@@ -63,7 +63,8 @@ class Lab:
     ) -> Iterator[tuple[Source, SourceFacts]]:
         """The place where the client of the engine's server runs: this host where its major version fits, else the
         image; `into` is what a container of it may write. With `any_client` of whatever version: enough to ask the
-        server something, not to capture it or to load into it. `part` is whose it is, where a run has several at a time."""
+        server something, not to capture it or to load into it. `part` is whose it is, where a run has several at a
+        time."""
         growth = functools.partial(progress.amount, total=None)
         host = self.host.with_(gentle=gentle, no_progress=no_progress, on_growth=growth)
         need = engine.client(None)
