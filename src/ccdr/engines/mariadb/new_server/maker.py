@@ -287,6 +287,8 @@ class Maker:
         inventory = Inventory(manifest.contents)
         options = server.settings(inventory, self.asset.memory or server.MEMORY, throwaway=False)
         options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+        # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
+        options["innodb_flush_log_at_trx_commit"] = "2"
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
         options |= {"loose-system_versioning_alter_history": "KEEP", **self.asset.server_settings}
         if not empty:
