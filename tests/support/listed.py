@@ -37,6 +37,9 @@ class Repository:
     def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
         return [s for s in self.there if {*tags} <= {*s.tags}]
 
+    def held_as(self, snapshot: str) -> tuple[str, ...]:
+        return (snapshot,)
+
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         self.reads.append(snapshot)
         try:

@@ -39,7 +39,7 @@ def test_it_is_opened_for_its_checks_and_asked_once_it_is_started(captured_site:
     assert as_it_is(home) == before and left(site) == []
 
     users = (home / "users.acl").read_bytes()
-    (home / "users.acl").write_bytes(users.replace(b"+@read", b"+@keys"))
+    (home / "users.acl").write_bytes(users.replace(b"+@list", b"+@hash"))
     done = site.run("recover", "check", "p")
     assert (done.code, statuses(done)["identical"]) == (1, {"PASS", "FAIL"}), done
     (home / "users.acl").write_bytes(users)

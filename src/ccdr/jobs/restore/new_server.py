@@ -87,7 +87,7 @@ class OntoNewServer:
     # --- fetched and loaded ---------------------------------------------------------------------------
 
     def bring(self, progress: Progress) -> None:
-        order, staging = self.order, self.staging
+        order = self.order
         if self.loaded is not None:
             self.open_again(progress)
             return

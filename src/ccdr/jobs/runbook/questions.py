@@ -167,11 +167,11 @@ def client_of(engine: Engine, shown: str, label: str, work: Work) -> Iterator[So
     credentials = into / "credentials"
     credentials.mkdir(mode=0o700)
     work.services.write_credentials_of(engine, credentials, what=shown)
-    lab = work.services.lab
-    with lab.source(engine, work.run.id, into, credentials, PATIENCE, work.progress, any_client=True, gentle=False) as (
-        source,
-        _,
-    ):
+    lab, run = work.services.lab, work.run.id
+    opened = lab.source(
+        engine, run, into, credentials, PATIENCE, work.progress, any_client=True, gentle=False, part=label
+    )
+    with opened as (source, _):
         yield source
 
 
