@@ -46,10 +46,10 @@ _BY_SOCKET = (
     "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
     "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
 )
-# For a person's first look: the largest tables, with about how many rows.
+# For a person's first look: the largest tables. What the server knows of their sizes may be old.
 _SIZES = (
-    "select table_name, table_rows from information_schema.tables where table_schema = database() "
-    "order by table_rows desc limit 20"
+    "select table_name, engine, round(data_length / 1024) as kb from information_schema.tables "
+    "where table_schema = database() order by kb desc limit 40"
 )
 _CLIENT = shlex.join(server.LOGIN.asking())
 _UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
