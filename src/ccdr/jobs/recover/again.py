@@ -171,6 +171,7 @@ class Standing:
                 self.job.limits.no_progress,
                 progress,
                 gentle=False,
+                part=self.job.asset,  # others stand beside it
             )
         )
         return _StandingServer(order, target.as_named(source, order.manifest), source)
@@ -291,7 +292,8 @@ def check_again(
     must_be_opened: bool = False,
 ) -> list[CheckedAgain]:
     """The checks of each asset of a recovery that its journal has `told` of, and those that compare two of them.
-    `places` go before those that were decided: where a person has put it since. With `must_be_opened` a new server that nobody has started fails."""
+    `places` go before those that were decided: where a person has put it since. With `must_be_opened` a new server that
+    nobody has started fails."""
     found: dict[str, CheckedAgain] = {}
     with contextlib.ExitStack() as stack:
         there: dict[str, Standing] = {}

@@ -144,13 +144,14 @@ class Opening:
             source, _ = stack.enter_context(
                 self.services.lab.source(
                     engine,
-                    f"{self.run.id}-{self.job.asset}",  # others are opened beside it
+                    self.run.id,
                     self.run.scratch,
                     credentials,
                     self.job.limits.no_progress,
                     _Silent(),
                     any_client=True,
                     gentle=False,
+                    part=self.job.asset,  # others are opened beside it
                 )
             )
             ours = self.maker.is_it(source)
