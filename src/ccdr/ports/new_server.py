@@ -54,12 +54,14 @@ class Site:
 class StartLines:
     """Literal commands for a person, as root, each a line of its own: by Debian's own tools, and by Docker;
     `then`: once it is started, whichever way, before anybody comes. `look`: a client that looks at what is there, by
-    the server's own socket."""
+    the server's own socket. `inside` is what goes before either on a host that has no client of its own, where Docker
+    has started it."""
 
     debian: tuple[str, ...]
     docker: tuple[str, ...]
     then: tuple[str, ...] = ()
     look: tuple[str, ...] = ()
+    inside: str | None = None
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -67,14 +69,16 @@ class StartLines:
             "docker": list(self.docker),
             "then": list(self.then),
             "look": list(self.look),
+            "inside": self.inside,
         }
 
     def afterwards(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """What is typed once it is started, each part with its heading."""
+        way = f" (by Docker: with `{self.inside}` before it)" if self.inside else ""
         if self.then:
-            yield "then, once it is started", self.then
+            yield f"then, once it is started{way}", self.then
         if self.look:
-            yield "then look at it", self.look
+            yield f"then look at it{'' if self.then else way}", self.look
 
 
 @dataclass(frozen=True)

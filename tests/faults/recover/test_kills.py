@@ -211,10 +211,26 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
     assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
     assert LeftServer.read(home).untouched
     assert all((p.lstat().st_uid, p.lstat().st_gid) == owner for p in (home / "data").rglob("*"))
+    if stage == "loaded":
+        nobody_reaches_it_while_it_is_checked(site, home)
     site.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "99999"))
     bad = site.run("recover", "check", "p")
     assert bad.code == 1 and as_it_is(home) == before, bad
     assert left(site) == []
+
+
+def nobody_reaches_it_while_it_is_checked(site: Site, home: Path) -> None:
+    """The container in which it is opened once more has no network."""
+    asked = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={home}"]
+    shown = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Ports}}"]
+    seen: set[str] = set()
+    with site.start("recover", "check", "p") as check:
+        while check.poll() is None:
+            if ids := subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
+                told = subprocess.run([*shown, *ids], capture_output=True, text=True, check=False).stdout
+                seen |= {line for line in told.splitlines() if line}
+        check.communicate()
+    assert (check.returncode, seen) == (0, {"none 0"})
 
 
 def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: Source) -> None:

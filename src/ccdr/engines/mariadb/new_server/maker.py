@@ -26,7 +26,7 @@ from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
 from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.room import WithRoom
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.host.accounts import without_account
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
@@ -46,10 +46,10 @@ _BY_SOCKET = (
     "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
     "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
 )
-# For a person's first look: the largest tables, with about how many rows.
+# For a person's first look: the largest tables. What the server knows of their sizes may be old.
 _SIZES = (
-    "select table_name, table_rows from information_schema.tables where table_schema = database() "
-    "order by table_rows desc limit 20"
+    "select table_name, engine, round(data_length / 1024) as kb from information_schema.tables "
+    "where table_schema = database() order by kb desc limit 40"
 )
 _CLIENT = shlex.join(server.LOGIN.asking())
 _UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
@@ -290,6 +290,8 @@ class Maker:
         inventory = Inventory(manifest.contents)
         options = server.settings(inventory, self.asset.memory or server.MEMORY, throwaway=False)
         options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+        # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
+        options["innodb_flush_log_at_trx_commit"] = "2"
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
         options |= {"loose-system_versioning_alter_history": "KEEP", **self.asset.server_settings}
         if not empty:
@@ -411,7 +413,8 @@ class Maker:
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         conf = f"--defaults-file={self.site.home / own.CONF}"
         docker = docker_lines(self.site, image, owner, "mariadbd", conf)
-        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest), (self._look(manifest),))
+        debian, box = _UNIT.lines(self.site, owner), inside(container(self.site, "mariadbd"))
+        return StartLines(debian, docker, self._refilled(manifest), (self._look(manifest),), box)
 
     def _look(self, manifest: Manifest) -> str:
         """As root, as the server lets its administrator in by its socket."""
