@@ -40,6 +40,18 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
+# What its planner goes by, gathered beside the checks, which do not need it: it takes about as long as the load.
+_ANALYZE = """rm -f /tmp/ccdr-analyzed
+setsid sh -c '"$@"; echo $? > /tmp/ccdr-analyzed' analyze "$@" > /tmp/ccdr-analyze.log 2>&1 < /dev/null &
+"""
+_ANALYZED = """until [ -s /tmp/ccdr-analyzed ]; do sleep 0.05; done
+read -r code < /tmp/ccdr-analyzed
+[ "$code" = 0 ] || { cat /tmp/ccdr-analyze.log >&2; exit "$code"; }
+"""
+NOT_ANALYZED = """\
+select exists (select from pg_class c where relkind in ('r', 'p', 'm') and oid >= 16384 and reltuples <> 0
+  and not exists (select from pg_statistic where starelid = c.oid));
+"""
 # The server's word on each setting of a file; it starts nothing.
 _KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
 # Does it start with its own configuration? With what is different here on standard input.
@@ -62,6 +74,7 @@ class PostgresMaker:
     site: Site
     had_amcheck: set[str] = field(default_factory=set)
     reached: Connection | None = None  # once it is opened
+    analyzing: bool = False
 
     @classmethod
     def of(cls, asset: Postgres, site: Site) -> PostgresMaker:
@@ -154,7 +167,8 @@ class PostgresMaker:
             method.load(box, restored, manifest)
         env = dict(method.restored_env(manifest))
         if isinstance(method, DumpHome):
-            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"], env=env, what="analyze")
+            box.run(["sh", "-c", _ANALYZE, "begin", *_analyze()], env=env, what="analyze")
+            self.analyzing = True
         box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
         self.had_amcheck = self._with_amcheck(box, env)
         return reached
@@ -183,6 +197,8 @@ class PostgresMaker:
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         method = self._method(manifest)
         env = dict(method.restored_env(manifest))
+        if isinstance(method, DumpHome):
+            self.see_analyzed(box, env)
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
         old_passwords, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).split("|")
@@ -202,6 +218,17 @@ class PostgresMaker:
         self._try(box, home)
         lead_to(home / CLUSTER, self.site.home)
         return notes + less
+
+    def see_analyzed(self, box: Place, env: dict[str, str]) -> None:
+        """One that was opened again may have been loaded by a run that did not come as far."""
+        if self.analyzing:
+            box.run(["sh", "-c", _ANALYZED], env=env, what="analyze")
+        elif self.lacks_statistics(box, env):
+            box.run(_analyze(), env=env, what="analyze")
+
+    @staticmethod
+    def lacks_statistics(box: Place, env: dict[str, str]) -> bool:
+        return _one(box, env, env["PGDATABASE"], NOT_ANALYZED) == "t"
 
     def _try(self, box: Place, home: Path) -> None:
         """TestBroken where it does not start with its own settings, but for what only this host has. What the plan
@@ -342,6 +369,10 @@ def _put_aside(data: Path, aside: Path) -> None:
     for name in (conf.CONF, conf.HBA, conf.IDENT, *_OF_THE_BACKUP):
         if (data / name).exists() and not (aside / name).exists():
             (data / name).rename(aside / name)
+
+
+def _analyze() -> list[str]:
+    return [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"]
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
