@@ -56,8 +56,17 @@ def test_a_plan_is_recovered_from_its_copy_with_the_primary_gone_and_resumed_and
 ) -> None:
     site = with_copies(tmp_path)
     copied(site)
-    site.repo.rename(tmp_path / "away")
     asked = ["recover", "p", "--under", str(tmp_path / "back"), "--yes-i-mean", "p"]
+    even = site.run(*asked, "--from", "Site offsite", "--dry-run")
+    (step,) = even.json["would_recover"]["steps"]
+    assert step["primary"] is None and "primary" not in str(step["notes"]), "the copy has all of it"
+    settled_file(tmp_path / "tree" / "later.wav", b"b" * 5000)
+    site.backed_up()
+    newest = max(s["consistent_point"] for s in site.run("snapshots", "p").json["snapshots"])
+    site.repo.rename(tmp_path / "away")
+    dry = site.run(*asked, "--from", "Site offsite", "--dry-run")
+    (step,) = dry.json["would_recover"]["steps"]
+    assert step["primary"] == newest and f"the primary had it as of {newest}" in step["notes"][0], dry
     assert site.run(*asked).code == 3 and not site.records("recover.start"), "its own repository is gone"
     path, back = os.environ["PATH"], tmp_path / "back/recordings"
     refuses = f'#!/bin/sh\ncase " $* " in *" restore "*) exit 1;; esac\nexec {shutil.which("restic")} "$@"\n'
@@ -69,6 +78,11 @@ def test_a_plan_is_recovered_from_its_copy_with_the_primary_gone_and_resumed_and
     done = site.run("recover", "--resume")
     assert (done.code, done.json["state"]) == (0, "done"), done
     assert (back / f"{tmp_path}/tree/a.wav".lstrip("/")).read_bytes() == b"a" * 5000
+    assert done.json["steps"][0]["primary"] == newest and "recordings: the primary had it as of" in str(
+        done.json["notes"]
+    )
+    assert {r["assets"][0]["primary"] for kind in ("start", "end") for r in site.records(f"recover.{kind}")} == {newest}
+    site.ledger_holds()
     checked = site.run("recover", "check", "p")
     assert checked.code == 0 and checked.json["steps"][0]["checks"], checked
 
