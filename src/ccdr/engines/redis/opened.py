@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,7 +45,7 @@ class Opened:
                 cursor = "0"
                 while True:
                     words = ("EVAL", _PAGE, "0", cursor, kind or "", pattern)
-                    cursor, count, last = self.client.typed(words, database=one, what="counting keys").split()
+                    cursor, count, last = self._page(words, one)
                     total, newest = total + int(count), max(newest, int(last))
                     if cursor == "0":
                         break
@@ -54,6 +54,14 @@ class Opened:
                 return None
             raise
         return total, newest / 1000 if newest else None
+
+    def _page(self, words: Sequence[str], database: int) -> tuple[str, str, str]:
+        """A client that reads its commands from standard input ends well also where it was refused."""
+        answer = self.client.typed(words, database=database, what="counting keys")
+        match = re.fullmatch(r"(\d+) (\d+) (\d+)\s*", answer)
+        if match is None:
+            raise CommandFailed(["EVAL"], 1, answer, what="counting keys")
+        return match[1], match[2], match[3]
 
     def _databases(self) -> Iterator[int]:
         for name in self.client.info("keyspace"):
