@@ -40,7 +40,10 @@ class Repository:
     def held_as(self, snapshot: str) -> tuple[str, ...]:
         return (snapshot,)
 
-    def read(self, snapshot: str, path: PurePosixPath) -> str:
+    def prefer(self, snapshot: str, held: str) -> None:
+        assert snapshot == held
+
+    def read(self, snapshot: str, path: PurePosixPath, held: str | None = None) -> str:
         self.reads.append(snapshot)
         try:
             return self.files[snapshot, path]

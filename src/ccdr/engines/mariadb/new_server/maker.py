@@ -165,6 +165,9 @@ class Maker:
         """Is it a whole server's files? Else a dump."""
         return manifest.method == "physical"
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return False
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
 
@@ -287,6 +290,8 @@ class Maker:
         inventory = Inventory(manifest.contents)
         options = server.settings(inventory, self.asset.memory or server.MEMORY, throwaway=False)
         options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+        # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
+        options["innodb_flush_log_at_trx_commit"] = "2"
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
         options |= {"loose-system_versioning_alter_history": "KEEP", **self.asset.server_settings}
         if not empty:
