@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from ccdr.host.file_times import Times
 from ccdr.host.files import extent, remove_tree
 from ccdr.jobs.recover.journal import Progressed
 from ccdr.jobs.recover.planned import Planned
 from ccdr.jobs.recover.session import Session
+from ccdr.jobs.recover.since_named import since_named
+from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.directory import named_before, root_for, take_back
 from ccdr.jobs.restore.left_server import LeftServer
-from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.errors import CcdrError, UsageProblem, failure_of
 from ccdr.model.values import human_bytes, so_many
 
 
@@ -36,6 +39,35 @@ def was_done(session: Session, planned: Planned) -> None:
         with contextlib.suppress(CcdrError):
             left = LeftServer.read(planned.where.new_server.directory)
             step.start = left.lines if left.untouched else None
+
+
+def look_again(session: Session, view: View) -> None:
+    """It is told as done: with what was, and was not, looked at again."""
+    for step in session.result.steps.values():
+        planned, past = step.planned, session.past(step.planned.asset)
+        if step.before and past is not None:
+            _look_again(session, planned, past, OfAsset(view, planned.asset))
+
+
+def _look_again(session: Session, planned: Planned, past: Progressed, told: OfAsset) -> None:
+    asset, plan, result = planned.asset, session.loaded.plan.plan, session.result
+    place, times = planned.where.directory, Times.read(past.facts.get("naming", {}))
+    if place is None or times is None:
+        again = f"{asset}: it had its name before, and was not looked at again"
+        result.notes.append(f"{again}: `ccdr recover check {plan}` does")
+        return
+    scratch = session.run.scratch / f"since-named-{asset}"
+    try:
+        with contextlib.ExitStack() as room:
+            order = session.stands(planned, room).order
+            since = since_named(order, times, place, scratch, told)
+    except (CcdrError, OSError) as error:
+        result.findings.append(f"{asset}: {place} could not be looked at again: {failure_of(error).reason}")
+        return
+    finally:
+        result.left_behind += remove_tree(scratch)
+    result.notes.append(since.note(asset, plan))
+    result.findings += filter(None, [since.finding(asset, place, plan)])
 
 
 def clear(session: Session, planned: Planned) -> None:

@@ -89,12 +89,12 @@ def _histories(services: Services, found: Gathered) -> Histories:
 
 def _told(services: Services, plan: str, assets: Sequence[str], found: Gathered) -> dict[str, Told]:
     try:
-        return told_of(_newest_first(services), plan, assets, services.clock.now())
+        return told_of(newest_first(services), plan, assets, services.clock.now())
     except CcdrError:
         return {asset: Told() for asset in assets}
 
 
-def _newest_first(services: Services) -> Iterator[Record]:
+def newest_first(services: Services) -> Iterator[Record]:
     """Of the ledger, and of those beside it, what restores are told of by."""
     if not services.population().sound():
         yield from services.ledger.as_read(reverse=True)

@@ -115,8 +115,7 @@ class Doing:
             return session.open[asset]
         with self._stands_alone:
             if asset not in self._standing:
-                room = session.room(asset)
-                one = Standing(step.planned, session.job(asset), session.services, session.run, room)
+                one = session.stands(step.planned, session.room(asset))
                 one.stand(OfAsset(view, asset))
                 self._standing[asset] = one
             standing = self._standing[asset]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccdr.host.state import Run
+from ccdr.jobs.recover import journal as journals
+from ccdr.jobs.recover.again import Of, Standing
 from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
@@ -50,12 +52,15 @@ class Session:
         objectives = loaded.plan.objectives
         steps = {one.asset: StepResult(one) for one in decision.assets}
         self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)
+        told_before = ((one.asset, one.newer_elsewhere) for one in decision.assets)
+        self.result.notes += [f"{asset}: {newer}" for asset, newer in told_before if newer is not None]
         self.open: dict[str, Restoring] = {}
         self.rooms: dict[str, contextlib.ExitStack] = {}
         self.journal: Journal | None = None
         self._began = services.clock.monotonic()
         if told is not None:
-            self.result.resumes, self.result.away = told.run, told.away_until(services.clock.now())
+            away = told.away_until(journals.this_moment(services.clock.now(), self._began))
+            self.result.resumes, self.result.away, self.result.untimed = told.run, away.seconds, away.unknown
 
     @property
     def left(self) -> list[Planned]:
@@ -69,6 +74,12 @@ class Session:
         """A new one for this asset."""
         self.rooms[asset] = contextlib.ExitStack()
         return self.rooms[asset]
+
+    def stands(self, planned: Planned, room: contextlib.ExitStack) -> Standing:
+        """What an earlier process had brought, where it stands now."""
+        assert self.told is not None
+        of = Of.told(self.told, planned.asset)
+        return Standing(planned, self.job(planned.asset), self.services, self.run, room, of=of)
 
     def close(self) -> None:
         for room in self.rooms.values():
@@ -84,10 +95,10 @@ class Session:
         """CcdrError where it cannot be written: then nothing is begun."""
         now = self.services.clock.now()
         if self.told is not None:
-            self.journal = Journal.again(self.told)
+            self.journal = Journal.again(self.told, self.services.clock.monotonic)
         else:
             decided = {"began": rfc3339(now), "plan_sha256": self.loaded.sha256, **self.decision.as_json()}
-            self.journal = Journal.begin(self.services.state, self.run.id, decided)
+            self.journal = Journal.begin(self.services.state, self.run.id, decided, self.services.clock.monotonic)
         self.journal.session(now, self.services.ledger.actor)
 
     def past(self, asset: str) -> Progressed | None:

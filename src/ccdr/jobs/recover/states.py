@@ -84,12 +84,34 @@ class ChosenState:
 
 
 @dataclass(frozen=True)
+class Instead:
+    """Another asset of the same server, by which to recover; `why`, and whether it holds all that this one holds
+    (`in_full`), or all of its own database alone. `at_once_with` are others that were captured together with this one,
+    and not with that."""
+
+    asset: str
+    why: str
+    in_full: bool = True
+    at_once_with: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "asset": self.asset,
+            "why": self.why,
+            "in_full": self.in_full,
+            "at_once_with": list(self.at_once_with),
+        }
+
+
+@dataclass(frozen=True)
 class AssetStep:
     """One asset: what is brought back of it, where to, after which others. `bytes` is what its restore writes, `memory`
     what its sandbox or new server needs meanwhile, `room` what is needed where it goes and `scratch` what in the state
     directory. `will` is what is done, `checks` what is looked at then and `skipped` what not, with why. `source` is
     whether its source still answers, `healthy` what rolling that back would lose, in seconds (None: it does not answer,
-    or nobody asked)."""
+    or nobody asked). `primary` is the newest state that the primary is known to have had by the moment, where it is
+    fetched from a copy that lacks it. `instead` is where another asset protects the same server or database, and is to
+    be preferred."""
 
     job: Job
     state: ChosenState
@@ -106,6 +128,8 @@ class AssetStep:
     skipped: tuple[str, ...] = ()
     room: int = 0
     scratch: int = 0
+    primary: datetime | None = None
+    instead: Instead | None = None
 
     @property
     def asset(self) -> str:
@@ -126,6 +150,8 @@ class AssetStep:
             "skipped": list(self.skipped),
             "source": self.source,
             "rolling_back_loses_s": None if self.healthy is None else round(self.healthy, 3),
+            "primary": self.primary and rfc3339(self.primary),
+            "instead": self.instead and self.instead.as_json(),
             "notes": list(self.notes),
         }
 

@@ -17,11 +17,12 @@ from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
 from ccdr.jobs.recover.asking import Asked
-from ccdr.jobs.recover.brought_before import clear
+from ccdr.jobs.recover.brought_before import clear, look_again
 from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.looking import look
 from ccdr.jobs.recover.one_turn import Doing
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.repointed import repoint
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult
 from ccdr.jobs.recover.session import NONE_BESIDE, Known, Session
 from ccdr.jobs.recover.turns import Turn, Turns, Work
@@ -136,13 +137,14 @@ class Recovering:
             if session.decision.under is not None:
                 make_above(session.decision.under)
             view.begins(session.decision, session.elapsed())
+            look_again(session, view)
             self._all(view)
         with self._recorded.conclusion():
             self._conclude()
 
     def _about(self) -> dict[str, object]:
         decision = self._session.decision.as_json()
-        keys = ("asset", "snapshot", "point", "proof", "lost_s", "after", "predicted")
+        keys = ("asset", "snapshot", "point", "proof", "lost_s", "after", "predicted", "primary")
         assets = [
             {
                 **{key: value for key, value in one.as_json().items() if key in keys},
@@ -223,6 +225,8 @@ class Recovering:
         result.left_behind += session.run.problems
         result.worked = session.elapsed()
         result.conclude()
+        with contextlib.suppress(CcdrError):
+            repoint(session.loaded, result, services, session.journal)
         result.hint = self._next_step() or result.hint
         if session.journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
@@ -248,7 +252,7 @@ class Recovering:
         if result.state == PAUSED:
             return f"`ccdr recover --resume {plan}` goes on, and repeats nothing that is done"
         if any(step.planned.where.new_server is not None for step in result.steps.values()):
-            first = "start the new servers; then " if any(s.start for s in result.steps.values()) else ""
+            first = "start the new servers; then " if any(s.to_start for s in result.steps.values()) else ""
             return f"{first}`ccdr recover check {plan}` looks at all of it where it stands"
         return None
 
