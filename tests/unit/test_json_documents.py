@@ -69,7 +69,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("recover", f"recover p --under {root} --dry-run"),
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
         ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
-        ("doctor", "doctor p --only backups"), ("report", "report"), ("report", f"report --out {root}/r.html"),
+        ("doctor", "doctor p --only backups"), ("controls", "controls"), ("controls", "controls p"), ("report", "report"), ("report", f"report --out {root}/r.html"),
         ("kit page", "kit page"), ("kit page", f"kit page p --out {root}/kit.html"),
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),

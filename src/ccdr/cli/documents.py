@@ -391,6 +391,54 @@ class Schemas(Doc):
     schemas: Map
 
 
+class RecordBehindDocument(Doc):
+    """A record that something rests on. `hash` is of its line, `ledger` whose it is where that is not ours: then no
+    hash is told."""
+
+    seq: int
+    hash: Text
+    time: Time
+    kind: str
+    ledger: Text
+
+
+ControlState = Literal["evidence_present", "failing", "stale", "not_covered"]
+
+
+class ObservedDocument(Doc):
+    """What one part shows of one place: a plan, one of its assets, or (both null) this host."""
+
+    state: ControlState
+    text: str
+    plan: Text
+    asset: Text
+    records: list[RecordBehindDocument]
+    next_step: Text
+    acknowledged: Annotated[Text, about("until when, where a person has taken note of it")]
+
+
+class PartDocument(Doc):
+    id: str
+    title: str
+    state: ControlState
+    who_must_attest: Annotated[Text, about("who, where something of it is not covered")]
+    observed: list[ObservedDocument]
+
+
+class MeasureDocument(Doc):
+    """One of the twelve. `state` is the worst of its parts': failing, stale, not_covered, evidence_present."""
+
+    id: str
+    title: str
+    state: ControlState
+    evidence: Annotated[list[RecordBehindDocument], about("all records behind it, each once")]
+    parts: list[PartDocument]
+
+
+class Controls(Doc):
+    measures: list[MeasureDocument]
+
+
 class AnySchema(Struct, kw_only=True):
     """A JSON Schema."""
 
@@ -418,6 +466,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
+    "controls": (Controls,),
     "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),

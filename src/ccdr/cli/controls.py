@@ -1,0 +1,85 @@
+"""`ccdr controls`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import verb
+from ccdr.model.errors import Exit, worst
+from ccdr.model.values import rfc3339, so_many, to_the_second
+
+if TYPE_CHECKING:
+    from ccdr.evidence.controls.values import MeasureState, Observed, PartState
+
+
+@verb(short_help="Which evidence there is for the twelve measures.")
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+def controls(names: tuple[str, ...]) -> Exit:
+    """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
+
+    Each measure, and each part of it, is `evidence_present`, `failing`, `stale` or `not_covered`; the worst part wins.
+    Behind each stand the records that it rests on, by their numbers in the ledger. What no record shows is
+    `not_covered`, with who must attest it. ccdr shows evidence; whether that is enough is for people to say.
+
+    Exits with 1 where a measure is failing or stale and nobody has acknowledged it.
+
+    \b
+    Examples:
+      ccdr controls
+      ccdr controls outbound --json
+    """
+    from ccdr.jobs.in_force import as_recorded
+    from ccdr.telling.controls import controls as asked
+
+    options = settings()
+    loaded, wrong_plans = options.load_all(names)
+    for error in wrong_plans:
+        click.echo(f"ccdr: {error}", err=True)
+    services = options.services()
+    histories = services.histories()
+    judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
+    measures = asked(judged, services, histories)
+    if options.json:
+        print_json({"measures": [measure.as_json() for measure in measures]})
+    else:
+        _tell(measures)
+    from ccdr.evidence.controls.judged import exit_of_measures
+
+    return worst([exit_of_measures(measures), *(e.exit_code for e in wrong_plans)])
+
+
+def _tell(measures: Sequence[MeasureState]) -> None:
+    rows = [(m.measure.title, word(m.state.value), _newest(m)) for m in measures]
+    table(("measure", "state", "newest record behind it"), rows)
+    for measure in measures:
+        click.echo(f"\n{measure.measure.title}: {word(measure.state.value)}")
+        for part in measure.parts:
+            _tell_part(part)
+
+
+def _newest(measure: MeasureState) -> str:
+    newest = max(measure.evidence, key=lambda one: one.time, default=None)
+    return "-" if newest is None else f"{to_the_second(newest.time)}, {so_many(len(measure.evidence), 'record')} in all"
+
+
+def _tell_part(part: PartState) -> None:
+    click.echo(f"  {part.part.title}: {word(part.state.value)}")
+    if part.owner is not None:
+        click.echo(f"    to be attested, or shown, by: {part.owner}")
+    for one in part.observed:
+        click.echo(f"    {_line(one)}")
+        if one.step is not None and one.acknowledged is None:
+            click.echo(f"      → {one.step}")
+
+
+def _line(one: Observed) -> str:
+    where = f"{one.where}: " if one.where else ""
+    numbers = ", ".join(str(r.seq) if r.ledger is None else f"{r.seq} of {r.ledger[:8]}" for r in one.records)
+    named = f" [record{'s' if len(one.records) > 1 else ''} {numbers}]" if one.records else ""
+    noted = f" (acknowledged until {rfc3339(one.acknowledged)})" if one.acknowledged else ""
+    return f"{one.state.value}: {where}{one.text}{named}{noted}"

@@ -1,0 +1,20 @@
+"""How it stands with each of the twelve measures: every part is asked, and the worst wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.registry import MEASURES, PARTS
+from ccdr.evidence.controls.values import MeasureState, Part, PartState
+from ccdr.model.errors import Exit
+
+
+def judge_measures(known: Known, parts: Sequence[Part] = PARTS) -> list[MeasureState]:
+    asked = [PartState(part, tuple(part.shows(known))) for part in parts]
+    return [MeasureState(one, tuple(p for p in asked if p.part.measure == one.id)) for one in MEASURES]
+
+
+def exit_of_measures(measures: Sequence[MeasureState]) -> Exit:
+    """Failing or stale, where nobody has acknowledged it, is a finding; what nobody shows is none."""
+    return Exit.FINDING if any(measure.finding for measure in measures) else Exit.OK

@@ -1,0 +1,25 @@
+"""A plan with one asset, and its past."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.harness import Site
+
+from ccdr.plans.job import Job
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    site = Site(tmp_path_factory.mktemp("controls"), bare=True)
+    site.write("restore_tests/t.yaml", "restore_test: t\nchecks:\n  - {kind: identical}\n")
+    site.plan(
+        """
+        crm:
+          engine: files
+          paths: [/spool]
+          backup: {schedule: "15 * * * *"}
+          restore_test: {schedule: "0 3 * * *", checks: [t]}
+        """,
+        extra='retention: {keep_within: 35d}\nupkeep: {prune: "0 5 * * *", check: "0 6 * * *", parts: 2}\n',
+    )
+    return Job(site.loaded(), "crm")

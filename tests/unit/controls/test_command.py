@@ -1,0 +1,60 @@
+"""`ccdr controls`, on a tree of files: what people and programs are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Site
+from tests.support.repository_damage import flip
+from tests.support.sites import copy_of
+from tests.support.stored import settled_file
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = Site(tmp_path_factory.mktemp("asked"))
+    settled_file(made.root / "tree" / "a.wav", b"sound")
+    made.recordings(made.root / "tree")
+    made.backed_up()
+    assert made.run("test", "p").code == 0
+    return made
+
+
+def test_each_measure_has_its_state_and_the_records_behind_it(site: Site) -> None:
+    done = site.run("controls")
+    assert done.code == 0, done
+    measures = {one["id"]: one for one in done.json["measures"]}
+    assert len(measures) == 12
+    backup = measures["backup-and-recovery"]
+    parts = {one["id"]: one for one in backup["parts"]}
+    assert parts["restore-tests"]["state"] == "evidence_present" and parts["restore-tests"]["who_must_attest"] is None
+    (test,) = site.records("restore_test.end")
+    (behind,) = parts["restore-tests"]["observed"][0]["records"]
+    assert (behind["seq"], behind["time"], behind["kind"]) == (test["seq"], test["time"], test["kind"])
+    assert behind["hash"] == site.services().ledger.hash_of(test["seq"]) and behind["ledger"] is None
+    assert behind in backup["evidence"]
+    assert backup["state"] == "not_covered" and parts["recoveries"]["who_must_attest"] == "the plan's owner"
+
+
+def test_people_are_told_the_same(site: Site) -> None:
+    process = site.start("controls", "p")
+    out, _ = process.communicate()
+    (test,) = site.records("restore_test.end")
+    assert process.returncode == 0
+    assert "Backup and recovery plan: not_covered" in out
+    assert f"1 check passed [record {test['seq']}]" in out
+    assert (
+        "recoveries of the whole plan: not_covered" in out and "to be attested, or shown, by: the plan's owner" in out
+    )
+
+
+def test_a_backup_that_is_damaged_turns_it(site: Site, tmp_path: Path) -> None:
+    """The healthy twin is above."""
+    own = copy_of(site, tmp_path / "own")
+    for pack in (p for p in (own.repo / "data").rglob("*") if p.is_file()):
+        flip(pack)
+    assert own.run("test", "p").code == 1
+    done = own.run("controls")
+    (backup,) = [one for one in done.json["measures"] if one["id"] == "backup-and-recovery"]
+    assert done.code == 1 and backup["state"] == "failing", done
