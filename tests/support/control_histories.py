@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccdr.evidence.controls.values import ControlState
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import rfc3339
 from tests.support.chronicle import NOUGHT, Chronicle
 
 DAY = 24.0
@@ -22,6 +24,7 @@ class History:
     tell: Callable[[Chronicle], object]
     records: tuple[int, ...] = ()
     at: float = 0.1
+    wrong: tuple[Trouble, ...] = ()  # what only the host knows of
 
 
 def nothing(_: Chronicle) -> None: ...
@@ -61,8 +64,89 @@ def then(*told: Callable[[Chronicle], object]) -> Callable[[Chronicle], None]:
     return tell
 
 
+def verified(past: Chronicle, hours: float, result: str = "HOLDS", summary: str = "EQUAL") -> None:
+    problems = [] if result == "HOLDS" else ["record 3 was changed"]
+    past.wrote(
+        hours, "ledger.verified", asset=None, result=result, records=7, head=NOUGHT, summary=summary, problems=problems
+    )
+
+
+def compared(past: Chronicle, hours: float, result: str = "AGREES") -> None:
+    past.wrote(
+        hours,
+        "ledger.compared",
+        asset=None,
+        result=result,
+        snapshots=2,
+        elsewhere=0,
+        unattested=0,
+        newest=1,
+        vanished={},
+    )
+
+
+def missed(past: Chronicle, hours: float) -> None:
+    due = rfc3339(past.at(hours))
+    past.wrote(hours, "missed", verb="backup", due=due, first_due=due, count=3)
+
+
+def not_begun(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "not_begun", verb="backup", due=rfc3339(past.at(hours)), reason="no disk")
+
+
+def copied(past: Chronicle, hours: float, result: str = "DONE", **more: Any) -> None:
+    """To the copy `far`; to the other one, which is filled once a year, just before."""
+    point = rfc3339(past.at(hours - 1))
+    there = {"there": {past.asset: 2}, "newest": {past.asset: point}}
+    past.wrote(hours - 0.1, "copy.end", asset=None, copy="farther", result="DONE", **there)
+    past.wrote(
+        hours,
+        "copy.end",
+        asset=None,
+        copy="far",
+        result=result,
+        reason=None if result == "DONE" else "no disk",
+        **there | more,
+    )
+
+
+def tended(past: Chronicle) -> None:
+    past.pruned(-3)
+    past.checked(-3, parts=2)
+    copied(past, -2)
+
+
+def version(past: Chronicle, hours: float) -> None:
+    facts = {
+        "format": 1, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * *", "check": "0 6 * * *",
+        "parts": 2, "assets": {},
+    }  # fmt: skip
+    files = {"plans/p.yaml": NOUGHT}
+    past.wrote(hours, "plan.version", asset=None, digest=NOUGHT, predecessor=None, files=files, facts=facts)
+
+
+def kept(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "plan.stored", asset=None, digest=NOUGHT, snapshot=NOUGHT)
+
+
+BOX: dict[str, Any] = {
+    "image": "i",
+    "network": "none",
+    "root": "read-only",
+    "capabilities": "none",
+    "storage": "memory",
+}
+
+
+def boxed(past: Chronicle, hours: float = -0.2, left: tuple[str, ...] = (), **more: Any) -> None:
+    past.stored(-5, "old")
+    past.tested(hours, "old", sandbox=BOX | more, disposal={"left_behind": list(left)})
+
+
 PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
 STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
+
+OVERDUE = {PRESENT: [History(boxed, (2,))], STALE: [History(boxed, (2,), at=3 * DAY)]}
 
 HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "backup-and-recovery/backups": {
@@ -108,6 +192,65 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(lambda p: (recovered(p, -99 * DAY), recovery_crashed(p)), (2,)),
         ],
         STALE: [History(lambda p: recovered(p, -YEAR - 1), (1,))],
+    },
+    "policies-and-training/plan-versions": {
+        PRESENT: [History(lambda p: (version(p, -2), kept(p, -1)), (1, 2))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: version(p, -2), (1,), wrong=(Trouble.PLAN_FILES_GONE,))],
+        STALE: [History(lambda p: (version(p, -9), p.stored(-1, "new")), (1,))],
+    },
+    "encryption/sandbox-storage": OVERDUE | {
+        LACKING: [History(nothing), History(lambda p: boxed(p, storage="disk"), (2,)), History(well, (2,))],
+        FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
+    },
+    "security-testing/isolation": OVERDUE | {
+        LACKING: [History(nothing), History(well, (2,))],
+        FAILING: [
+            History(lambda p: boxed(p, network="bridge"), (2,)),
+            History(lambda p: boxed(p, differs=[{"fact": "root", "asked": "read-only", "observed": "writable"}]), (2,)),
+        ],
+    },
+    "monitoring-and-audit/ledger": {
+        PRESENT: [History(lambda p: verified(p, -3), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(lambda p: verified(p, -3, "BROKEN"), (1,)),
+            History(lambda p: verified(p, -3, summary="DIFFERS"), (1,)),
+            History(lambda p: verified(p, -3), (1,), wrong=(Trouble.LEDGER_SPOILT,)),
+            History(lambda p: verified(p, -3), (1,), wrong=(Trouble.LEDGER_LOST,)),
+        ],
+        STALE: [History(lambda p: verified(p, -2 * DAY - 1), (1,))],
+    },
+    "monitoring-and-audit/comparisons": {
+        PRESENT: [History(lambda p: compared(p, -3), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(lambda p: compared(p, -3, "DIFFERS"), (1,)),
+            History(then(well, lambda p: p.gone(-0.2, "old")), (4,)),
+            History(lambda p: (compared(p, -3), copied(p, -2, vanished={"crm": [NOUGHT]})), (1,)),
+        ],
+        STALE: [History(lambda p: compared(p, -2 * DAY - 1), (1,))],
+    },
+    "monitoring-and-audit/runs": {
+        PRESENT: [History(well, (3,)), History(then(lambda p: missed(p, -8 * DAY), tended, well), (1, 8))],
+        LACKING: [History(nothing)],
+        FAILING: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
+        STALE: [History(well, (3,), at=9)],
+    },
+    "physical-security/copies": {
+        PRESENT: [History(lambda p: copied(p, -2), (1, 2))],
+        LACKING: [History(lambda p: p.stored(-0.5, "new"))],
+        FAILING: [
+            History(lambda p: (copied(p, -9), copied(p, -2, "FAILED", there=None)), (2, 3, 4)),
+            History(lambda p: copied(p, -2, vanished={"crm": [NOUGHT]}), (1, 2)),
+        ],
+        STALE: [History(lambda p: copied(p, -2), (1, 2), at=3 * DAY)],
+    },
+    "legal-compliance/retention": {
+        PRESENT: [History(lambda p: p.pruned(-3), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
+        STALE: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
     },
 }  # fmt: skip
 

@@ -20,6 +20,17 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
           backup: {schedule: "15 * * * *"}
           restore_test: {schedule: "0 3 * * *", checks: [t]}
         """,
-        extra='retention: {keep_within: 35d}\nupkeep: {prune: "0 5 * * *", check: "0 6 * * *", parts: 2}\n',
+        extra='retention: {keep_within: 35d}\nupkeep: {prune: "0 5 * * *", check: "0 6 * * *", parts: 2}\n'
+        "copies:\n"
+        '  far: {url: /far, password_file: key, site: Cluj, schedule: "0 4 * * *"}\n'
+        '  farther: {url: /farther, password_file: key, site: Oradea, schedule: "0 4 1 1 *"}\n',
     )
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan without copies, and without retention."""
+    site = Site(tmp_path_factory.mktemp("bare"), bare=True)
+    site.plan("crm: {engine: files, paths: [/spool]}")
     return Job(site.loaded(), "crm")

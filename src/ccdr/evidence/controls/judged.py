@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.registry import MEASURES, PARTS
+from ccdr.evidence.controls.registry import EVERY, MEASURES
 from ccdr.evidence.controls.values import MeasureState, Part, PartState
 from ccdr.model.errors import Exit
 
 
-def judge_measures(known: Known, parts: Sequence[Part] = PARTS) -> list[MeasureState]:
+def judge_measures(known: Known, parts: Sequence[Part] = EVERY) -> list[MeasureState]:
     asked = [PartState(part, tuple(part.shows(known))) for part in parts]
     return [MeasureState(one, tuple(p for p in asked if p.part.measure == one.id)) for one in MEASURES]
 

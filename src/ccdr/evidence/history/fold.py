@@ -47,7 +47,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 30  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 31  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -157,7 +157,10 @@ def _take_recovered(history: Histories, record: Record) -> None:
 def _take_vanished(history: Histories, record: Record) -> None:
     """What was found gone of each asset that was looked for, by this host."""
     gone = record.get("vanished")
-    if isinstance(gone, dict) and not of_another_host(record):
+    if of_another_host(record):
+        return
+    history.setdefault((record["plan"], None), AssetHistory()).newest[COMPARED] = record
+    if isinstance(gone, dict):
         for asset, ids in gone.items():
             of = history.setdefault((record["plan"], str(asset)), AssetHistory())
             of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}

@@ -3,25 +3,17 @@ back?"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Collection, Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.values import ControlState, Observed, behind, by_problem
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import CHECKED, RECOVER_END, RECOVER_START
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.coverage import STALE, UNTESTED
 from ccdr.evidence.verdicts import Record
-from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.trouble import Trouble
 from ccdr.model.values import Achieved, ObjectiveVerdict, human_seconds, so_many, to_the_second, utc
-
-PRESENT, FAILING, LATE, LACKING = (
-    ControlState.EVIDENCE_PRESENT,
-    ControlState.FAILING,
-    ControlState.STALE,
-    ControlState.NOT_COVERED,
-)
-YEARLY = timedelta(days=366)  # how long a recovery shows that the plan can be brought back (DORA 11(6): yearly tests)
 
 _NOT_BACKED_UP = (
     Trouble.BACKUP_FAILED,
@@ -39,12 +31,6 @@ _NOT_RESTORED = (
     Trouble.NO_LONGER_CHECKED,
     Trouble.REPOSITORY_DAMAGED,
 )
-
-
-def first_of(problems: Iterable[Problem], troubles: Collection[Trouble]) -> Problem | None:
-    """The first that nobody has acknowledged, else the first at all."""
-    there = [p for p in problems if p.trouble in troubles]
-    return min(there, key=lambda p: p.acknowledged is not None, default=None)
 
 
 def backups(known: Known) -> Iterator[Observed]:
@@ -177,7 +163,7 @@ def _recovery(known: Known, plan: PlanKnown) -> Observed:
     took = f"{human_seconds(achieved['achieved_s'])} of {human_seconds(achieved['objective_s'])}"
     if achieved["verdict"] == ObjectiveVerdict.BREACHED:
         return Observed(FAILING, f"the recovery of {at} took {took}", plan.name, None, behind(end))
-    if known.now - utc(end["time"]) > YEARLY:
+    if known.now - utc(end["time"]) > YEARLY:  # DORA 11(6): tests at least yearly
         return Observed(LATE, f"the last recovery is more than a year old: {at}", plan.name, None, behind(end))
     text = f"{so_many(len(end['assets']), 'asset')} recovered on {at}, in {took}"
     return Observed(PRESENT, text, plan.name, None, behind(end))
