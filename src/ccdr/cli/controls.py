@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,21 +11,30 @@ import click
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
-from ccdr.model.errors import Exit, worst
+from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many, to_the_second
 
 if TYPE_CHECKING:
+    from ccdr.evidence.controls.frameworks import FrameworkState
     from ccdr.evidence.controls.values import MeasureState, Observed, PartState
 
 
 @verb(short_help="Which evidence there is for the twelve measures.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
-def controls(names: tuple[str, ...]) -> Exit:
+@click.option(
+    "--framework", "wanted", metavar="NAME", multiple=True, help="Tell all that this law or standard asks for."
+)
+@click.option("--map", "named", metavar="FILE", type=click.Path(path_type=Path), help="Map laws and standards by FILE.")
+@click.option("--print-map", is_flag=True, help="Print the map that is used, to be copied and edited, and stop.")
+def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, print_map: bool) -> Exit:
     """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
 
     Each measure, and each part of it, is `evidence_present`, `failing`, `stale` or `not_covered`; the worst part wins.
     Behind each stand the records that it rests on, by their numbers in the ledger. What no record shows is
     `not_covered`, with who must attest it. ccdr shows evidence; whether that is enough is for people to say.
+
+    A map says which measures answer what laws and standards ask for: FILE, or controls.yaml beside the directory of
+    plans, or the one that comes with ccdr.
 
     Exits with 1 where a measure is failing or stale and nobody has acknowledged it.
 
@@ -32,11 +42,23 @@ def controls(names: tuple[str, ...]) -> Exit:
     Examples:
       ccdr controls
       ccdr controls outbound --json
+      ccdr controls --framework gdpr
+      ccdr controls --print-map > controls.yaml
     """
+    from ccdr.evidence.controls.frameworks import judge_frameworks
+    from ccdr.evidence.controls.judged import exit_of_measures
     from ccdr.jobs.in_force import as_recorded
     from ccdr.telling.controls import controls as asked
+    from ccdr.telling.controls import map_beside
 
     options = settings()
+    used = map_beside(options.plans, named)
+    if print_map:
+        click.echo(used.raw, nl=False)
+        return Exit.OK
+    if unknown := [one for one in wanted if one not in used.map.frameworks]:
+        hint = f"it has {', '.join(used.map.frameworks)}"
+        raise UsageProblem(f"the map has no framework {', '.join(map(ascii, unknown))}", hint=hint)
     loaded, wrong_plans = options.load_all(names)
     for error in wrong_plans:
         click.echo(f"ccdr: {error}", err=True)
@@ -44,12 +66,19 @@ def controls(names: tuple[str, ...]) -> Exit:
     histories = services.histories()
     judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
     measures = asked(judged, services, histories)
+    frameworks = judge_frameworks(used, measures)
     if options.json:
-        print_json({"measures": [measure.as_json() for measure in measures]})
+        shown = [one for one in frameworks if not wanted or one.name in wanted]
+        print_json(
+            {
+                "measures": [measure.as_json() for measure in measures],
+                "frameworks": [one.as_json() for one in shown],
+                "map": used.as_json(),
+            }
+        )
     else:
         _tell(measures)
-    from ccdr.evidence.controls.judged import exit_of_measures
-
+        _tell_frameworks(frameworks, wanted)
     return worst([exit_of_measures(measures), *(e.exit_code for e in wrong_plans)])
 
 
@@ -83,3 +112,20 @@ def _line(one: Observed) -> str:
     named = f" [record{'s' if len(one.records) > 1 else ''} {numbers}]" if one.records else ""
     noted = f" (acknowledged until {rfc3339(one.acknowledged)})" if one.acknowledged else ""
     return f"{one.state.value}: {where}{one.text}{named}{noted}"
+
+
+def _tell_frameworks(frameworks: Sequence[FrameworkState], wanted: Collection[str]) -> None:
+    """How many of its requirements are in which state; of those that are asked for, each."""
+    from ccdr.evidence.controls.values import ControlState
+
+    click.echo()
+    states = tuple(ControlState)
+    rows = [(one.name, one.framework.title, *(str(one.count(s)) for s in states)) for one in frameworks]
+    table(("framework", "title", *(s.value for s in states)), rows)
+    for one in frameworks:
+        if one.name in wanted:
+            click.echo(f"\n{one.framework.title}, {one.framework.source}")
+            for asked in one.requirements:
+                says = f"“{asked.requirement.quote}”" if asked.requirement.quote else asked.requirement.words
+                click.echo(f"  {asked.number}: {word(asked.state.value)}: {says}")
+                click.echo(f"    shown by {', '.join(asked.requirement.measures)}")

@@ -435,8 +435,33 @@ class MeasureDocument(Doc):
     parts: list[PartDocument]
 
 
+class RequirementDocument(Doc):
+    """What one article or control asks for; the worst of its `measures` is its state."""
+
+    id: str
+    state: ControlState
+    quote: Annotated[Text, about("a law's own words")]
+    words: Annotated[Text, about("what it asks for, in other words than a standard's own")]
+    measures: Annotated[list[str], about("measures, or parts of one as measure/part")]
+
+
+class FrameworkDocument(Doc):
+    id: str
+    title: str
+    kind: Literal["law", "standard"]
+    source: str
+    requirements: list[RequirementDocument]
+
+
+class ControlMapDocument(Doc):
+    file: Annotated[Text, about("null: the map that comes with ccdr")]
+    sha256: str
+
+
 class Controls(Doc):
     measures: list[MeasureDocument]
+    frameworks: list[FrameworkDocument]
+    map: ControlMapDocument
 
 
 class AnySchema(Struct, kw_only=True):

@@ -49,6 +49,30 @@ def test_people_are_told_the_same(site: Site) -> None:
     )
 
 
+def test_laws_and_standards_are_answered_by_measures(site: Site) -> None:
+    done = site.run("controls", "--framework", "gdpr")
+    (gdpr,) = done.json["frameworks"]
+    asked = {one["id"]: one for one in gdpr["requirements"]}
+    assert asked["32(1)(d)"]["state"] == "not_covered" and asked["32(1)(c)"]["measures"] == ["backup-and-recovery"]
+    assert done.json["map"]["file"] is None
+    unknown = site.run("controls", "--framework", "gdpx")
+    assert unknown.code == 2 and "it has gdpr, hipaa" in unknown.json["hint"]
+    process = site.start("controls", "--framework", "gdpr")
+    out, _ = process.communicate()
+    assert "32(1)(c): not_covered: “the ability to restore the availability and access" in out
+
+
+def test_a_map_of_ones_own_is_used_and_its_mistakes_are_told(site: Site, tmp_path: Path) -> None:
+    own = copy_of(site, tmp_path / "own")
+    process = own.start("controls", "--print-map")
+    text, _ = process.communicate()
+    (own.root / "controls.yaml").write_text(text.replace("measures: [incident-reporting]", "measures: [incidents]", 1))
+    wrong = own.run("controls")
+    assert wrong.code == 2 and "controls.yaml:" in wrong.json["error"] and "is no measure" in wrong.json["error"]
+    (own.root / "controls.yaml").write_text(text)
+    assert own.run("controls").json["map"]["file"] == str(own.root / "controls.yaml")
+
+
 def test_a_backup_that_is_damaged_turns_it(site: Site, tmp_path: Path) -> None:
     """The healthy twin is above."""
     own = copy_of(site, tmp_path / "own")

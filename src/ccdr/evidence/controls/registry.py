@@ -61,6 +61,7 @@ ATTESTED: tuple[Part, ...] = (
     _said("network-defence", THREATS, "firewall, intrusion detection and prevention", "whoever runs the network"),
     _said("record-of-processing", LEGAL, "record of processing", _OFFICER),
     _said("processor-contracts", LEGAL, "contracts with processors (DPA, BAA)", _OFFICER),
+    _said("card-data", LEGAL, "no security codes of cards in what is kept", "whoever takes card payments"),
     _said("penetration-test", TESTING, "penetration test", "whoever had it carried out"),
     _said("incident-filing", INCIDENTS, "receipts of what was filed", _OFFICER),
     _said("password-policy", HYGIENE, "password policy for people", "whoever sets it"),
