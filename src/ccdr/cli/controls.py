@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,6 @@ def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None
       ccdr controls --framework gdpr
       ccdr controls --print-map > controls.yaml
     """
-    from ccdr.evidence.controls.frameworks import judge_frameworks
     from ccdr.evidence.controls.judged import exit_of_measures
     from ccdr.jobs.in_force import as_recorded
     from ccdr.telling.controls import controls as asked
@@ -65,21 +65,14 @@ def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None
     services = options.services()
     histories = services.histories()
     judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
-    measures = asked(judged, services, histories)
-    frameworks = judge_frameworks(used, measures)
+    found = asked(judged, services, histories, used)
     if options.json:
-        shown = [one for one in frameworks if not wanted or one.name in wanted]
-        print_json(
-            {
-                "measures": [measure.as_json() for measure in measures],
-                "frameworks": [one.as_json() for one in shown],
-                "map": used.as_json(),
-            }
-        )
+        shown = [one for one in found.frameworks if not wanted or one.name in wanted]
+        print_json(replace(found, frameworks=shown).as_json())
     else:
-        _tell(measures)
-        _tell_frameworks(frameworks, wanted)
-    return worst([exit_of_measures(measures), *(e.exit_code for e in wrong_plans)])
+        _tell(found.measures)
+        _tell_frameworks(found.frameworks, wanted)
+    return worst([exit_of_measures(found.measures), *(e.exit_code for e in wrong_plans)])
 
 
 def _tell(measures: Sequence[MeasureState]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.evidence.controls.frameworks import FrameworkState, judge_frameworks
 from ccdr.evidence.controls.judged import judge_measures
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.registry import NAMES
@@ -23,8 +25,24 @@ def map_beside(plans: Path, named: Path | None = None) -> LoadedMap:
     return load_map(named or (beside if beside.exists() else None), NAMES)
 
 
-def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> list[MeasureState]:
-    """Of these plans, as they were recorded. CcdrError where the ledger cannot be read."""
+@dataclass(frozen=True)
+class Controls:
+    """The twelve measures, and what laws and standards ask for by a map."""
+
+    measures: Sequence[MeasureState]
+    frameworks: Sequence[FrameworkState]
+    map: LoadedMap
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "measures": [one.as_json() for one in self.measures],
+            "frameworks": [one.as_json() for one in self.frameworks],
+            "map": self.map.as_json(),
+        }
+
+
+def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histories, used: LoadedMap) -> Controls:
+    """Of these plans, as they were recorded, now. CcdrError where the ledger cannot be read."""
     statuses, care = status(plans, services, histories), upkeep_problems(plans, services, histories)
     newest = [s for one in statuses for s in one.usable[-1:]]
     known = Known(
@@ -34,4 +52,10 @@ def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histori
         lineage=services.lineage(),
         of_ledger=ledger_problems(plans, services, histories, newest),
     )
-    return with_digests(judge_measures(known), services.ledger.hash_of)
+    return judged(known, services, used)
+
+
+def judged(known: Known, services: Services, used: LoadedMap) -> Controls:
+    """By what is known at a moment."""
+    measures = with_digests(judge_measures(known), services.ledger.hash_of)
+    return Controls(measures, judge_frameworks(used, measures), used)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
 from tests.support.repository_damage import flip
+from tests.support.schema import document_misfits as wrong
 from tests.support.sites import copy_of
 from tests.support.stored import settled_file
 
@@ -67,10 +69,37 @@ def test_a_map_of_ones_own_is_used_and_its_mistakes_are_told(site: Site, tmp_pat
     process = own.start("controls", "--print-map")
     text, _ = process.communicate()
     (own.root / "controls.yaml").write_text(text.replace("measures: [incident-reporting]", "measures: [incidents]", 1))
-    wrong = own.run("controls")
-    assert wrong.code == 2 and "controls.yaml:" in wrong.json["error"] and "is no measure" in wrong.json["error"]
+    told = own.run("controls")
+    assert told.code == 2 and "controls.yaml:" in told.json["error"] and "is no measure" in told.json["error"]
     (own.root / "controls.yaml").write_text(text)
     assert own.run("controls").json["map"]["file"] == str(own.root / "controls.yaml")
+
+
+def test_an_export_of_the_ledger_holds_them_too(site: Site, tmp_path: Path) -> None:
+    done = site.run("ledger", "export", str(tmp_path / "given"))
+    assert done.code == 0, done
+    told = json.loads((tmp_path / "given" / "controls.json").read_text("utf-8"))
+    now = site.run("controls").json
+    assert [one["state"] for one in told["measures"]] == [one["state"] for one in now["measures"]]
+    assert told["frameworks"] == now["frameworks"] and wrong("controls", told) == []
+    assert site.run("ledger", "verify", str(tmp_path / "given")).code in (0, 3)
+
+
+def test_without_a_plan_the_ledger_is_exported_alone(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    done = site.run("ledger", "export", str(tmp_path / "given"), "--plans", str(tmp_path / "none"))
+    assert done.code == 0 and "controls.json is not in the export" in done.stderr
+    assert not (tmp_path / "given" / "controls.json").exists()
+
+
+def test_a_report_holds_them_as_page_and_as_json(site: Site) -> None:
+    told = site.run("report").json["controls"]
+    now = site.run("controls").json
+    assert [one["state"] for one in told["measures"]] == [one["state"] for one in now["measures"]]
+    assert told["frameworks"] == now["frameworks"]
+    process = site.start("report")
+    page, _ = process.communicate()
+    assert "Twelve measures" in page and "Backup and recovery plan" in page and "32(1)(c)" in page
 
 
 def test_a_backup_that_is_damaged_turns_it(site: Site, tmp_path: Path) -> None:
