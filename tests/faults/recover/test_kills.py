@@ -9,10 +9,11 @@ import os
 import random
 import re
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -204,19 +205,15 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
         assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
     assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
     owner = (home / "data").stat().st_uid, (home / "data").stat().st_gid
-    before = LeftServer.read(home)
-    if stage == "naming":  # a look that was killed is told, and gone on from
-        (home / "ccdr-checking").write_text("")
-    for _ in range(2):
-        again = site.run("recover", "check", "p")
-        told = [(check["kind"], check["status"]) for check in again.json["steps"][0]["checks"]]
-        assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
-        after = LeftServer.read(home)
-        assert after.untouched and not after.is_checked and replace(after, sums=before.sums) == before
+    before = as_it_is(home)
+    again = site.run("recover", "check", "p")
+    told = [(check["kind"], check["status"]) for check in again.json["steps"][0]["checks"]]
+    assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
+    assert LeftServer.read(home).untouched
     assert all((p.lstat().st_uid, p.lstat().st_gid) == owner for p in (home / "data").rglob("*"))
     site.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "99999"))
     bad = site.run("recover", "check", "p")
-    assert bad.code == 1 and LeftServer.read(home).untouched, bad
+    assert bad.code == 1 and as_it_is(home) == before, bad
     assert left(site) == []
 
 
@@ -240,11 +237,46 @@ def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: S
     again = site.run("recover", "check", "p")
     rows = [c["status"] for c in again.json["steps"][0]["checks"] if c["kind"] == "rows"]
     assert (again.code, rows) == (0, ["PASS", "PASS"]), again
+    before = as_it_is(home)
+    for point in LOOKED_AT:
+        kill_while_it_looks(site, point)
+        assert as_it_is(home) == before, "whoever starts it finds what was proven"
+    again = site.run("recover", "check", "p")
+    assert again.code == 0 and as_it_is(home) == before and left(site) == [], again
     (lost := sorted((home / "data/base").rglob("*"))[-1]).unlink()
     assert site.run("recover", "check", "p").code in (1, 3), lost
     edited = json.loads((home / "ccdr-server.json").read_text()) | {"snapshot": "0" * 64}
     (home / "ccdr-server.json").write_text(json.dumps(edited))
     assert site.run("recover", "check", "p").code == 1
+
+
+# Of a look: its files are being copied; its container is there; its server answers.
+LOOKED_AT = ("copy", "container", "answer")
+
+
+def kill_while_it_looks(site: Site, point: str) -> None:
+    there, process = containers(), site.start("recover", "check", "p")
+
+    def reached_() -> bool:
+        if point == "copy":
+            return any((site.state / "scratch").glob("*/standing-crm/tree/data"))
+        pids = list((site.state / "scratch").glob("*/standing-crm/tree/data/postmaster.pid"))
+        return bool(containers() - there) if point == "container" else any("ready" in p.read_text() for p in pids)
+
+    assert eventually(lambda: reached_() or process.poll() is not None, 60) and process.poll() is None, point
+    killed(process)
+    assert process.stdout and process.stderr
+    process.stdout.close(), process.stderr.close()
+
+
+def as_it_is(home: Path) -> dict[str, tuple[object, ...]]:
+    """Whose each file is, and what is in it."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(home.rglob("*")):
+        status = path.lstat()
+        held = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        found[str(path.relative_to(home))] = (status.st_uid, status.st_gid, status.st_mode, sha256(held).hexdigest())
+    return found
 
 
 def test_what_lost_files_since_it_was_brought_is_not_there_any_more(site: Site) -> None:
