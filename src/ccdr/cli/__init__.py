@@ -7,6 +7,7 @@ import click
 from ccdr import __version__
 from ccdr.cli import (
     ack,
+    attest,
     backup,
     bootstrap,
     completion,
@@ -79,6 +80,7 @@ for _verb in (
     ship.ship,
     doctor.doctor,
     ack.ack,
+    attest.attest,
     pause.pause,
     notify.notify,
     plan.plan,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
@@ -134,6 +135,7 @@ class FoldedRecords:
     runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+    attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
     def pass_over(self, why: str, seq: int) -> None:
@@ -153,6 +155,9 @@ class FoldedRecords:
             return
         if kind == ACK:
             self.acks[record["code"]] = record
+            return
+        if kind == ATTESTATION:
+            self.attested[key_of(record)] = record
             return
         if kind == LOGS:
             self._take_log(record)

@@ -8,6 +8,7 @@ To add a key: give it a default in the definition, and count its `version` up if
 before. To add a kind: define it, and add a line to `registry.py`.
 """
 
+from ccdr.evidence.records.approvals import AttestationRecord, PlanApproved
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
@@ -40,6 +41,7 @@ __all__ = [
     "KINDS",
     "VERSIONS",
     "Ack",
+    "AttestationRecord",
     "BackupEnd",
     "BackupStart",
     "CheckEnd",
@@ -58,6 +60,7 @@ __all__ = [
     "LogShipped",
     "MissedRuns",
     "NotBegun",
+    "PlanApproved",
     "PlanStored",
     "PlanVersion",
     "PruneEnd",

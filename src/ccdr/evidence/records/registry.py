@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, copies, lineage, pauses, plans, recovery, restores, runbook, upkeep
+from ccdr.evidence.records import (
+    approvals,
+    backups,
+    copies,
+    lineage,
+    pauses,
+    plans,
+    recovery,
+    restores,
+    runbook,
+    upkeep,
+)
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -23,6 +34,8 @@ ALL: tuple[type[Record], ...] = (
     recovery.RecoverEnd,
     plans.PlanVersion,
     plans.PlanStored,
+    approvals.PlanApproved,
+    approvals.AttestationRecord,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,
