@@ -43,6 +43,7 @@ class Trouble(StrEnum):
     PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
     PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
+    CONTROL_PASSED = "control_passed"  # a copy that was damaged on purpose passed its restore test: tests prove nothing
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
@@ -66,6 +67,8 @@ class Trouble(StrEnum):
     NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
+    CONTROL_INCONCLUSIVE = "control_inconclusive"
+    CONTROL_LATE = "control_late"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
     RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
@@ -139,6 +142,7 @@ _LEVELS = {
     Trouble.TEST_FAILED: Level.LOST,
     Trouble.LOG_FAILED: Level.LOST,
     Trouble.REPOSITORY_AWAY: Level.LOST,
+    Trouble.CONTROL_PASSED: Level.UNPROVEN,
     Trouble.NEVER_TESTED: Level.UNPROVEN,
     Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
@@ -215,6 +219,14 @@ _NEXT = {
     "version: docs/explanation/evidence.md, A plan's files",
     Trouble.PLAN_NOT_STORED: "ccdr backup {plan}   stores the plan with the backup, and says why it could not",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
+    Trouble.CONTROL_PASSED: (
+        "add {{kind: identical}} to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
+        "does the same damage again, which must be found"
+    ),
+    Trouble.CONTROL_INCONCLUSIVE: "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset "
+    "{asset} --negative-control",
+    Trouble.CONTROL_LATE: "ccdr test {plan} --asset {asset} --negative-control   does it now; check that cron calls "
+    "`ccdr run` here",
     Trouble.TEST_FAILED: (
         "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
         "that passes its test ends this trouble"

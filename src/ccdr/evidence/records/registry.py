@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, copies, lineage, pauses, plans, recovery, restores, runbook, upkeep
+from ccdr.evidence.records import backups, controls, copies, lineage, pauses, plans, recovery, restores, runbook, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -14,6 +14,8 @@ ALL: tuple[type[Record], ...] = (
     backups.LogShipped,
     restores.TestStart,
     restores.TestEnd,
+    controls.NegativeControlStart,
+    controls.NegativeControlEnd,
     restores.RestoreStart,
     restores.RestoreEnd,
     runbook.RunbookStart,
