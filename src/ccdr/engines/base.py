@@ -160,8 +160,6 @@ class EngineConfig(Strict):
     speaks_sql: ClassVar[bool] = False
     # Does `export` write rows in bulk? Checks that compare every row with another store need it.
     exports: ClassVar[bool] = False
-    # What a negative control can do to what was loaded; to the files before that it can do all of `OF_FILES`.
-    damages: ClassVar[tuple[Damage, ...]] = ()
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
     group: Name | None = Field(
@@ -282,8 +280,13 @@ class EngineConfig(Strict):
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
 
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """None where what counts is the files as they came: whatever a server does to them afterwards is its own."""
+        return ()
+
     def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str | None:
-        raise NothingToDamage(f"{self.engine_name} has nothing that is loaded: its files are what is restored")
+        raise NothingToDamage(f"of {self.engine_name} the fetched files are what is compared")
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Only of engines that say `exports`; a plan that asks it of another is wrong, and was told so."""

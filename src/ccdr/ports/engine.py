@@ -32,7 +32,6 @@ class Engine(Restored, Protocol):
 
     index_file: ClassVar[str | None]
     in_sandbox: ClassVar[bool]
-    damages: ClassVar[tuple[Damage, ...]]
 
     @property
     def engine_name(self) -> str: ...
@@ -117,6 +116,10 @@ class Engine(Restored, Protocol):
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
         """Put together what an increment and all that it builds upon (see `UPON`) give, as files in the directory
         `into` (host path), each first proven to be as captured: BackupBad where not."""
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What a negative control can do to what was loaded; to the files before that it can do all of `OF_FILES`."""
 
     def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str | None:
         """Do this, one of `damages`, to what was loaded into the sandbox, so that it is surely another than before;
