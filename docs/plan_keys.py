@@ -26,6 +26,7 @@ OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",
     "BackupSettings": "backup",
     "RestoreTestSettings": "restore_test",
+    "ControlSettings": "negative_control",
     "Limits": "limits of an asset",
 }
 OF_AN_ENGINE = {"LogShipping": "log_shipping", "Canary": "canary", "Incremental": "incremental"}

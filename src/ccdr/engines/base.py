@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import Damage, NothingToDamage
 from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
 from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
@@ -64,6 +67,12 @@ class RestoreTestSettings(Strict):
     )
 
 
+class ControlSettings(Strict):
+    """A restore test is tested itself: a copy that was damaged on purpose must not pass."""
+
+    schedule: Cron = Field(description="when a copy of the newest snapshot is damaged, and must FAIL its restore test")
+
+
 class AssetObjectives(Strict):
     """An asset's own objectives; what is left out comes from the plan."""
 
@@ -86,7 +95,9 @@ class PlanLimits(Limits):
     """The same for all assets of a plan, and what only all of them together have."""
 
     fetch_per_month: Size | None = Field(
-        None, description="bytes that restore tests may fetch in a calendar month (UTC); told from 80 % on"
+        None,
+        description="bytes that restore tests, negative controls too, may fetch in a calendar month (UTC); told from "
+        "80 % on",
     )
 
 
@@ -165,6 +176,9 @@ class EngineConfig(Strict):
     backup: BackupSettings | None = Field(None, description="when `ccdr run` backs it up; never unless said")
     restore_test: RestoreTestSettings | None = Field(
         None, description="when `ccdr run` tests a restore of it, and by which checks; never unless said"
+    )
+    negative_control: ControlSettings | None = Field(
+        None, description="when `ccdr run` has its checks find a damaged copy bad; the plan's unless said"
     )
     limits: Limits = Field(Limits(), description="its own; what it leaves out is the plan's")
     settings: Literal["throwaway", "durable"] = Field(
@@ -265,6 +279,14 @@ class EngineConfig(Strict):
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """None where what counts is the files as they came: whatever a server does to them afterwards is its own."""
+        return ()
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str | None:
+        raise NothingToDamage(f"of {self.engine_name} the fetched files are what is compared")
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Only of engines that say `exports`; a plan that asks it of another is wrong, and was told so."""

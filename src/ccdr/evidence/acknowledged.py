@@ -43,6 +43,8 @@ TAMPERING = frozenset(
         Trouble.CATALOGUE_WRONG,
     )
 )
+# Nor is a restore test that finds nothing: whatever else it says is worth nothing until that is mended.
+NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
 # What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
@@ -53,7 +55,7 @@ PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble
 
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in TAMPERING | PASSING
+    return trouble not in NEVER | PASSING
 
 
 Record = Mapping[str, Any]
@@ -163,8 +165,8 @@ class Acknowledgements:
         return cls(tuple(one for one in read if one.begun <= now + AHEAD and now < one.until))
 
     def of(self, problem: Problem) -> Acknowledgement | None:
-        """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""
-        if problem.trouble in TAMPERING:
+        """By which it is acknowledged, if it is. Some never are, whatever a record says."""
+        if problem.trouble in NEVER:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -250,6 +252,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: it may be that the evidence was changed",
             hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+        )
+    if code in NEVER:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
+            hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
         )
     if code in PASSING:
         raise UsageProblem(

@@ -45,6 +45,7 @@ class Trouble(StrEnum):
     PLAN_UNAPPROVED = "plan_unapproved"  # this version of it, where it is to be approved
     PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
+    CONTROL_PASSED = "control_passed"  # a copy that was damaged on purpose passed its restore test: tests prove nothing
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
@@ -68,6 +69,8 @@ class Trouble(StrEnum):
     NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
+    CONTROL_INCONCLUSIVE = "control_inconclusive"
+    CONTROL_LATE = "control_late"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
     RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
@@ -143,6 +146,7 @@ _LEVELS = {
     Trouble.TEST_FAILED: Level.LOST,
     Trouble.LOG_FAILED: Level.LOST,
     Trouble.REPOSITORY_AWAY: Level.LOST,
+    Trouble.CONTROL_PASSED: Level.UNPROVEN,
     Trouble.NEVER_TESTED: Level.UNPROVEN,
     Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
@@ -222,6 +226,14 @@ _NEXT = {
     Trouble.PLAN_REVIEW: "read the plan again, change what is not so any more, then ccdr plan approve {plan}   has it "
     "signed; docs/how-to/approve.md",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
+    Trouble.CONTROL_PASSED: (
+        "add {{kind: identical}} to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
+        "does the same damage again, which must be found"
+    ),
+    Trouble.CONTROL_INCONCLUSIVE: "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset "
+    "{asset} --negative-control",
+    Trouble.CONTROL_LATE: "ccdr test {plan} --asset {asset} --negative-control   does it now; check that cron calls "
+    "`ccdr run` here",
     Trouble.TEST_FAILED: (
         "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
         "that passes its test ends this trouble"

@@ -24,6 +24,7 @@ class Verb(StrEnum):
 
     BACKUP = "backup"
     TEST = "test"
+    CONTROL = "negative_control"
     PRUNE = "prune"
     CHECK = "check"
     COPY = "copy"
@@ -41,8 +42,9 @@ DUTIES = (Verb.BACKUP, Verb.TEST, Verb.PRUNE, Verb.CHECK)  # what a host may be 
 
 
 def duty_of(verb: Verb) -> Verb:
-    """Of which of these it is a part: whoever looks after a plan's repository fills its copies."""
-    return Verb.PRUNE if verb is Verb.COPY else verb
+    """Of which of these it is a part: whoever looks after a plan's repository fills its copies, and whoever tests
+    restores tests whether the tests notice anything."""
+    return {Verb.COPY: Verb.PRUNE, Verb.CONTROL: Verb.TEST}.get(verb, verb)
 
 
 class Verdict(StrEnum):

@@ -16,6 +16,7 @@ from ccdr.evidence.history.kinds import (
     BACKUP_END,
     CHECKED,
     COMPARED,
+    CONTROLLED,
     COPIED,
     DUTIES,
     GROUP,
@@ -55,7 +56,7 @@ UNENDED = timedelta(days=3)  # before another ledger's last record: what began t
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
-    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, *RUNBOOKS,
 }  # fmt: skip

@@ -11,8 +11,10 @@ from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
+    CAUGHT,
     CHECKED,
     CLEAN,
+    CONTROLLED,
     COPIED,
     DAMAGED,
     DONE,
@@ -21,6 +23,7 @@ from ccdr.evidence.history.kinds import (
     LOGS,
     MISSED,
     NOT_BEGUN,
+    PASSED,
     PRUNED,
     RUNBOOK_END,
     RUNBOOK_START,
@@ -109,6 +112,11 @@ class FoldedRecords:
     last_copy: Record | None = None  # of a plan's copy: the newest that tells what is there
     tests: int = 0  # restore tests of an asset that have ended, wherever it was fetched from
     tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
+    # Of negative controls, by what was damaged: where in the ledger the last one ended, however …
+    controls: dict[str, int | float] = field(default_factory=dict)
+    # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each.
+    not_caught: dict[str, Record] = field(default_factory=dict)
+    last_control: Record | None = None  # the newest that has shown anything
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
@@ -180,6 +188,9 @@ class FoldedRecords:
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
                 self._take_test(record, begun, start.get("selection"))
+        elif kind == CONTROLLED:
+            self._take_fetched(record)
+            self._take_control(record)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
@@ -316,6 +327,16 @@ class FoldedRecords:
         point = (record.get("snapshot") or {}).get("consistent_point")
         if self.renewed and point is not None and utc(point) >= utc(self.renewed[0]):
             self.renewed[shown] = True
+
+    def _take_control(self, record: Record) -> None:
+        if record["result"] in (CAUGHT, PASSED):
+            self.last_control = record
+        if (damage := record.get("damage")) is not None:
+            self.controls[damage["kind"]] = record["seq"]
+            if record["result"] == PASSED:
+                self.not_caught[damage["kind"]] = record
+            elif record["result"] == CAUGHT:
+                self.not_caught.pop(damage["kind"], None)
 
     def _take_log(self, record: Record) -> None:
         if record.get("anew") is True or record.get("branched") is True:

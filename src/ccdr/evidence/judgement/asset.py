@@ -16,6 +16,7 @@ from typing import Any
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.controls import problems_of_controls
 from ccdr.evidence.judgement.counting import (
     Counted,
     apart_from_vanished,
@@ -113,6 +114,7 @@ def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
     yield from of_runs
     if case.seen.ships:
         yield from log_problems(job, history, case.seen, counted.usable, case.now, upkeep.let_be(case.now))
+    yield from problems_of_controls(job, history, upkeep, case.now)
     yield from _incomplete(job, upkeep)
     yield from passed_over(history)
     yield from case.seen.changed

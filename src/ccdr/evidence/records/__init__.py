@@ -10,6 +10,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 
 from ccdr.evidence.records.approvals import AttestationRecord, PlanApproved
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
@@ -59,6 +60,8 @@ __all__ = [
     "LedgerVerified",
     "LogShipped",
     "MissedRuns",
+    "NegativeControlEnd",
+    "NegativeControlStart",
     "NotBegun",
     "PlanApproved",
     "PlanStored",

@@ -7,6 +7,7 @@ from ast import literal_eval
 from ccdr.evidence.records import (
     approvals,
     backups,
+    controls,
     copies,
     lineage,
     pauses,
@@ -25,6 +26,8 @@ ALL: tuple[type[Record], ...] = (
     backups.LogShipped,
     restores.TestStart,
     restores.TestEnd,
+    controls.NegativeControlStart,
+    controls.NegativeControlEnd,
     restores.RestoreStart,
     restores.RestoreEnd,
     runbook.RunbookStart,
