@@ -10,7 +10,7 @@ from typing import Any
 from ccdr.evidence.controls.values import ControlState
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
-from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
 
 DAY = 24.0
 YEAR = 366 * DAY
@@ -25,6 +25,7 @@ class History:
     records: tuple[int, ...] = ()
     at: float = 0.1
     wrong: tuple[Trouble, ...] = ()  # what only the host knows of
+    plan: str = "p"  # or one that is to be `approved`
 
 
 def nothing(_: Chronicle) -> None: ...
@@ -94,20 +95,15 @@ def not_begun(past: Chronicle, hours: float) -> None:
     past.wrote(hours, "not_begun", verb="backup", due=rfc3339(past.at(hours)), reason="no disk")
 
 
-def copied(past: Chronicle, hours: float, result: str = "DONE", **more: Any) -> None:
-    """To the copy `far`; to the other one, which is filled once a year, just before."""
+def copied(past: Chronicle, hours: float, result: str = "DONE", *, tested: bool = True, **more: Any) -> None:
+    """1: to the copy `farther`, which is filled once a year; 2, 3: both restored from; 4: to the copy `far`."""
     point = rfc3339(past.at(hours - 1))
     there = {"there": {past.asset: 2}, "newest": {past.asset: point}}
     past.wrote(hours - 0.1, "copy.end", asset=None, copy="farther", result="DONE", **there)
-    past.wrote(
-        hours,
-        "copy.end",
-        asset=None,
-        copy="far",
-        result=result,
-        reason=None if result == "DONE" else "no disk",
-        **there | more,
-    )
+    for copy in ("farther", "far") if tested else ():
+        past.tested(hours - 0.1, "old", copy=copy)
+    reason = None if result == "DONE" else "no disk"
+    past.wrote(hours, "copy.end", asset=None, copy="far", result=result, reason=reason, **there | more)
 
 
 def tended(past: Chronicle) -> None:
@@ -127,6 +123,46 @@ def version(past: Chronicle, hours: float) -> None:
 
 def kept(past: Chronicle, hours: float) -> None:
     past.wrote(hours, "plan.stored", asset=None, digest=NOUGHT, snapshot=NOUGHT)
+
+
+SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
+
+
+def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:
+    by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": verified, "signature": SIGNED}
+    review, made = (rfc3339(past.at(hours + days * DAY)) for days in (900, 0))
+    past.wrote(
+        hours,
+        "plan.approved",
+        asset=None,
+        digest=digest,
+        asks=True,
+        review_by=review,
+        made=made,
+        nonce=NOUGHT[:32],
+        by=by,
+    )
+
+
+def controlled(past: Chronicle, hours: float, result: str) -> None:
+    """A copy was damaged on purpose, and tested."""
+    damaged = {"CAUGHT": "FAIL", "PASSED": "PASS"}[result]
+    snapshot = {"id": NOUGHT, "consistent_point": rfc3339(past.at(hours)), "bytes": 5, "manifest_sha256": NOUGHT}
+    copies = {"healthy": {"verdict": "PASS", "checks": [PASSED]}, "damaged": {"verdict": damaged}}
+    damage = {"kind": "file_truncated", "table": None, "seed": 7}
+    past.wrote(
+        hours, "negative_control.end", result=result, phases={}, snapshot=snapshot, damage=damage, **copies, **DISPOSED
+    )
+
+
+def approvals(lacking: list[History]) -> dict[ControlState, list[History]]:
+    here = "approved"
+    return {
+        ControlState.EVIDENCE_PRESENT: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan=here)],
+        ControlState.NOT_COVERED: [History(nothing), *lacking],
+        ControlState.FAILING: [History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan=here)],
+        ControlState.STALE: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), at=91 * DAY, plan=here)],
+    }
 
 
 BOX: dict[str, Any] = {
@@ -232,25 +268,39 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: compared(p, -2 * DAY - 1), (1,))],
     },
     "monitoring-and-audit/runs": {
-        PRESENT: [History(well, (3,)), History(then(lambda p: missed(p, -8 * DAY), tended, well), (1, 8))],
+        PRESENT: [History(well, (3,)), History(then(lambda p: missed(p, -8 * DAY), tended, well), (1, 10))],
         LACKING: [History(nothing)],
         FAILING: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
         STALE: [History(well, (3,), at=9)],
     },
     "physical-security/copies": {
-        PRESENT: [History(lambda p: copied(p, -2), (1, 2))],
-        LACKING: [History(lambda p: p.stored(-0.5, "new"))],
-        FAILING: [
-            History(lambda p: (copied(p, -9), copied(p, -2, "FAILED", there=None)), (2, 3, 4)),
-            History(lambda p: copied(p, -2, vanished={"crm": [NOUGHT]}), (1, 2)),
+        PRESENT: [History(lambda p: copied(p, -2), (1, 4))],
+        LACKING: [
+            History(lambda p: p.stored(-0.5, "new")),
+            History(lambda p: (well(p), copied(p, -2, tested=False)), (4, 5)),
         ],
-        STALE: [History(lambda p: copied(p, -2), (1, 2), at=3 * DAY)],
+        FAILING: [
+            History(lambda p: (copied(p, -9), copied(p, -2, "FAILED", there=None)), (4, 5, 8)),
+            History(lambda p: copied(p, -2, vanished={"crm": [NOUGHT]}), (1, 4)),
+        ],
+        STALE: [History(lambda p: copied(p, -2), (1, 4), at=3 * DAY)],
     },
     "legal-compliance/retention": {
         PRESENT: [History(lambda p: p.pruned(-3), (1,))],
         LACKING: [History(nothing)],
         FAILING: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
         STALE: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
+    },
+    "policies-and-training/approval": approvals([]),
+    "backup-and-recovery/approval": approvals([]),
+    "access-control/second-factor": approvals(
+        [History(lambda p: (version(p, -2), approved(p, -1, verified=None)), (2,), plan="approved")]
+    ),
+    "security-testing/negative-controls": {
+        PRESENT: [History(lambda p: controlled(p, -3, "CAUGHT"), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: (controlled(p, -3, "CAUGHT"), controlled(p, -2, "PASSED")), (2,))],
+        STALE: [History(lambda p: (version(p, -4), controlled(p, -3, "CAUGHT")), (2,), at=3 * DAY)],
     },
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan
 from ccdr.plans.control_map import BESIDE, LoadedMap, load_map
-from ccdr.telling.status import ledger_problems, status, upkeep_problems
+from ccdr.telling.status import attestation_problems, ledger_problems, status, upkeep_problems
 
 
 def map_beside(plans: Path, named: Path | None = None) -> LoadedMap:
@@ -51,6 +51,7 @@ def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histori
         histories=histories,
         lineage=services.lineage(),
         of_ledger=ledger_problems(plans, services, histories, newest),
+        of_people=attestation_problems(services, histories),
     )
     return judged(known, services, used)
 

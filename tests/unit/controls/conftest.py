@@ -21,6 +21,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
           restore_test: {schedule: "0 3 * * *", checks: [t]}
         """,
         extra='retention: {keep_within: 35d}\nupkeep: {prune: "0 5 * * *", check: "0 6 * * *", parts: 2}\n'
+        'negative_control: {schedule: "0 4 * * *"}\n'
         "copies:\n"
         '  far: {url: /far, password_file: key, site: Cluj, schedule: "0 4 * * *"}\n'
         '  farther: {url: /farther, password_file: key, site: Oradea, schedule: "0 4 1 1 *"}\n',
@@ -33,4 +34,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A plan without copies, and without retention."""
     site = Site(tmp_path_factory.mktemp("bare"), bare=True)
     site.plan("crm: {engine: files, paths: [/spool]}")
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def to_be_approved(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan that is to be approved."""
+    site = Site(tmp_path_factory.mktemp("approved"), bare=True)
+    site.plan("crm: {engine: files, paths: [/spool]}", extra="approval: {review: 90d}\n")
     return Job(site.loaded(), "crm")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from tests.support.chronicle import Chronicle
-from tests.support.control_histories import CASES, DAY, HISTORIES, History, recovered, well
+from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.control_histories import CASES, DAY, HISTORIES, History, approved, recovered, version, well
 from tests.support.controls import known_of, measure_of, part_of
 from tests.support.judged import about
 
+from ccdr.evidence.attested import ATTESTABLE
 from ccdr.evidence.controls.judged import exit_of_measures, judge_measures
-from ccdr.evidence.controls.registry import EVERY, MEASURES, NAMES, PARTS
+from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS
 from ccdr.evidence.controls.values import ControlState, worst_state
 from ccdr.model.errors import Exit
+from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
 
@@ -27,8 +30,10 @@ def past(job: Job) -> Chronicle:
     ("part", "state", "history"), CASES, ids=[f"{part} {state} {n}" for n, (part, state, _) in enumerate(CASES)]
 )
 def test_a_part_is_in_the_state_that_its_records_tell(
-    job: Job, past: Chronicle, part: str, state: ControlState, history: History
+    job: Job, to_be_approved: Job, part: str, state: ControlState, history: History
 ) -> None:
+    job = to_be_approved if history.plan == "approved" else job
+    past = about(job)
     history.tell(past)
     found = part_of(known_of(job, past, history.at, *history.wrong), part)
     assert found.state is state, found
@@ -70,11 +75,13 @@ def test_the_worst_part_wins() -> None:
 def test_a_measure_turns_with_its_worst_part(job: Job, past: Chronicle) -> None:
     well(past)
     past.checked(-1, parts=2)
+    version(past, -0.4)
+    approved(past, -0.3)
     assert measure_of(known_of(job, past), "backup-and-recovery").state is ControlState.NOT_COVERED, "never recovered"
-    recovered(past, -0.4)
+    recovered(past, -0.3)
     good = measure_of(known_of(job, past), "backup-and-recovery")
     assert (good.state, good.finding) == (ControlState.EVIDENCE_PRESENT, False), good
-    assert [one.seq for one in good.evidence] == [2, 3, 4, 5]
+    assert [one.seq for one in good.evidence] == [2, 3, 4, 6, 7]
     past.tested(-0.2, "new", "FAIL")
     bad = measure_of(known_of(job, past), "backup-and-recovery")
     assert (bad.state, bad.finding) == (ControlState.FAILING, True)
@@ -84,6 +91,38 @@ def test_a_measure_turns_with_its_worst_part(job: Job, past: Chronicle) -> None:
 def test_what_a_plan_does_not_have_is_not_covered(bare: Job, part: str) -> None:
     found = part_of(known_of(bare, well_of(bare)), part)
     assert found.state is ControlState.NOT_COVERED and found.owner == "the plan's owner"
+
+
+ATTESTED_BODY: dict[str, Any] = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
+
+
+def attested(
+    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None
+) -> None:
+    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
+    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **ATTESTED_BODY)
+    past.records[-1]["plan"] = None  # it is of this host
+
+
+@pytest.mark.parametrize("item", ATTESTABLE)
+def test_what_only_people_can_say_is_shown_by_an_attestation_until_that_ends(
+    job: Job, past: Chronicle, item: str
+) -> None:
+    (part,) = [one for one in ATTESTED if one.id == item]
+    name = f"{part.measure}/{item}"
+    lacking = part_of(known_of(job, past), name)
+    assert (lacking.state, lacking.owner) == (ControlState.NOT_COVERED, part.owner)
+    attested(past, -30, item, 300)
+    shown = part_of(known_of(job, past), name)
+    assert (shown.state, shown.owner, shown.finding) == (ControlState.EVIDENCE_PRESENT, None, False)
+    assert [r.seq for r in shown.observed[0].records] == [1] and "and not signed" in shown.observed[0].text
+    stale = part_of(known_of(job, past, 301), name)
+    assert (stale.state, stale.finding) == (ControlState.STALE, True)
+    attested(past, -20, item, -10, scope="cluj")
+    assert part_of(known_of(job, past), name).state is ControlState.STALE, "the worst wins"
+    for scope in (None, "cluj"):
+        attested(past, -1, item, 300, "ended", scope)
+    assert part_of(known_of(job, past), name).state is ControlState.NOT_COVERED
 
 
 def test_what_is_acknowledged_is_no_finding_and_stays_failing(job: Job, past: Chronicle) -> None:

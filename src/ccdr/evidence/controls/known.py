@@ -37,6 +37,7 @@ class Known:
     histories: Histories
     lineage: Lineage = field(default_factory=Lineage)
     of_ledger: Sequence[Problem] = ()
+    of_people: Sequence[Problem] = ()  # what is wrong with attestations
 
     def history(self, plan: str | None, asset: str | None = None) -> AssetHistory:
         """Of an asset; without one, of the plan itself; without a plan, of the host."""

@@ -3,7 +3,8 @@ in `tests/support/control_histories.py`."""
 
 from __future__ import annotations
 
-from ccdr.evidence.controls.parts import monitoring, places, plans, recovery, sandboxes
+from ccdr.evidence.attested import ATTESTABLE
+from ccdr.evidence.controls.parts import approvals, monitoring, negative, places, plans, recovery, sandboxes
 from ccdr.evidence.controls.parts.attested import attested
 from ccdr.evidence.controls.values import Measure, Part
 
@@ -31,6 +32,8 @@ _CRON = "whoever has cron call `ccdr run`"
 
 PARTS: tuple[Part, ...] = (
     Part("plan-versions", POLICIES, "the plan in force", _PLAN, plans.versions),
+    Part("approval", POLICIES, "the plan approved and reviewed", _PLAN, approvals.approvals),
+    Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", approvals.second_factors),
     Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),
     Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
@@ -41,30 +44,44 @@ PARTS: tuple[Part, ...] = (
     Part("objectives", RECOVERY, "objectives against achieved", _PLAN, recovery.objectives),
     Part("checks", RECOVERY, "checks of the repository", _PLAN, recovery.checks),
     Part("recoveries", RECOVERY, "recoveries of the whole plan", _PLAN, recovery.recoveries),
+    Part("approval", RECOVERY, "the plan approved and reviewed", _PLAN, approvals.approvals),
     Part("retention", LEGAL, "what is past its retention", _PLAN, plans.retention),
+    Part("negative-controls", TESTING, "damaged copies are found", _PLAN, negative.negative_controls),
     Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, sandboxes.isolation),
 )
 
 
-def _said(subject: str, measure: str, title: str, owner: str) -> Part:
-    return Part(subject, measure, title, owner, attested(subject))
-
-
+_SAID_OF = {
+    "policies": POLICIES,
+    "access": ACCESS,
+    "encryption": ENCRYPTION,
+    "monitoring": MONITORING,
+    "physical": PHYSICAL,
+    "updates": UPDATES,
+    "threats": THREATS,
+    "compliance": LEGAL,
+    "testing": TESTING,
+    "incidents": INCIDENTS,
+    "hygiene": HYGIENE,
+}
+_SAYS = {
+    "staff-training": ("training of staff", "whoever trains the staff"),
+    "joiners-leavers": ("joiners and leavers", "whoever grants and takes away access"),
+    "disk-encryption": ("disk encryption on hosts", _HOSTS),
+    "siem": ("collection of logs (SIEM)", "whoever watches the logs"),
+    "data-centre": ("the data centre's certificate", "whoever rents from the data centre"),
+    "host-patching": ("patching of hosts", _HOSTS),
+    "firewall-ids": ("firewall, intrusion detection and prevention", "whoever runs the network"),
+    "processing-record": ("record of processing", _OFFICER),
+    "processor-agreements": ("agreements with processors and clients (DPA, BAA)", _OFFICER),
+    "card-data": ("security codes of cards", "whoever takes card payments"),
+    "penetration-test": ("penetration test", "whoever had it carried out"),
+    "incident-filings": ("receipts of what was filed", _OFFICER),
+    "password-policy": ("password policy for people", "whoever sets it"),
+}
 # What ccdr cannot know: each is shown by an attestation of its name, until that ends.
-ATTESTED: tuple[Part, ...] = (
-    _said("staff-training", POLICIES, "training of staff (12 months)", "whoever trains the staff"),
-    _said("joiners-and-leavers", ACCESS, "joiners and leavers (3 months)", "whoever grants and takes away access"),
-    _said("host-disk-encryption", ENCRYPTION, "disk encryption on hosts", _HOSTS),
-    _said("log-collection", MONITORING, "collection of logs (SIEM)", "whoever watches the logs"),
-    _said("data-centre", PHYSICAL, "the data centre's certificate", "whoever rents from the data centre"),
-    _said("host-patching", UPDATES, "patching of hosts (1 month)", _HOSTS),
-    _said("network-defence", THREATS, "firewall, intrusion detection and prevention", "whoever runs the network"),
-    _said("record-of-processing", LEGAL, "record of processing", _OFFICER),
-    _said("processor-contracts", LEGAL, "contracts with processors (DPA, BAA)", _OFFICER),
-    _said("card-data", LEGAL, "no security codes of cards in what is kept", "whoever takes card payments"),
-    _said("penetration-test", TESTING, "penetration test", "whoever had it carried out"),
-    _said("incident-filing", INCIDENTS, "receipts of what was filed", _OFFICER),
-    _said("password-policy", HYGIENE, "password policy for people", "whoever sets it"),
+ATTESTED: tuple[Part, ...] = tuple(
+    Part(item, _SAID_OF[of.measure], *_SAYS[item], attested(item)) for item, of in ATTESTABLE.items()
 )
 EVERY: tuple[Part, ...] = (*PARTS, *ATTESTED)
 # By measure, the names of its parts: what a map of laws and standards may name.

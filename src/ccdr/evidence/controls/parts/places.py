@@ -12,7 +12,7 @@ from ccdr.model.trouble import Trouble
 from ccdr.model.values import at_copy, so_many, to_the_second
 
 _BAD = (Trouble.COPY_FAILED, Trouble.COPY_VANISHED, Trouble.COPY_DAMAGED, Trouble.COPY_TEST_FAILED)
-_OLD = (Trouble.COPY_LATE, Trouble.COPY_UNTESTED, Trouble.COPY_UPKEEP)
+_OLD = (Trouble.COPY_LATE, Trouble.COPY_UPKEEP)
 
 
 def copies(known: Known) -> Iterator[Observed]:
@@ -33,6 +33,10 @@ def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
         return by_problem(FAILING, wrong, plan.name, None, last, told)
     if late := first_of(own, _OLD):
         return by_problem(LATE, late, plan.name, None, last, told)
+    if untested := first_of(own, (Trouble.COPY_UNTESTED,)):
+        place = at_copy(plan.name, name)
+        ever = any(known.history(place, asset).last_test for asset in plan.loaded.plan.assets)
+        return by_problem(LATE if ever else LACKING, untested, plan.name, None, last, told)
     if told is None:
         text = f"nothing was copied to {name} yet"
         return Observed(LACKING, text, plan.name, None, behind(last), f"ccdr copy {plan.name}")
