@@ -125,6 +125,11 @@ def kept(past: Chronicle, hours: float) -> None:
     past.wrote(hours, "plan.stored", asset=None, digest=NOUGHT, snapshot=NOUGHT)
 
 
+def versioned(past: Chronicle, restic: str) -> None:
+    past.stored(-5, "old", tools={"source": "1", "ccdr": "0.1.0"})
+    past.tested(-4, "old", tools={"restic": restic, "ccdr": "0.1.0"})
+
+
 SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 
 
@@ -301,6 +306,18 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing)],
         FAILING: [History(lambda p: (controlled(p, -3, "CAUGHT"), controlled(p, -2, "PASSED")), (2,))],
         STALE: [History(lambda p: (version(p, -4), controlled(p, -3, "CAUGHT")), (2,), at=3 * DAY)],
+    },
+    "updates/versions": {
+        PRESENT: [History(lambda p: versioned(p, "0.18.0"), (1, 2))],
+        LACKING: [History(well)],
+        FAILING: [History(lambda p: versioned(p, "0.9.6"), (2,))],
+        STALE: [History(lambda p: versioned(p, "0.18.0"), (1, 2), at=32 * DAY)],
+    },
+    "updates/images": {
+        PRESENT: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-99 * DAY))), (2,))],
+        LACKING: [History(boxed, (2,)), History(nothing)],
+        FAILING: [History(lambda p: boxed(p, image_created=rfc3339(p.at(99 * DAY))), (2,))],
+        STALE: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-181 * DAY))), (2,))],
     },
 }  # fmt: skip
 

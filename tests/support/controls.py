@@ -13,6 +13,7 @@ from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.model.trouble import Problem, Trouble
+from ccdr.plans.floors import load_floors
 from ccdr.plans.job import Job
 from tests.support.chronicle import Chronicle
 from tests.support.judged import judged
@@ -27,7 +28,17 @@ def known_of(job: Job, past: Chronicle, at: float = SOON, *wrong: Trouble, **mor
     care = (*judge_upkeep(job.loaded, histories, now), *of_copies(job.loaded, histories, now), *own)
     plan = PlanKnown(job.loaded, [judged(job, past, at)], care)
     lineage = reduce(Lineage.take, (r for r in past.records if r["kind"].startswith("ledger.")), Lineage())
-    return Known(**{"now": now, "plans": [plan], "histories": histories, "lineage": lineage, "of_ledger": own} | more)
+    return Known(
+        **{
+            "now": now,
+            "plans": [plan],
+            "histories": histories,
+            "lineage": lineage,
+            "of_ledger": own,
+            "floors": load_floors(None).floors,
+        }
+        | more
+    )
 
 
 def part_of(known: Known, named: str) -> PartState:

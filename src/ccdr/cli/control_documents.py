@@ -70,12 +70,13 @@ class FrameworkDocument(Doc):
     requirements: list[RequirementDocument]
 
 
-class ControlMapDocument(Doc):
-    file: Annotated[Text, about("null: the map that comes with ccdr")]
+class ControlFileDocument(Doc):
+    file: Annotated[Text, about("null: the one that comes with ccdr")]
     sha256: str
 
 
 class Controls(Doc):
     measures: list[MeasureDocument]
     frameworks: list[FrameworkDocument]
-    map: ControlMapDocument
+    map: ControlFileDocument
+    floors: ControlFileDocument

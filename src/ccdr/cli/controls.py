@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     "--framework", "wanted", metavar="NAME", multiple=True, help="Tell all that this law or standard asks for."
 )
 @click.option("--map", "named", metavar="FILE", type=click.Path(path_type=Path), help="Map laws and standards by FILE.")
-@click.option("--print-map", is_flag=True, help="Print the map that is used, to be copied and edited, and stop.")
-def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, print_map: bool) -> Exit:
+@click.option(
+    "--print",
+    "printed",
+    type=click.Choice(["map", "floors"]),
+    help="Print the map, or the floors of versions, that are used, to be copied and edited, and stop.",
+)
+def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, printed: str | None) -> Exit:
     """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
 
     Each measure, and each part of it, is `evidence_present`, `failing`, `stale` or `not_covered`; the worst part wins.
@@ -35,7 +40,7 @@ def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None
     `not_covered`, with who must attest it. ccdr shows evidence; whether that is enough is for people to say.
 
     A map says which measures answer what laws and standards ask for: FILE, or controls.yaml beside the directory of
-    plans, or the one that comes with ccdr.
+    plans, or the one that comes with ccdr. So do floors.yaml there, or ccdr's own, say which versions are asked for.
 
     Exits with 1 where a measure is failing or stale and nobody has acknowledged it.
 
@@ -44,20 +49,21 @@ def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None
       ccdr controls
       ccdr controls outbound --json
       ccdr controls --framework gdpr
-      ccdr controls --print-map > controls.yaml
+      ccdr controls --print map > controls.yaml
+      ccdr controls --print floors > floors.yaml
     """
     from ccdr.evidence.controls.judged import exit_of_measures
     from ccdr.jobs.in_force import as_recorded
+    from ccdr.telling.controls import Asked
     from ccdr.telling.controls import controls as asked
-    from ccdr.telling.controls import map_beside
 
     options = settings()
-    used = map_beside(options.plans, named)
-    if print_map:
-        click.echo(used.raw, nl=False)
+    used = Asked.beside(options.plans, named)
+    if printed is not None:
+        click.echo(used.map.raw if printed == "map" else used.floors.raw, nl=False)
         return Exit.OK
-    if unknown := [one for one in wanted if one not in used.map.frameworks]:
-        hint = f"it has {', '.join(used.map.frameworks)}"
+    if unknown := [one for one in wanted if one not in used.map.map.frameworks]:
+        hint = f"it has {', '.join(used.map.map.frameworks)}"
         raise UsageProblem(f"the map has no framework {', '.join(map(ascii, unknown))}", hint=hint)
     loaded, wrong_plans = options.load_all(names)
     for error in wrong_plans:

@@ -78,7 +78,7 @@ def load_map(path: Path | None, known: Mapping[str, Collection[str]]) -> LoadedM
         value, more = checked(ControlMap, document, shown.parent.absolute(), Any)
         findings += [*more, *_across(document, known)]
     if findings or value is None:
-        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr controls --print-map` prints one that is right")
+        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr controls --print map` prints one that is right")
     return LoadedMap(value, path, raw)
 
 

@@ -39,6 +39,16 @@ def test_each_measure_has_its_state_and_the_records_behind_it(site: Site) -> Non
     assert backup["state"] == "not_covered" and parts["recoveries"]["who_must_attest"] == "the plan's owner"
 
 
+def test_a_real_test_tells_versions_and_how_old_its_image_was(site: Site) -> None:
+    (updates,) = [one for one in site.run("controls").json["measures"] if one["id"] == "updates"]
+    parts = {one["id"]: one for one in updates["parts"]}
+    (versions,) = parts["versions"]["observed"]
+    assert versions["state"] == "evidence_present" and "restic " in versions["text"] and "ccdr " in versions["text"]
+    (test,) = site.records("restore_test.end")
+    (image,) = parts["images"]["observed"]
+    assert test["sandbox"]["image_created"][:19] in image["text"]
+
+
 def test_people_are_told_the_same(site: Site) -> None:
     process = site.start("controls", "p")
     out, _ = process.communicate()
@@ -66,7 +76,7 @@ def test_laws_and_standards_are_answered_by_measures(site: Site) -> None:
 
 def test_a_map_of_ones_own_is_used_and_its_mistakes_are_told(site: Site, tmp_path: Path) -> None:
     own = copy_of(site, tmp_path / "own")
-    process = own.start("controls", "--print-map")
+    process = own.start("controls", "--print", "map")
     text, _ = process.communicate()
     (own.root / "controls.yaml").write_text(text.replace("measures: [incident-reporting]", "measures: [incidents]", 1))
     told = own.run("controls")

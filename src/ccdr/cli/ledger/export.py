@@ -52,13 +52,13 @@ def _controls(options: Settings, services: Services, directory: Path) -> None:
 
     from ccdr.host.files import write_durably
     from ccdr.jobs.in_force import as_recorded
-    from ccdr.telling.controls import controls, map_beside
+    from ccdr.telling.controls import Asked, controls
 
     try:
         loaded, _ = options.load_all(())
         histories = services.histories()
         judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
-        found = controls(judged, services, histories, map_beside(options.plans))
+        found = controls(judged, services, histories, Asked.beside(options.plans))
         write_durably(directory / CONTROLS, orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
     except CcdrError as error:
         click.echo(f"ccdr: {CONTROLS} is not in the export: {error}", err=True)

@@ -13,6 +13,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.model.trouble import Problem
 from ccdr.plans import LoadedPlan
+from ccdr.plans.floors import Floors
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Known:
     lineage: Lineage = field(default_factory=Lineage)
     of_ledger: Sequence[Problem] = ()
     of_people: Sequence[Problem] = ()  # what is wrong with attestations
+    floors: Floors = field(default_factory=Floors)  # what is asked of versions
 
     def history(self, plan: str | None, asset: str | None = None) -> AssetHistory:
         """Of an asset; without one, of the plan itself; without a plan, of the host."""

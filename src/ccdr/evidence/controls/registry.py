@@ -4,7 +4,7 @@ in `tests/support/control_histories.py`."""
 from __future__ import annotations
 
 from ccdr.evidence.attested import ATTESTABLE
-from ccdr.evidence.controls.parts import approvals, monitoring, negative, places, plans, recovery, sandboxes
+from ccdr.evidence.controls.parts import approvals, monitoring, negative, places, plans, recovery, sandboxes, updates
 from ccdr.evidence.controls.parts.attested import attested
 from ccdr.evidence.controls.values import Measure, Part
 
@@ -39,6 +39,8 @@ PARTS: tuple[Part, ...] = (
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
     Part("runs", MONITORING, "what was due against what was run", _CRON, monitoring.runs),
     Part("copies", PHYSICAL, "further copies", _PLAN, places.copies),
+    Part("versions", UPDATES, "versions of programs", _HOSTS, updates.versions),
+    Part("images", UPDATES, "age of sandboxes' images", _HOSTS, updates.images),
     Part("backups", RECOVERY, "backups", _PLAN, recovery.backups),
     Part("restore-tests", RECOVERY, "restore tests", _PLAN, recovery.restore_tests),
     Part("objectives", RECOVERY, "objectives against achieved", _PLAN, recovery.objectives),

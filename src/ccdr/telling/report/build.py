@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED
+from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED, acknowledged
+from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.registry import NAMES
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
@@ -34,11 +35,10 @@ from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Snapshot, utc
 from ccdr.plans import LoadedPlan
-from ccdr.plans.control_map import LoadedMap, load_map
 from ccdr.plans.job import Job
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
-from ccdr.telling.controls import Controls
+from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
@@ -130,11 +130,11 @@ def make_report(
     command: str,
     whole: bool = False,
     words: bool = False,
-    control_map: LoadedMap | None = None,
+    asked: Asked | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
-    it, too. `control_map`: by which the measures answer laws and standards; None: the one that comes with ccdr.
+    it, too. `asked`: by what measures are judged; None: by what comes with ccdr.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     reading = _read(plans, services, period, named=named, there=there, whole=whole)
     evidence = reading.evidence
@@ -173,7 +173,7 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
-        controls=_controls(plans, assets, care, ledger, services, evidence, control_map or load_map(None, NAMES)),
+        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours()),
     )
 
 
@@ -184,17 +184,20 @@ def _controls(
     ledger: LedgerFacts,
     services: Services,
     evidence: Evidence,
-    used: LoadedMap,
+    used: Asked,
 ) -> Controls:
     """As they stood at the period's end."""
     end = evidence.period.end
     stood = [one.judged for one in assets if one.judged is not None]
+    host = evidence.histories.get((None, None), AssetHistory())
     known = Known(
         now=end,
         plans=[PlanKnown(p, [s for s in stood if s.plan == p.plan.plan], care[p.plan.plan]) for p in plans],
         histories=evidence.histories,
         lineage=_verified_by(end, ledger.lineage, services),
         of_ledger=ledger.troubles,
+        of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
+        floors=used.floors.floors,
     )
     return judged_controls(known, services, used)
 
