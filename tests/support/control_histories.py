@@ -130,6 +130,18 @@ def versioned(past: Chronicle, restic: str) -> None:
     past.tested(-4, "old", tools={"restic": restic, "ccdr": "0.1.0"})
 
 
+OPENED = {"way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z"}
+SECRET = {
+    "place": "repository.password_file", "there": True, "open_to_others": False, "changed": "2026-11-01T00:00:00Z",
+    "weak": False, "also_in": [],
+}  # fmt: skip
+
+
+def examined(past: Chronicle, site: str | None = "Iasi", repository: dict[str, Any] = OPENED, **more: Any) -> None:
+    body = {"site": site, "repositories": {"primary": repository}, "sources": {}, "secrets": [SECRET]}
+    past.wrote(-3, "plan.examined", asset=None, **body | more)
+
+
 SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 
 
@@ -245,7 +257,7 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
     },
     "security-testing/isolation": OVERDUE | {
-        LACKING: [History(nothing), History(well, (2,))],
+        LACKING: [History(nothing), History(lambda p: boxed(p, network=None), (2,))],
         FAILING: [
             History(lambda p: boxed(p, network="bridge"), (2,)),
             History(lambda p: boxed(p, differs=[{"fact": "root", "asked": "read-only", "observed": "writable"}]), (2,)),
@@ -318,6 +330,48 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(boxed, (2,)), History(nothing)],
         FAILING: [History(lambda p: boxed(p, image_created=rfc3339(p.at(99 * DAY))), (2,))],
         STALE: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-181 * DAY))), (2,))],
+    },
+    "encryption/repositories": {
+        PRESENT: [History(examined, (1,))],
+        LACKING: [History(nothing), History(lambda p: examined(p, repository={"way": "tls"}), (1,))],
+        FAILING: [History(lambda p: examined(p, repository=OPENED | {"way": "plain"}), (1,))],
+        STALE: [
+            History(examined, (1,), at=3 * DAY),
+            History(lambda p: examined(p, repository=OPENED | {"oldest_key": "2024-01-01T00:00:00Z"}), (1,)),
+        ],
+    },
+    "encryption/sources": {
+        PRESENT: [History(examined, (1,)), History(lambda p: examined(p, sources={"crm": "tls"}), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: examined(p, sources={"crm": "plain"}), (1,))],
+        STALE: [History(examined, (1,), at=3 * DAY)],
+    },
+    "physical-security/sites": {
+        PRESENT: [History(examined, (1,))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: examined(p, site=None), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"site": None}), (1,)),
+        ],
+        FAILING: [History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,))],
+        STALE: [History(examined, (1,), at=3 * DAY)],
+    },
+    "workplace-hygiene/secrets": {
+        PRESENT: [History(examined, (1,))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: examined(p, secrets=[]), (1,)),
+            History(lambda p: examined(p, secrets=[SECRET | {"there": False}]), (1,)),
+        ],
+        FAILING: [
+            History(lambda p: examined(p, secrets=[SECRET | {"open_to_others": True}]), (1,)),
+            History(lambda p: examined(p, secrets=[SECRET | {"weak": True}]), (1,)),
+            History(lambda p: examined(p, secrets=[SECRET, SECRET | {"also_in": ["q"]}]), (1,)),
+        ],
+        STALE: [
+            History(examined, (1,), at=3 * DAY),
+            History(lambda p: examined(p, secrets=[SECRET | {"changed": "2024-01-01T00:00:00Z"}]), (1,)),
+        ],
     },
 }  # fmt: skip
 

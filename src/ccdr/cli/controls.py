@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     type=click.Choice(["map", "floors"]),
     help="Print the map, or the floors of versions, that are used, to be copied and edited, and stop.",
 )
-def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, printed: str | None) -> Exit:
+@click.option("--examine", "look", is_flag=True, help="Look at secrets and repositories now, and record what is seen.")
+def controls(
+    names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, printed: str | None, look: bool
+) -> Exit:
     """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
 
     Each measure, and each part of it, is `evidence_present`, `failing`, `stale` or `not_covered`; the worst part wins.
@@ -48,6 +51,7 @@ def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None
     Examples:
       ccdr controls
       ccdr controls outbound --json
+      ccdr controls --examine
       ccdr controls --framework gdpr
       ccdr controls --print map > controls.yaml
       ccdr controls --print floors > floors.yaml
@@ -69,6 +73,10 @@ def controls(names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None
     for error in wrong_plans:
         click.echo(f"ccdr: {error}", err=True)
     services = options.services()
+    if look:
+        from ccdr.jobs.examining import examine
+
+        examine(loaded, loaded if not names else options.load_all(())[0], services)
     histories = services.histories()
     judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
     found = asked(judged, services, histories, used)

@@ -22,6 +22,7 @@ from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.examining import examine
 from ccdr.jobs.group_backup import GroupResult, backup_together
 from ccdr.jobs.restore_test import AT, RestoreTest, restore_test
 from ccdr.jobs.services import Services
@@ -94,6 +95,7 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
             ],
             AT_ONCE,
         )
+        examine([loaded], [loaded], own)  # while the store answers: what `ccdr controls` shows of keys and ways
         for test in shown.tests:
             shown.held[test.asset] = _held(own, Job(loaded, test.asset), test)
     shown.seconds = time.monotonic() - began

@@ -58,6 +58,8 @@ class Ages(Strict):
     """How old things may get."""
 
     image: Duration = Field(180 * 86400.0, description="of what sandboxes run, since it was made")
+    repository_key: Duration = Field(730 * 86400.0, description="of a repository's oldest password")
+    secret_file: Duration = Field(730 * 86400.0, description="of a file that holds a secret, since it was written")
     versions: Duration = Field(31 * 86400.0, description="of the record that tells a version")
 
 

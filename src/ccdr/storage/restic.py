@@ -74,6 +74,21 @@ class Restic:
         """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
         self._run(["cat", "config", "--no-lock"], what="opening the repository", within=PROBE_WAIT)
 
+    def format(self) -> int:
+        """Which of restic's formats it has. Raises as `probe`."""
+        return int(
+            json.loads(self._run(["cat", "config", "--no-lock"], what="its format", within=PROBE_WAIT))["version"]
+        )
+
+    def key_times(self, most: int = 20) -> list[datetime]:
+        """When its passwords were set: of `most` of them, each costs a call. Raises as `probe`."""
+        times = []
+        for key in self._run(["list", "keys", "--no-lock"], what="listing keys", within=PROBE_WAIT).split()[:most]:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                body = json.loads(self._run(["cat", "key", key, "--no-lock"], what="a key", within=PROBE_WAIT))
+                times.append(utc(body["created"]))
+        return times
+
     def init(self) -> None:
         """Make it. A bucket that is not there is made first: restic would make one that keeps no versions."""
         if (bucket_and_prefix := Bucket.of(self.location, self.env)) is not None:

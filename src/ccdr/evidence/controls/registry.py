@@ -4,7 +4,17 @@ in `tests/support/control_histories.py`."""
 from __future__ import annotations
 
 from ccdr.evidence.attested import ATTESTABLE
-from ccdr.evidence.controls.parts import approvals, monitoring, negative, places, plans, recovery, sandboxes, updates
+from ccdr.evidence.controls.parts import (
+    approvals,
+    examined,
+    monitoring,
+    negative,
+    places,
+    plans,
+    recovery,
+    sandboxes,
+    updates,
+)
 from ccdr.evidence.controls.parts.attested import attested
 from ccdr.evidence.controls.values import Measure, Part
 
@@ -34,10 +44,13 @@ PARTS: tuple[Part, ...] = (
     Part("plan-versions", POLICIES, "the plan in force", _PLAN, plans.versions),
     Part("approval", POLICIES, "the plan approved and reviewed", _PLAN, approvals.approvals),
     Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", approvals.second_factors),
+    Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
+    Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
     Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),
     Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
     Part("runs", MONITORING, "what was due against what was run", _CRON, monitoring.runs),
+    Part("sites", PHYSICAL, "where source and backups lie", _PLAN, examined.sites),
     Part("copies", PHYSICAL, "further copies", _PLAN, places.copies),
     Part("versions", UPDATES, "versions of programs", _HOSTS, updates.versions),
     Part("images", UPDATES, "age of sandboxes' images", _HOSTS, updates.images),
@@ -50,6 +63,7 @@ PARTS: tuple[Part, ...] = (
     Part("retention", LEGAL, "what is past its retention", _PLAN, plans.retention),
     Part("negative-controls", TESTING, "damaged copies are found", _PLAN, negative.negative_controls),
     Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, sandboxes.isolation),
+    Part("secrets", HYGIENE, "secrets: who may read them, strength, age, reuse", _PLAN, examined.secrets),
 )
 
 

@@ -19,6 +19,7 @@ from ccdr.evidence.history.kinds import (
     CONTROLLED,
     COPIED,
     DUTIES,
+    EXAMINED,
     GROUP,
     LOGS,
     MISSED,
@@ -59,6 +60,7 @@ _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, *RUNBOOKS,
+    EXAMINED,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset(

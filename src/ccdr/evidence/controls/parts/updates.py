@@ -58,7 +58,9 @@ def images(known: Known) -> Iterator[Observed]:
         test, where = known.history(plan.name, asset.asset).last_conclusive_test, (plan.name, asset.asset)
         box = (test or {}).get("sandbox") or {}
         made, name = box.get("image_created"), str(box.get("image"))
-        if test is None or made is None:
+        if test is not None and box.get("image") is None:
+            yield Observed(PRESENT, "its restore test needed no sandbox, and no image", *where, behind(test))
+        elif test is None or made is None:
             yield Observed(LACKING, "no restore test tells how old its image was", *where, behind(test))
         elif utc(made) > known.now:
             yield Observed(FAILING, f"the image {name} says that it was made in the future", *where, behind(test))
