@@ -57,6 +57,10 @@ MEANS = {
         "block, and it was taken out. Backups and restore tests go on, and nothing is pruned; until somebody signs it "
         "([Approve](../how-to/approve.md))"
     ),
+    Trouble.BREAK_GLASS: (
+        "somebody did without an approval what needs one, and gave a reason; until somebody who may approve has "
+        "reviewed it, and signed that ([Break glass](../how-to/approve.md#break-glass))"
+    ),
     Trouble.PLAN_REVIEW: (
         "the day has passed on which the approved plan was to be looked at again; until somebody signs it anew"
     ),

@@ -106,6 +106,12 @@ def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     path.write_text(plan.replace("assets:", f"approval: {{signers: {known}}}\nassets:", 1), "utf-8")
     for args in (["--write", f"{site.root}/to-sign"], ["--key", str(ana)]):
         yield "plan approve", site.run("plan", "approve", "p", *args)
+    wanted = ("approval", "request", "p", "prune", "--key", str(ana), "--out", f"{site.root}/wanted")
+    yield "approval request", site.run(*wanted)
+    yield "upkeep", site.run("upkeep", "p", "--prune")
+    yield "upkeep", site.run("upkeep", "p", "--prune", "--break-glass", "x")
+    yield "approval review", site.run("approval", "review", "p")
+    yield "approval review", site.run("approval", "review", "p", "--found", "x", "--key", str(ana))
     path.write_text(plan, "utf-8")
 
 

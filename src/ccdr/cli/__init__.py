@@ -7,6 +7,7 @@ import click
 from ccdr import __version__
 from ccdr.cli import (
     ack,
+    approval,
     attest,
     backup,
     bootstrap,
@@ -81,6 +82,7 @@ for _verb in (
     doctor.doctor,
     ack.ack,
     attest.attest,
+    approval.approval,
     pause.pause,
     notify.notify,
     plan.plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ccdr.cli.settings import F
-    from ccdr.jobs.approvals import ApprovedPlan
+    from ccdr.jobs.approvals import ApprovedPlan, Given
+    from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 LARGEST = 1 << 20
@@ -32,6 +35,59 @@ def signing_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+@dataclass(frozen=True)
+class GoingOn:
+    """By what something goes on that needs somebody else's approval: the option's values."""
+
+    approval: Path | None
+    break_glass: str | None
+
+    @property
+    def any(self) -> bool:
+        return self.approval is not None or self.break_glass is not None
+
+    def given(self, loaded: LoadedPlan, services: Services) -> Given:
+        """UsageProblem where both were given, or the files cannot be read."""
+        from ccdr.evidence.acknowledged import words_of
+        from ccdr.jobs.approvals import NOTHING, Given
+
+        if self.approval is not None and self.break_glass is not None:
+            raise UsageProblem("--approval and --break-glass are two things: give one")
+        if self.break_glass is not None:
+
+            def tell() -> None:
+                from ccdr.run.at_once import tell_at_once
+
+                for line in tell_at_once(loaded, services):
+                    click.echo(f"ccdr: {line}", err=True)
+
+            return Given(reason=words_of(self.break_glass, "--break-glass", "say why: it is reviewed"), tell=tell)
+        if self.approval is None:
+            return NOTHING
+        path = self.approval
+        asked, approved = (path.with_name(f"{path.name}.{end}") for end in ("requested", "sig"))
+        return Given(_read(path), _read(asked), _read(approved))
+
+
+def going_on_options(function: F) -> F:
+    """For what needs somebody else's approval, where the plan is to be approved."""
+    approval = click.option(
+        "--approval", type=FILE, metavar="FILE", help="A request that somebody else has signed (FILE, and FILE.sig)."
+    )
+    glass = click.option(
+        "--break-glass", metavar="WHY", help="Go on without one, in an emergency: told at once, red until reviewed."
+    )
+    return approval(glass(function))
+
+
+def may_recover(loaded: LoadedPlan, services: Services, going_on: GoingOn) -> None:
+    """Where the plan wants an approval of a recovery: ApprovalRefused, recorded, where there is none that holds."""
+    from ccdr.evidence.approvals import Operation
+    from ccdr.jobs.approvals import Wanted, allowed
+
+    allowed(Wanted(Operation.RECOVER, loaded), services, going_on.given(loaded, services))
 
 
 def signed_text(path: Path) -> tuple[str, str]:

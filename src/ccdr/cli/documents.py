@@ -142,6 +142,13 @@ class ToBeSigned(Doc):
     next: list[str]
 
 
+class Reviewed(Doc):
+    """What waits for a review, or that somebody has signed one."""
+
+    to_review: list[Map] | None = None
+    reviewed: Map | None = None
+
+
 class PlanTrusted(Doc):
     """The commands that a plan names. `new`: confirmed by this call."""
 
@@ -465,6 +472,8 @@ class Demo(Doc):
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
+    "approval request": (ToBeSigned,),
+    "approval review": (Reviewed, ToBeSigned),
     "attest": (AttestedNow, Attestations, ToBeSigned),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),

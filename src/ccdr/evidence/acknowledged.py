@@ -53,9 +53,13 @@ NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTAT
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
+# Over by a review that is signed, and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS,))
+
+
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in NEVER | PASSING
+    return trouble not in NEVER | PASSING | REVIEWED
 
 
 Record = Mapping[str, Any]
@@ -166,7 +170,7 @@ class Acknowledgements:
 
     def of(self, problem: Problem) -> Acknowledgement | None:
         """By which it is acknowledged, if it is. Some never are, whatever a record says."""
-        if problem.trouble in NEVER:
+        if problem.trouble in NEVER | REVIEWED:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -257,6 +261,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
             hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
+        )
+    if code in REVIEWED:
+        raise UsageProblem(
+            f"{name} is not acknowledged: somebody who may approve reviews it, and signs that",
+            hint="`ccdr approval review PLAN` says what is to be signed",
         )
     if code in PASSING:
         raise UsageProblem(

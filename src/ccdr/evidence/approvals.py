@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
 
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
@@ -25,6 +27,7 @@ Lines = Sequence[tuple[str, str]]
 _KEY = re.compile(r"[a-z][a-z-]{0,39}")
 NONCE = re.compile(r"[0-9a-f]{32}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+WORD = re.compile(r"[A-Za-z0-9_.+:-]{1,128}")
 
 
 def nonce() -> str:
@@ -96,3 +99,120 @@ class PlanToApprove:
 
 def misfit() -> UsageProblem:
     return UsageProblem("this is not a text that ccdr wrote to be signed", hint="have it written again")
+
+
+REQUESTED = "ccdr-request"  # what a requester signs for
+APPROVAL_USED, APPROVAL_REFUSED = "approval.used", "approval.refused"  # kinds of records
+GLASS_BROKEN, GLASS_REVIEWED = "approval.glass", "approval.reviewed"
+LONGEST = timedelta(days=7)  # that a request may wait: what it names changes meanwhile
+MOST_NONCES = 1000  # of a plan, the newest: those of requests that may still be carried out are among them
+
+
+class Operation(StrEnum):
+    """What needs a request that another person has signed, where the plan is to be approved."""
+
+    PRUNE = "prune"  # outside its schedule
+    RETENTION = "retention"  # less of it than the plan says: a lock, a hold that is lifted
+    KEY_REMOVE = "key-remove"  # a password of the repository
+    REGISTER = "register"  # an entry of the register of erasures is changed or dropped
+    RECOVER = "recover"  # where the plan says so
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants to do, once, on one host. `about` says more of it in one word (an id), where there is more to
+    say; `snapshots` are what may be removed. `version` is the plan's, `repository` the digest of its address."""
+
+    operation: str
+    plan: str
+    version: str
+    repository: str
+    host: str
+    about: str
+    requested_by: str
+    key: str
+    made: datetime
+    expires: datetime
+    nonce: str
+    snapshots: tuple[str, ...] = ()
+
+    TO = "approve a request"
+
+    def text(self) -> str:
+        return written(
+            (
+                ("to", self.TO),
+                ("operation", self.operation),
+                ("plan", self.plan),
+                ("version", self.version),
+                ("repository", self.repository),
+                ("host", self.host),
+                ("about", self.about),
+                ("requested-by", self.requested_by),
+                ("key", self.key),
+                ("made", rfc3339(self.made)),
+                ("expires", rfc3339(self.expires)),
+                ("nonce", self.nonce),
+                *(("snapshot", one) for one in self.snapshots),
+            )
+        )
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.text().encode()).hexdigest()
+
+    @classmethod
+    def read(cls, text: str) -> Request:
+        """UsageProblem where it is none."""
+        lines = read(text, cls.TO)
+        of, snapshots = dict(lines), tuple(value for key, value in lines if key == "snapshot")
+        try:
+            one = cls(
+                operation=of["operation"],
+                plan=of["plan"],
+                version=of["version"],
+                repository=of["repository"],
+                host=of["host"],
+                about=of["about"],
+                requested_by=of["requested-by"],
+                key=of["key"],
+                made=utc(of["made"]),
+                expires=utc(of["expires"]),
+                nonce=of["nonce"],
+                snapshots=snapshots,
+            )
+        except (KeyError, ValueError, OverflowError):
+            raise misfit() from None
+        digests = all(SHA256.fullmatch(digest) for digest in (one.version, one.repository, *snapshots))
+        known = one.operation in {*Operation} and WORD.fullmatch(one.about) and NONCE.fullmatch(one.nonce)
+        if one.text() != text or not digests or not known:
+            raise misfit()
+        return one
+
+
+@dataclass(frozen=True)
+class ToReview:
+    """That the glass was broken, and that somebody has looked at why. `of` is the nonce of its record."""
+
+    plan: str
+    of: str
+    made: datetime
+    nonce: str
+
+    TO = "say that a broken glass was reviewed"
+
+    def text(self) -> str:
+        lines = (("to", self.TO), ("plan", self.plan), ("of", self.of))
+        return written((*lines, ("made", rfc3339(self.made)), ("nonce", self.nonce)))
+
+    @classmethod
+    def read(cls, text: str) -> ToReview:
+        """UsageProblem where it is none."""
+        of = dict(read(text, cls.TO))
+        try:
+            one = cls(of["plan"], of["of"], utc(of["made"]), of["nonce"])
+        except (KeyError, ValueError, OverflowError):
+            raise misfit() from None
+        if one.text() != text or not all(NONCE.fullmatch(value) for value in (one.of, one.nonce)):
+            raise misfit()
+        return one

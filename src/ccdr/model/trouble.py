@@ -44,6 +44,7 @@ class Trouble(StrEnum):
     PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
     PLAN_UNAPPROVED = "plan_unapproved"  # this version of it, where it is to be approved
     PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
+    BREAK_GLASS = "break_glass"  # what needs another person's approval was done without, and nobody has reviewed it
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     CONTROL_PASSED = "control_passed"  # a copy that was damaged on purpose passed its restore test: tests prove nothing
     TEST_FAILED = "test_failed"
@@ -225,6 +226,8 @@ _NEXT = {
     Trouble.PLAN_UNAPPROVED: "ccdr plan approve {plan}   says what is to be signed, and how; docs/how-to/approve.md",
     Trouble.PLAN_REVIEW: "read the plan again, change what is not so any more, then ccdr plan approve {plan}   has it "
     "signed; docs/how-to/approve.md",
+    Trouble.BREAK_GLASS: "somebody who may approve looks at why, then ccdr approval review {plan}   has it signed; "
+    "docs/how-to/approve.md",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.CONTROL_PASSED: (
         "add {{kind: identical}} to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "

@@ -139,7 +139,7 @@ class Approval(Strict):
     second_factor: bool = Field(
         False, description="only a security key approves whose signature says that it knew its user (a PIN, a finger)"
     )
-    recover: bool = Field(False, description="`ccdr recover` needs an approval of its own, too")
+    recover: bool = Field(False, description="`ccdr recover` and `ccdr restore` need an approval, too")
     approved_by: Text | None = Field(None, description="a note for people: who did; only a signature counts")
     approved: Text | None = Field(None, description="a note for people: when")
 

@@ -16,8 +16,9 @@ from ccdr.plans.versions import PLAN_VERSION, digest_of, files_of
 
 
 def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
-    """What is wrong with a plan's approval. Asked where it has an `approval:` block, or had one when it was approved
+    """What is wrong with a plan's approvals. Asked where it has an `approval:` block, or had one when it was approved
     last: to take it out is a change like any other."""
+    yield from _broken_glass(history)
     approved, block = history.newest.get(PLAN_APPROVED), loaded.plan.approval
     if block is None and not (approved or {}).get("asks"):
         return
@@ -32,6 +33,17 @@ def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Ite
         at = to_the_second(str((approved or {})["time"]))
         text = f"its review was due on {due:%Y-%m-%d}: {by} approved it at {at}"
         yield Problem(Trouble.PLAN_REVIEW, text, due, about=rfc3339(due))
+
+
+def _broken_glass(history: AssetHistory) -> Iterator[Problem]:
+    """Judged whatever the plan says now: else it would be over by taking the block out."""
+    for nonce, record in history.glass.items():
+        text = (
+            f"{record['operation']} was carried out without an approval, at {to_the_second(str(record['time']))} by "
+            f"{record['actor']} (record {record['seq']}), and nobody has reviewed it"
+        )
+        why = f"{record['operation']} by {record['actor']}"
+        yield Problem(Trouble.BREAK_GLASS, text, utc(record["time"]), about=nonce[:16], why=why)
 
 
 def in_force(loaded: LoadedPlan, history: AssetHistory) -> str:

@@ -8,7 +8,14 @@ To add a key: give it a default in the definition, and count its `version` up if
 before. To add a kind: define it, and add a line to `registry.py`.
 """
 
-from ccdr.evidence.records.approvals import AttestationRecord, PlanApproved
+from ccdr.evidence.records.approvals import (
+    ApprovalRefused,
+    ApprovalUsed,
+    AttestationRecord,
+    GlassBroken,
+    GlassReviewed,
+    PlanApproved,
+)
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
@@ -42,6 +49,8 @@ __all__ = [
     "KINDS",
     "VERSIONS",
     "Ack",
+    "ApprovalRefused",
+    "ApprovalUsed",
     "AttestationRecord",
     "BackupEnd",
     "BackupStart",
@@ -50,6 +59,8 @@ __all__ = [
     "CopyEnd",
     "CopyStart",
     "Duties",
+    "GlassBroken",
+    "GlassReviewed",
     "Group",
     "LedgerAcknowledged",
     "LedgerBegin",

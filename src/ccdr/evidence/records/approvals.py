@@ -69,6 +69,100 @@ class PlanApproved(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
 
+OperationCode = Annotated[
+    Literal["prune", "retention", "key-remove", "register", "recover"],
+    about("what it is for: a prune outside its schedule, less retention, a repository's key, the register of erasures"),
+]
+About = Annotated[Word | None, about("what of it, an id; null where there is no more to say")]
+OfRepository = Annotated[Digest, about("SHA-256 of the repository's address")]
+OfVersion = Annotated[Digest, about("the plan's version, as `plan.version` has it")]
+
+
+class ApprovalUsed(Record, frozen=True, kw_only=True, gc=False):
+    """A request that another person had signed was carried out, from here on: it cannot be used again. Both have signed
+    the text that these values make."""
+
+    kind: Literal["approval.used"]
+    plan: OfPlan
+    version: Literal[3]
+    operation: OperationCode
+    about: About = None
+    digest: OfVersion
+    repository: OfRepository
+    on: Annotated[str, about("the host that it was for")]
+    request_sha256: Annotated[Digest, about("of the text")]
+    snapshots: Annotated[list[Digest], about("what may be removed, by id")] = []
+    made: Time
+    expires: Time
+    nonce: Nonce
+    requested: SignedBy
+    approved: SignedBy
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
+class ApprovalRefused(Record, frozen=True, kw_only=True, gc=False):
+    """Something that needs another person's signature was asked for without one that holds: nothing was done."""
+
+    kind: Literal["approval.refused"]
+    plan: OfPlan
+    version: Literal[3]
+    operation: OperationCode
+    about: About = None
+    why: Annotated[
+        Literal[
+            "missing",
+            "unreadable",
+            "not_as_written",
+            "signature",
+            "second_factor",
+            "same_person",
+            "another_operation",
+            "another_version",
+            "another_repository",
+            "another_host",
+            "expired",
+            "used",
+            "signers",
+        ],
+        about("what was wrong with it"),
+    ]
+    request_sha256: Digest | None = None
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
+class GlassBroken(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody went on without an approval, for a reason. It stands until somebody who may approve has reviewed it."""
+
+    kind: Literal["approval.glass"]
+    plan: OfPlan
+    version: Literal[3]
+    operation: OperationCode
+    about: About = None
+    digest: OfVersion
+    repository: OfRepository
+    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
+    nonce: Nonce
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
+class GlassReviewed(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody who may approve has looked at why the glass was broken."""
+
+    kind: Literal["approval.reviewed"]
+    plan: OfPlan
+    version: Literal[3]
+    of: Annotated[Nonce, about("the nonce of the record `approval.glass`")]
+    why_sha256: Annotated[Digest, about("what they found: of a salt, a newline and the words, kept apart")]
+    made: Time
+    nonce: Nonce
+    by: SignedBy
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
 class AttestationRecord(Record, frozen=True, kw_only=True, gc=False):
     """Somebody states what no tool can test, until a time, or has ended that. Where they signed, it is the text that
     these values make."""

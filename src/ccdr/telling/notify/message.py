@@ -31,6 +31,7 @@ HEADLINES = {
     Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot are NOT as recorded",
     Trouble.PLAN_NOT_STORED: "the plan is NOT IN ITS REPOSITORY",
     Trouble.PLAN_UNAPPROVED: "the plan is NOT APPROVED",
+    Trouble.BREAK_GLASS: "BREAK-GLASS: done without approval",
     Trouble.PLAN_REVIEW: "the plan's review is OVERDUE",
     Trouble.PLAN_FILES_GONE: "a recorded version of the plan is MISSING",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
