@@ -90,6 +90,11 @@ MEANS = {
         "a snapshot is gone from the repository, and no retention removed it ([what to "
         "do](../how-to/recover.md#a-snapshot-that-vanished)); once a newer one has passed a test, only a note"
     ),
+    Trouble.SNAPSHOT_SUSPECT: (
+        "a snapshot looks as if somebody had encrypted or emptied what it is of, or a canary has changed "
+        "([Leaps and canaries](../how-to/leaps-and-canaries.md)); neither it nor a newer one counts until somebody "
+        "acknowledges it, which answers for it for good"
+    ),
     Trouble.BREACH_RPO: "more of the newest data would be lost now than the objective allows",
     Trouble.BREACH_RTO: "the newest conclusive restore test took longer than the objective allows",
     Trouble.RTO_UNMEASURED: "no test measured the RTO with the server settings that the plan asks for",

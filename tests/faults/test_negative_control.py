@@ -119,7 +119,7 @@ def test_that_a_damaged_copy_passes_stands_until_the_same_damage_is_found(tmp_pa
     assert codes(site) == ["CONTROL_PASSED"] and site.run("status").code == 1
     assert site.run("report").json["answer"]["word"] == "Not proven"
     assert site.run("ack", "CONTROL_PASSED", "p", "--asset", "cdr", "--until", "1d", "--why", "noisy").code == 2
-    assert control(site, Damage.TABLE_DROPPED, 0).json["result"] == "CAUGHT"
+    assert control(site, Damage.TABLE_DROPPED, 1).json["result"] == "CAUGHT"
     assert codes(site) == ["CONTROL_PASSED"], "another damage was found: that says nothing of this one"
     site.cdr(tmp_path / "cdr.db", CONTROL, SEEING)
     again = site.run("test", "p", "--negative-control")
@@ -170,7 +170,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_each_engine_finds_its_damage(engine: str, damage: Damage, request: pytest.FixtureRequest) -> None:
     site: Site = request.getfixturevalue(engine)
     done = control(site, damage)
-    assert (done.code, done.json["result"]) == (0, "CAUGHT"), done
+    assert (done.code, done.json["result"]) == (0, "CAUGHT"), (done.json["reason"], done.json["damaged"], site.words())
     assert (done.json["healthy"]["verdict"], done.json["damaged"]["verdict"]) == ("PASS", "FAIL")
     assert done.json["disposal"]["sandbox_gone"]
     assert not any(done.json["run"] in name for name in containers())

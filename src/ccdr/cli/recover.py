@@ -22,7 +22,7 @@ from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import human_seconds
+from ccdr.model.values import human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover import Known, Recovering
@@ -213,6 +213,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn
                 click.echo("nothing was done")
             return Exit.OK
         agree(loaded, _on_the_way(loaded, request))
+        _of_suspects(outlook, request, loaded, services)
         _agree(one.name, yes_i_mean)
         may_recover(loaded, services, going_on)
         return _carry_out(one, loaded)
@@ -310,6 +311,27 @@ def _tell_left(one: Recovering) -> None:
     click.echo(f"ccdr: left to do: {left}", err=True)
     if one.result.away >= 1:
         click.echo(f"ccdr: {human_seconds(one.result.away)} passed in which nothing was at work", err=True)
+
+
+def _of_suspects(outlook: RecoveryOutlook, request: RecoverRequest, loaded: LoadedPlan, services: Services) -> None:
+    """The latest state is not the one that is wanted where that looks encrypted; nor is it for us to say which one is.
+    CcdrError, and nothing was begun, where nobody answers."""
+    if request.at is not None:
+        return
+    points = {step.asset: step.state.point for step in outlook.steps}
+    histories = services.histories()
+    suspects = [a for a in points if (h := histories.get((loaded.plan.plan, a))) is not None and h.suspect is not None]
+    if not suspects:
+        return
+    told = ", ".join(f"{asset} (the one before is of {rfc3339(points[asset])})" for asset in suspects)
+    text = f"the latest snapshot is suspect, and nobody has answered for that: {told}"
+    if not sys.stdin.isatty():
+        ack = f"`ccdr ack SNAPSHOT_SUSPECT {outlook.plan}`"
+        raise CcdrError(f"{text}; nothing was begun", hint=f"name the moment with --at TIME; or, if all is well, {ack}")
+    try:
+        click.confirm(f"{text}. Recover the one before it?", abort=True, err=True)
+    except click.Abort:
+        raise CcdrError("nothing was begun") from None
 
 
 def _agree(name: str, given: str | None) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import Damage, NothingToDamage
 from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
-from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
+from ccdr.model.schema import AbsolutePath, Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
 from ccdr.ports.check import CheckContext
@@ -71,6 +71,19 @@ class ControlSettings(Strict):
     """A restore test is tested itself: a copy that was damaged on purpose must not pass."""
 
     schedule: Cron = Field(description="when a copy of the newest snapshot is damaged, and must FAIL its restore test")
+
+
+class OwnersCanary(Strict):
+    """Something of the owner's that nobody has a reason to change: one of the two."""
+
+    path: AbsolutePath | None = Field(None, description="`files`: a file below its paths")
+    query: Text | None = Field(None, description="of a database server: one SELECT whose rows never change")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.path is None) == (self.query is None):
+            raise ValueError("names no one thing, expected path (of files) or query (of a database server)")
+        return self
 
 
 class AssetObjectives(Strict):
@@ -180,6 +193,9 @@ class EngineConfig(Strict):
     negative_control: ControlSettings | None = Field(
         None, description="when `ccdr run` has its checks find a damaged copy bad; the plan's unless said"
     )
+    canaries: dict[Name, OwnersCanary] = Field(
+        {}, description="by name: what nobody has a reason to change; a backup in which one has changed does not count"
+    )
     limits: Limits = Field(Limits(), description="its own; what it leaves out is the plan's")
     settings: Literal["throwaway", "durable"] = Field(
         "throwaway", description="server settings of the sandbox; the two are never mixed in a trend"
@@ -188,6 +204,15 @@ class EngineConfig(Strict):
     storage: Literal["auto", "memory", "disk"] = Field(
         "auto", description="where the sandbox keeps its data: in memory where it fits, or in scratch"
     )
+
+    @model_validator(mode="after")
+    def _canaries_that_can_be_asked(self) -> Self:
+        for name, canary in self.canaries.items():
+            if canary.path is not None and not any(canary.path.is_relative_to(one) for one in self.source_paths):
+                raise ValueError(f"has the canary {name} with a path that is not below what is backed up")
+            if canary.query is not None and not (self.speaks_sql and getattr(self, "has_server", False)):
+                raise ValueError(f"has the canary {name} with a query, and no server that answers it")
+        return self
 
     @classmethod
     def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:

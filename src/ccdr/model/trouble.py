@@ -56,6 +56,7 @@ class Trouble(StrEnum):
     REPOSITORY_DAMAGED = "repository_damaged"
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
     SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
+    SNAPSHOT_SUSPECT = "snapshot_suspect"  # it looks as if somebody had encrypted its data: until somebody has looked
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -159,6 +160,7 @@ _LEVELS = {
     Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.SNAPSHOT_VANISHED: Level.LATE,
+    Trouble.SNAPSHOT_SUSPECT: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
@@ -193,6 +195,7 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
         Trouble.LOG_FAILED,
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
+        Trouble.SNAPSHOT_SUSPECT,
         Trouble.SNAPSHOT_VANISHED,
         Trouble.BACKUP_LATE,
     ),
@@ -256,6 +259,10 @@ _NEXT = {
     Trouble.SNAPSHOT_VANISHED: (
         "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
         'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
+    ),
+    Trouble.SNAPSHOT_SUSPECT: (
+        "look at the source, and at who was there: docs/how-to/leaps-and-canaries.md; "
+        'ccdr ack SNAPSHOT_SUSPECT {plan}{of_asset} --until 30d --why "…"   if it is as it should be'
     ),
     Trouble.SOURCE_AWAY: "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for "
     'work, ccdr pause {plan} --for 4h --why "…"',

@@ -25,6 +25,7 @@ from ccdr.model.errors import (
     RepositoryLocked,
     RepositoryUnavailable,
 )
+from ccdr.model.leaps import Growth
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
@@ -187,6 +188,10 @@ class Restic:
             added=int(summary.get("data_added_packed", summary.get("data_added", 0))),
             warning=None if code == 0 else "restic exit 3" + (f": {stderr.answer}" if stderr.answer else ""),
             words=stderr,
+            growth=Growth(
+                *(int(summary.get(key, 0)) for key in ("total_bytes_processed", "data_added", "data_added_packed")),
+                *(int(summary.get(key, 0)) for key in ("total_files_processed", "files_new", "files_changed")),
+            ),
         )
 
     def with_cache(self, directory: Path) -> Restic:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES
 from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.kinds import (
@@ -48,6 +48,8 @@ from ccdr.evidence.verdicts import (
     still_stands,
 )
 from ccdr.model.fetched import month_of
+from ccdr.model.leaps import KNOWN, Growth
+from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import (
     LATEST,
     RULES,
@@ -58,6 +60,8 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_VERSION
 
+COUNTED = tuple(one.name for one in fields(Growth))
+SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -117,6 +121,14 @@ class FoldedRecords:
     controls: dict[str, int | float] = field(default_factory=dict)
     # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each.
     not_caught: dict[str, Record] = field(default_factory=dict)
+    # Of its backups that count, the newest: what restic counted of each (`Growth`), of which source; and the digest of
+    # each of the owner's canaries, by name, as it is to be.
+    grown: list[list[int]] = field(default_factory=list)
+    grown_of: str | None = None
+    canaries: dict[str, str] = field(default_factory=dict)
+    # The backup that looks as if somebody had encrypted its data, until that is acknowledged: none counts from there on
+    suspect: Record | None = None
+    suspected: list[str] = field(default_factory=list)  # … by id
     last_control: Record | None = None  # the newest that has shown anything
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
@@ -166,6 +178,7 @@ class FoldedRecords:
             return
         if kind == ACK:
             self.acks[record["code"]] = record
+            self._take_answer(record)
             return
         if kind == ATTESTATION:
             self.attested[key_of(record)] = record
@@ -252,12 +265,36 @@ class FoldedRecords:
         self.source_away = (self.source_away or str(record["time"])) if away else None
         if record.get("result") == STORED:
             self.last_good_backup = record
+            self._take_growth(record)
             self._renewed_by(record, 1)
             self.stored[id_of(record)] = record["seq"]
             if TOLD_BY in record:
                 self._take_beside(id_of(record), record)
         else:
             self.last_failed_backup = record
+
+    def _take_growth(self, record: Record) -> None:
+        """What looks like an attack is nothing to judge others by, nor is what came after it."""
+        if record.get("suspect") and self.suspect is None:
+            self.suspect = record
+        if self.suspect is not None:
+            self.suspected.append(id_of(record))
+            return
+        source = (record.get("snapshot") or {}).get("source_sha256")
+        if source != self.grown_of:
+            self.grown, self.grown_of, self.canaries = [], source, {}
+        if growth := record.get("growth"):
+            self.grown = [*self.grown, [growth[key] for key in COUNTED]][-KNOWN:]
+        self.canaries |= {name: digest for name, digest in (record.get("canaries") or {}).items() if digest}
+
+    def _take_answer(self, record: Record) -> None:
+        """Somebody has looked, and says that all is well with it: what there is now is as it is to be."""
+        of = self.suspect
+        if of is None or (record["code"], record["act"]) != (SUSPECT, BEGUN) or answer_to(of) not in record["of"]:
+            return
+        self.suspect, self.suspected, self.grown, self.canaries = None, [], [], {}
+        if self.last_good_backup is not None:
+            self._take_growth({**self.last_good_backup, "suspect": None})
 
     def _take_beside(self, snapshot: str, record: Record) -> None:
         stored = record["snapshot"]
@@ -398,6 +435,11 @@ class FoldedRecords:
         self.stored.pop(snapshot_id, None)
         self.recorded_beside.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
+
+
+def answer_to(suspect: Record) -> str:
+    """By which an acknowledgement names it."""
+    return known_by(Problem(Trouble.SNAPSHOT_SUSPECT, "", about=str(suspect["run"])))
 
 
 def id_of(stored: Record) -> str:

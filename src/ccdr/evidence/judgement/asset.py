@@ -47,12 +47,14 @@ from ccdr.evidence.judgement.troubles import (
     with_places,
 )
 from ccdr.host.state import RESTORE_MARK
+from ccdr.model.leaps import WORDS, Sign
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_a_crash, after_a_recovery, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,
     human_seconds,
+    so_many,
     to_the_second,
     utc,
 )
@@ -114,6 +116,7 @@ def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
     yield from of_runs
     if case.seen.ships:
         yield from log_problems(job, history, case.seen, counted.usable, case.now, upkeep.let_be(case.now))
+    yield from _suspect(history)
     yield from problems_of_controls(job, history, upkeep, case.now)
     yield from _incomplete(job, upkeep)
     yield from passed_over(history)
@@ -155,6 +158,19 @@ def _source_away(case: _Case) -> Iterator[Problem]:
         lately = case.upkeep.recovered_lately(case.job.asset, case.now)
         step = after_a_recovery(case.job.plan) if lately else None
         yield Problem(Trouble.SOURCE_AWAY, text, gone, verb=Verb.BACKUP, step=step)
+
+
+def _suspect(history: AssetHistory) -> Iterator[Problem]:
+    """Told until somebody answers for it: what a newer backup looks like takes nothing back."""
+    of = history.suspect
+    if of is not None:
+        why = "; ".join(WORDS[Sign(one)] for one in of["suspect"])
+        also = len(history.suspected) - 1
+        later = f", and no more does what was stored since ({so_many(also, 'snapshot')})" if also else ""
+        which = f"{str(of['snapshot']['id'])[:8]} of {to_the_second(of['time'])}"
+        text = f"the snapshot {which} does not count{later}: {why}"
+        at, run = utc(of["time"]), str(of["run"])
+        yield Problem(Trouble.SNAPSHOT_SUSPECT, text, at, about=run, verb=Verb.BACKUP, why=why, run=run)
 
 
 def _settling(job: Job) -> Iterator[Problem]:

@@ -171,11 +171,9 @@ def _fetch(course: CourseOfTest, of: Prepared, fetched: Path) -> None:
     # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
     repo = course.repo.with_cache(of.directory(course, "cache"))
     course.fetching = True
-    restored = fetch(repo, course.engine, of.snapshot, of.manifest, fetched, course.progress)
+    restored = fetch(repo, course.engine, of.snapshot, of.manifest, fetched, course.progress, delivered=of.damage)
     fetch_bases(repo, course.engine, course.parents, restored, course.progress)
     course.fetching = False
-    if of.damage is not None:
-        of.damage(fetched)
     course.engine.complete(fetched, restored, of.manifest)
     course.test.proof = READABLE
 

@@ -43,6 +43,7 @@ HEADLINES = {
     Trouble.SOURCE_AWAY: "source GONE",
     Trouble.REPOSITORY_AWAY: "repository NOT THERE",
     Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
+    Trouble.SNAPSHOT_SUSPECT: "a snapshot looks ENCRYPTED or EMPTIED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.REPOSITORY_NEAR: "repository beside its source",
     Trouble.BREACH_RPO: "RPO BREACHED",

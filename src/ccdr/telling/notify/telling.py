@@ -57,6 +57,7 @@ NOT_WELL = frozenset(
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         Trouble.SNAPSHOT_VANISHED,
+        Trouble.SNAPSHOT_SUSPECT,
         Trouble.BREACH_RPO,
         Trouble.BREACH_RTO,
         Trouble.NEVER_SUCCEEDED,
