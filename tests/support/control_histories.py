@@ -142,6 +142,26 @@ def examined(past: Chronicle, site: str | None = "Iasi", repository: dict[str, A
     past.wrote(-3, "plan.examined", asset=None, **body | more)
 
 
+GROWTH = {"processed": 5, "added": 5, "packed": 5, "files": 1, "new": 1, "changed": 0}
+
+
+def grown(past: Chronicle) -> None:
+    for n in range(4):
+        past.stored(-4 + n, f"s{n}", growth=GROWTH)
+
+
+def approval_used(past: Chronicle, hours: float) -> None:
+    by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "signature": SIGNED}
+    times = {"made": rfc3339(past.at(hours)), "expires": rfc3339(past.at(hours + 1))}
+    past.wrote(hours, "approval.used", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT, on="h",
+               request_sha256=NOUGHT, nonce=NOUGHT[:32], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
+
+
+def glass_broken(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "approval.glass", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT,
+               why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
+
+
 SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 
 
@@ -372,6 +392,22 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(examined, (1,), at=3 * DAY),
             History(lambda p: examined(p, secrets=[SECRET | {"changed": "2024-01-01T00:00:00Z"}]), (1,)),
         ],
+    },
+    "access-control/four-eyes": approvals([]) | {
+        PRESENT: [
+            History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan="approved"),
+            History(lambda p: (version(p, -2), approved(p, -1), approval_used(p, -0.5)), (2, 3), plan="approved"),
+        ],
+        FAILING: [
+            History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan="approved"),
+            History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5)), (3,), plan="approved"),
+        ],
+    },
+    "threats/leaps": {
+        PRESENT: [History(grown, (4,)), History(lambda p: p.stored(-0.5, "a", canaries={"door": NOUGHT}), (1,))],
+        LACKING: [History(nothing), History(well, (3,))],
+        FAILING: [History(lambda p: (grown(p), p.stored(-0.2, "z", suspect=["incompressible"], growth=GROWTH)), (5,))],
+        STALE: [History(grown, (4,), at=9)],
     },
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from ccdr.evidence.controls.parts import (
     plans,
     recovery,
     sandboxes,
+    threats,
     updates,
 )
 from ccdr.evidence.controls.parts.attested import attested
@@ -43,6 +44,7 @@ _CRON = "whoever has cron call `ccdr run`"
 PARTS: tuple[Part, ...] = (
     Part("plan-versions", POLICIES, "the plan in force", _PLAN, plans.versions),
     Part("approval", POLICIES, "the plan approved and reviewed", _PLAN, approvals.approvals),
+    Part("four-eyes", ACCESS, "four eyes for what removes backups", _PLAN, approvals.four_eyes),
     Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", approvals.second_factors),
     Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
     Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
@@ -54,6 +56,7 @@ PARTS: tuple[Part, ...] = (
     Part("copies", PHYSICAL, "further copies", _PLAN, places.copies),
     Part("versions", UPDATES, "versions of programs", _HOSTS, updates.versions),
     Part("images", UPDATES, "age of sandboxes' images", _HOSTS, updates.images),
+    Part("leaps", THREATS, "backups that leap, canaries that changed", _PLAN, threats.leaps),
     Part("backups", RECOVERY, "backups", _PLAN, recovery.backups),
     Part("restore-tests", RECOVERY, "restore tests", _PLAN, recovery.restore_tests),
     Part("objectives", RECOVERY, "objectives against achieved", _PLAN, recovery.objectives),

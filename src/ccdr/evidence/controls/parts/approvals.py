@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.evidence.approvals import PLAN_APPROVED
+from ccdr.evidence.approvals import APPROVAL_USED, PLAN_APPROVED
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
@@ -43,6 +43,26 @@ def _approved(known: Known, plan: PlanKnown) -> Observed:
         f"approved by {approved['by']['name']} on {to_the_second(approved['time'])}, to be reviewed by {until:%Y-%m-%d}"
     )
     return Observed(PRESENT, text, plan.name, None, behind(approved))
+
+
+def four_eyes(known: Known) -> Iterator[Observed]:
+    """Each plan: what removes backups out of turn needs another person's signature, and nobody went on without one."""
+    for plan in known.plans:
+        history = known.history(plan.name)
+        if broken := first_of(plan.care, (Trouble.BREAK_GLASS,)):
+            yield by_problem(FAILING, broken, plan.name, None, *history.glass.values())
+        elif plan.loaded.plan.approval is None:
+            text = "its plan asks for nobody's approval, so one person alone may remove backups"
+            yield Observed(LACKING, text, plan.name, step=_BLOCK)
+        elif (wrong := _trouble(known, plan)) is not None:
+            yield wrong
+        else:
+            used, approved = history.newest.get(APPROVAL_USED), history.newest.get(PLAN_APPROVED)
+            what = (
+                f"used last for {used['operation']} on {to_the_second(used['time'])}" if used else "none was needed yet"
+            )
+            text = f"another person approves what removes backups out of turn: {what}"
+            yield Observed(PRESENT, text, plan.name, None, behind(approved, used))
 
 
 def second_factors(known: Known) -> Iterator[Observed]:
