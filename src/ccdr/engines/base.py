@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,10 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 
 from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
 from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
@@ -259,6 +261,9 @@ class EngineConfig(Strict):
             f"{self.engine_name} has no server of its own to be made ready",
             hint="name a directory: `--to DIR`, or `directory:` among the plan's targets",
         )
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        raise TestBroken(f"nobody can be erased from what {self.engine_name} restores")
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         raise NotImplementedError

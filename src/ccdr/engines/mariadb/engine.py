@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -18,10 +18,12 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text
 from ccdr.model.values import Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
@@ -131,6 +133,13 @@ class MariaDB(MethodsConfig[Method]):
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         questions.export(box, self._captured(manifest).restored(manifest), _database(manifest), sql, to)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        from ccdr.engines.mariadb import erasing
+
+        manifest = context.manifest
+        login = self._captured(manifest).restored(manifest)
+        return erasing.erase(context.sandbox, login, _database(manifest), wanted, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ RUNBOOKS = frozenset((RUNBOOK_START, RUNBOOK_STEP, RUNBOOK_END))
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
+ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"

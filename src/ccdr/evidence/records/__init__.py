@@ -10,6 +10,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
+from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay, ErasureReview
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
@@ -47,6 +48,9 @@ __all__ = [
     "CopyEnd",
     "CopyStart",
     "Duties",
+    "ErasureAdd",
+    "ErasureReplay",
+    "ErasureReview",
     "Group",
     "LedgerAcknowledged",
     "LedgerBegin",

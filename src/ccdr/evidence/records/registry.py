@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, copies, lineage, pauses, plans, recovery, restores, runbook, upkeep
+from ccdr.evidence.records import backups, copies, erasures, lineage, pauses, plans, recovery, restores, runbook, upkeep
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -23,6 +23,9 @@ ALL: tuple[type[Record], ...] = (
     recovery.RecoverEnd,
     plans.PlanVersion,
     plans.PlanStored,
+    erasures.ErasureAdd,
+    erasures.ErasureReplay,
+    erasures.ErasureReview,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,

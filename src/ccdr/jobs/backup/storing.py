@@ -10,8 +10,10 @@ from pathlib import Path
 
 from ccdr.jobs.backup.patterns import escaped, pattern
 from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.erasure.anchors import known_head
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.streaming import store
+from ccdr.model.erasure import RegisterHead
 from ccdr.model.errors import (
     BackupFailed,
     CcdrError,
@@ -58,6 +60,12 @@ class Storing:
     def _probed(self, probe: Future[None]) -> None:
         self._reachable = probe.exception() is None
 
+    def erasures(self) -> RegisterHead | None:
+        """How far the plan's register of erasures goes, by the repository and by this host's ledger."""
+        if self._probe is not None:
+            self._probe.exception()  # waits; what it says is told once something is stored
+        return known_head(self._of.services.ledger, self.listed or (), self._of.job.plan)
+
     def ready(self) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted
         path must not become a new, empty repository. Two assets' first backups may want it at the same time."""
@@ -87,6 +95,7 @@ class Storing:
         """Under the tags that make it count, what was captured with it, and what it attests of the ledger."""
         tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
         tags += manifest.attested.as_tags() if manifest.attested else []
+        tags += [f"erasures={manifest.erasures}"] if manifest.erasures else []
         return self._upload(capture, [*capture.paths, self._into], tags)
 
     def _upload(self, capture: Capture, paths: Sequence[Path], tags: Sequence[str]) -> Stored:

@@ -14,7 +14,7 @@ from ccdr.host.clock import timed
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging
-from ccdr.jobs.restore.left_server import LeftServer, Loaded
+from ccdr.jobs.restore.left_server import LOADED, LeftServer, Loaded
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.errors import TestBroken
@@ -184,6 +184,11 @@ class OntoNewServer:
                 self.recovery.resumed(loaded.reached)
             self.logged = list(loaded.checks)
             self.maker.reopen(self._opened(self.fetched), order.manifest)
+
+    def changes(self) -> None:
+        """From here on it is not what was captured: a later run loads it again, to compare that."""
+        self.loaded = None
+        (self.staging.root / LOADED).unlink(missing_ok=True)
 
     # --- checked --------------------------------------------------------------------------------------
 

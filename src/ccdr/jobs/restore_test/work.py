@@ -39,6 +39,9 @@ def carry_out(course: CourseOfTest, selection: str) -> None:
         )
     shown = restore_and_check(course, prepared(course, snapshot, manifest))
     test.checks = [*shown.own, *shown.compared]
+    if shown.erased is not None:
+        test.checks.append(shown.erased.check)
+        test.findings += shown.erased.findings
     if verdict_of(test.checks) is Verdict.FAIL and (why := never_to_count(course)):
         raise TestBroken(why, hint="run the test again")
     test.verdict = verdict_of(test.checks)

@@ -1,0 +1,126 @@
+"""Add a person to a plan's register of erasures, and have the repository hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ccdr import __version__
+from ccdr.evidence.history.kinds import ERASURE_ADD
+from ccdr.host.who import who
+from ccdr.jobs import in_force
+from ccdr.jobs.erasure.anchors import anchored, require_agreement
+from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, store, stored_register
+from ccdr.jobs.erasure.selectors import Asked
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.values import RecordRef
+from ccdr.plans import LoadedPlan
+from ccdr.storage.catalogue import OURS
+from ccdr.storage.restic import Restic
+
+VERB = "erasure"
+
+
+@dataclass(frozen=True)
+class Added:
+    """`known`: the same person was there already, and nothing was done."""
+
+    entry: Entry
+    entries: int
+    known: bool = False
+    snapshot: str | None = None
+    record: RecordRef | None = None
+
+
+def opened(loaded: LoadedPlan, services: Services, repo: Restic) -> Register | None:
+    """The plan's register, as all that tells of it says that it should be. RegisterBad where it is not."""
+    plan = loaded.plan.plan
+    listed = repo.snapshots([OURS, f"plan={plan}"])
+    register = stored_register(repo, listed, plan)
+    require_agreement(register, anchored(services.ledger, listed, plan), plan)
+    return register
+
+
+def add(loaded: LoadedPlan, asked: Asked, services: Services, *, dry_run: bool = False) -> Added:
+    """UsageProblem where the snapshots hold no such table, Locked where somebody else adds one, RegisterBad where the
+    register cannot be trusted: then nothing was added."""
+    plan, now = loaded.plan.plan, services.clock.now()
+    if asked.erased_at is not None and asked.erased_at > now:
+        raise UsageProblem("`erased_at:` is in the future", hint="say when they were erased at the source")
+    _require_tables(services, plan, asked)
+    repo = services.repository(loaded, limits_of(loaded))
+    with services.state.lock(plan, "", VERB), services.state.reading(repo.location):
+        before = opened(loaded, services, repo)
+        if before is not None and (same := before.same(asked.selector)) is not None:
+            return Added(same, len(before.entries), known=True)
+        register = (before or Register.begin(plan)).added(
+            asked.selector, asked.erased_at or now, now, canary=asked.canary
+        )
+        entry = register.entries[-1]
+        if dry_run:
+            return Added(entry, len(register.entries))
+        return _stored(loaded, services, repo, register, entry)
+
+
+def _stored(loaded: LoadedPlan, services: Services, repo: Restic, register: Register, entry: Entry) -> Added:
+    in_force.record(loaded, services)
+    ledger, plan = services.ledger, loaded.plan.plan
+    with services.state.run(services.clock) as run:
+        told = {"writer": ledger.actor, "host": ledger.host, "ccdr": __version__}
+        snapshot = store(register, repo, run.directory("erasures"), told)
+        run.clear()
+    repository = loaded.facts.repository
+    body = {
+        "entry": entry.id,
+        "what": entry.what,
+        "canary": entry.canary,
+        "erased_at": _text(entry.erased_at),
+        "pseudonym": entry.pseudonym,
+        "rule_version": entry.rule_version,
+        "head": register.head.as_json(),
+        "snapshot": snapshot,
+        "repository": repository.location if repository else None,
+        "tenant": loaded.plan.tenant_of(entry.asset),
+        "who": who().body(),
+    }
+    record = ledger.append(ERASURE_ADD, plan=plan, asset=entry.asset, run=None, body=body)
+    _require_ours(loaded, services, repo, register)
+    return Added(entry, len(register.entries), snapshot=snapshot, record=record)
+
+
+def _require_ours(loaded: LoadedPlan, services: Services, repo: Restic, register: Register) -> None:
+    """Two hosts may have added to the same register at the same moment: neither knows of the other's."""
+    try:
+        there = opened(loaded, services, repo)
+    except RegisterBad:
+        there = None
+    if there is None or there.head != register.head:
+        raise CcdrError(
+            "the register that is stored is not the one that was: another host adds to it at the same time",
+            hint="let one host add to it; the entry is in a snapshot of the register, and nothing is lost",
+        )
+
+
+def _require_tables(services: Services, plan: str, asked: Asked) -> None:
+    """Of the newest snapshot that is known here: a name that is a slip would be found nowhere, and look like nobody."""
+    known = services.catalogue.snapshots(plan, asked.selector.asset)
+    if not known or not asked.selector.rows:
+        return
+    tables = services.catalogue.manifest(known[-1]).contents.get("tables")
+    if not isinstance(tables, dict | list):
+        return
+    names = {str(name).replace('"', "") for name in tables}
+    for rows in asked.selector.rows:
+        there = {rows.table, f"public.{rows.table}"} & names or [n for n in names if n.partition(".")[2] == rows.table]
+        if not there and not rows.may_lack:
+            raise UsageProblem(
+                f"the newest snapshot of {plan}/{asked.selector.asset} holds no table of one of these names",
+                hint="mend `table:`; or say `may_lack: true` of one that only older snapshots hold",
+            )
+
+
+def _text(when: datetime) -> str:
+    from ccdr.model.values import rfc3339
+
+    return rfc3339(when)
