@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ccdr.cli import main
-from ccdr.evidence.acknowledged import TAMPERING
+from ccdr.evidence.acknowledged import REVIEWED, TAMPERING
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.telling.notify.message import HEADLINES
 
@@ -100,6 +100,10 @@ MEANS = {
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
     ),
+    Trouble.ERASED_RETURNED: (
+        "somebody broke the glass and had what was restored handed over, though people who were erased may be in it "
+        "([Erase a person](../how-to/erase.md#break-the-glass)); until `ccdr erasure review`"
+    ),
     Trouble.RUNBOOK_STANDS: (
         "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr was "
         "stopped; until it goes on"
@@ -159,7 +163,7 @@ def _of(level: Level) -> str:
 
 def _row(trouble: Trouble) -> str:
     step = _in_code(_linked(next_step(trouble, "PLAN", "ASSET") or ""))
-    never = trouble in TAMPERING and "ccdr ack" not in step  # for some, somebody answers once and for all
+    never = trouble in TAMPERING | REVIEWED and "ccdr ack" not in step  # for some, somebody answers once and for all
     means = MEANS[trouble] + (". Nobody can acknowledge it" if never else "")
     return f"| `{trouble.name}` | {HEADLINES[trouble]} | {means} | {step} |\n"
 

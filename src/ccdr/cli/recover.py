@@ -18,7 +18,7 @@ from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
 from ccdr.cli.trusting import agree
-from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
+from ccdr.cli.verbs import as_one, break_glass_option, complete_plans, dry_run_option, plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import Verdict, human_seconds, so_many
 
@@ -142,10 +142,13 @@ def _known_assets(loaded: LoadedPlan, named: Any, where: str) -> None:
 @click.option("--from", "site", metavar="SITE", help="Fetch from this copy (see `copies:` of the plan).")
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--resume", is_flag=True, help="Go on with the recovery that was stopped, killed or failed.")
+@break_glass_option
 @click.option("--yes-i-mean", metavar="PLAN", help="The plan's name, instead of typing it.")
 @dry_run_option
 @as_one("asked", _Asked)
-def recover(plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | None, dry_run: bool) -> Exit:
+def recover(
+    plan: str | None, asked: _Asked, resume: bool, break_glass: str | None, yes_i_mean: str | None, dry_run: bool
+) -> Exit:
     """Bring all assets of PLAN back to one moment, each onto its target, in order.
 
     For each asset it takes the state that is nearest to the moment and not after it. Before anything is done it shows
@@ -171,27 +174,29 @@ def recover(plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | Non
     if resume:
         if asked.any:
             raise UsageProblem("--resume goes on with what was decided", hint="leave the other options out")
-        return _resume(plan, dry_run=dry_run)
+        return _resume(plan, break_glass, dry_run=dry_run)
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN'.")
-    return _recover(plan, asked, yes_i_mean, dry_run=dry_run)
+    return _recover(plan, asked, break_glass, yes_i_mean, dry_run=dry_run)
 
 
-def _known(options: Settings) -> Known:
+def _known(options: Settings, broken_glass: str | None = None) -> Known:
+    from ccdr.evidence.acknowledged import why_of
     from ccdr.jobs.recover import Known
 
     others, wrong = options.load_all(())
-    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})))
+    why = None if broken_glass is None else why_of(broken_glass)
+    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})), why)
 
 
-def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
+def _recover(plan: str, asked: _Asked, glass: str | None, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, recovering, starts_of
     from ccdr.plans.trust import confirm
 
     options = settings()
-    loaded, known = options.load(plan), _known(options)
+    loaded, known = options.load(plan), _known(options, glass)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
     outlook, request = _looked_ahead(loaded, request, services)
@@ -273,7 +278,7 @@ def _typed(request: RecoverRequest) -> list[Command]:
     return [one for asset, target in request.targets.items() for one in commands_of(target, "targets", asset)]
 
 
-def _resume(plan: str | None, *, dry_run: bool) -> Exit:
+def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming, starts_of
 
@@ -284,7 +289,7 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
         raise UsageProblem(
             f"no recovery{f' of {plan}' if plan else ''} was begun on this host", hint="`ccdr recover PLAN` begins one"
         )
-    loaded, known = options.load(told.plan), _known(options)
+    loaded, known = options.load(told.plan), _known(options, glass)
     decision = Decision.read(told.decided)
     loaded, services = from_site(loaded, services, decision.site)
     agree(loaded, starts_of(decision))

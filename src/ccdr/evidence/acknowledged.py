@@ -47,13 +47,15 @@ TAMPERING = frozenset(
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
 # What another host answers for, and what somebody has decided for a while: told, and no finding.
 NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED))
+# By a review of its own alone, and not for a while.
+REVIEWED = frozenset((Trouble.ERASED_RETURNED,))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in TAMPERING | PASSING
+    return trouble not in TAMPERING | REVIEWED | PASSING
 
 
 Record = Mapping[str, Any]
@@ -164,7 +166,7 @@ class Acknowledgements:
 
     def of(self, problem: Problem) -> Acknowledgement | None:
         """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""
-        if problem.trouble in TAMPERING:
+        if problem.trouble in TAMPERING | REVIEWED:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -245,6 +247,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: it may be that the evidence was changed",
             hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+        )
+    if code in REVIEWED:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: erased people may be where they must not be",
+            hint='`ccdr erasure review PLAN --asset A --why "…"`, once somebody has looked',
         )
     if code in PASSING:
         raise UsageProblem(

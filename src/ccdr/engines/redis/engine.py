@@ -7,14 +7,14 @@ restore test's server must tell the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.redis import identity, rights
+from ccdr.engines.redis import erasing, identity, rights
 from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
 from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
@@ -25,6 +25,7 @@ from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of,
 from ccdr.engines.redis.server import standing
 from ccdr.engines.servers.connection import UNKNOWN, is_loopback
 from ccdr.model.answers import FreeText
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
@@ -204,6 +205,9 @@ class Redis(EngineConfig):
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL
         yield CheckResult("integrity", kind.check, status, expected, actual)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(restored_server(context.sandbox, context.manifest), wanted)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from ccdr.evidence.history.kinds import (
     COMPARED,
     COPIED,
     DUTIES,
+    ERASURE_REPLAY,
+    ERASURE_REVIEW,
     GROUP,
     LOGS,
     MISSED,
@@ -47,18 +49,20 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 30  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 31  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
-    *RUNBOOKS,
+    ERASURE_REPLAY, ERASURE_REVIEW, RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END,
+    COPIED, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END, *RUNBOOKS))
+_OWN = frozenset(
+    (DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS)
+)
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:

@@ -78,7 +78,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     run: OfRun
     version: Literal[3]
     purpose: Annotated[Literal["test", "restore", "recover", "by_hand"], about("for what it was restored")]
-    result: Literal["PROVEN", "ERASED", "FAILED"]
+    result: Literal["FAILED", "PROVEN", "ERASED"]
     reason: Reason = None
     snapshot: Annotated[Digest | None, about("that was restored")] = None
     head: Annotated[RecordedHead | None, about("of the register that was replayed; null where it could not be")] = None

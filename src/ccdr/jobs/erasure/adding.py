@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 
 from ccdr import __version__
 from ccdr.evidence.history.kinds import ERASURE_ADD
@@ -14,7 +14,7 @@ from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, store, stor
 from ccdr.jobs.erasure.selectors import Asked
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import RecordRef
+from ccdr.model.values import Manifest, RecordRef, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.storage.catalogue import OURS
 from ccdr.storage.restic import Restic
@@ -75,7 +75,7 @@ def _stored(loaded: LoadedPlan, services: Services, repo: Restic, register: Regi
         "entry": entry.id,
         "what": entry.what,
         "canary": entry.canary,
-        "erased_at": _text(entry.erased_at),
+        "erased_at": rfc3339(entry.erased_at),
         "pseudonym": entry.pseudonym,
         "rule_version": entry.rule_version,
         "head": register.head.as_json(),
@@ -103,24 +103,27 @@ def _require_ours(loaded: LoadedPlan, services: Services, repo: Restic, register
 
 
 def _require_tables(services: Services, plan: str, asked: Asked) -> None:
-    """Of the newest snapshot that is known here: a name that is a slip would be found nowhere, and look like nobody."""
-    known = services.catalogue.snapshots(plan, asked.selector.asset)
-    if not known or not asked.selector.rows:
-        return
-    tables = services.catalogue.manifest(known[-1]).contents.get("tables")
-    if not isinstance(tables, dict | list):
-        return
-    names = {str(name).replace('"', "") for name in tables}
-    for rows in asked.selector.rows:
-        there = {rows.table, f"public.{rows.table}"} & names or [n for n in names if n.partition(".")[2] == rows.table]
-        if not there and not rows.may_lack:
+    """Of the newest snapshot that is known here: a name that is a slip would stop every restore."""
+    asset = asked.selector.asset
+    known = services.catalogue.snapshots(plan, asset)
+    names = _tables(services.catalogue.manifest(known[-1])) if known and asked.selector.rows else ()
+    for number, rows in enumerate(asked.selector.rows, 1):
+        there = any(rows.table in (name, name.partition(".")[2]) for name in names)
+        if names and not there and not rows.may_lack:
             raise UsageProblem(
-                f"the newest snapshot of {plan}/{asked.selector.asset} holds no table of one of these names",
-                hint="mend `table:`; or say `may_lack: true` of one that only older snapshots hold",
+                f"the newest snapshot of {plan}/{asset} holds no table with rows of the name that rows[{number}] has",
+                hint="mend `table:`; of a partitioned table, and of one that only some snapshots hold, say "
+                "`may_lack: true`",
             )
 
 
-def _text(when: datetime) -> str:
-    from ccdr.model.values import rfc3339
+def _tables(manifest: Manifest) -> Collection[str]:
+    """Nothing where the manifest does not tell."""
+    tables = manifest.contents.get("tables")
+    if not isinstance(tables, dict):
+        return ()
+    if manifest.engine == "postgres":
+        from ccdr.engines.postgres.dump import parts
 
-    return rfc3339(when)
+        return parts.names_of(manifest)
+    return tables

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -51,10 +51,12 @@ VERB = "recover"
 
 @dataclass(frozen=True)
 class Known:
-    """All plans that are known besides: their sources must not be touched either; and those that cannot be read."""
+    """All plans that are known besides: their sources must not be touched either; and those that cannot be read.
+    `break_glass`: why all of it is handed over though erased people may be in it."""
 
     others: tuple[LoadedPlan, ...] = ()
     unknown: tuple[str, ...] = ()
+    break_glass: str | None = None
 
 
 @contextlib.contextmanager
@@ -205,6 +207,7 @@ class Recovering:
             makes=self.decision.under,
             told=told,
         )
+        request = replace(request, break_glass=self._known.break_glass)
         job, progress = Job(self.loaded, planned.asset), OfAsset(view, planned.asset)
         one = room.enter_context(restoring(job, request, self.services, progress, dry_run=True))
         if one.there:
