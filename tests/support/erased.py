@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.support.harness import Ran, Site
 
@@ -29,3 +31,11 @@ def glass(site: Site, again: Callable[..., Ran]) -> None:
     assert site.run("ack", "ERASED_RETURNED", "p", "--until", "7d", "--why", "later").code == 2
     assert site.run("erasure", "review", "p", "--why", "erased by hand").code == 0
     assert "ERASED_RETURNED" not in site.run("status", "p").stdout
+
+
+def of_its_own(site: Site, repo: Path) -> Site:
+    """With a repository of its own, as the one that it shares with others is now: a register is written there."""
+    shutil.copytree(repo, site.root / "own")
+    plan = site.root / "plans/p.yaml"
+    plan.write_text(plan.read_text("utf-8").replace(str(repo), str(site.root / "own")), "utf-8")
+    return site

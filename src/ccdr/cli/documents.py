@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
+from ccdr.cli.erasure_documents import ErasureAdded, ErasureProofs, ErasureRegister, ErasureReplayed, ErasureReviewed
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
@@ -421,6 +422,11 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
+    "erasure add": (ErasureAdded,),
+    "erasure list": (ErasureRegister,),
+    "erasure prove": (ErasureProofs,),
+    "erasure replay": (ErasureReplayed,),
+    "erasure review": (ErasureReviewed,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
     "ledger collect": (Ledgers,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,11 +11,12 @@ import click
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import EXIT_STATUS, asset_option, assets_option, dry_run_option, plan_argument, verb
-from ccdr.model.errors import Exit, worst
+from ccdr.cli.verbs import EXIT_STATUS, asset_option, assets_option, dry_run_option, one_only, plan_argument, verb
+from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
+    from ccdr.jobs.erasure.horizon import Horizon
     from ccdr.jobs.erasure.register import Entry
 
 SHOWN = 12  # digits of a pseudonym
@@ -87,6 +89,7 @@ def list_(plan: str) -> Exit:
       ccdr erasure list outbound --json
     """
     from ccdr.jobs.erasure.adding import opened
+    from ccdr.jobs.erasure.horizon import horizons
     from ccdr.jobs.services import limits_of
 
     options = settings()
@@ -95,9 +98,10 @@ def list_(plan: str) -> Exit:
     with services.state.reading(repo.location):
         register = opened(loaded, services, repo)
     entries = register.entries if register else ()
+    gone = {one.id: horizons(loaded, services, one.asset, one.erased_at) for one in entries if not one.canary}
     if options.json:
         head = register.head.as_json() if register else None
-        print_json({"plan": plan, "head": head, "entries": [_as_json(plan, one) for one in entries]})
+        print_json({"plan": plan, "head": head, "entries": [_listed(plan, one, gone.get(one.id)) for one in entries]})
     elif not entries:
         click.echo(f"the register of {plan} holds nobody")
     else:
@@ -107,12 +111,82 @@ def list_(plan: str) -> Exit:
                 one.asset,
                 f"{one.what}, canary" if one.canary else one.what,
                 rfc3339(one.erased_at),
+                _day(gone.get(one.id)),
                 one.pseudonym[:SHOWN],
             )
             for one in entries
         ]
-        table(("entry", "asset", "what", "erased", "pseudonym"), rows)
+        table(("entry", "asset", "what", "erased", "in no copy from", "pseudonym"), rows)
+        click.echo("as far as this host knows the copies, while backups and prunes go on: docs/how-to/erase.md")
     return Exit.OK
+
+
+@verb(short_help="Replay the register where an asset was restored already.")
+@plan_argument
+@click.option("--asset", metavar="A", required=True, multiple=True, callback=one_only, help="Which asset of the plan.")
+@click.option("--to", "target", metavar="TARGET", required=True, help="The directory or server where it stands.")
+@click.option("--snapshot", metavar="latest|ID", default="latest", show_default=True, help="Which one stands there.")
+@click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File whose first line is the password at TARGET.",
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CA that signed TARGET's certificate (default: the system's).",
+)
+@click.option("--yes-i-mean", metavar="PLAN/ASSET", required=True, help="What is erased from: it is written there.")
+def replay(
+    plan: str,
+    asset: str,
+    target: str,
+    snapshot: str,
+    password_file: Path | None,
+    ca_file: Path | None,
+    yes_i_mean: str,
+) -> Exit:
+    """Erase whom the register of PLAN names from what was restored by hand: a dump that a person has loaded, or what
+    was handed over by --break-glass. `restore` and `recover` do it by themselves.
+
+    What is or could be the source of any plan is refused.
+
+    \b
+    Examples:
+      ccdr erasure replay outbound --asset crm --to postgresql://dba@db2/crm --yes-i-mean outbound/crm
+      ccdr erasure replay outbound --asset recordings --to /srv/restored --yes-i-mean outbound/recordings
+    """
+    from ccdr.jobs.erasure.by_hand import Where
+    from ccdr.jobs.erasure.by_hand import replay as replayed
+
+    options = settings()
+    (job,) = options.jobs(plan, [asset])
+    if yes_i_mean != f"{plan}/{asset}":
+        raise UsageProblem(f"{yes_i_mean!a} is not {plan}/{asset}; nothing was done")
+    others, _ = options.load_all(())
+    where = Where(target, snapshot, password_file, ca_file, tuple(others))
+    with progress() as watched:
+        found = replayed(job, where, options.services(), watched)
+    body = {
+        "plan": plan,
+        "asset": asset,
+        "result": found and found.result,
+        "reason": found and found.reason,
+        "entries": found.entries if found else 0,
+        "canaries": found.canaries if found else 0,
+        "erased": found.erased if found else 0,
+        "left": found.left if found else 0,
+        "record": found and found.record and found.record.as_json(),
+    }
+    if options.json:
+        print_json(body)
+    elif found is None:
+        click.echo(f"the register of {plan} holds nobody of {asset}")
+    else:
+        click.echo(f"{found.result}  {plan}/{asset}: {found.check.actual}")
+    if found is None or found.reason is None:
+        return Exit.OK
+    return Exit.NOT_CARRIED_OUT if found.broken else Exit.FINDING
 
 
 @verb(short_help="Prove on a restored snapshot of PLAN that nobody comes back.")
@@ -211,6 +285,26 @@ def review(plan: str, asset: str | None, why: str) -> Exit:
     return Exit.OK
 
 
+def _day(found: Sequence[Horizon] | None) -> str:
+    from ccdr.jobs.erasure.horizon import latest
+
+    if found is None:
+        return "-"
+    day = latest(found)
+    return day.strftime("%Y-%m-%d") if day else "never: " + next(one.why for one in found if one.gone_by is None)
+
+
+def _listed(plan: str, entry: Entry, found: Sequence[Horizon] | None) -> dict[str, object]:
+    from ccdr.jobs.erasure.horizon import latest
+
+    day = latest(found) if found is not None else None
+    return {
+        **_as_json(plan, entry),
+        "gone_by": day and rfc3339(day),
+        "copies": [one.as_json() for one in found or ()],
+    }
+
+
 def _as_json(plan: str, entry: Entry) -> dict[str, object]:
     return {
         "plan": plan,
@@ -227,4 +321,5 @@ def _as_json(plan: str, entry: Entry) -> dict[str, object]:
 erasure.add_command(add, "add")
 erasure.add_command(list_, "list")
 erasure.add_command(prove, "prove")
+erasure.add_command(replay, "replay")
 erasure.add_command(review, "review")

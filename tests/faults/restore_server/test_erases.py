@@ -84,3 +84,27 @@ def test_a_restore_test_and_prove_say_the_same(own: Site) -> None:
     done = own.run("erasure", "prove", "p")
     assert (done.code, done.json["proofs"][0]["result"]) == (0, "PROVEN"), done
     assert done.json["proofs"][0]["verdict"] == "PASS"
+
+
+def test_what_was_loaded_before_is_erased_where_it_stands_and_never_at_a_source(
+    own: Site, source: Source, target: Target
+) -> None:
+    assert restored(own, target).code == 0
+    added(own, SELECTOR, CANARY)
+    replay = [
+        "erasure",
+        "replay",
+        "p",
+        "--asset",
+        "crm",
+        "--yes-i-mean",
+        "p/crm",
+        "--password-file",
+        str(own.root / "pw"),
+    ]
+    done = own.run(*replay, "--to", target.url("here"))
+    assert (done.code, done.json["result"]) == (0, "PROVEN"), done
+    assert target.psql("select count(*) from customer where id in (17, 200)", "here") == "0"
+    there = own.run(*replay, "--to", f"postgresql://postgres@/erased?host={source.sockets}")
+    assert there.code == 2 and "source" in there.json["error"], there
+    assert source.psql("select count(*) from customer", "erased") == "200"

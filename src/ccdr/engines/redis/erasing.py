@@ -1,4 +1,4 @@
-"""Erase people's keys from a restored server, in each of its databases, and from the files that it will start with.
+"""Erase people's keys from a restored server, in each of its databases; and from the files that a new one starts with.
 Redis has no transaction for that: what counts is that all are gone before anything leaves quarantine."""
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from ccdr.engines.redis.restored import written
 from ccdr.engines.redis.server import PrivateServer
 from ccdr.model.erasure import Erased, Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.ports.new_server import HOME
 
 # ARGV: `count` or `erase`, and a list of patterns for each entry. Gives how many keys each one names.
 _ERASE = """\
@@ -56,8 +55,6 @@ def erase(server: PrivateServer, wanted: Sequence[Wanted]) -> Replayed:
         for database in databases:
             for one, count in zip(found, _asked(server, database, "count", patterns), strict=True):
                 one.after += count
-        if any(one.before for one in found):
-            _written_again(server)
         server.raw("CONFIG", "SET", "replica-read-only", "yes", what="erasing")
     except CommandFailed as error:
         raise TestBroken(
@@ -72,11 +69,8 @@ def _asked(server: PrivateServer, database: int, act: str, patterns: str) -> lis
     return [int(count) for count in answer.split()]
 
 
-def _written_again(server: PrivateServer) -> None:
-    """What a new server will start with holds them still. In a sandbox that is thrown away nothing is read again."""
-    directory = server.raw("CONFIG", "GET", "dir", what="erasing").split("\n")[1]
-    if not directory.startswith(HOME):
-        return
+def written_again(server: PrivateServer) -> None:
+    """Of a new server: what it will start with holds them still."""
     server.raw("SAVE", what="writing the RDB")
     if server.info("persistence").get("aof_enabled") == "1":
         server.raw("BGREWRITEAOF", what="writing the append-only file")

@@ -56,8 +56,8 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    ERASURE_REPLAY, ERASURE_REVIEW, RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END,
-    COPIED, *RUNBOOKS,
+    ERASURE_REPLAY, ERASURE_REVIEW, RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN,
+    PAUSE_END, COPIED, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset(

@@ -123,6 +123,8 @@ def _tables(manifest: Manifest) -> Collection[str]:
     if not isinstance(tables, dict):
         return ()
     if manifest.engine == "postgres":
+        if "roles" not in manifest.contents:
+            return ()
         from ccdr.engines.postgres.dump import parts
 
         return parts.names_of(manifest)

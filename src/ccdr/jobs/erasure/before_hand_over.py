@@ -8,11 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
+from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.host import interrupts
 from ccdr.host.clock import timed
 from ccdr.jobs.erasure.replaying import GLASS, Outcome, Replaying, StillHeld
 from ccdr.jobs.restore.ways import Held, Order
+from ccdr.jobs.services import Services
 from ccdr.model.values import so_many
+from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.storage.listing import RepoSnapshot
 
@@ -90,3 +93,12 @@ class BeforeHandOver:
             request = self.order.request
             in_part = request is not None and bool(request.parts)
             return self.replaying.replay(held.restored, held.context, at, in_part=in_part)
+
+
+def erased_from(services: Services, job: Job, snapshot: str) -> bool:
+    """Was anybody erased from what was last handed over of it? Then it is not what was captured any more."""
+    for record in services.ledger.newest(ERASURE_REPLAY):
+        if (record["plan"], record["asset"]) != (job.plan, job.asset) or record.get("purpose") == "test":
+            continue
+        return record.get("snapshot") == snapshot and bool(record.get("found"))
+    return False

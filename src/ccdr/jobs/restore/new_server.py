@@ -190,6 +190,10 @@ class OntoNewServer:
         self.loaded = None
         (self.staging.root / LOADED).unlink(missing_ok=True)
 
+    def changed(self) -> None:
+        assert self.box is not None
+        self.maker.erased(self.box, self.order.manifest)
+
     # --- checked --------------------------------------------------------------------------------------
 
     def check(self, progress: Progress) -> list[CheckResult]:

@@ -361,6 +361,8 @@ class Restoring:
         if self.new_server is not None:
             self.new_server.changes()
         self._erasing.replay(self.beside, self.moment, progress)
+        if self.new_server is not None:
+            self.new_server.changed()
 
     def _guarded(self, work: Callable[[], None], progress: Progress) -> bool:
         """Whatever ends the work is in `result`, and what was not finished is removed. Did all go well?"""

@@ -178,6 +178,11 @@ class PostgresMaker:
         names = box.run([*PSQL, "-c", _DATABASES], env=env, what="asking the new server").stdout.splitlines()
         return {name for name in names if _one(box, env, name, _AMCHECK) == "1"}
 
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """Nothing lies beside its data; what a checkpoint has written is not in its log any more."""
+        env = dict(self._method(manifest).restored_env(manifest))
+        box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
+
     # --- the end --------------------------------------------------------------------------------------
 
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
