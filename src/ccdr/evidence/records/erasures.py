@@ -78,7 +78,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     run: OfRun
     version: Literal[3]
     purpose: Annotated[Literal["test", "restore", "recover", "by_hand"], about("for what it was restored")]
-    result: Literal["FAILED", "PROVEN", "ERASED"]
+    result: Literal["PROVEN", "ERASED", "FAILED"]
     reason: Reason = None
     snapshot: Annotated[Digest | None, about("that was restored")] = None
     head: Annotated[RecordedHead | None, about("of the register that was replayed; null where it could not be")] = None
@@ -94,10 +94,8 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         left = sum(one.found_after for one in self.found)
-        if self.result != "FAILED" and (left or self.head is None):
-            raise no_such_record("nobody is left, and somebody was found")
-        if self.result == "PROVEN" and not self.canaries:
-            raise no_such_record("proven without a canary")
+        if self.result == "PROVEN" and (left or self.head is None or not self.canaries):
+            raise no_such_record("proven, and what it stands on has not shown that")
 
 
 class ErasureReview(Record, frozen=True, kw_only=True, gc=False):

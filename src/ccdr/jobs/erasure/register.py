@@ -158,14 +158,17 @@ class Register:
         """RegisterBad where it is not as ccdr writes one, to the last byte."""
         try:
             return cls._read(plan, chain, selectors)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RegisterBad(
                 f"the register of erasures of {plan} does not verify ({type(error).__name__})", hint=FROM_ELSEWHERE
             ) from None
 
     @classmethod
     def _read(cls, plan: str, chain: str, selectors: str) -> Register:
-        lines = tuple(f"{line}\n" for line in chain.split("\n")[:-1])
+        *whole, torn = chain.split("\n")
+        if torn:
+            raise ValueError("its last line is torn")
+        lines = tuple(f"{line}\n" for line in whole)
         first, *rest = [json.loads(line) for line in lines]
         apart = json.loads(selectors)
         key, by_id = str(apart["key"]), apart["selectors"]
