@@ -26,7 +26,7 @@ COMMANDS = ("plan check", "plan schema", "plan show", "plan trust", "backup", "t
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
             "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "bootstrap",
             "pause", "kit page", "runbook show", "runbook print", "runbook run", "runbook resume",
-            "erasure add", "erasure list", "erasure prove", "erasure replay", "erasure review", "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
+            "erasure add", "erasure list", "erasure prove", "erasure replay", "erasure review", "erasure withdraw", "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.support.harness import Site
@@ -13,10 +14,12 @@ from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
 from ccdr.engines.servers.erasing import Reference, Schema, Table, script
 from ccdr.jobs.erasure.anchors import require_agreement
+from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
 from ccdr.jobs.erasure.selectors import read
 from ccdr.model.erasure import RegisterHead, Rows, Selector, Wanted
 from ccdr.model.errors import TestBroken, UsageProblem
+from ccdr.model.values import Snapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PHONE = "+40 721 000 017"
@@ -87,6 +90,15 @@ def test_one_that_is_missing_older_or_another_is_told_from_the_one_that_was() ->
     for instead, why in ((None, "not in the repository"), (older, "older"), (register(), "another")):
         with pytest.raises(RegisterBad, match=why):
             require_agreement(instead, heads, "p")
+
+
+def test_what_was_withdrawn_is_replayed_no_more_and_its_selector_is_gone(tmp_path: Path) -> None:
+    made = register()
+    after = made.withdrawn(made.entries[0], NOW)
+    again = Register.read("p", *files(after, tmp_path))
+    assert again == after and [one.id for one in again.of("crm")] == ["e-000002"] and again.agrees(made.head)
+    assert PHONE not in (tmp_path / SELECTORS).read_text("utf-8")
+    assert after.same(PERSON) is None and len(after.added(PERSON, NOW, NOW, canary=False).standing) == 2
 
 
 # --- whom somebody adds -------------------------------------------------------------------------------------------
@@ -184,3 +196,51 @@ def test_what_is_not_there_is_no_proof() -> None:
     assert script(SCHEMA, wanted("client", may_lack=True), _Postgres()).lacking == 1
     with pytest.raises(TestBroken, match="holds numbers"):
         _MariaDB().value("decimal(20,0)", "abc")  # which MariaDB would take for 0
+
+
+# --- the day from which no copy holds them ------------------------------------------------------------------------
+
+
+def snapshot(days: float) -> Snapshot:
+    at = NOW + timedelta(days=days)
+    return Snapshot(f"{int(days * 10):+064x}", "p", "rec", "r", "files", "scan", at, at, 1, "/", "")
+
+
+def horizon(tmp_path: Path, retention: str, *taken: float, erased: float) -> list[Horizon]:
+    site = Site(tmp_path, bare=True)
+    site.plan(f"rec:\n  engine: files\n  paths: [{tmp_path}]\n", extra=retention)
+    known = [snapshot(days) for days in sorted(taken)]
+    there = SimpleNamespace(
+        clock=SimpleNamespace(now=lambda: NOW), catalogue=SimpleNamespace(snapshots=lambda plan, asset: known)
+    )
+    return horizons(site.loaded(), there, "rec", NOW + timedelta(days=erased))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("retention", "days"),
+    [
+        (
+            "retention: {keep_within: 35d}\n",
+            33,
+        ),  # of the one that was taken two days ago; then the next prune, a Sunday
+        ("retention: {keep_last: 5}\n", 4),  # four newer ones push it out, and one is there already
+        ("retention: {keep_yearly: 20}\n", None),
+        ("", None),
+    ],
+)
+def test_the_last_copy_goes_with_the_prune_after_the_retention(
+    tmp_path: Path, retention: str, days: int | None
+) -> None:
+    (found,) = horizon(tmp_path, retention, -30, -2, -0.5, erased=-1)
+    assert found.held == 2 and latest([found]) == found.gone_by
+    if days is None:
+        assert found.gone_by is None
+        return
+    assert found.gone_by is not None
+    assert timedelta(0) <= found.gone_by - (NOW + timedelta(days=days)) <= timedelta(days=8)
+    assert (found.gone_by.weekday(), found.gone_by.hour) == (6, 5), "the plan prunes on Sundays at five"
+
+
+def test_who_is_in_no_snapshot_is_in_none_now(tmp_path: Path) -> None:
+    (found,) = horizon(tmp_path, "", -0.5, erased=-1)
+    assert (found.held, found.gone_by) == (0, NOW)

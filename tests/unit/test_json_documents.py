@@ -121,6 +121,7 @@ def erasures_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     stands = ["--to", str(site.root / "glass"), "--yes-i-mean", "p/recordings"]
     yield "erasure replay", site.run("erasure", "replay", "p", "--asset", "recordings", *stands)
     yield "erasure review", site.run("erasure", "review", "p", "--why", "nobody is in it")
+    yield "erasure withdraw", site.run("erasure", "withdraw", "p", "e-000002", "--why", "never planted")
 
 
 def test_each_command_prints_what_its_schema_says(site: Site) -> None:

@@ -13,7 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
-from ccdr.cli.erasure_documents import ErasureAdded, ErasureProofs, ErasureRegister, ErasureReplayed, ErasureReviewed
+from ccdr.cli.erasure_documents import (
+    ErasureAdded,
+    ErasureProofs,
+    ErasureRegister,
+    ErasureReplayed,
+    ErasureReviewed,
+    ErasureWithdrawn,
+)
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
@@ -429,6 +436,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "erasure prove": (ErasureProofs,),
     "erasure replay": (ErasureReplayed,),
     "erasure review": (ErasureReviewed,),
+    "erasure withdraw": (ErasureWithdrawn,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
     "ledger collect": (Ledgers,),

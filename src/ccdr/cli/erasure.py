@@ -16,7 +16,7 @@ from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.jobs.erasure.horizon import Horizon
+    from ccdr.jobs.erasure.horizon import Horizon, Known
     from ccdr.jobs.erasure.register import Entry
 
 SHOWN = 12  # digits of a pseudonym
@@ -97,8 +97,9 @@ def list_(plan: str) -> Exit:
     repo = services.repository(loaded, limits_of(loaded))
     with services.state.reading(repo.location):
         register = opened(loaded, services, repo)
-    entries = register.entries if register else ()
-    gone = {one.id: horizons(loaded, services, one.asset, one.erased_at) for one in entries if not one.canary}
+    entries = register.standing if register else []
+    known: Known = {}
+    gone = {one.id: horizons(loaded, services, one.asset, one.erased_at, known) for one in entries if not one.canary}
     if options.json:
         head = register.head.as_json() if register else None
         print_json({"plan": plan, "head": head, "entries": [_listed(plan, one, gone.get(one.id)) for one in entries]})
@@ -118,6 +119,32 @@ def list_(plan: str) -> Exit:
         ]
         table(("entry", "asset", "what", "erased", "in no copy from", "pseudonym"), rows)
         click.echo("as far as this host knows the copies, while backups and prunes go on: docs/how-to/erase.md")
+    return Exit.OK
+
+
+@verb(short_help="Withdraw an entry of the register of PLAN that was wrong.")
+@plan_argument
+@click.argument("entry")
+@click.option("--why", required=True, help="What was wrong with it.")
+def withdraw(plan: str, entry: str, why: str) -> Exit:
+    """Withdraw an ENTRY that was wrong: it is replayed no more. That it was there stays in the register.
+
+    \b
+    Examples:
+      ccdr erasure withdraw outbound e-000017 --why "another customer's number, OPS-1234"
+    """
+    from ccdr.evidence.acknowledged import why_of
+    from ccdr.jobs.erasure.adding import withdraw as withdrawn
+
+    options = settings()
+    done = withdrawn(options.load(plan), entry, options.services(), why_of(why))
+    if options.json:
+        record = done.record and done.record.as_json()
+        print_json(
+            {"plan": plan, "withdrawn": entry, "entries": done.entries, "snapshot": done.snapshot, "record": record}
+        )
+    else:
+        click.echo(f"withdrawn: {entry} of {plan}")
     return Exit.OK
 
 
@@ -323,3 +350,4 @@ erasure.add_command(list_, "list")
 erasure.add_command(prove, "prove")
 erasure.add_command(replay, "replay")
 erasure.add_command(review, "review")
+erasure.add_command(withdraw, "withdraw")

@@ -85,5 +85,13 @@ class ErasureProofs(Doc):
     proofs: list[ErasureProof]
 
 
+class ErasureWithdrawn(Doc):
+    plan: str
+    withdrawn: Annotated[str, about("the entry's id")]
+    entries: Annotated[int, about("lines of the register, withdrawals among them")]
+    snapshot: Text
+    record: Map | None
+
+
 class ErasureReviewed(Doc):
     reviewed: Annotated[list[Map], about("plan, asset, and the number of the replay's record")]

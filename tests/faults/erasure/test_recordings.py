@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
-from tests.support.stored import copy_of
+from tests.support.stored import copy_of, other_host
 
 from ccdr.jobs.services import limits_of
 from ccdr.storage.restic import Restic
@@ -131,6 +131,16 @@ def test_the_next_backup_says_how_far_the_register_went(site: Site) -> None:
     assert head is not None
     assert head.entries == 1
     assert f"erasures={head}" in tags(site)
+
+
+def test_a_withdrawal_that_nobody_told_of_brings_nobody_back(site: Site, tmp_path: Path) -> None:
+    """Whoever holds the repository's password may plant one; the twin is the host that withdrew."""
+    added(site, SELECTOR, PLANTED)
+    bare = other_host(site, tmp_path / "other")
+    done = site.run("erasure", "withdraw", "p", "e-000001", "--why", "another caller's")
+    assert done.code == 0, done
+    assert bare.run("test", "p", "--asset", "recordings").json["verdict"] == "FAIL"
+    assert restored(site) == (0, names(ERASED, KEPT))
 
 
 def test_the_same_person_is_added_once(site: Site) -> None:

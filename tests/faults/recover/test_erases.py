@@ -49,7 +49,7 @@ def test_nobody_who_was_erased_comes_back(own: Site, lost: Path) -> None:
     assert len(list((lost / "tree").iterdir())) == 20, "the source is as it was"
     again = own.run("recover", "check", "p")
     assert again.code == 0, again
-    statuses = {c["status"] for asset in again.json["assets"] for c in asset["checks"]}
+    statuses = {c["status"] for asset in again.json["steps"] for c in asset["checks"]}
     assert "FAIL" not in statuses, again.json
 
 

@@ -49,6 +49,8 @@ class ErasureAdd(Record, frozen=True, kw_only=True, gc=False):
     pseudonym: Annotated[Digest, about("HMAC-SHA-256 of the selector, by the register's own key")]
     rule_version: Count
     head: Annotated[RecordedHead, about("of the register with this entry")]
+    withdraws: Annotated[EntryId | None, about("the entry that was wrong, and is replayed no more")] = None
+    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart: why withdrawn")] = None
     snapshot: Annotated[Digest, about("that holds the register")]
     repository: Annotated[Digest | None, about("SHA-256 of the repository's address")] = None
     tenant: Tenant = "default"

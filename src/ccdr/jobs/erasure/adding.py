@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ccdr import __version__
 from ccdr.evidence.history.kinds import ERASURE_ADD
+from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.erasure.anchors import anchored, require_agreement
@@ -63,7 +64,24 @@ def add(loaded: LoadedPlan, asked: Asked, services: Services, *, dry_run: bool =
         return _stored(loaded, services, repo, register, entry)
 
 
-def _stored(loaded: LoadedPlan, services: Services, repo: Restic, register: Register, entry: Entry) -> Added:
+def withdraw(loaded: LoadedPlan, entry: str, services: Services, why: str) -> Added:
+    """Of an entry that was wrong: it is replayed no more. UsageProblem where there is none such."""
+    plan, now = loaded.plan.plan, services.clock.now()
+    repo = services.repository(loaded, limits_of(loaded))
+    with services.state.lock(plan, "", VERB), services.state.reading(repo.location):
+        before = opened(loaded, services, repo)
+        found = next((one for one in before.standing if one.id == entry), None) if before is not None else None
+        if before is None or found is None:
+            raise UsageProblem(
+                f"the register of {plan} has no entry {entry!a} that stands", hint=f"`ccdr erasure list {plan}`"
+            )
+        register = before.withdrawn(found, now)
+        return _stored(loaded, services, repo, register, register.entries[-1], why)
+
+
+def _stored(
+    loaded: LoadedPlan, services: Services, repo: Restic, register: Register, entry: Entry, why: str | None = None
+) -> Added:
     in_force.record(loaded, services)
     ledger, plan = services.ledger, loaded.plan.plan
     with services.state.run(services.clock) as run:
@@ -79,6 +97,8 @@ def _stored(loaded: LoadedPlan, services: Services, repo: Restic, register: Regi
         "pseudonym": entry.pseudonym,
         "rule_version": entry.rule_version,
         "head": register.head.as_json(),
+        "withdraws": entry.withdraws,
+        "why_sha256": None if why is None else keep_payload(services.state, why),
         "snapshot": snapshot,
         "repository": repository.location if repository else None,
         "tenant": loaded.plan.tenant_of(entry.asset),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.jobs.erasure.register import FROM_ELSEWHERE, Register, RegisterBad, head_of
+from ccdr.jobs.erasure.register import ERASURES, FROM_ELSEWHERE, Register, RegisterBad, head_of
 from ccdr.model.erasure import RegisterHead
 from ccdr.model.values import Manifest
 from ccdr.storage.listing import RepoSnapshot
@@ -38,6 +38,22 @@ def anchored(
     if manifest is not None and manifest.erasures is not None:
         heads.append(manifest.erasures)
     return list(dict.fromkeys(heads))
+
+
+def require_known_withdrawals(
+    register: Register | None, ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str, manifest: Manifest | None
+) -> None:
+    """RegisterBad where an entry is withdrawn that nothing but the register itself says was: whoever holds the
+    repository's password could bring people back so."""
+    last = max((n for n, one in enumerate(register.entries, 1) if one.withdraws), default=0) if register else 0
+    backups = [s for s in listed if s.tag("kind") != ERASURES]
+    known = max((head.entries for head in anchored(ledger, backups, plan, manifest)), default=0)
+    if last > known:
+        raise RegisterBad(
+            f"entries of the register of erasures of {plan} are withdrawn, and neither this host's ledger nor a backup "
+            "tells of that",
+            hint=f"restore on the host that withdrew them, or back up there first: `ccdr backup {plan}`",
+        )
 
 
 def require_agreement(register: Register | None, heads: Sequence[RegisterHead], plan: str) -> None:

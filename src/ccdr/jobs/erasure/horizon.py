@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from ccdr.jobs.copies import at
 from ccdr.jobs.services import Services, policy_of
-from ccdr.model.retention import Policy, expired
+from ccdr.model.retention import Policy, kept_by_rules
 from ccdr.model.schedule import occurrences
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan
@@ -40,9 +40,16 @@ class Horizon:
         }
 
 
-def horizons(loaded: LoadedPlan, services: Services, asset: str, erased_at: datetime) -> list[Horizon]:
-    """The plan's own repository first, then each of its copies; as far as this host knows what they hold."""
-    return [_of(view, there, asset, erased_at, copy) for copy, view, there in _places(loaded, services)]
+Known = dict[tuple[str, str, int], Horizon]
+
+
+def horizons(
+    loaded: LoadedPlan, services: Services, asset: str, erased_at: datetime, known: Known | None = None
+) -> list[Horizon]:
+    """The plan's own repository first, then each of its copies; as far as this host knows what they hold. `known`:
+    what was found for others, who are in as many snapshots."""
+    known = {} if known is None else known
+    return [_of(view, there, asset, erased_at, copy, known) for copy, view, there in _places(loaded, services)]
 
 
 def latest(found: Sequence[Horizon]) -> datetime | None:
@@ -57,7 +64,7 @@ def _places(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, Loade
         yield name, seen_from(loaded, name), at(loaded, services, name)
 
 
-def _of(view: LoadedPlan, there: Services, asset: str, erased_at: datetime, copy: str) -> Horizon:
+def _of(view: LoadedPlan, there: Services, asset: str, erased_at: datetime, copy: str, known: Known) -> Horizon:
     now, plan = there.clock.now(), view.plan
     snapshots = there.catalogue.snapshots(plan.plan, asset)
     holding = [s for s in snapshots if s.consistent_point < erased_at]
@@ -66,14 +73,24 @@ def _of(view: LoadedPlan, there: Services, asset: str, erased_at: datetime, copy
         return Horizon(
             copy, 0, max(now, erased_at), "no snapshot that this host knows of was taken before that", locked
         )
+    key = copy, asset, len(holding)
+    if key not in known:
+        gone_by, why = _gone_by(view, snapshots, holding, now)
+        known[key] = Horizon(copy, len(holding), gone_by, why, locked)
+    return known[key]
+
+
+def _gone_by(
+    view: LoadedPlan, snapshots: Sequence[Snapshot], holding: Sequence[Snapshot], now: datetime
+) -> tuple[datetime | None, str]:
+    plan = view.plan
     if (policy := policy_of(plan)) is None:
-        return Horizon(copy, len(holding), None, "the plan states no retention: nothing is ever removed", locked)
+        return None, "the plan states no retention: nothing is ever removed"
     let_go = _let_go(snapshots, holding, policy, now, view)
     if let_go is None:
-        return Horizon(copy, len(holding), None, "the retention keeps some of them for more than twelve years", locked)
+        return None, "the retention keeps some of them for more than twelve years"
     pruned = next(occurrences(plan.upkeep.prune, plan.timezone, let_go), let_go)
-    why = "at the prune after the retention lets go of the last of them; later while something holds it"
-    return Horizon(copy, len(holding), pruned, why, locked)
+    return pruned, "at the prune after the retention lets go of the last of them; later while something holds it"
 
 
 def _let_go(
@@ -90,7 +107,7 @@ def _let_go(
             replace(newest, id=f"{n:064x}", consistent_point=now + timedelta(days=n), usable_at=now + timedelta(days=n))
             for n in range(1, day + 1)
         ]
-        return held <= expired([*snapshots, *coming], policy, then, view.plan.zone)
+        return held.isdisjoint(kept_by_rules([*snapshots, *coming], policy, then, view.plan.zone))
 
     if not gone(MOST_DAYS):
         return None

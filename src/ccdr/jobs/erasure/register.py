@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -36,7 +36,8 @@ class RegisterBad(CcdrError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One person in one asset. `erased_at` is when they were erased at the source; of a canary, when it was planted."""
+    """One person in one asset. `erased_at` is when they were erased at the source; of a canary, when it was planted.
+    `withdraws`: the id of an entry that was wrong, and is replayed no more; it names nobody itself."""
 
     id: str
     asset: str
@@ -47,6 +48,7 @@ class Entry:
     pseudonym: str
     selector_sha256: str
     rule_version: int
+    withdraws: str | None = None
 
     def line(self, prev: str) -> str:
         return _line(
@@ -61,6 +63,7 @@ class Entry:
                 "selector_sha256": self.selector_sha256,
                 "rule_version": self.rule_version,
                 "prev": prev,
+                **({"withdraws": self.withdraws} if self.withdraws else {}),
             }
         )
 
@@ -76,6 +79,7 @@ class Entry:
             str(body["pseudonym"]),
             str(body["selector_sha256"]),
             int(body["rule_version"]),
+            None if body.get("withdraws") is None else str(body["withdraws"]),
         )
 
 
@@ -128,13 +132,27 @@ class Register:
             {**self.selectors, entry.id: (salt, selector)},
         )
 
+    def withdrawn(self, entry: Entry, now: datetime) -> Register:
+        """The same without this entry: it stays in the chain, and by what it finds somebody is taken out."""
+        number = len(self.entries) + 1
+        note = replace(entry, id=f"e-{number:06}", added_at=now, withdraws=entry.id)
+        selectors = {one: kept for one, kept in self.selectors.items() if one != entry.id}
+        lines = (*self.lines, note.line(_hash(self.lines[-1])))
+        return Register(self.plan, self.name, self.key, lines, (*self.entries, note), selectors)
+
+    @property
+    def standing(self) -> list[Entry]:
+        """Those that are replayed."""
+        withdrawn = {one.withdraws for one in self.entries}
+        return [one for one in self.entries if one.withdraws is None and one.id not in withdrawn]
+
     def same(self, selector: Selector) -> Entry | None:
         """An entry of the same person."""
         digest = pseudonym(self.key, selector)
-        return next((one for one in self.entries if one.pseudonym == digest), None)
+        return next((one for one in self.standing if one.pseudonym == digest), None)
 
     def of(self, asset: str) -> list[Entry]:
-        return [one for one in self.entries if one.asset == asset]
+        return [one for one in self.standing if one.asset == asset]
 
     def wanted(self, entries: Iterable[Entry]) -> list[Wanted]:
         """By what they are found. RegisterBad where one needs a newer ccdr."""
@@ -180,13 +198,16 @@ class Register:
         if (first["format"], first["plan"], first["key_sha256"]) != (FORMAT, plan, _key_digest(key)):
             raise ValueError("it is another plan's")
         entries = tuple(map(Entry.read, rest))
-        found = {one.id: (str(by_id[one.id]["salt"]), Selector.of(by_id[one.id]["selector"])) for one in entries}
-        for number, one in enumerate(entries, 1):
+        made = cls(plan, str(first["register"]), key, lines, entries, {})
+        if any(one.id != f"e-{number:06}" for number, one in enumerate(entries, 1)):
+            raise ValueError("an entry is not where it was")
+        found = {one.id: (str(by_id[one.id]["salt"]), Selector.of(by_id[one.id]["selector"])) for one in made.standing}
+        for one in made.standing:
             salt, selector = found[one.id]
             same = (selector.asset, selector.what, pseudonym(key, selector)) == (one.asset, one.what, one.pseudonym)
-            if one.id != f"e-{number:06}" or not same or _salted(salt, selector) != one.selector_sha256:
+            if not same or _salted(salt, selector) != one.selector_sha256:
                 raise ValueError("a selector is not the entry's")
-        return cls(plan, str(first["register"]), key, lines, entries, found)
+        return replace(made, selectors=found)
 
 
 FROM_ELSEWHERE = (

@@ -11,7 +11,7 @@ from datetime import datetime
 from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
-from ccdr.jobs.erasure.anchors import anchored, require_agreement
+from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
 from ccdr.jobs.services import Services
 from ccdr.model.erasure import Replayed
@@ -103,6 +103,7 @@ class Replaying:
         try:
             one.register = stored_register(repo, listed, plan)
             require_agreement(one.register, heads, plan)
+            require_known_withdrawals(one.register, services.ledger, listed, plan, manifest)
         except RegisterBad as error:
             one.bad = error
         return one
