@@ -167,6 +167,9 @@ class Maker:
         """Is it a whole server's files? Else a dump."""
         return manifest.method == "physical"
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return False
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
 

@@ -102,6 +102,9 @@ class PostgresMaker:
 
     # --- before ---------------------------------------------------------------------------------------
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return False
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         needs = self.asset.sandbox(manifest)
         return replace(needs, data_dir=HOME, in_place=() if manifest.upon else needs.in_place)
