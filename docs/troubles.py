@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ccdr.cli import main
-from ccdr.evidence.acknowledged import NEVER
+from ccdr.evidence.acknowledged import NEVER, REVIEWED
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.telling.notify.message import HEADLINES
 
@@ -125,6 +125,10 @@ MEANS = {
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
     ),
+    Trouble.ERASED_RETURNED: (
+        "somebody broke the glass and had what was restored handed over, though people who were erased may be in it "
+        "([Erase a person](../how-to/erase.md#break-the-glass)); until `ccdr erasure review`"
+    ),
     Trouble.RUNBOOK_STANDS: (
         "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr was "
         "stopped; until it goes on"
@@ -154,8 +158,8 @@ MEANS = {
     Trouble.COPY_DAMAGED: "a check found some of a copy's data damaged; until the same part is read and found clean",
     Trouble.COPY_TEST_FAILED: "a restore test that fetched from a copy failed; until one from there has passed",
     Trouble.COPY_UNTESTED: (
-        "a restore test that fetched from a copy broke; or an asset had more than twice as many tests as `test_every:` "
-        "says since it was last restored from there"
+        "an asset that a copy holds was never restored from there; or a restore test that fetched from there broke; or "
+        "the asset had more than twice as many tests as `test_every:` says since it was last restored from there"
     ),
     Trouble.COPY_UPKEEP: "the newest prune or check of a copy failed or broke, or is overdue",
     Trouble.FETCH_LIMIT: (
@@ -189,7 +193,7 @@ def _of(level: Level) -> str:
 
 def _row(trouble: Trouble) -> str:
     step = _in_code(_linked(next_step(trouble, "PLAN", "ASSET") or ""))
-    never = trouble in NEVER and "ccdr ack" not in step  # for some, somebody answers once and for all
+    never = trouble in NEVER | REVIEWED and "ccdr ack" not in step  # for some, somebody answers once and for all
     means = MEANS[trouble] + (". Nobody can acknowledge it" if never else "")
     return f"| `{trouble.name}` | {HEADLINES[trouble]} | {means} | {step} |\n"
 

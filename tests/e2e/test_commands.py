@@ -26,7 +26,7 @@ COMMANDS = ("plan approve", "plan check", "plan schema", "plan show", "plan trus
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
             "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "approval request", "approval review", "bootstrap",
             "pause", "kit page", "runbook show", "runbook print", "runbook run", "runbook resume",
-            "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
+            "erasure add", "erasure list", "erasure prove", "erasure replay", "erasure review", "erasure withdraw", "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

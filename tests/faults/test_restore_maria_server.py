@@ -220,7 +220,7 @@ def test_rows_that_a_recovery_brings_there_are_compared_with_the_files(
     own.backed_up(asset="recordings")
     bad = own.run("recover", "p", "--to", str(targets), "--yes-i-mean", "p")
     assert (bad.code, bad.json["state"]) == (1, "failed") and reconciled(bad)[:2] == ["PASS", "FAIL"], bad
-    assert databases(target) == set() and (own.root / "back").is_dir()
+    assert "restored" not in databases(target) and (own.root / "back").is_dir()
     own.write("restore_tests/crm.yaml", WITH_FILES.format(end=".wav"))
     done = own.run("recover", "--resume", "p")
     assert (done.code, done.json["state"], reconciled(done)) == (0, "done", ["PASS"] * 3), done

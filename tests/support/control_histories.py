@@ -162,6 +162,27 @@ def glass_broken(past: Chronicle, hours: float) -> None:
                why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
 
 
+def _register(entries: int) -> dict[str, Any]:
+    return {"register": "r", "entries": entries, "hash": NOUGHT}
+
+
+def erased(past: Chronicle, hours: float, entries: int = 1) -> None:
+    at = rfc3339(past.at(hours))
+    past.wrote(hours, "erasure.add", entry=f"e-{entries:06}", what="rows", canary=False, erased_at=at, pseudonym=NOUGHT,
+               rule_version=1, head=_register(entries), snapshot=NOUGHT)  # fmt: skip
+
+
+def replayed(past: Chronicle, hours: float, result: str = "PROVEN", **more: Any) -> None:
+    body = {
+        "purpose": "test",
+        "result": result,
+        "head": _register(1),
+        "entries": 1,
+        "canaries": int(result == "PROVEN"),
+    }
+    past.wrote(hours, "erasure.replay", **body | more)
+
+
 SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 
 
@@ -408,6 +429,22 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing), History(well, (3,))],
         FAILING: [History(lambda p: (grown(p), p.stored(-0.2, "z", suspect=["incompressible"], growth=GROWTH)), (5,))],
         STALE: [History(grown, (4,), at=9)],
+    },
+    "legal-compliance/erasures": {
+        PRESENT: [History(lambda p: (erased(p, -5), replayed(p, -4)), (1, 2))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: erased(p, -5), (1,)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED")), (1, 2)),
+        ],
+        FAILING: [
+            History(lambda p: (erased(p, -5), replayed(p, -4), replayed(p, -3, "FAILED")), (1, 3)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, "FAILED", handed_over=True), replayed(p, -3)), (1, 3)),
+        ],
+        STALE: [
+            History(lambda p: (erased(p, -5), replayed(p, -4), erased(p, -3, entries=2)), (2, 3)),
+            History(lambda p: (well(p), erased(p, -5), replayed(p, -4)), (4, 5), at=3 * DAY),
+        ],
     },
 }  # fmt: skip
 

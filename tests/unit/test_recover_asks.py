@@ -12,15 +12,14 @@ import pytest
 
 from ccdr.cli import recover, recover_told
 from ccdr.jobs.recover import outlook as looking
-from ccdr.jobs.recover.repointed import Repointed
 from ccdr.jobs.recover.request import Answer, Question, RecoverRequest, Undecided
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import CcdrError
 
 ANY: Any = None
 REPOINTED = [
-    Repointed("crm", "plans/p.yaml", "connection.host", "/run/postgresql", "/srv/crm/run"),
-    Repointed("rec", "plans/p.yaml", "paths", "/var/rec", "/srv/rec/var/rec", "mv -T /srv/rec/var/rec /var/rec"),
+    "in plans/p.yaml, crm: connection.host: /run/postgresql → /srv/crm/run",
+    "    mv -T /srv/rec/var/rec /var/rec",
 ]
 ANSWERS = tuple(Answer(f"--timeline crm={n}", f"takes timeline {n}") for n in (1, 2))
 
@@ -80,8 +79,8 @@ def brought(restore: Any, notes: list[str], spare_of: str | None = None) -> Any:
     )  # fmt: skip
     return SimpleNamespace(
         found=[], state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
-        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, rto_s=600.0,
-        hint=None, record=None, repointed=REPOINTED, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
+        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, untimed=False, rto_s=600.0,
+        hint=None, record=None, repoints=REPOINTED, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
     )  # fmt: skip
 
 

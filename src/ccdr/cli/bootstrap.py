@@ -84,6 +84,7 @@ def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
             if "recover" in click.get_current_context().find_root().command.commands:  # type: ignore[attr-defined]
                 under = ["--under", str(done.into / RECOVERED)] if one.untargeted else []
                 yield shlex.join(["ccdr", "recover", one.plan, *under, "--dry-run", *where])
+                yield shlex.join(["ccdr", "recover", one.plan, *under, *where])
 
 
 def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> None:

@@ -14,6 +14,14 @@ from msgspec import Struct
 
 from ccdr.cli.control_documents import Controls
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
+from ccdr.cli.erasure_documents import (
+    ErasureAdded,
+    ErasureProofs,
+    ErasureRegister,
+    ErasureReplayed,
+    ErasureReviewed,
+    ErasureWithdrawn,
+)
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
@@ -60,7 +68,9 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
-Recovery = result_of("Recovery", "recover.end", "assets", steps=list[Map], hint=Text, record=_Record)
+Recovery = result_of(
+    "Recovery", "recover.end", "assets", steps=list[Map], in_the_plan=list[Map], hint=Text, record=_Record
+)
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
 
@@ -482,6 +492,12 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
+    "erasure add": (ErasureAdded,),
+    "erasure list": (ErasureRegister,),
+    "erasure prove": (ErasureProofs,),
+    "erasure replay": (ErasureReplayed,),
+    "erasure review": (ErasureReviewed,),
+    "erasure withdraw": (ErasureWithdrawn,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
     "ledger collect": (Ledgers,),

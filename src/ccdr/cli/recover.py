@@ -167,19 +167,21 @@ def recover(
       ccdr recover check outbound                          the checks once more
     """
     if resume:
-        if asked.any or going_on.any:
+        if asked.any or going_on.approval is not None:
             raise UsageProblem("--resume goes on with what was decided", hint="leave the other options out")
-        return _resume(plan, dry_run=dry_run)
+        return _resume(plan, going_on.break_glass, dry_run=dry_run)
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN'.")
     return _recover(plan, asked, yes_i_mean, going_on, dry_run=dry_run)
 
 
-def _known(options: Settings) -> Known:
+def _known(options: Settings, broken_glass: str | None = None) -> Known:
+    from ccdr.evidence.acknowledged import why_of
     from ccdr.jobs.recover import Known
 
     others, wrong = options.load_all(())
-    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})))
+    why = None if broken_glass is None else why_of(broken_glass)
+    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})), why)
 
 
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn, *, dry_run: bool) -> Exit:
@@ -189,7 +191,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn
     from ccdr.plans.trust import confirm
 
     options = settings()
-    loaded, known = options.load(plan), _known(options)
+    loaded, known = options.load(plan), _known(options, going_on.break_glass)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
     with contextlib.ExitStack() as stack:
@@ -277,7 +279,7 @@ def _typed(request: RecoverRequest) -> list[Command]:
     return [one for asset, target in request.targets.items() for one in commands_of(target, "targets", asset)]
 
 
-def _resume(plan: str | None, *, dry_run: bool) -> Exit:
+def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming
 
@@ -288,7 +290,7 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
         raise UsageProblem(
             f"no recovery{f' of {plan}' if plan else ''} was begun on this host", hint="`ccdr recover PLAN` begins one"
         )
-    loaded, known = options.load(told.plan), _known(options)
+    loaded, known = options.load(told.plan), _known(options, glass)
     decision = Decision.read(told.decided)
     loaded, services = from_site(loaded, services, decision.site)
     agree(loaded, decision.starts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +13,6 @@ from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover import RecoveryResult
-    from ccdr.jobs.recover.repointed import Repointed
     from ccdr.jobs.recover.result import StepResult
     from ccdr.ports.new_server import StartLines
 
@@ -30,7 +29,10 @@ def tell_result(result: RecoveryResult) -> None:
     )
     for step in steps:
         _tell_step(step, _notes_of(step, result.notes))
-    _tell_plan(result.repointed)
+    if result.repoints:
+        click.echo("before the next backup, so that what is backed up is what lives:")
+    for text in result.repoints:
+        click.echo(f"  {text}")
     for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
         click.echo(f"  left behind: {text}")
     for text in result.found:
@@ -86,12 +88,3 @@ def _tell_start(start: StartLines, spare_of: str | None) -> None:
         click.echo(f"      {heading}:")
         for line in lines:
             click.echo(f"        {line}")
-
-
-def _tell_plan(found: Sequence[Repointed]) -> None:
-    from ccdr.jobs.recover.repointed import lines_of
-
-    if found:
-        click.echo("before the next backup, so that what is backed up is what lives:")
-    for line in lines_of(found):
-        click.echo(f"  {line}")

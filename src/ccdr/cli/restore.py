@@ -17,7 +17,16 @@ from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import as_one, dry_run_option, from_option, one_only, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import (
+    as_one,
+    break_glass_option,
+    dry_run_option,
+    from_option,
+    one_only,
+    plan_argument,
+    timeline_option,
+    verb,
+)
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -49,8 +58,10 @@ class _Asked:
     onto_source_server: bool
     despite_failed_test: bool
     despite_failed_checks: bool
+    break_glass: str | None
 
     def request(self, job: Job, options: Settings) -> Request:
+        from ccdr.evidence.acknowledged import why_of
         from ccdr.jobs.restore import Request
         from ccdr.jobs.shipping.targets import target_of
 
@@ -69,6 +80,7 @@ class _Asked:
             onto_source_server=self.onto_source_server,
             despite_failed_test=self.despite_failed_test,
             despite_failed_checks=self.despite_failed_checks,
+            break_glass=None if self.break_glass is None else why_of(self.break_glass),
             others=tuple(others),
             unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
         )
@@ -137,6 +149,7 @@ class _Asked:
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name even if checks fail.")
+@break_glass_option
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @going_on_options
 @dry_run_option

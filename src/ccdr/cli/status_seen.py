@@ -1,4 +1,4 @@
-"""All that `ccdr status` has to tell, gathered once: for people's eyes (`status_told.py`) or a program's (`document`)."""
+"""All that `ccdr status` has to tell, gathered once: for people (`status_told.py`), or for a program (`document`)."""
 
 from __future__ import annotations
 

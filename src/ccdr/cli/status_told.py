@@ -1,4 +1,4 @@
-"""What `ccdr status` has gathered, for people: a table, what is wrong with each next step, and where the evidence is."""
+"""What `ccdr status` has gathered, for people: a table, what is wrong with each next step, where the evidence is."""
 
 from __future__ import annotations
 

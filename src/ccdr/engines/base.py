@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
 from ccdr.model.schema import AbsolutePath, Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
@@ -298,6 +299,9 @@ class EngineConfig(Strict):
             f"{self.engine_name} has no server of its own to be made ready",
             hint="name a directory: `--to DIR`, or `directory:` among the plan's targets",
         )
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        raise TestBroken(f"nobody can be erased from what {self.engine_name} restores")
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         raise NotImplementedError

@@ -53,8 +53,8 @@ NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTAT
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
-# Over by a review that is signed, and by nothing else.
-REVIEWED = frozenset((Trouble.BREAK_GLASS,))
+# Over by a review of its own, and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS, Trouble.ERASED_RETURNED))
 
 
 def can_be(trouble: Trouble) -> bool:
@@ -261,6 +261,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
             hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
+        )
+    if code is Trouble.ERASED_RETURNED:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: erased people may be where they must not be",
+            hint='`ccdr erasure review PLAN --asset A --why "…"`, once somebody has looked',
         )
     if code in REVIEWED:
         raise UsageProblem(

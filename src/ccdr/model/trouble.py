@@ -75,6 +75,7 @@ class Trouble(StrEnum):
     CONTROL_LATE = "control_late"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
+    ERASED_RETURNED = "erased_returned"  # handed over though erased people may be in it: until somebody has reviewed it
     RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
     RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
     PRUNE_FAILED = "prune_failed"
@@ -297,6 +298,8 @@ _NEXT = {
     Trouble.RESTORE_CRASHED: (
         "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
+    Trouble.ERASED_RETURNED: "erase them where it stands: docs/how-to/erase.md, Break the glass; then "
+    'ccdr erasure review {plan}{of_asset} --why "…"',
     Trouble.RUNBOOK_STANDS: "ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
     Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",

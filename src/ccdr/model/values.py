@@ -14,6 +14,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
+from ccdr.model.erasure import RegisterHead
+
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
@@ -295,6 +297,7 @@ class Manifest:
     group: GroupRun | None = None
     upon: tuple[Needed, ...] = ()
     attested: Attestation | None = None  # None: from before snapshots said so
+    erasures: RegisterHead | None = None  # how far the register of erasures went; None: there was none
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,10 @@ class ServerTarget(Protocol):
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
 
+    def refuse_source(self, source: Source, sources: Sequence[KnownSource]) -> None:
+        """UsageProblem where the database under its final name is or could be one of `sources`: nothing is ever written
+        there."""
+
     def as_named(self, source: Source, manifest: Manifest) -> Restored:
         """What stands there under its final name. CommandFailed where nothing does."""
 

@@ -54,12 +54,14 @@ class Site:
 class StartLines:
     """Literal commands for a person, as root, each a line of its own: by Debian's own tools, and by Docker;
     `then`: once it is started, whichever way, before anybody comes. `look`: a client that looks at what is there, by
-    the server's own socket."""
+    the server's own socket. `inside` is what goes before either on a host that has no client of its own, where Docker
+    has started it."""
 
     debian: tuple[str, ...]
     docker: tuple[str, ...]
     then: tuple[str, ...] = ()
     look: tuple[str, ...] = ()
+    inside: str | None = None
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -67,14 +69,16 @@ class StartLines:
             "docker": list(self.docker),
             "then": list(self.then),
             "look": list(self.look),
+            "inside": self.inside,
         }
 
     def afterwards(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """What is typed once it is started, each part with its heading."""
+        way = f" (by Docker: with `{self.inside}` before it)" if self.inside else ""
         if self.then:
-            yield "then, once it is started", self.then
+            yield f"then, once it is started{way}", self.then
         if self.look:
-            yield "then look at it", self.look
+            yield f"then look at it{'' if self.then else way}", self.look
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,9 @@ class ServerMaker(Protocol):
     @property
     def port(self) -> int:
         """Where it will listen."""
+
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        """Will it listen on its socket, and on no port?"""
 
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         """As for a restore test; `data_dir` is HOME. With `in_place` the captured files are fetched straight into the
@@ -130,6 +137,9 @@ class ServerMaker(Protocol):
     @property
     def restored(self) -> Restored:
         """What checks ask."""
+
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """People were erased from it: whatever lies beside its data, and was written before that, is written anew."""
 
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         """End the server cleanly, and write its own configuration into `home` (host path): where it will listen, what

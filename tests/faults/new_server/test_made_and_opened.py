@@ -4,6 +4,7 @@ opened only where nothing else listens, and only as it was checked."""
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ import pytest
 from tests.faults.new_server.conftest import CHECKS
 from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
+from tests.support.erased import added, of_its_own
 from tests.support.harness import Quiet, Ran, Site
 from tests.support.listeners import free_port
-from tests.support.new_server import answers, made, psql, restored, started_by_debian, started_by_docker
+from tests.support.new_server import answers, looked, made, psql, restored, started_by_debian, started_by_docker
 from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
@@ -51,8 +53,9 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
 
 
 def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> None:
-    with started_by_docker(done.json["start"]["docker"]):
+    with started_by_docker(done.json["start"]["docker"]) as container:
         assert answers(home, port)
+        assert re.search(r" call +\| \d+ kB\n", looked(done.json["start"], container))
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         asked = "select count(*) from call"
         assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
@@ -69,6 +72,7 @@ def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Clust
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, "select count(*) from customer where name = 'by the log'") == "1"
         assert psql(home, port, "select sum(n) from kept") == "200010001"
+        assert re.search(r" kept +\| \d+ kB\n", looked(done.json["start"]))
 
 
 @dataclass
@@ -201,3 +205,15 @@ def started_by_docker_later(line: str) -> Iterator[None]:
     """Whatever starts it: it is gone afterwards."""
     with started_by_docker([line.replace("docker run", "true docker run", 1)]):
         yield
+
+
+def test_who_was_erased_is_in_no_new_server(site: Site, stored: Site, tmp_path: Path) -> None:
+    """Of a base backup and its log: the log brings them back before the register is replayed."""
+    own = of_its_own(site, stored.repo)
+    added(own, "asset: whole\ntable: customer\nkey: {name: by the log}\n")
+    added(own, "asset: whole\ntable: customer\nkey: {id: 18}\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n")
+    done = made(own, "whole", tmp_path / "new", "--port", str(free_port()), "--at", "latest")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    (replay,) = own.records("erasure.replay")
+    assert replay["result"] == "PROVEN"
+    assert [(one["found_before"], one["found_after"]) for one in replay["found"]] == [(1, 0), (1, 0)]

@@ -3,14 +3,16 @@ gives, and it is backed up as the one before it was."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from tests.support.debian import started_by_debian
+from tests.support.erased import added, of_its_own
 from tests.support.harness import Site
 from tests.support.mariadb_source import DATA, MariaSource, image_of
-from tests.support.new_server import made
+from tests.support.new_server import looked, made
 from tests.support.new_server_mariadb import APP, answering, ask, backup_user, started
 from tests.support.opened import is_it
 
@@ -57,6 +59,11 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         (refill,) = done.json["start"]["then"]
         subprocess.run(["docker", "exec", container, "sh", "-ec", refill], check=True, capture_output=True)
         assert ask(container, socket, "select count(*) from crm.live_agent") == "2"
+        (look,) = done.json["start"]["look"]
+        told = subprocess.run(
+            ["docker", "exec", container, "sh", "-ec", look], check=True, capture_output=True, text=True
+        )
+        assert re.search(r"call +\| InnoDB +\| +\d+ ", told.stdout)
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
         numbers = {
@@ -79,6 +86,7 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
+        assert re.search(r"call +\| InnoDB +\| +\d+ ", looked(done.json["start"], container))
         assert is_it(site, "whole", home, done.json["run"])
         assert not is_it(site, "whole", home, "another recovery")
         assert not is_it(site, "whole", home, done.json["run"], sockets=server.sockets), "the one that was lost"
@@ -102,3 +110,18 @@ def moved(site: Site, server: MariaSource, data: Path, home: Path) -> Site:
     text = plan.read_text().replace(str(server.sockets), str(home / "run"))
     plan.write_text(text.replace(str(data / DATA), str(home / "data")))
     return site
+
+
+def test_who_was_erased_is_not_beside_its_data_either(site: Site, stored: Site, tmp_path: Path) -> None:
+    """What MEMORY tables held is written down for whoever opens it."""
+    own = of_its_own(site, stored.repo)
+    added(own, "asset: crm\nrows: [{table: customer, key: {id: 17}}, {table: live_agent, key: {agent: a2}}]\n")
+    added(own, "asset: crm\ntable: customer\nkey: {id: 18}\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n")
+    home = tmp_path / "new"
+    done = made(own, "crm", home)
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    (replay,) = own.records("erasure.replay")
+    assert (replay["result"], replay["atomic"]) == ("PROVEN", False)
+    assert [(one["found_before"], one["found_after"]) for one in replay["found"]] == [(2, 0), (1, 0)]
+    kept = (home / "memory.sql").read_bytes()
+    assert b"READY" in kept and b"INCALL" not in kept

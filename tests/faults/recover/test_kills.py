@@ -9,11 +9,9 @@ import os
 import random
 import re
 import shutil
-import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -30,7 +28,7 @@ from tests.support.harness import (
     small_database,
 )
 from tests.support.listeners import free_port
-from tests.support.new_server import psql
+from tests.support.new_server import as_it_is, psql
 from tests.support.restored_files import listing
 from tests.support.sites import copy_of
 from tests.support.stored import left, settled_file
@@ -188,8 +186,9 @@ def finished(site: Site) -> bool:
     return any(line.get("ended") == "done" for line in journal(site))
 
 
-@pytest.mark.parametrize("stage", ["loaded", "naming"])
+@pytest.mark.parametrize("stage", ["fetched", "loaded", "naming"])
 def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(site: Site, stage: str) -> None:
+    """And where that had not, what was fetched is not fetched again."""
     home = site.root / "back/crm"
     site.write("targets.yaml", f"targets:\n  crm: {{new_server: {{directory: {home}, port: 5499}}}}\n")
     kill_at(
@@ -201,7 +200,8 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
         done = site.run("recover", "--resume", "p")
         assert (done.code, done.json.get("state")) == (0, "done"), done
         (step,) = done.json["steps"]
-        assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
+        assert step["brought_before"] is there and fetched(site) == 0, step
+        assert stage == "fetched" or "fetch" not in step["phases"], step
         assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
     assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
     owner = (home / "data").stat().st_uid, (home / "data").stat().st_gid
@@ -211,10 +211,26 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
     assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
     assert LeftServer.read(home).untouched
     assert all((p.lstat().st_uid, p.lstat().st_gid) == owner for p in (home / "data").rglob("*"))
+    if stage == "loaded":
+        nobody_reaches_it_while_it_is_checked(site, home)
     site.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "99999"))
     bad = site.run("recover", "check", "p")
     assert bad.code == 1 and as_it_is(home) == before, bad
     assert left(site) == []
+
+
+def nobody_reaches_it_while_it_is_checked(site: Site, home: Path) -> None:
+    """The container in which it is opened once more has no network."""
+    asked = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={home}"]
+    shown = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Ports}}"]
+    seen: set[str] = set()
+    with site.start("recover", "check", "p") as check:
+        while check.poll() is None:
+            if ids := subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
+                told = subprocess.run([*shown, *ids], capture_output=True, text=True, check=False).stdout
+                seen |= {line for line in told.splitlines() if line}
+        check.communicate()
+    assert (check.returncode, seen) == (0, {"none 0"})
 
 
 def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: Source) -> None:
@@ -267,16 +283,6 @@ def kill_while_it_looks(site: Site, point: str) -> None:
     killed(process)
     assert process.stdout and process.stderr
     process.stdout.close(), process.stderr.close()
-
-
-def as_it_is(home: Path) -> dict[str, tuple[object, ...]]:
-    """Whose each file is, and what is in it."""
-    found: dict[str, tuple[object, ...]] = {}
-    for path in sorted(home.rglob("*")):
-        status = path.lstat()
-        held = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-        found[str(path.relative_to(home))] = (status.st_uid, status.st_gid, status.st_mode, sha256(held).hexdigest())
-    return found
 
 
 def test_what_lost_files_since_it_was_brought_is_not_there_any_more(site: Site) -> None:

@@ -62,6 +62,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.NEVER_TESTED: ("ccdr status p",),
     Trouble.NOT_KNOWN_HERE: ("ccdr status p",),
     Trouble.RESTORE_CRASHED: ("ccdr restore p --asset a --to …",),
+    Trouble.ERASED_RETURNED: ("ccdr restore p --asset a --to …",),
     Trouble.RUNBOOK_STANDS: ("ccdr runbook run p",),
     Trouble.FETCH_LIMIT: (TEST, "ccdr test p"),
     Trouble.RECOVERY_UNFINISHED: ("ccdr recover p",),

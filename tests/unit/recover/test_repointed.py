@@ -10,7 +10,7 @@ import pytest
 from tests.support.harness import Site
 from tests.support.manifests import a_manifest
 
-from ccdr.jobs.recover.repointed import lines_of, repointed
+from ccdr.jobs.recover.repointed import edited_plan, lines_of, repointed
 from ccdr.plans.targets import Target
 
 NEW = Path("/srv/n")
@@ -123,5 +123,25 @@ def test_files_are_put_back_and_a_check_of_their_rows_is_told_too(site: Site) ->
     assert (rec.now, cdr.now) == ("/srv/n/rec/var/spool/rec", "/srv/n/cdr/cdr.db")
     assert rec.back == "mkdir -p /var/spool && mv -T /srv/n/rec/var/spool/rec /var/spool/rec"
     assert (root.file, root.now) == ("restore_tests/calls.yaml", "/srv/n/rec/var/spool/rec/a")
-    said = list(lines_of(list(found.values())))
+    said = list(lines_of(list(found.values()), site.loaded()))
     assert f"    {cdr.back}" in said and cdr.back.endswith("mv -T /srv/n/cdr/cdr.db /var/lib/cdr.db")
+
+
+def test_the_plan_that_was_edited_is_right_and_names_what_lives(site: Site, tmp_path: Path) -> None:
+    site.plan(
+        "crm: {engine: postgres, connection: {host: db1, user: u, database: d}}  # ours\n"
+        "rec: {engine: files, paths: [/var/spool/rec]}\n"
+    )
+    loaded = site.loaded()
+    places = {
+        "crm": Target.model_validate({"new_server": {"directory": NEW, "port": 5440}}),
+        "rec": Target(directory=Path("/srv/n/rec")),
+    }
+    found = repointed(loaded, places)
+    text = edited_plan(loaded, found)
+    assert text is not None and "{port: 5440, host: 127.0.0.1, user: u, database: d}}  # ours" in text
+    site.write("plans/p.yaml", text)
+    assert [one for one in repointed(site.loaded(), places) if one.back is None] == []
+    kept = tmp_path / "p.yaml"
+    assert f"    cp {kept} {loaded.path}" in lines_of(found, loaded, kept)
+    assert edited_plan(loaded, [one for one in found if one.back]) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -20,6 +20,7 @@ from ccdr.engines.mariadb.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text
 from ccdr.model.values import Manifest
@@ -147,6 +148,13 @@ class MariaDB(MethodsConfig[Method]):
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         questions.export(box, self._captured(manifest).restored(manifest), _database(manifest), sql, to)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        from ccdr.engines.mariadb import erasing
+
+        manifest = context.manifest
+        login = self._captured(manifest).restored(manifest)
+        return erasing.erase(context.sandbox, login, _database(manifest), wanted, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 

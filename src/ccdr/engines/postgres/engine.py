@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Literal, Self
@@ -18,6 +18,7 @@ from ccdr.engines.postgres.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import Duration, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest
@@ -180,6 +181,12 @@ class Postgres(MethodsConfig[Method]):
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         encoding = Inventory(manifest.contents).encoding
         questions.export(box, self._captured(manifest).restored_env(manifest), encoding, sql, to)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        from ccdr.engines.postgres import erasing
+
+        env = self._captured(context.manifest).restored_env(context.manifest)
+        return erasing.erase(context.sandbox, env, wanted, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -68,7 +68,8 @@ def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[str]:
 
 def with_slot(run: Callable[[list[str], str], None], name: str, status: str, former: str) -> Iterator[str]:
     """There is one then, unless an older ccdr still receives by the one that it has made; what threatens it, as
-    sentences. `run` has a program run, and is content where somebody else has done its work (MEANWHILE); `status` and `former` are of the two slots that the log `name` may have."""
+    sentences. `run` has a program run, and is content where somebody else has done its work (MEANWHILE); `status` and
+    `former` are of the two slots that the log `name` may have."""
     old = former_slot_name(name)
     if former and (status or former == "held"):
         yield (

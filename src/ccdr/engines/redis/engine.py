@@ -7,7 +7,7 @@ restore test's server must tell the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import ClassVar, Literal
@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.redis import identity, rights
+from ccdr.engines.redis import erasing, identity, rights
 from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
 from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
@@ -29,6 +29,7 @@ from ccdr.engines.redis.server import standing
 from ccdr.engines.servers.connection import UNKNOWN, is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_KEYS, Damage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
@@ -220,6 +221,9 @@ class Redis(EngineConfig):
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL
         yield CheckResult("integrity", kind.check, status, expected, actual)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(restored_server(context.sandbox, context.manifest), wanted)
 
     # --- a real server --------------------------------------------------------------------------------
 

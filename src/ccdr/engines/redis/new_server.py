@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.erasing import written_again
 from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
 from ccdr.engines.servers.connection import by_network
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -124,6 +125,9 @@ class Maker:
     def port(self) -> int:
         return self.site.port or self.asset.connection.port
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return not _has_users(manifest)
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
 
@@ -211,6 +215,9 @@ class Maker:
     @property
     def restored(self) -> Restored:
         return self.asset
+
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        written_again(restored_server(box, manifest))
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -303,19 +310,19 @@ class Maker:
         name = kind_of(manifest).name
         conf = str(self.site.home / f"{name}.conf")
         docker = docker_lines(self.site, image, owner, f"{name}-server", conf)
-        return StartLines(_unit(name).lines(self.site, owner), docker, look=(self._look(manifest),))
+        debian, box = _unit(name).lines(self.site, owner), inside(container(self.site, f"{name}-server"))
+        return StartLines(debian, docker, look=(self._look(manifest),), inside=box)
 
     def _look(self, manifest: Manifest) -> str:
         """By the plan's own user. Where this host lacks its password, it is asked for."""
         connection, secret = self.asset.connection, self.asset.connection.password_file
-        argv, before = [f"{kind_of(manifest).name}-cli", "-s", str(self._socket)], ""
+        argv, password = [f"{kind_of(manifest).name}-cli", "-s", str(self._socket)], ""
         if _has_users(manifest) and (secret is not None or connection.password_command is not None):
             argv += ["--user", connection.user] if connection.user is not None else []
+            argv.append("--askpass")
             if secret is not None and secret.is_file():
-                before = f'REDISCLI_AUTH="$(head -n 1 {shlex.quote(str(secret))})" '
-            else:
-                argv.append("--askpass")
-        return before + shlex.join([*argv, "INFO", "keyspace"])
+                password = f" < {shlex.quote(str(secret))}"
+        return shlex.join([*argv, "INFO", "keyspace"]) + password
 
     # --- once it is opened ----------------------------------------------------------------------------
 

@@ -87,6 +87,11 @@ def made_durable(server: PrivateServer, directory: str) -> None:
     and has it there before the restore counts as done."""
     for setting in (("dir", directory), ("appendonly", "yes")):
         server.raw("CONFIG", "SET", *setting)
+    written(server)
+
+
+def written(server: PrivateServer) -> None:
+    """Wait until its append-only file is written."""
     server.place.run(["sh", "-c", _WRITTEN, "sh", *server.cli], what="writing the append-only file")
 
 

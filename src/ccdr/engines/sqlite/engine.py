@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -19,12 +19,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from ccdr.engines.base import EngineConfig, tables_and_rows
-from ccdr.engines.sqlite import comparison, mounts, programs
+from ccdr.engines.sqlite import comparison, erasing, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, ReaderAnswer
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
@@ -311,6 +312,9 @@ class Sqlite(EngineConfig):
         answer = programs.ask(box, SANDBOX_PYTHON, box.path(copy), questions, "integrity_check")
         copy.unlink()
         return iter(comparison.integrity(context, answer))
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(context, LOADED, wanted)
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("a database file is restored into a directory, not onto a server", hint="name one with --to")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ccdr.evidence.attested import ATTESTABLE
 from ccdr.evidence.controls.parts import (
     approvals,
+    erasures,
     examined,
     monitoring,
     negative,
@@ -63,6 +64,7 @@ PARTS: tuple[Part, ...] = (
     Part("checks", RECOVERY, "checks of the repository", _PLAN, recovery.checks),
     Part("recoveries", RECOVERY, "recoveries of the whole plan", _PLAN, recovery.recoveries),
     Part("approval", RECOVERY, "the plan approved and reviewed", _PLAN, approvals.approvals),
+    Part("erasures", LEGAL, "erased people stay erased", _OFFICER, erasures.erasures),
     Part("retention", LEGAL, "what is past its retention", _PLAN, plans.retention),
     Part("negative-controls", TESTING, "damaged copies are found", _PLAN, negative.negative_controls),
     Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, sandboxes.isolation),

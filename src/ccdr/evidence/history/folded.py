@@ -20,6 +20,8 @@ from ccdr.evidence.history.kinds import (
     DAMAGED,
     DONE,
     DUTIES,
+    ERASURE_REPLAY,
+    ERASURE_REVIEW,
     GROUP,
     LOGS,
     MISSED,
@@ -64,6 +66,7 @@ COUNTED = tuple(one.name for one in fields(Growth))
 SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
+MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
 
@@ -161,6 +164,9 @@ class FoldedRecords:
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
+    # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
+    returned: list[list[Any]] = field(default_factory=list)
+
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
         self.passed_over[why] = [count + 1, seq]
@@ -185,6 +191,10 @@ class FoldedRecords:
             return
         if kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
+            return
+        if kind in (ERASURE_REPLAY, ERASURE_REVIEW):
+            self._take_erasure(record)
+            self.newest[kind] = record
             return
         if kind == LOGS:
             self._take_log(record)
@@ -247,6 +257,12 @@ class FoldedRecords:
         else:
             self.glass.pop(str(record["of"]), None)
             self.newest[kind] = record
+
+    def _take_erasure(self, record: Record) -> None:
+        if record["kind"] == ERASURE_REVIEW:
+            self.returned = [one for one in self.returned if one[0] != record["of"]]
+        elif record.get("handed_over") is True:
+            self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
 
     def _take_runbook(self, kind: str, run: str, record: Record) -> None:
         """Of the run that is open; one that is begun anew stands for those before it."""

@@ -241,11 +241,22 @@ def _problems(
         resumed = upkeep.goes_on_with(begun, now)
         then = next_step(Trouble.RECOVERY_UNFINISHED, job.plan, None) if resumed else _clear(job, begun)
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=then)
+    yield from _returned(history)
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, usable)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
+
+
+def _returned(history: AssetHistory) -> Iterator[Problem]:
+    """Somebody broke the glass, and nobody has looked since."""
+    for seq, time in history.returned:
+        text = (
+            f"what was restored at {to_the_second(time)} was handed over though erased people may be in it (record "
+            f"{seq}): nobody has reviewed that"
+        )
+        yield Problem(Trouble.ERASED_RETURNED, text, utc(time), about=str(seq))
 
 
 def _clear(job: Job, begun: Mapping[str, Any]) -> str | None:

@@ -137,6 +137,7 @@ class BackupRun:
             group=result.group,
             upon=capture.parents,
             attested=attestation(services, self._began),
+            erasures=self.storing.erasures(),
         )
 
     def _hazards(self) -> Iterator[str]:

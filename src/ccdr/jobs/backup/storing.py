@@ -10,8 +10,10 @@ from pathlib import Path
 
 from ccdr.jobs.backup.patterns import escaped, pattern
 from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.erasure.anchors import known_head
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.streaming import store
+from ccdr.model.erasure import RegisterHead
 from ccdr.model.errors import (
     BackupFailed,
     CcdrError,
@@ -60,6 +62,12 @@ class Storing:
     def _probed(self, probe: Future[None]) -> None:
         self._reachable = probe.exception() is None
 
+    def erasures(self) -> RegisterHead | None:
+        """How far the plan's register of erasures goes, by the repository and by this host's ledger."""
+        if self._probe is not None:
+            self._probe.exception()  # waits; what it says is told once something is stored
+        return known_head(self._of.services.ledger, self.listed or (), self._of.job.plan)
+
     def ready(self) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted
         path must not become a new, empty repository. Two assets' first backups may want it at the same time."""
@@ -90,6 +98,7 @@ class Storing:
         """Under the tags that make it count, what was captured with it, and what it attests of the ledger."""
         tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
         tags += manifest.attested.as_tags() if manifest.attested else []
+        tags += [f"erasures={manifest.erasures}"] if manifest.erasures else []
         stored, before = self._upload(capture, [*capture.paths, self._into], tags), self._tree
         if capture.parents or (stream_of(manifest) and before is None):
             self._result.growth = None  # an increment, or what came through a pipe: not a state like those before it

@@ -116,6 +116,11 @@ class Journal:
                 file.truncate(end)
         return cls(path, monotonic)
 
+    @property
+    def directory(self) -> Path:
+        """Of this recovery, in the state."""
+        return self._path.parent
+
     def write(self, line: Mapping[str, object]) -> None:
         """On disk when it returns."""
         text = json.dumps(line, separators=(",", ":"), ensure_ascii=True) + "\n"

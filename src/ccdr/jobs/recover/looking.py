@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from ccdr.host import interrupts
 from ccdr.jobs.recover.asking import told_of_each
 from ccdr.jobs.recover.brought_before import is_there, was_done
 from ccdr.jobs.recover.planned import Planned
@@ -18,6 +19,7 @@ from ccdr.jobs.restore import restoring
 from ccdr.jobs.restore.directory import existing
 from ccdr.jobs.restore.request import Before, Told
 from ccdr.model.errors import UsageProblem
+from ccdr.model.side_by_side import at_once
 from ccdr.model.values import human_bytes
 from ccdr.plans.trust import require_confirmed
 
@@ -41,9 +43,11 @@ class _Looking:
                 if not is_there(session, planned):
                     absent.append(planned)
         with self._asked(absent) as told:
-            for planned in absent:
-                with _noting(planned, problems):
-                    self._look_at(planned, told.get(planned.asset))
+            looks = [partial(self._problems_of, planned, told.get(planned.asset)) for planned in absent]
+            for found in interrupts.each_to_its_end(looks, at_once(os.cpu_count() or 1)):
+                problems += found
+        opened = [(planned.asset, session.open[planned.asset]) for planned in absent if planned.asset in session.open]
+        session.result.notes += [f"{asset}: {note}" for asset, one in opened for note in one.result.notes]
         if problems:
             hints = dict.fromkeys(error.hint for error in problems if error.hint)
             raise UsageProblem("\n".join(map(str, problems)), hint="; ".join(hints) or None)
@@ -62,6 +66,12 @@ class _Looking:
         with session.services.state.reading(repo.location):
             yield told_of_each(session.loaded, jobs, by_log, session.services, session.asked)
 
+    def _problems_of(self, planned: Planned, told: Told | None) -> list[UsageProblem]:
+        found: list[UsageProblem] = []
+        with _noting(planned, found):
+            self._look_at(planned, told)
+        return found
+
     def _look_at(self, planned: Planned, told: Told | None) -> None:
         session, asset = self.session, planned.asset
         room = session.room(asset)
@@ -75,6 +85,7 @@ class _Looking:
             makes=session.decision.under,
             told=told,
         )
+        request = replace(request, break_glass=session.known.break_glass)
         progress = OfAsset(self.view, asset)
         one = room.enter_context(restoring(session.job(asset), request, session.services, progress, dry_run=True))
         if one.there:
@@ -82,7 +93,6 @@ class _Looking:
             room.close()
             return
         session.open[asset] = one
-        session.result.notes += [f"{asset}: {note}" for note in one.result.notes]
 
     def _before(self, asset: str) -> Before | None:
         """What an earlier process has left of it."""

@@ -71,7 +71,7 @@ def reopened(
 ) -> Iterator[Reopened]:
     """`root` is a private directory for the copy. TestBroken where there is no room for it, or where the server was
     started while it was made."""
-    left, manifest, host = opening.left, order.manifest, order.services.host
+    left, manifest = opening.left, order.manifest
     with contextlib.suppress(CcdrError):  # an earlier look that was killed holds a copy, and may run a server on it
         clear_leftovers(order.services)
     staging = Staging(left.home, root, inside=False)

@@ -13,11 +13,14 @@ import yaml
 
 from ccdr.checks.reconcile import Reconcile
 from ccdr.engines.servers.connection import Peer
+from ccdr.host.files import write_durably
+from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.result import RecoveryResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
+from ccdr.plans.edited import edited
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
 
@@ -61,13 +64,13 @@ def repointed(
         elif job.engine.has_server:
             found += _of_a_server(job, job, target, manifests.get(asset))
         elif target.directory is not None:
-            found += _of_files(job, target.directory)
-            found += _of_checks(loaded, asset, target.directory)
+            files = _of_files(job, target.directory)
+            found += [files, *_of_checks(loaded, asset, target.directory, files.back)]
     return found
 
 
-def of_result(loaded: LoadedPlan, result: RecoveryResult, services: Services) -> list[Repointed]:
-    """Of what stands at its new place now."""
+def repoint(loaded: LoadedPlan, result: RecoveryResult, services: Services, journal: Journal | None) -> None:
+    """Tell the result, of what stands at its new place now."""
     done = [step.planned for step in result.steps.values() if step.state == "done"]
     known = services.catalogue
     manifests = {
@@ -77,7 +80,10 @@ def of_result(loaded: LoadedPlan, result: RecoveryResult, services: Services) ->
         if snapshot.id == one.snapshot
     }
     spares = {one.asset: one.spare_of for one in done if one.spare_of is not None}
-    return repointed(loaded, {one.asset: one.where for one in done}, manifests, spares)
+    result.repointed = repointed(loaded, {one.asset: one.where for one in done}, manifests, spares)
+    if journal is not None:
+        result.edited = keep_edited(loaded, result.repointed, journal.directory)
+    result.repoints = list(lines_of(result.repointed, loaded, result.edited))
 
 
 def _of_a_server(job: Job, at: Job, target: Target, manifest: Manifest | None) -> Iterator[Repointed]:
@@ -114,13 +120,13 @@ def _stated(job: Job, key: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _of_files(job: Job, directory: Path) -> Iterator[Repointed]:
+def _of_files(job: Job, directory: Path) -> Repointed:
     several = job.engine.engine_name == "files"
     was = list(job.engine.source_paths)
     now = [_below(directory, path) if several else directory / path.name for path in was]
     lines = [f"mkdir -p {shlex.quote(str(a.parent))} && {_moved(b, a)}" for a, b in zip(was, now, strict=True)]
     key, back = "paths" if several else "path", " && ".join(lines)
-    yield Repointed(job.asset, f"plans/{job.plan}.yaml", key, _listed(was), _listed(now), back)
+    return Repointed(job.asset, f"plans/{job.plan}.yaml", key, _listed(was), _listed(now), back)
 
 
 def _below(directory: Path, path: Path) -> Path:
@@ -136,7 +142,7 @@ def _listed(paths: list[Path]) -> str:
     return ", ".join(map(str, paths))
 
 
-def _of_checks(loaded: LoadedPlan, files: str, directory: Path) -> Iterator[Repointed]:
+def _of_checks(loaded: LoadedPlan, files: str, directory: Path, back: str | None) -> Iterator[Repointed]:
     """A `root:` of rows' paths goes with the files; rows that hold whole paths are right only once these are back."""
     for asset, checks in loaded.checks.items():
         for check in checks:
@@ -144,7 +150,7 @@ def _of_checks(loaded: LoadedPlan, files: str, directory: Path) -> Iterator[Repo
                 stated = next(_files_with(loaded, check.root), None)
                 if stated is not None:
                     now = str(_below(directory, check.root))
-                    yield Repointed(asset, stated, f"root of “{check.label}”", str(check.root), now)
+                    yield Repointed(asset, stated, f"root of “{check.label}”", str(check.root), now, back)
 
 
 def _files_with(loaded: LoadedPlan, root: Path) -> Iterator[str]:
@@ -155,13 +161,44 @@ def _files_with(loaded: LoadedPlan, root: Path) -> Iterator[str]:
                 yield name
 
 
-def lines_of(found: Sequence[Repointed]) -> Iterator[str]:
-    """For people, a line each: what is edited in which file, and then what is put back and so needs no edit."""
-    for one in (one for one in found if one.back is None):
+def edited_plan(loaded: LoadedPlan, found: Sequence[Repointed]) -> str | None:
+    """The plan's text with all that is edited in it; None where nothing is, or where a person has to."""
+    name = f"plans/{loaded.plan.plan}.yaml"
+    values = {("assets", one.asset, *one.key.split(".")): one.now for one in found if one.back is None}
+    return edited(loaded.texts[name], values) if values and name in loaded.texts else None
+
+
+def keep_edited(loaded: LoadedPlan, found: Sequence[Repointed], directory: Path) -> Path | None:
+    """Beside the recovery's journal, for a person to put in its place."""
+    text = edited_plan(loaded, found)
+    if text is None:
+        return None
+    write_durably(path := directory / loaded.path.name, text)
+    return path
+
+
+def kept_edited(loaded: LoadedPlan, directory: Path) -> Path | None:
+    """The one that a recovery has kept; None where it kept none, or where somebody has put it in its place since."""
+    with contextlib.suppress(OSError):
+        path = directory / loaded.path.name
+        return None if path.read_bytes() == loaded.path.read_bytes() else path
+    return None
+
+
+def lines_of(found: Sequence[Repointed], loaded: LoadedPlan, kept: Path | None = None) -> Iterator[str]:
+    """For people, a line each: what is edited in which file (`kept`: the plan as it is then), and then what is put back
+    and so needs no edit."""
+    edits = [one for one in found if one.back is None]
+    if edits and kept is not None:
+        yield "the plan with these changes, all of them at once:"
+        yield f"    {shlex.join(['cp', str(kept), str(loaded.path)])}"
+    for one in edits:
         yield f"in {one.file}, {one.asset}: {_edit(one)}"
-    for one in (one for one in found if one.back is not None):
-        yield f"{one.asset}: put it back where it was, and leave the plan as it is (else {one.key}: {one.now}):"
-        yield f"    {one.back}"
+    for back in dict.fromkeys(one.back for one in found if one.back is not None):
+        those = [one for one in found if one.back == back]
+        instead = "; ".join(f"{one.key}: {one.now}" for one in those)
+        yield f"{those[0].asset}: put it back where it was, and leave the plan as it is (else {instead}):"
+        yield f"    {back}"
 
 
 def _edit(one: Repointed) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.jobs.recover.planned import Decision, Planned
@@ -115,6 +116,8 @@ class RecoveryResult:
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
     repointed: list[Repointed] = field(default_factory=list)  # of the plan, once everything is there
+    edited: Path | None = None  # the plan as it is then
+    repoints: list[str] = field(default_factory=list)  # the same, as lines for people
 
     def conclude(self) -> None:
         """What all of it amounts to, now that nothing is at work."""
@@ -214,6 +217,7 @@ class RecoveryResult:
             **body,
             "steps": steps,
             "in_the_plan": [one.as_json() for one in self.repointed],
+            "edited_plan": self.edited and str(self.edited),
             "hint": self.hint,
             "record": record,
         }

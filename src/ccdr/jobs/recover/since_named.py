@@ -27,8 +27,8 @@ class Since:
             return None
         what = so_many(self.unlike, "file is", "files are")
         return (
-            f"{asset}: {what} not as brought to {place}: damaged, or in use since; `ccdr recover check {plan}` looks at "
-            "all of it"
+            f"{asset}: {what} not as brought to {place}: damaged, or in use since; `ccdr recover check {plan}` looks "
+            "at all of it"
         )
 
     def note(self, asset: str, plan: str) -> str:

@@ -22,7 +22,7 @@ from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.looking import look
 from ccdr.jobs.recover.one_turn import Doing
 from ccdr.jobs.recover.planned import Decision, Planned
-from ccdr.jobs.recover.repointed import of_result
+from ccdr.jobs.recover.repointed import repoint
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult
 from ccdr.jobs.recover.session import NONE_BESIDE, Known, Session
 from ccdr.jobs.recover.turns import Turn, Turns, Work
@@ -226,7 +226,7 @@ class Recovering:
         result.worked = session.elapsed()
         result.conclude()
         with contextlib.suppress(CcdrError):
-            result.repointed = of_result(session.loaded, result, services)
+            repoint(session.loaded, result, services, session.journal)
         result.hint = self._next_step() or result.hint
         if session.journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before

@@ -143,7 +143,13 @@ class LeftServer:
                 sockets=Path(d["sockets"]),
                 owner=Owner(**d["owner"]),
                 image=d["image"],
-                lines=StartLines(*(tuple(d["start"].get(part, ())) for part in ("debian", "docker", "then", "look"))),
+                lines=StartLines(
+                    tuple(d["start"]["debian"]),
+                    tuple(d["start"]["docker"]),
+                    tuple(d["start"].get("then", ())),
+                    tuple(d["start"].get("look", ())),
+                    d["start"].get("inside"),
+                ),
                 sums=dict(d["sums"]),
                 extent=(int(d["files"]), int(d["bytes"])),
             )

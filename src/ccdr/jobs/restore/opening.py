@@ -111,6 +111,8 @@ class Opening:
     def _taken(self) -> bool:
         """Does anything listen where its users come? Where the plan says in which directory its socket is to be, that
         may be all that they have of it."""
+        if self.maker.by_socket_alone(self.manifest):
+            return _any_socket(self.left.sockets)
         if _listens((_reachable(self.left.address), self.left.port)):
             return True
         return self.wanted.sockets is not None and _any_socket(self.wanted.sockets)
@@ -144,13 +146,14 @@ class Opening:
             source, _ = stack.enter_context(
                 self.services.lab.source(
                     engine,
-                    f"{self.run.id}-{self.job.asset}",  # others are opened beside it
+                    self.run.id,
                     self.run.scratch,
                     credentials,
                     self.job.limits.no_progress,
                     _Silent(),
                     any_client=True,
                     gentle=False,
+                    part=self.job.asset,  # others are opened beside it
                 )
             )
             ours = self.maker.is_it(source)

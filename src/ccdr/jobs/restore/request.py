@@ -27,6 +27,10 @@ class Before:
     stage: str | None = None
     token: Mapping[str, object] | None = None
 
+    @property
+    def past_fetching(self) -> bool:
+        return self.stage not in (None, "begun")
+
 
 @dataclass(frozen=True)
 class Told:
@@ -56,6 +60,7 @@ class Request:
     onto_source_server: bool = False
     despite_failed_test: bool = False
     despite_failed_checks: bool = False
+    break_glass: str | None = None  # why it is handed over though erased people may be in it
     others: tuple[LoadedPlan, ...] = ()
     unknown: tuple[str, ...] = ()
     goes_on: bool = False

@@ -10,6 +10,8 @@ from pathlib import Path
 from ccdr.checks.base import run_check
 from ccdr.host.interrupts import threads
 from ccdr.jobs.companions import Alongside
+from ccdr.jobs.erasure.in_test import rehearse
+from ccdr.jobs.erasure.replaying import Outcome
 from ccdr.jobs.fetch import (
     fetch,
     fetch_bases,
@@ -45,11 +47,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class SandboxResults:
-    """What came of it: the asset's own results, those of comparing it with others, and the seconds of its recovery."""
+    """What came of it: the asset's own results, those of comparing it with others, the seconds of its recovery, and
+    what came of replaying the register of erasures."""
 
     own: list[CheckResult]
     compared: list[CheckResult]
     seconds: float
+    erased: Outcome | None = None
 
 
 def prepared(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest) -> Prepared:
@@ -75,9 +79,13 @@ def restore_and_check(course: CourseOfTest, of: Prepared) -> SandboxResults:
             results += check_alone(course, context)
         seconds = services.clock.monotonic() - began
         compared = _compare(course, of.snapshot, context)
+        erased = rehearse(course.of, course.synchronised.listed, of.snapshot, of.manifest, context)
+        if erased is not None:  # a recovery for real has to do it, too
+            test.phases["check"] += erased.seconds
+            seconds += erased.seconds
         disposing = services.clock.monotonic()
     test.phases["dispose"] += services.clock.monotonic() - disposing
-    return SandboxResults(results, compared, seconds)
+    return SandboxResults(results, compared, seconds, erased)
 
 
 @contextlib.contextmanager

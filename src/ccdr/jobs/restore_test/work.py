@@ -29,6 +29,10 @@ def carry_out(course: CourseOfTest, selection: str) -> None:
     snapshot, manifest = chosen(course, selection)
     shown = restore_and_check(course, prepared(course, snapshot, manifest))
     test.checks = [*shown.own, *shown.compared]
+    if shown.erased is not None:
+        test.erasure = shown.erased
+        test.checks.append(shown.erased.check)
+        test.findings += shown.erased.findings
     if verdict_of(test.checks) is Verdict.FAIL and (why := never_to_count(course)):
         raise TestBroken(why, hint="run the test again")
     test.verdict = verdict_of(test.checks)

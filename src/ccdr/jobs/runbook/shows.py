@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ccdr.host.state import State
 from ccdr.jobs.plan_in_repository.needed import BACKUPS, secrets_of
 from ccdr.jobs.recover.planned import Decision
-from ccdr.jobs.recover.repointed import lines_of, repointed
+from ccdr.jobs.recover.repointed import kept_edited, lines_of, repointed
 from ccdr.jobs.restore.left_server import LeftServer
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.recoveries import of_this_run, told_in
@@ -80,7 +80,8 @@ def _changes(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Itera
         decision = Decision.read(told.decided)
         spares = {one.asset: one.spare_of for one in decision.assets if one.spare_of is not None}
         places = {one.asset: one.where for one in decision.assets if one.asset in loaded.plan.assets}
-        yield from lines_of(repointed(loaded, places, spares=spares))
+        kept = kept_edited(loaded, told.directory)
+        yield from lines_of(repointed(loaded, places, spares=spares), loaded, kept)
 
 
 def _missing(loaded: LoadedPlan) -> Iterator[str]:

@@ -64,6 +64,7 @@ HEADLINES = {
     Trouble.CONTROL_LATE: "negative control OVERDUE",
     Trouble.NOT_KNOWN_HERE: "not known here",
     Trouble.RESTORE_CRASHED: "restore CRASHED",
+    Trouble.ERASED_RETURNED: "erased people may be BACK",
     Trouble.RECOVERY_UNFINISHED: "recovery NOT FINISHED",
     Trouble.PRUNE_FAILED: "prune FAILED",
     Trouble.PRUNE_LATE: "prune OVERDUE",

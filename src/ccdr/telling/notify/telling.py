@@ -68,6 +68,7 @@ NOT_WELL = frozenset(
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
         Trouble.RUNBOOK_STANDS,
+        Trouble.ERASED_RETURNED,
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,

@@ -42,6 +42,7 @@ from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
+from ccdr.telling.report.copies import copy_reports
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.headline import Answer, answer, over_the_period
 from ccdr.telling.report.interruptions import interruptions
@@ -144,7 +145,7 @@ def make_report(
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
         care = {p.plan.plan: _problems(p, services, evidence, period) for p in plans}
-        reports = _judge_plans(plans, care, services, evidence, period)
+        reports = _judge_plans(plans, care, services, evidence, runs, period)
         promised = promises(evidence)
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
@@ -353,6 +354,7 @@ def _judge_plans(
     care: Mapping[str, Sequence[Problem]],
     services: Services,
     evidence: Evidence,
+    runs: Sequence[RecordedRun],
     period: Period,
 ) -> tuple[PlanReport, ...]:
     known = {p.plan.plan: p for p in plans}
@@ -360,10 +362,11 @@ def _judge_plans(
     return tuple(
         judge_plan(
             name,
-            known.get(name),
+            loaded := known.get(name),
             evidence.plans.get(name, _NOTHING),
             care.get(name, ()),
             period,
+            copies=copy_reports(loaded, evidence.histories, runs, care[name], period) if loaded else (),
             free=_free(known.get(name)) if period.until_now else None,
             elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
         )

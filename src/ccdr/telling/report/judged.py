@@ -13,6 +13,7 @@ from ccdr.model.values import (
     Achieved,
     Objectives,
 )
+from ccdr.telling.report.copies import CopyReport
 from ccdr.telling.report.growth import Growth
 from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import Answering
@@ -159,6 +160,7 @@ class PlanReport:
     growth: Growth
     fetched: Fetched = field(default_factory=Fetched)
     elsewhere: tuple[Answering, ...] = ()  # who does what this host does not answer for
+    copies: tuple[CopyReport, ...] = ()
 
 
 @dataclass(frozen=True)

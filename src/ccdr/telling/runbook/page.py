@@ -168,7 +168,7 @@ def _places(loaded: LoadedPlan) -> tuple[dict[str, Target], dict[str, str]]:
 def _pointed(loaded: LoadedPlan, manifests: Mapping[str, Manifest]) -> list[str]:
     """What of the plan is otherwise then."""
     places, spares = _places(loaded)
-    return list(lines_of(repointed(loaded, places, manifests, spares)))
+    return list(lines_of(repointed(loaded, places, manifests, spares), loaded))
 
 
 def _assets(loaded: LoadedPlan, measured: Mapping[str, float]) -> Iterator[Mapping[str, object]]:

@@ -17,6 +17,7 @@ from ccdr.engines import sums
 from ccdr.engines.mariadb import recovery, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import lines, quote_name
+from ccdr.engines.mariadb.dump.files import dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.loaded import Loaded, how_far
 from ccdr.engines.mariadb.dump.method import Dump
@@ -26,7 +27,7 @@ from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
 from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.room import WithRoom
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.host.accounts import without_account
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
@@ -46,10 +47,10 @@ _BY_SOCKET = (
     "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
     "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
 )
-# For a person's first look: the largest tables, with about how many rows.
+# For a person's first look: the largest tables. What the server knows of their sizes may be old.
 _SIZES = (
-    "select table_name, table_rows from information_schema.tables where table_schema = database() "
-    "order by table_rows desc limit 20"
+    "select table_name, engine, round(data_length / 1024) as kb from information_schema.tables "
+    "where table_schema = database() order by kb desc limit 40"
 )
 _CLIENT = shlex.join(server.LOGIN.asking())
 _UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
@@ -112,6 +113,7 @@ _TAKES = f"cat > {_CONF} && mariadbd --defaults-file={_CONF} --datadir=/tmp --ve
 # Rows of MEMORY tables go with the server that is ended at last: they are kept for a person, and for `reopen`.
 MEMORY = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{MEMORY}"""
+_KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} > {HOME}/{MEMORY}"""
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{MEMORY}"
 _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
 # Once by its own configuration, but for where it listens and what it would write beside its data: does it start?
@@ -164,6 +166,9 @@ class Maker:
     def _copied(manifest: Manifest) -> bool:
         """Is it a whole server's files? Else a dump."""
         return manifest.method == "physical"
+
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return False
 
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
@@ -287,6 +292,8 @@ class Maker:
         inventory = Inventory(manifest.contents)
         options = server.settings(inventory, self.asset.memory or server.MEMORY, throwaway=False)
         options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+        # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
+        options["innodb_flush_log_at_trx_commit"] = "2"
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
         options |= {"loose-system_versioning_alter_history": "KEEP", **self.asset.server_settings}
         if not empty:
@@ -317,6 +324,14 @@ class Maker:
     @property
     def restored(self) -> Restored:
         return self.asset
+
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """What MEMORY tables held was written down as it was captured."""
+        if tables := self._in_memory(manifest):
+            database = Inventory(manifest.contents).database
+            dump = dump_rows(server.LOGIN, database, list(tables), lock=True, histories=False)
+            argv = ["sh", "-c", _KEEP_ANEW, "keep", f"USE {quote_name(database)};", *dump]
+            box.run(argv, what="keeping the rows of MEMORY tables")
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -408,7 +423,8 @@ class Maker:
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         conf = f"--defaults-file={self.site.home / own.CONF}"
         docker = docker_lines(self.site, image, owner, "mariadbd", conf)
-        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest), (self._look(manifest),))
+        debian, box = _UNIT.lines(self.site, owner), inside(container(self.site, "mariadbd"))
+        return StartLines(debian, docker, self._refilled(manifest), (self._look(manifest),), box)
 
     def _look(self, manifest: Manifest) -> str:
         """As root, as the server lets its administrator in by its socket."""

@@ -22,6 +22,7 @@ from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.engines.servers.connection import by_network, lacks_secret
+from ccdr.engines.servers.start_lines import inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -42,8 +43,11 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
-# For a person's first look: the largest tables, with about how many rows.
-_SIZES = "select relname, reltuples::bigint from pg_class where relkind = 'r' order by reltuples desc limit 20"
+# For a person's first look: the largest tables.
+_SIZES = (
+    "select schemaname, relname, pg_size_pretty(pg_relation_size(relid)) from pg_stat_user_tables "
+    "order by pg_relation_size(relid) desc limit 20"
+)
 # The server's word on each setting of a file; it starts nothing.
 _KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
 # Does it start with its own configuration? With what is different here on standard input.
@@ -97,6 +101,9 @@ class PostgresMaker:
         return DumpHome(self.asset)
 
     # --- before ---------------------------------------------------------------------------------------
+
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return False
 
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         needs = self.asset.sandbox(manifest)
@@ -181,6 +188,11 @@ class PostgresMaker:
         """Databases that have the extension: a check installs it where it is not."""
         names = box.run([*PSQL, "-c", _DATABASES], env=env, what="asking the new server").stdout.splitlines()
         return {name for name in names if _one(box, env, name, _AMCHECK) == "1"}
+
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """Nothing lies beside its data; what a checkpoint has written is not in its log any more."""
+        env = dict(self._method(manifest).restored_env(manifest))
+        box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -338,6 +350,7 @@ class PostgresMaker:
             ),
             docker=(docker,),
             look=(self._look(manifest),),
+            inside=inside(f"postgres-{name}"),
         )
 
     def _look(self, manifest: Manifest) -> str:
