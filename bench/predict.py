@@ -3,8 +3,10 @@ the largest of them.
 
 .venv/bin/python bench/predict.py [--quick] [--mb 60] [--runs 5] [--only ASSET] [--work DIR] [--json FILE]
 
-A PostgreSQL dump and a tree of recordings grow from one to two and three times `--mb`; each is tested `--runs` times at
-each size. Then they are made twelve times as large, and what is foretold is compared with what is measured.
+A PostgreSQL dump and a tree of recordings grow from one to two, three and twelve times `--mb`, and are backed up at
+each size. Then the four snapshots are tested in turn, `--runs` times: what the first three foretell of the fourth is
+compared with what that took. In turn, for a machine that others use is quick in one minute and slow in the next: size
+after size, that would be told of the sizes.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from rounds import command, write_json
 from sides import CCDR
 from source import CALLS_PER_GB, Source, pick_image, source
 
-from ccdr.jobs.recover.measured import told_of
+from ccdr.jobs.recover.measured import MeasuredRun, told_of
 from ccdr.jobs.recover.predict import Work, predicted
 from ccdr.jobs.recover.states import Predicted
+from ccdr.model.values import Snapshot
 from ccdr.wiring import services
 
 TIMES, FOUR = (1, 2, 3), 12  # times the first size: what is learned from, and what is foretold
@@ -65,20 +68,27 @@ class Site:
         answer: dict[str, object] = json.loads(done.stdout)
         return answer
 
-    def tested(self, asset: str) -> tuple[float, int]:
-        """Seconds from the decision to restore until the checks had passed, and bytes."""
-        test = self.ccdr("test", "p", "--asset", asset)
-        assert test["verdict"] == "PASS", test
-        rto, snapshot = test["rto"], test["snapshot"]
-        assert isinstance(rto, Mapping) and isinstance(snapshot, Mapping)
-        return float(rto["achieved_s"]), int(snapshot["bytes"])
+    def backed_up(self, asset: str) -> Snapshot:
+        self.ccdr("backup", "p", "--asset", asset)
+        newest: Snapshot = services(self.root / "state").catalogue.snapshots("p", asset)[-1]
+        return newest
 
-    def foretold(self, asset: str, size: int) -> Predicted:
+    def tested(self, asset: str, snapshot: Snapshot) -> float:
+        """Seconds from the decision to restore until the checks had passed."""
+        test = self.ccdr("test", "p", "--asset", asset, "--snapshot", snapshot.id)
+        assert test["verdict"] == "PASS", test
+        rto = test["rto"]
+        assert isinstance(rto, Mapping)
+        return float(rto["achieved_s"])
+
+    def foretold(self, asset: str, size: int) -> tuple[Predicted, list[MeasuredRun]]:
+        """By the tests of what is smaller; and all of them."""
         records = services(self.root / "state").ledger.as_read(reverse=True)
-        told = told_of(records, "p", [asset], datetime.now(UTC))[asset]
-        found = predicted(told.runs, Work(size, phases=PHASES[asset], durable=False if asset == "crm" else None))
+        runs = told_of(records, "p", [asset], datetime.now(UTC))[asset].runs
+        work = Work(size, phases=PHASES[asset], durable=False if asset == "crm" else None)
+        found = predicted([run for run in runs if run.bytes < size], work)
         assert found is not None
-        return found
+        return found, runs
 
 
 def main() -> int:
@@ -116,47 +126,40 @@ def main() -> int:
             for asset, more in grow.items():
                 if args.only not in (None, asset):
                     continue
-                learned: list[tuple[int, float]] = []
-                before = 0
-                for times in TIMES:
+                before, snapshots = 0, list[Snapshot]()
+                for times in (*TIMES, FOUR):
                     more(times, before)
                     before = times
-                    site.ccdr("backup", "p", "--asset", asset)
-                    for _ in range(runs):
-                        seconds, held = site.tested(asset)
-                        learned.append((held, seconds))
-                more(FOUR, before)
-                site.ccdr("backup", "p", "--asset", asset)
-                found, measured, held = None, [], 0
+                    snapshots.append(site.backed_up(asset))
+                took: dict[int, list[float]] = {snapshot.bytes: [] for snapshot in snapshots}
                 for _ in range(runs):
-                    if found is None:  # before the first: what it learns from must not be what it is held to
-                        held = _newest_bytes(site, asset)
-                        found = site.foretold(asset, held)
-                    measured.append(site.tested(asset)[0])
-                assert found is not None
+                    for snapshot in snapshots:
+                        took[snapshot.bytes].append(site.tested(asset, snapshot))
+                held = snapshots[-1].bytes
+                found, every = site.foretold(asset, held)
+                measured = took.pop(held)
                 middle = statistics.median(measured)
                 ratio = found.seconds / middle
                 missed = missed or abs(ratio - 1) > WITHIN
                 inside = sum(found.low <= seconds <= found.high for seconds in measured)
                 print(
-                    f"| {asset} | {', '.join(f'{held / 1e6:.0f}' for held in sorted({h for h, _ in learned}))} MB, "
-                    f"{runs} runs each | {held / 1e6:.0f} MB | {found.seconds:.1f} s "
-                    f"({found.low:.1f} to {found.high:.1f}) | {middle:.1f} s ({min(measured):.1f} to "
-                    f"{max(measured):.1f}), {inside} of {runs} within | {ratio:.2f} |",
+                    f"| {asset} | {', '.join(f'{size / 1e6:.0f}' for size in took)} MB, {runs} runs each | "
+                    f"{held / 1e6:.0f} MB | {found.seconds:.1f} s ({found.low:.1f} to {found.high:.1f}) | "
+                    f"{middle:.1f} s ({min(measured):.1f} to {max(measured):.1f}), {inside} of {runs} within | "
+                    f"{ratio:.2f} |",
                     flush=True,
                 )
                 samples[asset] = {
-                    "learned": learned, "bytes": held, "measured": measured, **found.as_json()
-                }  # fmt: skip
+                    "learned": took,
+                    "bytes": held,
+                    "measured": measured,
+                    "runs": [{"bytes": run.bytes, "phases": run.phases, "basis": run.basis} for run in every],
+                    **found.as_json(),
+                }
     if args.json:
         write_json(args.json, {"command": command(), "samples": samples})
     print(f"`{command()}`: asked for: within {WITHIN:.0%}")
     return 1 if missed and not args.quick else 0
-
-
-def _newest_bytes(site: Site, asset: str) -> int:
-    newest: int = services(site.root / "state").catalogue.snapshots("p", asset)[-1].bytes
-    return newest
 
 
 if __name__ == "__main__":

@@ -142,8 +142,8 @@ MEANS = {
     Trouble.COPY_DAMAGED: "a check found some of a copy's data damaged; until the same part is read and found clean",
     Trouble.COPY_TEST_FAILED: "a restore test that fetched from a copy failed; until one from there has passed",
     Trouble.COPY_UNTESTED: (
-        "a restore test that fetched from a copy broke; or an asset had more than twice as many tests as `test_every:` "
-        "says since it was last restored from there"
+        "an asset that a copy holds was never restored from there; or a restore test that fetched from there broke; or "
+        "the asset had more than twice as many tests as `test_every:` says since it was last restored from there"
     ),
     Trouble.COPY_UPKEEP: "the newest prune or check of a copy failed or broke, or is overdue",
     Trouble.FETCH_LIMIT: (

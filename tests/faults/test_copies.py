@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.copied import OTHER, copied, ids_of, one, restic_of, with_copies
+from tests.support.copied import OTHER, copied, ids_of, one, restic_of, with_copies, wrong_with
 from tests.support.doctor import state_of
 from tests.support.harness import Quiet, ShiftedClock, eventually, killed
 from tests.support.restored_files import mounted
@@ -56,8 +56,17 @@ def test_a_plan_is_recovered_from_its_copy_with_the_primary_gone_and_resumed_and
 ) -> None:
     site = with_copies(tmp_path)
     copied(site)
-    site.repo.rename(tmp_path / "away")
     asked = ["recover", "p", "--under", str(tmp_path / "back"), "--yes-i-mean", "p"]
+    even = site.run(*asked, "--from", "Site offsite", "--dry-run")
+    (step,) = even.json["would_recover"]["steps"]
+    assert step["primary"] is None and "primary" not in str(step["notes"]), "the copy has all of it"
+    settled_file(tmp_path / "tree" / "later.wav", b"b" * 5000)
+    site.backed_up()
+    newest = max(s["consistent_point"] for s in site.run("snapshots", "p").json["snapshots"])
+    site.repo.rename(tmp_path / "away")
+    dry = site.run(*asked, "--from", "Site offsite", "--dry-run")
+    (step,) = dry.json["would_recover"]["steps"]
+    assert step["primary"] == newest and f"the primary had it as of {newest}" in step["notes"][0], dry
     assert site.run(*asked).code == 3 and not site.records("recover.start"), "its own repository is gone"
     path, back = os.environ["PATH"], tmp_path / "back/recordings"
     refuses = f'#!/bin/sh\ncase " $* " in *" restore "*) exit 1;; esac\nexec {shutil.which("restic")} "$@"\n'
@@ -69,6 +78,11 @@ def test_a_plan_is_recovered_from_its_copy_with_the_primary_gone_and_resumed_and
     done = site.run("recover", "--resume")
     assert (done.code, done.json["state"]) == (0, "done"), done
     assert (back / f"{tmp_path}/tree/a.wav".lstrip("/")).read_bytes() == b"a" * 5000
+    assert done.json["steps"][0]["primary"] == newest and "recordings: the primary had it as of" in str(
+        done.json["notes"]
+    )
+    assert {r["assets"][0]["primary"] for kind in ("start", "end") for r in site.records(f"recover.{kind}")} == {newest}
+    site.ledger_holds()
     checked = site.run("recover", "check", "p")
     assert checked.code == 0 and checked.json["steps"][0]["checks"], checked
 
@@ -84,13 +98,32 @@ def test_status_tells_what_a_copy_holds_and_never_counts_it_as_the_plans_own(tmp
     (now,) = site.run("status").json["plans"]
     assert [p["code"] for p in now["assets"][0]["troubles"]][:1] == ["REPOSITORY_AWAY"], now
     assert "--from offsite   lists what the copy offsite holds" in now["assets"][0]["troubles"][0]["next_step"], now
-    assert [(p["code"], "there is no repository" in p["text"]) for p in now["troubles"]] == [("COPY_FAILED", True)], now
+    wrong = [(p["code"], "there is no repository" in p["text"]) for p in now["troubles"]]
+    assert wrong == [("COPY_FAILED", True), ("COPY_UNTESTED", False)], now
     offsite, cold = now["copies"]
     assert (offsite["snapshots"], offsite["last_result"], cold["snapshots"]) == (1, "FAILED", 0)
     assert offsite["assets"]["recordings"]["exposure_s"] > 0 and cold["assets"]["recordings"]["exposure_s"] is None
     assert before["assets"][0]["rpo"]["achieved_s"] is not None
     assert site.run("test", "p", "--from", "offsite").json["verdict"] == "PASS"  # one of two copies lost
     assert now["assets"][0]["coverage"] == site.run("status").json["plans"][0]["assets"][0]["coverage"] == "untested"
+
+
+def test_what_a_copy_gives_is_told_by_when_it_was_there_and_not_by_when_it_was_stored_elsewhere(tmp_path: Path) -> None:
+    site = with_copies(tmp_path)
+    (here,) = site.run("snapshots", "p").json["snapshots"]
+    moment = here["usable_at"]
+    done = copied(site)
+    (there,) = site.run("snapshots", "p", "--from", "offsite").json["snapshots"]
+    assert there["usable_at"] == done["arrived"]["recordings"] > moment
+    asked = ["recover", "p", "--under", str(tmp_path / "back"), "--dry-run", "--at"]
+    told = site.run(*asked, moment, "--from", "offsite")
+    assert told.code == 0, told
+    late = told.json["would_recover"]["steps"][0]
+    assert [n for n in late["notes"] if "at the moment all of it was not there yet" in n], late
+    for in_time in (site.run(*asked, moment), site.run(*asked, "latest", "--from", "offsite")):
+        assert not [n for n in in_time.json["would_recover"]["steps"][0]["notes"] if "not there yet" in n], in_time
+    assert copied(site)["arrived"] == done["arrived"]
+    site.ledger_holds()
 
 
 def test_a_copy_that_is_away_is_not_made_anew_and_says_which_it_is(tmp_path: Path) -> None:
@@ -100,11 +133,11 @@ def test_a_copy_that_is_away_is_not_made_anew_and_says_which_it_is(tmp_path: Pat
     done = site.run("copy", "p")
     assert (done.code, one(done)["result"], one(done)["repository"]) == (3, "FAILED", "missing"), done
     assert not (tmp_path / "offsite").exists()
-    (trouble,) = site.run("status").json["plans"][0]["troubles"]
+    (trouble,) = wrong_with(site)
     assert trouble["code"] == "COPY_FAILED" and trouble["text"].startswith("the copy offsite (Site offsite): "), trouble
     (tmp_path / "unmounted").rename(tmp_path / "offsite")
     copied(site)
-    assert not site.run("status").json["plans"][0]["troubles"]
+    assert not wrong_with(site)
     site.ledger_holds()
 
 
@@ -128,10 +161,10 @@ def test_a_snapshot_that_vanished_from_the_copy_is_told_and_copied_again(tmp_pat
     done = site.run("copy", "p")
     assert done.code == 1 and len(one(done)["vanished"]["recordings"]) == 1, done
     assert one(done)["there"] == {"recordings": 1}
-    (trouble,) = site.run("status").json["plans"][0]["troubles"]
+    (trouble,) = wrong_with(site)
     assert trouble["code"] == "COPY_VANISHED", trouble
     copied(site)
-    assert not site.run("status").json["plans"][0]["troubles"]
+    assert not wrong_with(site)
 
 
 def test_a_damaged_pack_of_the_plans_own_is_told_as_damage_and_all_else_is_copied(tmp_path: Path) -> None:
@@ -151,7 +184,7 @@ def test_a_damaged_pack_of_the_plans_own_is_told_as_damage_and_all_else_is_copie
     done = site.run("copy", "p")
     assert (done.code, one(done)["damaged"], one(done)["there"]) == (1, True, {"recordings": 2}), done
     assert len(one(done)["lacking"]["recordings"]) == 1 and one(done)["repository"] is None
-    assert "COPY_FAILED" in [p["code"] for p in site.run("status").json["plans"][0]["troubles"]]
+    assert "COPY_FAILED" in [p["code"] for p in wrong_with(site)]
     assert site.run("test", "p", "--from", "offsite").json["verdict"] == "PASS"  # what is there is whole
     pack.write_bytes(good)
     assert copied(site)["copied"] == {"recordings": 1}
@@ -166,10 +199,10 @@ def test_a_copying_that_was_killed_is_told_and_goes_on_and_nothing_is_there_twic
     process = site.start("copy", "p")
     assert eventually(lambda: any((tmp_path / "offsite" / "locks").iterdir()), 60)
     killed(process)
-    codes = [p["code"] for p in site.run("status").json["plans"][0]["troubles"]]
+    codes = [p["code"] for p in wrong_with(site)]
     assert codes == ["COPY_FAILED"], codes
     done = copied(site)
-    assert done["there"] == {"recordings": 4} and not site.run("status").json["plans"][0]["troubles"]
+    assert done["there"] == {"recordings": 4} and not wrong_with(site)
     originals = [s["original"] for s in restic_of(tmp_path / "offsite", "snapshots")]
     assert len(originals) == len(set(originals)) == 4 + len(site.records("plan.stored"))
     site.ledger_holds()
@@ -232,7 +265,7 @@ def test_a_snapshot_that_was_captured_badly_counts_nowhere_and_one_that_is_damag
     damaged = site.run("test", "p", "--from", "offsite")
     assert (damaged.json["verdict"], damaged.json["damaged"]) == ("FAIL", True), damaged
     assert {s["id"]: s["counts"] for s in site.run("snapshots", "p").json["snapshots"]} == dict.fromkeys(here, True)
-    codes = [p["code"] for p in site.run("status").json["plans"][0]["troubles"]]
+    codes = [p["code"] for p in wrong_with(site)]
     assert codes == ["COPY_TEST_FAILED"], codes
 
 
@@ -257,7 +290,7 @@ def test_a_copy_keeps_by_its_own_retention_whatever_the_plans_own_prunes(tmp_pat
     assert held == {"primary": 1, "longer": 3, "shorter": 1}
     again = {one["copy"]: one["copied"] for one in site.run("copy", "p").json["copies"]}
     assert again == {"longer": {}, "shorter": {}}
-    assert not site.run("status").json["plans"][0]["troubles"]
+    assert not wrong_with(site)
     site.ledger_holds()
 
 

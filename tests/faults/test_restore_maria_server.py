@@ -20,7 +20,7 @@ import pytest
 from tests.support.harness import Quiet, Ran, Site, eventually
 from tests.support.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
 from tests.support.sites import copy_of
-from tests.support.stored import assert_clean, with_repository
+from tests.support.stored import assert_clean, settled_file, with_repository
 from tests.support.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.dump.fitness import UNFINISHED
@@ -179,6 +179,57 @@ def test_restored_database_is_the_source(site: Site, maria: MariaSource, target:
     text = "".join(p.read_text("utf-8", "replace") for p in (site.state / "ledger").glob("*.jsonl"))
     assert PASSWORD not in text and "app secret" not in text
     assert_clean(site)
+
+
+WITH_FILES = """restore_test: crm
+checks:
+  - {{kind: rows, table: customer, at_least: 202}}
+  - kind: reconcile
+    with: recordings
+    query: select concat(id, '{end}') from customer where id <= 9  # one row a file
+    match: ["*.wav"]
+"""
+TREE = """
+  recordings:
+    engine: files
+    paths: [{tree}]
+    settle: 1s
+    backup: {{schedule: "15 * * * *"}}
+    restore_test: {{schedule: "0 3 * * 0", checks: [recordings]}}
+"""
+
+
+def test_rows_that_a_recovery_brings_there_are_compared_with_the_files(
+    stored: Site, target: MariaSource, tmp_path: Path
+) -> None:
+    """Where they do not fit they have no name; where they do, also once they have it."""
+    (tmp_path / "own").mkdir()
+    own = with_own_repository(stored, tmp_path / "own")
+    for number in range(1, 10):
+        settled_file(tmp_path / "calls" / f"{number}.wav", bytes([number]) * 300, 1_700_000_000)
+    plan = own.root / "plans/p.yaml"
+    plan.write_text(plan.read_text().rstrip("\n") + TREE.format(tree=tmp_path / "calls"))
+    own.write("restore_tests/recordings.yaml", "restore_test: recordings\nchecks:\n  - {kind: identical}\n")
+    own.write("restore_tests/crm.yaml", WITH_FILES.format(end=".mp3"))
+    own.write("pw", f"{PASSWORD}\n", mode=0o600)
+    targets = own.write(
+        "targets.yaml",
+        f"targets:\n  recordings: {{directory: {own.root}/back}}\n"
+        f"  crm: {{server: '{url(target, 'restored')}', password_file: pw}}\n",
+    )
+    own.backed_up(asset="recordings")
+    bad = own.run("recover", "p", "--to", str(targets), "--yes-i-mean", "p")
+    assert (bad.code, bad.json["state"]) == (1, "failed") and reconciled(bad)[:2] == ["PASS", "FAIL"], bad
+    assert "restored" not in databases(target) and (own.root / "back").is_dir()
+    own.write("restore_tests/crm.yaml", WITH_FILES.format(end=".wav"))
+    done = own.run("recover", "--resume", "p")
+    assert (done.code, done.json["state"], reconciled(done)) == (0, "done", ["PASS"] * 3), done
+    again = own.run("recover", "check", "p")
+    assert (again.code, reconciled(again)) == (0, ["PASS"] * 3), again
+
+
+def reconciled(done: Ran) -> list[str]:
+    return [c["status"] for step in done.json["steps"] for c in step["checks"] if c["kind"] == "reconcile"]
 
 
 def test_a_view_on_another_database_needs_that_there(

@@ -6,12 +6,15 @@ import json
 import os
 import sqlite3
 import subprocess
+from base64 import b64decode
+from collections.abc import Mapping
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from tests.support.harness import PASSWORD, Ran, Site
-from tests.support.repositories import new_repository
+from tests.support.repositories import Key, new_repository
 from tests.support.stored import settled_file
 
 OTHER = "another password"
@@ -72,13 +75,40 @@ def ids_of(done: Ran) -> list[str]:
     return [s["id"] for s in done.json["snapshots"]]
 
 
-def restic_of(at: Path, *args: str) -> Any:
+def wrong_with(site: Site) -> list[dict[str, Any]]:
+    """What `status` says of the plan's care, but that nothing was restored from a copy yet."""
+    told = site.run("status").json["plans"][0]["troubles"]
+    return [p for p in told if not (p["code"] == "COPY_UNTESTED" and "never restored from there" in p["text"])]
+
+
+def restic_of(at: Path, *args: str, password: str = OTHER) -> Any:
     """What restic itself says of a copy, as JSON."""
     argv = ["restic", "-r", str(at), "--no-cache", "--no-lock", "--json", *args]
     done = subprocess.run(
-        argv, env={**os.environ, "RESTIC_PASSWORD": OTHER}, capture_output=True, text=True, check=True
+        argv, env={**os.environ, "RESTIC_PASSWORD": password}, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 
 
-__all__ = ["OTHER", "PASSWORD", "add_copies", "copied", "copies_of", "ids_of", "one", "restic_of", "with_copies"]
+def copied_by_hand(site: Site, snapshot: str, to: Path) -> None:
+    """By restic, as whoever has both passwords may."""
+    secrets = {"RESTIC_PASSWORD": OTHER, "RESTIC_FROM_PASSWORD": PASSWORD}
+    argv = ["restic", "-r", str(to), "--no-cache", "copy", "--from-repo", str(site.repo), snapshot]
+    subprocess.run(argv, env={**os.environ, **secrets}, capture_output=True, check=True)
+
+
+def planted(at: Path, snapshot: Mapping[str, object], before: str | None = None) -> str:
+    """A snapshot that restic did not make, in a copy; its id, which comes `before` that one."""
+    key = restic_of(at, "cat", "masterkey")
+    material = [b64decode(part) for part in (key["encrypt"], key["mac"]["k"], key["mac"]["r"])]
+    while True:
+        sealed = Key.of(b"".join(material)).sealed(snapshot)
+        if (name := sha256(sealed).hexdigest()) < (before or "g"):
+            (at / "snapshots" / name).write_bytes(sealed)
+            return name
+
+
+__all__ = [
+    "OTHER", "PASSWORD", "add_copies", "copied", "copied_by_hand", "copies_of", "ids_of", "one", "planted", "restic_of",
+    "with_copies", "wrong_with",
+]  # fmt: skip

@@ -37,7 +37,13 @@ class Repository:
     def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
         return [s for s in self.there if {*tags} <= {*s.tags}]
 
-    def read(self, snapshot: str, path: PurePosixPath) -> str:
+    def held_as(self, snapshot: str) -> tuple[str, ...]:
+        return (snapshot,)
+
+    def prefer(self, snapshot: str, held: str) -> None:
+        assert snapshot == held
+
+    def read(self, snapshot: str, path: PurePosixPath, held: str | None = None) -> str:
         self.reads.append(snapshot)
         try:
             return self.files[snapshot, path]

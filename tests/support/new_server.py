@@ -6,8 +6,10 @@ import contextlib
 import os
 import pwd
 import re
+import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,16 @@ def restored(
     with restoring(Job(site.loaded(), asset), asked, site.services(), Quiet()) as one:
         one.carry_out(Quiet())
     return one.result
+
+
+def as_it_is(home: Path) -> dict[str, tuple[object, ...]]:
+    """Whose each file is, and what is in it."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(home.rglob("*")):
+        status = path.lstat()
+        held = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        found[str(path.relative_to(home))] = (status.st_uid, status.st_gid, status.st_mode, sha256(held).hexdigest())
+    return found
 
 
 @contextlib.contextmanager
@@ -103,6 +115,18 @@ def started_by_debian(home: Path, lines: Sequence[str]) -> Iterator[str]:
             capture_output=True,
         )
         subprocess.run(["docker", "rm", "-f", container], check=False, capture_output=True)
+
+
+def looked(start: Mapping[str, Any], container: str | None = None) -> str:
+    """What somebody sees who types the literal line: on this host, or in the container (of Docker's line, or one that
+    stands for a host) whose client it takes."""
+    (line,) = start["look"]
+    if container is not None:
+        line = f"{start['inside']} {line}"
+        assert f" {container} " in line
+    done = subprocess.run(["sh", "-ec", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (line, done.stdout, done.stderr)
+    return done.stdout
 
 
 def answers(home: Path, port: int) -> bool:

@@ -74,7 +74,8 @@ class Past:
     def test(self, when: datetime, snapshot: str, verdict: str = "PASS", *, own: str | None = None, took: float = 40.0,
              selected: str = "latest", basis: str = "throwaway", plan: str = "p", **more: Any) -> int:  # fmt: skip
         run = self.run_id()
-        self.wrote(when, "restore_test.start", run=run, plan=plan, trigger={"by": "command"})
+        of = {"copy": more["copy"]} if "copy" in more else {}
+        self.wrote(when, "restore_test.start", run=run, plan=plan, trigger={"by": "command"}, **of)
         checks = [{"kind": "identical", "name": "all files", "status": own or verdict, "expected": "0", "actual": "0"}]
         body = {
             "verdict": verdict, "reason": None if verdict == "PASS" else "it broke",

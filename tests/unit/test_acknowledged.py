@@ -15,7 +15,7 @@ import pytest
 from tests.support.harness import Ran, Site
 from tests.support.judged import acked
 
-from ccdr.cli.status import coded
+from ccdr.cli.status_told import coded
 from ccdr.evidence.acknowledged import (
     BEGUN,
     ENDED,

@@ -11,6 +11,7 @@ import pytest
 from tests.support.clocks import Clock
 from tests.support.copied import add_copies
 from tests.support.harness import Site
+from tests.support.older import append_older
 
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.model.errors import UsageProblem
@@ -162,9 +163,19 @@ class Told:
         there = {"there": {"recordings": 3}, "newest": {"recordings": "2026-11-01T11:00:00Z"}}
         self.record("copy.end", after=after, result=result, copy="offsite", **{**there, **body})
 
-    def codes(self, later: float = 0) -> dict[str, str]:
+    def tested(self, verdict: str = "PASS", *, copy: str = "offsite") -> None:
+        body: dict[str, Any] = {"verdict": verdict, "reason": None, "findings": [], "copy": copy}
+        body |= {"snapshot": {"id": "a" * 64, "selected": "latest"}}
+        append_older(self.services.ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
+
+    def all_codes(self, later: float = 0) -> dict[str, str]:
         now = self.clock.at + timedelta(hours=later)
         return {p.trouble.name: p.text for p in of_copies(self.loaded, self.services.histories(), now)}
+
+    def codes(self, later: float = 0) -> dict[str, str]:
+        """But for that nothing was restored from there."""
+        told = self.all_codes(later)
+        return {c: text for c, text in told.items() if not text.endswith("never restored from there")}
 
 
 @pytest.fixture
@@ -212,6 +223,26 @@ def test_the_care_of_a_copy_is_told_of_it_alone(told: Told) -> None:
     told.record("check.end", result="CLEAN", part=1, parts=30, copy="offsite")
     told.record("prune.end", result="DONE", removed=[], copy="offsite")
     assert told.codes() == {}
+
+
+def test_a_copy_that_nothing_was_ever_restored_from_is_told_until_a_test_from_there_has_come_to_a_verdict(
+    told: Told,
+) -> None:
+    assert "COPY_UNTESTED" not in told.all_codes()  # nothing is there
+    told.copied()
+    assert told.all_codes()["COPY_UNTESTED"].endswith("recordings was never restored from there")
+    told.tested(copy="primary")
+    assert "COPY_UNTESTED" in told.all_codes()
+    told.tested("INCONCLUSIVE")
+    assert "INCONCLUSIVE" in told.all_codes()["COPY_UNTESTED"]
+    told.tested()
+    assert told.all_codes() == {}
+
+
+def test_where_another_host_tests_it_is_not_known_whether_a_copy_was_restored_from(told: Told) -> None:
+    told.copied()
+    told.record("duties", verbs=["backup", "prune", "check"], gained=[], lost=[], reason=None)
+    assert told.all_codes() == {}
 
 
 def test_a_plan_without_copies_has_no_troubles_of_them(told: Told) -> None:

@@ -29,6 +29,9 @@ class Gives:
     manifest: Manifest
     harm: Callable[[Path], object]
 
+    def held_as(self, snapshot: str) -> tuple[str, ...]:
+        return (snapshot,)
+
     def restore(self, snapshot: str, root: str, target: Path, **_: object) -> None:
         there = Path(f"{target}{CAPTURED}")
         for name, digest in self.manifest.files.items():

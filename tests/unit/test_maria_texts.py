@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from ccdr.checks.reconcile.rows import read_rows
 from ccdr.demo import dialler
-from ccdr.engines.mariadb import MariaDB, address, server
+from ccdr.engines.mariadb import MariaDB, address, questions, server
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import beyond, files, renamed
@@ -156,6 +158,35 @@ def test_the_client_keeps_comments_and_repeats_no_statement_that_failed() -> Non
         assert {"--comments", "--loose-skip-print-query-on-error"} <= set(argv), argv
     scripts = server._START + physical._START + dialler._START
     assert scripts.count("mariadb --no-defaults") == scripts.count("--loose-skip-print-query-on-error") == 5
+
+
+TOLD = b"""<?xml version="1.0"?>
+
+<resultset statement="select '&lt;/row&gt;'
+" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+  <row>
+\t<field name="a">NULL</field>
+\t<field name="a &lt;b&gt;" xsi:nil="true" />
+\t<field name="c"></field>
+  </row>
+
+  <row>
+\t<field name="a">tab\tline\nback\\slash &amp;lt; \x00\xff</field>
+\t<field name="a &lt;b&gt;">&lt;/row&gt;</field>
+\t<field name="c">\\N</field>
+  </row>
+</resultset>
+"""
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 2**20])
+def test_rows_that_a_client_far_away_writes_are_read_as_they_are(at_once: int) -> None:
+    rows = list(questions._rows_in(io.BytesIO(TOLD), at_once))
+    lines = [b"\t".join(b"\\N" if value is None else value for value in row) + b"\n" for row in rows]
+    assert list(read_rows(lines)) == [
+        [b"NULL", None, b""],
+        [b"tab\tline\nback\\slash &lt; \x00\xff", b"</row>", b"\\N"],
+    ]
 
 
 ELSEWHERE = {

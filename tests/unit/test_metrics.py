@@ -24,7 +24,7 @@ from ccdr.jobs.pausing import pause
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
-from ccdr.telling.copies import CopyStatus
+from ccdr.telling.copies import CopiedAsset, CopyStatus, CopyTest
 from ccdr.telling.metrics import METRICS, RunFacts, write
 
 ROOT = Path(__file__).parents[2]
@@ -86,13 +86,21 @@ def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) 
         append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
     assert written(world, tmp_path / "ccdr.prom")["ccdr_plan_paused", "p"] == 0
     pause(world.site.loaded(), world.services, timedelta(hours=4), "why")
-    points = {"recordings": ago(hours=5), "crm": None}
-    copy = CopyStatus("p", "offsite", "Cluj", ago(hours=4), "DONE", points, 3, {"recordings": "PASS"}, NOW)
+    test = CopyTest(ago(hours=1), "PASS", None)
+    held = {"recordings": CopiedAsset(ago(hours=6), ago(hours=4), ago(hours=5), test), "crm": CopiedAsset()}
+    copy = CopyStatus("p", "offsite", "Cluj", ago(hours=4), "DONE", held, 3, NOW)
+    done = {"result": "DONE", "there": {"recordings": 3}, "copy": "offsite"}
+    append_older(world.services.ledger, "copy.end", plan="p", asset=None, run="c", body=done)
     found = written(world, tmp_path / "ccdr.prom", copies=[copy])
     assert {key[0] for key in found} == set(METRICS)
     assert found["ccdr_copy_exposure_seconds", "p", "offsite", "recordings"] == 5 * 3600
     assert found["ccdr_copy_exposure_seconds", "p", "offsite", "crm"] == math.inf
-    assert found["ccdr_copy_problems", "p", "offsite"] == 0
+    assert found["ccdr_copy_problems", "p", "offsite"] == found["ccdr_copy_overdue", "p", "offsite"] == 0
+    assert found["ccdr_copy_last_ok", "p", "offsite"] == 1
+    verdicts = [found["ccdr_copy_last_test_verdict", "p", "offsite", "recordings", v] for v in ("PASS", "FAIL")]
+    assert verdicts == [1, 0]
+    assert found["ccdr_copy_last_test_timestamp_seconds", "p", "offsite", "recordings"] == ago(hours=1).timestamp()
+    assert ("ccdr_copy_last_test_timestamp_seconds", "p", "offsite", "crm") not in found
     until = (ago(hours=-4)).timestamp()
     assert (found["ccdr_plan_paused", "p"], found["ccdr_plan_paused_until_timestamp_seconds", "p"]) == (1, until)
     where = ("p", "recordings")
@@ -187,7 +195,7 @@ def test_a_full_disk_keeps_the_old_numbers(world: World, tmp_path: Path) -> None
 def test_names_follow_prometheus_conventions() -> None:
     for name, (labels, text) in METRICS.items():
         assert re.fullmatch(r"ccdr_[a-z]+(_[a-z]+)*", name) and text.endswith(".")
-        copies = (("plan", "copy"), ("plan", "copy", "asset"))
+        copies = (("plan", "copy"), ("plan", "copy", "asset"), ("plan", "copy", "asset", "verdict"))
         assert labels in ((), ("plan",), ("plan", "asset"), ("plan", "asset", "verdict"), ("version",), *copies)
         assert not re.search(r"_(ms|minutes|hours|kib|mib|percent)\b", name)
 

@@ -14,8 +14,9 @@ import pytest
 from tests.support.listeners import free_port
 
 from ccdr.host.files import extent
+from ccdr.jobs.recover.again import Of
 from ccdr.jobs.restore import opening
-from ccdr.jobs.restore.left_server import CHECKING, LEFT, LeftServer, sums_of
+from ccdr.jobs.restore.left_server import LEFT, LeftServer, sums_of
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError
 from ccdr.plans.targets import NewServer
@@ -75,14 +76,6 @@ def test_where_nothing_answers_it_stops_and_tells_what_was_tried(tmp_path: Path,
 
 
 @pytest.mark.usefixtures("impatient")
-def test_one_that_is_checked_meanwhile_is_not_started(tmp_path: Path) -> None:
-    (tmp_path / CHECKING).touch()
-    with pytest.raises(CcdrError, match=r"a check of the server in .* is at work") as refused:
-        opened(tmp_path, free_port()).start(["touch", str(tmp_path / "started")], Told())
-    assert "`ccdr recover check p`" in str(refused.value.hint) and not (tmp_path / "started").exists()
-
-
-@pytest.mark.usefixtures("impatient")
 def test_its_twin_that_answers_is_open(tmp_path: Path) -> None:
     port = free_port()
     listens = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(3)"
@@ -106,7 +99,6 @@ def edited(at: Path, **changes: object) -> None:
 )
 def test_one_that_lost_files_or_was_changed_is_not_as_it_was_left(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     left_in(tmp_path, 1)
-    (tmp_path / CHECKING).touch()
     assert LeftServer.read(tmp_path).untouched
     harm(tmp_path)
     assert not LeftServer.read(tmp_path).untouched
@@ -115,9 +107,47 @@ def test_one_that_lost_files_or_was_changed_is_not_as_it_was_left(tmp_path: Path
 @pytest.mark.parametrize("changed", [{"plan": "q"}, {"asset": "web"}, {"home": "/elsewhere"}], ids=str)
 def test_one_that_says_it_is_another_is_not_opened(tmp_path: Path, changed: dict[str, str]) -> None:
     left_in(tmp_path, 1)
-    anything: Any = SimpleNamespace(plan="p", asset="crm", engine=SimpleNamespace(new_server=lambda site: None))
+    anything: Any = SimpleNamespace(
+        plan="p",
+        asset="crm",
+        engine=SimpleNamespace(new_server=lambda site: None),
+        site=lambda wanted, mark: Site(wanted.directory, mark=mark),
+    )
     wanted: Any = NewServer(directory=tmp_path)
     assert Opening.of(anything, wanted, anything, anything, anything).left.asset == "crm"
     edited(tmp_path, **changed)
     with pytest.raises(CcdrError):
         Opening.of(anything, wanted, anything, anything, anything)
+
+
+ELSEWHERE = Path("/var/run/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ({}, None),
+        ({"mark": "20261125T031200-aaaaaa"}, "is of another recovery"),
+        ({"run": "another"}, "is of another recovery"),
+        ({"sockets": str(ELSEWHERE)}, "its socket was to be in"),
+    ],
+    ids=["twin", "recovery", "restore", "socket"],
+)
+def test_a_check_knows_the_server_that_its_own_recovery_made(
+    tmp_path: Path, harm: dict[str, str], said: str | None
+) -> None:
+    """By its marks, and by where its users look for it."""
+    left_in(tmp_path, 1)
+    (tmp_path / "run").mkdir()
+    edited(tmp_path, **harm)
+    why = Of("m", "r").unlike(LeftServer.read(tmp_path), NewServer(directory=tmp_path))
+    assert why is None if said is None else said in str(why)
+
+
+def test_the_directory_of_its_socket_must_be_there_and_may_be_somewhere_else_since(tmp_path: Path) -> None:
+    left, wanted = left_in(tmp_path, 1), NewServer(directory=tmp_path)
+    assert "is not there" in str(Of("m", "r").unlike(left, wanted))
+    edited(tmp_path, sockets=str(ELSEWHERE))
+    left = LeftServer.read(tmp_path)
+    assert Of("m", "r", moved=True).unlike(left, wanted) is None, "whoever named its place said nothing of it"
+    assert Of("m", "r").unlike(left, NewServer(directory=tmp_path, sockets=ELSEWHERE)) is None, "as decided"

@@ -38,3 +38,10 @@ def test_of_what_may_begin_the_lowest_number_is_first_then_as_written() -> None:
     assert in_order(needs, {"d": 1}) == ["d", "a", "b", "c"]
     assert in_order(needs, {"c": 1, "b": 2}) == ["b", "c", "a", "d"]
     assert ready(needs, ["d", "a", "b", "c"], done=["d"], begun=["d", "a"]) == ["b"]
+
+
+def test_of_equal_numbers_the_longest_is_first_with_all_that_waits_for_it() -> None:
+    needs: dict[str, list[str]] = {"a": [], "b": [], "c": ["b"], "d": []}
+    assert in_order(needs, {}, {"a": 5, "b": 1, "c": 5, "d": 9}) == ["d", "b", "a", "c"]
+    assert in_order(needs, {"a": 1, "d": 2}, {"a": 5, "b": 1, "c": 5, "d": 9}) == ["a", "d", "b", "c"], "what is asked"
+    assert in_order({"a": ["not-here"], "b": []}, {}, {"a": 1, "b": 1}) == ["a", "b"], "alike: as written"

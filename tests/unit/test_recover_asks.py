@@ -10,13 +10,17 @@ from typing import Any
 import click
 import pytest
 
-from ccdr.cli import recover
+from ccdr.cli import recover, recover_told
 from ccdr.jobs.recover import outlook as looking
 from ccdr.jobs.recover.request import Answer, Question, RecoverRequest, Undecided
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import CcdrError
 
 ANY: Any = None
+REPOINTED = [
+    "in plans/p.yaml, crm: connection.host: /run/postgresql → /srv/crm/run",
+    "    mv -T /srv/rec/var/rec /var/rec",
+]
 ANSWERS = tuple(Answer(f"--timeline crm={n}", f"takes timeline {n}") for n in (1, 2))
 
 
@@ -65,18 +69,18 @@ def test_without_a_terminal_and_without_an_answer_nothing_is_begun(monkeypatch: 
         recover._looked_ahead(ANY, RecoverRequest(), ANY)
 
 
-def brought(restore: Any, notes: list[str]) -> Any:
+def brought(restore: Any, notes: list[str], spare_of: str | None = None) -> Any:
     from ccdr.ports.new_server import StartLines
 
     where = SimpleNamespace(shown="/srv/crm")
     step = SimpleNamespace(
-        planned=SimpleNamespace(where=where, asset="crm"), state="done", before=False, reason=None, hint=None, checks=[],
+        planned=SimpleNamespace(where=where, asset="crm", spare_of=spare_of), state="done", before=False, reason=None, hint=None, checks=[],
         start=StartLines(("systemctl start it",), ("docker run it",), ("mariadb < /srv/crm/memory.sql",)), restore=restore,
     )  # fmt: skip
     return SimpleNamespace(
         found=[], state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
-        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, rto_s=600.0,
-        hint=None, record=None, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
+        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, untimed=False, rto_s=600.0,
+        hint=None, record=None, repoints=REPOINTED, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
     )  # fmt: skip
 
 
@@ -84,12 +88,22 @@ def test_what_one_should_know_of_an_asset_is_told_at_its_end(capsys: pytest.Capt
     """Under it, once; how it is filled stands after how it is started."""
     notes = ["roles come back without their passwords", "2 MEMORY tables (hopper, live_agent) will be empty"]
     restore = SimpleNamespace(notes=notes, left_behind=[], checks=[], words=NO_WORDS, run="r")
-    recover._tell(brought(restore, [f"crm: {notes[0]}", "other: not this one"]))
+    recover_told.tell_result(brought(restore, [f"crm: {notes[0]}", "other: not this one"]))
     said = capsys.readouterr().out
     assert all(said.count(f"      note: {note}\n") == 1 for note in notes) and "not this one" not in said
     assert said.index("docker run it") < said.index("mariadb < /srv/crm/memory.sql") < said.index("note: roles")
-    recover._tell(brought(None, [f"crm: {notes[1]}"]))
+    recover_told.tell_result(brought(None, [f"crm: {notes[1]}"]))
     assert f"note: {notes[1]}" in capsys.readouterr().out
+
+
+def test_what_the_plan_says_then_is_told_and_what_need_not_be_started(capsys: pytest.CaptureFixture[str]) -> None:
+    recover_told.tell_result(brought(None, []))
+    said = capsys.readouterr().out
+    assert "in plans/p.yaml, crm: connection.host: /run/postgresql → /srv/crm/run\n" in said
+    assert "\n      mv -T /srv/rec/var/rec /var/rec\n" in said and "a spare" not in said
+    recover_told.tell_result(brought(None, [], spare_of="crm-server"))
+    said = capsys.readouterr().out
+    assert said.index("a spare: crm-server has the same data") < said.index("docker run it")
 
 
 def test_what_looking_at_a_target_has_found_is_told_with_the_outlook() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from ccdr.host.state import State
-from ccdr.jobs.recover.journal import FORMAT, Journal, newest, read
+from ccdr.jobs.recover import journal as journal_room
+from ccdr.jobs.recover.journal import FORMAT, Journal, newest, read, this_moment
 from ccdr.jobs.recover.left_before import left_before
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.result import UNTIMED, RecoveryResult, StepResult
+from ccdr.jobs.recover.sessions import Away, Moment
 from ccdr.jobs.recover.states import Predicted
 from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
 from ccdr.model.forks import Fork
@@ -91,18 +95,93 @@ def test_a_line_that_was_not_written_whole_says_nothing_and_is_gone_once_it_goes
     assert [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+class Clock:
+    """As the journal asks it: it stands where a test puts it."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def a_process(state: State, clock: Clock, wall: float, *, resumed: bool) -> None:
+    """At work for ten seconds, from that second of the wall's clock on."""
+    at = NOW + timedelta(seconds=wall)
+    told = newest(state, "p")
+    journal = (
+        Journal.again(told, clock)
+        if resumed and told
+        else Journal.begin(state, "r", {"began": rfc3339(NOW), **DECISION.as_json()}, clock)
+    )
+    worked = told.worked if told else 0.0
+    journal.session(at, "alice")
+    clock.seconds += 10
+    journal.reached("crm", "begun", at + timedelta(seconds=10), worked + 10.0, {"run": "one"})
+
+
+def now_(clock: Clock, wall: float) -> Moment:
+    return this_moment(NOW + timedelta(seconds=wall), clock.seconds)
+
+
 def test_time_at_work_and_time_between_are_counted_apart(state: State) -> None:
-    journal = begun(state)
-    journal.reached("crm", "begun", NOW + timedelta(seconds=10), 10.0, {"run": "one"})
+    clock = Clock()
+    a_process(state, clock, 0, resumed=False)
+    clock.seconds += 60
+    told = newest(state, "p")
+    assert told is not None and (told.worked, told.away_until(now_(clock, 70))) == (10.0, Away(60.0))
+    a_process(state, clock, 70, resumed=True)
+    clock.seconds += 5
+    told = read(told.directory)
+    assert (told.worked, told.away_until(now_(clock, 85))) == (20.0, Away(65.0))
+    assert told.holder and told.holder.startswith("alice (process ")
+
+
+@pytest.mark.parametrize("jump", [-86400, 86400], ids=["back", "ahead"])
+def test_a_clock_that_jumped_between_two_processes_of_one_boot_changes_nothing(state: State, jump: int) -> None:
+    clock = Clock()
+    a_process(state, clock, 0, resumed=False)
+    clock.seconds += 60
+    a_process(state, clock, jump, resumed=True)
+    told = newest(state, "p")
+    assert told is not None and told.away_until(now_(clock, jump + 10)) == Away(60.0)
+
+
+@pytest.mark.parametrize(
+    ("wall", "away"), [(-86400, Away(0.0, unknown=True)), (70, Away(60.0)), (9, Away(0.0))], ids=["back", "on", "step"]
+)
+def test_across_a_start_of_the_machine_a_clock_that_was_set_back_leaves_it_unknown(
+    state: State, monkeypatch: pytest.MonkeyPatch, wall: int, away: Away
+) -> None:
+    """The twins: it went on, or NTP put it right by a second."""
+    clock = Clock()
+    a_process(state, clock, 0, resumed=False)
+    clock.seconds = 3.0
+    monkeypatch.setattr(journal_room, "boot", lambda: "another start of the machine")
+    told = newest(state, "p")
+    assert told is not None and told.away_until(now_(clock, wall)) == away
+
+
+def test_a_journal_of_an_earlier_ccdr_has_the_walls_clock_alone(state: State) -> None:
+    a_process(state, Clock(), 0, resumed=False)
     told = newest(state, "p")
     assert told is not None
-    assert (told.worked, told.away_until(NOW + timedelta(seconds=100))) == (10.0, 90.0)
-    journal.session(NOW + timedelta(seconds=70), "bob")
-    journal.reached("crm", "fetched", NOW + timedelta(seconds=75), 15.0, {})
-    told = read(told.directory)
-    assert (told.worked, told.away_until(NOW + timedelta(seconds=75))) == (15.0, 60.0)
-    assert told.holder and told.holder.startswith("bob (process ")
-    assert told.away_until(NOW - timedelta(days=1)) == 60.0, "a clock that was set back"
+    path = told.directory / "journal.jsonl"
+    path.write_text(re.sub(r',"mono":[0-9.]+|,"boot":"[0-9a-f]*"', "", path.read_text()))
+    assert read(told.directory).away_until(Moment(NOW + timedelta(seconds=70), 5.0, "x")) == Away(60.0)
+
+
+@pytest.mark.parametrize("untimed", [False, True], ids=["known", "unknown"])
+def test_an_unknown_time_is_not_measured_and_told(untimed: bool) -> None:
+    steps = {one.asset: StepResult(one, state="done") for one in DECISION.assets[:1]}
+    result = RecoveryResult(DECISION, "r", 60.0, 60.0, 0.0, steps, worked=10.0, untimed=untimed)
+    result.conclude()
+    rto = result.rto()
+    if untimed:
+        assert (rto["verdict"], rto["achieved_s"], rto["machine_s"]) == ("NOT_MEASURED", None, 10.0)
+        assert result.found == [UNTIMED] and result.exit_code == 1
+    else:
+        assert (rto["verdict"], rto["achieved_s"], result.found, result.exit_code) == ("MET", 10.0, [], 0)
 
 
 def test_the_newest_is_gone_on_with_and_of_the_plan_that_was_named(state: State) -> None:
@@ -133,18 +212,22 @@ def test_what_no_ccdr_wrote_is_an_error_and_no_traceback(state: State) -> None:
         read(told.directory)
 
 
-def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(state: State, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "bears"), [("directory", "r-2"), ("new_server", "r-1")], ids=["restore", "recovery"])
+def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(
+    state: State, tmp_path: Path, kind: str, bears: str
+) -> None:
     """The twins: none was begun, or it was brought to its end."""
     assert left_before(state, "p") == []
     to = tmp_path / "crm"
-    crm = replace(DECISION.assets[0], where=Target(directory=to))
+    where = Target(directory=to) if kind == "directory" else Target(new_server=NewServer(directory=to))
+    crm = replace(DECISION.assets[0], where=where)
     decision = replace(DECISION, assets=(crm, *DECISION.assets[1:]))
     journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.as_json()})
     journal.session(NOW, "a")
     (bare,) = left_before(state, "p")
     assert "of 2026-11-24T03:12:00Z is unfinished: `ccdr recover --resume p` goes on" in bare
     journal.reached("crm", "begun", NOW, 1.0, {"run": "r-2"})
-    (left := tmp_path / ".crm.ccdr-restore-r-2").mkdir()
+    (left := tmp_path / f".crm.ccdr-restore-{bears}").mkdir()
     (told,) = left_before(state, "p")
     assert f"a new one leaves {left} of it behind" in told
     journal.ended("done", NOW, 2.0)

@@ -61,6 +61,14 @@ def test_by_docker_paths_and_port_are_the_hosts_own() -> None:
     assert line.endswith("--entrypoint mariadbd mariadb:11.8 --defaults-file=/srv/crm/my.cnf")
 
 
+def test_two_engines_servers_in_directories_of_one_name_get_two_containers() -> None:
+    names = set()
+    for server in ("mariadbd", "redis-server", "valkey-server"):
+        (line,) = docker_lines(Site(Path(f"/srv/{server}/new")), "image", NUMBER, server)
+        names.add(line.split("--name ")[1].split()[0])
+    assert names == {"mariadb-new", "redis-new", "valkey-new"}
+
+
 @pytest.mark.parametrize(
     ("home", "name"), [("crm-new", "crm_new"), (".crm", "crm"), ("ăî", "server"), ("a b@c", "a_b_c")]
 )

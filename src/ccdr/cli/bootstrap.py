@@ -84,6 +84,7 @@ def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
             if "recover" in click.get_current_context().find_root().command.commands:  # type: ignore[attr-defined]
                 under = ["--under", str(done.into / RECOVERED)] if one.untargeted else []
                 yield shlex.join(["ccdr", "recover", one.plan, *under, "--dry-run", *where])
+                yield shlex.join(["ccdr", "recover", one.plan, *under, *where])
 
 
 def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> None:
@@ -121,6 +122,9 @@ def _tell_plan(one: Taken) -> None:
         click.echo(f"  not confirmed, and not run: {command.where}\n      {command.shown}")
     if one.commands:
         click.echo(f"  `ccdr plan trust {one.plan} --plans {shlex.quote(str(one.directory))}` confirms them")
+    for asset, first, why in one.twice:
+        click.echo(f"  {asset} and {first} protect the same server: recover from {first} ({why})")
+        click.echo(f"    {asset} comes back too, as a spare; `--except {asset}` leaves it out")
     needed = [secret for secret in one.secrets if not secret.there]
     for secret in needed:
         what = f"{secret.expected} is expected" if secret.expected else "its command is to be confirmed"

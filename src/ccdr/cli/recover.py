@@ -12,26 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.output import print_json, tell_checks, word
+from ccdr.cli.output import print_json
 from ccdr.cli.progress import progress
+from ccdr.cli.recover_check import CHECK, check, known_assets
+from ccdr.cli.recover_told import tell_result
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
-from ccdr.cli.trouble import show_words
 from ccdr.cli.trusting import agree
-from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, plan_argument, verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
-from ccdr.model.values import Verdict, human_seconds, rfc3339, so_many
+from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, verb
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.jobs.recover import Known, Recovering, RecoveryResult
+    from ccdr.jobs.recover import Known, Recovering
     from ccdr.jobs.recover.request import Question, RecoverRequest
-    from ccdr.jobs.recover.result import StepResult
     from ccdr.jobs.recover.states import RecoveryOutlook
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.trust import Command
-
-CHECK = "check"
 
 
 class _WithCheck(click.Group):
@@ -86,7 +84,7 @@ class _Asked:
         if self.assets and self.excluded:
             raise UsageProblem("--assets and --except say the same thing twice", hint="give one of them")
         targets = load_targets(self.targets_file).targets if self.targets_file is not None else {}
-        _known_assets(loaded, targets, f"{self.targets_file}")
+        known_assets(loaded, targets, f"{self.targets_file}")
         now = options.services().clock.now()
         return RecoverRequest(
             at=moment_of(self.at, loaded.plan.zone, now) if self.at is not None else None,
@@ -105,16 +103,8 @@ class _Asked:
 def _names(loaded: LoadedPlan, text: str | None, option: str) -> tuple[str, ...]:
     """`A,B`, in the plan's order."""
     given = [name.strip() for name in (text or "").split(",") if name.strip()]
-    _known_assets(loaded, given, option)
+    known_assets(loaded, given, option)
     return tuple(name for name in loaded.plan.assets if name in given)
-
-
-def _known_assets(loaded: LoadedPlan, named: Any, where: str) -> None:
-    if unknown := [name for name in named if name not in loaded.plan.assets]:
-        raise UsageProblem(
-            f"{where}: plan {loaded.plan.plan} has no asset {', '.join(unknown)}",
-            hint=f"it has {', '.join(loaded.plan.assets)}",
-        )
 
 
 @verb(short_help="Bring all of PLAN back to one moment.", cls=_WithCheck, no_args_is_help=False)
@@ -187,20 +177,24 @@ def _known(options: Settings) -> Known:
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
-    from ccdr.jobs.recover import Decision, recovering, starts_of
+    from ccdr.jobs.recover import Decision, reading_on, recovering
     from ccdr.plans.trust import confirm
 
     options = settings()
     loaded, known = options.load(plan), _known(options)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
-    outlook, request = _looked_ahead(loaded, request, services)
-    decision = Decision.of(outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under)
-    confirm(loaded, _typed(request))  # so that --resume, which has no --to, knows them
-    agree(loaded, starts_of(decision))
     with contextlib.ExitStack() as stack:
+        undisturbed = stack.enter_context(reading_on(loaded, services))
+        outlook, request = _looked_ahead(loaded, request, services)
+        decision = Decision.of(
+            outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under
+        )
+        confirm(loaded, _typed(request))  # so that --resume, which has no --to, knows them
+        agree(loaded, decision.starts)
+        told = outlook.asked if undisturbed else None
         with watched(loaded.plan.objectives) as view:
-            one = stack.enter_context(recovering(loaded, decision, services, view, known))
+            one = stack.enter_context(recovering(loaded, decision, services, view, known, told))
         outlook = _with_notes(outlook, one.result.notes)
         if not (dry_run and options.json):
             tell_outlook(outlook, err=options.json)
@@ -276,7 +270,7 @@ def _typed(request: RecoverRequest) -> list[Command]:
 
 def _resume(plan: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
-    from ccdr.jobs.recover import Decision, newest, resuming, starts_of
+    from ccdr.jobs.recover import Decision, newest, resuming
 
     options = settings()
     services = options.services()
@@ -288,7 +282,7 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
     loaded, known = options.load(told.plan), _known(options)
     decision = Decision.read(told.decided)
     loaded, services = from_site(loaded, services, decision.site)
-    agree(loaded, starts_of(decision))
+    agree(loaded, decision.starts)
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(resuming(loaded, told, services, view, known))
@@ -357,135 +351,8 @@ def _carry_out(one: Recovering, loaded: LoadedPlan) -> Exit:
     if settings().json:
         print_json(one.result.as_json())
     else:
-        _tell(one.result)
+        tell_result(one.result)
     return one.result.exit_code
-
-
-COLOURS = {"done": "green", "failed": "red", "stopped": "red"}
-
-
-def _tell(result: RecoveryResult) -> None:
-    colour = "green" if result.state == "done" else "red"
-    steps = list(result.steps.values())
-    done = sum(step.state == "done" for step in steps)
-    click.echo(
-        f"{click.style(result.state, fg=colour, bold=True)}  {result.decision.plan}: "
-        f"{done} of {so_many(len(steps), 'asset')} brought back"
-    )
-    for step in steps:
-        _tell_step(step, _notes_of(step, result.notes))
-    for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
-        click.echo(f"  left behind: {text}")
-    for text in result.found:
-        click.echo(f"  finding: {text}")
-    rpo, rto, predicted = result.rpo(), result.rto(), result.decision.predicted
-    took = f"took {human_seconds(result.elapsed)}"
-    parts = [f"{human_seconds(result.waited)} of it waiting for people"] if result.waited >= 1 else []
-    parts += [f"{human_seconds(result.away)} of it with nothing at work"] if result.away >= 1 else []
-    parts += [f"predicted {human_seconds(predicted.seconds)}"] if predicted else []
-    parts.append(f"RTO {human_seconds(result.rto_s)} {word(str(rto['verdict']))}")
-    parts.append(f"RPO {human_seconds(result.rpo_s)} {word(str(rpo['verdict']))}")
-    click.echo(f"{took}; {'; '.join(parts)}")
-    if result.hint:
-        click.echo(f"→ {result.hint}")
-    if result.record is not None:
-        click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")
-
-
-def _notes_of(step: StepResult, told: Iterable[str]) -> Iterable[str]:
-    """What a person should know of what was brought back: as its restore says it, and where it had none yet, as was
-    known before."""
-    mark = f"{step.planned.asset}: "
-    before = [note.removeprefix(mark) for note in told if note.startswith(mark)]
-    return dict.fromkeys([*before, *(step.restore.notes if step.restore is not None else [])])
-
-
-def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
-    where = f"  at {step.planned.where.shown}" if step.state == "done" else ""
-    before = ", brought back before" if step.before else ""
-    state = click.style(step.state, fg=COLOURS.get(step.state), bold=True)
-    click.echo(f"  {state}  {step.planned.asset}{where}{before}")
-    if step.reason:
-        click.echo(f"      {step.reason}")
-    if step.hint:
-        click.echo(f"      → {step.hint}")
-    if step.start is not None:
-        for how, lines in (("by Debian's own tools", step.start.debian), ("or by Docker", step.start.docker)):
-            click.echo(f"      start it {how}:")
-            for line in lines:
-                click.echo(f"        {line}")
-        if step.start.then:
-            click.echo("      then, once it is started:")
-            for line in step.start.then:
-                click.echo(f"        {line}")
-    for note in notes:
-        click.echo(f"      note: {note}")
-    looked_at = [c for c in step.checks if c.status is not Verdict.PASS]
-    if looked_at:
-        tell_checks(looked_at, detailed={Verdict.FAIL})
-    if step.restore is not None:
-        show_words(step.restore.words, step.restore.run)
-
-
-@verb(name=CHECK, short_help="Check what was brought back, where it stands.")
-@plan_argument
-@click.option(
-    "--to",
-    "targets_file",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with `targets:`, where somebody has put an asset since.",
-)
-@click.option("--run", "of", metavar="RUN", help="Of this recovery (default: the newest).")
-@click.option("--opened", is_flag=True, help="A new server that nobody has started yet fails.")
-def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool) -> Exit:
-    """Check again what the newest recovery of PLAN brought back, where it stands: each asset's checks, and those that
-    compare two assets. Nothing is changed.
-
-    What was put into use since is no longer what was captured: then `identical` says so.
-
-    \b
-    Examples:
-      ccdr recover check outbound
-      ccdr recover check outbound --to moved.yaml
-    """
-    from ccdr.jobs.copies import from_site
-    from ccdr.jobs.recover import Decision, newest
-    from ccdr.jobs.recover.again import check_again
-    from ccdr.plans.targets import load_targets
-
-    options = settings()
-    loaded, services = options.load(plan), options.services()
-    told = newest(services.state, plan, of)
-    if told is None:
-        which = "" if of is None else f" with the run {of}"
-        raise UsageProblem(
-            f"no recovery of {plan} was begun on this host{which}", hint=f"`ccdr recover {plan}` begins one"
-        )
-    decision = Decision.read(told.decided)
-    places = load_targets(targets_file).targets if targets_file is not None else {}
-    _known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
-    loaded, services = from_site(loaded, services, decision.site)
-    with (
-        services.state.lock(loaded.plan.plan, "", "recover"),  # a new server may be opened for it, and closed again
-        watched(loaded.plan.objectives) as view,
-        services.state.run(services.clock) as run,
-    ):
-        found = check_again(loaded, decision, services, run, view, places, must_be_opened=opened)
-    code = worst([one.code for one in found])
-    if options.json:
-        print_json({"plan": plan, "run": told.run, "state": told.ended, "steps": [one.as_json() for one in found]})
-        return code
-    for one in found:
-        click.echo(f"{one.planned.asset}  at {one.planned.where.shown}")
-        if one.reason:
-            click.echo(f"  {one.reason}")
-        if one.hint:
-            click.echo(f"  → {one.hint}")
-        if one.checks:
-            tell_checks(one.checks, detailed={Verdict.FAIL})
-        click.echo()
-    return code
 
 
 recover.add_command(check)  # type: ignore[attr-defined]

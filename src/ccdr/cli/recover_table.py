@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import table
+from ccdr.jobs.recover.words import rather
 from ccdr.model.values import human_bytes, human_seconds, so_many, to_the_second
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
             "skew",
             f"the states {far}" + ("" if outlook.skew_s < 1 else f": {oldest} is the oldest, {newest} the newest"),
         )
+    for step in steps:
+        if step.instead is not None:
+            yield "same data", rather(step.asset, step.instead)
     for step in steps:
         for text in step.state.passed_over:
             yield "passed over", f"{step.asset}: {text}"

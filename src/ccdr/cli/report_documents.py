@@ -11,8 +11,10 @@ from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
-What = Literal["backup", "test", "prune", "check", "restore", "recover"]
-Row = Annotated[str, about("backup, test, prune, check, restore, recover; or the kind of a record that is no run")]
+What = Literal["backup", "test", "prune", "check", "copy", "restore", "recover", "runbook"]
+Row = Annotated[
+    str, about("backup, test, prune, check, copy, restore, recover, runbook; or the kind of a record that is no run")
+]
 Known = Annotated[str | None, about("RFC 3339, UTC; null where it is not known, or there is none")]
 Seconds = Annotated[float | None, about("seconds; null: infinite, or not measured")]
 Bytes = Annotated[int | None, about("bytes; null: not known")]
@@ -327,6 +329,47 @@ class ReportGrowth(Doc):
     full: Known
 
 
+class ReportCopyTrouble(Doc):
+    code: str
+    level: Level
+    text: str
+    since: Known
+    next_step: Text
+    because: Text
+    acknowledged: bool
+    until: Known
+
+
+class ReportCopied(Doc):
+    """What a copy holds of one asset. `newest` is up to when it can be brought back from there, by its log where that
+    leads on; `snapshot` is the newest snapshot's consistent point, `arrived` when that was there."""
+
+    newest: Known
+    snapshot: Known
+    arrived: Known
+    log_until: Known
+    exposure_s: Annotated[float | None, about("seconds that would be lost if it were all that is left; null: all")]
+    worst_exposure_s: Annotated[
+        float | None, about("the most in the period, from its first copying on; null: there was none")
+    ]
+    last_test: Text
+    last_test_at: Known
+    last_test_snapshot: Text
+    troubles: list[ReportCopyTrouble]
+
+
+class ReportCopy(Doc):
+    """One of the plan's copies at the period's end; `troubles` are of all of it."""
+
+    copy: str
+    site: Text
+    filled: Known
+    last_result: Text
+    snapshots: int
+    assets: dict[str, ReportCopied]
+    troubles: list[ReportCopyTrouble]
+
+
 class ReportPlan(Doc):
     plan: str
     service: Text
@@ -334,6 +377,7 @@ class ReportPlan(Doc):
     in_plans: bool
     findings: list[str]
     elsewhere: list[ReportElsewhere]
+    copies: list[ReportCopy]
     last_prune: ReportRun | None
     last_check: ReportRun | None
     checked: ReportChecked | None
@@ -447,6 +491,7 @@ ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
 ReportRecovery = _whole("ReportRecovery", "recover.end")
+ReportCopying = _whole("ReportCopying", "copy.end")
 ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
 ReportSkipped = _whole("ReportSkipped", "skipped")
 
@@ -500,6 +545,7 @@ class ReportDocument(Doc):
     runbooks: list_of(ReportRunbook, *_NO_RUN)  # type: ignore[valid-type]
     recoveries: list_of(ReportRecovery, *_NO_RUN)  # type: ignore[valid-type]
     upkeep: list_of(ReportPrune, ReportCheck, *_NO_RUN)  # type: ignore[valid-type]
+    copying: list_of(ReportCopying, *_NO_RUN)  # type: ignore[valid-type]
     runs: list[ReportRun]
 
 
@@ -525,5 +571,6 @@ WITHIN = (
     ReportRunbook,
     ReportPrune,
     ReportCheck,
+    ReportCopying,
     *_NO_RUN,  # that only lists name
 )

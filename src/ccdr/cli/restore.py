@@ -288,9 +288,9 @@ def _tell_start(lines: StartLines | None) -> None:
         click.echo(f"\nto start it, as root, by {how}:")
         for command in commands:
             click.echo(f"  {command}")
-    if lines.then:
-        click.echo("\nthen, once it is started:")
-        for command in lines.then:
+    for heading, commands in lines.afterwards():
+        click.echo(f"\n{heading}:")
+        for command in commands:
             click.echo(f"  {command}")
 
 

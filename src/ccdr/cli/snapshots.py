@@ -113,7 +113,7 @@ def _listed(
             "asset": s.asset,
             "id": s.id,
             "consistent_point": rfc3339(s.consistent_point),
-            "usable_at": rfc3339(s.usable_at),
+            "usable_at": rfc3339(s.to_hand),
             "bytes": s.bytes,
             "there": s.id not in gone,
             "group": together[s.group.run].as_json() if s.group else None,

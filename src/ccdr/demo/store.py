@@ -82,7 +82,9 @@ def start(data: Path, *, outlive: bool = False) -> DemoStore:
     argv = [weed, "-logtostderr=true", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
     argv += [f"-{role}.port={port}" for role, port in ports.items()]
     argv += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
-    argv += ["-master.electionTimeout=1s", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]
+    # A bucket takes a volume, and a volume a place: by itself it has as many as free gigabytes, and refuses the next
+    # bucket's first object with an InternalError. They take no room before they are written to.
+    argv += ["-master.electionTimeout=1s", "-master.volumeSizeLimitMB=1024", "-volume.max=1000"]
     argv += [f"-filer.localSocket={data}/f.sock", f"-s3.localSocket={data}/s.sock"]
     daemon = Daemon.start(argv, log=data / "weed.log", env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}, outlive=outlive)
     (data / PID).write_text(f"{daemon.process.pid}\n", "ascii")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.values import FailedBackup
@@ -20,7 +20,7 @@ from ccdr.plans.job import Job
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Digester, Progress
-from ccdr.storage.catalogue import OURS, STREAM, Catalogue, of_source, stream_of
+from ccdr.storage.catalogue import OURS, STREAM, Catalogue, genuine, of_source, stream_of
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.manifest import MANIFEST, text_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE, PRUNED, dated_in_future
@@ -205,6 +205,8 @@ def fetch(
     the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not. What
     an earlier call has left in `into` is not fetched again, and gets back the modes and times that it had. A negative
     control damages what restic has `delivered`."""
+    if len(repo.held_as(snapshot.id)) > 1:
+        genuine(repo, snapshot.id, snapshot.manifest_sha256, PurePosixPath(snapshot.root) / MANIFEST)
     below = snapshot.root.removeprefix(root.rstrip("/"))
     wanted = [f"{below}/{name}".translate(LITERAL) for name in (*only, MANIFEST)] if only else []
     whole = sum(manifest.files[name].bytes for name in only) if only else snapshot.bytes

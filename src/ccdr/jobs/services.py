@@ -35,7 +35,7 @@ from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Clock
 from ccdr.sandbox.lab import Lab
-from ccdr.storage.catalogue import Catalogue
+from ccdr.storage.catalogue import Captured, Catalogue
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.removals import CLOCK_TOLERANCE, Expired, LedgerOfRemovals, Pruning
 from ccdr.storage.restic import Restic
@@ -169,9 +169,16 @@ class Services:
         )
 
     def synchronise(
-        self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
+        self,
+        loaded: LoadedPlan,
+        repo: Restic,
+        assets: Iterable[str] | None,
+        stored_here: Collection[str] = (),
+        *,
+        arriving: bool = False,
     ) -> Synchronised:
-        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
+        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished.
+        `arriving`: what is new there was copied there just now."""
         histories, plan = self.histories(), loaded.plan.plan
         return self.catalogue.synchronise(
             repo,
@@ -182,7 +189,24 @@ class Services:
             self._expiry(loaded),
             self._at_work,
             self._removals_known(loaded, histories),
+            self._captured(plan),
+            arriving,
         )
+
+    def _captured(self, plan: str) -> Captured:
+        """Of what a copy says that it holds: by the catalogue of the plan's own repository, or else by the ledger."""
+        if (there := self.there) is None:
+            return lambda asset, snapshot: None
+        known = histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+
+        def captured(asset: str, snapshot: str) -> str | None:
+            if (sha256 := there.catalogue.sha256(plan, asset, snapshot)) is not None:
+                return sha256
+            seq = known.get((plan, asset), AssetHistory()).stored.get(snapshot)
+            stored = (self.ledger.numbered(seq) or {}).get("snapshot") if isinstance(seq, int) else None
+            return (stored or {}).get("manifest_sha256")
+
+        return captured
 
     def _expiry(self, loaded: LoadedPlan) -> Expired:
         """What the plan's retention lets go by now."""

@@ -171,7 +171,7 @@ class Snapshot:
     """A snapshot that counts: its manifest is in the repository and in our catalogue.
 
     `root` is the captured directory's absolute path inside the restic snapshot; `bytes` is what a
-    restore writes. `usable_at` is when it could first have been restored.
+    restore writes. `usable_at` is when it could first have been restored, from the repository that it was stored in.
     """
 
     id: str
@@ -190,6 +190,12 @@ class Snapshot:
     group: GroupRun | None = None  # whom it was captured together with
     upon: tuple[Needed, ...] = ()  # what an increment builds upon: the full one first, the one before it last
     attested: Attestation | None = None  # what its manifest says of its ledger
+    arrived: datetime | None = None  # at a copy: when it was there, as far as this host filled it
+
+    @property
+    def to_hand(self) -> datetime:
+        """When it could first have been restored from where it lies."""
+        return self.usable_at if self.arrived is None else max(self.usable_at, self.arrived)
 
     @property
     def short(self) -> str:

@@ -13,6 +13,9 @@ from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AT, LATEST, Objectives
 from ccdr.plans.loader import LoadedPlan
 from ccdr.plans.model import LimitsInForce
+from ccdr.plans.one_server import of_one_server
+from ccdr.plans.targets import NewServer
+from ccdr.ports.new_server import Site
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,15 @@ class Job:
     @property
     def engine(self) -> AnyEngine:
         return self.loaded.plan.assets[self.asset]
+
+    def site(self, wanted: NewServer, mark: str = "") -> Site:
+        """Where a new server of it is to be, for the recovery that has this `mark`. Whoever captures other assets there
+        is let in too."""
+        assets = self.loaded.plan.assets.values()
+        users = [getattr(getattr(a, "connection", None), "user", None) for a in assets if of_one_server(self.engine, a)]
+        accounts = tuple(dict.fromkeys(user for user in users if user))
+        w = wanted
+        return Site(w.directory, w.owner, w.address, w.port, w.sockets, w.settings, mark, accounts)
 
     @property
     def grouped(self) -> list[str]:

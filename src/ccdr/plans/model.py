@@ -108,7 +108,10 @@ class Copy(Repository):
     retention: Retention | None = Field(None, description="which snapshots stay there; the plan's unless said")
     upkeep: Upkeep | None = Field(None, description="when it is looked after; as the plan's own unless said")
     test_every: int = Field(
-        7, ge=1, le=1000, description="after so many restore tests of an asset, one restores it from this copy, too"
+        7,
+        ge=1,
+        le=1000,
+        description="after so many restore tests of an asset, one restores it from this copy, too; and after the first",
     )
 
 

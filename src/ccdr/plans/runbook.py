@@ -214,10 +214,11 @@ class Manual(BaseStep):
     kind: Literal["manual"]
     instructions: Lines = Field(description="what to do: one text, or a list of them")
     question: Text | None = Field(None, description="what is asked when it is done; the answer is kept with the run")
-    shows: tuple[Literal["start_lines", "missing_secrets"], ...] = Field(
+    shows: tuple[Literal["start_lines", "plan_changes", "missing_secrets"], ...] = Field(
         (),
         description="what ccdr shows below the instructions when it asks: the literal lines that start each new server "
-        "that the run's recoveries left, or the files of passwords that a backup needs and this host lacks",
+        "that the run's recoveries left, which keys of the plan are otherwise then, or the files of passwords that a "
+        "backup needs and this host lacks",
     )
 
 

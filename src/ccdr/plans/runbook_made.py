@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from ccdr.plans.model import Plan
+from ccdr.plans.one_server import instead_of
 from ccdr.plans.runbook import AnyStep, BaseStep, Check, Command, Decision, Manual, Recover
 from ccdr.plans.targets import Target
 
@@ -148,7 +150,7 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
             phase="switch",
             title="point the applications at the new ones",
             instructions=tuple(_repointing(plan)),
-            shows=("missing_secrets",),
+            shows=("plan_changes", "missing_secrets"),
             depends_on=(checked,),
             expected="600s",
         ),
@@ -231,8 +233,20 @@ def _repointing(plan: Plan) -> Iterator[str]:
     for name, asset in plan.assets.items():
         target = plan.targets.get(name)
         to = where_to(target) if target else "where `ccdr recover` has put it"
-        yield f"{name}: from {address_of(asset)} to {to}"
-    yield f"In plans/{plan.plan}.yaml: the new addresses, so that what is backed up from now on is what lives."
+        spare = instead_of(plan, name)
+        also = f", or rather to that of {spare[0]}, which holds the same" if spare else ""
+        yield f"{name}: from {address_of(asset)} to {to}{also}"
+    yield "Then the plan, so that what is backed up from now on is what lives:"
+
+
+def place_of(plan: Plan, asset: str) -> Target:
+    """Where a recovery by the made runbook brings it."""
+    if (stated := plan.targets.get(asset)) is not None:
+        return stated
+    directory = Path(RECOVERED) / asset
+    if plan.assets[asset].has_server:
+        return Target.model_validate({"new_server": {"directory": directory}})
+    return Target(directory=directory)
 
 
 def address_of(asset: object) -> str:

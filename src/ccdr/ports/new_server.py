@@ -8,7 +8,7 @@ container alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -28,7 +28,8 @@ HOME = "/ccdr/home"  # of the new server, in the container
 class Site:
     """Where a new server is to be on this host, as its plan says. `home` is its final place; `owner` the user that it
     runs as, by name or (where this host has no such user) by number; `settings` go before those that were captured.
-    `mark` is a word of this recovery's own, by which the server is told from others once it is opened."""
+    `mark` is a word of this recovery's own, by which the server is told from others once it is opened. `accounts` are
+    those by which the plan captures there."""
 
     home: Path
     owner: str | None = None
@@ -37,6 +38,7 @@ class Site:
     sockets: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     mark: str = ""
+    accounts: tuple[str, ...] = ()
 
     @property
     def socket_directory(self) -> Path:
@@ -51,14 +53,32 @@ class Site:
 @dataclass(frozen=True)
 class StartLines:
     """Literal commands for a person, as root, each a line of its own: by Debian's own tools, and by Docker;
-    `then`: once it is started, whichever way."""
+    `then`: once it is started, whichever way, before anybody comes. `look`: a client that looks at what is there, by
+    the server's own socket. `inside` is what goes before either on a host that has no client of its own, where Docker
+    has started it."""
 
     debian: tuple[str, ...]
     docker: tuple[str, ...]
     then: tuple[str, ...] = ()
+    look: tuple[str, ...] = ()
+    inside: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        return {"debian": list(self.debian), "docker": list(self.docker), "then": list(self.then)}
+        return {
+            "debian": list(self.debian),
+            "docker": list(self.docker),
+            "then": list(self.then),
+            "look": list(self.look),
+            "inside": self.inside,
+        }
+
+    def afterwards(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What is typed once it is started, each part with its heading."""
+        way = f" (by Docker: with `{self.inside}` before it)" if self.inside else ""
+        if self.then:
+            yield f"then, once it is started{way}", self.then
+        if self.look:
+            yield f"then look at it{'' if self.then else way}", self.look
 
 
 @dataclass(frozen=True)
@@ -118,7 +138,15 @@ class ServerMaker(Protocol):
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         """End the server cleanly, and write its own configuration into `home` (host path): where it will listen, what
         the captured one had set that it needs. Nothing of the container's is left in it. What a person should know of
-        it, as sentences. May be called again, after a `reopen`."""
+        it, as sentences."""
+
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        """Where the captured files still lie in `home` (host path), under the names that they were captured by; none
+        where a server is made of them and they go."""
+
+    def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
+        """By which keys of the plan's asset the opened server is captured by whoever runs ccdr on this host; None for
+        one that is left out. `manifest` is None where nobody knows what was captured."""
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         """Files below the home that change once the server has been started."""
@@ -128,9 +156,8 @@ class ServerMaker(Protocol):
     def client(self, manifest: Manifest) -> Engine:
         """The engine by which the lab opens a client of the server, once it is opened."""
 
-    def asked(self, source: Source, manifest: Manifest) -> Restored | None:
-        """The opened server, for checks that only ask; None where the engine has none of these. `source` is a client
-        of it, of which `is_it` was asked."""
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        """The opened server, for checks that only ask. `source` is a client of it, of which `is_it` was asked."""
 
     def is_it(self, source: Source) -> bool:
         """Is what answers there the server that was made, by its `mark`? CommandFailed where nothing answers."""

@@ -59,10 +59,12 @@ class Lab:
         *,
         any_client: bool = False,
         gentle: bool = True,
+        part: str = "",
     ) -> Iterator[tuple[Source, SourceFacts]]:
         """The place where the client of the engine's server runs: this host where its major version fits, else the
         image; `into` is what a container of it may write. With `any_client` of whatever version: enough to ask the
-        server something, not to capture it or to load into it."""
+        server something, not to capture it or to load into it. `part` is whose it is, where a run has several at a
+        time."""
         growth = functools.partial(progress.amount, total=None)
         host = self.host.with_(gentle=gentle, no_progress=no_progress, on_growth=growth)
         need = engine.client(None)
@@ -88,7 +90,7 @@ class Lab:
             with contextlib.ExitStack() as stack:
                 with _for_want_of(need, major):
                     image = self.docker.image(engine.image, engine.image_candidates(major))
-                    box = stack.enter_context(self._client(need, image, run, into, credentials, no_progress))
+                    box = stack.enter_context(self._client(need, image, run, part, into, credentials, no_progress))
                 box.on_growth = growth
                 source = Source(box, credentials)
                 facts = engine.probe(source)
@@ -105,12 +107,13 @@ class Lab:
 
     @contextlib.contextmanager
     def _client(
-        self, need: ClientNeed, image: Image, run: str, into: Path, credentials: Path, no_progress: float
+        self, need: ClientNeed, image: Image, run: str, part: str, into: Path, credentials: Path, no_progress: float
     ) -> Iterator[Box]:
         """A container in which the source's client runs; BackupFailed where it is not gone afterwards."""
         spec = BoxSpec(
             image=image,
             run=f"{run}-client",
+            part=part,
             mounts=(
                 (into, str(into), True),
                 (credentials, str(credentials), False),

@@ -31,6 +31,7 @@ from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE, Synchronised, vanished_finding
 
 OURS = "ccdr"
+Captured = Callable[[str, str], str | None]  # by asset and id: the SHA-256 of its manifest, as it was captured
 LEARNED_AT_ONCE = 4
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 
@@ -64,6 +65,12 @@ class Catalogue:
         """What the manifest of a snapshot says of its ledger; None where it says nothing, or is not known."""
         with contextlib.suppress(*NO_ENTRY):
             return read_head(self.directory / plan / asset / f"{snapshot}{SUFFIX}").attested
+        return None
+
+    def sha256(self, plan: str, asset: str, snapshot: str) -> str | None:
+        """Of a snapshot's manifest; None where it is not known."""
+        with contextlib.suppress(*NO_ENTRY):
+            return read_head(self.directory / plan / asset / f"{snapshot}{SUFFIX}").manifest_sha256
         return None
 
     def manifest(self, snapshot: Snapshot) -> Manifest:
@@ -139,6 +146,8 @@ class Catalogue:
         expired: Expired | None = None,
         at_work: Callable[[str], bool] = lambda _: False,
         ledger: LedgerOfRemovals = NOTHING_KNOWN,
+        captured: Captured = lambda asset, snapshot: None,
+        arriving: bool = False,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or has a date in the future.
 
@@ -146,6 +155,8 @@ class Catalogue:
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
         retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
         what it has stored does not count before it says so itself. `ledger` is as it was before this was called.
+        `captured`: what is known elsewhere of a snapshot that is new here, and may only claim to be it. `arriving`: it
+        was brought there just now.
         """
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
@@ -167,7 +178,9 @@ class Catalogue:
                 known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
                 new = [s for s in new if s.id not in known]
             of_assets[asset] = _OfAsset(known, listed, new)
-        outcomes = self._learn_all(repo, plan, [s for of in of_assets.values() for s in of.new])
+        outcomes = self._learn_all(
+            repo, plan, [s for of in of_assets.values() for s in of.new], captured, now if arriving else None
+        )
         for asset, of in of_assets.items():
             known, listed, new = of.known, of.listed, of.new
             for listing in new:
@@ -212,23 +225,26 @@ class Catalogue:
         return sorted({a for a in tagged if a} | set(self.assets(plan)))
 
     def _learn_all(
-        self, repo: Restic, plan: str, new: Sequence[RepoSnapshot]
+        self, repo: Restic, plan: str, new: Sequence[RepoSnapshot], captured: Captured, arrived: datetime | None
     ) -> dict[str, str | WrittenByNewer | None]:
         """As `_learn`, by id. Each is a call of restic, which computes its key for half a second and then waits for the
         store; each writes a file of its own here."""
         if not new:
             return {}
         with threads(LEARNED_AT_ONCE) as pool:
-            outcomes = pool.map(lambda s: self._learn(repo, plan, s), new)
+            outcomes = pool.map(lambda s: self._learn(repo, plan, s, captured, arrived), new)
             return {s.id: outcome for s, outcome in zip(new, outcomes, strict=True)}
 
-    def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot) -> str | WrittenByNewer | None:
+    def _learn(
+        self, repo: Restic, plan: str, listed: RepoSnapshot, captured: Captured, arrived: datetime | None
+    ) -> str | WrittenByNewer | None:
         """Read a snapshot's manifest into the catalogue; why not, where it has none that counts."""
         root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
         try:
             if root is None:
                 raise BackupBad("it holds no captured directory")
-            text = repo.read(listed.id, PurePosixPath(root) / MANIFEST)
+            known = captured(listed.tag("asset") or "", listed.id)
+            text = genuine(repo, listed.id, known, PurePosixPath(root) / MANIFEST)
             manifest = parse_manifest(text)
             if (manifest.plan, manifest.asset) != (plan, listed.tag("asset")):
                 raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
@@ -240,8 +256,27 @@ class Catalogue:
             return f"snapshot {listed.id[:8]} does not count: {error}"
         # restic's own date counts too: a snapshot from the future is not usable before then.
         usable = max(listed.time, listed.finished)
-        self.add(snapshot_of(manifest, text, listed.id, root, usable), text)
+        learned = snapshot_of(manifest, text, listed.id, root, usable)
+        self.add(replace(learned, arrived=arrived), text)
         return None
+
+
+def genuine(repo: Restic, snapshot: str, sha256: str | None, path: PurePosixPath) -> str:
+    """The snapshot's manifest. A copy bears whatever id its writer gave it: of several that claim to be this one that
+    is asked from now on whose manifest is the one which is known. BackupBad where none has it."""
+    held, refused = repo.held_as(snapshot), BackupBad("its manifest is not the one that was captured")
+    for one in held:
+        try:
+            text = repo.read(snapshot, path, one)
+        except RepositoryDamaged:
+            raise
+        except BackupBad as error:
+            refused = error
+            continue
+        if sha256 is None or text_digest(text) == sha256:
+            repo.prefer(snapshot, one)
+            return text
+    raise refused
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ def entry_text(snapshot: Snapshot, text: str) -> str:
         del body["group"]
     if not snapshot.upon:
         del body["upon"]
+    if snapshot.arrived is None:
+        del body["arrived"]
+    else:
+        body["arrived"] = rfc3339(snapshot.arrived)
     if snapshot.attested is None:
         del body["attested"]
     elif snapshot.attested.prev is None:
@@ -64,11 +68,13 @@ def read_head(path: str | Path) -> Snapshot:
     except ValueError:  # a source with many long paths, or with one that is not UTF-8
         snapshot = msgspec.convert(json.loads(Path(path).read_text("utf-8"))["snapshot"], Snapshot)
     point, usable = snapshot.consistent_point, snapshot.usable_at
-    if point.tzinfo is UTC and usable.tzinfo is UTC:  # as we write them
+    there = snapshot.arrived or usable
+    if point.tzinfo is UTC and usable.tzinfo is UTC and there.tzinfo is UTC:  # as we write them
         return snapshot
-    if point.tzinfo is None or usable.tzinfo is None:
+    if point.tzinfo is None or usable.tzinfo is None or there.tzinfo is None:
         raise ValueError("a time without a zone")
-    return replace(snapshot, consistent_point=point.astimezone(UTC), usable_at=usable.astimezone(UTC))
+    at_home = replace(snapshot, consistent_point=point.astimezone(UTC), usable_at=usable.astimezone(UTC))
+    return at_home if snapshot.arrived is None else replace(at_home, arrived=there.astimezone(UTC))
 
 
 BY_TIME = attrgetter("consistent_point", "usable_at", "id")

@@ -241,11 +241,16 @@ class Restic:
             self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
         return iter(entries)
 
-    def read(self, snapshot: str, path: PurePosixPath) -> str:
-        """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
+    def prefer(self, snapshot: str, held: str) -> None:
+        """Of the copies of a snapshot this one is asked from now on."""
+        self._held[snapshot] = (held, *(one for one in self.held_as(snapshot) if one != held))
+
+    def read(self, snapshot: str, path: PurePosixPath, held: str | None = None) -> str:
+        """A small text file of a snapshot, or of its copy `held`; BackupBad where the repository answers but the file
+        cannot be had."""
         try:
             # Whoever wrote the snapshot chose the path: it is never an option of restic's.
-            argv = ["dump", "--no-lock", "--", self.held_as(snapshot)[0], str(path)]
+            argv = ["dump", "--no-lock", "--", held or self.held_as(snapshot)[0], str(path)]
             return self._run(argv, what=f"reading {path.name}", within=2 * PROBE_WAIT)
         except CommandFailed as error:
             raise judged(self, error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None

@@ -172,7 +172,8 @@ class Bucket:
         if self.name not in [b.get("Name") for b in client.list_buckets().get("Buckets", [])]:
             client.create_bucket(Bucket=self.name)
         client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
-        client.put_object(Bucket=self.name, Key=".ccdr-ready", Body=b"")
+        # An empty object says nothing: a server may know buckets and names well before it has a place for contents.
+        client.put_object(Bucket=self.name, Key=".ccdr-ready", Body=b"ready")
         client.delete_object(Bucket=self.name, Key=".ccdr-ready")
 
     def ensure(self, *, lock_days: int | None) -> bool:

@@ -75,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     store: S3Client
     place: tuple[str, str]
+    answered: bool  # the call, at least its head
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: what restic asks for is nobody's news."""
@@ -114,9 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.store.delete_object(Bucket=self.place[0], Key=self._key())
             self._head(200, 0)
 
+    def parse_request(self) -> bool:
+        self.answered = False
+        return super().parse_request()
+
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
-        """What the store says no to is passed on, as far as restic tells the answers apart."""
+        """What the store says no to is passed on, as far as restic tells the answers apart. In the middle of an object
+        there is no answer but to break off: what followed would be taken for its contents, and those for damaged."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -127,7 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
             code = str(error.response.get("Error", {}).get("Code"))
             self._head(404 if code in _MISSING else 403 if code in _DENIED else 502, 0)
         except BotoCoreError:
-            self._head(502, 0)
+            if self.answered:
+                self.close_connection = True
+            else:
+                self._head(502, 0)
 
     def _key(self) -> str:
         """Of the object that is asked for, in restic's layout. LookupError where there is none such."""
@@ -158,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _head(self, status: int, size: int) -> None:
+        self.answered = True
         self.send_response(status)
         self.send_header("Content-Length", str(size))
         self.end_headers()

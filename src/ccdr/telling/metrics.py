@@ -24,7 +24,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import ObjectiveVerdict, Verb, utc
-from ccdr.telling.copies import CopyStatus
+from ccdr.telling.copies import CopyStatus, copied_well, of_copy
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -68,7 +68,21 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
         "1 if a check has come due twice since the last one; left out where another host does them.",
     ),
     "ccdr_copy_problems": (COPY, "How many things are wrong with one of the plan's copies."),
+    "ccdr_copy_acknowledged_problems": (COPY, "How many of them somebody has acknowledged (`ccdr ack`)."),
+    "ccdr_copy_overdue": (
+        COPY,
+        "1 if copying has come due twice since the last try; left out where another host does it.",
+    ),
+    "ccdr_copy_last_ok": (COPY, "1 if the newest copying there went well, else 0."),
     "ccdr_copy_last_done_timestamp_seconds": (COPY, "When the newest copying there told what it holds."),
+    "ccdr_copy_last_test_timestamp_seconds": (
+        (*COPY, "asset"),
+        "When the newest restore test that fetched from there ended.",
+    ),
+    "ccdr_copy_last_test_verdict": (
+        (*COPY, "asset", "verdict"),
+        "1 for the verdict of the newest restore test that fetched from there, 0 for the others.",
+    ),
     "ccdr_copy_exposure_seconds": (
         (*COPY, "asset"),
         "Data that would be lost if the copy were all that is left; +Inf where it holds nothing of the asset.",
@@ -141,7 +155,7 @@ def collect(
     for plan in dict.fromkeys([*(s.plan for s in assets), *care]):
         _plan(board, plan, histories, care.get(plan, ()), run)
     for copy in copies:
-        _copy(board, copy, care.get(copy.plan, ()))
+        _copy(board, copy, histories, care.get(copy.plan, ()))
     board.set("ccdr_last_run_timestamp_seconds", run.ended.timestamp())
     board.set("ccdr_last_run_duration_seconds", run.seconds)
     board.set("ccdr_last_run_exit_code", run.exit_code)
@@ -234,15 +248,22 @@ def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem
         board.set("ccdr_repository_bytes", history.sizes[max(history.sizes)], plan)
 
 
-def _copy(board: _Board, copy: CopyStatus, care: Sequence[Problem]) -> None:
-    where = (copy.plan, copy.copy)
-    wrong = [p for p in care if p.trouble.name.startswith("COPY_") and p.about.split(" ")[0] == copy.copy]
+def _copy(board: _Board, copy: CopyStatus, histories: Histories, care: Sequence[Problem]) -> None:
+    where, wrong = (copy.plan, copy.copy), of_copy(care, copy.copy)
     board.set("ccdr_copy_problems", len(wrong), *where)
+    board.set("ccdr_copy_acknowledged_problems", _acknowledged(wrong), *where)
+    board.set("ccdr_copy_overdue", any(p.trouble is Trouble.COPY_LATE for p in wrong) if copy.ours else None, *where)
+    board.set("ccdr_copy_last_ok", copied_well(histories, *where), *where)
     if copy.filled is not None:
         board.set("ccdr_copy_last_done_timestamp_seconds", copy.filled.timestamp(), *where)
-        for asset in copy.points:
+    for asset, held in copy.assets.items():
+        if copy.filled is not None:
             exposed = copy.exposure(asset)
             board.set("ccdr_copy_exposure_seconds", math.inf if exposed is None else exposed, *where, asset)
+        if held.tested is not None:
+            board.set("ccdr_copy_last_test_timestamp_seconds", held.tested.at.timestamp(), *where, asset)
+            for verdict in VERDICTS:
+                board.set("ccdr_copy_last_test_verdict", held.tested.verdict == verdict, *where, asset, verdict)
 
 
 def _acknowledged(problems: Sequence[Problem]) -> int:

@@ -4,6 +4,7 @@ opened only where nothing else listens, and only as it was checked."""
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
 from tests.support.harness import Quiet, Ran, Site
 from tests.support.listeners import free_port
-from tests.support.new_server import answers, made, psql, restored, started_by_debian, started_by_docker
+from tests.support.new_server import answers, looked, made, psql, restored, started_by_debian, started_by_docker
 from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
@@ -51,8 +52,9 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
 
 
 def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> None:
-    with started_by_docker(done.json["start"]["docker"]):
+    with started_by_docker(done.json["start"]["docker"]) as container:
         assert answers(home, port)
+        assert re.search(r" call +\| \d+ kB\n", looked(done.json["start"], container))
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         asked = "select count(*) from call"
         assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
@@ -69,6 +71,7 @@ def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Clust
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, "select count(*) from customer where name = 'by the log'") == "1"
         assert psql(home, port, "select sum(n) from kept") == "200010001"
+        assert re.search(r" kept +\| \d+ kB\n", looked(done.json["start"]))
 
 
 @dataclass

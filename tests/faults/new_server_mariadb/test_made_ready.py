@@ -3,6 +3,7 @@ gives, and it is backed up as the one before it was."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.support.debian import started_by_debian
 from tests.support.harness import Site
 from tests.support.mariadb_source import DATA, MariaSource, image_of
-from tests.support.new_server import made
+from tests.support.new_server import looked, made
 from tests.support.new_server_mariadb import APP, answering, ask, backup_user, started
 from tests.support.opened import is_it
 
@@ -57,6 +58,11 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         (refill,) = done.json["start"]["then"]
         subprocess.run(["docker", "exec", container, "sh", "-ec", refill], check=True, capture_output=True)
         assert ask(container, socket, "select count(*) from crm.live_agent") == "2"
+        (look,) = done.json["start"]["look"]
+        told = subprocess.run(
+            ["docker", "exec", container, "sh", "-ec", look], check=True, capture_output=True, text=True
+        )
+        assert re.search(r"call +\| InnoDB +\| +\d+ ", told.stdout)
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
         numbers = {
@@ -79,6 +85,7 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
+        assert re.search(r"call +\| InnoDB +\| +\d+ ", looked(done.json["start"], container))
         assert is_it(site, "whole", home, done.json["run"])
         assert not is_it(site, "whole", home, "another recovery")
         assert not is_it(site, "whole", home, done.json["run"], sockets=server.sockets), "the one that was lost"

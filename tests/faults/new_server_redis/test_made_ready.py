@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.debian import started_by_debian
 from tests.support.harness import Site
-from tests.support.new_server import made
+from tests.support.new_server import looked, made
 from tests.support.new_server_redis import answering, ask, started
 from tests.support.opened import is_it
 from tests.support.redis_source import PASSWORD, image_of, queues, redis_server, small
@@ -51,6 +51,7 @@ def test_with_an_append_only_file_started_by_docker_and_backed_up_again(site: Si
     with started(start["docker"], home, "redis") as (container, socket):
         assert held(container, "redis", socket) == was
         set_to(container, "redis", socket, appendonly="yes", save="")
+        assert "db0:keys=" in looked(start, container)
         assert is_it(site, "queues", home, "any")
         assert not is_it(site, "queues", tmp_path / "another", "any", sockets=socket.parent)
         assert (

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from tests.support.harness import Quiet, Site
 from tests.support.new_server import nothing_left
-from tests.support.redis_source import image_of, queues, redis_server, small
 from tests.support.repository_damage import flip
-from tests.support.sites import copy_of
 from tests.support.stored import assert_clean, brought_back
 
 from ccdr.engines.redis.new_server import Maker
@@ -24,19 +22,9 @@ from ccdr.plans.targets import NewServer
 from ccdr.ports.place import Progress
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = Site(tmp_path_factory.mktemp("stored"))
-    with redis_server("redis", "--appendonly", "yes") as source:
-        small(source)
-        queues(site, source, extra=f"image: {image_of('redis')}")
-        site.backed_up()
-    return site
-
-
 @pytest.fixture
-def site(stored: Site, tmp_path: Path) -> Site:
-    return copy_of(stored, tmp_path / "site")
+def site(captured_site: Site) -> Site:
+    return captured_site
 
 
 def restored(site: Site, home: Path, *, working: str | None = None, **of: Any) -> RestoreResult:

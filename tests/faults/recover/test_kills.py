@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ from tests.support.harness import (
     small_database,
 )
 from tests.support.listeners import free_port
-from tests.support.new_server import psql
+from tests.support.new_server import as_it_is, psql
 from tests.support.restored_files import listing
 from tests.support.sites import copy_of
 from tests.support.stored import left, settled_file
@@ -187,8 +186,9 @@ def finished(site: Site) -> bool:
     return any(line.get("ended") == "done" for line in journal(site))
 
 
-@pytest.mark.parametrize("stage", ["loaded", "naming"])
+@pytest.mark.parametrize("stage", ["fetched", "loaded", "naming"])
 def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(site: Site, stage: str) -> None:
+    """And where that had not, what was fetched is not fetched again."""
     home = site.root / "back/crm"
     site.write("targets.yaml", f"targets:\n  crm: {{new_server: {{directory: {home}, port: 5499}}}}\n")
     kill_at(
@@ -200,24 +200,37 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
         done = site.run("recover", "--resume", "p")
         assert (done.code, done.json.get("state")) == (0, "done"), done
         (step,) = done.json["steps"]
-        assert step["brought_before"] is there and "fetch" not in step["phases"] and fetched(site) == 0, step
+        assert step["brought_before"] is there and fetched(site) == 0, step
+        assert stage == "fetched" or "fetch" not in step["phases"], step
         assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
     assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
     owner = (home / "data").stat().st_uid, (home / "data").stat().st_gid
-    before = LeftServer.read(home)
-    if stage == "naming":  # a look that was killed is told, and gone on from
-        (home / "ccdr-checking").write_text("")
-    for _ in range(2):
-        again = site.run("recover", "check", "p")
-        told = [(check["kind"], check["status"]) for check in again.json["steps"][0]["checks"]]
-        assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
-        after = LeftServer.read(home)
-        assert after.untouched and not after.is_checked and replace(after, sums=before.sums) == before
+    before = as_it_is(home)
+    again = site.run("recover", "check", "p")
+    told = [(check["kind"], check["status"]) for check in again.json["steps"][0]["checks"]]
+    assert (again.code, told) == (0, [("server", "PASS"), ("rows", "PASS")]), again
+    assert LeftServer.read(home).untouched
     assert all((p.lstat().st_uid, p.lstat().st_gid) == owner for p in (home / "data").rglob("*"))
+    if stage == "loaded":
+        nobody_reaches_it_while_it_is_checked(site, home)
     site.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "99999"))
     bad = site.run("recover", "check", "p")
-    assert bad.code == 1 and LeftServer.read(home).untouched, bad
+    assert bad.code == 1 and as_it_is(home) == before, bad
     assert left(site) == []
+
+
+def nobody_reaches_it_while_it_is_checked(site: Site, home: Path) -> None:
+    """The container in which it is opened once more has no network."""
+    asked = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={home}"]
+    shown = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Ports}}"]
+    seen: set[str] = set()
+    with site.start("recover", "check", "p") as check:
+        while check.poll() is None:
+            if ids := subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
+                told = subprocess.run([*shown, *ids], capture_output=True, text=True, check=False).stdout
+                seen |= {line for line in told.splitlines() if line}
+        check.communicate()
+    assert (check.returncode, seen) == (0, {"none 0"})
 
 
 def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: Source) -> None:
@@ -240,11 +253,36 @@ def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: S
     again = site.run("recover", "check", "p")
     rows = [c["status"] for c in again.json["steps"][0]["checks"] if c["kind"] == "rows"]
     assert (again.code, rows) == (0, ["PASS", "PASS"]), again
+    before = as_it_is(home)
+    for point in LOOKED_AT:
+        kill_while_it_looks(site, point)
+        assert as_it_is(home) == before, "whoever starts it finds what was proven"
+    again = site.run("recover", "check", "p")
+    assert again.code == 0 and as_it_is(home) == before and left(site) == [], again
     (lost := sorted((home / "data/base").rglob("*"))[-1]).unlink()
     assert site.run("recover", "check", "p").code in (1, 3), lost
     edited = json.loads((home / "ccdr-server.json").read_text()) | {"snapshot": "0" * 64}
     (home / "ccdr-server.json").write_text(json.dumps(edited))
     assert site.run("recover", "check", "p").code == 1
+
+
+# Of a look: its files are being copied; its container is there; its server answers.
+LOOKED_AT = ("copy", "container", "answer")
+
+
+def kill_while_it_looks(site: Site, point: str) -> None:
+    there, process = containers(), site.start("recover", "check", "p")
+
+    def reached_() -> bool:
+        if point == "copy":
+            return any((site.state / "scratch").glob("*/standing-crm/tree/data"))
+        pids = list((site.state / "scratch").glob("*/standing-crm/tree/data/postmaster.pid"))
+        return bool(containers() - there) if point == "container" else any("ready" in p.read_text() for p in pids)
+
+    assert eventually(lambda: reached_() or process.poll() is not None, 60) and process.poll() is None, point
+    killed(process)
+    assert process.stdout and process.stderr
+    process.stdout.close(), process.stderr.close()
 
 
 def test_what_lost_files_since_it_was_brought_is_not_there_any_more(site: Site) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ from tests.support.restored_files import listing
 from tests.support.stored import assert_clean
 
 from ccdr.host.processes import Host
-from ccdr.jobs.recover import Known, recovering
-from ccdr.model.errors import UsageProblem
+from ccdr.jobs.recover import Known, reading_on, recovering
+from ccdr.jobs.recover.asking import FRESH, ask
+from ccdr.model.errors import Locked, UsageProblem
+from ccdr.plans.job import Job
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import Restic
 
@@ -107,6 +112,37 @@ def test_the_repository_is_asked_once_for_all_of_them(centre: Site, monkeypatch:
     monkeypatch.setattr(Host, "run", noted)
     assert recovered(centre, {"cdr": back / "cdr", "recordings": back / "recordings"}).state == "done"
     assert sorted(called) == ["restore", "restore", "snapshots", "version"]
+
+
+def test_what_was_told_when_it_was_decided_is_not_asked_for_again(centre: Site, tmp_path: Path) -> None:
+    log, shim, restic = tmp_path / "calls", tmp_path / "bin/restic", shutil.which("restic")
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\necho " $* " >> {log}\nexec {restic} "$@"\n')
+    shim.chmod(0o755)
+    path = {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+    done = centre.run("recover", "p", "--under", str(centre.root / "back"), "--yes-i-mean", "p", env=path)
+    assert done.code == 0 and log.read_text().count(" snapshots ") == 1, log.read_text()
+
+
+def test_after_a_while_or_where_this_host_may_have_removed_something_the_repository_is_asked_again(
+    centre: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, services, view = centre.loaded(), centre.services(), Watching()
+    repository = loaded.plan.repository.location
+    decided = decision(centre, {"cdr": centre.root / "back/cdr"})
+    before = ask(loaded, [Job(loaded, "cdr")], (), services, {})
+    listed, lists = Restic.snapshots, list[Sequence[str]]()
+    monkeypatch.setattr(Restic, "snapshots", lambda repo, tags, **how: lists.append(tags) or listed(repo, tags, **how))
+    for told, asked in ((before, 0), (replace(before, at=before.at - FRESH), 1), (None, 1)):
+        lists.clear()
+        with recovering(loaded, decided, services, view, Known((loaded,)), told):
+            assert len(lists) == asked
+    with reading_on(loaded, services) as undisturbed:
+        assert undisturbed
+        with pytest.raises(Locked), services.state.rewriting(repository):
+            pass
+    with services.state.rewriting(repository), reading_on(loaded, services) as undisturbed:
+        assert not undisturbed
 
 
 def test_what_has_gone_since_it_was_decided_is_told_before_anything_is_begun(

@@ -9,6 +9,9 @@ import signal
 
 from tests.faults.runbook.conftest import states
 from tests.support.harness import Site, Source, eventually, small_database
+from tests.support.mariadb_source import MariaSource
+from tests.support.mariadb_source import crm as maria_crm
+from tests.support.mariadb_source import small_database as maria_database
 from tests.support.stored import settled_file
 
 RECOVERY = """\
@@ -80,3 +83,36 @@ def test_looks_tell_dead_from_alive_and_a_question_by_sql_is_a_health_check(site
     dead = site.run("runbook", "run", "p", "--afresh", "--why", "the server is gone")
     look = next(step["facts"]["crm"] for step in dead.json["steps"] if step["step"] == "look")
     assert "it answers no question" in look and "ANSWERS" not in look
+
+
+MARIA_STEPS = """\
+targets:
+  crm: {{server: '{url}', password_file: crm.pw}}
+runbook:
+  calls: {{kind: sql, asset: crm, query: "select count(*) from `call`", expect: 3000, within: 1s}}
+  nobody: {{kind: sql, asset: crm, query: "select max(id) from customer where id < 0", expect: null, within: 1s}}
+  there: {{kind: sql, target: crm, query: "select max(id) = 202 from customer", expect: true, within: 1s}}
+  elsewhere: {{kind: sql, server: {{server: '{url}', password_file: crm.pw}}, query: "select 'a'", expect: a, within: 1s}}
+  look: {{kind: sql, asset: crm, query: "select nothing", expect: 1, look: true}}
+  names: {{kind: sql, asset: crm, query: "select name from customer where id = 1", expect: Ana, within: 1s}}
+  written: {{kind: sql, asset: crm, query: "insert into customer (name) values ('x') returning id", expect: 1, within: 1s}}
+"""
+
+
+def test_questions_by_sql_to_mariadb_its_source_its_target_and_another_server(site: Site, maria: MariaSource) -> None:
+    with maria_database(maria, "runbook_sql") as database:
+        maria_crm(site, maria, database)
+        maria.sql(f"grant insert on {database}.* to ccdr_backup_{database}@localhost")
+        url = f"mysql://ccdr_backup_{database}@/{database}?socket={maria.sockets}"
+        plan = (site.root / "plans/p.yaml").read_text("utf-8")
+        site.write("plans/p.yaml", plan.replace("assets:\n", f"{MARIA_STEPS.format(url=url)}assets:\n", 1))
+        done = site.run("runbook", "run", "p")
+        assert states(done) == {
+            **dict.fromkeys(("calls", "nobody", "there", "elsewhere", "look"), "done"),
+            "names": "failed",
+            "written": "failed",
+        }, done
+        facts = {step["step"]: step["facts"] for step in done.json["steps"]}
+        assert facts["look"]["answer"] != "answers as expected", facts
+        assert maria.sql("select count(*) from customer", database) == "202", "nothing is written by a question"
+        assert "Ștefan" not in json.dumps(done.json, ensure_ascii=False) + str(site.records())

@@ -9,19 +9,26 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.conftest import _image
-from tests.support.harness import Site, eventually
+from tests.support.harness import Quiet, Site, eventually
 from tests.support.primary import Primary, primary
 from tests.support.shipping import SMALL, is_slept_through, note, plan, recovered, ship_once, shipping, standing
 from tests.support.stored import left
 
+from ccdr.engines.base import Canary, LogShipping
+from ccdr.engines.postgres import Postgres
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.slot import slot_name
+from ccdr.engines.postgres.wal import Wal
 from ccdr.jobs.shipping import background
+from ccdr.plans.job import Job
+from ccdr.ports.place import Source as Place
 
 
 def test_another_server_under_the_same_address_is_refused(shipped: Site, source: Primary, tmp_path: Path) -> None:
@@ -112,6 +119,39 @@ def test_a_slot_of_the_name_that_was_given_before_is_taken_over(shipped: Site, s
     ship_once(shipped)
     assert not standing(shipped)["gap"] and not standing(shipped)["findings"]
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize("there", ["", "ccdr_p_crm"], ids=["none", "an older ccdr's"])
+def test_two_who_see_to_it_that_there_is_a_slot_are_both_content(
+    shipped: Site, source: Primary, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """A backup does, and so does whatever ships the log: `ccdr run` begins both at once. Each has looked, and found
+    none, before the other makes it."""
+    source.psql(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots; drop schema if exists ccdr cascade"
+    )
+    if there:
+        source.psql(f"select pg_create_physical_replication_slot('{there}', true)")
+    services, job, asked = shipped.services(), Job(shipped.loaded(), "crm"), Wal._ask
+    both = threading.Barrier(2)
+
+    def looked(wal: Wal, at: Place, sql: str) -> str:
+        answer = asked(wal, at, sql) if "heartbeat" not in sql else ""
+        both.wait(30)
+        return answer if "heartbeat" not in sql else asked(wal, at, sql)
+
+    monkeypatch.setattr(Wal, "_ask", looked)
+    engine = job.engine
+    assert isinstance(engine, Postgres)
+    wal = Wal(engine.connection, LogShipping(canary=Canary()), "p/crm")
+    (into := shipped.root / "into").mkdir()
+    opened = services.lab.source(engine, "two", into, into, 60.0, Quiet(), any_client=True, gentle=False)
+    with opened as (at, _), ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(lambda: list(wal.ready(at))) for _ in range(2)]:
+            one.result(60)
+    assert source.psql("select slot_name from pg_replication_slots") == slot_name("p/crm")
+    assert source.psql("select count(*) from ccdr.heartbeat") == "1"
+    source.psql("drop schema ccdr cascade")
 
 
 def test_one_ships_at_a_time(shipped: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from ccdr.plans.runbook_made import runbook_of
 from ccdr.plans.targets import NewServer, Target
 from ccdr.telling.runbook.page import page
 
-CAPTURED = {"version": "17.2", "bytes": 1}
+CAPTURED = {"version": "17.2", "bytes": 1, "database": "crm", "superusers": ["postgres"], "bootstrap": "postgres"}
 SECRET = "hunter2-hunter2"
 ASSETS = """
 crm:
@@ -96,6 +97,8 @@ def test_start_lines_are_literal_where_this_host_knows_what_was_captured(loaded:
     known = {"crm": a_manifest(method="physical", contents=CAPTURED)}
     said = text_of(page(replace(loaded, plan=plan), runbook_of(plan), {}, {}, known, NOON))
     assert "pg_ctlcluster 17 crm start" in said.splitlines() and "docker run -d --name " in said
+    (look,) = [line for line in said.splitlines() if line.startswith("psql")]
+    assert look.startswith("psql -U postgres -h /srv/new/crm/run -p 5433 -d crm ")
     unknown = text_of(page(replace(loaded, plan=plan), runbook_of(plan), {}, {}, {}, NOON))
     assert "pg_ctlcluster" not in unknown and "ccdr recover prints the lines" in unknown
 
@@ -125,17 +128,25 @@ def test_a_bare_host_gets_all_the_lines_that_a_server_needs_by_debian_and_by_doc
                 "memory_bytes": 0,
                 "memory": 1,
                 "described": True,
-                "tables": {},
+                "tables": {"hopper": {"engine": "MEMORY", "rows": 3, "file": "rows/1.sql"}},
+                "database": "d",
+                "users": None,
             }
         )
     }
     said = text_of(page(loaded, runbook_of(loaded.plan), {}, {}, known, NOON))
-    lines = said.splitlines()
+    lines = [line for line in said.splitlines() if line.strip()]
     assert f"apt-get install --yes {package}" in lines and "chown -R" in said and "systemctl disable --now" in said
     assert "by Debian's tools:" in lines and "or by Docker: take one of the two" in lines
     (docker,) = [line for line in lines if line.startswith("docker run")]
     assert '--user "$(stat -c %u:%g /srv/new/d)"' in docker and "42424242" not in said
     assert "ccdr recover check p --opened" in lines
+    if package == "mariadb-server":
+        assert "then, once it is started (by Docker: with `docker exec -i -u root mariadb-d` before it):" in lines
+        assert any(line.startswith("mariadb ") and line.endswith("< /srv/new/d/memory.sql") for line in lines)
+    assert next(b for a, b in pairwise(lines) if a.startswith("then look at it")).startswith(
+        ("mariadb --socket=/srv/new/d", "redis-cli -s /srv/new/d")
+    )
 
 
 def test_without_targets_it_says_who_prints_the_lines_before_it_says_to_go_on(site: Site) -> None:
@@ -157,3 +168,27 @@ def test_what_the_plan_says_is_escaped_and_cannot_turn_the_page(site: Site) -> N
     )
     said = printed(site.loaded())
     assert "<script>" not in said and "<b>rm</b>" not in said and "\u202e" not in said and "&lt;b&gt;rm" in said
+
+
+def test_of_two_assets_of_one_server_it_says_which_to_start_and_what_the_plan_says_then(site: Site) -> None:
+    one = "connection: {host: /var/run/postgresql, user: ccdr, database: crm}"
+    site.plan(
+        f"crm: {{engine: postgres, {one}}}\nwhole: {{engine: postgres, method: physical, {one}, log_shipping: {{}}}}\n"
+        "rec: {engine: files, paths: [/var/spool/rec]}\n"
+    )
+    said = text_of(printed(site.loaded()))
+    assert "crm and whole protect the same server. Start whole: its log is shipped, so that less is lost." in said
+    assert "a spare of whole: 127.0.0.1 port 5433 (its data in /srv/recovered/crm)" in said
+    assert "\nwhole: ccdr recover prints the lines" in said
+    for asset in ("crm", "whole"):
+        assert f"in plans/p.yaml, {asset}: connection.host: /var/run/postgresql → /srv/recovered/whole/run" in said
+    assert "mkdir -p /var/spool && mv -T /srv/recovered/rec/var/spool/rec /var/spool/rec" in said
+    site.plan(f"crm: {{engine: postgres, {one}}}")
+    alone = text_of(printed(site.loaded()))
+    assert "protect the same server" not in alone and "spare" not in alone
+
+
+def test_where_addresses_are_as_before_the_plan_is_right_as_it_is(site: Site) -> None:
+    site.plan("crm: {engine: postgres, connection: {host: localhost, user: ccdr, database: crm}}")
+    said = text_of(printed(site.loaded()))
+    assert "the plan says so already." in said and "connection.host" not in said

@@ -30,7 +30,12 @@ from ccdr.plans.targets import Target
 from ccdr.ports.new_server import Owner, StartLines
 
 CRM = "crm: {engine: postgres, connection: {host: db1, user: ccdr, database: crm, password_file: crm.pw}}"
-LINES = StartLines(("apt-get install --yes postgresql", "pg_ctlcluster 17 crm start"), ("docker run --detach crm",))
+LINES = StartLines(
+    ("apt-get install --yes postgresql", "pg_ctlcluster 17 crm start"),
+    ("docker run --detach crm",),
+    ("mariadb < memory.sql",),
+    ("psql -U postgres",),
+)
 
 
 def left_at(home: Path) -> LeftServer:
@@ -64,11 +69,17 @@ def waiting(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
     loaded, services = site.loaded(), site.services()
     home = tmp_path / "crm"
     left_at(home)
-    planned = SimpleNamespace(asset="crm", where=Target.model_validate({"new_server": {"directory": home}}))
+    planned = SimpleNamespace(
+        asset="crm", spare_of=None, where=Target.model_validate({"new_server": {"directory": home}})
+    )
     monkeypatch.setattr(Decision, "read", lambda _: SimpleNamespace(assets=(planned,)))
     began = {"plan": "p", "began": rfc3339(NOON + timedelta(seconds=5)), "assets": [{"asset": "crm"}]}
     Journal.begin(services.state, "20260728T120005-aaaaaa", began)
     return loaded, services, home, ByHand(runbook_of(loaded.plan))
+
+
+def loaded_home(waiting: tuple[Any, ...]) -> Path:
+    return Path(waiting[2])
 
 
 def test_the_made_runbook_asks_to_start_them_and_checks_them_once_more(site: Site) -> None:
@@ -101,11 +112,22 @@ def test_the_literal_lines_are_shown_while_nobody_has_started_it(waiting: tuple[
     loaded, services, home, run = waiting
     step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
     assert isinstance(step, Manual)
-    for line in (*LINES.debian, *LINES.docker):
+    for line in (*LINES.debian, *LINES.docker, *LINES.then, *LINES.look):
         assert f"    {line}" in step.instructions
     (home / "control").write_text("it was started")
     step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
     assert isinstance(step, Manual) and step.instructions[-1].startswith("no new server of this run is left")
+
+
+def test_a_spare_is_not_to_be_started(waiting: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, services, home, run = waiting
+    planned = SimpleNamespace(
+        asset="crm", spare_of="whole", where=Target.model_validate({"new_server": {"directory": home}})
+    )
+    monkeypatch.setattr(Decision, "read", lambda _: SimpleNamespace(assets=(planned,)))
+    step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
+    assert isinstance(step, Manual) and f"    {LINES.debian[0]}" not in step.instructions
+    assert any(line.startswith("crm: leave it, whole has the same data") for line in step.instructions)
 
 
 def test_who_points_to_it_is_told_which_password_files_the_backup_lacks(waiting: tuple[Any, ...], site: Site) -> None:
@@ -113,8 +135,11 @@ def test_who_points_to_it_is_told_which_password_files_the_backup_lacks(waiting:
     step = run.runbook.steps["repoint"]
     said = "\n".join(shows.shown(step, loaded, services.state, run.events))
     assert f"{site.root / 'plans/crm.pw'} (crm)" in said
+    assert f"in plans/p.yaml, crm: connection.host: db1 → {loaded_home(waiting)}/run" in said
+    assert "leave connection.password_file out" in said
     site.write("plans/crm.pw", "x\n")
-    assert not list(shows.shown(step, loaded, services.state, run.events))
+    said = "\n".join(shows.shown(step, loaded, services.state, run.events))
+    assert said == "in plans/p.yaml, crm: connection.host: db1 → 127.0.0.1"
 
 
 @pytest.mark.parametrize("must", [True, False])
@@ -124,12 +149,13 @@ def test_one_that_nobody_started_fails_once_it_must_be_opened(
     left_at(tmp_path / "crm")
     told = SimpleNamespace(maker=SimpleNamespace(told_by=lambda _: ["control"]))
     monkeypatch.setattr(Opening, "of", lambda *_: told)
-    monkeypatch.setattr(again, "may_reopen", lambda _: False)
+    monkeypatch.setattr(again, "may_reopen", lambda *_: False)
     one = cast(Any, object.__new__(again.Standing))
     where = Target.model_validate({"new_server": {"directory": tmp_path / "crm"}})
     one.planned = SimpleNamespace(where=where, snapshot="s")
     one.job, one.order = SimpleNamespace(checks=(), asset="crm"), SimpleNamespace(manifest=None)
     one._services = one._run = None
+    one._of = SimpleNamespace(unlike=lambda *_: None)
     one._must_be_opened, one._stack = must, contextlib.ExitStack()
     with SILENT as progress:
         (found,) = one._new_server(progress)

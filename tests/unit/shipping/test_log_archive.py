@@ -15,7 +15,7 @@ from tests.support.harness import Site
 
 from ccdr.engines.postgres.position import lsn
 from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
-from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository, take_back, void_of
+from ccdr.jobs.shipping.log_repository import archive_of, archives_of, log_of, log_repository, take_back, void_of
 from ccdr.jobs.shipping.stored_batch import Extent, Gap, StoredBatch, same_head, tags_of
 from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.model.forks import Fork
@@ -75,6 +75,22 @@ def said(job: Job, *whole: int, run: str = "r1", name: int | None = None, **more
 
 def archive(job: Job, repo: Repository) -> LogArchive:
     return archive_of(job, cast("Restic", repo))
+
+
+def test_several_logs_are_read_from_one_list_as_each_from_its_own(job: Job, repo: Any) -> None:
+    """The mark of one takes nothing from the other."""
+    other, lists = Job(job.loaded, "dialler"), repo.snapshots
+    for of in (job, other):
+        repo.put(f"{of.asset}-1", said(of, 1, 2))
+        repo.put(f"{of.asset}-2", said(of, 1, 2, 3, run="r2"))
+    take_back(job, "r2", repo, "crm-2", Path("/any"))
+    each = {of.asset: archive(of, repo) for of in (job, other)}
+    assert [b.id for b in each["crm"].batches] == ["crm-1"] and [b.id for b in each["dialler"].batches] == ["dialler-2"]
+    asked: list[Sequence[str]] = []
+    repo.snapshots = lambda wanted: asked.append(wanted) or lists(wanted)
+    assert archives_of("p", ["crm", "dialler", "none"], repo) == {**each, "none": LogArchive()} and len(asked) == 1
+    repo.snapshots, repo.missing = lists, True
+    assert archives_of("p", ["crm"], repo) == {"crm": LogArchive()}
 
 
 def test_what_is_tagged_is_read_back(job: Job, repo: Repository) -> None:

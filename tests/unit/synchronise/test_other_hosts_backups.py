@@ -35,9 +35,9 @@ def test_many_assets_are_read_side_by_side_and_told_of_in_their_order(catalogue:
     together = threading.Barrier(2)
 
     class Slow(Repository):
-        def read(self, snapshot: str, path: PurePosixPath) -> str:
+        def read(self, snapshot: str, path: PurePosixPath, held: str | None = None) -> str:
             together.wait(20)
-            return super().read(snapshot, path)
+            return super().read(snapshot, path, held)
 
     repo, assets = Slow(), ("crm", "calls", "queue", "archive")
     for number, asset in enumerate(assets, 1):

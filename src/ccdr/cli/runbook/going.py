@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import print_json
-from ccdr.cli.runbook.shown import Watched, tell_outlook
-from ccdr.cli.runbook.terminal import AtTerminal
 from ccdr.cli.settings import Settings, settings
 from ccdr.model.errors import CcdrError, Exit
 
@@ -79,6 +77,8 @@ def records_of(desk: Desk, journal: Journal) -> RunbookRecords:
 
 def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
     """Carry out what may be carried out, and say where it stands then."""
+    from ccdr.cli.runbook.shown import Watched, tell_outlook
+    from ccdr.cli.runbook.terminal import AtTerminal
     from ccdr.jobs.runbook.course import Course
     from ccdr.jobs.runbook.people import Nobody
     from ccdr.jobs.runbook.runners import RUNNERS

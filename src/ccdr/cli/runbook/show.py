@@ -12,7 +12,6 @@ from ccdr.cli.settings import settings
 from ccdr.cli.verbs import plan_argument, verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import human_seconds
-from ccdr.plans.runbook import Manual
 
 if TYPE_CHECKING:
     from ccdr.jobs.runbook.timing import Forecast
@@ -62,6 +61,7 @@ def show(plan: str) -> Exit:
 def tell_steps(runbook: Runbook, expected: Mapping[str, float], ahead: Forecast) -> None:
     """The steps in the order in which they may be done."""
     from ccdr.jobs.runbook.states import Standing
+    from ccdr.plans.runbook import Manual
     from ccdr.telling.runbook import does
 
     standing = Standing(runbook, ())

@@ -13,6 +13,10 @@ from ccdr.model.values import human_bytes
 
 SLOT_LENGTH = 63
 NEARLY = 0.5  # of what the source may keep for the slot
+# SQLSTATE: it exists, or does not, since we looked. A backup and whatever ships the log see to it that there is a slot,
+# and may do so at the same time.
+MEANWHILE = re.compile(r"\b(42710|42704)\b")
+_SQL = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c"]
 STATE = """\
 select pg_is_in_recovery(), current_setting('wal_level'),
   pg_size_bytes(current_setting('wal_segment_size')),
@@ -64,7 +68,8 @@ def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[str]:
 
 def with_slot(run: Callable[[list[str], str], None], name: str, status: str, former: str) -> Iterator[str]:
     """There is one then, unless an older ccdr still receives by the one that it has made; what threatens it, as
-    sentences. `run` has a program run; `status` and `former` are of the two slots that the log `name` may have."""
+    sentences. `run` has a program run, and is content where somebody else has done its work (MEANWHILE); `status` and
+    `former` are of the two slots that the log `name` may have."""
     old = former_slot_name(name)
     if former and (status or former == "held"):
         yield (
@@ -73,16 +78,16 @@ def with_slot(run: Callable[[list[str], str], None], name: str, status: str, for
         )
     slot, state = (slot_name(name), status) if status else (old, former)
     if state == "lost":
-        run(["pg_receivewal", "-w", "--slot", slot, "--drop-slot"], "dropping the lost slot")
+        run([*_SQL, f"select from pg_drop_replication_slot('{slot}')"], "dropping the lost slot")
         yield f"the source gave the slot {slot} up and removed log that was not received: a gap"
         state = ""
     if not state:
         # pg_receivewal's own --create-slot reserves nothing until it first receives.
         sql = f"select from pg_create_physical_replication_slot('{slot_name(name)}', true)"
-        run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "creating the replication slot")
+        run([*_SQL, sql], "creating the replication slot")
     elif slot == old and state != "held":
         sql = (
             f"select from pg_copy_physical_replication_slot('{old}', '{slot_name(name)}');"
             f" select from pg_drop_replication_slot('{old}')"
         )
-        run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "giving the replication slot its new name")
+        run([*_SQL, sql], "giving the replication slot its new name")

@@ -38,7 +38,7 @@ from ccdr.engines.postgres.segments import (
     segments_in,
     timeline_of,
 )
-from ccdr.engines.postgres.slot import STATE, former_slot_name, slot_name, threats, with_slot
+from ccdr.engines.postgres.slot import MEANWHILE, STATE, former_slot_name, slot_name, threats, with_slot
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
@@ -288,6 +288,8 @@ class Wal:
         try:
             source.place.run(argv, env=self._env(source), what=what)
         except CommandFailed as error:
+            if error.stderr.search(MEANWHILE):
+                return
             hint = "its role needs REPLICATION, its server a free one of max_replication_slots and max_wal_senders"
             raise BackupFailed(str(error), hint=hint) from None
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ ANSWER = 30.0  # seconds for the first answer of all
 LOOK_EVERY = 10.0  # seconds between two questions how far the server has come
 ASKING = "asking the source"
 _FROM_FILE = 'secret=$1; shift; exec "$@" <"$secret"'
+_BEFORE = 'secret=$1; shift; cat -- "$secret" - | "$@"'  # what follows the password are commands
 _NOT_FOR_US = re.compile(r"NOPERM|unknown (sub)?command", re.IGNORECASE)
 # Either program can ask either server.
 _FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
@@ -35,6 +36,12 @@ def _as_told(line: str) -> tuple[str, str]:
     return name, value
 
 
+def _as_typed(word: str) -> str:
+    """One word, whatever is in it, as the client takes it from a line."""
+    held = word.encode("utf-8", "surrogateescape")
+    return '"' + "".join(chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\x{b:02x}" for b in held) + '"'
+
+
 @dataclass(frozen=True)
 class Client:
     """One server, through one place. `kind` is None as long as nobody knows which of the two it is."""
@@ -46,14 +53,21 @@ class Client:
 
     def run(self, *words: str, what: str, watch: Path | None = None, pulse: Callable[[], object] | None = None) -> str:
         """What the client printed; CommandFailed for an error of the server too."""
+        return self.place.run([*self._argv(_FROM_FILE), *words], what=what, watch=watch, pulse=pulse).stdout
+
+    def typed(self, words: Sequence[str], *, database: int, what: str) -> str:
+        """As `run`, of one command whose words are nobody's to read: they go to its standard input."""
+        command = " ".join(map(_as_typed, words))
+        return self.place.run([*self._argv(_BEFORE), "-n", str(database)], stdin=f"{command}\n", what=what).stdout
+
+    def _argv(self, with_secret: str) -> list[str]:
         program = [self.kind.cli] if self.kind else ["sh", "-c", _FIRST, "redis-cli"]
         user = ["--user", self.connection.user] if self.connection.user else []
         argv = [*program, *self.connection.options, *user, "-e"]
         secret = self.credentials / SECRET
         if secret.exists():  # `--askpass` reads a line of standard input; without a terminal it prints nothing
-            argv = ["sh", "-c", _FROM_FILE, "redis-cli", str(secret), *argv, "--askpass"]
-        argv += words
-        return self.place.run(argv, what=what, watch=watch, pulse=pulse).stdout
+            return ["sh", "-c", with_secret, "redis-cli", str(secret), *argv, "--askpass"]
+        return argv
 
     def ask(self, *command: str, what: str) -> Any:
         """The server's answer to one command, as JSON has it."""
@@ -85,9 +99,14 @@ class Client:
         try:
             return self.ask(*command, what=what)
         except CommandFailed as error:
-            if error.stalled or not error.stderr.search(_NOT_FOR_US):
+            if not self.not_for_us(error):
                 raise
             return None
+
+    @staticmethod
+    def not_for_us(error: CommandFailed) -> bool:
+        """Did the server say that this user may not, or that it does not know the command?"""
+        return not error.stalled and error.stderr.search(_NOT_FOR_US) is not None
 
     def fetch_rdb(self, into: Path, on_bytes: Callable[[int], object]) -> None:
         """Have the server send its RDB, as to a replica, into the new file `into`."""

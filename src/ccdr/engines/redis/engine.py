@@ -23,6 +23,7 @@ from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.damage import damage
 from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
+from ccdr.engines.redis.questions import matching
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
 from ccdr.engines.servers.connection import UNKNOWN, is_loopback
@@ -190,6 +191,11 @@ class Redis(EngineConfig):
 
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
+
+    def matching(
+        self, context: CheckContext, pattern: str, kind: str | None, database: int | None
+    ) -> tuple[int, float | None]:
+        return matching(context, pattern, kind, database)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         manifest, box = context.manifest, context.sandbox

@@ -8,6 +8,7 @@ has read that file again, since a server that has one reads no RDB.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.connection import by_network
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -278,6 +281,21 @@ class Maker:
             ]
         )
 
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        """It writes no RDB until it is opened, and never its users."""
+        there = {RDB: home / DATA / RDB, USERS: home / ACL}
+        return {name: path for name, path in there.items() if name in manifest.files}
+
+    def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
+        """One without users listens on its socket alone."""
+        c = self.asset.connection
+        if manifest is not None and not _has_users(manifest):
+            left_out = ("user", "password_file", "password_command")
+            return {"connection.host": self._socket, **{f"connection.{n}": None for n in left_out if getattr(c, n)}}
+        if c.socket is not None:
+            return {"connection.host": self._socket}
+        return {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
+
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (f"{kind_of(manifest).name}.conf", f"{LOGS}/server.log", f"{DATA}/{RDB}")
 
@@ -285,7 +303,19 @@ class Maker:
         name = kind_of(manifest).name
         conf = str(self.site.home / f"{name}.conf")
         docker = docker_lines(self.site, image, owner, f"{name}-server", conf)
-        return StartLines(_unit(name).lines(self.site, owner), docker)
+        debian, box = _unit(name).lines(self.site, owner), inside(container(self.site, f"{name}-server"))
+        return StartLines(debian, docker, look=(self._look(manifest),), inside=box)
+
+    def _look(self, manifest: Manifest) -> str:
+        """By the plan's own user. Where this host lacks its password, it is asked for."""
+        connection, secret = self.asset.connection, self.asset.connection.password_file
+        argv, password = [f"{kind_of(manifest).name}-cli", "-s", str(self._socket)], ""
+        if _has_users(manifest) and (secret is not None or connection.password_command is not None):
+            argv += ["--user", connection.user] if connection.user is not None else []
+            argv.append("--askpass")
+            if secret is not None and secret.is_file():
+                password = f" < {shlex.quote(str(secret))}"
+        return shlex.join([*argv, "INFO", "keyspace"]) + password
 
     # --- once it is opened ----------------------------------------------------------------------------
 
@@ -295,9 +325,8 @@ class Maker:
             to |= {"user": None, "password_file": None, "password_command": None}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
 
-    def asked(self, source: Source, manifest: Manifest) -> None:
-        """It answers no SQL: its checks compare it with what was captured."""
-        return
+    def asked(self, source: Source, manifest: Manifest) -> Restored:
+        return Opened(Client(source.place, self.client(manifest).connection, source.credentials))
 
     def is_it(self, source: Source) -> bool:
         """A configuration lies where it lies: nobody else's server has read it."""

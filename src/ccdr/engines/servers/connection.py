@@ -87,6 +87,28 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def lacks_secret(stated: WithPassword) -> bool:
+    """Does the plan name a file for the password that this host does not have?"""
+    return stated.password_file is not None and not stated.password_file.is_file()
+
+
+def by_network(was: str, address: str) -> str:
+    """How a server that listens at an address is reached from this host; as the plan has it, where that is the same."""
+    if address in ("*", "0.0.0.0", "::", ""):  # noqa: S104 - compared with
+        address = "127.0.0.1"
+    return was if is_loopback(was) and is_loopback(address) else address
+
+
+def is_one(one: Peer, other: Peer) -> bool:
+    """Do both lead to the same server, by what they say alone? Nobody is asked; where that does not tell, False."""
+    if NOWHERE in (one.host, other.host):
+        return False
+    ports = getattr(one, "port", None) == getattr(other, "port", None)
+    if one.socket or other.socket:
+        return one.socket == other.socket and ports
+    return ports and (one.host == other.host or (is_loopback(one.host) and is_loopback(other.host)))
+
+
 def may_be_one(one: ServerConnection, other: ServerConnection) -> bool:
     """May both lead to the same server? By address only: the same socket, or a common address and the same port."""
     if one.socket and other.socket:

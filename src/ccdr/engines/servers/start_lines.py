@@ -54,15 +54,26 @@ def instance(site: Site) -> str:
 
 
 def docker_lines(site: Site, image: str, owner: Owner, server: str, *arguments: str) -> tuple[str, ...]:
-    """The same paths inside as outside; the host's network, so that it listens where its configuration says."""
+    """The same paths inside as outside; the host's network, so that it listens where its configuration says. Its name
+    says what runs in it: another engine's server may stand in a directory of the same name."""
     mounted = [site.home] if site.sockets is None else [site.home, site.sockets]
     volumes = [word for path in mounted for word in ("--volume", f"{path}:{path}")]
-    argv = ["docker", "run", "--detach", "--name", instance(site), "--restart", "unless-stopped"]
+    argv = ["docker", "run", "--detach", "--name", container(site, server), "--restart", "unless-stopped"]
     argv += ["--stop-timeout", str(STOPPING), "--network", "host", "--user", f"{owner.uid}:{owner.gid}", *volumes]
     return (
         *_sockets(site, f"-o {owner.uid} -g {owner.gid}"),
         shlex.join([*argv, "--entrypoint", server, image, *arguments]),
     )
+
+
+def container(site: Site, server: str) -> str:
+    """What Docker calls it; `server` is the program."""
+    return f"{server.removesuffix('-server').removesuffix('d')}-{instance(site)}"
+
+
+def inside(name: str) -> str:
+    """What goes before a command that is to run in a container as root."""
+    return f"docker exec -i -u root {name}"
 
 
 def _sockets(site: Site, owned: str) -> list[str]:

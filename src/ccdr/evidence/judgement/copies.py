@@ -118,6 +118,7 @@ def _newest(told: object) -> str:
 def _tests(loaded: LoadedPlan, name: str, copy: Copy, asset: str, histories: Histories) -> Iterator[Problem]:
     plan = loaded.plan.plan
     here = histories.get((at_copy(plan, name), asset), AssetHistory())
+    held = (histories.get((at_copy(plan, name), None), AssetHistory()).last_copy or {}).get("there") or {}
     own = histories.get((plan, asset), AssetHistory())
     last = here.last_test
     step = f"ccdr test {plan} --asset {asset} --from {name}   tests it again"
@@ -135,7 +136,17 @@ def _tests(loaded: LoadedPlan, name: str, copy: Copy, asset: str, histories: His
             Trouble.COPY_UNTESTED, text, utc(last["time"]), asset, Verb.TEST, step=step, run=last["run"], why=why,
             cause=steady(why),
         )  # fmt: skip
-    elif loaded.plan.assets[asset].restore_test and own.tests - here.tests_then > 2 * copy.test_every:
-        count = so_many(own.tests - here.tests_then, "restore test")
-        text = f"{asset} was not restored from there for {count} of it, one in {copy.test_every} should be"
-        yield Problem(Trouble.COPY_UNTESTED, text, about=asset, verb=Verb.TEST, step=step)
+    elif loaded.plan.assets[asset].restore_test and _tested_here(histories.get((plan, None)), own):
+        text = None
+        if last is None and held.get(asset):
+            text = f"{asset} was never restored from there"
+        elif last is not None and own.tests - here.tests_then > 2 * copy.test_every:
+            count = so_many(own.tests - here.tests_then, "restore test")
+            text = f"{asset} was not restored from there for {count} of it, one in {copy.test_every} should be"
+        if text is not None:
+            yield Problem(Trouble.COPY_UNTESTED, text, about=asset, verb=Verb.TEST, step=step)
+
+
+def _tested_here(of_plan: AssetHistory | None, own: AssetHistory) -> bool:
+    """Does this host test it, or know of such tests? Another host's alone know whether it was restored from there."""
+    return own.tests > 0 or (of_plan or AssetHistory()).answers_for(Verb.TEST)

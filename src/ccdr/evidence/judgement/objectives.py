@@ -30,7 +30,7 @@ def measured_rpo(
 ) -> Achieved:
     """`ours_to_do`: are its backups this host's to take?"""
     points = [
-        *(Point(s.consistent_point, s.usable_at) for s in counted.counting),
+        *(Point(s.consistent_point, s.to_hand) for s in counted.counting),
         *seen.logged(counted.counting, history.log_disproved),
     ]
     if ours_to_do:

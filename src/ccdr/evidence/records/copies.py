@@ -48,6 +48,7 @@ class CopyEnd(End, frozen=True, kw_only=True, gc=False):
         dict[str, Count] | None, about("how many snapshots are there, by asset; null: they could not be asked for")
     ] = None
     newest: Annotated[dict[str, Time], about("the newest consistent point there, by asset")] = {}
+    arrived: Annotated[dict[str, Time], about("when the snapshot of that point was there, by asset")] = {}
     log_until: Annotated[dict[str, Time], about("up to when its log is there and leads on, by asset")] = {}
     lacking: Annotated[dict[str, list[Digest]], about("what should be there and could not be copied, by asset")] = {}
     vanished: Annotated[

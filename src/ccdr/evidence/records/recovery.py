@@ -24,6 +24,9 @@ from ccdr.evidence.records.values import (
 )
 
 Kind = Literal["directory", "server", "new_server"]
+PRIMARY = (
+    "the newest state that the primary was known to have had by the moment: it is fetched from a copy that lacks it"
+)
 
 
 class RecoveryTarget(Value, frozen=True, kw_only=True, gc=False):
@@ -53,6 +56,7 @@ class PlannedAsset(Value, frozen=True, kw_only=True, gc=False):
     by_log: Annotated[bool, about("its log is applied to that snapshot")] = False
     proof: Annotated[Literal["PASS", "FAIL"] | None, about("what its last restore test had shown")] = None
     lost_s: Annotated[float | None, about("seconds that it lacks against the moment")] = None
+    primary: Annotated[Time | None, about(PRIMARY)] = None
     target: RecoveryTarget
     after: Annotated[list[str], about("the assets that it waits for")] = []
     predicted: Prediction | None = None
@@ -85,6 +89,7 @@ class RecoveredAsset(Value, frozen=True, kw_only=True, gc=False):
     by_log: bool = False
     proof: Literal["PASS", "FAIL"] | None = None
     lost_s: float | None = None
+    primary: Annotated[Time | None, about(PRIMARY)] = None
     target: RecoveryTarget
     run: str | None = None
     brought_before: Annotated[bool, about("an earlier run of the same recovery had brought it")] = False

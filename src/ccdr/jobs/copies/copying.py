@@ -150,7 +150,10 @@ class _Copying:
                 self._progress.step("making the copy's repository")
                 storage.init_like(self._target, self._source, self._bridge)
                 self._result.made = True
-            self._held = self._there.synchronise(self._view, self._target, None)
+            # What is new there came by a copying of this host's that was cut off, unless none was ever begun here.
+            begun = self._there.histories().get((plan, None), AssetHistory())
+            ours = COPIED in begun.newest or begun.crashed(COPY_START) is not None
+            self._held = self._there.synchronise(self._view, self._target, None, arriving=ours)
         self._result.vanished = _by_asset({s.id: s.asset for s in self._held.vanished})
         self._result.findings += compare(self._there, plan, self._held.listed).problems
         self.wanted = wanted(self._view, self._own, self._there, self._here, self._held)
@@ -231,8 +234,12 @@ class _Copying:
     def _take_stock(self, lacking: Collection[str]) -> None:
         result, there = self._result, self._there
         with self._of(self._target):
-            self._held = there.synchronise(self._view, self._target, None)
-        present = {s.id for s in self._held.listed}
+            self._held = there.synchronise(self._view, self._target, None, arriving=True)
+        present = {s.id for s in self._held.listed} - {s.id for s in self._held.unread}
+        result.findings += [
+            f"what is there of snapshot {s.id[:8]} ({s.tag('asset')}) cannot be read, or is not what was captured"
+            for s in self._held.unread
+        ]
         backups = self.wanted.backups
         result.copied = _counted({one: asset for one, asset in backups.items() if one in present})
         result.lacking = _by_asset({one: asset for one, asset in backups.items() if one not in present})
@@ -244,6 +251,8 @@ class _Copying:
             result.there[asset] = len(usable)
             if usable:
                 result.newest[asset] = usable[-1].consistent_point
+                if usable[-1].arrived is not None:
+                    result.arrived[asset] = usable[-1].arrived
 
     def _usable(self, asset: str) -> list[Snapshot]:
         job, gone = Job(self._view, asset), {s.id for s in self._held.vanished}

@@ -31,6 +31,7 @@ class Copying:
     log_copied: int = 0
     there: dict[str, int] | None = None
     newest: dict[str, datetime] = field(default_factory=dict)
+    arrived: dict[str, datetime] = field(default_factory=dict)  # when the newest was there
     log_until: dict[str, datetime] = field(default_factory=dict)
     lacking: dict[str, list[str]] = field(default_factory=dict)
     vanished: dict[str, list[str]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Copying:
             "log_copied": self.log_copied,
             "there": self.there,
             "newest": {asset: rfc3339(at) for asset, at in self.newest.items()},
+            "arrived": {asset: rfc3339(at) for asset, at in self.arrived.items()},
             "log_until": {asset: rfc3339(at) for asset, at in self.log_until.items()},
             "lacking": self.lacking,
             "vanished": self.vanished,

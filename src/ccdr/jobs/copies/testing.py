@@ -17,15 +17,15 @@ from ccdr.ports.place import Progress
 
 
 def from_copies(job: Job, services: Services, progress: Progress, trigger: Trigger) -> Iterator[RestoreTest]:
-    """Test the newest state of the asset from each of the plan's copies whose turn it is; by the log where that is how
-    the plan tests it. One that broke has not had its turn."""
+    """Test the newest state of the asset from each of the plan's copies whose turn it is: it was never restored from
+    there, or so many tests ago. By the log where that is how the plan tests it. One that broke has not had its turn."""
     for name, copy in job.loaded.plan.copies.items():
         known = services.histories()
         there, own = (known.get((at_copy(job.plan, at), job.asset), AssetHistory()) for at in (name, None))
         filled = known.get((at_copy(job.plan, name), None), AssetHistory()).last_copy
         if filled is None or not (filled["there"] or {}).get(job.asset):
             continue
-        if own.tests - there.tests_then < copy.test_every:
+        if there.last_conclusive_test is not None and own.tests - there.tests_then < copy.test_every:
             continue
         (seen,), services_there = jobs_from([job], services, name)
         by_log = AT in job.rules and job.asset in (filled.get("log_until") or {})

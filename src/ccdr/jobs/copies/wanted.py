@@ -38,7 +38,7 @@ class Wanted:
 
 def wanted(view: LoadedPlan, own: Services, there: Services, here: Synchronised, held: Synchronised) -> Wanted:
     """`here` is what the plan's own repository has told, `held` what the copy's has; each side's catalogue knows it."""
-    plan, present = view.plan.plan, {s.id for s in held.listed}
+    plan, present = view.plan.plan, {s.id for s in held.listed} - {s.id for s in held.unread}
     listed = {s.id: s for s in here.listed}
     found = Wanted()
     for asset in dict.fromkeys([*view.plan.assets, *own.catalogue.assets(plan)]):

@@ -34,6 +34,7 @@ from ccdr.jobs.services import BUILT_IN, Services
 from ccdr.model.errors import CcdrError, Exit, PlanInvalid, PlanNewer, UsageProblem, WrittenByNewer
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan, Repository, load_plan
+from ccdr.plans.one_server import instead_of
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, refuse_newer
 from ccdr.plans.versions import PLAN_STORED, digest_of
 from ccdr.ports.place import Progress
@@ -73,6 +74,7 @@ class Taken:
     secrets: tuple[Secret, ...] = ()
     lacks: tuple[str, ...] = ()
     untargeted: bool = True  # not every asset has a target
+    twice: tuple[tuple[str, str, str], ...] = ()  # an asset, from which other to recover instead, and why
 
     @property
     def directory(self) -> Path:
@@ -94,6 +96,7 @@ class Taken:
             "commands": [{"where": c.where, "command": list(c.words)} for c in self.commands],
             "secrets": [secret.as_json() for secret in self.secrets],
             "lacks": list(self.lacks),
+            "instead": [{"asset": a, "recover_from": first, "why": why} for a, first, why in self.twice],
         }  # fmt: skip
 
 
@@ -269,7 +272,8 @@ def _write(
             origin = replace(origin, confirmed=frozenset(c.digest for c in commands))
         waiting = tuple(c for c in commands if c.digest not in origin.confirmed)
         secrets = tuple(secrets_of(loaded.plan, unconfirmed=frozenset(c.where for c in waiting)))
-        one = replace(one, commands=waiting, secrets=secrets, untargeted=loaded.plan.untargeted)
+        twice = tuple((a, *found) for a in loaded.plan.assets if (found := instead_of(loaded.plan, a)) is not None)
+        one = replace(one, commands=waiting, secrets=secrets, untargeted=loaded.plan.untargeted, twice=twice)
     work.marks.setdefault(f"{below}plans/", {})[plan] = origin
     work.done.plans.append(one)
 

@@ -2,15 +2,20 @@
 
 `states.py` is what is known and decided before anything is done: for each asset the state that is nearest to the
 moment, how it was proven, what is lost, how long it should take. `planned.py` is that decision as the journal keeps it.
-`work.py` is the use-case, `turns.py` what may be done next, `comparing.py` the checks between two assets, `journal.py`
-what was reached, by which another process goes on; `result.py` is what came of it, `view.py` who watches.
+`work.py` is the use-case, of one `session.py`; `looking.py` looks at every target before anything is done, where
+`brought_before.py` knows what an earlier process had brought. `asking.py` asks the repositories, once for all assets.
+`turns.py` is what may be done next, `one_turn.py` does it, with `comparing.py` for the checks between two assets.
+`journal.py` is what was reached, by which another process goes on; `result.py` is what came of it, `view.py` who
+watches.
 """
 
+from ccdr.jobs.recover.asking import reading_on
 from ccdr.jobs.recover.journal import Told, newest
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult
+from ccdr.jobs.recover.session import Known
 from ccdr.jobs.recover.view import View
-from ccdr.jobs.recover.work import Known, Recovering, recovering, resuming, starts_of
+from ccdr.jobs.recover.work import Recovering, recovering, resuming
 
 __all__ = [
     "Decision",
@@ -21,7 +26,7 @@ __all__ = [
     "Told",
     "View",
     "newest",
+    "reading_on",
     "recovering",
     "resuming",
-    "starts_of",
 ]

@@ -14,6 +14,7 @@ from ccdr.checks.identical import Identical
 from ccdr.checks.integrity import Integrity
 from ccdr.host.state import Run
 from ccdr.jobs.recover.comparing import Comparing
+from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.reopened import Reopened, may_reopen, reopened
 from ccdr.jobs.recover.view import OfAsset, View
@@ -24,11 +25,11 @@ from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CcdrError, Exit, UsageProblem, failure_of, worst
+from ccdr.model.errors import BackupBad, CcdrError, Exit, UsageProblem, failure_of, worst
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.plans.targets import Target
+from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Progress, Source
 from ccdr.ports.restored import Restored
@@ -65,6 +66,31 @@ class CheckedAgain:
         }
 
 
+@dataclass(frozen=True)
+class Of:
+    """What it is known by: the run of its recovery, and of its own restore. `moved`: somebody has named its place."""
+
+    recovery: str
+    run: str | None
+    moved: bool = False
+
+    @classmethod
+    def told(cls, told: Told, asset: str, *, moved: bool = False) -> Of:
+        past = told.assets.get(asset)
+        return cls(told.run, past.run if past is not None else None, moved)
+
+    def unlike(self, left: LeftServer, wanted: NewServer) -> str | None:
+        """Why the server that is there is not the one that was brought; None where it is."""
+        if left.mark != self.recovery or (self.run is not None and left.run != self.run):
+            return f"{LEFT} is of another recovery"
+        decided = wanted.sockets or left.home / "run"
+        if left.sockets != decided and not (self.moved and wanted.sockets is None):
+            return f"its socket was to be in {decided}, and {LEFT} says {left.sockets}"
+        if left.home in left.sockets.parents and not left.sockets.is_dir():
+            return f"{left.sockets}, where its socket is to be, is not there"
+        return None
+
+
 class Standing:
     """One asset as it stands under its final name. What it needs meanwhile ends with `stack`."""
 
@@ -76,9 +102,11 @@ class Standing:
         run: Run,
         stack: contextlib.ExitStack,
         *,
+        of: Of,
         must_be_opened: bool = False,
     ) -> None:
         self.planned, self.job, self._services, self._run, self._stack = planned, job, services, run, stack
+        self._of = of
         self._must_be_opened = must_be_opened
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=planned.snapshot)
         known = services.catalogue.snapshots(job.plan, job.asset)
@@ -143,6 +171,7 @@ class Standing:
                 self.job.limits.no_progress,
                 progress,
                 gentle=False,
+                part=self.job.asset,  # others stand beside it
             )
         )
         return _StandingServer(order, target.as_named(source, order.manifest), source)
@@ -159,17 +188,24 @@ class Standing:
         if left.snapshot != self.planned.snapshot or set(left.sums) != set(opening.maker.told_by(self.order.manifest)):
             expected = f"what was brought back of {self.planned.snapshot[:8]}"
             return [_found(False, expected, f"{LEFT} is of another server, or was changed"), *others]
-        if self._must_be_opened and (left.untouched or left.is_checked):
+        if (unlike := self._of.unlike(left, new)) is not None:
+            return [_found(False, "what this recovery brought back", unlike), *others]
+        untouched = left.untouched
+        if self._must_be_opened and untouched:
             return [_found(False, "the server that was checked answers", "nobody has started it"), *others]
-        if (left.untouched or left.is_checked) and may_reopen(self.order):
-            progress.step(f"opening the new server of {job.asset} in a container")
-            staging = _Stands(new.directory, self._run.directory(f"standing-{job.asset}"), inside=False)
-            way = self._stack.enter_context(
-                reopened(self.order, opening, staging, self.moment, progress, recovered=self.recovered)
-            )
-            self.way = way
-            return [_found(True, "it opens as it was left", "it answers in a container"), *way.check(progress)]
-        if left.untouched:
+        if untouched and may_reopen(self.order, opening):
+            progress.step(f"opening a copy of the new server of {job.asset} in a container")
+            root = self._run.directory(f"standing-{job.asset}")
+            opened = reopened(self.order, opening, root, self.moment, progress, recovered=self.recovered)
+            try:
+                self.way = way = self._stack.enter_context(opened)
+            except BackupBad as error:
+                return [_found(False, "it opens as it was left", str(error)), *others]
+            return [
+                _found(True, "it opens as it was left", "a copy of it answers in a container"),
+                *way.check(progress),
+            ]
+        if untouched:
             return [_found(True, "as it was left when its checks had passed", "nothing has changed since"), *others]
         progress.step(f"asking the new server of {job.asset}")
         client = opening.client(self._stack)
@@ -177,9 +213,9 @@ class Standing:
             "it answers, and is that one" if client else "it was started or changed, and does not answer at its address"
         )
         found = _found(client is not None, "the server that was checked answers", said)
-        asked = opening.maker.asked(client, self.order.manifest) if client is not None else None
-        if client is None or asked is None:
+        if client is None:
             return [found, *others]
+        asked = opening.maker.asked(client, self.order.manifest)
         self.way = _StandingServer(
             self.order, asked, client, opened=True, reached=self.moment if self.recovered else None
         )
@@ -247,7 +283,7 @@ class _StandingServer:
 
 def check_again(
     loaded: LoadedPlan,
-    decision: Decision,
+    told: Told,
     services: Services,
     run: Run,
     view: View,
@@ -255,17 +291,20 @@ def check_again(
     *,
     must_be_opened: bool = False,
 ) -> list[CheckedAgain]:
-    """The checks of each asset of a recovery, and those that compare two of them. `places` go before those that were
-    decided: where a person has put it since. With `must_be_opened` a new server that nobody has started fails."""
+    """The checks of each asset of a recovery that its journal has `told` of, and those that compare two of them.
+    `places` go before those that were decided: where a person has put it since. With `must_be_opened` a new server that
+    nobody has started fails."""
     found: dict[str, CheckedAgain] = {}
     with contextlib.ExitStack() as stack:
         there: dict[str, Standing] = {}
-        for planned in decision.assets:
+        for planned in Decision.read(told.decided).assets:
             at = replace(planned, where=places.get(planned.asset, planned.where))
             one = found[planned.asset] = CheckedAgain(at)
             view.phase(planned.asset, "checking")
             try:
-                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, must_be_opened=must_be_opened)
+                of = Of.told(told, planned.asset, moved=planned.asset in places)
+                must = must_be_opened and planned.spare_of is None  # a spare is not to be started
+                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, of=of, must_be_opened=must)
                 one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -11,21 +11,22 @@ from ccdr.host import interrupts
 from ccdr.jobs.restore.request import Told
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archive_of, log_repository
-from ccdr.model.errors import CcdrError, CommandFailed
+from ccdr.jobs.shipping.log_repository import archives_of, log_repository
+from ccdr.model.errors import CcdrError, CommandFailed, Locked
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.storage.synchronised import Synchronised
 
-AT_ONCE = 4  # logs; each is a call of restic
+FRESH = 60.0  # seconds in which what was told is taken for what is there: a person may have been asked meanwhile
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What there is, and by asset what is stored of its log, or why nobody can tell."""
+    """What there is, and by asset what is stored of its log, or why nobody can tell; at which monotonic time."""
 
     synchronised: Synchronised
     logs: Mapping[str, LogArchive | CcdrError]
+    at: float
 
     def log(self, asset: str) -> LogArchive:
         """Raises as the repository did."""
@@ -40,6 +41,19 @@ class Asked:
         return Told(restic, self.synchronised.of_asset(asset), log if isinstance(log, LogArchive) else None)
 
 
+@contextlib.contextmanager
+def reading_on(loaded: LoadedPlan, services: Services) -> Iterator[bool]:
+    """From looking ahead to the end of the work: is nothing removed from the repository by this host meanwhile? Where
+    it is just now, whoever begins the work is told so then."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(services.state.reading(loaded.plan.repository.location))
+        except Locked:
+            yield False
+            return
+        yield True
+
+
 def ask(
     loaded: LoadedPlan,
     jobs: Sequence[Job],
@@ -49,20 +63,24 @@ def ask(
 ) -> Asked:
     """`by_log` are the assets whose logs are asked for, too. Raises as the plan's own repository."""
 
-    def log_of(job: Job) -> LogArchive | CcdrError:
-        try:
-            return archive_of(job, log_repository(job, services))
-        except CcdrError as error:
-            return error
-
-    with interrupts.threads(AT_ONCE) as pool:
-        logs: dict[str, Future[LogArchive | CcdrError]] = {
-            job.asset: pool.submit(log_of, job) for job in jobs if job.asset in by_log
-        }
+    at, shipped = services.clock.monotonic(), [job for job in jobs if job.asset in by_log]
+    with interrupts.threads(1) as pool:
+        logs = pool.submit(_logs_of, shipped, services)
         stored_here = {s for history in histories.values() for s in history.stored_here}
         repo = services.repository(loaded, jobs[0].limits)
         synchronised = services.synchronise(loaded, repo, [job.asset for job in jobs], stored_here)
-        return Asked(synchronised, {asset: log.result() for asset, log in logs.items()})
+        return Asked(synchronised, logs.result(), at)
+
+
+def _logs_of(jobs: Sequence[Job], services: Services) -> Mapping[str, LogArchive | CcdrError]:
+    """Of one plan, which has one repository of logs."""
+    if not jobs:
+        return {}
+    assets = [job.asset for job in jobs]
+    try:
+        return archives_of(jobs[0].plan, assets, log_repository(jobs[0], services))
+    except CcdrError as error:
+        return dict.fromkeys(assets, error)
 
 
 def told_of_each(
@@ -70,15 +88,21 @@ def told_of_each(
     jobs: Sequence[Job],
     by_log: Collection[str],
     services: Services,
+    before: Asked | None = None,
 ) -> dict[str, Told]:
-    """For the restore of each of them; of none where restic does not even tell its version, so that each says why."""
+    """For the restore of each of them; of none where restic does not even tell its version, so that each says why.
+    `before` is what was asked of the same assets, and more, where nothing was removed from the repository since: it is
+    not asked again within a minute."""
     if not jobs:
         return {}
-    known = services.histories()
-    histories = {job.asset: known.get((job.plan, job.asset), AssetHistory()) for job in jobs}
     try:
         version = services.repository(loaded, jobs[0].limits).version()
     except CommandFailed:
         return {}
-    asked = ask(loaded, jobs, by_log, services, histories)
+    if before is not None and services.clock.monotonic() - before.at <= FRESH:
+        asked = before
+    else:
+        known = services.histories()
+        histories = {job.asset: known.get((job.plan, job.asset), AssetHistory()) for job in jobs}
+        asked = ask(loaded, jobs, by_log, services, histories)
     return {job.asset: asked.told(job.asset, version) for job in jobs}

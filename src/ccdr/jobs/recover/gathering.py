@@ -35,7 +35,7 @@ WHOLE_SERVER = "physical"  # the method whose snapshots are of a whole server, a
 @dataclass
 class Gathered:
     """By asset, and of the plan's upkeep; `notes` tell what is not known, `questions` what cannot be decided, `empty`
-    by asset why there is nothing at all."""
+    by asset why there is nothing at all; `asked` is what the repositories told."""
 
     states: dict[str, AssetStates] = field(default_factory=dict)
     there: dict[str, Candidates] = field(default_factory=dict)
@@ -45,6 +45,7 @@ class Gathered:
     notes: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     empty: dict[str, str] = field(default_factory=dict)
+    asked: Asked | None = None
 
 
 def gathered(
@@ -64,7 +65,7 @@ def gathered(
     progress.step("asking the repository")
     onto_servers = {asset for asset, place in places.items() if place.server is not None}
     by_log = {job.asset for job in jobs if job.engine.shipping is not None} - onto_servers
-    asked = ask(loaded, jobs, by_log, services, found.histories)
+    found.asked = asked = ask(loaded, jobs, by_log, services, found.histories)
     synchronised = asked.synchronised
     synchronised.understood(assets)
     for job in jobs:
@@ -89,12 +90,12 @@ def _histories(services: Services, found: Gathered) -> Histories:
 
 def _told(services: Services, plan: str, assets: Sequence[str], found: Gathered) -> dict[str, Told]:
     try:
-        return told_of(_newest_first(services), plan, assets, services.clock.now())
+        return told_of(newest_first(services), plan, assets, services.clock.now())
     except CcdrError:
         return {asset: Told() for asset in assets}
 
 
-def _newest_first(services: Services) -> Iterator[Record]:
+def newest_first(services: Services) -> Iterator[Record]:
     """Of the ledger, and of those beside it, what restores are told of by."""
     if not services.population().sound():
         yield from services.ledger.as_read(reverse=True)

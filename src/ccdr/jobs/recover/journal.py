@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from ccdr import __version__
+from ccdr.host.clock import boot
 from ccdr.host.state import State
+from ccdr.jobs.recover.sessions import Away, Moment, Session, away
 from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
 from ccdr.model.values import rfc3339, to_the_second, utc
 
@@ -45,13 +47,12 @@ class Progressed:
 
 @dataclass
 class Told:
-    """What a journal tells. `decided` is its first line; `sessions` are, of each process, the seconds of the recovery
-    that lay behind when it was last heard of, and the wall-clock times that it began and was last heard of at."""
+    """What a journal tells. `decided` is its first line; `sessions` are the processes that worked on it, in turn."""
 
     directory: Path
     decided: Mapping[str, Any]
     assets: dict[str, Progressed]
-    sessions: list[tuple[float, datetime, datetime]]
+    sessions: list[Session]
     ended: str | None = None
     holder: str | None = None  # who began the last one, in which process, when
 
@@ -71,37 +72,41 @@ class Told:
     def unfinished(self) -> bool:
         return self.ended != "done"
 
-    def away_until(self, now: datetime) -> float:
-        """Seconds of wall-clock time in which no process was at work, until now. A clock that was set back tells of
-        none."""
-        times = [(began, heard) for _, began, heard in self.sessions]
-        gaps = [(later[0] - earlier[1]).total_seconds() for earlier, later in pairwise([*times, (now, now)])]
-        return sum(max(0.0, gap) for gap in gaps)
+    def away_until(self, now: Moment) -> Away:
+        """In which no process was at work."""
+        return away(self.sessions, now)
 
     @property
     def worked(self) -> float:
         """Seconds that processes were at work, as far as the journal heard of them."""
-        return max((seconds for seconds, _, _ in self.sessions), default=0.0)
+        return max((one.seconds for one in self.sessions), default=0.0)
+
+
+def this_moment(at: datetime, monotonic: float) -> Moment:
+    """By both clocks of this host."""
+    return Moment(at, monotonic, (boot() or "")[:16] or None)
 
 
 class Journal:
-    """Open for one process at a time: whoever holds the recovery's lock."""
+    """Open for one process at a time: whoever holds the recovery's lock. `monotonic` is the clock that never jumps."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, Lock()
+    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._monotonic, self._lock = path, monotonic, Lock()
 
     @classmethod
-    def begin(cls, state: State, run: str, decided: Mapping[str, object]) -> Journal:
+    def begin(
+        cls, state: State, run: str, decided: Mapping[str, object], monotonic: Callable[[], float] = time.monotonic
+    ) -> Journal:
         """CcdrError where it cannot be written: then nothing is begun."""
         directory = state.directory(ROOM, run)
-        journal = cls(directory / FILE)
+        journal = cls(directory / FILE, monotonic)
         journal.write({"format": FORMAT, "ccdr": __version__, "run": run, **decided})
         _sync_directory(directory)
         _sync_directory(directory.parent)
         return journal
 
     @classmethod
-    def again(cls, told: Told) -> Journal:
+    def again(cls, told: Told, monotonic: Callable[[], float] = time.monotonic) -> Journal:
         """Go on with it. What was being written when the other one died is left out."""
         path = told.directory / FILE
         whole = path.read_bytes()
@@ -109,7 +114,12 @@ class Journal:
         if end != len(whole):
             with path.open("r+b") as file:
                 file.truncate(end)
-        return cls(path)
+        return cls(path, monotonic)
+
+    @property
+    def directory(self) -> Path:
+        """Of this recovery, in the state."""
+        return self._path.parent
 
     def write(self, line: Mapping[str, object]) -> None:
         """On disk when it returns."""
@@ -129,16 +139,18 @@ class Journal:
                 ) from None
 
     def reached(self, asset: str, stage: str, at: datetime, elapsed: float, facts: Mapping[str, object]) -> None:
-        self.write(
-            {"asset": asset, "stage": stage, "at": rfc3339(at), "elapsed_s": round(elapsed, 3), "facts": dict(facts)}
-        )
+        self.write({"asset": asset, "stage": stage, **self._when(at, elapsed), "facts": dict(facts)})
 
     def session(self, at: datetime, who: str) -> None:
         """A process goes to work, begun by whom."""
-        self.write({"session": os.getpid(), "who": who, "at": rfc3339(at)})
+        now = this_moment(at, self._monotonic())
+        self.write({"session": os.getpid(), "who": who, "at": rfc3339(at), "mono": now.mono, "boot": now.boot})
 
     def ended(self, state: str, at: datetime, elapsed: float) -> None:
-        self.write({ENDED: state, "at": rfc3339(at), "elapsed_s": round(elapsed, 3)})
+        self.write({ENDED: state, **self._when(at, elapsed)})
+
+    def _when(self, at: datetime, elapsed: float) -> dict[str, object]:
+        return {"at": rfc3339(at), "mono": round(self._monotonic(), 3), "elapsed_s": round(elapsed, 3)}
 
 
 def _write_whole(handle: int, data: bytes) -> None:
@@ -192,13 +204,16 @@ def read(directory: Path) -> Told:
 
 
 def _take(told: Told, line: Mapping[str, Any]) -> None:
-    at = utc(line["at"])
+    at, mono = utc(line["at"]), line.get("mono")
     if "session" in line:
-        told.sessions.append((0.0, at, at))
+        began = Moment(at, mono, line.get("boot"))
+        told.sessions.append(Session(began, began))
         told.holder = f"{line.get('who') or 'somebody'} (process {line['session']}, since {to_the_second(at)})"
         return
     if told.sessions:
-        told.sessions[-1] = (float(line["elapsed_s"]), told.sessions[-1][1], at)
+        last = told.sessions[-1]
+        heard = Moment(at, mono, last.began.boot)
+        told.sessions[-1] = replace(last, heard=heard, seconds=float(line["elapsed_s"]))
     if ENDED in line:
         told.ended = str(line[ENDED])
         return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ccdr.host.state import RESTORE_MARK, State
+from ccdr.host.state import State
 from ccdr.jobs.recover.journal import Told, newest
 from ccdr.jobs.recover.planned import Decision
+from ccdr.jobs.restore.directory import root_for
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import to_the_second
 
@@ -28,11 +29,10 @@ def left_before(state: State, plan: str) -> list[str]:
 
 
 def _there(told: Told) -> Iterator[Path]:
-    """Working copies that stand there."""
+    """Working copies that stand there: a restore's bears its own run, a new server's that of the recovery."""
     for planned in Decision.read(told.decided).assets:
-        run, to = told.assets[planned.asset].run, planned.where.directory
-        to = planned.where.new_server.directory if planned.where.new_server is not None else to
+        run, to = told.assets[planned.asset].run, planned.place
         if run is None or to is None:
             continue
-        mark = f"{RESTORE_MARK}-{run}"
-        yield from (path for path in (to.parent / f".{to.name}.{mark}", to / f".{mark}") if path.is_dir())
+        bears = told.run if planned.where.new_server is not None else run
+        yield from (root for inside in (False, True) if (root := root_for(to, bears, inside=inside)).is_dir())

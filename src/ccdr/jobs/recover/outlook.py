@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,23 +11,26 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import bases_of
 from ccdr.jobs.recover.choosing import Choice, chosen, furthest_apart, none_by
+from ccdr.jobs.recover.doubles import doubles, with_ports
 from ccdr.jobs.recover.gathering import Gathered, gathered, unknown_plans
 from ccdr.jobs.recover.left_before import left_before
 from ccdr.jobs.recover.measured import Told
 from ccdr.jobs.recover.needs import Needs, needs_of, rooms_of
-from ccdr.jobs.recover.places import jobs_of, places_of, ports_alike, refused_places
+from ccdr.jobs.recover.places import jobs_of, places_of, refused_places
 from ccdr.jobs.recover.predict import Work, predicted
+from ccdr.jobs.recover.primary import primary_of
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
 from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
 from ccdr.jobs.recover.still_there import still_there
-from ccdr.jobs.recover.words import checks_of, leaving, will_of
+from ccdr.jobs.recover.words import checks_of, leaving, moved_of, will_of
+from ccdr.jobs.restore.opening import in_use
 from ccdr.jobs.restore.selection import doubts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.order import in_order
 from ccdr.model.side_by_side import SHARED, Means, Schedule, Task, at_once, schedule
-from ccdr.model.values import Manifest, human_seconds, rfc3339
+from ccdr.model.values import Manifest, human_seconds, rfc3339, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
@@ -84,16 +87,24 @@ class _Looking:
         problems, notes = refused_places(self.places, self.jobs, manifests, request, services)
         rooms, lacking = rooms_of(self.places, needs, services.state.root)
         _refuse([*problems, *lacking])
+        states = {a: self._state(c, found.told[a], found.histories[a]) for a, c in choices.items()}
+        instead = doubles(self.jobs, states, manifests)
+        places, moved = with_ports(self.places, self.jobs, instead, in_use)
         told = look_at_servers(self.places, self.jobs, manifests, request, services, self.run, progress)
         answering = still_there(self.jobs, services, self.run, progress)
         steps = [
-            self._step(job, choices[job.asset], found, needs[job.asset], manifests[job.asset], answering[job.asset])
-            for job in self._ordered()
+            replace(
+                self._step(job, places[job.asset], states[job.asset], found, needs[job.asset], manifests[job.asset]),
+                instead=instead.get(job.asset),
+            )
+            for job in self.jobs
         ]
-        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in steps]
-        ports = ports_alike(self.places, self.jobs)
-        unfinished = left_before(services.state, self.loaded.plan.plan)
-        return self._outlook(steps, [*unfinished, *found.notes, *notes, *ports, *unknown_plans(request)], rooms)
+        steps = [_beside_source(step, answering[step.asset], services.clock.now()) for step in steps]
+        steps = [self._beside_primary(step, choices[step.asset]) for step in steps]
+        steps = [replace(step, notes=(*step.notes, *told.get(step.asset, ()))) for step in _as_begun(steps)]
+        before = left_before(services.state, self.loaded.plan.plan)
+        more = [*before, *found.notes, *notes, *moved_of(moved, instead), *unknown_plans(request)]
+        return replace(self._outlook(steps, more, rooms), asked=found.asked)
 
     def _choices(self, found: Gathered) -> dict[str, Choice]:
         """UsageProblem, all at once, where there is no state of an asset by the moment."""
@@ -116,20 +127,10 @@ class _Looking:
             raise UsageProblem("\n".join([head, *lines]), hint="; ".join(ways))
         return {asset: choice for asset, choice in choices.items() if choice is not None}
 
-    def _ordered(self) -> Iterator[Job]:
-        """As they are begun: what is left out counts as done."""
-        by_name = {job.asset: job for job in self.jobs}
-        order = in_order(
-            {a: job.engine.depends_on for a, job in by_name.items()}, {a: j.engine.priority for a, j in by_name.items()}
-        )
-        yield from (by_name[asset] for asset in order)
-
     def _step(
-        self, job: Job, choice: Choice, found: Gathered, needs: Needs, manifest: Manifest, source: str
+        self, job: Job, where: Target, state: ChosenState, found: Gathered, needs: Needs, manifest: Manifest
     ) -> AssetStep:
-        where, told = self.places[job.asset], found.told[job.asset]
-        state = self._state(choice, told, found.histories[job.asset])
-        now = self.services.clock.now()
+        told = found.told[job.asset]
         will, (checks, skipped) = (
             will_of(job, where, state, manifest),
             checks_of(job, where, {j.asset for j in self.jobs}),
@@ -137,11 +138,13 @@ class _Looking:
         notes = [*doubts(job, state.snapshot, found.histories[job.asset], found.upkeep)]
         if state.lost_s is not None and state.lost_s < 0:
             notes.append(f"its state lies {human_seconds(-state.lost_s)} after the moment: none before it is nearer")
+        if (note := self._not_there_then(job, state)) is not None:
+            notes.append(note)
         if where.server is not None and job.engine.shipping is not None:
             notes.append(
                 "its log is not applied: onto a server that runs a dump is loaded (a `new_server:` takes the log)"
             )
-        took = predicted(told.runs, _work(job, where, needs))
+        took = predicted(told.runs, work_of(job, where, needs.restored, needs.log))
         if took is not None and took.basis is not None:
             notes.append(f"its minutes were {took.basis}, and one for good takes longer: so much is added")
         return AssetStep(
@@ -156,11 +159,23 @@ class _Looking:
             checks=tuple(checks),
             skipped=tuple(skipped),
             notes=tuple(notes),
-            healthy=None if source == SILENT else max(0.0, (now - state.point).total_seconds()),
-            source=source,
             room=needs.room,
             scratch=needs.scratch,
         )
+
+    def _beside_primary(self, step: AssetStep, choice: Choice) -> AssetStep:
+        primary = primary_of(step.job, choice.state, self.request.at, self.services)
+        return replace(step, primary=primary.point, notes=(*filter(None, [primary.note]), *step.notes))
+
+    def _not_there_then(self, job: Job, state: ChosenState) -> str | None:
+        """Of a copy that was filled since the moment: it gives more now than it would have given then."""
+        moment = self.request.at
+        if moment is None or (there := state.snapshot.arrived) is None or there <= moment:
+            return None
+        known = self.services.catalogue.snapshots(job.plan, job.asset)
+        held = [s.consistent_point for s in known if s.to_hand <= moment and s.consistent_point <= moment]
+        lacked = f"the last {human_seconds((moment - max(held)).total_seconds())} were" if held else "all of it was"
+        return f"its snapshot was copied there at {to_the_second(there)}: at the moment {lacked} not there yet"
 
     def _state(self, choice: Choice, told: Told, history: AssetHistory) -> ChosenState:
         state, moment = choice.state, self.request.at or self.services.clock.now()
@@ -214,12 +229,29 @@ class _Looking:
         )
 
 
-def _work(job: Job, where: Target, needs: Needs) -> Work:
+def _as_begun(steps: Sequence[AssetStep]) -> list[AssetStep]:
+    """What is left out counts as done. Of what may come next the longest is begun first, so that it is not what all
+    others wait for in the end: by its seconds, or by its bytes where those of one are not known."""
+    by_name = {step.asset: step for step in steps}
+    seconds = {step.asset: step.predicted.seconds for step in steps if step.predicted is not None}
+    size = {step.asset: float(step.bytes + step.state.log_bytes) for step in steps}
+    needs = {asset: step.job.engine.depends_on for asset, step in by_name.items()}
+    priority = {asset: step.job.engine.priority for asset, step in by_name.items()}
+    return [by_name[asset] for asset in in_order(needs, priority, seconds if len(seconds) == len(steps) else size)]
+
+
+def _beside_source(step: AssetStep, source: str, now: datetime) -> AssetStep:
+    healthy = None if source == SILENT else max(0.0, (now - step.state.point).total_seconds())
+    return replace(step, source=source, healthy=healthy)
+
+
+def work_of(job: Job, where: Target, size: int, log: int) -> Work:
+    """To restore so many bytes, and to apply so many of the log."""
     if not job.engine.has_server:
-        return Work(needs.restored, 0, PHASES if job.engine.in_sandbox else IN_PLACE)
+        return Work(size, 0, PHASES if job.engine.in_sandbox else IN_PLACE)
     if where.directory is not None:  # a server's files are loaded nowhere
-        return Work(needs.restored, needs.log, AS_FILES)
-    return Work(needs.restored, needs.log, durable=True)
+        return Work(size, log, AS_FILES)
+    return Work(size, log, durable=True)
 
 
 def _whole(steps: Sequence[AssetStep], means: Means) -> tuple[Predicted | None, int]:

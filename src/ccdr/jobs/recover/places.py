@@ -133,23 +133,6 @@ def _ports_shared(places: Mapping[str, Target]) -> Iterator[str]:
         taken[new.address, new.port] = asset
 
 
-def ports_alike(places: Mapping[str, Target], jobs: Sequence[Job]) -> Iterator[str]:
-    """New servers that would listen at one port since their sources, on hosts of their own, did: one of them cannot be
-    opened then. No reason not to recover."""
-    at: dict[tuple[str, int], list[str]] = {}
-    for job in jobs:
-        new = places[job.asset].new_server
-        port = new and (new.port or getattr(getattr(job.engine, "connection", None), "port", None))
-        if new is not None and port:
-            at.setdefault((new.address, port), []).append(job.asset)
-    for (address, port), assets in at.items():
-        if len(assets) > 1:
-            yield (
-                f"the new servers of {', '.join(assets)} would all listen at {address}:{port}, as their sources did "
-                "each on its own host: give the others a `port:` in a file for --to, or open one of them alone"
-            )
-
-
 def refused_places(
     places: Mapping[str, Target],
     jobs: Sequence[Job],

@@ -9,19 +9,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+from ccdr.jobs.recover.primary import newer_than_the_copy
 from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
 from ccdr.jobs.restore.request import Before, Reached, Request, Told
 from ccdr.model import forks
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.targets import Target
+from ccdr.plans.trust import Command, commands_of
 from ccdr.ports.log import RecoveryTarget
 
 
 @dataclass(frozen=True)
 class Planned:
     """One asset: which snapshot, and how far by its log; where to, after which others. Sizes are bytes, `lost_s` is
-    what it lacks against the moment."""
+    what it lacks against the moment; `primary` the newest state that the primary is known to have had by then, where it
+    is fetched from a copy that lacks it."""
 
     asset: str
     snapshot: str
@@ -34,6 +37,8 @@ class Planned:
     bytes: int = 0
     memory: int = 0
     predicted: Predicted | None = None
+    primary: datetime | None = None
+    spare_of: str | None = None  # that one is to be started, and this one is not
 
     @classmethod
     def of(cls, step: AssetStep) -> Planned:
@@ -50,6 +55,8 @@ class Planned:
             step.bytes,
             step.memory,
             step.predicted,
+            step.primary,
+            step.instead.asset if step.instead is not None and step.instead.in_full else None,
         )
 
     @classmethod
@@ -67,6 +74,8 @@ class Planned:
             int(line["bytes"]),
             int(line["memory"]),
             _predicted_of(predicted),
+            utc(line["primary"]) if line.get("primary") else None,
+            line.get("spare_of"),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -82,7 +91,16 @@ class Planned:
             "bytes": self.bytes,
             "memory": self.memory,
             "predicted": _predicted(self.predicted),
+            "primary": self.primary and rfc3339(self.primary),
+            "spare_of": self.spare_of,
         }
+
+    @property
+    def newer_elsewhere(self) -> str | None:
+        """That the primary had something newer; None where it is not known to."""
+        if self.primary is None or self.point is None:
+            return None
+        return newer_than_the_copy(self.primary, (self.primary - self.point).total_seconds())
 
     @property
     def kind(self) -> str:
@@ -90,6 +108,12 @@ class Planned:
         if self.where.new_server is not None:
             return "new_server"
         return "directory" if self.where.directory is not None else "server"
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The command that starts the new server; none where a person does. `look` sees that it was confirmed."""
+        new = self.where.new_server
+        return tuple(new.start or ()) if new is not None else ()
 
     @property
     def place(self) -> Path | None:
@@ -157,6 +181,12 @@ class Decision:
         return cls(
             outlook.plan, outlook.moment, assets, outlook.predicted, outlook.skew_s, onto_source_server, site, under
         )
+
+    @property
+    def starts(self) -> list[Command]:
+        """All that was decided to run on this host, wherever it was named: what a journal says is no more than what its
+        file says."""
+        return [command for one in self.assets for command in commands_of(one.where, "targets", one.asset)]
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> Decision:

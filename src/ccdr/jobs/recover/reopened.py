@@ -1,43 +1,47 @@
-"""A new server that nobody has started yet, opened once more in a container so that its checks can ask it; then left as
-it was, ended and set up for its user."""
+"""A new server that nobody has started yet, asked by its checks: a copy of it is opened in a container. What is looked
+at is not touched: whoever kills us, or starts it meanwhile, finds it as it was left."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
-from ccdr.host.files import extent, write_durably
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.restore.directory import Staging
-from ccdr.jobs.restore.left_server import CHECKING, OWN, Loaded, sums_of
-from ccdr.jobs.restore.new_server import PARTS, OntoNewServer
+from ccdr.jobs.restore.left_server import Loaded
+from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.ways import Held, Order, skipped
-from ccdr.model.errors import CcdrError
-from ccdr.model.values import CheckResult, Manifest
+from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.values import CheckResult
 from ccdr.ports.place import Progress
+from ccdr.sandbox.lab import readable_inside, room_for
 
 CAPTURED = "it needs what was captured, and was looked at before it had its name"
+MARGIN = 2**26  # bytes beside the copy: what a server writes that only answers
 
 
 @dataclass
 class Reopened:
-    """Answers in its container."""
+    """Answers in its container. `captured`: what was captured lies there as well."""
 
     order: Order
     held: Held
+    captured: bool
 
     def check(self, progress: Progress) -> list[CheckResult]:
         alone = [c for c in self.order.job.checks if c.beside is None]
+        asks = _asked(alone, captured=self.captured)
         with self.order.phase("check", f"checking {self.order.job.asset}", progress):
-            found = self.order.check(_asks(alone), self.held.restored, self.held.context, progress)
-        left_out = [skipped(c, CAPTURED) for c in alone if isinstance(c, Command | Identical)]
+            found = self.order.check(asks, self.held.restored, self.held.context, progress)
+        left_out = [skipped(c, CAPTURED) for c in alone if c not in asks]
         compared = [skipped(c, f"{c.beside} is not looked at with it") for c in self.order.job.checks if c.beside]
         return found + left_out + compared
 
@@ -45,54 +49,72 @@ class Reopened:
         return contextlib.nullcontext(self.held)
 
 
-def may_reopen(order: Order) -> bool:
-    """Is there a check that asks it, and may this user give its files away and back?"""
-    asks = any(c.needs_sql or c.needs_export or c.beside for c in order.job.checks)
-    return asks and os.geteuid() == 0
+def may_reopen(order: Order, opening: Opening) -> bool:
+    """Is there a check that asks it, and may this user read its files, and give a copy of them away?"""
+    captured = bool(_captured(opening))
+    asks = _asked(order.job.checks, captured=captured) or any(c.beside for c in order.job.checks)
+    return bool(asks) and os.geteuid() == 0
 
 
-def _asks(checks: Sequence[CheckConfig]) -> list[CheckConfig]:
-    return [c for c in checks if c.beside is None and not isinstance(c, Command | Identical)]
+def _captured(opening: Opening) -> Mapping[str, Path]:
+    return opening.maker.captured_in(opening.left.home, opening.manifest)
+
+
+def _asked(checks: Sequence[CheckConfig], *, captured: bool) -> list[CheckConfig]:
+    out = (Command,) if captured else (Command, Identical)
+    return [c for c in checks if c.beside is None and not isinstance(c, out)]
 
 
 @contextlib.contextmanager
 def reopened(
-    order: Order, opening: Opening, staging: Staging, moment: datetime | None, progress: Progress, *, recovered: bool
+    order: Order, opening: Opening, root: Path, moment: datetime | None, progress: Progress, *, recovered: bool
 ) -> Iterator[Reopened]:
-    """While it lasts, a mark in its home keeps others from starting it; a later look goes on from there. What could not
-    be put right is among what `order` has left behind."""
-    left, mark, manifest = opening.left, opening.left.home / CHECKING, order.manifest
-    image = order.services.lab.image(order.engine, opening.maker.needs(manifest))
-    if mark.exists():  # a container of whoever was killed may still work in it
+    """`root` is a private directory for the copy. TestBroken where there is no room for it, or where the server was
+    started while it was made."""
+    left, manifest = opening.left, order.manifest
+    with contextlib.suppress(CcdrError):  # an earlier look that was killed holds a copy, and may run a server on it
         clear_leftovers(order.services)
-    write_durably(mark, "`ccdr recover check` looks at this server: do not start it\n")
-    with contextlib.ExitStack() as own:
-        loaded = Loaded(order.snapshot.id, image.id, None, ())
-        server = OntoNewServer(
-            order, staging, opening.site, opening.maker, image, left.owner, own, loaded=loaded, left=left
-        )
-        (staging.root / PARTS).mkdir()
-        try:
+    staging = Staging(left.home, root, inside=False)
+    try:
+        _copy(order, opening, staging)
+        image = order.services.lab.image(order.engine, opening.maker.needs(manifest))
+        with contextlib.ExitStack() as own:
+            loaded = Loaded(order.snapshot.id, image.id, None, ())
+            server = OntoNewServer(order, staging, opening.site, opening.maker, image, left.owner, own, loaded=loaded)
+            captured = _laid_out(order, opening, server)
             server.open_again(progress)
             held = server.held()
             context = replace(held.context, recovered=recovered, reached=moment if recovered else None)
-            yield Reopened(order, Held(held.restored, context))
-        finally:
-            _as_it_was(order, opening, server, manifest)
+            yield Reopened(order, Held(held.restored, context), captured)
+    finally:
+        order.result.left_behind += staging.remove()
 
 
-def _as_it_was(order: Order, opening: Opening, server: OntoNewServer, manifest: Manifest) -> None:
+def _laid_out(order: Order, opening: Opening, server: OntoNewServer) -> bool:
+    """What was captured, where a check looks for it, as far as it lies in the home. Is that so?"""
+    host, captured = order.services.host, opening.maker.captured_in(server.staging.tree, order.manifest)
+    restored = Path(f"{server.fetched}{order.snapshot.root}")
+    restored.mkdir(parents=True)
+    for name, path in captured.items():
+        if path.exists():  # else its check will say so
+            host.run(["cp", "--reflink=auto", "--", str(path), str(restored / name)])
+    readable_inside(host, server.fetched)
+    return bool(captured)
+
+
+def _copy(order: Order, opening: Opening, staging: Staging) -> None:
+    """Where the file system can, it shares what is not written to; else it takes as much room once more."""
     left = opening.left
     try:
-        if server.box is not None:
-            with contextlib.suppress(CcdrError) if left.untouched else contextlib.nullcontext():
-                opening.maker.settle(server.box, manifest, left.home, left.owner)
-        server.stack.close()
-        server.give_back(left.owner)
-        sums = sums_of(left.home, opening.maker.told_by(manifest))
-        replace(left, sums=sums, extent=extent(left.home, OWN)).write(left.home)
-        (left.home / CHECKING).unlink()
-    except (CcdrError, OSError) as error:
-        server.stack.close()
-        again = f"`ccdr recover check {order.job.plan}` tries once more; do not start it before"
-        order.result.left_behind.append(f"the new server in {left.home} is not as it was left: {error}; {again}")
+        room_for(staging.root, left.extent[1] + MARGIN)
+    except TestBroken as error:
+        raise TestBroken(
+            f"the new server in {left.home} is looked at in a copy: {error}",
+            hint="free space there, or name another place with --state; or start it: then it is asked itself",
+        ) from None
+    argv = ["cp", "-a", "--reflink=auto", "--", str(left.home), str(staging.tree)]
+    order.services.host.run(argv, watch=staging.root, what="copying the new server, to look at it")
+    if not left.untouched:
+        raise TestBroken(
+            f"the server in {left.home} was started while it was looked at", hint="look again: then it is asked itself"
+        )

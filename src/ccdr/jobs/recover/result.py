@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
@@ -10,7 +12,14 @@ from ccdr.model.errors import Exit, worst
 from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339
 from ccdr.ports.new_server import StartLines
 
+if TYPE_CHECKING:
+    from ccdr.jobs.recover.repointed import Repointed
+
 DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
+UNTIMED = (
+    "this host's clock was set back between two processes of this recovery, and the machine was started anew: how long "
+    "it took in all is not known"
+)
 
 
 @dataclass
@@ -28,6 +37,11 @@ class StepResult:
     ended_s: float | None = None
     start: StartLines | None = None  # what a person does to open a new server
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
+
+    @property
+    def to_start(self) -> bool:
+        """Is a person to start it?"""
+        return self.start is not None and self.planned.spare_of is None
 
     @property
     def bad(self) -> bool:
@@ -67,6 +81,7 @@ class StepResult:
             "by_log": planned.target is not None,
             "proof": planned.proof,
             "lost_s": planned.lost_s,
+            "primary": planned.primary and rfc3339(planned.primary),
             "target": {"kind": planned.kind, "name": planned.where.shown},
             "run": restore.run if restore is not None else None,
             "brought_before": self.before,
@@ -80,7 +95,7 @@ class StepResult:
 @dataclass
 class RecoveryResult:
     """Seconds: `worked` that ccdr was at work, over all its processes, `away` those between them, `waited` those that
-    people were waited for."""
+    people were waited for. `untimed`: how long lay between them is not known."""
 
     decision: Decision
     run: str
@@ -94,11 +109,15 @@ class RecoveryResult:
     worked: float = 0.0
     waited: float = 0.0
     away: float = 0.0
+    untimed: bool = False
     resumes: str | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
+    repointed: list[Repointed] = field(default_factory=list)  # of the plan, once everything is there
+    edited: Path | None = None  # the plan as it is then
+    repoints: list[str] = field(default_factory=list)  # the same, as lines for people
 
     def conclude(self) -> None:
         """What all of it amounts to, now that nothing is at work."""
@@ -133,9 +152,10 @@ class RecoveryResult:
     @property
     def found(self) -> list[str]:
         """Of the recovery, and of each restore."""
+        own = [*self.findings, *([UNTIMED] if self.untimed and self.state == DONE else [])]
         restores = [step.restore for step in self.steps.values() if step.restore is not None]
         of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
-        return list(dict.fromkeys([*self.findings, *of_each]))
+        return list(dict.fromkeys([*own, *of_each]))
 
     @property
     def elapsed(self) -> float:
@@ -143,7 +163,7 @@ class RecoveryResult:
 
     def rto(self) -> dict[str, object]:
         predicted = self.decision.predicted
-        achieved = self.elapsed if self.state == DONE else None
+        achieved = self.elapsed if self.state == DONE and not self.untimed else None
         verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rto_s else "BREACHED"
         return {
             "objective_s": self.rto_s,
@@ -180,7 +200,13 @@ class RecoveryResult:
     def as_json(self) -> dict[str, object]:
         body = self.body()
         steps = [
-            {**step.body(), "hint": step.hint, "start": _lines(step.start), "left_behind": _left(step)}
+            {
+                **step.body(),
+                "spare_of": step.planned.spare_of,
+                "hint": step.hint,
+                "start": _lines(step.start),
+                "left_behind": _left(step),
+            }
             for step in self.steps.values()
         ]
         del body["assets"]
@@ -190,6 +216,8 @@ class RecoveryResult:
             "run": self.run,
             **body,
             "steps": steps,
+            "in_the_plan": [one.as_json() for one in self.repointed],
+            "edited_plan": self.edited and str(self.edited),
             "hint": self.hint,
             "record": record,
         }

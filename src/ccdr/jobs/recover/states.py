@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.shipping.recovery import recorded_target
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans.job import Job
@@ -83,12 +84,27 @@ class ChosenState:
 
 
 @dataclass(frozen=True)
+class Instead:
+    """Another asset of the same server, by which to recover; `why`, and whether it holds all that this one holds
+    (`in_full`), or all of its own database alone."""
+
+    asset: str
+    why: str
+    in_full: bool = True
+
+    def as_json(self) -> dict[str, object]:
+        return {"asset": self.asset, "why": self.why, "in_full": self.in_full}
+
+
+@dataclass(frozen=True)
 class AssetStep:
     """One asset: what is brought back of it, where to, after which others. `bytes` is what its restore writes, `memory`
     what its sandbox or new server needs meanwhile, `room` what is needed where it goes and `scratch` what in the state
     directory. `will` is what is done, `checks` what is looked at then and `skipped` what not, with why. `source` is
     whether its source still answers, `healthy` what rolling that back would lose, in seconds (None: it does not answer,
-    or nobody asked)."""
+    or nobody asked). `primary` is the newest state that the primary is known to have had by the moment, where it is
+    fetched from a copy that lacks it. `instead` is where another asset protects the same server or database, and is to
+    be preferred."""
 
     job: Job
     state: ChosenState
@@ -105,6 +121,8 @@ class AssetStep:
     skipped: tuple[str, ...] = ()
     room: int = 0
     scratch: int = 0
+    primary: datetime | None = None
+    instead: Instead | None = None
 
     @property
     def asset(self) -> str:
@@ -125,6 +143,8 @@ class AssetStep:
             "skipped": list(self.skipped),
             "source": self.source,
             "rolling_back_loses_s": None if self.healthy is None else round(self.healthy, 3),
+            "primary": self.primary and rfc3339(self.primary),
+            "instead": self.instead and self.instead.as_json(),
             "notes": list(self.notes),
         }
 
@@ -146,7 +166,8 @@ class RecoveryOutlook:
     """All of it: in order, to which moment (None: the latest of each), how far apart the stores' states lie and which
     two lie furthest, and how long it should take side by side on this host, by `workers` at once. `memory` is what
     those need that are at work at once, of what is free. `left` are assets that are no part of it, `healthy` says of
-    each source that still answers what going back loses, and what leaving it means."""
+    each source that still answers what going back loses, and what leaving it means. `asked` is what the repositories
+    told, for whoever carries it out at once."""
 
     plan: str
     moment: datetime | None
@@ -161,6 +182,7 @@ class RecoveryOutlook:
     workers: int = 1
     left: tuple[str, ...] = ()
     healthy: tuple[str, ...] = ()
+    asked: Asked | None = field(default=None, repr=False, compare=False)
 
     def as_json(self) -> dict[str, object]:
         """For `--json` and `--dry-run`."""

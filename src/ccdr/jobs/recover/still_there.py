@@ -82,7 +82,15 @@ def _ask(job: Job, services: Services, run: Run) -> str:
             path.mkdir(mode=0o700)
         services.write_credentials(job, directory)
         with services.lab.source(
-            engine, f"{run.id}-{job.asset}", into, directory, PATIENCE, Silent(), any_client=True, gentle=False
+            engine,
+            run.id,
+            into,
+            directory,
+            PATIENCE,
+            Silent(),
+            any_client=True,
+            gentle=False,
+            part=f"still-there-{job.asset}",
         ):
             return ANSWERS
     except CommandFailed as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ccdr.checks.command import Command
-from ccdr.jobs.recover.states import AssetStep, ChosenState
+from ccdr.jobs.recover.doubles import Moved
+from ccdr.jobs.recover.states import AssetStep, ChosenState, Instead
 from ccdr.jobs.restore.ways import roots_of
 from ccdr.model.values import Manifest, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.job import Job
@@ -73,3 +74,25 @@ def leaving(step: AssetStep, steps: Sequence[AssetStep]) -> Iterator[str]:
         f"{text}; left as it is (`--except {step.asset}`), it is up to {human_seconds(ahead)} ahead of "
         f"{oldest.asset}{told}"
     )
+
+
+def rather(asset: str, instead: Instead) -> str:
+    """Of two that protect one server: from which to recover, and what becomes of the other."""
+    first = instead.asset
+    text = f"{first} and {asset} protect the same server. Recover from {first}: {instead.why}"
+    if instead.in_full:
+        return (
+            f"{text}. {asset} is brought back beside it, as a spare: do not start it while {first} will do "
+            f"(`--except {asset}` leaves it out, with its checks)"
+        )
+    return f"{text}. {asset} has what else was on that server, and an older state of that database: start it beside it"
+
+
+def moved_of(moved: Sequence[Moved], instead: Mapping[str, Instead]) -> Iterator[str]:
+    """Ports that are not as at the source. A spare's is no surprise: nobody goes there."""
+    for one in moved:
+        spare = " (a spare)" if one.asset in instead else ""
+        yield (
+            f"the new server of {one.asset}{spare} listens at {one.address}:{one.port} once it is started: the port of "
+            f"its source, {one.was}, is taken by that of {one.before}. Another `port:` can be given in a file for --to"
+        )

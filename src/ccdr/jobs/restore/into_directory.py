@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from ccdr.checks.base import CheckConfig
 from ccdr.checks.decodable import Decodable
 from ccdr.checks.identical import Identical
 from ccdr.engines.files.parts import Chosen
+from ccdr.host.accounts import strangers
+from ccdr.host.file_times import Times
 from ccdr.host.files import extent, remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
@@ -241,6 +244,8 @@ class IntoDirectory:
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.staging.target}", progress):
+            if not self.order.engine.has_server and os.geteuid() == 0:
+                self.order.result.notes += strangers(self.staging.tree, self.staging.target)
             self.staging.finish(self.order.services.host)
             return self.staging.remove()
 
@@ -260,7 +265,8 @@ class IntoDirectory:
 
     def token(self) -> Mapping[str, object]:
         files, size = extent(self.staging.tree)
-        return {"inodes": self.staging.inodes(), "files": files, "bytes": size}
+        times = Times.of(self.staging.tree, moved=self.staging.inside)
+        return {"inodes": self.staging.inodes(), "files": files, "bytes": size, **times.as_facts()}
 
     @contextlib.contextmanager
     def beside(self, *, programs: bool) -> Iterator[Held | None]:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 LOADED = "ccdr-loaded.json"  # in the staging directory
 LEFT = "ccdr-server.json"  # in the home
-CHECKING = "ccdr-checking"  # in the home, while it is opened in a container to be checked again
-OWN = (LEFT, CHECKING)
+OWN = (LEFT,)
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class LeftServer:
             "sockets": str(self.sockets),
             "owner": {"uid": self.owner.uid, "gid": self.owner.gid, "name": self.owner.name},
             "image": self.image,
-            "start": {"debian": self.lines.debian, "docker": self.lines.docker, "then": self.lines.then},
+            "start": self.lines.as_json(),
             "sums": self.sums,
             "files": self.extent[0],
             "bytes": self.extent[1],
@@ -145,7 +144,11 @@ class LeftServer:
                 owner=Owner(**d["owner"]),
                 image=d["image"],
                 lines=StartLines(
-                    tuple(d["start"]["debian"]), tuple(d["start"]["docker"]), tuple(d["start"].get("then", ()))
+                    tuple(d["start"]["debian"]),
+                    tuple(d["start"]["docker"]),
+                    tuple(d["start"].get("then", ())),
+                    tuple(d["start"].get("look", ())),
+                    d["start"].get("inside"),
                 ),
                 sums=dict(d["sums"]),
                 extent=(int(d["files"]), int(d["bytes"])),
@@ -156,9 +159,9 @@ class LeftServer:
             raise CcdrError(f"{home / LEFT} is not as ccdr writes it", hint="start the server by hand") from None
 
     @property
-    def is_checked(self) -> bool:
-        """Is, or was, it being checked again? One whose look was killed is not yet as it was left."""
-        return (self.home / CHECKING).exists()
+    def file(self) -> Path:
+        """Where all of this stands."""
+        return self.home / LEFT
 
     @property
     def untouched(self) -> bool:

@@ -17,6 +17,7 @@ from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.left_server import LeftServer, Loaded
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.shipping.recovery import Recovery
+from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import CheckContext
@@ -64,6 +65,7 @@ class OntoNewServer:
     logged: list[CheckResult] = field(default_factory=list)
     disposal: Disposal = field(default_factory=lambda: Disposal(done=True))
     resumable: bool = False
+    _loading: bool = False
 
     def will(self) -> list[str]:
         steps = self.maker.will(self.order.manifest)
@@ -85,13 +87,11 @@ class OntoNewServer:
     # --- fetched and loaded ---------------------------------------------------------------------------
 
     def bring(self, progress: Progress) -> None:
-        order, staging = self.order, self.staging
+        order = self.order
         if self.loaded is not None:
             self.open_again(progress)
             return
-        order.result.left_behind += staging.remove()  # of a run of the same name that did not come as far
-        staging.begin()
-        self.fetched.mkdir(mode=0o700)
+        self._begin()
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
             restored = self._fetch(self.fetched, progress)
             if self.recovery is not None:
@@ -100,6 +100,7 @@ class OntoNewServer:
         if not self._in_place and not order.bases:
             with order.phase("check", "comparing digests", progress):
                 order.verified(restored)
+        self._loading = True
         with order.phase("load", f"loading {order.job.asset} into a new server", progress):
             readable_inside(order.services.host, self.fetched)
             box = self._opened(self.fetched)
@@ -110,6 +111,26 @@ class OntoNewServer:
                 by = _ByMaker(self.maker)
                 self.logged.append(self.recovery.carry_out(by, box, restored, self.fetched, order.manifest))
             self._mark()
+
+    def _begin(self) -> None:
+        """Of a run of the same name that did not come as far, what it fetched stays: it is not fetched again. All else
+        of it goes."""
+        order, staging = self.order, self.staging
+        goes_on = order.before is not None and staging.tree.is_dir() and self.fetched.is_dir()
+        if not goes_on or not self._kept(untouched=order.before is not None and not order.before.past_fetching):
+            order.result.left_behind += staging.remove()
+            staging.begin()
+            self.fetched.mkdir(mode=0o700)
+            return
+        for path in (staging.out, self.fetched if self._in_place else staging.tree, self.fetched / LOG):
+            order.result.left_behind += remove_tree(path)
+        for path in (staging.out, staging.tree, self.fetched):
+            path.mkdir(mode=0o700, exist_ok=True)
+
+    def _kept(self, *, untouched: bool) -> bool:
+        """May a later run go on with what was fetched? A server has worked on what lies in its home, unless that is
+        `untouched`; of several snapshots one is made."""
+        return not self.order.bases and (untouched or not self._in_place)
 
     @property
     def fetched(self) -> Path:
@@ -265,9 +286,15 @@ class OntoNewServer:
 
     def rest(self) -> str | None:
         if self.loaded is None:
-            return None
+            return self._rest_of_fetch()
         self.stack.close()
         return f"what was loaded so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
+
+    def _rest_of_fetch(self) -> str | None:
+        if not self.resumable or not self.fetched.is_dir() or not self._kept(untouched=not self._loading):
+            return None
+        self.stack.close()
+        return f"what was fetched so far is in {self.staging.root}: `ccdr recover --resume` goes on with it"
 
     def token(self) -> Mapping[str, object]:
         """Of all that is to be named: nothing is added to it later."""

@@ -7,7 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.host.interrupts import tick
@@ -56,18 +56,14 @@ class Opening:
             raise CcdrError(
                 f"{left.home} holds the new server of {left.plan}/{left.asset}", hint="name the directory of this one"
             )
-        site = Site(left.home, wanted.owner, left.address, left.port, left.sockets, wanted.settings, left.mark)
+        site = job.site(wanted, left.mark)
+        site = replace(site, home=left.home, address=left.address, port=left.port, sockets=left.sockets)
         return cls(job, wanted, left, site, job.engine.new_server(site), manifest, services, run)
 
     def refuse(self) -> None:
         """CcdrError where it must not be started: something listens there already, it was started or changed since it
         was checked, or this host has no such address."""
         left = self.left
-        if left.is_checked:
-            raise CcdrError(
-                f"a check of the server in {left.home} is at work, or was killed",
-                hint=f"`ccdr recover check {self.job.plan}` leaves it ready to start",
-            )
         if not left.untouched:
             raise CcdrError(
                 f"the server in {left.home} is not as it was left when its checks had passed",
@@ -148,13 +144,14 @@ class Opening:
             source, _ = stack.enter_context(
                 self.services.lab.source(
                     engine,
-                    f"{self.run.id}-{self.job.asset}",  # others are opened beside it
+                    self.run.id,
                     self.run.scratch,
                     credentials,
                     self.job.limits.no_progress,
                     _Silent(),
                     any_client=True,
                     gentle=False,
+                    part=self.job.asset,  # others are opened beside it
                 )
             )
             ours = self.maker.is_it(source)
@@ -211,6 +208,11 @@ def _listens(where: tuple[str, int] | Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def in_use(address: str, port: int) -> bool:
+    """Does anything listen there now?"""
+    return _listens((_reachable(address), port))
 
 
 def _is_here(address: str) -> bool:

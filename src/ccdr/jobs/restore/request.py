@@ -27,6 +27,10 @@ class Before:
     stage: str | None = None
     token: Mapping[str, object] | None = None
 
+    @property
+    def past_fetching(self) -> bool:
+        return self.stage not in (None, "begun")
+
 
 @dataclass(frozen=True)
 class Told:

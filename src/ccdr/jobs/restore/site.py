@@ -36,7 +36,7 @@ def prepared(
 ) -> OntoNewServer:
     """UsageProblem where it will not do; TestBroken where this host has no image for it. Changes nothing."""
     manifest, home, mark = order.manifest, wanted.directory, working or order.run.id
-    site = Site(home, wanted.owner, wanted.address, wanted.port, wanted.sockets, wanted.settings, mark)
+    site = order.job.site(wanted, mark)
     maker = order.engine.new_server(site)
     owner = owner_of(wanted.owner, maker.user)
     if os.geteuid() != 0:

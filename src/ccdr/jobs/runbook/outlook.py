@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
+from ccdr.jobs.recover.foretold import foretold
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.evidence import rto_of
 from ccdr.jobs.runbook.people import choices, question_of
@@ -33,26 +34,14 @@ _WORDS = {
 
 
 def expected_of(runbook: Runbook, services: Services, loaded: LoadedPlan) -> dict[str, float]:
-    """Seconds that each step should take: as the plan says; of a recovery by the assets' last restore tests, one after
-    the other; nothing where neither tells."""
-    histories = services.histories()
-
-    def measured(assets: tuple[str, ...]) -> float | None:
-        takes = []
-        for asset in assets or tuple(loaded.plan.assets):
-            test = histories.get((loaded.plan.plan, asset), AssetHistory()).last_conclusive_test
-            achieved_s = ((test or {}).get("rto") or {}).get("achieved_s")
-            if achieved_s is None:
-                return None
-            takes.append(float(achieved_s))
-        return sum(takes)
-
+    """Seconds that each step should take: as the plan says; of a recovery as `ccdr recover` foretells it of the newest
+    snapshots, by measured restores; nothing where neither tells."""
     expected: dict[str, float] = {}
     for name, step in runbook.steps.items():
         seconds = step.expected
         if seconds is None and isinstance(step, Recover):
             assets = tuple(a for a in step.assets or tuple(loaded.plan.assets) if a not in step.leave_out)
-            seconds = measured(assets)
+            seconds = foretold(loaded, assets, services)
         if seconds is not None:
             expected[name] = seconds
     return expected

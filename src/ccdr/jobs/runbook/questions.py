@@ -55,21 +55,25 @@ def _http_once(step: Http) -> str | None:
     parts = urlsplit(step.url)
     assert parts.hostname
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        if parts.scheme == "https":
+    connection: HTTPConnection = HTTPConnection(parts.hostname, parts.port, timeout=step.timeout)
+    if parts.scheme == "https":
+        try:
             context = ssl.create_default_context(cafile=str(step.ca_file) if step.ca_file else None)
-            connection: HTTPConnection = HTTPSConnection(
-                parts.hostname, parts.port, timeout=step.timeout, context=context
-            )
-        else:
-            connection = HTTPConnection(parts.hostname, parts.port, timeout=step.timeout)
+        except FileNotFoundError:
+            return "cannot be asked: its ca_file is not there"
+        except ssl.SSLError:  # of these too the number is no system's
+            return "cannot be asked: its ca_file holds no certificate"
+        except OSError as error:
+            return f"cannot be asked: its ca_file cannot be read: {os.strerror(error.errno or 0)}"
+        connection = HTTPSConnection(parts.hostname, parts.port, timeout=step.timeout, context=context)
+    try:
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"User-Agent": "ccdr", "Connection": "close"})
             status = connection.getresponse().status
     except ssl.SSLCertVerificationError:
         return "shows a certificate that is not verified"
-    except FileNotFoundError:
-        return "cannot be asked: its ca_file is not there"
+    except ssl.SSLError:
+        return "does not answer by TLS"
     except socket.gaierror:
         return "has a name that this host does not know"
     except TimeoutError:
@@ -163,11 +167,11 @@ def client_of(engine: Engine, shown: str, label: str, work: Work) -> Iterator[So
     credentials = into / "credentials"
     credentials.mkdir(mode=0o700)
     work.services.write_credentials_of(engine, credentials, what=shown)
-    lab = work.services.lab
-    with lab.source(engine, work.run.id, into, credentials, PATIENCE, work.progress, any_client=True, gentle=False) as (
-        source,
-        _,
-    ):
+    lab, run = work.services.lab, work.run.id
+    opened = lab.source(
+        engine, run, into, credentials, PATIENCE, work.progress, any_client=True, gentle=False, part=label
+    )
+    with opened as (source, _):
         yield source
 
 

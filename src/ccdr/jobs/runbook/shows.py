@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ccdr.host.state import State
 from ccdr.jobs.plan_in_repository.needed import BACKUPS, secrets_of
 from ccdr.jobs.recover.planned import Decision
+from ccdr.jobs.recover.repointed import kept_edited, lines_of, repointed
 from ccdr.jobs.restore.left_server import LeftServer
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.recoveries import of_this_run, told_in
@@ -28,7 +29,13 @@ def as_asked(step: AnyStep, loaded: LoadedPlan, state: State, events: Sequence[E
 
 def shown(step: Manual, loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
     for what in step.shows:
-        yield from _to_start(loaded, state, events) if what == "start_lines" else _missing(loaded)
+        match what:
+            case "start_lines":
+                yield from _to_start(loaded, state, events)
+            case "plan_changes":
+                yield from _changes(loaded, state, events)
+            case "missing_secrets":
+                yield from _missing(loaded)
 
 
 def _to_start(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
@@ -46,10 +53,12 @@ def _to_start(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iter
                 nothing = False
                 yield f"{planned.asset}: {error}"
                 continue
-            if left.untouched:
+            if left.untouched and planned.spare_of is None:
                 nothing = False
                 yield f"{planned.asset}, which nobody has started yet, {BY_DEBIAN}"
                 yield from _literal(left.lines)
+            elif left.untouched:
+                yield f"{planned.asset}: leave it, {planned.spare_of} has the same data (else its lines: {left.file})"
     if nothing:
         yield "no new server of this run is left to be started on this host"
 
@@ -59,6 +68,20 @@ def _literal(lines: StartLines) -> Iterator[str]:
     if lines.docker:
         yield f"  {BY_DOCKER}"
         yield from (f"    {line}" for line in lines.docker)
+    for heading, after in lines.afterwards():
+        yield f"  {heading}:"
+        yield from (f"    {line}" for line in after)
+
+
+def _changes(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
+    """Of the plan, now that all of it stands elsewhere."""
+    begun = events[0].time if events else None
+    for told in of_this_run(loaded.plan.plan, state, begun, told_in(events)):
+        decision = Decision.read(told.decided)
+        spares = {one.asset: one.spare_of for one in decision.assets if one.spare_of is not None}
+        places = {one.asset: one.where for one in decision.assets if one.asset in loaded.plan.assets}
+        kept = kept_edited(loaded, told.directory)
+        yield from lines_of(repointed(loaded, places, spares=spares), loaded, kept)
 
 
 def _missing(loaded: LoadedPlan) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,14 @@ def log_repository(job: Job, services: Services) -> Restic:
 def archive_of(job: Job, repo: Restic) -> LogArchive:
     """Ask the repository; an empty log archive where nothing was ever stored."""
     return _archive(_listed(job, repo))
+
+
+def archives_of(plan: str, assets: Collection[str], repo: Restic) -> dict[str, LogArchive]:
+    """As `archive_of`, of several assets of a plan whose logs lie in the same repository, which is asked once."""
+    there: list[RepoSnapshot] = []
+    with contextlib.suppress(RepositoryMissing):
+        there = repo.snapshots([OURS, f"kind={LOG}", f"plan={plan}"])
+    return {asset: _archive([s for s in there if f"asset={asset}" in s.tags]) for asset in assets}
 
 
 def void_of(job: Job, repo: Restic) -> list[str]:

@@ -275,7 +275,7 @@ class _Pruning:
     def _exposed(self, job: Job, good: Sequence[Snapshot], history: AssetHistory) -> Iterator[str]:
         """Is more at stake than the RPO? The log that leads on from the newest base counts, as far as it is there."""
         rpo, now = job.objectives.rpo, self._services.clock.now()
-        points = [measure.Point(s.consistent_point, s.usable_at) for s in good]
+        points = [measure.Point(s.consistent_point, s.to_hand) for s in good]
         exposed = measure.exposure(now, points)
         if exposed <= rpo:
             return

@@ -47,9 +47,15 @@ class Looker:
 
             @contextlib.contextmanager
             def client(number: int, engine: EngineConfig) -> Iterator[Source]:
-                name = run.id if len(engines) == 1 else f"{run.id}-{number}"
                 with services.lab.source(
-                    cast("Engine", engine), name, into, credentials, NO_PROGRESS, self.progress, any_client=True
+                    cast("Engine", engine),
+                    run.id,
+                    into,
+                    credentials,
+                    NO_PROGRESS,
+                    self.progress,
+                    any_client=True,
+                    part="" if len(engines) == 1 else str(number),
                 ) as (source, _):
                     yield source
 

@@ -36,6 +36,7 @@ from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
+from ccdr.telling.report.copies import copy_reports
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.headline import Answer, answer, over_the_period
 from ccdr.telling.report.interruptions import interruptions
@@ -134,7 +135,7 @@ def make_report(
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
-        reports = _judge_plans(plans, services, evidence, period)
+        reports = _judge_plans(plans, services, evidence, runs, period)
         promised = promises(evidence)
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
@@ -304,17 +305,23 @@ def _judge(
 
 
 def _judge_plans(
-    plans: Sequence[LoadedPlan], services: Services, evidence: Evidence, period: Period
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    evidence: Evidence,
+    runs: Sequence[RecordedRun],
+    period: Period,
 ) -> tuple[PlanReport, ...]:
     known = {p.plan.plan: p for p in plans}
     names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
+    wrong = {name: _problems(loaded, services, evidence, period) for name, loaded in known.items()}
     return tuple(
         judge_plan(
             name,
-            known.get(name),
+            loaded := known.get(name),
             evidence.plans.get(name, _NOTHING),
-            _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
+            wrong.get(name, ()),
             period,
+            copies=copy_reports(loaded, evidence.histories, runs, wrong[name], period) if loaded else (),
             free=_free(known.get(name)) if period.until_now else None,
             elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
         )

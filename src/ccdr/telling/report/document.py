@@ -14,7 +14,7 @@ from ccdr.telling.report.build import Report
 from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
-from ccdr.telling.report.runs import CONTROL, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
+from ccdr.telling.report.runs import CONTROL, COPY, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
 
 FORMAT = 1  # raised when a key changes its meaning
 
@@ -77,6 +77,7 @@ def _keys(report: Report) -> dict[str, object]:
         "runbooks": (_whole(run) for run in whole if run.verb == RUNBOOK),
         "recoveries": (_whole(run) for run in whole if run.verb == RECOVER),
         "upkeep": (_whole(run) for run in whole if run.verb in ("prune", "check")),
+        "copying": (_whole(run) for run in whole if run.verb == COPY),
         "runs": map(_run, report.runs),
     }
 
@@ -143,6 +144,7 @@ def _plan(plan: PlanReport) -> dict[str, object]:
         "in_plans": plan.in_plan,
         "findings": [f.text for f in plan.findings],
         "elsewhere": [one.as_json() for one in plan.elsewhere],
+        "copies": [one.as_json() for one in plan.copies],
         "last_prune": plan.last_prune and _run(plan.last_prune),
         "last_check": plan.last_check and _run(plan.last_check),
         "checked": {key: body.get(key) for key in ("part", "parts", "covered", "full_since")} if check else None,

@@ -29,6 +29,7 @@ from ccdr.plans.job import Job
 from ccdr.plans.versions import PlanRevision
 from ccdr.storage.catalogue import of_source
 from ccdr.telling.report.asset_evidence import AssetEvidence
+from ccdr.telling.report.copies import CopyReport
 from ccdr.telling.report.evidence import PlanEvidence
 from ccdr.telling.report.exposures import (
     Stages,
@@ -203,6 +204,7 @@ def judge_plan(
     *,
     free: int | None,
     elsewhere: tuple[Answering, ...] = (),
+    copies: Iterable[CopyReport] = (),
 ) -> PlanReport:
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
@@ -221,6 +223,7 @@ def judge_plan(
         growth=growth(ev.sizes, ev.added, period, free),
         fetched=of_tests,
         elsewhere=elsewhere,
+        copies=tuple(copies),
     )
 
 

@@ -12,6 +12,7 @@ from ccdr.model.values import (
     Achieved,
     Objectives,
 )
+from ccdr.telling.report.copies import CopyReport
 from ccdr.telling.report.growth import Growth
 from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.status import Answering
@@ -157,6 +158,7 @@ class PlanReport:
     growth: Growth
     fetched: Fetched = field(default_factory=Fetched)
     elsewhere: tuple[Answering, ...] = ()  # who does what this host does not answer for
+    copies: tuple[CopyReport, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.engines import AnyEngine
+from ccdr.jobs.recover.doubles import with_ports
+from ccdr.jobs.recover.repointed import lines_of, repointed
 from ccdr.jobs.restore.site import owner_of
 from ccdr.jobs.runbook.people import choices
 from ccdr.jobs.runbook.shows import BY_DEBIAN, BY_DOCKER
@@ -22,11 +24,13 @@ from ccdr.model.order import in_order
 from ccdr.model.schema import format_duration
 from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
 from ccdr.plans.model import Plan
-from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual
-from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, where_to
-from ccdr.plans.targets import NewServer
-from ccdr.ports.new_server import Owner, Site
+from ccdr.plans.one_server import instead_of
+from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual, Recover
+from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
+from ccdr.plans.targets import NewServer, Target
+from ccdr.ports.new_server import Owner
 from ccdr.telling.pages import environment
 from ccdr.telling.runbook import by_hand, does
 
@@ -51,9 +55,10 @@ def page(
     room = files("ccdr.telling.runbook")
     template = environment().from_string(room.joinpath("page.html").read_text("utf-8"))
     plan, standing = loaded.plan, Standing(runbook, ())
-    starts = list(_starts(plan, manifests))
+    starts = list(_starts(loaded, manifests))
     below = [name for name in plan.assets if name not in plan.targets and left_to_start(plan, name)]
-    prints = [*(str(one["name"]) for one in starts if not one["ways"]), *below]
+    spares = _places(loaded)[1]
+    prints = [n for n in (*(str(one["name"]) for one in starts if not one["ways"]), *below) if n not in spares]
     opened = " --opened" if any(left_to_start(plan, name) for name in plan.assets) else ""
     key, env = f"/root/{plan.plan}.key", f"/root/{plan.plan}.env" if plan.repository.env_file else None
     return template.render(
@@ -71,8 +76,10 @@ def page(
         key=key,
         env=env,
         bare=list(_bare(plan, key, env)),
-        assets=list(_assets(plan, measured)),
-        together=_minutes(sum(measured.values())) + " min" if measured else "?",
+        assets=list(_assets(loaded, measured)),
+        twice=list(_twice(plan)),
+        pointed=_pointed(loaded, manifests),
+        together=_together(runbook, expected, measured),
         health=[line for step in runbook.steps.values() for line in _health(step)],
         phones=list(_phones(runbook)),
         lies=_lies(plan),
@@ -91,6 +98,16 @@ def page(
 
 def _minutes(seconds: float | None) -> str:
     return "?" if seconds is None else str(max(1, math.ceil(seconds / 60)))
+
+
+def _together(runbook: Runbook, expected: Mapping[str, float], measured: Mapping[str, float]) -> str:
+    """As a recovery is foretold; else one asset after the other, which is longer."""
+    foretold = [
+        expected[name] for name, step in runbook.steps.items() if isinstance(step, Recover) and name in expected
+    ]
+    if len(foretold) == 1:
+        return f"all together about {_minutes(foretold[0])} min"
+    return f"all together at most {_minutes(sum(measured.values()))} min" if measured else ""
 
 
 def _engine(asset: AnyEngine) -> str:
@@ -140,18 +157,45 @@ def _bare(plan: Plan, key: str, env: str | None) -> Iterator[str]:
         yield f"ccdr plan trust {plan.plan}      # only where it refuses to run the plan's commands"
 
 
-def _assets(plan: Plan, measured: Mapping[str, float]) -> Iterator[Mapping[str, object]]:
+def _places(loaded: LoadedPlan) -> tuple[dict[str, Target], dict[str, str]]:
+    """Where each is brought, new servers each at a port of its own; and of which others they are spares."""
+    plan = loaded.plan
+    spares = {name: found[0] for name in plan.assets if (found := instead_of(plan, name)) is not None}
+    jobs = [Job(loaded, name) for name in plan.assets]
+    return with_ports({name: place_of(plan, name) for name in plan.assets}, jobs, spares, lambda *_: False)[0], spares
+
+
+def _pointed(loaded: LoadedPlan, manifests: Mapping[str, Manifest]) -> list[str]:
+    """What of the plan is otherwise then."""
+    places, spares = _places(loaded)
+    return list(lines_of(repointed(loaded, places, manifests, spares), loaded))
+
+
+def _assets(loaded: LoadedPlan, measured: Mapping[str, float]) -> Iterator[Mapping[str, object]]:
+    plan, (places, spares) = loaded.plan, _places(loaded)
     needs = {name: list(asset.depends_on) for name, asset in plan.assets.items()}
     for name in in_order(needs, {name: asset.priority for name, asset in plan.assets.items()}):
-        target = plan.targets.get(name)
+        made = "" if name in plan.targets else " (the plan names no target)"
+        spare = f"a spare of {spares[name]}: " if name in spares else ""
         yield {
             "name": name,
             "engine": _engine(plan.assets[name]),
             "after": needs[name],
             "minutes": _minutes(measured.get(name)),
             "old": address_of(plan.assets[name]),
-            "where": where_to(target) if target else f"{RECOVERED}/{name} (the plan names no target)",
+            "where": f"{spare}{where_to(places[name])}{made}",
         }
+
+
+def _twice(plan: Plan) -> Iterator[str]:
+    """Which of two that protect one server to recover from."""
+    for name in plan.assets:
+        if (found := instead_of(plan, name)) is not None:
+            first, why = found
+            yield (
+                f"{name} and {first} protect the same server. Start {first}: {why}. {name} is a spare: start it only "
+                f"where {first} will not do. `ccdr recover --dry-run` says so by what there is."
+            )
 
 
 def _health(step: AnyStep) -> Iterator[str]:
@@ -175,22 +219,25 @@ def _lies(plan: Plan) -> str:
     return f"by the command: {shlex.join(repository.password_command or ())}"
 
 
-def _starts(plan: Plan, manifests: Mapping[str, Manifest]) -> Iterator[Mapping[str, object]]:
-    for name, target in plan.targets.items():
-        new = target.new_server
+def _starts(loaded: LoadedPlan, manifests: Mapping[str, Manifest]) -> Iterator[Mapping[str, object]]:
+    """Of servers that a person starts, where the lines can be known before they are there; spares last."""
+    places, spares = _places(loaded)
+    for name in sorted(loaded.plan.targets, key=lambda one: one in spares):
+        new, said = places[name].new_server, f"{name}, a spare of {spares[name]}" if name in spares else name
         if new is None:
             continue
         if new.start:
-            yield {"name": name, "ways": [("As the plan says:", [shlex.join(new.start)])]}
+            yield {"name": name, "said": said, "ways": [("As the plan says:", [shlex.join(new.start)])]}
             continue
-        ways = _literal(plan.assets[name], new, manifests[name]) if name in manifests else None
-        yield {"name": name, "ways": ways or []}
+        ways = _literal(Job(loaded, name), new, manifests[name]) if name in manifests else None
+        yield {"name": name, "said": said, "ways": ways or []}
 
 
-def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple[str, Sequence[str]]] | None:
+def _literal(job: Job, new: NewServer, manifest: Manifest) -> list[tuple[str, Sequence[str]]] | None:
     """By what was captured; None where this host cannot tell them."""
     try:
-        maker = asset.new_server(Site(new.directory, new.owner, new.address, new.port, new.sockets, new.settings))
+        asset = job.engine
+        maker = asset.new_server(job.site(new))
         needs = maker.needs(manifest)
         image = asset.image or next(iter(asset.image_candidates(needs.major)), "")
         # Nobody's number is known before it was made: a bare host tells it by its files.
@@ -199,7 +246,8 @@ def _literal(asset: AnyEngine, new: NewServer, manifest: Manifest) -> list[tuple
     except (CcdrError, KeyError, ValueError):  # what an older ccdr captured may lack it
         return None
     docker = [(BY_DOCKER, [_by_its_files(line, new.directory) for line in lines.docker])] if image else []
-    return [(BY_DEBIAN, lines.debian), *docker]
+    after = [(f"{heading}:", commands) for heading, commands in lines.afterwards()]
+    return [(BY_DEBIAN, lines.debian), *docker, *after]
 
 
 def _by_its_files(line: str, home: Path) -> str:

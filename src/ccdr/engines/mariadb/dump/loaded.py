@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from ccdr.engines.mariadb import questions
@@ -57,6 +58,10 @@ class Loaded:
 
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self.login, self.working, query, first=self._first, pulse=self.pulse)
+
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        """As `Engine.export`."""
+        questions.export_from_afar(box, self.login, self.working, sql, to, first=self._first)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return identity.compare(context, self.login, self.jobs, working=self.working)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,9 +24,11 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
+from ccdr.engines.servers.connection import by_network, lacks_secret
 from ccdr.engines.servers.room import WithRoom
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, docker_lines
+from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
+from ccdr.host.accounts import without_account
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import Manifest, human_bytes, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
@@ -39,6 +41,16 @@ if TYPE_CHECKING:
 
 DATA, SORTING = f"{HOME}/{own.DATA}", f"{HOME}/sorting"
 _CONF, _INIT, _PID = "/tmp/ccdr-server.cnf", "/tmp/ccdr-init.sql", "/tmp/ccdr-server.pid"  # noqa: S108 - in the sandbox
+# By nothing else; a password that is `invalid` is none.
+_BY_SOCKET = (
+    "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
+    "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
+)
+# For a person's first look: the largest tables. What the server knows of their sizes may be old.
+_SIZES = (
+    "select table_name, engine, round(data_length / 1024) as kb from information_schema.tables "
+    "where table_schema = database() order by kb desc limit 40"
+)
 _CLIENT = shlex.join(server.LOGIN.asking())
 _UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
 # $1: is there no server yet? Then $2: are time zones known by their names? The settings come on standard input. Of a
@@ -275,6 +287,8 @@ class Maker:
         inventory = Inventory(manifest.contents)
         options = server.settings(inventory, self.asset.memory or server.MEMORY, throwaway=False)
         options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+        # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
+        options["innodb_flush_log_at_trx_commit"] = "2"
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
         options |= {"loose-system_versioning_alter_history": "KEEP", **self.asset.server_settings}
         if not empty:
@@ -311,6 +325,7 @@ class Maker:
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         box = WithRoom(box, HOME, _PID)
         kept = self._kept(box) if self._copied(manifest) else {}
+        notes = self._kept_out(box)
         try:
             box.run(["bash", "-c", _STOP], what="ending the new server")
         except CommandFailed as error:
@@ -333,11 +348,22 @@ class Maker:
         box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
         captured, given = mine.buffer_pool
         if given < captured:
-            return [
+            notes.append(
                 f"the source's buffer pool had {human_bytes(captured)}, and this host has {human_bytes(mine.memory)} "
                 f"of memory: it gets {human_bytes(given)} (`settings: {{innodb_buffer_pool_size: …}}` says otherwise)"
-            ]
-        return []
+            )
+        return notes
+
+    def _kept_out(self, box: Place) -> list[str]:
+        """Accounts of the server that are for those of the host alone, which this one lacks."""
+        named = lines(box, server.LOGIN, _BY_SOCKET, "asking who may log in")
+        if not (outside := without_account(dict.fromkeys(name for name in named if name != SANDBOX_USER))):
+            return []
+        return [
+            f"{', '.join(outside)} log in by unix_socket, as the host's account of the same name, which this host does "
+            f"not have: `useradd --system {outside[0]}` makes one; or once it is started, give it a password: "
+            f"`mariadb --socket={shlex.quote(str(self._socket))} -u root`, `ALTER USER … IDENTIFIED BY '…'`"
+        ]
 
     def _own(self, box: Place, manifest: Manifest, kept: dict[str, str]) -> own.Own:
         memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
@@ -361,13 +387,36 @@ class Maker:
         # Debian's own look at the server that it has installed, which this is not.
         return [f'Environment="MYSQLD_MULTI_INSTANCE=--defaults-file={conf}"', "ExecStartPre=", "ExecStartPost="]
 
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        return {}
+
+    def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
+        """Where the password is not at hand, as `_opened` says: by its socket, as its administrator."""
+        c = self.asset.connection
+        at: dict[str, object] = {"connection.host": self._socket}
+        secret = c.password_file is not None or c.password_command is not None
+        unasked = c.socket is not None and not secret and bool(without_account([c.user]))
+        if lacks_secret(c) or unasked:  # who had come in as the account of that name does not any more
+            at |= {"connection.user": "root", **({} if unasked else {"connection.password_file": None})}
+        elif c.socket is None:
+            at = {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
+        if self.asset.method == "physical":
+            at["data_directory"] = self.site.home / own.DATA
+        return at
+
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (own.CONF, own.ERRORS, f"{own.DATA}/aria_log_control")
 
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         conf = f"--defaults-file={self.site.home / own.CONF}"
         docker = docker_lines(self.site, image, owner, "mariadbd", conf)
-        return StartLines(_UNIT.lines(self.site, owner), docker, self._refilled(manifest))
+        debian, box = _UNIT.lines(self.site, owner), inside(container(self.site, "mariadbd"))
+        return StartLines(debian, docker, self._refilled(manifest), (self._look(manifest),), box)
+
+    def _look(self, manifest: Manifest) -> str:
+        """As root, as the server lets its administrator in by its socket."""
+        argv = ["mariadb", f"--socket={self._socket}", "--user=root", "--table", f"--execute={_SIZES}"]
+        return shlex.join([*argv, Inventory(manifest.contents).database])
 
     def _refilled(self, manifest: Manifest) -> tuple[str, ...]:
         """As it fills them itself; by whoever the server lets in by its socket without a password."""

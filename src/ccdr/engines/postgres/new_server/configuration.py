@@ -70,11 +70,11 @@ def whence(site: Site) -> str:
 def pg_ident_conf(owner: str, roles: Sequence[str]) -> str:
     """These roles are for whoever the server runs as, and for root; all others have the name of their account."""
     accounts = (owner, "root")
-    lines = [f"{MAP} {account} {_quoted(role)}\n" for account in accounts for role in roles]
+    lines = [f"{MAP} {account} {quoted(role)}\n" for account in accounts for role in roles]
     return f"# Written by ccdr: map, account, role.\n{''.join(lines)}{MAP} /^(.*)$ \\1\n"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 

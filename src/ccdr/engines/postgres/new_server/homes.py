@@ -22,8 +22,15 @@ from ccdr.ports.place import Place
 DATA = f"{HOME}/{CLUSTER}"
 PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
 
-# Until it is loaded it has no standby, and nobody changes anything: what is written is on disk all the same.
-LOADING = {"wal_level": "minimal", "max_wal_senders": "0", "autovacuum": "off", "checkpoint_timeout": "1h"}
+# Until it is loaded it has no standby, and nobody changes anything: what is written is on disk all the same, and a
+# commit does not wait for it: the load ends with a checkpoint, which does, and a server that ends with another.
+LOADING = {
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "checkpoint_timeout": "1h",
+    "synchronous_commit": "off",
+}
 
 # The settings come on standard input; what follows $2 is for initdb.
 _MAKE = f"""set -e

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,11 @@ from ccdr.engines.postgres.dump.target import MAINTENANCE
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
+from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.servers.connection import by_network, lacks_secret
+from ccdr.engines.servers.start_lines import inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -40,6 +43,11 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
+# For a person's first look: the largest tables.
+_SIZES = (
+    "select schemaname, relname, pg_size_pretty(pg_relation_size(relid)) from pg_stat_user_tables "
+    "order by pg_relation_size(relid) desc limit 20"
+)
 # The server's word on each setting of a file; it starts nothing.
 _KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
 # Does it start with its own configuration? With what is different here on standard input.
@@ -185,6 +193,7 @@ class PostgresMaker:
         env = dict(method.restored_env(manifest))
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
+        logins = _one(box, env, env["PGDATABASE"], LOGINS)
         old_passwords, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).split("|")
         try:
             box.run(["sh", "-c", STOP], what="ending the new server")
@@ -201,7 +210,24 @@ class PostgresMaker:
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         self._try(box, home)
         lead_to(home / CLUSTER, self.site.home)
-        return notes + less
+        return notes + less + list(self._entering(logins, home, manifest).notes(self._letting_in))
+
+    def _entering(self, logins: str, home: Path, manifest: Manifest) -> Entering:
+        captures = dict.fromkeys([self.asset.connection.user, *self.site.accounts])
+        return Entering.of(
+            logins,
+            _captured_ident(home),
+            tuple(captures),
+            self._own_roles(manifest),
+            copied=manifest.method == "physical",
+        )
+
+    def _letting_in(self, account: str, role: str) -> str:
+        """A line that does so, once it is started."""
+        ident = shlex.quote(str(self.site.home / CLUSTER / conf.IDENT))
+        asking = shlex.join(["psql", "-h", str(self.site.socket_directory), "-p", str(self.port), "-d", "postgres"])
+        line = shlex.quote(f"{conf.MAP} {account} {conf.quoted(role)}")
+        return f"`echo {line} >> {ident} && {asking} -U {self.user} -c 'select pg_reload_conf()'`"
 
     def _try(self, box: Place, home: Path) -> None:
         """TestBroken where it does not start with its own settings, but for what only this host has. What the plan
@@ -260,12 +286,24 @@ class PostgresMaker:
             (home / name).chmod(mode)
 
     def _own_roles(self, manifest: Manifest) -> list[str]:
-        """Whom root, and the account that the server runs as, may be: its first superuser, and who captures it."""
-        return list(dict.fromkeys([self._superuser(manifest), self.asset.connection.user]))
+        """Whom root, and the account that the server runs as, may be: its first superuser, and who captures there."""
+        return list(dict.fromkeys([self._superuser(manifest), self.asset.connection.user, *self.site.accounts]))
 
     def _superuser(self, manifest: Manifest) -> str:
         """The first that may log in."""
         return self._method(manifest).restored_env(manifest)["PGUSER"]
+
+    def captured_in(self, home: Path, manifest: Manifest) -> Mapping[str, Path]:
+        return {}
+
+    def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
+        """Through its socket root is let in without a password (`_own_roles`)."""
+        c = self.asset.connection
+        lacking = lacks_secret(c)
+        if c.socket is None and not lacking:
+            return {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
+        left_out: dict[str, object] = {"connection.password_file": None} if lacking else {}
+        return {"connection.host": self.site.socket_directory, "connection.port": self.port, **left_out}
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
@@ -303,7 +341,14 @@ class PostgresMaker:
                 f"pg_ctlcluster {major} {name} start",
             ),
             docker=(docker,),
+            look=(self._look(manifest),),
+            inside=inside(f"postgres-{name}"),
         )
+
+    def _look(self, manifest: Manifest) -> str:
+        """As root: the server lets it in as its superuser, without a password (pg_ident.conf)."""
+        argv = ["psql", "-U", self._superuser(manifest), "-h", str(self.site.socket_directory), "-p", str(self.port)]
+        return shlex.join([*argv, "-d", Inventory(manifest.contents).database, "-c", _SIZES])
 
     def client(self, manifest: Manifest) -> Postgres:
         inventory = Inventory(manifest.contents)
@@ -342,6 +387,13 @@ def _put_aside(data: Path, aside: Path) -> None:
     for name in (conf.CONF, conf.HBA, conf.IDENT, *_OF_THE_BACKUP):
         if (data / name).exists() and not (aside / name).exists():
             (data / name).rename(aside / name)
+
+
+def _captured_ident(home: Path) -> str:
+    try:
+        return (home / conf.CAPTURED / conf.IDENT).read_text("utf-8", "replace")
+    except OSError:  # a dump has none, and Debian's lies elsewhere
+        return ""
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:

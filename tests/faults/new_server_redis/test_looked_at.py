@@ -1,0 +1,64 @@
+"""`ccdr recover check` of a new Redis server: opened where nobody has started it, and asked itself where somebody has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.support.harness import Ran, Site
+from tests.support.new_server import as_it_is
+from tests.support.new_server_redis import ask, started
+from tests.support.repository_damage import flip
+from tests.support.stored import left
+
+CHECKS = """\
+restore_test: queues
+checks:
+  - {kind: identical}
+  - {kind: integrity}
+  - {kind: keys, match: "queue:*", at_least: 2}
+  - {kind: keys, match: events, newest_within: 100000d}
+"""
+
+
+def statuses(done: Ran) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for check in done.json["steps"][0]["checks"]:
+        found.setdefault(check["kind"], set()).add(check["status"])
+    return found
+
+
+def test_it_is_opened_for_its_checks_and_asked_once_it_is_started(captured_site: Site, tmp_path: Path) -> None:
+    site, home = captured_site, tmp_path / "new"
+    site.write("restore_tests/queues.yaml", CHECKS)
+    targets = site.write("targets.yaml", f"targets:\n  queues: {{new_server: {{directory: {home}}}}}\n")
+    assert site.run("recover", "p", "--to", str(targets), "--yes-i-mean", "p").code == 0
+    before, well = as_it_is(home), {"server": {"PASS"}, "identical": {"PASS"}, "integrity": {"PASS"}, "keys": {"PASS"}}
+    done = site.run("recover", "check", "p")
+    assert (done.code, statuses(done)) == (0, well), done
+    assert as_it_is(home) == before and left(site) == []
+
+    users = (home / "users.acl").read_bytes()
+    (home / "users.acl").write_bytes(users.replace(b"+@list", b"+@hash"))
+    done = site.run("recover", "check", "p")
+    assert (done.code, statuses(done)["identical"]) == (1, {"PASS", "FAIL"}), done
+    (home / "users.acl").write_bytes(users)
+
+    (base,) = (home / "data").glob("appendonlydir/*.base.rdb")
+    whole = base.read_bytes()
+    flip(base)
+    done = site.run("recover", "check", "p")
+    assert done.code in (1, 3) and not {"identical", "keys"} & statuses(done).keys(), done
+    base.write_bytes(whole)
+
+    lines = json.loads((home / "ccdr-server.json").read_text())["start"]["docker"]
+    with started(lines, home, "redis") as (container, socket):
+        done = site.run("recover", "check", "p")
+        expected = {"server": {"PASS"}, "identical": {"SKIPPED"}, "integrity": {"SKIPPED"}, "keys": {"PASS"}}
+        assert (done.code, statuses(done)) == (0, expected), done
+        assert ask(container, "redis", socket, "-n", "3", "DEL", "queue:other") == "1"
+        done = site.run("recover", "check", "p")
+        assert (done.code, statuses(done)["keys"]) == (1, {"PASS", "FAIL"}), done
+        assert ask(container, "redis", socket, "ACL", "SETUSER", "default", "-eval") == "OK"
+        done = site.run("recover", "check", "p")
+        assert (done.code, statuses(done)["keys"]) == (0, {"SKIPPED"}), "its user may not count"

@@ -1,0 +1,158 @@
+"""Two assets of one server: from which to recover is said, with why, and both can be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Site
+from tests.support.manifests import a_manifest
+
+from ccdr.jobs.recover.doubles import doubles, with_ports
+from ccdr.jobs.recover.places import places_of
+from ccdr.jobs.recover.request import RecoverRequest
+from ccdr.jobs.recover.states import ChosenState, Instead
+from ccdr.jobs.recover.words import moved_of, rather
+from ccdr.model.values import Snapshot
+from ccdr.plans.job import Job
+from ccdr.plans.one_server import instead_of
+from ccdr.plans.targets import Target
+
+NOW = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
+ONE = "connection: {host: /one, user: u, database: crm}"
+SERVER = f"server: {{engine: postgres, method: physical, {ONE}, log_shipping: {{}}}}\n"
+DUMP = f"crm: {{engine: postgres, {ONE}}}\n"
+BILLING = "billing: {engine: postgres, connection: {host: /one, user: u, database: billing}}\n"
+ELSEWHERE = "far: {engine: postgres, connection: {host: /two, user: u, database: crm}}\n"
+
+
+def state(asset: str, lost: float, proven: float | None = None) -> ChosenState:
+    point = NOW - timedelta(seconds=lost)
+    snapshot = Snapshot("1f3e9a2b", "p", asset, "r", "x", "x", point, point, 1, "/x", "0" * 64)
+    at = None if proven is None else NOW - timedelta(seconds=proven)
+    return ChosenState(snapshot, point, None, None if at is None else "PASS", at, lost)
+
+
+def jobs_of(site: Site, *assets: str) -> list[Job]:
+    site.plan("".join(assets))
+    loaded = site.loaded()
+    return [Job(loaded, name) for name in loaded.plan.assets]
+
+
+def found(
+    jobs: list[Job], lost: Mapping[str, tuple[float, float | None]], identity: Mapping[str, str] = {}
+) -> dict[str, Instead]:
+    states = {name: state(name, *of) for name, of in lost.items()}
+    known = {name: {"system_identifier": number} for name, number in identity.items()}
+    manifests = {job.asset: a_manifest(contents=known.get(job.asset, {})) for job in jobs}
+    return doubles(jobs, states, manifests)
+
+
+def test_the_nearer_of_two_that_hold_the_same_is_the_one_to_recover_from(site: Site) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    (asset, instead), *others = found(jobs, {"crm": (50.0, 10.0), "server": (13.0, None)}).items()
+    assert (asset, instead.asset, instead.in_full, others) == ("crm", "server", True, [])
+    said = rather(asset, instead)
+    assert "Recover from server: its state is 37.0 s nearer to the moment, and it has all of the server" in said
+    assert "do not start it while server will do" in said and "`--except crm`" in said
+
+
+def test_as_near_it_is_the_one_that_was_proven_later_and_else_the_whole_server(site: Site) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    later = found(jobs, {"crm": (13.0, 900.0), "server": (13.2, 60.0)})
+    assert later["crm"].asset == "server" and "proven later, on 2026-11-24T03:11:00Z" in later["crm"].why
+    assert found(jobs, {"crm": (13.0, None), "server": (13.0, None)})["crm"].asset == "server"
+
+
+def test_a_dump_that_is_nearer_than_the_whole_server_leaves_that_the_rest(site: Site) -> None:
+    """Which the dump does not hold: it is started as well."""
+    instead = found(
+        jobs_of(site, DUMP, BILLING, SERVER), {"crm": (50.0, None), "billing": (60.0, None), "server": (9000.0, None)}
+    )
+    assert {name: one.asset for name, one in instead.items()} == {"server": "crm"}
+    assert not instead["server"].in_full and "start it beside it" in rather("server", instead["server"])
+
+
+def test_two_servers_and_two_databases_of_one_are_no_doubles(site: Site) -> None:
+    assert found(jobs_of(site, DUMP, ELSEWHERE), {"crm": (1.0, None), "far": (2.0, None)}) == {}
+    assert found(jobs_of(site, DUMP, BILLING), {"crm": (1.0, None), "billing": (2.0, None)}) == {}
+
+
+def test_what_was_captured_knows_better_than_the_plan_which_server_it_is_of(site: Site) -> None:
+    lost = {"crm": (50.0, None), "far": (60.0, None)}
+    jobs = jobs_of(site, DUMP, ELSEWHERE)
+    assert found(jobs, lost, {"crm": "77", "far": "77"})["far"].asset == "crm"
+    lost = {"crm": (50.0, None), "server": (9.0, None)}
+    jobs = jobs_of(site, DUMP, SERVER)
+    assert found(jobs, lost, {"crm": "77", "server": "78"}) == {}
+    assert found(jobs, lost, {"crm": "77", "server": "77"})["crm"].asset == "server"
+
+
+def test_a_plan_made_from_backups_knows_no_address_and_calls_none_the_same(site: Site) -> None:
+    nowhere = "{engine: redis, connection: {host: 192.0.2.1, tls: verify, ca_file: ca.pem}}"
+    jobs = jobs_of(site, f"a: {nowhere}\nb: {nowhere}\n")
+    assert found(jobs, {"a": (1.0, None), "b": (2.0, None)}) == {}
+
+
+def test_the_page_and_bootstrap_say_which_by_the_plan_alone(site: Site) -> None:
+    plan = jobs_of(site, DUMP, BILLING, SERVER)[0].loaded.plan
+    for spare in ("crm", "billing"):
+        assert instead_of(plan, spare) == ("server", "its log is shipped, so that less is lost")
+    assert instead_of(plan, "server") is None
+
+
+@pytest.fixture
+def under(tmp_path: Path) -> RecoverRequest:
+    return RecoverRequest(under=tmp_path)
+
+
+def ports(places: Mapping[str, Target]) -> dict[str, int | None]:
+    return {name: where.new_server.port for name, where in places.items() if where.new_server is not None}
+
+
+def test_the_one_to_recover_from_has_the_port_of_the_source_and_the_other_the_next(
+    site: Site, under: RecoverRequest
+) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    places, problems = places_of(jobs, under)
+    assert problems == []
+    given, moved = with_ports(places, jobs, ["crm"], lambda *_: False)
+    assert ports(given) == {"crm": 5433, "server": None}
+    (said,) = moved_of(moved, {"crm": Instead("server", "")})
+    assert said.startswith("the new server of crm (a spare) listens at 127.0.0.1:5433")
+    given, _ = with_ports(places, jobs, ["server"], lambda *_: False)
+    assert ports(given) == {"crm": None, "server": 5433}
+
+
+def test_a_port_that_something_has_or_that_another_was_promised_is_passed_over(
+    site: Site, under: RecoverRequest
+) -> None:
+    third = "far: {engine: postgres, connection: {host: db9, port: 5434, user: u, database: x}}\n"
+    jobs = jobs_of(site, DUMP, SERVER, third)
+    places, _ = places_of(jobs, under)
+    given, _ = with_ports(places, jobs, ["crm"], lambda _, port: port == 5433)
+    assert ports(given) == {"crm": 5435, "server": None, "far": None}
+
+
+def test_a_port_that_somebody_stated_is_theirs_whichever_is_to_be_preferred(
+    site: Site, under: RecoverRequest, tmp_path: Path
+) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    stated = {"crm": Target.model_validate({"new_server": {"directory": str(tmp_path / "c"), "port": 5432}})}
+    places, _ = places_of(jobs, RecoverRequest(under=tmp_path, targets=stated))
+    given, moved = with_ports(places, jobs, ["crm"], lambda *_: False)
+    assert ports(given) == {"crm": 5432, "server": 5433} and [one.asset for one in moved] == ["server"]
+    apart = {"crm": Target.model_validate({"new_server": {"directory": str(tmp_path / "c"), "port": 5440}})}
+    places, _ = places_of(jobs, RecoverRequest(under=tmp_path, targets=apart))
+    assert with_ports(places, jobs, ["crm"], lambda *_: False) == (places, [])
+
+
+def test_one_that_listens_everywhere_is_in_the_way_of_one_address(
+    site: Site, under: RecoverRequest, tmp_path: Path
+) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    everywhere = {"new_server": {"directory": str(tmp_path / "c"), "address": "0.0.0.0"}}
+    places, _ = places_of(jobs, RecoverRequest(under=tmp_path, targets={"crm": Target.model_validate(everywhere)}))
+    assert ports(with_ports(places, jobs, ["crm"], lambda *_: False)[0]) == {"crm": 5433, "server": None}
