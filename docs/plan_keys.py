@@ -27,6 +27,7 @@ OF_AN_ASSET = {
     "BackupSettings": "backup",
     "RestoreTestSettings": "restore_test",
     "ControlSettings": "negative_control",
+    "OwnersCanary": "a canary of an asset",
     "Limits": "limits of an asset",
 }
 OF_AN_ENGINE = {"LogShipping": "log_shipping", "Canary": "canary", "Incremental": "incremental"}

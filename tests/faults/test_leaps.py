@@ -187,20 +187,30 @@ def test_a_canary_that_was_touched_is_told_until_somebody_answers(tmp_path: Path
     record(tree, range(3), text=True)
     (tree / "00-canary").write_text("nobody opens this")
     settle(tree / "00-canary")
-    site.recordings(tree, f"canaries: {{front: {{path: {tree}/00-canary}}}}\nobjectives: {{rpo: 35d}}")
+    to = f"retention: {{keep_last: 1}}\ntargets: {{recordings: {{directory: {tmp_path}/back}}}}\n"
+    site.recordings(tree, f"canaries: {{front: {{path: {tree}/00-canary}}}}")
+    (site.root / "plans/p.yaml").write_text((site.root / "plans/p.yaml").read_text() + to)
     assert [backed_up(site), backed_up(site)] == [[], []], "the first one that sees it goes by no other"
     encrypted(tree / "00-canary")
     assert backed_up(site) == ["canary_changed"]
     (tree / "00-canary").unlink()
     assert backed_up(site) == ["canary_gone"] and set(troubles(site)) >= {"SNAPSHOT_SUSPECT"}
+    good = site.records("backup.end")[1]["snapshot"]
+    assert site.run("test", "p", "--snapshot", good["id"]).json["snapshot"]["verdict"] == "PASS"
     pruned = site.run("upkeep", "p", "--prune")
-    assert "suspect" not in pruned.stderr and len(site.records("backup.end")) == 4
+    assert good["id"] not in str(site.records("prune.end")[-1]["removed"]), pruned
+    latest = site.run("recover", "p", "--yes-i-mean", "p")
+    assert latest.code == 3 and not (tmp_path / "back").exists(), latest
+    then = site.run("recover", "p", "--at", good["consistent_point"], "--yes-i-mean", "p")
+    assert (tmp_path / "back").exists(), then
     (tree / "00-canary").write_text("planted anew")
     settle(tree / "00-canary")
     assert backed_up(site) == ["canary_changed"], "another one in its place is another one"
     answer = ("ack", "SNAPSHOT_SUSPECT", "p", "--asset", "recordings", "--until", "1d", "--why", "it was me")
     assert site.run(*answer).code == 0
     assert "SNAPSHOT_SUSPECT" not in troubles(site)
+    assert site.run("test", "p").code == 0 and site.run("upkeep", "p", "--prune").code == 0
+    assert good["id"] in str(site.records("prune.end")[-1]["removed"]), "nothing holds it any more"
     assert backed_up(site) == [], "as it is now it is as it is to be"
     encrypted(tree / "00-canary")
     assert backed_up(site) == ["canary_changed"] and "SNAPSHOT_SUSPECT" in troubles(site), "that answer was of another"

@@ -70,6 +70,13 @@ def test_a_tree_that_is_replaced_each_day_is_not_told_of_it_each_day() -> None:
     assert signs(daily[0], daily) == []
 
 
+def test_queues_that_drain_at_night_are_no_attack() -> None:
+    queues = [usual(50 * MiB, 50 * MiB, 30 * MiB, 2, 0, 2)] * 5
+    empty = usual(10_000, 10_000, 6_000, 2, 0, 2)
+    assert signs(empty, queues, drains=True) == [] and signs(empty, queues) == [Sign.SHRUNK]
+    assert signs(empty, [*queues, empty]) == [], "it was as small before"
+
+
 def test_what_was_stored_apart_counts_with_it() -> None:
     whole = usual(10, 7, 5, 1, 1, 0).beside(usual(90, 6, 4, 9, 2, 3))
     assert whole == Growth(100, 7, 5, 10, 3, 3)

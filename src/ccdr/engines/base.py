@@ -174,6 +174,8 @@ class EngineConfig(Strict):
     speaks_sql: ClassVar[bool] = False
     # Does `export` write rows in bulk? Checks that compare every row with another store need it.
     exports: ClassVar[bool] = False
+    # Is it nothing unusual that nearly nothing is left? Queues are emptied.
+    drains: ClassVar[bool] = False
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
     group: Name | None = Field(

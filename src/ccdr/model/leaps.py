@@ -76,8 +76,8 @@ class Growth:
         return 1 - max(0, self.files - self.new - self.changed) / before.files if before.files else 0.0
 
 
-def signs(now: Growth, before: Sequence[Growth]) -> list[Sign]:
-    """`before` are the newest good ones of the same source, in order."""
+def signs(now: Growth, before: Sequence[Growth], *, drains: bool = False) -> list[Sign]:
+    """`before` are the newest good ones of the same source, in order. What `drains` may well be empty: a queue."""
     if len(before) < LEARNING:
         return []
     found, last = [], before[-1]
@@ -92,6 +92,7 @@ def signs(now: Growth, before: Sequence[Growth]) -> list[Sign]:
     others = last.files >= FILES and lost >= KEPT and usually <= KEPT / 2 and replaced
     if others and much and now.ratio >= INCOMPRESSIBLE:
         found.append(Sign.FILES_REPLACED)
-    if last.processed >= ONCE_MUCH and now.processed <= NEARLY_NONE * last.processed:
+    smallest = min(g.processed for g in before)
+    if not drains and smallest >= ONCE_MUCH and now.processed <= NEARLY_NONE * smallest:
         found.append(Sign.SHRUNK)
     return found

@@ -48,6 +48,7 @@ _REFUSED = re.compile(r"WRONGPASS|NOAUTH|NOPERM|-DENIED|DENIED Redis|certificate
 
 class Redis(EngineConfig):
     has_server: ClassVar[bool] = True
+    drains: ClassVar[bool] = True
 
     engine: Literal["redis"]
     method: Literal["rdb"] = "rdb"

@@ -350,11 +350,18 @@ class AssetHistory(FoldedRecords):
     def is_suspect(self, *ids: str) -> bool:
         return any(one in self.suspected for one in ids)
 
-    def suspicion(self, growth: Growth | None, canaries: Mapping[str, str | None], source: str | None) -> list[Sign]:
+    def suspicion(
+        self,
+        growth: Growth | None,
+        canaries: Mapping[str, str | None],
+        source: str | None,
+        *,
+        drains: bool = False,
+    ) -> list[Sign]:
         """What a backup that was just stored looks like, against those before it of the same source."""
         if source != self.grown_of:
             return []
-        found = signs(growth, [Growth(*one) for one in self.grown]) if growth is not None else []
+        found = signs(growth, [Growth(*one) for one in self.grown], drains=drains) if growth is not None else []
         was = [(self.canaries[name], digest) for name, digest in canaries.items() if name in self.canaries]
         found += [Sign.CANARY_CHANGED] if any(now not in (before, None) for before, now in was) else []
         return found + ([Sign.CANARY_GONE] if any(now is None for _, now in was) else [])

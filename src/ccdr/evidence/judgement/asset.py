@@ -110,13 +110,13 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
 def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
     """All that is wrong, whether or not it only follows from something else. `made_up`: for what vanished."""
     job, history, upkeep, counted = case.job, case.history, case.upkeep, case.counted
+    yield from _suspect(history)
     of_runs = _of_backups_and_tests(case)
     if not upkeep.answers_for(Verb.TEST):
         of_runs = as_far_as_known(of_runs, job, history, case.now, upkeep.elsewhere(Verb.TEST))
     yield from of_runs
     if case.seen.ships:
         yield from log_problems(job, history, case.seen, counted.usable, case.now, upkeep.let_be(case.now))
-    yield from _suspect(history)
     yield from problems_of_controls(job, history, upkeep, case.now)
     yield from _incomplete(job, upkeep)
     yield from passed_over(history)

@@ -57,7 +57,9 @@ def backup(
             if result.result == STORED:
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
                     result.notes += _in_doubt(job, services)
-                    result.suspect = services.history(job).suspicion(result.growth, result.canaries, _source(result))
+                    result.suspect = services.history(job).suspicion(
+                        result.growth, result.canaries, _source(result), drains=job.engine.drains
+                    )
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
                 attempt.storing.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
