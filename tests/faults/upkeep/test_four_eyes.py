@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.copied import copied, with_copies
 from tests.support.harness import Quiet, Ran, ShiftedClock, Site
 from tests.support.listeners import web_server
 from tests.support.signed import SecurityKey, key, signed, signers
@@ -21,6 +22,7 @@ from tests.support.upkeep import known, there
 from ccdr.evidence.approvals import Request
 from ccdr.host.signatures import verify
 from ccdr.jobs.approvals import NotApproved
+from ccdr.jobs.copies import from_site
 from ccdr.jobs.services import Trigger
 from ccdr.jobs.upkeep import prune
 
@@ -316,3 +318,28 @@ def test_both_signatures_can_be_verified_from_the_record(room: Room) -> None:
     services, there_ = room.site.services(), room.signers.read_text()
     for whose, space in (("requested", "ccdr-request"), ("approved", "ccdr-approval")):
         assert verify(text, used[whose]["signature"], there_, space, services.host).name == used[whose]["name"]
+
+
+def test_a_plans_copies_are_pruned_by_the_same_rules(tmp_path: Path, keys: dict[str, Path]) -> None:
+    """What was approved and what was used is the plan's, wherever it is seen from."""
+    site = with_copies(tmp_path, extra="retention: {keep_last: 1}\n")
+    copied(site)
+    room = Room(site, keys, signers(tmp_path / "signers", {"ana@x": keys["ana"], "dan@x": keys["dan"]}))
+    room.approved()
+
+    def by_schedule_there() -> str:
+        loaded, services = from_site(site.loaded(), site.services(), "offsite")
+        return prune(loaded, services, Quiet(), trigger=Trigger(datetime.now(UTC), 1)).result
+
+    assert by_schedule_there() == "DONE"
+    room.asked("--from", "offsite")
+    room.signed()
+    refused = room.pruned()
+    assert refused.code == 2 and "another repository" in refused.json["prune"]["reason"]
+    there_too = ("--approval", str(room.file), "--from", "offsite")
+    assert room.pruned(*there_too).code == 0 and room.pruned(*there_too).code == 2
+    assert [r["why"] for r in site.records("approval.refused")] == ["another_repository", "used"]
+    path = site.root / "plans/p.yaml"
+    path.write_text("".join(n for n in path.read_text().splitlines(keepends=True) if not n.startswith("approval:")))
+    with pytest.raises(NotApproved):
+        by_schedule_there()
