@@ -77,7 +77,9 @@ def going_on_options(function: F) -> F:
         "--approval", type=FILE, metavar="FILE", help="A request that somebody else has signed (FILE, and FILE.sig)."
     )
     glass = click.option(
-        "--break-glass", metavar="WHY", help="Go on without one, in an emergency: told at once, red until reviewed."
+        "--break-glass",
+        metavar="WHY",
+        help="Go on without one, or hand over what erased people may be in: told at once, red until reviewed.",
     )
     return approval(glass(function))
 
