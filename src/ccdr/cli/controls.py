@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ccdr.evidence.controls.frameworks import FrameworkState
     from ccdr.evidence.controls.values import MeasureState, Observed, PartState
 
+PRESENT = "evidence_present"
+MOST_LISTED, FEW = 10, 2  # of what is not well; of what is
+
 
 @verb(short_help="Which evidence there is for the twelve measures.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
@@ -104,13 +107,29 @@ def _newest(measure: MeasureState) -> str:
 
 
 def _tell_part(part: PartState) -> None:
+    """What shows it is told in one line where there is much of it, and what is not well up to a point: --verbose, and
+    --json, tell all."""
     click.echo(f"  {part.part.title}: {word(part.state.value)}")
     if part.owner is not None:
         click.echo(f"    to be attested, or shown, by: {part.owner}")
-    for one in part.observed:
+    whole = settings().verbose
+    well = [one for one in part.observed if one.state.value == PRESENT]
+    wrong = [one for one in part.observed if one.state.value != PRESENT]
+    step = None
+    for one in wrong if whole else wrong[:MOST_LISTED]:
         click.echo(f"    {_line(one)}")
-        if one.step is not None and one.acknowledged is None:
+        if one.step is not None and one.step != step and one.acknowledged is None:
             click.echo(f"      → {one.step}")
+        step = one.step
+    if not whole and len(wrong) > MOST_LISTED:
+        click.echo(f"    and {len(wrong) - MOST_LISTED} more: --verbose tells all")
+    for one in well if whole or len(well) <= FEW else ():
+        click.echo(f"    {_line(one)}")
+    if not whole and len(well) > FEW:
+        places = ", ".join(one.where for one in well[:MOST_LISTED]) + (", …" if len(well) > MOST_LISTED else "")
+        newest = max((r for one in well for r in one.records), key=lambda r: r.time, default=None)
+        upto = f", the newest by record {newest.seq} of {to_the_second(newest.time)}" if newest else ""
+        click.echo(f"    {PRESENT}: of {len(well)} ({places}){upto}; --verbose tells all")
 
 
 def _line(one: Observed) -> str:
