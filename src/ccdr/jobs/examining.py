@@ -98,12 +98,13 @@ def _way_to_source(engine: Any) -> str | None:
 
 
 def _secret(where: Where, path: Path, shared: Mapping[Where, list[str]]) -> dict[str, Any]:
-    seen: dict[str, Any] = {"place": dotted(where), "there": path.is_file()}
+    seen: dict[str, Any] = {"place": dotted(where), "there": False}
+    with contextlib.suppress(OSError):  # not there, or not to be looked at by who runs this
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
+        seen["there"] = path.is_file()
+        seen |= {"open_to_others": open_to_others(path) is not None, "changed": rfc3339(changed)}
     if not seen["there"]:
         return seen
-    with contextlib.suppress(OSError):
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
-        seen |= {"open_to_others": open_to_others(path) is not None, "changed": rfc3339(changed)}
     if (secret := _password(where, path)) is not None:
         seen |= {"weak": weak(secret, of_repository=_of_repository(where)), "also_in": shared.get(where, [])}
     return seen
