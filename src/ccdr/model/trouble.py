@@ -223,7 +223,7 @@ _NEXT = {
     Trouble.PLAN_NOT_STORED: "ccdr backup {plan}   stores the plan with the backup, and says why it could not",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.CONTROL_PASSED: (
-        "add {{kind: identical}} to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
+        "add the check `identical` to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
         "does the same damage again, which must be found"
     ),
     Trouble.CONTROL_INCONCLUSIVE: "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset "
