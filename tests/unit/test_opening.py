@@ -42,13 +42,15 @@ def left_in(home: Path, port: int) -> LeftServer:
     return left
 
 
-def opened(home: Path, port: int) -> Opening:
+def opened(home: Path, port: int, *, alone: bool = False) -> Opening:
+    """`alone`: it listens on its socket, and on no port."""
     left = left_in(home, port)
     (scratch := home.with_name(f"{home.name}-scratch")).mkdir()
     job: Any = SimpleNamespace(plan="p", asset="crm", limits=SimpleNamespace(no_progress=600.0))
     anything: Any = None
     run: Any = SimpleNamespace(scratch=scratch)
-    return Opening(job, NewServer(directory=home), left, Site(home), anything, anything, anything, run)
+    maker: Any = SimpleNamespace(by_socket_alone=lambda _: alone)
+    return Opening(job, NewServer(directory=home), left, Site(home), maker, anything, anything, run)
 
 
 @pytest.fixture
@@ -80,6 +82,21 @@ def test_its_twin_that_answers_is_open(tmp_path: Path) -> None:
     port = free_port()
     listens = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(3)"
     opened(tmp_path, port).start(["python3", "-c", listens], Told())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_one_that_has_no_port_is_looked_for_at_its_socket(
+    tmp_path_factory: pytest.TempPathFactory, alone: bool
+) -> None:
+    """The twin: a socket is not enough where its users come by a port."""
+    home = tmp_path_factory.mktemp("h")
+    one = opened(home, free_port(), alone=alone)
+    (home / "run").mkdir()
+    assert not one._taken()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(home / "run/s"))
+        listening.listen()
+        assert one._taken() is alone
 
 
 def edited(at: Path, **changes: object) -> None:

@@ -77,6 +77,81 @@ LISTED = """;
 4115; 3256 16431 POLICY public call p postgres
 ;	depends on: 221 221 219
 """
+# The same of a table that is partitioned by range, and one of its partitions by list.
+PARTITIONED = """;
+6; 2615 16384 SCHEMA - s postgres
+218; 1259 16385 TABLE public customer postgres
+220; 1259 16391 TABLE s cdr postgres
+;	depends on: 6
+221; 1259 16402 TABLE s cdr_2025 postgres
+;	depends on: 6 220
+222; 1259 16411 TABLE s cdr_2026 postgres
+;	depends on: 220 6
+223; 1259 16420 TABLE s cdr_2026_1 postgres
+;	depends on: 6 222
+224; 1259 16429 TABLE s cdr_2026_x postgres
+;	depends on: 6 222
+219; 1259 16390 SEQUENCE s cdr_id_seq postgres
+;	depends on: 220 6
+3951; 0 0 TABLE ATTACH s cdr_2025 postgres
+;	depends on: 221 220
+3952; 0 0 TABLE ATTACH s cdr_2026 postgres
+;	depends on: 222 220
+3953; 0 0 TABLE ATTACH s cdr_2026_1 postgres
+;	depends on: 223 222
+3954; 0 0 TABLE ATTACH s cdr_2026_x postgres
+;	depends on: 224 222
+4126; 0 16385 TABLE DATA public customer postgres
+;	depends on: 218
+4128; 0 16402 TABLE DATA s cdr_2025 postgres
+;	depends on: 221
+4129; 0 16420 TABLE DATA s cdr_2026_1 postgres
+;	depends on: 223
+4130; 0 16429 TABLE DATA s cdr_2026_x postgres
+;	depends on: 224
+4138; 0 0 SEQUENCE SET s cdr_id_seq postgres
+;	depends on: 219
+3956; 2606 16389 CONSTRAINT public customer customer_pkey postgres
+;	depends on: 218
+3959; 2606 16395 CONSTRAINT s cdr cdr_pkey postgres
+;	depends on: 220 220 220
+3962; 2606 16406 CONSTRAINT s cdr_2025 cdr_2025_pkey postgres
+;	depends on: 3959 221 221 221 221
+3965; 2606 16415 CONSTRAINT s cdr_2026 cdr_2026_pkey postgres
+;	depends on: 3959 222 222 222 222
+3968; 2606 16424 CONSTRAINT s cdr_2026_1 cdr_2026_1_pkey postgres
+;	depends on: 223 223 223 3965 223
+3971; 2606 16433 CONSTRAINT s cdr_2026_x cdr_2026_x_pkey postgres
+;	depends on: 224 3965 224 224 224
+3957; 1259 16401 INDEX s cdr_customer_idx postgres
+;	depends on: 220
+3960; 1259 16407 INDEX s cdr_2025_customer_idx postgres
+;	depends on: 3957 221 221
+3963; 1259 16416 INDEX s cdr_2026_customer_idx postgres
+;	depends on: 222 222 3957
+3966; 1259 16425 INDEX s cdr_2026_1_customer_idx postgres
+;	depends on: 223 3963 223
+3969; 1259 16434 INDEX s cdr_2026_x_customer_idx postgres
+;	depends on: 3963 224 224
+3972; 0 0 INDEX ATTACH s cdr_2025_customer_idx postgres
+;	depends on: 3960 3957 221 220
+3973; 0 0 INDEX ATTACH s cdr_2025_pkey postgres
+;	depends on: 221 3962 3959 3959 221 220
+3976; 0 0 INDEX ATTACH s cdr_2026_1_customer_idx postgres
+;	depends on: 3966 3963 223 222
+3977; 0 0 INDEX ATTACH s cdr_2026_1_pkey postgres
+;	depends on: 3959 222 3965 3968 223 3959 222 3965 223 222
+3974; 0 0 INDEX ATTACH s cdr_2026_customer_idx postgres
+;	depends on: 3963 3957 222 220
+3975; 0 0 INDEX ATTACH s cdr_2026_pkey postgres
+;	depends on: 3959 222 3965 3959 222 220
+3978; 0 0 INDEX ATTACH s cdr_2026_x_customer_idx postgres
+;	depends on: 3969 3963 224 222
+3979; 0 0 INDEX ATTACH s cdr_2026_x_pkey postgres
+;	depends on: 3959 222 3965 224 3971 3959 222 3965 224 222
+3980; 2606 16396 FK CONSTRAINT s cdr cdr_customer_fkey postgres
+;	depends on: 3956 220 218
+"""
 SCRIPT = """-- MariaDB dump
 /*!40101 SET NAMES utf8mb4 */;
 
@@ -117,10 +192,13 @@ def manifest(engine: str = "postgres", method: str = "dump", **contents: object)
     return Manifest("p", "a", "run", engine, method, "host", point, 0.0, {}, contents, files)
 
 
-def needed(*tables: str) -> of_postgres.Needed:
-    place = SimpleNamespace(path=str, run=lambda argv, **_: SimpleNamespace(stdout=LISTED))
-    named = manifest(tables={f"public {name} postgres": {} for name in tables})
-    return of_postgres.needed(cast("Place", place), Path("/dump"), named)
+def place(listed: str) -> Place:
+    return cast("Place", SimpleNamespace(path=str, run=lambda argv, **_: SimpleNamespace(stdout=listed)))
+
+
+def needed(*tables: str, schema: str = "public", listed: str = LISTED) -> of_postgres.Needed:
+    named = manifest(tables={f"{schema} {name} postgres": {} for name in tables})
+    return of_postgres.needed(place(listed), Path("/dump"), named)
 
 
 def ids(found: of_postgres.Needed) -> set[str]:
@@ -140,6 +218,27 @@ def test_what_lies_between_chosen_tables_comes_back() -> None:
     assert {"3966", "4115", "3956", "218", "4129", "4132"} <= ids(found)
     assert found.left_out == ["TRIGGER public call stamp"], "and no view"
     assert needed("agent").left_out == [], "another table's key is no loss of this one"
+
+
+def test_a_partitioned_table_is_all_of_its_partitions_that_hold_rows() -> None:
+    leaves = ["s.cdr_2025", "s.cdr_2026_1", "s.cdr_2026_x"]
+    assert of_postgres.partitions(place(PARTITIONED), Path("/dump")) == {"s.cdr": leaves, "s.cdr_2026": leaves[1:]}
+    assert of_postgres.partitions(place(LISTED), Path("/dump")) == {"s.part": ["s.part1"]}
+
+
+def test_with_all_of_its_partitions_the_table_comes_back_and_they_are_attached() -> None:
+    found = needed("cdr_2025", "cdr_2026_1", "cdr_2026_x", schema="s", listed=PARTITIONED)
+    everything = {line.split(";")[0] for line in PARTITIONED.splitlines() if line[:1].isdigit()}
+    assert everything - ids(found) == {"218", "4126", "3956", "3980"}, "all but the customers, and the key to them"
+    assert found.left_out == ["FK CONSTRAINT s cdr cdr_customer_fkey"] and found.beside == []
+
+
+def test_some_of_its_partitions_come_back_without_the_table_and_are_not_attached() -> None:
+    found = needed("cdr_2025", schema="s", listed=PARTITIONED)
+    assert found.beside == ["s cdr"] and not [line for line in found.entries.splitlines() if "ATTACH" in line]
+    below = needed("cdr_2026_1", "cdr_2026_x", schema="s", listed=PARTITIONED)
+    attached = [line.split(" ATTACH ")[1] for line in below.entries.splitlines() if "TABLE ATTACH" in line]
+    assert attached == ["s cdr_2026_1 postgres", "s cdr_2026_x postgres"] and below.beside == ["s cdr"]
 
 
 def test_a_table_that_it_is_built_upon_comes_without_rows() -> None:

@@ -105,6 +105,9 @@ class ServerMaker(Protocol):
     def port(self) -> int:
         """Where it will listen."""
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        """Will it listen on its socket, and on no port?"""
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         """As for a restore test; `data_dir` is HOME. With `in_place` the captured files are fetched straight into the
         home, under the names that they have there; `load` then proves that they are as captured. Else they are fetched

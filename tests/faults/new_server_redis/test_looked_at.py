@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from tests.support.harness import Ran, Site
-from tests.support.new_server import as_it_is
-from tests.support.new_server_redis import ask, started
+from tests.support.listeners import free_port
+from tests.support.new_server import as_it_is, started_by_docker
+from tests.support.new_server_redis import answering, ask
 from tests.support.repository_damage import flip
 from tests.support.stored import left
 
@@ -31,7 +32,8 @@ def statuses(done: Ran) -> dict[str, set[str]]:
 def test_it_is_opened_for_its_checks_and_asked_once_it_is_started(captured_site: Site, tmp_path: Path) -> None:
     site, home = captured_site, tmp_path / "new"
     site.write("restore_tests/queues.yaml", CHECKS)
-    targets = site.write("targets.yaml", f"targets:\n  queues: {{new_server: {{directory: {home}}}}}\n")
+    where = f"{{directory: {home}, port: {free_port()}}}"
+    targets = site.write("targets.yaml", f"targets:\n  queues: {{new_server: {where}}}\n")
     assert site.run("recover", "p", "--to", str(targets), "--yes-i-mean", "p").code == 0
     before, well = as_it_is(home), {"server": {"PASS"}, "identical": {"PASS"}, "integrity": {"PASS"}, "keys": {"PASS"}}
     done = site.run("recover", "check", "p")
@@ -52,7 +54,8 @@ def test_it_is_opened_for_its_checks_and_asked_once_it_is_started(captured_site:
     base.write_bytes(whole)
 
     lines = json.loads((home / "ccdr-server.json").read_text())["start"]["docker"]
-    with started(lines, home, "redis") as (container, socket):
+    with started_by_docker(lines) as container:
+        socket = answering(container, home, "redis")
         done = site.run("recover", "check", "p")
         expected = {"server": {"PASS"}, "identical": {"SKIPPED"}, "integrity": {"SKIPPED"}, "keys": {"PASS"}}
         assert (done.code, statuses(done)) == (0, expected), done

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.harness import Quiet, Site
+from tests.support.harness import Quiet, Site, Source
 from tests.support.restored_database import end, go, untouched
-from tests.support.stored import assert_clean
-from tests.support.target import Target
+from tests.support.stored import assert_clean, with_repository
+from tests.support.target import PASSWORD, Target
 
 from ccdr.engines.postgres.dump.target import PostgresTarget
 from ccdr.jobs.restore import Request, restoring
@@ -73,6 +74,47 @@ def test_a_row_that_does_not_come_back_is_a_failure(
     assert one.result.result == "FAILED" and "crm" not in target.databases
     (tables,) = (check for check in one.result.checks if check.name == "tables")
     assert tables.status is Verdict.FAIL and "2999 restored" in tables.actual, tables
+
+
+# Partitioned by range, and one of its partitions by list.
+CDR = """
+create table customer (id int primary key);
+create table cdr (
+  id bigint generated always as identity, at date not null, customer int references customer, primary key (id, at, customer)
+) partition by range (at);
+create index on cdr (customer);
+create table cdr_2025 partition of cdr for values from ('2025-01-01') to ('2026-01-01');
+create table cdr_2026 partition of cdr for values from ('2026-01-01') to ('2027-01-01') partition by list (customer);
+create table cdr_2026_1 partition of cdr_2026 for values in (1);
+create table cdr_2026_x partition of cdr_2026 default;
+insert into customer values (1), (2);
+insert into cdr (at, customer) values ('2025-03-03', 1), ('2026-03-03', 1), ('2026-03-04', 2);
+"""
+
+
+def test_a_partitioned_table_comes_back_with_all_of_its_partitions_and_one_of_them_alone(
+    source: Source, target: Target, tmp_path: Path
+) -> None:
+    source.psql("create database cdrs template template0")
+    try:
+        source.psql(CDR, "cdrs")
+        site = with_repository(Site(tmp_path))
+        site.crm(source, "cdrs", checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+        site.backed_up()
+    finally:
+        source.psql("drop database cdrs with (force)")
+    site.write("pw", f"{PASSWORD}\n", mode=0o600)
+    done = go(site, target.url("crm"), "--part", "public.cdr")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    assert "public.cdr_2025, public.cdr_2026_1, public.cdr_2026_x" in str(done.json["notes"]), done.json["notes"]
+    rows = "select count(*), count(distinct tableoid) from cdr"
+    assert target.psql(f"{rows}; select count(*) from pg_inherits", "crm").split() == ["3|3", "12"], "indexes, too"
+    assert target.psql("select last_value from cdr_id_seq", "crm") == "3"
+    alone = go(site, target.url("one"), "--part", "public.cdr_2026_1", name="one")
+    assert alone.code == 0, alone
+    assert target.psql("select count(*) from cdr_2026_1; select count(*) from cdr", "one") == "1\n0"
+    slip = go(site, target.url("none"), "--part", "public.cd", name="none")
+    assert slip.code == 2 and "public.cd" in slip.json["error"], slip
 
 
 def test_a_name_that_is_no_table_is_a_slip(site: Site, target: Target) -> None:

@@ -91,7 +91,7 @@ targets:
 runbook:
   calls: {{kind: sql, asset: crm, query: "select count(*) from `call`", expect: 3000, within: 1s}}
   nobody: {{kind: sql, asset: crm, query: "select max(id) from customer where id < 0", expect: null, within: 1s}}
-  there: {{kind: sql, target: crm, query: "select max(id) = 202 from customer", expect: true, within: 1s}}
+  there: {{kind: sql, target: crm, query: "select count(*) = 202 from customer", expect: true, within: 1s}}
   elsewhere: {{kind: sql, server: {{server: '{url}', password_file: crm.pw}}, query: "select 'a'", expect: a, within: 1s}}
   look: {{kind: sql, asset: crm, query: "select nothing", expect: 1, look: true}}
   names: {{kind: sql, asset: crm, query: "select name from customer where id = 1", expect: Ana, within: 1s}}

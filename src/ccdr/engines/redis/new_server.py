@@ -124,6 +124,9 @@ class Maker:
     def port(self) -> int:
         return self.site.port or self.asset.connection.port
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return not _has_users(manifest)
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
 

@@ -111,6 +111,8 @@ class Opening:
     def _taken(self) -> bool:
         """Does anything listen where its users come? Where the plan says in which directory its socket is to be, that
         may be all that they have of it."""
+        if self.maker.by_socket_alone(self.manifest):
+            return _any_socket(self.left.sockets)
         if _listens((_reachable(self.left.address), self.left.port)):
             return True
         return self.wanted.sockets is not None and _any_socket(self.wanted.sockets)

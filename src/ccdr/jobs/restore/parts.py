@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -17,7 +18,7 @@ from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
 from ccdr.plans.problems import did_you_mean
-from ccdr.ports.place import Progress
+from ccdr.ports.place import Place, Progress
 from ccdr.sandbox.docker import Disposal
 from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.catalogue import stream_of
@@ -106,6 +107,7 @@ def chosen_tables(order: Order, asked: tuple[str, ...], progress: Progress) -> C
     if (tables := _tables_of(order.job, order.manifest)) is None:
         return None
     names = tables.names_of(order.manifest)
+    asked, notes = _with_partitions(order, asked, names, progress)
     keys = {name: names[name] for name in _known(asked, names)}
     capture, name = order.run.directory("parts"), tables.LISTING
     listed = replace(order.manifest, files={name: order.manifest.files[name]})
@@ -113,8 +115,47 @@ def chosen_tables(order: Order, asked: tuple[str, ...], progress: Progress) -> C
     verify(order.engine, restored, listed, order.services.digest)
     with (restored / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         chosen = tables.choose(order.manifest, keys, file.read())
-    order.result.notes += chosen.notes
+    order.result.notes += [*notes, *chosen.notes]
     return chosen
+
+
+def _with_partitions(
+    order: Order, asked: tuple[str, ...], names: Mapping[str, str], progress: Progress
+) -> tuple[tuple[str, ...], list[str]]:
+    """What is asked for, with the partitions of each table that is partitioned in its place, and what is to be said of
+    that. Only what the dump itself tells says which these are."""
+    if all(name in names for name in asked) or _method(order.job, order.manifest) != ("postgres", "dump"):
+        return asked, []
+    from ccdr.engines.postgres.dump import parts
+
+    directory, toc = order.run.directory("toc"), "dump/toc.dat"
+    listed = replace(order.manifest, files={toc: order.manifest.files[toc]})
+    restored = fetch(order.repo, order.engine, order.snapshot, listed, directory, progress, only=[toc])
+    verify(order.engine, restored, listed, order.services.digest)
+    with _box(order, restored, order.run.directory("toc-out")) as box:
+        known = parts.partitions(box, restored / "dump")
+    notes, all_of = list[str](), list[str]()
+    for name in asked:
+        leaves = known.get(name, []) if name not in names else []
+        all_of += leaves or [name]
+        if leaves:
+            notes.append(f"{name} is partitioned: it comes back with all of its partitions, {', '.join(leaves)}")
+    return tuple(dict.fromkeys(all_of)), notes
+
+
+@contextmanager
+def _box(order: Order, tree: Path, scratch: Path) -> Iterator[Place]:
+    """A sandbox that has the fetched `tree`, and runs the client of the asset's engine."""
+    needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
+    lab, disposal = order.services.lab, Disposal()
+    room = SandboxOrder(
+        run=order.run.id, fetched=tree, out=scratch, storage="disk", no_progress=order.job.limits.no_progress
+    )
+    try:
+        with lab.sandbox(needs, lab.image(order.engine, needs), room, disposal) as box:
+            yield box
+    finally:
+        order.result.left_behind += disposal.problems
 
 
 def _known(asked: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
@@ -124,9 +165,7 @@ def _known(asked: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
             meant = same or did_you_mean(name, names)
             raise UsageProblem(
                 f"the snapshot holds no table {name} with rows of its own",
-                hint=f"did you mean {meant}?"
-                if meant
-                else f"it holds {', '.join(sorted(names)[:20])}; of a table that is partitioned, name its partitions",
+                hint=f"did you mean {meant}?" if meant else f"it holds {', '.join(sorted(names)[:20])}",
             )
         yield name
 
@@ -151,16 +190,8 @@ def loadable_by_hand(order: Order, tree: Path, scratch: Path) -> list[str]:
         return []
     from ccdr.engines.postgres.dump import parts
 
-    needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
-    lab, disposal = order.services.lab, Disposal()
-    room = SandboxOrder(
-        run=order.run.id, fetched=tree, out=scratch, storage="disk", no_progress=order.job.limits.no_progress
-    )
-    try:
-        with lab.sandbox(needs, lab.image(order.engine, needs), room, disposal) as box:
-            chosen = parts.needed(box, tree / "dump", order.manifest)
-    finally:
-        order.result.left_behind += disposal.problems
+    with _box(order, tree, scratch) as box:
+        chosen = parts.needed(box, tree / "dump", order.manifest)
     (tree / PARTS_LIST).write_text(chosen.entries, "utf-8", "surrogateescape")
     return list(chosen.notes())
 

@@ -165,6 +165,9 @@ class Maker:
         """Is it a whole server's files? Else a dump."""
         return manifest.method == "physical"
 
+    def by_socket_alone(self, manifest: Manifest) -> bool:
+        return False
+
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
 
@@ -436,7 +439,9 @@ class Maker:
         secret = self.asset.connection.password_file
         if self.asset.connection.password_command is None and (secret is None or not secret.is_file()):
             to |= {"user": "root", "password_file": None}
-        return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
+        # It is only asked: a copy of a whole server would want the source's own files, too.
+        asking: dict[str, object] = {"method": "dump", "log_shipping": None}
+        return self.asset.model_copy(update={**asking, "connection": self.asset.connection.model_copy(update=to)})
 
     def client(self, manifest: Manifest) -> MariaDB:
         return self._opened

@@ -2,7 +2,8 @@
 
 A table comes with its rows, what its definition needs (schema, types, functions), its defaults, indexes, constraints,
 row security, grants and comments, and with the sequences that it owns or takes numbers from. What needs a table that
-is not chosen, such as a foreign key, is left out; so are triggers and views.
+is not chosen, such as a foreign key, is left out; so are triggers and views. A partitioned table has no rows of its
+own: it comes with all of its partitions, and where all of them are chosen.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ LISTING = "toc.list"
 _DATA = re.compile(r"dump/(\d+|blob_\d+|blobs_?\d*)\.(dat|toc)")
 _HANGS_ON_A_TABLE = re.compile(
     r"(DEFAULT|CONSTRAINT|CHECK CONSTRAINT|FK CONSTRAINT|INDEX|STATISTICS|ROW SECURITY|POLICY|SEQUENCE) "
-    r"(?!SET |OWNED BY )"
+    r"(?!SET |OWNED BY |ATTACH )"
 )
-_HANGS_ON_ANYTHING = re.compile(r"(SEQUENCE SET|SEQUENCE OWNED BY|COMMENT|ACL|SECURITY LABEL) ")
+# A partition is attached, and its indexes are, where what it is a part of comes back, too.
+_HANGS_ON_ANYTHING = re.compile(
+    r"(SEQUENCE SET|SEQUENCE OWNED BY|COMMENT|ACL|SECURITY LABEL|TABLE ATTACH|INDEX ATTACH) "
+)
+_ATTACHES, _ATTACH = re.compile(r"(TABLE|INDEX) ATTACH "), "TABLE ATTACH "
 _RELATION = re.compile(r"(TABLE|FOREIGN TABLE|VIEW|MATERIALIZED VIEW) (?!DATA |ATTACH )")
-_TOLD = re.compile(r"(FK CONSTRAINT|CONSTRAINT|DEFAULT|INDEX|POLICY|TRIGGER|RULE|STATISTICS) ")
+_TOLD = re.compile(r"(FK CONSTRAINT|CONSTRAINT|DEFAULT|INDEX|POLICY|TRIGGER|RULE|STATISTICS) (?!ATTACH )")
 
 
 def names_of(manifest: Manifest) -> dict[str, str]:
@@ -54,6 +59,34 @@ def choose(manifest: Manifest, keys: Mapping[str, str], listing: str) -> ChosenT
     share = sum(int(tables[key]["bytes"]) for key in keys.values()) / max(1, whole)
     size = int(int(str(manifest.contents["database_bytes"])) * share) + 2**23
     return ChosenTables.narrowed(manifest, keys, files, database_bytes=size)
+
+
+def partitions(place: Place, dump: Path) -> dict[str, list[str]]:
+    """Of each partitioned table, by `schema.table`, the tables that hold its rows: its partitions, or theirs."""
+    entries = read_depending(place, dump)
+
+    def name(one: str) -> str:
+        return entries[one].title.removeprefix("TABLE ").replace(" ", ".", 1)
+
+    return {name(table): [name(leaf) for leaf in leaves] for table, leaves in _leaves(entries).items()}
+
+
+def _leaves(entries: Mapping[str, Depending]) -> dict[str, list[str]]:
+    """The same by dump ids, in the order of the entries."""
+    children: dict[str, list[str]] = {}
+    for entry in entries.values():
+        if not entry.rest.startswith(_ATTACH):
+            continue
+        own = f"TABLE {entry.title.removeprefix(_ATTACH)}"
+        tables = [one for one in entry.needs if one in entries and entries[one].title.startswith("TABLE ")]
+        parents = [one for one in tables if entries[one].title != own]
+        if len(tables) == 2 and len(parents) == 1:
+            children.setdefault(parents[0], []).extend(one for one in tables if one != parents[0])
+
+    def below(one: str) -> list[str]:
+        return [leaf for child in children[one] for leaf in (below(child) if child in children else [child])]
+
+    return {one: below(one) for one in children}
 
 
 @dataclass(frozen=True)
@@ -94,9 +127,10 @@ def needed(place: Place, dump: Path, manifest: Manifest) -> Needed:
     def relations(of: set[str]) -> set[str]:
         return {one for one in of if _RELATION.match(entries[one].rest)}
 
-    taken = closure(data)
     # A table that another is built upon comes without what hangs on it.
     chosen = {one for row in data for one in entries[row].needs if one in entries}
+    chosen |= {one for one, leaves in _leaves(entries).items() if set(leaves) <= chosen}
+    taken = closure(data | chosen)
     beside, there = relations(taken) - chosen, relations(taken)
     left_out = []
     for one, entry in entries.items():
@@ -111,6 +145,7 @@ def needed(place: Place, dump: Path, manifest: Manifest) -> Needed:
         one
         for one, entry in entries.items()
         if one not in taken and entry.needs and set(entry.needs) <= taken and _HANGS_ON_ANYTHING.match(entry.rest)
+        if not (_ATTACHES.match(entry.rest) and relations(set(entry.needs)) - chosen)
     }:
         taken |= more
     lines = "".join(f"{entry.line}\n" for one, entry in entries.items() if one in taken)
