@@ -479,7 +479,9 @@ def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
         if not told.noted:
             assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
             assert [f.code for f in said.findings if f.code not in (None, *untold)] == [
-                p.trouble.name for p in sorted(one.troubles, key=lambda p: -p.level) if p.trouble.name not in untold
+                p.trouble.name
+                for p in sorted((*one.troubles, *one.near), key=lambda p: -p.level)
+                if p.trouble.name not in untold
             ]
     care = [p.trouble.name for p in look.care["p"]]
     assert [f.code for f in look.report.plans[0].findings] == care

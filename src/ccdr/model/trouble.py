@@ -234,7 +234,7 @@ _NEXT = {
     "docs/how-to/approve.md",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.CONTROL_PASSED: (
-        "add {{kind: identical}} to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
+        "add the check `identical` to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
         "does the same damage again, which must be found"
     ),
     Trouble.CONTROL_INCONCLUSIVE: "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset "
