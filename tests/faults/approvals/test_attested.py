@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.clocks import Ticking
 from tests.support.harness import Ran, Site
+from tests.support.listeners import web_server
 from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
 
 from ccdr.evidence.acknowledged import exit_of
@@ -19,6 +20,8 @@ from ccdr.evidence.records.schema import schema_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.signatures import SignatureRefused
 from ccdr.jobs.attesting import holds
+from ccdr.run.ending import end_run
+from ccdr.run.tasks import RunResult
 from ccdr.telling.status import attestation_problems
 
 WORDS = "Mrs Ionescu trained 41 agents"
@@ -103,6 +106,23 @@ def test_status_tells_what_is_stale_and_acknowledges_it(room: Room) -> None:
     assert done.code == 0, done
     (told,) = room.site.run("status").json["attestations"]
     assert told["acknowledged"] is True and room.states() == ["STALE"]
+
+
+def test_a_plans_people_get_a_message_before_it_ends_and_once_it_is_stale(room: Room) -> None:
+    room.attest()
+    with web_server() as web:
+        room.site.write("plans/urls", f"{web.url()}\n", mode=0o600)
+        path = room.site.root / "plans/p.yaml"
+        path.write_text(path.read_text().replace("assets:", "notify: {urls_file: urls}\nassets:", 1))
+        said = []
+        for days in (300, 340, 370):
+            services = room.site.services(Ticking(SystemClock().now() + timedelta(days=days)))
+            telling = end_run([room.site.loaded()], services, RunResult(), seconds=1.0).telling
+            assert telling is not None and telling.sent
+            said.append("".join(message.body for message in telling.sent))
+    assert "attestation" not in said[0], "the twin: it holds"
+    assert "staff-training" in said[1] and "holds until" in said[1] and "STALE" not in said[1]
+    assert "it is STALE" in said[2] and "ccdr attest staff-training" in said[2]
 
 
 def test_a_newer_one_takes_its_place_and_each_scope_stands_for_itself(room: Room) -> None:

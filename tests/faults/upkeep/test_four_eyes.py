@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from tests.support.copied import copied, with_copies
 from tests.support.harness import Quiet, Ran, ShiftedClock, Site
 from tests.support.listeners import web_server
 from tests.support.signed import SecurityKey, key, signed, signers
-from tests.support.stored import settled_file
+from tests.support.stored import again, settled_file
 from tests.support.upkeep import known, there
 
 from ccdr.evidence.approvals import Request
@@ -25,6 +26,9 @@ from ccdr.jobs.approvals import NotApproved
 from ccdr.jobs.copies import from_site
 from ccdr.jobs.services import Trigger
 from ccdr.jobs.upkeep import prune
+from ccdr.model.values import Verb
+from ccdr.run.scheduled import run
+from ccdr.run.tasks import RunResult
 
 REASON = "disk of Mrs Ionescu is full"
 
@@ -175,11 +179,27 @@ BAD: dict[str, tuple[Callable[[Room], object], str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "ready"
+
+
+@pytest.fixture
+def ready(room: Room, kept: Path) -> Room:
+    """Approved, and a request is signed by both: made once."""
+    if kept.exists():
+        again(room.site, kept)
+    else:
+        room.approved()
+        room.asked()
+        room.signed()
+        shutil.copytree(room.site.root, kept, symlinks=True)
+    return room
+
+
 @pytest.mark.parametrize("how", BAD)
-def test_what_is_no_approval_of_this_removes_nothing(room: Room, how: str) -> None:
-    room.approved()
-    room.asked()
-    room.signed()
+def test_what_is_no_approval_of_this_removes_nothing(ready: Room, how: str) -> None:
+    room = ready
     damage, why = BAD[how]
     damage(room)
     done = room.pruned()
@@ -343,3 +363,19 @@ def test_a_plans_copies_are_pruned_by_the_same_rules(tmp_path: Path, keys: dict[
     path.write_text("".join(n for n in path.read_text().splitlines(keepends=True) if not n.startswith("approval:")))
     with pytest.raises(NotApproved):
         by_schedule_there()
+
+
+def test_ccdr_run_prunes_nothing_by_a_version_that_nobody_has_approved_and_says_so(room: Room) -> None:
+    def at(days: float) -> RunResult:
+        clock = ShiftedClock(timedelta(days=days))
+        return run([room.site.loaded()], room.site.services(clock), Quiet(), only=[Verb.PRUNE])
+
+    room.approved()
+    at(0)  # its schedule counts from now on
+    _changed_plan(room)
+    (did,) = at(8).did
+    assert did.code == 1 and "nobody has approved version" in str(did.reason) and len(there(room.site)) == 4
+    assert room.site.records("not_begun")[-1]["verb"] == "prune"
+    assert room.site.run("plan", "approve", "p", "--key", str(room.keys["dan"])).code == 0
+    (did,) = at(15).did
+    assert did.code == 0 and room.site.records("prune.end")[-1]["result"] == "DONE"
