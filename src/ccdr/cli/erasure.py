@@ -75,6 +75,8 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
         click.echo(
             f"the register holds {so_many(added.entries, 'entry', 'entries')}, in snapshot {str(added.snapshot)[:8]}"
         )
+    if loaded.plan.copies and not dry_run:
+        click.echo(f"the copies {', '.join(loaded.plan.copies)} have it once `ccdr copy {plan}` has run")
     return Exit.OK
 
 

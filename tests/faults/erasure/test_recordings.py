@@ -4,11 +4,13 @@ be."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from tests.support.copied import add_copies
 from tests.support.harness import Site
 from tests.support.stored import copy_of, other_host
 
@@ -141,6 +143,21 @@ def test_a_withdrawal_that_nobody_told_of_brings_nobody_back(site: Site, tmp_pat
     assert done.code == 0, done
     assert bare.run("test", "p", "--asset", "recordings").json["verdict"] == "FAIL"
     assert restored(site) == (0, names(ERASED, KEPT))
+
+
+def test_a_copy_has_the_register_and_without_it_nobody_comes_back_from_there(site: Site) -> None:
+    add_copies(site, "far")
+    added(site, SELECTOR, PLANTED)
+    assert site.run("copy", "p").code == 0
+    repo = site.repo.rename(site.root / "gone")
+    assert restored(site, "--from", "far") == (0, names(KEPT)), "the plan's own repository is lost"
+    shutil.rmtree(site.root / "to")
+    repo.rename(site.repo)
+    added(site, SELECTOR.replace("17", "18"))
+    done = site.run("test", "p", "--asset", "recordings", "--from", "far")
+    assert done.json["verdict"] == "PASS", "the copy lags behind, and the plan's own is asked"
+    site.repo.rename(site.root / "gone")
+    assert restored(site, "--from", "far") == (1, set()), "what was added since is not there"
 
 
 def test_the_same_person_is_added_once(site: Site) -> None:

@@ -4,8 +4,9 @@ glass; then it is recorded, with the reason, and red until it was reviewed."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ccdr.evidence.history.kinds import ERASURE_REPLAY
@@ -13,15 +14,17 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
 from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
-from ccdr.jobs.services import Services
-from ccdr.model.erasure import Replayed
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.erasure import RegisterHead, Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
 from ccdr.plans import LoadedPlan
+from ccdr.plans.copies import as_in_file
 from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
+from ccdr.storage.catalogue import OURS
 from ccdr.storage.listing import RepoSnapshot
-from ccdr.storage.restic import Restic
+from ccdr.storage.restic import PROBE_WAIT, Restic
 
 PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
 MOST_FOUND = 500  # entries that a record lists
@@ -101,12 +104,27 @@ class Replaying:
         plan = loaded.plan.plan
         heads = anchored(services.ledger, listed, plan, manifest)
         try:
-            one.register = stored_register(repo, listed, plan)
-            require_agreement(one.register, heads, plan)
-            require_known_withdrawals(one.register, services.ledger, listed, plan, manifest)
+            one._take(stored_register(repo, listed, plan), heads, listed)
         except RegisterBad as error:
             one.bad = error
+            one._take_own(heads)
         return one
+
+    def _take(self, register: Register | None, heads: Sequence[RegisterHead], listed: Sequence[RepoSnapshot]) -> None:
+        plan, ledger = self.loaded.plan.plan, self.services.ledger
+        require_agreement(register, heads, plan)
+        require_known_withdrawals(register, ledger, listed, plan, self.manifest)
+        self.register, self.bad = register, None
+
+    def _take_own(self, heads: Sequence[RegisterHead]) -> None:
+        """A copy lags behind by its schedule: while the plan's own repository is there, its register counts."""
+        if (there := self.services.there) is None:
+            return
+        own, home = as_in_file(self.loaded), replace(self.services, catalogue=there.catalogue, there=None)
+        with contextlib.suppress(CcdrError):
+            repo = home.repository(own, limits_of(own)).impatient()
+            listed = repo.snapshots([OURS, f"plan={own.plan.plan}"], within=PROBE_WAIT)
+            self._take(stored_register(repo, listed, own.plan.plan), heads, listed)
 
     @property
     def entries(self) -> list[Entry]:
