@@ -160,6 +160,16 @@ def test_a_copy_has_the_register_and_without_it_nobody_comes_back_from_there(sit
     assert restored(site, "--from", "far") == (1, set()), "what was added since is not there"
 
 
+def test_no_prune_lets_go_of_the_register(site: Site) -> None:
+    added(site, SELECTOR)
+    plan = site.root / "plans/p.yaml"
+    plan.write_text(plan.read_text("utf-8").replace("assets:", "retention: {keep_last: 1}\nassets:", 1), "utf-8")
+    site.backed_up()
+    assert site.run("upkeep", "p", "--prune").code == 0
+    assert len(site.run("erasure", "list", "p").json["entries"]) == 1
+    assert restored(site) == (0, names(CANARY, KEPT))
+
+
 def test_the_same_person_is_added_once(site: Site) -> None:
     added(site, SELECTOR, SELECTOR)
     assert len(site.run("erasure", "list", "p").json["entries"]) == 1

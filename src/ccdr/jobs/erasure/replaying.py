@@ -14,6 +14,7 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
 from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
+from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.erasure import RegisterHead, Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
@@ -233,6 +234,8 @@ class Replaying:
         outcome.record = self.services.ledger.append(
             ERASURE_REPLAY, plan=plan, asset=self.asset, run=self.run, body=body
         )
+        if broken_glass is not None:  # people are told with the next `ccdr run`, whatever is due then
+            wake(self.services)
 
 
 def _listed(ids: Sequence[str]) -> str:
