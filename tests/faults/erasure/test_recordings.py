@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.copied import add_copies
-from tests.support.harness import Site
+from tests.support.harness import Quiet, Site
 from tests.support.stored import copy_of, other_host
 
+from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.services import limits_of
+from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic
 
 ERASED, CANARY, KEPT = "rec/40721000017.wav", "rec/40000000000.wav", "rec/40721000018.wav"
@@ -168,6 +170,13 @@ def test_no_prune_lets_go_of_the_register(site: Site) -> None:
     assert site.run("upkeep", "p", "--prune").code == 0
     assert len(site.run("erasure", "list", "p").json["entries"]) == 1
     assert restored(site) == (0, names(CANARY, KEPT))
+
+
+def test_who_is_added_while_it_is_loaded_is_erased_too(site: Site) -> None:
+    with restoring(Job(site.loaded(), "recordings"), Request(str(site.root / "to")), site.services(), Quiet()) as one:
+        added(site, SELECTOR)
+        one.carry_out(Quiet())
+    assert {path.name for path in (site.root / "to").rglob("*.wav")} == names(CANARY, KEPT)
 
 
 def test_the_same_person_is_added_once(site: Site) -> None:

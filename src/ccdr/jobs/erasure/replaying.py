@@ -16,7 +16,7 @@ from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.erasure import RegisterHead, Replayed
+from ccdr.model.erasure import Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
 from ccdr.plans import LoadedPlan
@@ -102,30 +102,31 @@ class Replaying:
     ) -> Replaying:
         """Asks the repository only where it holds a register. `listed` is all of the plan's that it holds."""
         one = cls(services, loaded, asset, run, purpose, snapshot, manifest)
-        plan = loaded.plan.plan
-        heads = anchored(services.ledger, listed, plan, manifest)
         try:
-            one._take(stored_register(repo, listed, plan), heads, listed)
-        except RegisterBad as error:
+            one._take(repo, listed)
+        except RegisterBad as error:  # or somebody was added since that was listed, hours ago
             one.bad = error
-            one._take_own(heads)
+            with contextlib.suppress(CcdrError):
+                one._take(repo, repo.snapshots([OURS, f"plan={loaded.plan.plan}"], within=PROBE_WAIT))
+            if one.bad is not None:
+                one._take_own()
         return one
 
-    def _take(self, register: Register | None, heads: Sequence[RegisterHead], listed: Sequence[RepoSnapshot]) -> None:
+    def _take(self, repo: Restic, listed: Sequence[RepoSnapshot]) -> None:
         plan, ledger = self.loaded.plan.plan, self.services.ledger
-        require_agreement(register, heads, plan)
+        register = stored_register(repo, listed, plan)
+        require_agreement(register, anchored(ledger, listed, plan, self.manifest), plan)
         require_known_withdrawals(register, ledger, listed, plan, self.manifest)
         self.register, self.bad = register, None
 
-    def _take_own(self, heads: Sequence[RegisterHead]) -> None:
+    def _take_own(self) -> None:
         """A copy lags behind by its schedule: while the plan's own repository is there, its register counts."""
         if (there := self.services.there) is None:
             return
         own, home = as_in_file(self.loaded), replace(self.services, catalogue=there.catalogue, there=None)
         with contextlib.suppress(CcdrError):
             repo = home.repository(own, limits_of(own)).impatient()
-            listed = repo.snapshots([OURS, f"plan={own.plan.plan}"], within=PROBE_WAIT)
-            self._take(stored_register(repo, listed, own.plan.plan), heads, listed)
+            self._take(repo, repo.snapshots([OURS, f"plan={own.plan.plan}"], within=PROBE_WAIT))
 
     @property
     def entries(self) -> list[Entry]:
