@@ -51,10 +51,13 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
     """
     from ccdr.jobs.erasure import selectors
     from ccdr.jobs.erasure.adding import add as add_entry
+    from ccdr.plans.lint import open_to_others
 
     options = settings()
     loaded = options.load(plan)
     asked = selectors.read(selector, loaded.plan)
+    if selector != "-" and (mode := open_to_others(Path(selector))):
+        click.echo(f"ccdr: {selector}: {mode}; it names somebody: remove it now that it is read", err=True)
     added = add_entry(loaded, asked, options.services(), dry_run=dry_run)
     body = {
         **_as_json(plan, added.entry),
@@ -75,6 +78,8 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
         click.echo(
             f"the register holds {so_many(added.entries, 'entry', 'entries')}, in snapshot {str(added.snapshot)[:8]}"
         )
+    if loaded.plan.copies and not dry_run:
+        click.echo(f"the copies {', '.join(loaded.plan.copies)} have it once `ccdr copy {plan}` has run")
     return Exit.OK
 
 

@@ -4,15 +4,19 @@ be."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from tests.support.harness import Site
+from tests.support.copied import add_copies
+from tests.support.harness import Quiet, Site
 from tests.support.stored import copy_of, other_host
 
+from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.services import limits_of
+from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic
 
 ERASED, CANARY, KEPT = "rec/40721000017.wav", "rec/40000000000.wav", "rec/40721000018.wav"
@@ -141,6 +145,38 @@ def test_a_withdrawal_that_nobody_told_of_brings_nobody_back(site: Site, tmp_pat
     assert done.code == 0, done
     assert bare.run("test", "p", "--asset", "recordings").json["verdict"] == "FAIL"
     assert restored(site) == (0, names(ERASED, KEPT))
+
+
+def test_a_copy_has_the_register_and_without_it_nobody_comes_back_from_there(site: Site) -> None:
+    add_copies(site, "far")
+    added(site, SELECTOR, PLANTED)
+    assert site.run("copy", "p").code == 0
+    repo = site.repo.rename(site.root / "gone")
+    assert restored(site, "--from", "far") == (0, names(KEPT)), "the plan's own repository is lost"
+    shutil.rmtree(site.root / "to")
+    repo.rename(site.repo)
+    added(site, SELECTOR.replace("17", "18"))
+    done = site.run("test", "p", "--asset", "recordings", "--from", "far")
+    assert done.json["verdict"] == "PASS", "the copy lags behind, and the plan's own is asked"
+    site.repo.rename(site.root / "gone")
+    assert restored(site, "--from", "far") == (1, set()), "what was added since is not there"
+
+
+def test_no_prune_lets_go_of_the_register(site: Site) -> None:
+    added(site, SELECTOR)
+    plan = site.root / "plans/p.yaml"
+    plan.write_text(plan.read_text("utf-8").replace("assets:", "retention: {keep_last: 1}\nassets:", 1), "utf-8")
+    site.backed_up()
+    assert site.run("upkeep", "p", "--prune").code == 0
+    assert len(site.run("erasure", "list", "p").json["entries"]) == 1
+    assert restored(site) == (0, names(CANARY, KEPT))
+
+
+def test_who_is_added_while_it_is_loaded_is_erased_too(site: Site) -> None:
+    with restoring(Job(site.loaded(), "recordings"), Request(str(site.root / "to")), site.services(), Quiet()) as one:
+        added(site, SELECTOR)
+        one.carry_out(Quiet())
+    assert {path.name for path in (site.root / "to").rglob("*.wav")} == names(CANARY, KEPT)
 
 
 def test_the_same_person_is_added_once(site: Site) -> None:

@@ -15,7 +15,13 @@ from tests.support.target import PASSWORD, Target
 SELECTOR = "asset: crm\ntable: customer\nkey: {id: 17}\n"
 CANARY = "asset: crm\nrows: [{table: public.customer, key: {id: 200}}]\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n"
 # Whoever deletes this one keeps them: a rule that nobody remembers.
-KEEPS = "create rule keep as on delete to customer where old.id = 18 do instead nothing"
+KEEPS = """
+create rule keep as on delete to customer where old.id = 18 do instead nothing;
+create table gone (who text);
+create function remember() returns trigger language plpgsql as $$ begin insert into gone values (old.name); return old; end $$;
+create trigger remember before delete on customer for each row execute function remember();
+create materialized view names as select name from customer;
+"""
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,10 @@ def test_who_was_erased_is_not_handed_over_nor_what_refers_to_them(own: Site, ta
     left = "select (select count(*) from customer where id in (17, 200)), (select count(*) from call where customer_id in (17, 200))"
     assert target.psql(left, "here") == "0|0"
     assert target.psql("select count(*) from customer", "here") == "198", "nobody else is gone"
+    assert target.psql("select (select count(*) from gone), (select count(*) from names)", "here") == "0|198"
+    assert target.psql("delete from customer where id = 19 returning 1", "here", check=False) == "", "calls refer to it"
+    triggers = "select tgname, tgenabled from pg_trigger where not tgisinternal order by 1"
+    assert target.psql(triggers, "here") == "remember|O\nstamp_customer|O"
     (replay,) = own.records("erasure.replay")
     assert (replay["result"], replay["atomic"]) == ("PROVEN", True)
     assert [(one["found_before"], one["beside"], one["found_after"]) for one in replay["found"]] == [(1, 15, 0)] * 2

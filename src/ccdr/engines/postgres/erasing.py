@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccdr.engines.postgres import questions
@@ -36,6 +36,15 @@ from pg_catalog.pg_constraint f
 where f.contype = 'f' and f.conparentid = 0
 """
 _FIRST = "select coalesce((current_schemas(false))[1], 'public')"
+# What its owner has the server do where a row goes would copy them somewhere else, or tell others: not here.
+_TRIGGERS = """
+select format('%I.%I', n.nspname, c.relname), format('%I', t.tgname), t.tgenabled
+from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where not t.tgisinternal and t.tgenabled <> 'D' and format('%I.%I', n.nspname, c.relname) in (TABLES)
+order by 1, 2
+"""
+_FIRED = {"O": "enable trigger", "R": "enable replica trigger", "A": "enable always trigger"}
 # Copies of rows beside the tables: materialised views that are made of these, each after those it is made of.
 _VIEWS = """
 with recursive made(oid) as (
@@ -84,13 +93,23 @@ def erase(
     """As `Restored.erase`."""
     schema = _schema(place, env, pulse)
     made = script(schema, wanted, _Postgres(), in_part=in_part)
-    statements = [*made.prepare, *made.counts("b"), *made.erase, "set constraints all immediate;", "commit;"]
+    triggers = (
+        questions.rows(place, env, _TRIGGERS.replace("TABLES", _texts(made.tables)), pulse) if made.tables else []
+    )
+    held = [f"alter table {table} disable trigger {name};" for table, name, _ in triggers]
+    back = [f"alter table {table} {_FIRED[str(how)]} {name};" for table, name, how in triggers]
+    erasing = [*held, *made.erase, "set constraints all immediate;", *back]
+    statements = [*made.prepare, *made.counts("b"), *erasing, "commit;"]
     # Once more after it: what a trigger kept, or put back, is still there.
     text = _BEGIN + "\n".join([*statements, *made.counts("a")])
     replayed = made.answers(_lines(place, env, text, pulse), wanted)
     if replayed.before:
         _made_anew(place, env, made, pulse)
     return replayed
+
+
+def _texts(names: Iterable[str]) -> str:
+    return ", ".join("'" + name.replace("'", "''") + "'" for name in names)
 
 
 def _lines(place: Place, env: Mapping[str, str], text: str, pulse: Pulse | None) -> list[list[str]]:
@@ -113,8 +132,8 @@ def _cannot(error: CommandFailed) -> TestBroken:
 
 def _made_anew(place: Place, env: Mapping[str, str], made: Script, pulse: Pulse | None) -> None:
     """Materialised views and statistics hold values of the rows that are gone."""
-    names = ", ".join("'" + name.replace("'", "''") + "'" for name in made.touched.values())
-    views = [str(row[0]) for row in questions.rows(place, env, _VIEWS.replace("TABLES", names), pulse)]
+    asked = _VIEWS.replace("TABLES", _texts(made.touched.values()))
+    views = [str(row[0]) for row in questions.rows(place, env, asked, pulse)]
     anew = [f"refresh materialized view {view};" for view in views]
     anew += [f"analyze {table};" for table in dict.fromkeys([*made.touched.values(), *views])]
     _lines(place, env, "\n".join(anew), pulse)

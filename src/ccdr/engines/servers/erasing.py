@@ -110,6 +110,11 @@ class Script:
     lacking: int = 0
     atomic: bool = True
 
+    @property
+    def tables(self) -> list[str]:
+        """That are written to, where only a reference is set to NULL among them."""
+        return list(dict.fromkeys(node.table for node in self.nodes.values()))
+
     def counts(self, letter: str) -> list[str]:
         """How many rows of each entry are there, node by node."""
         return [

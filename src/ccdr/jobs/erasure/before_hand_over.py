@@ -3,6 +3,7 @@ restored has passed its checks."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,37 +15,48 @@ from ccdr.host.clock import timed
 from ccdr.jobs.erasure.replaying import GLASS, Outcome, Replaying, StillHeld
 from ccdr.jobs.restore.ways import Held, Order
 from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
 from ccdr.model.values import so_many
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
+from ccdr.storage.catalogue import OURS
 from ccdr.storage.listing import RepoSnapshot
 
 RESTORE, RECOVER = "restore", "recover"
 Beside = Callable[..., AbstractContextManager[Held | None]]
 
 
+def _opened(order: Order, listed: Sequence[RepoSnapshot]) -> Replaying:
+    request, job = order.request, order.job
+    purpose = RECOVER if request is not None and request.goes_on else RESTORE
+    run = order.run.id
+    return Replaying.opened(
+        order.services, job.loaded, job.asset, run, purpose, order.repo, listed, order.snapshot, order.manifest
+    )
+
+
 @dataclass
 class BeforeHandOver:
-    """Of one restore whose register holds somebody, or cannot be trusted."""
+    """Of one restore: by the register as it was when that was looked at, and again when it is to be handed over."""
 
     order: Order
     replaying: Replaying
 
     @classmethod
-    def of(cls, order: Order, listed: Sequence[RepoSnapshot]) -> BeforeHandOver | None:
-        """None where there is nobody to erase. StillHeld where it could never be handed over, and nobody breaks the
-        glass: that is told before hours go into it."""
-        request, job = order.request, order.job
-        purpose = RECOVER if request is not None and request.goes_on else RESTORE
-        replaying = Replaying.opened(
-            order.services, job.loaded, job.asset, order.run.id, purpose, order.repo, listed, order.snapshot,
-            order.manifest,
-        )  # fmt: skip
-        if not replaying.due:
-            return None
-        one = cls(order, replaying)
-        one._tell()
+    def of(cls, order: Order, listed: Sequence[RepoSnapshot]) -> BeforeHandOver:
+        """StillHeld where it could never be handed over, and nobody breaks the glass: that is told before hours go into
+        it."""
+        one = cls(order, _opened(order, listed))
+        if one.replaying.due:
+            one._tell()
         return one
+
+    def due(self) -> bool:
+        """Is there anybody to erase? Whoever was added while it was loaded counts."""
+        order = self.order
+        with contextlib.suppress(CcdrError):  # it was there when all this began
+            self.replaying = _opened(order, order.repo.snapshots([OURS, f"plan={order.job.plan}"]))
+        return self.replaying.due
 
     @property
     def _glass(self) -> str | None:

@@ -4,8 +4,9 @@ glass; then it is recorded, with the reason, and red until it was reviewed."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ccdr.evidence.history.kinds import ERASURE_REPLAY
@@ -13,15 +14,18 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
 from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
-from ccdr.jobs.services import Services
+from ccdr.jobs.pausing import wake
+from ccdr.jobs.services import Services, limits_of
 from ccdr.model.erasure import Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
 from ccdr.plans import LoadedPlan
+from ccdr.plans.copies import as_in_file
 from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
+from ccdr.storage.catalogue import OURS
 from ccdr.storage.listing import RepoSnapshot
-from ccdr.storage.restic import Restic
+from ccdr.storage.restic import PROBE_WAIT, Restic
 
 PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
 MOST_FOUND = 500  # entries that a record lists
@@ -98,15 +102,31 @@ class Replaying:
     ) -> Replaying:
         """Asks the repository only where it holds a register. `listed` is all of the plan's that it holds."""
         one = cls(services, loaded, asset, run, purpose, snapshot, manifest)
-        plan = loaded.plan.plan
-        heads = anchored(services.ledger, listed, plan, manifest)
         try:
-            one.register = stored_register(repo, listed, plan)
-            require_agreement(one.register, heads, plan)
-            require_known_withdrawals(one.register, services.ledger, listed, plan, manifest)
-        except RegisterBad as error:
+            one._take(repo, listed)
+        except RegisterBad as error:  # or somebody was added since that was listed, hours ago
             one.bad = error
+            with contextlib.suppress(CcdrError):
+                one._take(repo, repo.snapshots([OURS, f"plan={loaded.plan.plan}"], within=PROBE_WAIT))
+            if one.bad is not None:
+                one._take_own()
         return one
+
+    def _take(self, repo: Restic, listed: Sequence[RepoSnapshot]) -> None:
+        plan, ledger = self.loaded.plan.plan, self.services.ledger
+        register = stored_register(repo, listed, plan)
+        require_agreement(register, anchored(ledger, listed, plan, self.manifest), plan)
+        require_known_withdrawals(register, ledger, listed, plan, self.manifest)
+        self.register, self.bad = register, None
+
+    def _take_own(self) -> None:
+        """A copy lags behind by its schedule: while the plan's own repository is there, its register counts."""
+        if (there := self.services.there) is None:
+            return
+        own, home = as_in_file(self.loaded), replace(self.services, catalogue=there.catalogue, there=None)
+        with contextlib.suppress(CcdrError):
+            repo = home.repository(own, limits_of(own)).impatient()
+            self._take(repo, repo.snapshots([OURS, f"plan={own.plan.plan}"], within=PROBE_WAIT))
 
     @property
     def entries(self) -> list[Entry]:
@@ -215,6 +235,8 @@ class Replaying:
         outcome.record = self.services.ledger.append(
             ERASURE_REPLAY, plan=plan, asset=self.asset, run=self.run, body=body
         )
+        if broken_glass is not None:  # people are told with the next `ccdr run`, whatever is due then
+            wake(self.services)
 
 
 def _listed(ids: Sequence[str]) -> str:

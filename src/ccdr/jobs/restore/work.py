@@ -356,7 +356,7 @@ class Restoring:
 
     def _erase(self, progress: Progress) -> None:
         """Whoever was erased at the source is erased here, after all that compares it with what was captured."""
-        if self._erasing is None or self.result.reason is not None:
+        if self._erasing is None or self.result.reason is not None or not self._erasing.due():
             return
         if self.new_server is not None:
             self.new_server.changes()
