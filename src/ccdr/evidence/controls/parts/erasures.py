@@ -36,13 +36,14 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     elif replayed is not None and replayed["result"] == _FAILED:
         text = f"the register was replayed on {to_the_second(replayed['time'])}, and somebody may still be there"
         yield Observed(FAILING, text, *where, behind(added, replayed), f"ccdr erasure prove {plan} --asset {asset}")
-    elif added is None:
-        return
+    elif added is None or (added.get("withdraws") and replayed is not None and not replayed["entries"]):
+        return  # nobody of it was erased, or only by mistake
     elif replayed is None:
         text = "nothing restored of it was cleared of erased people yet"
         yield Observed(LACKING, text, *where, behind(added), f"ccdr test {plan} --asset {asset}")
     elif status.coverage == STALE or (replayed.get("head") or {}).get("entries", 0) < added["head"]["entries"]:
-        text = f"the register was last replayed on {to_the_second(replayed['time'])}, before it was what it is, or too long ago"
+        at = to_the_second(replayed["time"])
+        text = f"the register was last replayed on {at}: before its newest entry, or too long ago"
         yield Observed(LATE, text, *where, behind(added, replayed), f"ccdr test {plan} --asset {asset}")
     elif replayed["result"] != _PROVEN:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
