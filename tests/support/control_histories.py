@@ -297,7 +297,9 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing), History(lambda p: boxed(p, storage="disk"), (2,)), History(well, (2,))],
         FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
     },
-    "security-testing/isolation": OVERDUE | {
+    "security-testing/isolation": {
+        PRESENT: [History(boxed, (2,)), History(well, (2,))],
+        STALE: [History(boxed, (2,), at=3 * DAY), History(well, (2,), at=3 * DAY)],
         LACKING: [History(nothing), History(lambda p: boxed(p, network=None), (2,))],
         FAILING: [
             History(lambda p: boxed(p, network="bridge"), (2,)),

@@ -153,3 +153,12 @@ def test_nothing_is_ever_called_compliant(job: Job, past: Chronicle) -> None:
     well(past)
     told = json.dumps([one.as_json() for one in judge_measures(known_of(job, past))])
     assert "complian" not in told.replace("legal-compliance", "").replace("Legal compliance", "").lower()
+
+
+def test_a_record_that_no_ccdr_wrote_is_failing_and_stops_nothing(job: Job, past: Chronicle) -> None:
+    well(past)
+    recovered(past, -0.4)
+    del past.records[-1]["rto"]
+    told = measure_of(known_of(job, past), "backup-and-recovery")
+    parts = {one.part.id: one.state for one in told.parts}
+    assert parts["recoveries"] is ControlState.FAILING and parts["restore-tests"] is ControlState.EVIDENCE_PRESENT

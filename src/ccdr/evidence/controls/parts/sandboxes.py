@@ -44,13 +44,13 @@ def isolation(known: Known) -> Iterator[Observed]:
         where = plan.name, asset.asset, behind(test)
         if test is None or (box.get("image") is not None and box.get("network") is None):
             yield Observed(LACKING, "no restore test tells of its sandbox", *where)
-        elif box.get("image") is None and asset.coverage != STALE:
-            yield Observed(PRESENT, "its restore test needed no sandbox: nothing of what was restored was run", *where)
-        elif box.get("differs") or box["network"] != "none":
+        elif box.get("image") is not None and (box.get("differs") or box["network"] != "none"):
             facts = ", ".join(str(one.get("fact")) for one in box.get("differs") or ()) or "network"
             yield Observed(FAILING, f"its sandbox was not shut off as it was asked for: {facts}", *where)
         elif asset.coverage == STALE:
             yield Observed(LATE, "its last restore test is too old to tell", *where)
+        elif box.get("image") is None:
+            yield Observed(PRESENT, "its restore test needed no sandbox: nothing of what was restored was run", *where)
         else:
             limits = so_many(len(box.get("unlimited") or ()), "limit")
             more = f"; this kernel lacks {limits}" if box.get("unlimited") else ""
