@@ -12,7 +12,7 @@ from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
-What = Literal["backup", "test", "prune", "check", "copy", "restore", "recover", "runbook"]
+What = Literal["backup", "test", "negative_control", "prune", "check", "copy", "restore", "recover", "runbook"]
 Row = Annotated[
     str, about("backup, test, prune, check, copy, restore, recover, runbook; or the kind of a record that is no run")
 ]
@@ -492,6 +492,7 @@ ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
 ReportRecovery = _whole("ReportRecovery", "recover.end")
+ReportControl = _whole("ReportControl", "negative_control.end")
 ReportCopying = _whole("ReportCopying", "copy.end")
 ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
 ReportSkipped = _whole("ReportSkipped", "skipped")
@@ -543,6 +544,7 @@ class ReportDocument(Doc):
     assets: list[ReportAsset]
     interruptions: list[ReportInterruption]
     tests: list_of(ReportTest, *_NO_RUN)  # type: ignore[valid-type]
+    negative_controls: list_of(ReportControl, *_NO_RUN)  # type: ignore[valid-type]
     restores: list_of(ReportRestore, *_NO_RUN)  # type: ignore[valid-type]
     runbooks: list_of(ReportRunbook, *_NO_RUN)  # type: ignore[valid-type]
     recoveries: list_of(ReportRecovery, *_NO_RUN)  # type: ignore[valid-type]
@@ -570,6 +572,7 @@ WITHIN = (
     ReportTest,
     ReportRestore,
     ReportRecovery,
+    ReportControl,
     ReportRunbook,
     ReportPrune,
     ReportCheck,
