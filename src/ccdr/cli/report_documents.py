@@ -491,6 +491,7 @@ ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
 ReportRecovery = _whole("ReportRecovery", "recover.end")
+ReportControl = _whole("ReportControl", "negative_control.end")
 ReportCopying = _whole("ReportCopying", "copy.end")
 ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
 ReportSkipped = _whole("ReportSkipped", "skipped")
@@ -541,6 +542,7 @@ class ReportDocument(Doc):
     assets: list[ReportAsset]
     interruptions: list[ReportInterruption]
     tests: list_of(ReportTest, *_NO_RUN)  # type: ignore[valid-type]
+    negative_controls: list_of(ReportControl, *_NO_RUN)  # type: ignore[valid-type]
     restores: list_of(ReportRestore, *_NO_RUN)  # type: ignore[valid-type]
     runbooks: list_of(ReportRunbook, *_NO_RUN)  # type: ignore[valid-type]
     recoveries: list_of(ReportRecovery, *_NO_RUN)  # type: ignore[valid-type]
@@ -566,6 +568,7 @@ class ReportWritten(Doc):
 
 WITHIN = (
     ReportTest,
+    ReportControl,
     ReportRestore,
     ReportRecovery,
     ReportRunbook,
