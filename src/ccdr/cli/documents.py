@@ -61,7 +61,14 @@ Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Recor
 Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
 Recovery = result_of(
-    "Recovery", "recover.end", "assets", steps=list[Map], in_the_plan=list[Map], hint=Text, record=_Record
+    "Recovery",
+    "recover.end",
+    "assets",
+    steps=list[Map],
+    in_the_plan=list[Map],
+    edited_plan=Text,
+    hint=Text,
+    record=_Record,
 )
 Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
 Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
