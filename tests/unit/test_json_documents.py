@@ -62,6 +62,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
         ("schema", "schema status"), ("ledger schema", "ledger schema"), ("ledger schema", "ledger schema backup.end"),
         ("backup", "backup p --dry-run"), ("test", "test p"), ("backup", "backup p"), ("test", "test p --dry-run"),
+        ("test", "test p --negative-control --dry-run"), ("test", "test p --negative-control"),
         ("test", "test p"), ("backup", "backup nowhere"), ("status", "status p"), ("snapshots", "snapshots p"),
         ("restore", f"restore p --asset recordings --to {root}/back --dry-run"),
         ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),

@@ -67,6 +67,7 @@ _Record = RecordRefDocument | None
 Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
+Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
 Recovery = result_of(
     "Recovery",
@@ -97,6 +98,14 @@ class Tests(Doc):
 
 class WouldTest(Doc):
     would_test: list[Map]
+
+
+class Controls(Doc):
+    controls: list_of(Control, PassedOver)  # type: ignore[valid-type]
+
+
+class WouldDamage(Doc):
+    would_damage: list[Map]
 
 
 class WouldRestore(Doc):
@@ -538,7 +547,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),
     "status": (Status,),
-    "test": (Test, PassedOver, Tests, WouldTest),
+    "test": (Test, PassedOver, Tests, WouldTest, Control, Controls, WouldDamage),
     "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
 _WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)

@@ -570,6 +570,7 @@ class ReportWritten(Doc):
 
 WITHIN = (
     ReportTest,
+    ReportControl,
     ReportRestore,
     ReportRecovery,
     ReportControl,
