@@ -119,10 +119,13 @@ class Copy(Repository):
 
 
 def _review(text: str) -> str:
-    if _DAY.fullmatch(text):
-        date.fromisoformat(text)  # ValueError: as of the 31st of February
-    else:
-        parse_duration(text)
+    try:
+        if _DAY.fullmatch(text):
+            date.fromisoformat(text)  # ValueError: as of the 31st of February
+        else:
+            parse_duration(text)
+    except ValueError:
+        raise ValueError("is no duration and no day, expected one like 365d or 2027-11-01") from None
     return text
 
 

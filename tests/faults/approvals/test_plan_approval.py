@@ -206,3 +206,24 @@ def test_who_has_not_signed_cannot_have_approved_by_a_record_alone(room: Room) -
     signers(room.signers, {"dan@x": room.mallory})
     with pytest.raises(SignatureRefused):
         holds(record, block, services)
+
+
+def test_doctor_looks_at_who_may_approve_and_verifies_the_signature_again(room: Room) -> None:
+    def looks() -> list[tuple[str, str]]:
+        checks = room.site.run("doctor", "p", "--only", "backups").json["checks"]
+        return [(look["state"], look["found"]) for look in checks if look["what"] == "approval"]
+
+    (before,) = looks()
+    assert before[0] == "WARN" and "nobody has approved" in before[1]
+    room.approve()
+    (good,) = looks()
+    assert good[0] == "OK" and "approved by ana@x" in good[1]
+    signers(room.signers, {"dan@x": room.mallory})
+    (gone,) = looks()
+    assert gone[0] == "FAIL", "who signed it may not any more"
+    room.signers.chmod(0o666)
+    (open_,) = looks()
+    assert open_[0] == "FAIL" and "can be written by others than root" in open_[1]
+    room.plan(block=False)
+    room.signers.unlink()
+    assert [state for state, _ in looks()] == ["FAIL"], "the version that was approved had the block"
