@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
-from ccdr.cli.erasure_documents import (
+from ccdr.cli.erasure.documents import (
     ErasureAdded,
     ErasureProofs,
     ErasureRegister,
