@@ -212,6 +212,28 @@ def test_what_no_ccdr_wrote_is_an_error_and_no_traceback(state: State) -> None:
         read(told.directory)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"asset":"crm","stage":"done","at":"2026-11-24T03:12:00Z","elapsed_s":1}',
+        '{"asset":"crm","at":"2026-11-24T03:12:00Z","elapsed_s":1}',
+        '{"asset":"crm","stage":"begun","at":"2026-11-24T03:12:00Z","elapsed_s":1,"facts":[1]}',
+        '{"ended":"done"}',
+        "[]",
+    ],
+)
+def test_a_line_that_was_edited_is_an_error_and_no_traceback(state: State, line: str) -> None:
+    begun(state)
+    told = newest(state, "p")
+    assert told is not None
+    path = told.directory / "journal.jsonl"
+    whole = path.read_text("utf-8")
+    assert read(told.directory).run == told.run
+    path.write_text(f"{whole}{line}\n{whole.splitlines()[-1]}\n", "utf-8")
+    with pytest.raises(CcdrError, match="is not one that ccdr wrote"):
+        read(told.directory)
+
+
 @pytest.mark.parametrize(("kind", "bears"), [("directory", "r-2"), ("new_server", "r-1")], ids=["restore", "recovery"])
 def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(
     state: State, tmp_path: Path, kind: str, bears: str

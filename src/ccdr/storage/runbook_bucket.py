@@ -24,8 +24,8 @@ class OnceOnly(Generic[E]):
     bucket: Bucket
     prefix: str  # ends in a slash, or is empty
     plan: str
-    encode: Callable[[E], bytes]
-    decode: Callable[[bytes, str], E]
+    encode: Callable[[str, E], bytes]  # of a run
+    decode: Callable[[str, bytes, str], E]
     _kept: bool = field(default=False, init=False)  # does the store keep what was written first?
 
     def runs(self) -> list[str]:
@@ -36,12 +36,12 @@ class OnceOnly(Generic[E]):
         """Behind that number, as far as they go without a gap."""
         number = after + 1
         while (body := self.bucket.contents(key := self._key(run, number))) is not None:
-            yield self.decode(body, key)
+            yield self.decode(run, body, key)
             number += 1
 
     def put(self, run: str, number: int, one: E) -> None:
         """WrittenBefore where somebody else was first."""
-        key, body = self._key(run, number), self.encode(one)
+        key, body = self._key(run, number), self.encode(run, one)
         if not self.bucket.put_once(key, body) and self.bucket.contents(key) != body:
             raise WrittenBefore(key)
         if not self._kept:  # a store that knows no conditions would let the second one win

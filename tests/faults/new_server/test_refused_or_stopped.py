@@ -234,12 +234,20 @@ def killed(site: Site, tmp_path: Path) -> Iterator[Site]:
 
 
 def test_what_was_loaded_is_not_loaded_again(killed: Site, tmp_path: Path) -> None:
-    """Nor where it had been settled, and lacked its name alone: it is opened, and settled once more."""
+    """Nor where it had been settled, and lacked its name alone: it is opened, and settled once more. What the planner
+    goes by, which was still being gathered, is gathered then."""
+    seen, lacking = PostgresMaker.see_analyzed, list[bool]()
 
     def stopped(staging: Staging, host: Place) -> None:
         raise KeyboardInterrupt
 
+    def analyzed(maker: PostgresMaker, box: Place, env: dict[str, str]) -> None:
+        lacking.append(maker.lacks_statistics(box, env))
+        seen(maker, box, env)
+        lacking.append(maker.lacks_statistics(box, env))
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresMaker, "see_analyzed", analyzed)
         patch.setattr(PostgresMaker, "load", None)  # whoever asks for it fails
         with pytest.MonkeyPatch.context() as at_last, pytest.raises(KeyboardInterrupt):
             at_last.setattr(Staging, "finish", stopped)
@@ -251,4 +259,5 @@ def test_what_was_loaded_is_not_loaded_again(killed: Site, tmp_path: Path) -> No
             assert {c.status.value for c in result.checks} == {"PASS", "SKIPPED"}, result.checks
             assert LeftServer.read(tmp_path / asset).untouched
             assert not list(tmp_path.glob(f".{asset}.*")) and not list(tmp_path.glob(f"{asset}/.*"))
+    assert len(lacking) == 2 and not lacking[-1], "of the dump alone"
     assert_clean(killed)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import pytest
 from tests.faults.runbook.conftest import Written, ran, states
@@ -90,6 +93,61 @@ def test_a_bucket_that_is_gone_stops_nobody_and_what_it_lacks_comes_later(hosts:
     assert other.run("runbook", "take-over", "p").code == 2  # nothing is there yet
     assert one.run("runbook", "resume", "p").code == 3
     assert states(other.run("runbook", "status", "p"))["first"] == "done"
+
+
+class Intruder:
+    """Whoever has the bucket's credential, and nothing else."""
+
+    def __init__(self, site: Site, store: DemoStore) -> None:
+        url = re.search(
+            r"runbook_state: {url: 's3:\S+/(runbook-\w+)/dr'", (site.root / "plans/p.yaml").read_text("utf-8")
+        )
+        assert url is not None
+        self.name, self.client = url[1], store.bucket(url[1]).client()
+
+    @property
+    def keys(self) -> list[str]:
+        return [one["Key"] for one in self.client.list_objects_v2(Bucket=self.name, Prefix="dr/")["Contents"]]
+
+    def body(self, key: str) -> dict[str, Any]:
+        return dict(json.loads(self.client.get_object(Bucket=self.name, Key=key)["Body"].read()))
+
+    def put(self, key: str, body: dict[str, Any]) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=json.dumps(body).encode())
+
+
+def test_a_step_that_nobody_with_the_password_has_done_is_not_done_and_stops_nobody(
+    hosts: tuple[Site, Site], store: DemoStore
+) -> None:
+    one, other = hosts
+    one.run("runbook", "run", "p")
+    intruder = Intruder(one, store)
+    last = intruder.keys[-1]
+    folder, number = last.rpartition("/")[0], len(intruder.keys) + 1
+    said = {**intruder.body(last), "seq": number, "what": "step.done", "step": "ask", "answer": "yes", "attempt": 1}
+    intruder.put(f"{folder}/{number:08}.json", said)
+    assert states(other.run("runbook", "status", "p"))["ask"] == "waiting"
+    assert other.run("runbook", "run", "p").code == 5  # the true one is known up to there
+    refused = other.run("runbook", "take-over", "p")
+    assert refused.code == 3 and "is not believed" in refused.json["error"], refused
+    done = one.run("runbook", "resume", "p", "--answer", "ask=yes")
+    assert (done.code, ran(one)) == (0, ["first", "last"]) and "is not believed" in done.stderr, done
+
+
+def test_a_run_that_was_planted_hides_none_and_what_was_sealed_for_another_place_is_not_believed(
+    hosts: tuple[Site, Site], store: DemoStore
+) -> None:
+    one, other = hosts
+    one.run("runbook", "run", "p")
+    intruder = Intruder(one, store)
+    first = intruder.keys[0]
+    planted = f"{first.rsplit('/', 2)[0]}/99990101T000000-abcdef/"
+    intruder.put(f"{planted}00000001.json", intruder.body(first))  # a true one, of an older run
+    intruder.client.put_object(Bucket=intruder.name, Key=f"{planted}00000002.json", Body=b"no happening")
+    assert other.run("runbook", "run", "p").code == 5 and ran(one) == ["first"]
+    assert other.run("runbook", "take-over", "p").code == 0
+    done = other.run("runbook", "resume", "p", "--answer", "ask=yes")
+    assert (done.code, ran(one)) == (0, ["first", "last"]), done
 
 
 def test_without_a_bucket_nothing_can_be_taken_over(with_runbook: Written) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support.harness import Site
 from tests.support.manifests import a_manifest
+from tests.support.recovering import Watching
 
+from ccdr.jobs.recover import Decision, Planned, again
 from ccdr.jobs.recover.doubles import doubles, with_ports
 from ccdr.jobs.recover.places import places_of
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.recover.states import ChosenState, Instead
 from ccdr.jobs.recover.words import moved_of, rather
+from ccdr.model.errors import CcdrError
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
 from ccdr.plans.one_server import instead_of
@@ -57,6 +63,20 @@ def test_the_nearer_of_two_that_hold_the_same_is_the_one_to_recover_from(site: S
     said = rather(asset, instead)
     assert "Recover from server: its state is 37.0 s nearer to the moment, and it has all of the server" in said
     assert "do not start it while server will do" in said and "`--except crm`" in said
+
+
+def test_what_was_captured_together_with_the_other_one_is_told_to_lie_behind(site: Site) -> None:
+    dump, files = (
+        DUMP.replace("{engine", "{group: calls, engine"),
+        "rec: {engine: files, group: calls, paths: [/srv/rec]}\n",
+    )
+    jobs = jobs_of(site, dump, SERVER, files)
+    instead = found(jobs, {"crm": (50.0, 10.0), "server": (13.0, None), "rec": (50.0, None)})["crm"]
+    assert instead.at_once_with == ("rec",) and "no counterpart in rec, captured together with crm" in rather(
+        "crm", instead
+    )
+    apart = found(jobs_of(site, DUMP, SERVER), {"crm": (50.0, 10.0), "server": (13.0, None)})["crm"]
+    assert "counterpart" not in rather("crm", apart)
 
 
 def test_as_near_it_is_the_one_that_was_proven_later_and_else_the_whole_server(site: Site) -> None:
@@ -156,3 +176,37 @@ def test_one_that_listens_everywhere_is_in_the_way_of_one_address(
     everywhere = {"new_server": {"directory": str(tmp_path / "c"), "address": "0.0.0.0"}}
     places, _ = places_of(jobs, RecoverRequest(under=tmp_path, targets={"crm": Target.model_validate(everywhere)}))
     assert ports(with_ports(places, jobs, ["crm"], lambda *_: False)[0]) == {"crm": 5433, "server": None}
+
+
+def planned(asset: str, tmp_path: Path, spare_of: str | None = None) -> Planned:
+    where = Target.model_validate({"new_server": {"directory": str(tmp_path / asset), "port": 5433}})
+    return Planned(asset, "s", NOW, None, None, 1.0, where, spare_of=spare_of)
+
+
+def test_the_journal_keeps_what_is_a_spare_and_at_which_port(tmp_path: Path) -> None:
+    one = planned("crm", tmp_path, "server")
+    assert Planned.read(json.loads(json.dumps(one.as_json()))) == one
+    older = {key: value for key, value in one.as_json().items() if key != "spare_of"}
+    assert Planned.read(json.loads(json.dumps(older))).spare_of is None
+
+
+def test_only_a_spare_may_stay_closed_once_servers_must_be_opened(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs_of(site, DUMP, SERVER)
+    asked: dict[str, bool] = {}
+
+    class Standing:
+        def __init__(self, planned: Planned, *_: object, must_be_opened: bool, **__: object) -> None:
+            asked[planned.asset] = must_be_opened
+            raise CcdrError("not looked at here")
+
+    monkeypatch.setattr(again, "Standing", Standing)
+    monkeypatch.setattr(again.Of, "told", lambda *_, **__: None)
+    decision = Decision("p", None, (planned("crm", tmp_path, "server"), planned("server", tmp_path)), None, None)
+    services = site.services()
+    with services.state.run(services.clock) as run:
+        told: Any = SimpleNamespace(decided=decision.as_json(), assets={})
+        again.check_again(site.loaded(), told, services, run, Watching(), {}, must_be_opened=True)
+        run.clear()
+    assert asked == {"crm": False, "server": True}

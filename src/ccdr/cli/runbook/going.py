@@ -37,7 +37,7 @@ def desk_of(plan: str, *, shared: bool = True, must: bool = False) -> Desk:
     loaded, services = options.load(plan), options.services()
     store: SharedState | None = None
     try:
-        store = shared_of(loaded) if shared else None
+        store = shared_of(loaded, services.host) if shared else None
     except CcdrError as error:
         if must:
             raise

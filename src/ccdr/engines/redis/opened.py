@@ -14,6 +14,7 @@ from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 
+COUNTING = "counting keys"
 # One page. ARGV: the cursor, a type or nothing, a pattern. Gives the next cursor, how many keys of it match, and the
 # newest id of the streams' last entries among them (or 0).
 _PAGE = """\
@@ -45,9 +46,8 @@ class Opened:
             for one in self._databases() if database is None else (database,):
                 cursor = "0"
                 while True:
-                    words = ("EVAL", _PAGE, "0", cursor, kind or "", pattern)
-                    cursor, count, last = self.client.typed(words, database=one, what="counting keys").split()
-                    total, newest = total + int(count), max(newest, int(last))
+                    cursor, count, last = self._page(cursor, pattern, kind, one)
+                    total, newest = total + count, max(newest, last)
                     if cursor == "0":
                         break
         except CommandFailed as error:
@@ -55,6 +55,13 @@ class Opened:
                 return None
             raise
         return total, newest / 1000 if newest else None
+
+    def _page(self, cursor: str, pattern: str, kind: str | None, database: int) -> tuple[str, int, int]:
+        """CommandFailed for an error of the server, which the client prints as any answer to what was typed."""
+        said = self.client.typed(("EVAL", _PAGE, "0", cursor, kind or "", pattern), database=database, what=COUNTING)
+        if (told := re.fullmatch(r"(\d+) (\d+) (\d+)\s*", said)) is None:
+            raise CommandFailed(["EVAL"], 1, said, what=COUNTING)
+        return told[1], int(told[2]), int(told[3])
 
     def _databases(self) -> Iterator[int]:
         for name in self.client.info("keyspace"):

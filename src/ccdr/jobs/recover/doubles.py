@@ -63,7 +63,9 @@ def doubles(
         in_part = [other for other in beside if holds(one.job.engine, other.job.engine)]
         if others := in_full or in_part:
             best = next((o for o in others if not any(other.better_than(o) for other in others)), others[0])
-            found[one.job.asset] = Instead(best.job.asset, best.why_before(one), in_full=bool(in_full))
+            beside_it = [name for name in one.job.grouped if name in states and name != one.job.asset]
+            apart = () if one.job.engine.group == best.job.engine.group else tuple(beside_it)
+            found[one.job.asset] = Instead(best.job.asset, best.why_before(one), bool(in_full), apart)
     return found
 
 

@@ -185,10 +185,7 @@ def read(directory: Path) -> Told:
     except OSError as error:
         raise CcdrError(f"the recovery's journal {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError):
-        raise CcdrError(
-            f"the recovery's journal {path} is not one that ccdr wrote",
-            hint="look at the targets yourself, and begin a new recovery",
-        ) from None
+        raise _edited(path) from None
     if format_ > FORMAT:
         raise WrittenByNewer(f"the recovery's journal {path}", format_, FORMAT)
     if format_ < FORMAT:
@@ -197,10 +194,20 @@ def read(directory: Path) -> Told:
             "not go on from",
             hint="go on with that ccdr, or begin a new recovery",
         )
-    told = Told(directory, first, {str(one["asset"]): Progressed(str(one["asset"])) for one in first["assets"]}, [])
-    for line in rest:
-        _take(told, line)
+    try:
+        told = Told(directory, first, {str(one["asset"]): Progressed(str(one["asset"])) for one in first["assets"]}, [])
+        for line in rest:
+            _take(told, line)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _edited(path) from None
     return told
+
+
+def _edited(path: Path) -> CcdrError:
+    return CcdrError(
+        f"the recovery's journal {path} is not one that ccdr wrote",
+        hint="look at the targets yourself, and begin a new recovery",
+    )
 
 
 def _take(told: Told, line: Mapping[str, Any]) -> None:
@@ -218,7 +225,8 @@ def _take(told: Told, line: Mapping[str, Any]) -> None:
         told.ended = str(line[ENDED])
         return
     of = told.assets.setdefault(str(line["asset"]), Progressed(str(line["asset"])))
-    stage = str(line["stage"])
+    if (stage := str(line["stage"])) not in STAGES:
+        raise ValueError("no stage")
     of.facts[stage] = line.get("facts") or {}
     if stage == "begun" or not of.past(stage):  # what has its name may be compared once more
         of.stage = stage

@@ -191,7 +191,7 @@ def lines_of(found: Sequence[Repointed], loaded: LoadedPlan, kept: Path | None =
     edits = [one for one in found if one.back is None]
     if edits and kept is not None:
         yield "the plan with these changes, all of them at once:"
-        yield f"    {shlex.join(['cp', str(kept), str(loaded.path)])}"
+        yield f"    {shlex.join(['cp', str(kept), str(loaded.path.absolute())])}"
     for one in edits:
         yield f"in {one.file}, {one.asset}: {_edit(one)}"
     for back in dict.fromkeys(one.back for one in found if one.back is not None):

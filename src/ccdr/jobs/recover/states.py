@@ -86,14 +86,21 @@ class ChosenState:
 @dataclass(frozen=True)
 class Instead:
     """Another asset of the same server, by which to recover; `why`, and whether it holds all that this one holds
-    (`in_full`), or all of its own database alone."""
+    (`in_full`), or all of its own database alone. `at_once_with` are others that were captured together with this one,
+    and not with that."""
 
     asset: str
     why: str
     in_full: bool = True
+    at_once_with: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        return {"asset": self.asset, "why": self.why, "in_full": self.in_full}
+        return {
+            "asset": self.asset,
+            "why": self.why,
+            "in_full": self.in_full,
+            "at_once_with": list(self.at_once_with),
+        }
 
 
 @dataclass(frozen=True)

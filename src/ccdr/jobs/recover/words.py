@@ -80,6 +80,9 @@ def rather(asset: str, instead: Instead) -> str:
     """Of two that protect one server: from which to recover, and what becomes of the other."""
     first = instead.asset
     text = f"{first} and {asset} protect the same server. Recover from {first}: {instead.why}"
+    if instead.at_once_with:
+        others = ", ".join(instead.at_once_with)
+        text += f" (what it has of later than {asset} has no counterpart in {others}, captured together with {asset})"
     if instead.in_full:
         return (
             f"{text}. {asset} is brought back beside it, as a spare: do not start it while {first} will do "

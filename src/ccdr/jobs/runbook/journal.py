@@ -33,6 +33,18 @@ class Taken(Exception):
     """Another host has written the happening of that number."""
 
 
+class Forged(CcdrError):
+    """Nobody who has the repository's password has written it; `before` are the happenings before it."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} was not written with this plan's repository password, and is not believed",
+            hint="find out who may put there, and whether each host has the same password and ccdr; to go on without "
+            "that bucket, take `runbook_state:` out of the plan",
+        )
+        self.before: list[Event] = []
+
+
 class SharedState(Protocol):
     """Where other hosts see it, too. CcdrError where it cannot be reached."""
 
@@ -40,10 +52,10 @@ class SharedState(Protocol):
         """The runs that are there, oldest first."""
 
     def events(self, run: str, after: int = 0) -> list[Event]:
-        """The happenings of a run behind that number, without a gap."""
+        """The happenings of a run behind that number, without a gap. Forged where one is none."""
 
     def put(self, run: str, event: Event) -> None:
-        """Taken where another host has written that number first."""
+        """Taken where another host has written that number first, Forged where somebody else has."""
 
 
 def directory(state: State, plan: str) -> Path:

@@ -14,6 +14,7 @@ from ccdr.evidence.ledger.ledger import whoami
 from ccdr.host.files import write_durably
 from ccdr.jobs.runbook.events import Event, written
 from ccdr.jobs.runbook.journal import (
+    Forged,
     Journal,
     SharedState,
     Taken,
@@ -70,16 +71,23 @@ class Desk:
             return None
         return next((e.session for e in reversed(events) if e.what in ("begun", "session", "taken_over")), None)
 
-    def elsewhere(self) -> tuple[str, Standing] | None:
-        """The newest run in the bucket that has not ended, and that this host does not hold. CcdrError where the bucket
-        does not answer."""
+    def elsewhere(self, *, whole: bool = False) -> tuple[str, Standing] | None:
+        """The newest run in the bucket that has not ended, and that this host does not hold; up to what is not believed
+        in it, or (`whole`) Forged. CcdrError where the bucket does not answer."""
         if self.shared is None:
             return None
         for run in reversed(self.shared.runs()):
-            events = self.shared.events(run)
+            try:
+                events = self.shared.events(run)
+            except Forged as error:
+                if (events := error.before) and whole:
+                    raise
+                self.tell(str(error))
+            if not events:  # somebody has put there what is no run: it hides none
+                continue
             standing = Standing(self.runbook, events, events[-1].session if events else None)
             mine = events_of(self.services.state, self.plan, run)
-            if not events or standing.ended is not None:
+            if standing.ended is not None:
                 return None
             held_here = mine[: len(events)] == events[: len(mine)] and bool(mine) and mine[-1].what != "lost"
             return None if held_here and len(events) <= len(mine) else (run, standing)
@@ -160,7 +168,7 @@ class Desk:
                 "the plan names no `runbook_state:`, so that no other host's runbook can be seen from here",
                 hint=f"what this host has begun goes on with `ccdr runbook resume {self.plan}`",
             )
-        other = self.elsewhere()
+        other = self.elsewhere(whole=True)
         if other is None:
             raise UsageProblem(
                 "no other host's run of this runbook is open", hint="`ccdr runbook status` shows what there is"

@@ -449,7 +449,9 @@ class Maker:
         secret = self.asset.connection.password_file
         if self.asset.connection.password_command is None and (secret is None or not secret.is_file()):
             to |= {"user": "root", "password_file": None}
-        return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
+        # It is only asked: a copy of a whole server would want the source's own files, too.
+        asking: dict[str, object] = {"method": "dump", "log_shipping": None}
+        return self.asset.model_copy(update={**asking, "connection": self.asset.connection.model_copy(update=to)})
 
     def client(self, manifest: Manifest) -> MariaDB:
         return self._opened
