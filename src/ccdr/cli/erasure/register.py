@@ -41,6 +41,7 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
     """
     from ccdr.jobs.erasure import selectors
     from ccdr.jobs.erasure.adding import add as add_entry
+    from ccdr.jobs.erasure.horizon import horizons
     from ccdr.plans.lint import open_to_others
 
     options = settings()
@@ -48,9 +49,12 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
     asked = selectors.read(selector, loaded.plan)
     if selector != "-" and (mode := open_to_others(Path(selector))):
         click.echo(f"ccdr: {selector}: {mode}; it names somebody: remove it now that it is read", err=True)
-    added = add_entry(loaded, asked, options.services(), dry_run=dry_run)
+    services = options.services()
+    added = add_entry(loaded, asked, services, dry_run=dry_run)
+    entry = added.entry
+    gone = None if entry.canary else horizons(loaded, services, entry.asset, entry.erased_at)
     body = {
-        **_as_json(plan, added.entry),
+        **_listed(plan, entry, gone),
         "entries": added.entries,
         "known": added.known,
         "snapshot": added.snapshot,
@@ -60,10 +64,12 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
         print_json(body)
         return Exit.OK
     if added.known:
-        click.echo(f"{added.entry.id} of {plan}/{added.entry.asset} names the same: nothing was added")
+        click.echo(f"{entry.id} of {plan}/{entry.asset} names the same: nothing was added")
         return Exit.OK
     what = "would be added" if dry_run else "added"
-    click.echo(f"{what}: {added.entry.id}, {added.entry.what} in {plan}/{added.entry.asset}")
+    click.echo(f"{what}: {entry.id}, {entry.what} in {plan}/{entry.asset}")
+    if gone is not None:
+        click.echo(f"no copy holds them from: {_day(gone)}")
     if not dry_run:
         click.echo(
             f"the register holds {so_many(added.entries, 'entry', 'entries')}, in snapshot {str(added.snapshot)[:8]}"
