@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support.harness import Site
 
 from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
+from ccdr.engines.postgres.erasing import erase as erase_postgres
 from ccdr.engines.servers.erasing import Reference, Schema, Table, script
 from ccdr.jobs.erasure.anchors import require_agreement
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
 from ccdr.jobs.erasure.selectors import read
+from ccdr.model.answers import NO_WORDS
 from ccdr.model.erasure import RegisterHead, Rows, Selector, Wanted
 from ccdr.model.errors import TestBroken, UsageProblem
 from ccdr.model.values import Snapshot
+from ccdr.ports.place import Output
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PHONE = "+40 721 000 017"
@@ -244,3 +250,42 @@ def test_the_last_copy_goes_with_the_prune_after_the_retention(
 def test_who_is_in_no_snapshot_is_in_none_now(tmp_path: Path) -> None:
     (found,) = horizon(tmp_path, "", -0.5, erased=-1)
     assert (found.held, found.gone_by) == (0, NOW)
+
+
+# --- what is run --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """`Place` that answers in turn, and keeps what was run."""
+
+    answers: list[str]
+    argv: list[str] = field(default_factory=list)
+    stdin: list[str] = field(default_factory=list)
+
+    def run(self, argv: Sequence[str], *, stdin: str | None = None, **_: Any) -> Output:
+        self.argv += argv
+        self.stdin.append(stdin or "")
+        return Output(0, self.answers.pop(0), NO_WORDS)
+
+
+TABLES = 's.customer,"""s"".""customer""","{""phone"": ""text""}"\n'
+
+
+def test_a_person_is_named_neither_in_arguments_nor_as_they_are_and_is_looked_for_once_more_after_the_commit() -> None:
+    counted = "b|0|0|1\n"
+    place = Told([TABLES, "", "s\n", '"""s"".""customer""",remember,O\n', counted, "", ""])
+    person = [Wanted("e-000001", PERSON)]
+    replayed = erase_postgres(place, {"PGOPTIONS": ""}, person, in_part=False)  # type: ignore[arg-type]
+    assert [(one.before, one.after) for one in replayed.entries] == [(1, 0)]
+    script_ = place.stdin[4]
+    told = ["begin;", "disable trigger remember", "delete from", "enable trigger remember", "commit;", "select 'a'"]
+    assert [script_.index(word) for word in told] == sorted(script_.index(word) for word in told)
+    assert not any("721" in word for word in (*place.argv, *place.stdin))
+
+
+def test_who_is_still_there_after_the_commit_is_found() -> None:
+    """A rule or a trigger may keep them, or put them back."""
+    place = Told([TABLES, "", "s\n", "", "b|0|0|1\na|0|0|1\n", "", ""])
+    person = [Wanted("e-000001", PERSON)]
+    assert erase_postgres(place, {"PGOPTIONS": ""}, person, in_part=False).after == 1  # type: ignore[arg-type]

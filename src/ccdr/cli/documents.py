@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ccdr.cli.control_documents import Controls
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
-from ccdr.cli.erasure_documents import (
+from ccdr.cli.erasure.documents import (
     ErasureAdded,
     ErasureProofs,
     ErasureRegister,

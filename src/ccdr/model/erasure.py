@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -127,8 +127,8 @@ class Erased:
 
 @dataclass
 class Replayed:
-    """What an engine tells of one replay. `atomic`: it was one transaction; `lacking` are tables that were not there
-    and may be; `lists` are captured listings that name what was erased."""
+    """What an engine tells of one replay. `atomic`: it was one transaction, as far as the store has them; `lacking` are
+    tables that were not there, and need not be."""
 
     entries: list[Erased] = field(default_factory=list)
     atomic: bool = True
@@ -141,7 +141,3 @@ class Replayed:
     @property
     def before(self) -> int:
         return sum(one.before + one.beside for one in self.entries)
-
-
-def by_id(found: Sequence[Erased]) -> dict[str, Erased]:
-    return {one.id: one for one in found}

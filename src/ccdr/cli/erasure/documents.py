@@ -21,15 +21,6 @@ class ErasureEntry(Doc):
     pseudonym: Annotated[str, about("HMAC-SHA-256 of by what they are found, by the register's own key")]
 
 
-class ErasureAdded(ErasureEntry):
-    """`known`: the same was there already, and nothing was added."""
-
-    entries: int
-    known: bool
-    snapshot: Text
-    record: Map | None
-
-
 class CopyHolding(Doc):
     """One repository of a plan: `gone_by` is when no snapshot there holds them any more, null for never."""
 
@@ -43,6 +34,15 @@ class CopyHolding(Doc):
 class ErasureListed(ErasureEntry):
     gone_by: Annotated[Text, about("in no copy from then on, locks included; null: never, or of a canary")]
     copies: list[CopyHolding]
+
+
+class ErasureAdded(ErasureListed):
+    """`known`: the same was there already, and nothing was added."""
+
+    entries: int
+    known: bool
+    snapshot: Text
+    record: Map | None
 
 
 class ErasureRegister(Doc):
