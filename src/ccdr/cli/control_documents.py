@@ -75,7 +75,7 @@ class ControlFileDocument(Doc):
     sha256: str
 
 
-class Controls(Doc):
+class Measures(Doc):
     measures: list[MeasureDocument]
     frameworks: list[FrameworkDocument]
     map: ControlFileDocument

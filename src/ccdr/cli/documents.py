@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from ccdr.cli.control_documents import Controls
+from ccdr.cli.control_documents import Measures
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
 from ccdr.cli.erasure.documents import (
     ErasureAdded,
@@ -505,7 +505,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
-    "controls": (Controls,),
+    "controls": (Measures,),
     "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ccdr.cli.control_documents import Controls
+from ccdr.cli.control_documents import Measures
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
@@ -538,7 +538,7 @@ class ReportDocument(Doc):
     acknowledged: list[ReportAcknowledged]
     plan_versions: list[ReportVersion]
     plan_changes: list[ReportChange]
-    controls: Controls
+    controls: Measures
     due: list[ReportDue]
     plans: list[ReportPlan]
     assets: list[ReportAsset]
