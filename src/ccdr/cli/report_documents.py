@@ -14,7 +14,11 @@ from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
 What = Literal["backup", "test", "negative_control", "prune", "check", "copy", "restore", "recover", "runbook"]
 Row = Annotated[
-    str, about("backup, test, prune, check, copy, restore, recover, runbook; or the kind of a record that is no run")
+    str,
+    about(
+        "backup, test, negative_control, prune, check, copy, restore, recover, runbook; or the kind of a record that "
+        "is no run"
+    ),
 ]
 Known = Annotated[str | None, about("RFC 3339, UTC; null where it is not known, or there is none")]
 Seconds = Annotated[float | None, about("seconds; null: infinite, or not measured")]
@@ -151,7 +155,9 @@ class ReportTally(Doc):
     PASS: int | None = None
     DONE: int | None = None
     CLEAN: int | None = None
+    CAUGHT: Annotated[int | None, about("a damaged copy was found bad")] = None
     RESTORED: int | None = None
+    PASSED: Annotated[int | None, about("a damaged copy was not found bad")] = None
     FAIL: int | None = None
     FAILED: int | None = None
     REFUSED: int | None = None
