@@ -13,6 +13,7 @@ from tests.support.harness import Ran, Site
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 
 from ccdr.host.clock import SystemClock
+from ccdr.jobs.approvals import block_of
 from ccdr.telling.status import upkeep_problems
 
 BLOCK = "approval: {{signers: {signers}{more}}}\n"
@@ -227,3 +228,31 @@ def test_doctor_looks_at_who_may_approve_and_verifies_the_signature_again(room: 
     room.plan(block=False)
     room.signers.unlink()
     assert [state for state, _ in looks()] == ["FAIL"], "the version that was approved had the block"
+
+
+def test_who_changes_the_rules_is_held_to_those_that_were_approved(room: Room) -> None:
+    """Else whoever may write the plan names a file of signers in which they stand, or asks for less."""
+    device = SecurityKey()
+    signers(room.signers, {"ana@x": room.ana, "dan@x": device.public})
+    room.plan(", second_factor: true, recover: true")
+    text = room.text()
+    sig(text, device.signed(text.read_text()))
+    assert room.approve("--signed", str(text)).code == 0
+    ours, room.signers = room.signers, signers(room.site.root / "theirs", {"mallory@x": room.mallory})
+    room.plan(", recover: false")
+    for by in (room.mallory, room.ana):
+        refused = room.approve("--key", str(by))
+        assert refused.code == 2 and len(room.site.records("plan.approved")) == 1, refused
+    block = block_of(room.site.loaded(), room.site.services())
+    assert block is not None and block.recover and block.second_factor and block.signers == ours
+    again_ = room.text("again")
+    sig(again_, device.signed(again_.read_text()))
+    assert room.approve("--signed", str(again_)).code == 0, "who may approve the one may approve the other"
+    block = block_of(room.site.loaded(), room.site.services())
+    assert block is not None and not block.recover and block.signers == room.signers
+
+
+def test_a_plan_that_asks_for_more_is_approved_by_more(room: Room) -> None:
+    assert room.approve().code == 0
+    room.plan(", second_factor: true")
+    assert room.approve().code == 2 and len(room.site.records("plan.approved")) == 1

@@ -67,6 +67,8 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
             hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
         )
     signer = verified(text, signature, block, services)
+    if loaded.plan.approval is not None:  # it may ask for more than the version before it
+        _factors(signer, loaded.plan.approval)
     in_force.record(loaded, services)
     body = {
         "digest": digest,
@@ -90,19 +92,19 @@ def holds(record: Record, block: Approval, services: Services) -> Signer:
 
 
 def block_of(loaded: LoadedPlan, services: Services) -> Approval | None:
-    """By which rules it is approved: its own block, or that of the version that was approved last. CcdrError where
-    that cannot be had any more."""
-    if loaded.plan.approval is not None:
-        return loaded.plan.approval
+    """By which rules it is approved: those of the version that was approved last, where it had any, so that whoever
+    changes the rules is held to them; else its own. UsageProblem where those cannot be read any more."""
     approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
-    if approved is None or approved.get("asks") is not True:
-        return None
+    own = loaded.plan.approval
+    if approved is None or approved.get("asks") is not True or approved["digest"] == digest_of(files_of(loaded)):
+        return own
     before = _version(str(approved["digest"]), loaded, services)
     if before is None or before.plan.approval is None:
         raise UsageProblem(
-            f"the plan {loaded.plan.plan} had an `approval:` when it was approved, has none any more, and the files of "
-            f"version {str(approved['digest'])[:8]} are gone",
-            hint=f"put the block back into the plan, then `ccdr plan approve {loaded.plan.plan}`",
+            f"who may approve the plan {loaded.plan.plan} stands in version {str(approved['digest'])[:8]}, which was "
+            "approved last, and its files are gone",
+            hint="put them back from the repository, which holds each version: "
+            "docs/explanation/evidence.md, A plan's files",
         )
     return before.plan.approval
 
@@ -122,13 +124,17 @@ def _version(digest: str, loaded: LoadedPlan, services: Services) -> LoadedPlan 
 def verified(text: str, signature: str, block: Approval, services: Services, *, at: datetime | None = None) -> Signer:
     """By who may approve under these rules. UsageProblem where it is not."""
     signer = verify(text, signature, trusted_signers(block.signers), NAMESPACE, services.host, at=at)
+    _factors(signer, block)
+    return signer
+
+
+def _factors(signer: Signer, block: Approval) -> None:
     if block.second_factor and signer.user_verified is not True:
         raise SignatureRefused(
             "second_factor",
             f"{signer} has signed, and the plan asks for a second factor: a security key that knew its user",
             hint=f"ssh-keygen -t ed25519-sk -O verify-required   makes such a key; {PAGE}, A second factor",
         )
-    return signer
 
 
 def signed_by(signer: Signer, signature: str) -> dict[str, object]:
