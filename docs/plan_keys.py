@@ -26,6 +26,8 @@ OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",
     "BackupSettings": "backup",
     "RestoreTestSettings": "restore_test",
+    "ControlSettings": "negative_control",
+    "OwnersCanary": "a canary of an asset",
     "Limits": "limits of an asset",
 }
 OF_AN_ENGINE = {"LogShipping": "log_shipping", "Canary": "canary", "Incremental": "incremental"}

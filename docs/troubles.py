@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ccdr.cli import main
-from ccdr.evidence.acknowledged import TAMPERING
+from ccdr.evidence.acknowledged import NEVER, REVIEWED
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.telling.notify.message import HEADLINES
 
@@ -70,6 +70,10 @@ MEANS = {
         "would bring an older one back; until it was stored there"
     ),
     Trouble.PLAN_WRONG: "the file of another plan is wrong, so that plan can tell nobody",
+    Trouble.CONTROL_PASSED: (
+        "a copy that ccdr had damaged on purpose passed all checks "
+        "([Negative controls](../how-to/negative-controls.md)); until the same damage is found"
+    ),
     Trouble.TEST_FAILED: "the newest conclusive restore test is FAIL; one that breaks after it does not take that back",
     Trouble.LOG_FAILED: (
         "the shipped log is bad, or led to something bad, whatever its base is; until a recovery that goes as "
@@ -85,6 +89,11 @@ MEANS = {
     Trouble.SNAPSHOT_VANISHED: (
         "a snapshot is gone from the repository, and no retention removed it ([what to "
         "do](../how-to/recover.md#a-snapshot-that-vanished)); once a newer one has passed a test, only a note"
+    ),
+    Trouble.SNAPSHOT_SUSPECT: (
+        "a snapshot looks as if somebody had encrypted or emptied what it is of, or a canary has changed "
+        "([Leaps and canaries](../how-to/leaps-and-canaries.md)); neither it nor a newer one counts until somebody "
+        "acknowledges it, which answers for it for good"
     ),
     Trouble.BREACH_RPO: "more of the newest data would be lost now than the objective allows",
     Trouble.BREACH_RTO: "the newest conclusive restore test took longer than the objective allows",
@@ -106,11 +115,19 @@ MEANS = {
     Trouble.GROUP_INCOMPLETE: "assets that belong together have no snapshots that do",
     Trouble.TEST_INCONCLUSIVE: "the newest restore test broke, and proves nothing",
     Trouble.NO_LONGER_CHECKED: "a restore test failed, and only fewer or weaker checks have passed since",
+    Trouble.CONTROL_INCONCLUSIVE: (
+        "the newest negative control broke, or the copy that nobody damaged did not pass; it shows nothing"
+    ),
+    Trouble.CONTROL_LATE: "a negative control came due twice and did not happen",
     Trouble.NEVER_TESTED: "no restore test has been conclusive yet; until the first one",
     Trouble.PAUSED: "somebody has paused the plan (`ccdr pause`): no finding, and what is due is let be until then",
     Trouble.NOT_KNOWN_HERE: "another host answers for it: neither well nor a finding here",
     Trouble.RESTORE_CRASHED: (
         "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
+    ),
+    Trouble.ERASED_RETURNED: (
+        "somebody broke the glass and had what was restored handed over, though people who were erased may be in it "
+        "([Erase a person](../how-to/erase.md#break-the-glass)); until `ccdr erasure review`"
     ),
     Trouble.RUNBOOK_STANDS: (
         "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr was "
@@ -176,7 +193,7 @@ def _of(level: Level) -> str:
 
 def _row(trouble: Trouble) -> str:
     step = _in_code(_linked(next_step(trouble, "PLAN", "ASSET") or ""))
-    never = trouble in TAMPERING and "ccdr ack" not in step  # for some, somebody answers once and for all
+    never = trouble in NEVER | REVIEWED and "ccdr ack" not in step  # for some, somebody answers once and for all
     means = MEANS[trouble] + (". Nobody can acknowledge it" if never else "")
     return f"| `{trouble.name}` | {HEADLINES[trouble]} | {means} | {step} |\n"
 

@@ -93,6 +93,12 @@ def test_every_store_comes_back_and_the_damaged_copy_goes_red(demo: Demo) -> Non
     assert "as it should be" in demo.said and "NOT as it should be" not in demo.said
 
 
+def test_a_copy_that_was_damaged_on_purpose_is_found(demo: Demo) -> None:
+    (record,) = demo.site.records("negative_control.end")
+    assert (record["asset"], record["result"], record["healthy"]["verdict"]) == ("cdr", "CAUGHT", "PASS"), record
+    assert re.search(r"CAUGHT  a restored copy of cdr was damaged \(row changed, in table \w+\)", demo.said), demo.said
+
+
 def test_the_table_says_what_was_compared(demo: Demo) -> None:
     told = {asset: demo.line(asset) for asset in ASSETS}
     assert re.search(r"postgres, dump +PASS +\d+ tables, 1\d{5} rows", told["crm"])

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tests.support.erased import added
 from tests.support.harness import Quiet, Ran, Site, eventually
 from tests.support.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
 from tests.support.sites import copy_of
@@ -628,3 +629,25 @@ def test_interrupted_when_it_has_its_name_the_server_is_asked(
     assert databases(target) == {"restored"}
     record = end(site)
     assert (record["result"], record["reason"], record["left_behind"]) == ("RESTORED", None, [])
+
+
+def test_who_was_erased_is_not_handed_over(stored: Site, target: MariaSource, tmp_path: Path) -> None:
+    """Nor what refers to them, in tables with a transaction and without; a text is found as the column compares it."""
+    (root := tmp_path / "own").mkdir()
+    own = with_own_repository(stored, root)
+    own.write("pw", f"{PASSWORD}\n", mode=0o600)
+    added(own, "asset: crm\nrows: [{table: customer, key: {id: 17}}, {table: part1, key: {id: 1}}]\n")
+    added(own, "asset: crm\ntable: live_agent\nkey: {agent: A1}\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n")
+    assert go(own, url(target, "restored")).code == 0
+    asked = "select (select count(*) from customer where id = 17), (select count(*) from `call` where customer_id = 17)"
+    assert target.sql(asked, "restored") == "0\t0"
+    assert target.sql("select (select count(*) from part1), (select count(*) from part2)", "restored") == "0\t1"
+    (replay,) = own.records("erasure.replay")
+    assert (replay["result"], replay["atomic"]) == ("PROVEN", False)
+    assert [(one["found_before"], one["beside"], one["found_after"]) for one in replay["found"]] == [
+        (2, 15, 0),
+        (1, 0, 0),
+    ]
+    added(own, "asset: crm\ntable: customer\nkey: {id: somebody}\n")
+    assert go(own, url(target, "again"), name="again").code == 1, "MariaDB takes that for 0"
+    assert "again" not in databases(target)

@@ -22,6 +22,8 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
         for f in info.fields
         if f.encode_name not in ENVELOPE and (full or f.required)
     }
+    if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
+        made["result"] = "INCONCLUSIVE"
     return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,18 @@ def test_every_layer_is_looked_at_once(tmp_path: Path) -> None:
     one, other = ValueError("a"), ValueError("b")
     one.__cause__, other.__cause__ = other, one
     assert reason_of(one) == UNKNOWN and os.path.isdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "made"),
+    [
+        ("2026-11-20T12:00:00.123456789Z", datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)),
+        ("2026-11-20T14:00:00+02:00", datetime(2026, 11, 20, 12, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", None),
+        ("2026-11-20T12:00:00", None),
+        (None, None),
+        ("soon", None),
+    ],
+)
+def test_when_an_image_was_made_is_told_where_docker_says_so(said: object, made: datetime | None) -> None:
+    assert room._made(said) == made

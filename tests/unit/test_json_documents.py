@@ -62,6 +62,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
         ("schema", "schema status"), ("ledger schema", "ledger schema"), ("ledger schema", "ledger schema backup.end"),
         ("backup", "backup p --dry-run"), ("test", "test p"), ("backup", "backup p"), ("test", "test p --dry-run"),
+        ("test", "test p --negative-control --dry-run"), ("test", "test p --negative-control"),
         ("test", "test p"), ("backup", "backup nowhere"), ("status", "status p"), ("snapshots", "snapshots p"),
         ("restore", f"restore p --asset recordings --to {root}/back --dry-run"),
         ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
@@ -70,7 +71,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("recover", f"recover p --under {root} --dry-run"),
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
         ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
-        ("doctor", "doctor p --only backups"), ("report", "report"), ("report", f"report --out {root}/r.html"),
+        ("doctor", "doctor p --only backups"), ("controls", "controls"), ("controls", "controls p"), ("report", "report"), ("report", f"report --out {root}/r.html"),
         ("kit page", "kit page"), ("kit page", f"kit page p --out {root}/kit.html"),
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
@@ -96,6 +97,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "plan check", site.run("plan", "check")
     yield "report", site.run("report")
     yield from runbook_carried_out(site)
+    yield from erasures_carried_out(site)
     yield from approvals_carried_out(site)
 
 
@@ -125,6 +127,22 @@ def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "runbook resume", site.run("runbook", "resume", "p", "--answer", "b=yes")
     yield "runbook skip", site.run("runbook", "skip", "p", "a", "--why", "it need not be")
     path.write_text(plan, "utf-8")
+
+
+def erasures_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    yield "erasure list", site.run("erasure", "list", "p")
+    for number, more in enumerate(("", "canary: true\n")):
+        selector = site.write("selector.yaml", f"asset: recordings\nfiles: [{number}.wav]\n{more}", mode=0o600)
+        yield "erasure add", site.run("erasure", "add", "p", "--selector", str(selector))
+    yield "erasure list", site.run("erasure", "list", "p")
+    site.backed_up()
+    yield "erasure prove", site.run("erasure", "prove", "p")
+    to = ["--to", str(site.root / "glass"), "--yes-i-mean", "glass"]
+    yield "restore", site.run("restore", "p", "--asset", "recordings", *to, "--break-glass", "the canary is not there")
+    stands = ["--to", str(site.root / "glass"), "--yes-i-mean", "p/recordings"]
+    yield "erasure replay", site.run("erasure", "replay", "p", "--asset", "recordings", *stands)
+    yield "erasure review", site.run("erasure", "review", "p", "--why", "nobody is in it")
+    yield "erasure withdraw", site.run("erasure", "withdraw", "p", "e-000002", "--why", "never planted")
 
 
 def test_each_command_prints_what_its_schema_says(site: Site) -> None:

@@ -112,6 +112,13 @@ def store(here: bool, note: bool, upon: bool, other: bool, said: bool) -> Event:
     return tell
 
 
+def leap(told: Told, hours: float, asset: str) -> None:
+    """It looks as if its source had been emptied."""
+    name = told.new(asset)
+    told.past.stored(hours - 0.01, name, usable=hours, suspect=["shrunk"])
+    told.stored[asset].append(name)
+
+
 def fail(why: str | None, reason: str) -> Event:
     def tell(told: Told, hours: float, asset: str) -> None:
         told.new(asset)
@@ -230,6 +237,7 @@ tests = st.builds(
 )  # fmt: skip
 others = st.one_of(
     st.builds(fail, WHY, st.sampled_from(["disk full", "interrupted"])),
+    st.just(leap),
     st.builds(crash, st.sampled_from(["backup", "restore_test", "restore", "prune", "check"])),
     st.builds(by_log, st.sampled_from(["PASS", "FAIL"]), flags),
     st.builds(ship, st.just(1.0)),
@@ -471,7 +479,9 @@ def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
         if not told.noted:
             assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
             assert [f.code for f in said.findings if f.code not in (None, *untold)] == [
-                p.trouble.name for p in sorted(one.troubles, key=lambda p: -p.level) if p.trouble.name not in untold
+                p.trouble.name
+                for p in sorted((*one.troubles, *one.near), key=lambda p: -p.level)
+                if p.trouble.name not in untold
             ]
     care = [p.trouble.name for p in look.care["p"]]
     assert [f.code for f in look.report.plans[0].findings] == care

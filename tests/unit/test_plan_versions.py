@@ -204,7 +204,7 @@ FRESH = check(kind="freshness", query="select 1", within="24h")
 ASSET = AssetFacts(
     "postgres", "dump", "s" * 64, 3600.0, 1800.0, "durable", "calls", "*/30 * * * *",
     RestoreTestFacts("0 3 * * *", ("latest", "random"), "latest"), 60.0, (IDENTICAL, ROWS, FRESH),
-    60.0, "postgres:17",
+    60.0, "postgres:17", "0 4 1 * *",
 )  # fmt: skip
 FACTS = PlanFacts(
     "UTC", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 86400.0}, "0 5 * * 0", "0 6 * * *", 30,
@@ -255,6 +255,8 @@ WEAKENINGS = {
     "tests rarer": (Code.TEST_RARER, with_test(schedule="0 3 * * 0")),
     "tests left out in winter": (Code.TEST_RARER, with_test(schedule="0 3 * 3-12 *")),
     "no tests": (Code.TEST_UNSCHEDULED, with_asset(test=None)),
+    "negative controls rarer": (Code.CONTROL_RARER, with_asset(control="0 4 1 1 *")),
+    "no negative controls": (Code.CONTROL_UNSCHEDULED, with_asset(control=None)),
     "prunes rarer": (Code.PRUNE_RARER, replace(FACTS, prune="0 5 1 * *")),
     "checks rarer": (Code.CHECK_RARER, replace(FACTS, check="0 6 * * 0")),
     "checks of less": (Code.PARTS_SMALLER, replace(FACTS, parts=60)),
@@ -310,6 +312,7 @@ TIGHTENINGS = {
     "another check": with_asset(checks=(FRESH, ROWS, IDENTICAL, check(kind="integrity"))),
     "more rows": with_asset(checks=(IDENTICAL, check(kind="rows", table="call", at_least=1001, at_most=8999), FRESH)),
     "fresher": with_asset(checks=(IDENTICAL, ROWS, check(kind="freshness", query="select 1", within="23h"))),
+    "more negative controls": with_asset(control="0 4 * * *"),
     "another name": with_asset(
         checks=(check(kind="identical", name="as captured"), check(kind="rows", name="calls", table="call", at_least=1000, at_most=9000), FRESH)
     ),
@@ -334,12 +337,20 @@ def test_what_is_more_or_the_same_is_no_loosening(what):
 
 
 def test_what_an_older_record_does_not_say_is_no_loosening():
-    older = replace(FACTS, repository=None, told=None, assets={"crm": replace(ASSET, settle=None, image=None)})
+    older = replace(
+        FACTS, repository=None, told=None, assets={"crm": replace(ASSET, settle=None, image=None, control=None)}
+    )
     assert facts_from(json.loads(json.dumps(older.as_json()))) == older
     known = replace(FACTS, assets={"crm": ASSET})
     assert loosened(older, known) == []
     body = older.as_json()
-    del body["repository"], body["told"], body["assets"]["crm"]["settle"], body["assets"]["crm"]["image"]
+    del (
+        body["repository"],
+        body["told"],
+        body["assets"]["crm"]["settle"],
+        body["assets"]["crm"]["image"],
+        body["assets"]["crm"]["control"],
+    )
     assert facts_from(json.loads(json.dumps(body))) == older
 
 

@@ -36,7 +36,8 @@ def demo(keep: bool, clean: bool, recover: bool) -> Exit:
     Starts a CRM (PostgreSQL), a dialler (MariaDB), queues (Redis), a switchboard (SQLite and a tree of
     configuration), recordings, and an S3 server to back them up to. Backs all of it up by one plan, twice with
     changes between, restores it into sandboxes, checks what came back, and compares calls with recordings. Then
-    it flips one byte in a copy of the repository, and shows the test of that going red. Works in ./.demo, afresh
+    it flips one byte in a copy of the repository, and shows the test of that going red, and damages a restored
+    copy, which its test must find. Works in ./.demo, afresh
     each time, and leaves plans, state and repository there, for you to look at.
 
     \b
@@ -93,6 +94,7 @@ def _document(shown: Shown) -> dict[str, object]:
         "group": shown.group and shown.group.as_json(),
         "tests": [t.as_json() for t in shown.tests],
         "damaged_copy": shown.damaged and shown.damaged.as_json(),
+        "negative_control": shown.control and shown.control.as_json(),
         "stores": [_store(shown, test) for test in shown.tests],
         "seconds": round(shown.seconds, 1),
         "exit": int(shown.exit_code),
@@ -124,6 +126,10 @@ def _tell(shown: Shown, *, verbose: bool) -> None:
     if shown.damaged is not None:
         click.echo("A copy of the repository with one byte flipped:\n")
         tell(shown.damaged)
+    if (control := shown.control) is not None:
+        found = control.damaged is not None and control.damaged.verdict is Verdict.FAIL
+        then = "its test FAILed it, as it must" if found else f"and {control.reason}"
+        click.echo(f"{word(control.result)}  a restored copy of {control.asset} was damaged ({control.what}): {then}\n")
     _tell_together(shown)
     table(
         ("asset", "store and method", "verdict", "came back, and compared", "RPO", "RTO", *SHOWN_PHASES.values()),

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
+from ccdr.cli.control_documents import Measures
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
+from ccdr.cli.erasure.documents import (
+    ErasureAdded,
+    ErasureProofs,
+    ErasureRegister,
+    ErasureReplayed,
+    ErasureReviewed,
+    ErasureWithdrawn,
+)
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
@@ -58,6 +67,7 @@ _Record = RecordRefDocument | None
 Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
+Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
 Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
 Recovery = result_of(
     "Recovery",
@@ -88,6 +98,14 @@ class Tests(Doc):
 
 class WouldTest(Doc):
     would_test: list[Map]
+
+
+class Controls(Doc):
+    controls: list_of(Control, PassedOver)  # type: ignore[valid-type]
+
+
+class WouldDamage(Doc):
+    would_damage: list[Map]
 
 
 class WouldRestore(Doc):
@@ -472,6 +490,7 @@ class Demo(Doc):
     group: Map | None
     tests: list[Map]
     damaged_copy: Map | None
+    negative_control: Map | None
     stores: list[Map]
     seconds: float
     exit: int
@@ -486,9 +505,16 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
+    "controls": (Measures,),
     "copy": (CopiesDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
+    "erasure add": (ErasureAdded,),
+    "erasure list": (ErasureRegister,),
+    "erasure prove": (ErasureProofs,),
+    "erasure replay": (ErasureReplayed,),
+    "erasure review": (ErasureReviewed,),
+    "erasure withdraw": (ErasureWithdrawn,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
     "ledger collect": (Ledgers,),
@@ -521,7 +547,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "schema": (Schemas, AnySchema),
     "snapshots": (Snapshots,),
     "status": (Status,),
-    "test": (Test, PassedOver, Tests, WouldTest),
+    "test": (Test, PassedOver, Tests, WouldTest, Control, Controls, WouldDamage),
     "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
 _WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)

@@ -24,6 +24,7 @@ def print_json(document: object) -> None:
 
 COLOURS = {
     "OK": "green", "COMPLETE": "green", "PASS": "green", "MET": "green", "STORED": "green", "tested": "green",
+    "CAUGHT": "green", "PASSED": "red",
     "FAIL": "red", "BREACHED": "red", "FAILED": "red", "untested": "red",
 }  # fmt: skip
 

@@ -79,17 +79,25 @@ def _sound(options: Settings) -> list[LoadedPlan]:
 
 @verb()
 @click.option("--restore-test", is_flag=True, help="The schema of a restore-test file instead.")
-def schema(restore_test: bool) -> Exit:
+@click.option("--controls", is_flag=True, help="The schema of a map of laws and standards (controls.yaml) instead.")
+@click.option("--floors", is_flag=True, help="The schema of floors of versions (floors.yaml) instead.")
+def schema(restore_test: bool, controls: bool, floors: bool) -> Exit:
     """Print the JSON Schema of a plan file, for editors.
 
     \b
     Examples:
       ccdr plan schema > plan.schema.json
       ccdr plan schema --restore-test > restore_test.schema.json
+      ccdr plan schema --controls > controls.schema.json
     """
     from ccdr.plans import plan_schema, restore_test_schema
+    from ccdr.plans.control_map import map_schema
+    from ccdr.plans.floors import floors_schema
 
-    print_json(restore_test_schema() if restore_test else plan_schema())
+    if restore_test + controls + floors > 1:
+        raise UsageProblem("more than one schema was asked for", hint="leave the others out")
+    made = map_schema if controls else floors_schema if floors else restore_test_schema if restore_test else plan_schema
+    print_json(made())
     return Exit.OK
 
 

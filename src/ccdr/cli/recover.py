@@ -22,7 +22,7 @@ from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import human_seconds
+from ccdr.model.values import human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover import Known, Recovering
@@ -167,19 +167,21 @@ def recover(
       ccdr recover check outbound                          the checks once more
     """
     if resume:
-        if asked.any or going_on.any:
+        if asked.any or going_on.approval is not None:
             raise UsageProblem("--resume goes on with what was decided", hint="leave the other options out")
-        return _resume(plan, dry_run=dry_run)
+        return _resume(plan, going_on.break_glass, dry_run=dry_run)
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN'.")
     return _recover(plan, asked, yes_i_mean, going_on, dry_run=dry_run)
 
 
-def _known(options: Settings) -> Known:
+def _known(options: Settings, broken_glass: str | None = None) -> Known:
+    from ccdr.evidence.acknowledged import why_of
     from ccdr.jobs.recover import Known
 
     others, wrong = options.load_all(())
-    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})))
+    why = None if broken_glass is None else why_of(broken_glass)
+    return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})), why)
 
 
 def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn, *, dry_run: bool) -> Exit:
@@ -189,7 +191,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn
     from ccdr.plans.trust import confirm
 
     options = settings()
-    loaded, known = options.load(plan), _known(options)
+    loaded, known = options.load(plan), _known(options, going_on.break_glass)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
     with contextlib.ExitStack() as stack:
@@ -213,6 +215,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn
                 click.echo("nothing was done")
             return Exit.OK
         agree(loaded, _on_the_way(loaded, request))
+        _of_suspects(outlook, request, loaded, services)
         _agree(one.name, yes_i_mean)
         may_recover(loaded, services, going_on)
         return _carry_out(one, loaded)
@@ -276,7 +279,7 @@ def _typed(request: RecoverRequest) -> list[Command]:
     return [one for asset, target in request.targets.items() for one in commands_of(target, "targets", asset)]
 
 
-def _resume(plan: str | None, *, dry_run: bool) -> Exit:
+def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming
 
@@ -287,7 +290,7 @@ def _resume(plan: str | None, *, dry_run: bool) -> Exit:
         raise UsageProblem(
             f"no recovery{f' of {plan}' if plan else ''} was begun on this host", hint="`ccdr recover PLAN` begins one"
         )
-    loaded, known = options.load(told.plan), _known(options)
+    loaded, known = options.load(told.plan), _known(options, glass)
     decision = Decision.read(told.decided)
     loaded, services = from_site(loaded, services, decision.site)
     agree(loaded, decision.starts)
@@ -310,6 +313,27 @@ def _tell_left(one: Recovering) -> None:
     click.echo(f"ccdr: left to do: {left}", err=True)
     if one.result.away >= 1:
         click.echo(f"ccdr: {human_seconds(one.result.away)} passed in which nothing was at work", err=True)
+
+
+def _of_suspects(outlook: RecoveryOutlook, request: RecoverRequest, loaded: LoadedPlan, services: Services) -> None:
+    """The latest state is not the one that is wanted where that looks encrypted; nor is it for us to say which one is.
+    CcdrError, and nothing was begun, where nobody answers."""
+    if request.at is not None:
+        return
+    points = {step.asset: step.state.point for step in outlook.steps}
+    histories = services.histories()
+    suspects = [a for a in points if (h := histories.get((loaded.plan.plan, a))) is not None and h.suspect is not None]
+    if not suspects:
+        return
+    told = ", ".join(f"{asset} (the one before is of {rfc3339(points[asset])})" for asset in suspects)
+    text = f"the latest snapshot is suspect, and nobody has answered for that: {told}"
+    if not sys.stdin.isatty():
+        ack = f"`ccdr ack SNAPSHOT_SUSPECT {outlook.plan}`"
+        raise CcdrError(f"{text}; nothing was begun", hint=f"name the moment with --at TIME; or, if all is well, {ack}")
+    try:
+        click.confirm(f"{text}. Recover the one before it?", abort=True, err=True)
+    except click.Abort:
+        raise CcdrError("nothing was begun") from None
 
 
 def _agree(name: str, given: str | None) -> None:

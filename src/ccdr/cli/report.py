@@ -82,6 +82,7 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     import gc
 
     from ccdr.plans import plan_names
+    from ccdr.telling.controls import Asked
     from ccdr.telling.report import WRITERS, make_report
 
     # Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again.
@@ -100,7 +101,17 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     there = plan_names(options.plans) if options.plans.is_dir() else []
     loaded = _plans(names, there, services)
     command = shlex.join(["ccdr", *sys.argv[1:]])
-    made = make_report(loaded, services, period, named=names, there=there, command=command, whole=whole, words=words)
+    made = make_report(
+        loaded,
+        services,
+        period,
+        named=names,
+        there=there,
+        command=command,
+        whole=whole,
+        words=words,
+        asked=Asked.beside(options.plans),
+    )
     pieces = WRITERS[chosen](made)
     if out is not None:
         return _written(made, out, pieces, in_json=options.json)

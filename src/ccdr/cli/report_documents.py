@@ -6,14 +6,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from ccdr.cli.control_documents import Measures
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
-What = Literal["backup", "test", "prune", "check", "copy", "restore", "recover", "runbook"]
+What = Literal["backup", "test", "negative_control", "prune", "check", "copy", "restore", "recover", "runbook"]
 Row = Annotated[
-    str, about("backup, test, prune, check, copy, restore, recover, runbook; or the kind of a record that is no run")
+    str,
+    about(
+        "backup, test, negative_control, prune, check, copy, restore, recover, runbook; or the kind of a record that "
+        "is no run"
+    ),
 ]
 Known = Annotated[str | None, about("RFC 3339, UTC; null where it is not known, or there is none")]
 Seconds = Annotated[float | None, about("seconds; null: infinite, or not measured")]
@@ -150,7 +155,9 @@ class ReportTally(Doc):
     PASS: int | None = None
     DONE: int | None = None
     CLEAN: int | None = None
+    CAUGHT: Annotated[int | None, about("a damaged copy was found bad")] = None
     RESTORED: int | None = None
+    PASSED: Annotated[int | None, about("a damaged copy was not found bad")] = None
     FAIL: int | None = None
     FAILED: int | None = None
     REFUSED: int | None = None
@@ -491,6 +498,7 @@ ReportTest, ReportRestore, ReportPrune, ReportCheck = (
     _whole(f"Report{name}", kind) for name, kind in zip(("Test", "Restore", "Prune", "Check"), _ENDS, strict=True)
 )
 ReportRecovery = _whole("ReportRecovery", "recover.end")
+ReportControl = _whole("ReportControl", "negative_control.end")
 ReportCopying = _whole("ReportCopying", "copy.end")
 ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportNotBegun", "not_begun")
 ReportSkipped = _whole("ReportSkipped", "skipped")
@@ -536,11 +544,13 @@ class ReportDocument(Doc):
     acknowledged: list[ReportAcknowledged]
     plan_versions: list[ReportVersion]
     plan_changes: list[ReportChange]
+    controls: Measures
     due: list[ReportDue]
     plans: list[ReportPlan]
     assets: list[ReportAsset]
     interruptions: list[ReportInterruption]
     tests: list_of(ReportTest, *_NO_RUN)  # type: ignore[valid-type]
+    negative_controls: list_of(ReportControl, *_NO_RUN)  # type: ignore[valid-type]
     restores: list_of(ReportRestore, *_NO_RUN)  # type: ignore[valid-type]
     runbooks: list_of(ReportRunbook, *_NO_RUN)  # type: ignore[valid-type]
     recoveries: list_of(ReportRecovery, *_NO_RUN)  # type: ignore[valid-type]
@@ -566,8 +576,10 @@ class ReportWritten(Doc):
 
 WITHIN = (
     ReportTest,
+    ReportControl,
     ReportRestore,
     ReportRecovery,
+    ReportControl,
     ReportRunbook,
     ReportPrune,
     ReportCheck,

@@ -17,7 +17,15 @@ from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import as_one, dry_run_option, from_option, one_only, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import (
+    as_one,
+    dry_run_option,
+    from_option,
+    one_only,
+    plan_argument,
+    timeline_option,
+    verb,
+)
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -50,7 +58,8 @@ class _Asked:
     despite_failed_test: bool
     despite_failed_checks: bool
 
-    def request(self, job: Job, options: Settings) -> Request:
+    def request(self, job: Job, options: Settings, broken_glass: str | None) -> Request:
+        from ccdr.evidence.acknowledged import why_of
         from ccdr.jobs.restore import Request
         from ccdr.jobs.shipping.targets import target_of
 
@@ -69,6 +78,7 @@ class _Asked:
             onto_source_server=self.onto_source_server,
             despite_failed_test=self.despite_failed_test,
             despite_failed_checks=self.despite_failed_checks,
+            break_glass=None if broken_glass is None else why_of(broken_glass),
             others=tuple(others),
             unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
         )
@@ -180,7 +190,7 @@ def restore(
 
     options = settings()
     (job,), services = jobs_from(options.jobs(plan, [asset]), options.services(), site)
-    request = asked.request(job, options)
+    request = asked.request(job, options, going_on.break_glass)
     with contextlib.ExitStack() as stack:
         with progress() as watched:
             one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ccdr.plans.job import Job
     from ccdr.ports.place import Progress
 
+ALONE = "say --negative-control, and with it no more than --asset, --damage and --seed"
 WORDS = ("latest", "random", "oldest")
 
 
@@ -51,6 +52,14 @@ WORDS = ("latest", "random", "oldest")
 @click.option(
     "--keep", is_flag=True, help="Leave the sandbox running for a closer look; it stops by itself after 4 hours."
 )
+@click.option(
+    "--negative-control",
+    "control",
+    is_flag=True,
+    help="Restore the newest snapshot, damage that copy, and have the checks find it: they must FAIL it.",
+)
+@click.option("--damage", metavar="KIND", help="What a negative control does; by default another one each time.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of a recorded control: the same damage again.")
 @dry_run_option
 def test(
     plan: str,
@@ -60,6 +69,9 @@ def test(
     timeline: int | None,
     site: str | None,
     keep: bool,
+    control: bool,
+    damage: str | None,
+    seed: int | None,
     dry_run: bool,
 ) -> Exit:
     """Restore a snapshot of every asset of PLAN (or one) into a throwaway sandbox, and check what came back.
@@ -75,6 +87,7 @@ def test(
       ccdr test outbound --asset crm --snapshot oldest
       ccdr test outbound --asset crm --snapshot 1f3e9a2b --json
       ccdr test outbound --asset crm --keep
+      ccdr test outbound --asset crm --negative-control
       ccdr test outbound --asset crm --at latest
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
       ccdr test outbound --from offsite
@@ -83,6 +96,14 @@ def test(
     from ccdr.jobs.copies import jobs_from
 
     options = settings()
+    if control or damage is not None or seed is not None:
+        from ccdr.cli.control import by_damage
+
+        if snapshot is not None or at is not None or timeline is not None or site is not None or keep:
+            raise UsageProblem("a negative control restores the newest snapshot, and keeps nothing", hint=ALONE)
+        if not control:
+            raise UsageProblem("--damage and --seed are of --negative-control", hint=ALONE)
+        return by_damage(options.jobs(plan, assets), options.services(), damage, seed, dry_run=dry_run)
     stated, services = jobs_from(options.jobs(plan, assets), options.services(), site)
     jobs = _holding(stated, snapshot, services)
     if not dry_run:

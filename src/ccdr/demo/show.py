@@ -18,11 +18,14 @@ from ccdr.demo.centre import Centre, open_centre
 from ccdr.demo.images import Images
 from ccdr.demo.needs import find_needs
 from ccdr.demo.servers import Home
+from ccdr.evidence.history.kinds import CAUGHT
 from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.examining import examine
 from ccdr.jobs.group_backup import GroupResult, backup_together
+from ccdr.jobs.negative_control import NegativeControl, negative_control
 from ccdr.jobs.restore_test import AT, RestoreTest, restore_test
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import background
@@ -45,7 +48,8 @@ AT_ONCE = 3  # backups, or tests: on two cores, since each waits now and then
 @dataclass
 class Shown:
     """What the demo did, each list in the plan's order: two rounds of backups (an asset whose log is shipped has one),
-    the tests, and the test of a damaged copy. `held` is what each tested snapshot holds."""
+    the tests, the test of a damaged copy, and the negative control of one of them. `held` is what each tested snapshot
+    holds."""
 
     work: Path
     loaded: LoadedPlan
@@ -54,6 +58,7 @@ class Shown:
     tests: list[RestoreTest] = field(default_factory=list)
     held: dict[str, dict[str, int]] = field(default_factory=dict)
     damaged: RestoreTest | None = None
+    control: NegativeControl | None = None
     seconds: float = 0.0
     kept: bool = False
 
@@ -62,6 +67,8 @@ class Shown:
         """Showing the damaged copy's FAIL is success; anything but a FAIL of it is a finding."""
         codes = [b.exit_code for round_ in self.rounds for b in round_] + [t.exit_code for t in self.tests]
         if self.damaged is None or self.damaged.verdict is not Verdict.FAIL:
+            codes.append(Exit.FINDING)
+        if self.control is None or self.control.result != CAUGHT:
             codes.append(Exit.FINDING)
         return worst(codes)
 
@@ -94,6 +101,10 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
             ],
             AT_ONCE,
         )
+        examine([loaded], [loaded], own)  # while the store answers: what `ccdr controls` shows of keys and ways
+        (controlled,) = [job for job in jobs if job.control is not None]
+        progress.step(f"damaging a restored copy of {controlled.asset}, which its test must find")
+        shown.control = negative_control(controlled, own, progress)
         for test in shown.tests:
             shown.held[test.asset] = _held(own, Job(loaded, test.asset), test)
     shown.seconds = time.monotonic() - began

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from random import Random
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
-from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
+from ccdr.model.schema import AbsolutePath, Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.capture import Capture, StoredNode, Tools
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
@@ -64,6 +68,25 @@ class RestoreTestSettings(Strict):
     )
 
 
+class ControlSettings(Strict):
+    """A restore test is tested itself: a copy that was damaged on purpose must not pass."""
+
+    schedule: Cron = Field(description="when a copy of the newest snapshot is damaged, and must FAIL its restore test")
+
+
+class OwnersCanary(Strict):
+    """Something of the owner's that nobody has a reason to change: one of the two."""
+
+    path: AbsolutePath | None = Field(None, description="`files`: a file below its paths")
+    query: Text | None = Field(None, description="of a database server: one SELECT whose rows never change")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.path is None) == (self.query is None):
+            raise ValueError("names no one thing, expected path (of files) or query (of a database server)")
+        return self
+
+
 class AssetObjectives(Strict):
     """An asset's own objectives; what is left out comes from the plan."""
 
@@ -86,7 +109,9 @@ class PlanLimits(Limits):
     """The same for all assets of a plan, and what only all of them together have."""
 
     fetch_per_month: Size | None = Field(
-        None, description="bytes that restore tests may fetch in a calendar month (UTC); told from 80 % on"
+        None,
+        description="bytes that restore tests, negative controls too, may fetch in a calendar month (UTC); told from "
+        "80 % on",
     )
 
 
@@ -149,6 +174,8 @@ class EngineConfig(Strict):
     speaks_sql: ClassVar[bool] = False
     # Does `export` write rows in bulk? Checks that compare every row with another store need it.
     exports: ClassVar[bool] = False
+    # Is it nothing unusual that nearly nothing is left? Queues are emptied.
+    drains: ClassVar[bool] = False
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
     group: Name | None = Field(
@@ -166,6 +193,12 @@ class EngineConfig(Strict):
     restore_test: RestoreTestSettings | None = Field(
         None, description="when `ccdr run` tests a restore of it, and by which checks; never unless said"
     )
+    negative_control: ControlSettings | None = Field(
+        None, description="when `ccdr run` has its checks find a damaged copy bad; the plan's unless said"
+    )
+    canaries: dict[Name, OwnersCanary] = Field(
+        {}, description="by name: what nobody has a reason to change; a backup in which one has changed does not count"
+    )
     limits: Limits = Field(Limits(), description="its own; what it leaves out is the plan's")
     settings: Literal["throwaway", "durable"] = Field(
         "throwaway", description="server settings of the sandbox; the two are never mixed in a trend"
@@ -174,6 +207,15 @@ class EngineConfig(Strict):
     storage: Literal["auto", "memory", "disk"] = Field(
         "auto", description="where the sandbox keeps its data: in memory where it fits, or in scratch"
     )
+
+    @model_validator(mode="after")
+    def _canaries_that_can_be_asked(self) -> Self:
+        for name, canary in self.canaries.items():
+            if canary.path is not None and not any(canary.path.is_relative_to(one) for one in self.source_paths):
+                raise ValueError(f"has the canary {name} with a path that is not below what is backed up")
+            if canary.query is not None and not (self.speaks_sql and getattr(self, "has_server", False)):
+                raise ValueError(f"has the canary {name} with a query, and no server that answers it")
+        return self
 
     @classmethod
     def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
@@ -260,11 +302,22 @@ class EngineConfig(Strict):
             hint="name a directory: `--to DIR`, or `directory:` among the plan's targets",
         )
 
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        raise TestBroken(f"nobody can be erased from what {self.engine_name} restores")
+
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         raise NotImplementedError
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """None where what counts is the files as they came: whatever a server does to them afterwards is its own."""
+        return ()
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str | None:
+        raise NothingToDamage(f"of {self.engine_name} the fetched files are what is compared")
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Only of engines that say `exports`; a plan that asks it of another is wrong, and was told so."""

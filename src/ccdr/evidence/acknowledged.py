@@ -43,6 +43,8 @@ TAMPERING = frozenset(
         Trouble.CATALOGUE_WRONG,
     )
 )
+# Nor is a restore test that finds nothing: whatever else it says is worth nothing until that is mended.
+NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
 # What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
@@ -51,13 +53,13 @@ NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTAT
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
-# Over by a review that is signed, and by nothing else.
-REVIEWED = frozenset((Trouble.BREAK_GLASS,))
+# Over by a review of its own, and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS, Trouble.ERASED_RETURNED))
 
 
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in TAMPERING | PASSING | REVIEWED
+    return trouble not in NEVER | PASSING | REVIEWED
 
 
 Record = Mapping[str, Any]
@@ -167,8 +169,8 @@ class Acknowledgements:
         return cls(tuple(one for one in read if one.begun <= now + AHEAD and now < one.until))
 
     def of(self, problem: Problem) -> Acknowledgement | None:
-        """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""
-        if problem.trouble in TAMPERING | REVIEWED:
+        """By which it is acknowledged, if it is. Some never are, whatever a record says."""
+        if problem.trouble in NEVER | REVIEWED:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -254,6 +256,16 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: it may be that the evidence was changed",
             hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+        )
+    if code in NEVER:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
+            hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
+        )
+    if code is Trouble.ERASED_RETURNED:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: erased people may be where they must not be",
+            hint='`ccdr erasure review PLAN --asset A --why "…"`, once somebody has looked',
         )
     if code in REVIEWED:
         raise UsageProblem(

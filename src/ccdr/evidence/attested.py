@@ -46,6 +46,7 @@ ATTESTABLE: Mapping[str, Attestable] = {
     "firewall-ids": Attestable("threats", "firewall and intrusion detection are there and looked after"),
     "processing-record": Attestable("compliance", "the record of processing activities is kept"),
     "processor-agreements": Attestable("compliance", "agreements with processors and clients are signed (DPA, BAA)"),
+    "card-data": Attestable("compliance", "no security codes of cards are kept, not in recordings either"),
     "penetration-test": Attestable("testing", "somebody from outside has tried to break in"),
     "incident-filings": Attestable("incidents", "what had to be notified was, and the receipts are kept"),
     "password-policy": Attestable("hygiene", "people's passwords follow a policy"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -198,11 +198,13 @@ def fetch(
     *,
     root: str = "/",
     only: Sequence[str] = (),
+    delivered: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. `only` are the captured files
     that are wanted, where that is not all: then `manifest` is of these alone. restic's exit code, then: is
     the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not. What
-    an earlier call has left in `into` is not fetched again, and gets back the modes and times that it had."""
+    an earlier call has left in `into` is not fetched again, and gets back the modes and times that it had. A negative
+    control damages what restic has `delivered`."""
     if len(repo.held_as(snapshot.id)) > 1:
         genuine(repo, snapshot.id, snapshot.manifest_sha256, PurePosixPath(snapshot.root) / MANIFEST)
     below = snapshot.root.removeprefix(root.rstrip("/"))
@@ -214,6 +216,8 @@ def fetch(
         # A dump goes beside its manifest; a tree is where it was.
         to = into if manifest.contents.get("apart") else restored
         repo.restore(stream, "/", to, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
+    if delivered is not None:
+        delivered(into)
     try:
         text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
     except OSError as error:

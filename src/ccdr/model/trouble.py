@@ -46,6 +46,7 @@ class Trouble(StrEnum):
     PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
     BREAK_GLASS = "break_glass"  # what needs another person's approval was done without, and nobody has reviewed it
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
+    CONTROL_PASSED = "control_passed"  # a copy that was damaged on purpose passed its restore test: tests prove nothing
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
@@ -55,6 +56,7 @@ class Trouble(StrEnum):
     REPOSITORY_DAMAGED = "repository_damaged"
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
     SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
+    SNAPSHOT_SUSPECT = "snapshot_suspect"  # it looks as if somebody had encrypted its data: until somebody has looked
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -69,8 +71,11 @@ class Trouble(StrEnum):
     NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
+    CONTROL_INCONCLUSIVE = "control_inconclusive"
+    CONTROL_LATE = "control_late"
     NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
+    ERASED_RETURNED = "erased_returned"  # handed over though erased people may be in it: until somebody has reviewed it
     RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
     RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
     PRUNE_FAILED = "prune_failed"
@@ -144,6 +149,7 @@ _LEVELS = {
     Trouble.TEST_FAILED: Level.LOST,
     Trouble.LOG_FAILED: Level.LOST,
     Trouble.REPOSITORY_AWAY: Level.LOST,
+    Trouble.CONTROL_PASSED: Level.UNPROVEN,
     Trouble.NEVER_TESTED: Level.UNPROVEN,
     Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
@@ -155,6 +161,7 @@ _LEVELS = {
     Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.SNAPSHOT_VANISHED: Level.LATE,
+    Trouble.SNAPSHOT_SUSPECT: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
@@ -189,6 +196,7 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
         Trouble.LOG_FAILED,
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
+        Trouble.SNAPSHOT_SUSPECT,
         Trouble.SNAPSHOT_VANISHED,
         Trouble.BACKUP_LATE,
     ),
@@ -225,6 +233,14 @@ _NEXT = {
     Trouble.BREAK_GLASS: "somebody who may approve looks at why, then ccdr approval review {plan}   has it signed; "
     "docs/how-to/approve.md",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
+    Trouble.CONTROL_PASSED: (
+        "add the check `identical` to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
+        "does the same damage again, which must be found"
+    ),
+    Trouble.CONTROL_INCONCLUSIVE: "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset "
+    "{asset} --negative-control",
+    Trouble.CONTROL_LATE: "ccdr test {plan} --asset {asset} --negative-control   does it now; check that cron calls "
+    "`ccdr run` here",
     Trouble.TEST_FAILED: (
         "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
         "that passes its test ends this trouble"
@@ -244,6 +260,10 @@ _NEXT = {
     Trouble.SNAPSHOT_VANISHED: (
         "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
         'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
+    ),
+    Trouble.SNAPSHOT_SUSPECT: (
+        "look at the source, and at who was there: docs/how-to/leaps-and-canaries.md; "
+        'ccdr ack SNAPSHOT_SUSPECT {plan}{of_asset} --until 30d --why "…"   if it is as it should be'
     ),
     Trouble.SOURCE_AWAY: "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for "
     'work, ccdr pause {plan} --for 4h --why "…"',
@@ -278,6 +298,8 @@ _NEXT = {
     Trouble.RESTORE_CRASHED: (
         "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
     ),
+    Trouble.ERASED_RETURNED: "erase them where it stands: docs/how-to/erase.md, Break the glass; then "
+    'ccdr erasure review {plan}{of_asset} --why "…"',
     Trouble.RUNBOOK_STANDS: "ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
     Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",

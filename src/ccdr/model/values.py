@@ -14,6 +14,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
+from ccdr.model.erasure import RegisterHead
+
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
@@ -24,6 +26,7 @@ class Verb(StrEnum):
 
     BACKUP = "backup"
     TEST = "test"
+    CONTROL = "negative_control"
     PRUNE = "prune"
     CHECK = "check"
     COPY = "copy"
@@ -41,8 +44,9 @@ DUTIES = (Verb.BACKUP, Verb.TEST, Verb.PRUNE, Verb.CHECK)  # what a host may be 
 
 
 def duty_of(verb: Verb) -> Verb:
-    """Of which of these it is a part: whoever looks after a plan's repository fills its copies."""
-    return Verb.PRUNE if verb is Verb.COPY else verb
+    """Of which of these it is a part: whoever looks after a plan's repository fills its copies, and whoever tests
+    restores tests whether the tests notice anything."""
+    return {Verb.COPY: Verb.PRUNE, Verb.CONTROL: Verb.TEST}.get(verb, verb)
 
 
 class Verdict(StrEnum):
@@ -293,6 +297,7 @@ class Manifest:
     group: GroupRun | None = None
     upon: tuple[Needed, ...] = ()
     attested: Attestation | None = None  # None: from before snapshots said so
+    erasures: RegisterHead | None = None  # how far the register of erasures went; None: there was none
 
 
 @dataclass(frozen=True)

@@ -258,6 +258,8 @@ def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
         return None
     if verb is Verb.TEST:
         return of_asset.test.schedule if of_asset.test else None
+    if verb is Verb.CONTROL:
+        return of_asset.control
     return of_asset.backup if verb is Verb.BACKUP else None
 
 

@@ -57,9 +57,10 @@ class RestoreTestFacts:
 
 @dataclass(frozen=True)
 class AssetFacts:
-    """Seconds; `backup` is its schedule, `shipping` how often its log is stored; None for what it has not. `source` is
-    a digest of what is captured, as records of backups have it. `settle` is for how long what has changed is in no
-    backup, `image` what its sandbox runs ("" where the plan names none); None where an older record does not say."""
+    """Seconds; `backup` is its schedule, `shipping` how often its log is stored, `control` when a damaged copy is
+    tested; None for what it has not. `source` is a digest of what is captured, as records of backups have it. `settle`
+    is for how long what has changed is in no backup, `image` what its sandbox runs ("" where the plan names none); None
+    where an older record does not say."""
 
     engine: str
     method: str
@@ -74,6 +75,7 @@ class AssetFacts:
     checks: tuple[CheckFacts, ...] = ()
     settle: float | None = None
     image: str | None = None
+    control: str | None = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
         checks=tuple(map(check_facts, checks)),
         settle=engine.settle_time,
         image=engine.image or "",
+        control=_cron(control.schedule) if (control := plan.control_of(name)) else None,
     )
 
 
@@ -323,6 +326,7 @@ def _asset_from(body: Mapping[str, Any]) -> AssetFacts:
         checks=checks_from(body["checks"]),
         settle=_number_or_none(body.get("settle")),
         image=None if (image := body.get("image")) is None else _text(image),
+        control=None if (control := body.get("control")) is None else _text(control),
     )
 
 

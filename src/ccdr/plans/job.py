@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
+from ccdr.engines.base import ControlSettings
 from ccdr.host.nearby import near
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AT, LATEST, Objectives
@@ -65,6 +66,11 @@ class Job:
     @property
     def objectives(self) -> Objectives:
         return self.loaded.plan.objectives_of(self.asset)
+
+    @property
+    def control(self) -> ControlSettings | None:
+        """When its restore test is tested by a damaged copy."""
+        return self.loaded.plan.control_of(self.asset)
 
     @property
     def tenant(self) -> str:

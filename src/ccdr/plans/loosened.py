@@ -33,6 +33,8 @@ class Code(StrEnum):
     BACKUP_UNSCHEDULED = "BACKUP_UNSCHEDULED"
     TEST_RARER = "TEST_RARER"
     TEST_UNSCHEDULED = "TEST_UNSCHEDULED"
+    CONTROL_RARER = "CONTROL_RARER"  # the test of the restore tests, by a damaged copy
+    CONTROL_UNSCHEDULED = "CONTROL_UNSCHEDULED"
     PRUNE_RARER = "PRUNE_RARER"
     CHECK_RARER = "CHECK_RARER"  # of the repository
     PARTS_SMALLER = "PARTS_SMALLER"  # each check of the repository reads less of it
@@ -234,6 +236,9 @@ def _of_test(name: str, was: AssetFacts, now: AssetFacts) -> Iterator[Loosening]
             yield from (Loosening(Code.RULE_GONE, name, rule, None, rule) for rule in gone)
             if was.test.at is not None and now.test.at is None:
                 yield Loosening(Code.RULE_GONE, name, "at", None, "at")
+    if was.control is not None and now.control is None:
+        yield Loosening(Code.CONTROL_UNSCHEDULED, name, was.control, None)
+    yield from _rarer(Code.CONTROL_RARER, name, was.control, now.control)
     yield from _of_checks(name, was.checks, now.checks)
 
 
@@ -279,5 +284,5 @@ def _rarer(code: Code, asset: str | None, was: str | None, now: str | None) -> I
 def _schedules(facts: PlanFacts) -> Iterable[str]:
     crons = [facts.prune, facts.check, *(copy.schedule for copy in facts.copies.values())]
     for asset in facts.assets.values():
-        crons += [cron for cron in (asset.backup, asset.test and asset.test.schedule) if cron]
+        crons += [cron for cron in (asset.backup, asset.test and asset.test.schedule, asset.control) if cron]
     return dict.fromkeys(crons)

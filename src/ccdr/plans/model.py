@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.engines import AnyEngine
-from ccdr.engines.base import PlanLimits
+from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
 from ccdr.plans.repository_url import repository_url
@@ -207,6 +207,10 @@ class Plan(Strict):
     )
     retention: Retention | None = Field(None, description="which snapshots stay; without it none is ever removed")
     upkeep: Upkeep = Field(Upkeep(), description="when the repository is looked after")
+    negative_control: ControlSettings | None = Field(
+        None,
+        description="when a damaged copy of each asset with a restore test is tested, and must FAIL; never unless said",
+    )
     copies: dict[Name, Copy] = Field({}, description="further repositories, by name, that all of it is copied to")
     notify: Notify = Field(Notify(), description="who is told when something is wrong")
     limits: PlanLimits = Field(PlanLimits(), description="defaults for the assets' limits")
@@ -263,6 +267,11 @@ class Plan(Strict):
         return model.Objectives(
             rpo=own.rpo or self.objectives.rpo, rto=own.rto or self.objectives.rto, mtd=self.objectives.mtd
         )
+
+    def control_of(self, asset: str) -> ControlSettings | None:
+        """The asset's own negative control, the plan's where it states none: only of what has a restore test."""
+        own = self.assets[asset]
+        return (own.negative_control or self.negative_control) if own.restore_test else None
 
     def limits_of(self, asset: str) -> LimitsInForce:
         """The asset's own limits, the plan's where it states none, then the built-in ones."""

@@ -22,6 +22,8 @@ _WORDS = {
     Code.BACKUP_UNSCHEDULED: "its backups were due at “{before}” and are never due any more",
     Code.TEST_RARER: "its restore tests were due at “{before}” and are due at “{after}”",
     Code.TEST_UNSCHEDULED: "its restore tests were due at “{before}” and are never due any more",
+    Code.CONTROL_RARER: "its restore tests had to find a damaged copy at “{before}” and have to at “{after}”",
+    Code.CONTROL_UNSCHEDULED: "its restore tests had to find a damaged copy at “{before}” and never have to any more",
     Code.PRUNE_RARER: "its prunes were due at “{before}” and are due at “{after}”",
     Code.CHECK_RARER: "its repository was checked at “{before}” and is checked at “{after}”",
     Code.PARTS_SMALLER: "all of its repository was read in {before} checks and is read in {after}",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import Damage
 from ccdr.model.schema import WithPassword
 from ccdr.model.values import FileDigest, Manifest, Probe
 from ccdr.ports.place import Place, Progress, Source
@@ -14,6 +16,7 @@ from ccdr.ports.restored import Restored
 
 if TYPE_CHECKING:  # contracts name each other
     from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
+    from ccdr.ports.check import CheckContext
     from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
     from ccdr.ports.new_server import ServerMaker, Site
     from ccdr.ports.restored import SandboxNeeds
@@ -114,6 +117,15 @@ class Engine(Restored, Protocol):
         """Put together what an increment and all that it builds upon (see `UPON`) give, as files in the directory
         `into` (host path), each first proven to be as captured: BackupBad where not."""
 
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What a negative control can do to what was loaded; to the files before that it can do all of `OF_FILES`."""
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str | None:
+        """Do this, one of `damages`, to what was loaded into the sandbox, so that it is surely another than before;
+        `chance` makes every choice. The table that it was done to, by name, if it was one. NothingToDamage where the
+        copy has nothing of the kind."""
+
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Every row that one SELECT gives, read-only, written by the engine's own client into the new file `to` (host
         path, in the context's `out`): however many they are, none passes through Python. Of engines that say `exports`.
@@ -191,6 +203,10 @@ class ServerTarget(Protocol):
 
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
+
+    def refuse_source(self, source: Source, sources: Sequence[KnownSource]) -> None:
+        """UsageProblem where the database under its final name is or could be one of `sources`: nothing is ever written
+        there."""
 
     def as_named(self, source: Source, manifest: Manifest) -> Restored:
         """What stands there under its final name. CommandFailed where nothing does."""

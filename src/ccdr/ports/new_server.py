@@ -138,6 +138,9 @@ class ServerMaker(Protocol):
     def restored(self) -> Restored:
         """What checks ask."""
 
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """People were erased from it: whatever lies beside its data, and was written before that, is written anew."""
+
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         """End the server cleanly, and write its own configuration into `home` (host path): where it will listen, what
         the captured one had set that it needs. Nothing of the container's is left in it. What a person should know of

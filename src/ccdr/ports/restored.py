@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.place import Place
 
@@ -50,3 +51,7 @@ class Restored(Protocol):
     def identical(self, context: CheckContext) -> Iterator[CheckResult]: ...
 
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]: ...
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        """Look for all that these entries name, and what refers to it; erase it, in one transaction where the store has
+        them; look again. `in_part`: only some of what was captured is there. TestBroken where it cannot be told."""

@@ -20,6 +20,7 @@ from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import DIFFERS, Finding, daily
+from ccdr.jobs.examining import examine_daily
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
@@ -106,6 +107,11 @@ def end_run(
         done.telling, done.next_due = telling, telling.wakes
         done.troubles += telling.notes
         done.troubles += telling.new_failures  # once: cron would mail it every time
+    except CcdrError as error:
+        done.troubles.append(str(error))
+    try:
+        if broken is None:
+            examine_daily(plans, services)
     except CcdrError as error:
         done.troubles.append(str(error))
     if textfile is not None and broken is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccdr.evidence.history.kinds import CLEAN, DAMAGED, DONE, STORED
+from ccdr.evidence.history.kinds import CAUGHT, CLEAN, DAMAGED, DONE, PASSED, STORED
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.copies import copy, from_copies, from_site
 from ccdr.jobs.group_backup import backup_together
+from ccdr.jobs.negative_control import negative_control
 from ccdr.jobs.restore_test import next_turn, restore_test
 from ccdr.jobs.services import Services, Trigger
 from ccdr.jobs.upkeep import check, prune
@@ -41,6 +42,9 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     if task.verb is Verb.COPY:
         copied = copy(task.loaded, str(task.copy), services, progress, trigger=trigger)
         return Performed(copied, copied.done)
+    if task.verb is Verb.CONTROL:
+        controlled = negative_control(_job(task), services, progress, trigger=trigger)
+        return Performed(controlled, controlled.result in (CAUGHT, PASSED))
     loaded, services = from_site(task.loaded, services, task.copy)
     if task.verb is Verb.PRUNE:
         pruned = prune(loaded, services, progress, trigger=trigger)

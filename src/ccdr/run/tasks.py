@@ -19,7 +19,7 @@ from ccdr.run.responsible import Change
 # What `--only` may name: a database host backs up, another host tests without the database's credentials.
 KINDS = {
     "backups": frozenset({Verb.BACKUP}),
-    "tests": frozenset({Verb.TEST}),
+    "tests": frozenset({Verb.TEST, Verb.CONTROL}),
     "upkeep": frozenset({Verb.PRUNE, Verb.CHECK, Verb.COPY}),
 }
 ALL = frozenset(Verb)
@@ -164,7 +164,10 @@ def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[lis
             assets = [(name, loaded.plan.assets[name]) for name in names]
             backups = [Task(loaded, Verb.BACKUP, name, a.backup.schedule) for name, a in assets if a.backup]
             tests = [Task(loaded, Verb.TEST, name, a.restore_test.schedule) for name, a in assets if a.restore_test]
-            chains.append([task for task in backups + tests if task.verb in only])
+            controls = [
+                Task(loaded, Verb.CONTROL, name, c.schedule) for name in names if (c := loaded.plan.control_of(name))
+            ]
+            chains.append([task for task in backups + tests + controls if task.verb in only])
         upkeep = [(Verb.PRUNE, loaded.plan.upkeep.prune), (Verb.CHECK, loaded.plan.upkeep.check)]
         chains.append([Task(loaded, verb, None, cron) for verb, cron in upkeep if verb in only])
         for name, copy in loaded.plan.copies.items():

@@ -42,6 +42,7 @@ class Image:
     id: str  # sha256 digest of its configuration, which pins every layer
     volumes: tuple[str, ...]  # paths for which Docker would make anonymous volumes
     registry_digest: str | None = None  # NAME@sha256:… by which a registry knows it; None for one that was made here
+    created: datetime | None = None  # when it was made; None where it does not say
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ class Docker:
             image = self._client.images.get(name)
             config = image.attrs.get("Config") or {}
             digests = image.attrs.get("RepoDigests") or ()
-            return Image(name, str(image.id), tuple(config.get("Volumes") or ()), _of_registry(name, digests))
+            volumes, made = tuple(config.get("Volumes") or ()), _made(image.attrs.get("Created"))
+            return Image(name, str(image.id), volumes, _of_registry(name, digests), made)
         return None
 
     def _pulled(self, name: str, wanted: Sequence[str]) -> Image:
@@ -247,6 +249,7 @@ class Docker:
             asked=asked,
             facts={
                 "registry_digest": spec.image.registry_digest,
+                "image_created": spec.image.created and rfc3339(spec.image.created),
                 "memory": spec.memory,
                 "storage": "disk" if spec.data_on_disk else "memory",
             },
@@ -358,6 +361,14 @@ class Docker:
     @property
     def state(self) -> str:
         return self._state
+
+
+def _made(said: object) -> datetime | None:
+    """When an image was made, as Docker tells it; None for what is no such time, or before there was Docker."""
+    with contextlib.suppress(ValueError, OverflowError):
+        made = utc(str(said))
+        return made if made.year > 2000 else None
+    return None
 
 
 def _of_registry(name: str, digests: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.leaps import Growth
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Stored:
     added: int
     warning: str | None = None
     words: FreeText = NO_WORDS
+    growth: Growth | None = None  # as restic counted it
 
 
 def nanoseconds(text: str) -> int:

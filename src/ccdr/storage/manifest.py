@@ -9,6 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from ccdr.model.erasure import RegisterHead
 from ccdr.model.errors import BackupBad, WrittenByNewer
 from ccdr.model.values import (
     MANIFEST_FORMAT,
@@ -34,6 +35,9 @@ def manifest_text(manifest: Manifest) -> str:
     if not manifest.upon:
         del body["upon"]
     del body["attested"]
+    del body["erasures"]
+    if manifest.erasures is not None:
+        body["erasures"] = manifest.erasures.as_json()
     if manifest.attested is not None:
         body |= manifest.attested.flat()
     return json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
@@ -53,6 +57,7 @@ def parse_manifest(text: str) -> Manifest:
         body["files"] = {name: FileDigest(**digest) for name, digest in body["files"].items()}
         body["group"] = _group(body.get("group"))
         body["upon"] = _upon(body.get("upon"))
+        body["erasures"] = RegisterHead.of(body.get("erasures"))
         return Manifest(**{key: value for key, value in body.items() if key in _KEYS})
     except RecursionError:
         raise BackupBad("its manifest cannot be read: it is nested without end") from None

@@ -25,6 +25,7 @@ from ccdr.model.errors import (
     RepositoryLocked,
     RepositoryUnavailable,
 )
+from ccdr.model.leaps import Growth
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
@@ -73,6 +74,21 @@ class Restic:
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
         self._run(["cat", "config", "--no-lock"], what="opening the repository", within=PROBE_WAIT)
+
+    def format(self) -> int:
+        """Which of restic's formats it has. Raises as `probe`."""
+        return int(
+            json.loads(self._run(["cat", "config", "--no-lock"], what="its format", within=PROBE_WAIT))["version"]
+        )
+
+    def key_times(self, most: int = 20) -> list[datetime]:
+        """When its passwords were set: of `most` of them, each costs a call. Raises as `probe`."""
+        times = []
+        for key in self._run(["list", "keys", "--no-lock"], what="listing keys", within=PROBE_WAIT).split()[:most]:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                body = json.loads(self._run(["cat", "key", key, "--no-lock"], what="a key", within=PROBE_WAIT))
+                times.append(utc(body["created"]))
+        return times
 
     def init(self) -> None:
         """Make it. A bucket that is not there is made first: restic would make one that keeps no versions."""
@@ -172,6 +188,10 @@ class Restic:
             added=int(summary.get("data_added_packed", summary.get("data_added", 0))),
             warning=None if code == 0 else "restic exit 3" + (f": {stderr.answer}" if stderr.answer else ""),
             words=stderr,
+            growth=Growth(
+                *(int(summary.get(key, 0)) for key in ("total_bytes_processed", "data_added", "data_added_packed")),
+                *(int(summary.get(key, 0)) for key in ("total_files_processed", "files_new", "files_changed")),
+            ),
         )
 
     def with_cache(self, directory: Path) -> Restic:

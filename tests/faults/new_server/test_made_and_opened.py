@@ -15,6 +15,7 @@ import pytest
 from tests.faults.new_server.conftest import CHECKS
 from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
+from tests.support.erased import added, of_its_own
 from tests.support.harness import Quiet, Ran, Site
 from tests.support.listeners import free_port
 from tests.support.new_server import answers, looked, made, psql, restored, started_by_debian, started_by_docker
@@ -206,3 +207,15 @@ def started_by_docker_later(line: str) -> Iterator[None]:
     """Whatever starts it: it is gone afterwards."""
     with started_by_docker([line.replace("docker run", "true docker run", 1)]):
         yield
+
+
+def test_who_was_erased_is_in_no_new_server(site: Site, stored: Site, tmp_path: Path) -> None:
+    """Of a base backup and its log: the log brings them back before the register is replayed."""
+    own = of_its_own(site, stored.repo)
+    added(own, "asset: whole\ntable: customer\nkey: {name: by the log}\n")
+    added(own, "asset: whole\ntable: customer\nkey: {id: 18}\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n")
+    done = made(own, "whole", tmp_path / "new", "--port", str(free_port()), "--at", "latest")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    (replay,) = own.records("erasure.replay")
+    assert replay["result"] == "PROVEN"
+    assert [(one["found_before"], one["found_after"]) for one in replay["found"]] == [(1, 0), (1, 0)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.debian import started_by_debian
+from tests.support.erased import added
 from tests.support.harness import Site
 from tests.support.new_server import looked, made
 from tests.support.new_server_redis import answering, ask, started
@@ -14,6 +15,7 @@ from tests.support.opened import is_it
 from tests.support.redis_source import PASSWORD, image_of, queues, redis_server, small
 
 HELD = (("DBSIZE",), ("-n", "3", "DBSIZE"), ("ACL", "LIST"), ("FUNCTION", "LIST"), ("XINFO", "GROUPS", "events"))
+CANARY = "asset: queues\nkeys: [counter]\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n"
 LIMITS = ("--maxmemory", "99mb", "--maxmemory-policy", "volatile-lru")
 
 
@@ -72,3 +74,20 @@ def test_without_one_started_by_debian(site: Site, tmp_path: Path) -> None:
         socket = answering(container, home, "valkey")
         assert held(container, "valkey", socket) == was
         set_to(container, "valkey", socket, appendonly="no", save="3600 1 300 100")
+
+
+def test_who_was_erased_is_in_no_file_of_it(site: Site, tmp_path: Path) -> None:
+    with redis_server("redis", "--appendonly", "yes", *LIMITS, guarded=True) as source:
+        small(source)
+        source.fill("SET caller:40721000017 x\nSET caller:40721000018 y\nRPUSH seen:40721000017 a")
+        source.fill("SET caller:40721000017 z", database=3)
+        queues(site, source, extra=f"image: {image_of('redis')}")
+        site.backed_up()
+    added(site, "asset: queues\nkeys: ['caller:40721000017', '*:40721000017']\n", CANARY)
+    restored(site, home := tmp_path / "new")
+    held = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert b"40721000017" not in held and b"40721000018" in held
+    (replay,) = site.records("erasure.replay")
+    assert (replay["result"], [one["found_before"] for one in replay["found"]]) == ("PROVEN", [3, 1])
+    proof = site.run("erasure", "prove", "p")
+    assert (proof.code, proof.json["proofs"][0]["result"]) == (0, "PROVEN"), proof

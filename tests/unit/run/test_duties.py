@@ -36,7 +36,8 @@ a:
 """
 UPKEEP = "retention: {keep_within: 35d}\nupkeep: {prune: 0 5 * * 0, check: 0 6 * * *}\n"
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-BACKUPS, TESTS, CARE = KINDS["backups"], KINDS["tests"], frozenset({Verb.PRUNE, Verb.CHECK})  # and the copies with it
+BACKUPS, TESTS = KINDS["backups"], frozenset({Verb.TEST})  # and the negative controls with them
+CARE = frozenset({Verb.PRUNE, Verb.CHECK})  # and the copies with it
 ALL = BACKUPS | TESTS | CARE
 
 

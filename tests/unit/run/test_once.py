@@ -98,3 +98,17 @@ def test_a_test_waits_for_the_backup_that_another_run_is_at(world: World) -> Non
     world.clock.to("2026-11-25T03:00:00Z")
     second = second_of_two(world)
     assert second.did == [] and [name for name, _ in world.news()] == ["p/a backup", "p/a test"]
+
+
+def test_a_negative_control_comes_after_the_test_of_its_asset(world: World) -> None:
+    plan = world.site.root / "plans/p.yaml"
+    plan.write_text(
+        plan.read_text("utf-8").replace("assets:", 'negative_control: {schedule: "0 3 * * *"}\nassets:'), "utf-8"
+    )
+    world.run()
+    world.clock.to("2026-11-25T03:00:00Z")
+    world.run()
+    assert [name for name, _ in world.news()] == ["p/a backup", "p/a test", "p/a negative_control"]
+    world.clock.to("2026-11-26T03:00:00Z")
+    world.run("backups")
+    assert [name for name, _ in world.news()] == ["p/a backup"], "whoever does not test does no control"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.files import comparison
+from ccdr.engines.files import comparison, erasing
 from ccdr.engines.files.capture import as_stored, capture, changed_since
 from ccdr.engines.files.listing import LISTING
 from ccdr.model.answers import FreeText
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.schema import AbsolutePath, Wait, WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe
@@ -164,6 +165,10 @@ class Files(EngineConfig):
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("files are restored into a directory, not onto a server", hint="name one with --to")
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        roots = context.manifest.contents["roots"]
+        return erasing.erase(context.fetched, list(map(str, roots)) if isinstance(roots, list) else [], wanted)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return comparison.identical(context)

@@ -74,6 +74,11 @@ def choose(capture: Path, manifest: Manifest, parts: Sequence[str]) -> Chosen:
     return Chosen(replace(manifest, contents=contents), tuple(whole), chosen.files, chosen.bytes, of, capture)
 
 
+def expression(patterns: Sequence[str], roots: Sequence[str]) -> re.Pattern[str]:
+    """What any of these patterns names, as paths at the source."""
+    return _expression([whole for pattern in patterns for whole in _whole(pattern, roots)])
+
+
 def _whole(part: str, roots: Sequence[str]) -> list[str]:
     if not part.strip("/"):  # all of it is no part
         return []

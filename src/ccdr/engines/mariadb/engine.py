@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,10 +19,13 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text
 from ccdr.model.values import Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
@@ -129,8 +133,28 @@ class MariaDB(MethodsConfig[Method]):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._captured(manifest).restored(manifest), _database(manifest), query)
 
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        return () if self.method == "physical" else OF_TABLES
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        from ccdr.engines.mariadb.damage import damage
+
+        manifest = context.manifest
+        method = self._captured(manifest)
+        if "physical" in type(method).__module__:
+            raise NothingToDamage("of a physical backup the fetched files are what is compared")
+        return damage(context.sandbox, method.restored(manifest), _database(manifest), kind, chance)
+
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         questions.export(box, self._captured(manifest).restored(manifest), _database(manifest), sql, to)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        from ccdr.engines.mariadb import erasing
+
+        manifest = context.manifest
+        login = self._captured(manifest).restored(manifest)
+        return erasing.erase(context.sandbox, login, _database(manifest), wanted, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,10 +17,13 @@ from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import Duration, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
+from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
@@ -162,9 +166,27 @@ class Postgres(MethodsConfig[Method]):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._captured(manifest).restored_env(manifest), query)
 
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        return () if self.method == "physical" else OF_TABLES
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        from ccdr.engines.postgres.damage import damage
+
+        method = self._captured(context.manifest)
+        if "physical" in type(method).__module__:
+            raise NothingToDamage("of a physical backup the fetched files are what is compared")
+        return damage(context.sandbox, method.restored_env(context.manifest), kind, chance)
+
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         encoding = Inventory(manifest.contents).encoding
         questions.export(box, self._captured(manifest).restored_env(manifest), encoding, sql, to)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        from ccdr.engines.postgres import erasing
+
+        env = self._captured(context.manifest).restored_env(context.manifest)
+        return erasing.erase(context.sandbox, env, wanted, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -7,18 +7,20 @@ restore test's server must tell the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.redis import identity, rights
+from ccdr.engines.redis import erasing, identity, rights
 from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
 from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
+from ccdr.engines.redis.damage import damage
 from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
 from ccdr.engines.redis.questions import matching
@@ -26,6 +28,8 @@ from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of,
 from ccdr.engines.redis.server import standing
 from ccdr.engines.servers.connection import UNKNOWN, is_loopback
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import OF_KEYS, Damage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
@@ -44,6 +48,7 @@ _REFUSED = re.compile(r"WRONGPASS|NOAUTH|NOPERM|-DENIED|DENIED Redis|certificate
 
 class Redis(EngineConfig):
     has_server: ClassVar[bool] = True
+    drains: ClassVar[bool] = True
 
     engine: Literal["redis"]
     method: Literal["rdb"] = "rdb"
@@ -176,6 +181,13 @@ class Redis(EngineConfig):
         settings = manifest.contents["settings"]
         return int(settings["databases"]) if isinstance(settings, Mapping) else MANY_DATABASES
 
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        return OF_KEYS
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> None:
+        damage(restored_server(context.sandbox, context.manifest), kind, chance)
+
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
 
@@ -210,6 +222,9 @@ class Redis(EngineConfig):
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL
         yield CheckResult("integrity", kind.check, status, expected, actual)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(restored_server(context.sandbox, context.manifest), wanted)
 
     # --- a real server --------------------------------------------------------------------------------
 

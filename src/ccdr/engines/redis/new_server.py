@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.erasing import written_again
 from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
@@ -214,6 +215,9 @@ class Maker:
     @property
     def restored(self) -> Restored:
         return self.asset
+
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        written_again(restored_server(box, manifest))
 
     # --- the end --------------------------------------------------------------------------------------
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ccdr.engines.redis.client import Client
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import CheckContext
@@ -78,3 +79,6 @@ class Opened:
 
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         raise CommandFailed(["integrity"], 2, "one that is in use is not taken apart")
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        raise CommandFailed(["erase"], 2, "one that is in use is not written to")

@@ -31,7 +31,7 @@ def matching(context: CheckContext, pattern: str, kind: str | None, database: in
     (seconds since the epoch, as ids tell), where `kind` is stream and there is one."""
     server = restored_server(context.sandbox, context.manifest)
     total, newest = 0, 0
-    for one in _databases(server) if database is None else (database,):
+    for one in databases(server) if database is None else (database,):
         # On its standard input: a pattern may quote somebody, and arguments are everybody's to read.
         words = ("-x", "EVAL", _MATCHING, "0", kind or "")
         count, last = server.raw(*words, database=one, what="counting keys", stdin=pattern).split()
@@ -39,7 +39,7 @@ def matching(context: CheckContext, pattern: str, kind: str | None, database: in
     return total, newest / 1000 if newest else None
 
 
-def _databases(server: PrivateServer) -> Iterator[int]:
+def databases(server: PrivateServer) -> Iterator[int]:
     for name in server.info("keyspace"):
         if match := re.fullmatch(r"db(\d+)", name):
             yield int(match[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from ccdr.engines.redis.capture import MODULE, RDB, USERS
@@ -48,7 +49,13 @@ def load(server: PrivateServer, restored: Path, manifest: Manifest, databases: i
     if not rdb.is_file():
         raise BackupBad(f"there is no {RDB} in the snapshot")
     rules = users.read_text("utf-8", "surrogateescape") if USERS in manifest.files else ""
-    load_file(server, rdb, server.place.path(restored), rules, manifest, databases, extra)
+    try:
+        load_file(server, rdb, server.place.path(restored), rules, manifest, databases, extra)
+    except TestBroken:
+        if USERS in manifest.files and sha256(users.read_bytes()).hexdigest() != manifest.files[USERS].sha256:
+            hint = "restore an older snapshot"
+            raise BackupBad(f"the users' rights do not load: {USERS} is not as captured", hint=hint) from None
+        raise
 
 
 def load_file(
@@ -80,6 +87,11 @@ def made_durable(server: PrivateServer, directory: str) -> None:
     and has it there before the restore counts as done."""
     for setting in (("dir", directory), ("appendonly", "yes")):
         server.raw("CONFIG", "SET", *setting)
+    written(server)
+
+
+def written(server: PrivateServer) -> None:
+    """Wait until its append-only file is written."""
     server.place.run(["sh", "-c", _WRITTEN, "sh", *server.cli], what="writing the append-only file")
 
 

@@ -7,21 +7,25 @@ right after the capture and in the sandbox after the restore. What both say of a
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from ccdr.engines.base import EngineConfig, tables_and_rows
-from ccdr.engines.sqlite import comparison, mounts, programs
+from ccdr.engines.sqlite import comparison, erasing, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, ReaderAnswer
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import FreeText
+from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
@@ -249,6 +253,26 @@ class Sqlite(EngineConfig):
         rows: list[list[str | None]] = self._answered(box, {"query": [sql]})["query"]["rows"]
         return rows
 
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        return OF_TABLES
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        """In the sandbox, on a copy, which then takes the file's place: what was restored cannot be written there."""
+        box, copy = context.sandbox, context.out / "damaged"
+        box.run(["cp", LOADED, box.path(copy)], watch=context.out, what="copying the database")
+        box.run(["chmod", "u+w", box.path(copy)])
+        table = programs.damage(box, SANDBOX_PYTHON, box.path(copy), kind.value, chance.randrange(2**32))
+        if table is None:
+            raise NothingToDamage("no table of the database has a row that could be damaged so")
+        file = context.restored / str(context.manifest.contents["file"])
+        mode = stat.S_IMODE(file.stat().st_mode)
+        file.chmod(mode | stat.S_IWUSR)
+        with copy.open("rb") as new, file.open("wb") as old:  # the same file still, for whoever has it open
+            shutil.copyfileobj(new, old)
+        file.chmod(mode)
+        return table
+
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         self._answered(box, {"export": [sql, box.path(to)]})
 
@@ -288,6 +312,9 @@ class Sqlite(EngineConfig):
         answer = programs.ask(box, SANDBOX_PYTHON, box.path(copy), questions, "integrity_check")
         copy.unlink()
         return iter(comparison.integrity(context, answer))
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(context, LOADED, wanted)
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem("a database file is restored into a directory, not onto a server", hint="name one with --to")

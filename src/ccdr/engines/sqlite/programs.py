@@ -123,6 +123,14 @@ def ask(place: Place, python: str, database: str, questions: dict[str, list[str]
     return ReaderAnswer(answers["sqlite"], answers, words, bool(answers.get("lacks")), answers.get("table"))
 
 
+def damage(place: Place, python: str, database: str, kind: str, seed: int) -> str | None:
+    """Damage such a copy, for a negative control: the table that it was done to; None where there is none."""
+    argv = [python, "-I", "-c", _program("damager.py"), database]
+    request = json.dumps({"kind": kind, "seed": seed})
+    table = _answer(place.run(argv, stdin=request, what="damaging the copy").stdout)["table"]
+    return None if table is None else str(table)
+
+
 def _program(name: str) -> str:
     return Path(__file__).with_name(name).read_text("utf-8")
 

@@ -275,6 +275,25 @@ def export(path: str, sql: str, to: str) -> "dict[str, Any]":
     return {}
 
 
+def erase(path: str, statements: str) -> "dict[str, Any]":
+    """Carry out the first list of statements in one transaction, then the second; what any of them gives. Nothing of
+    what is erased stays in the file."""
+    first, then = json.loads(statements)
+    con = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{WRITABLE}", uri=True, isolation_level=None)
+    con.text_factory = any_text
+    con.set_progress_handler(beat, BEAT)
+    for pragma in ("temp_store = memory", "trusted_schema = off", "secure_delete = on", "foreign_keys = on"):
+        con.execute(f"pragma {pragma}")
+    con.execute("begin immediate")
+    rows = [row for statement in first for row in con.execute(statement)]
+    con.execute("commit")
+    rows += [row for statement in then for row in con.execute(statement)]
+    con.execute("vacuum")
+    con.execute("pragma wal_checkpoint(truncate)").fetchall()
+    con.close()
+    return {"rows": [[text(value) for value in row] for row in rows]}
+
+
 def glance(path: str) -> "dict[str, Any]":
     """Does it open? A database that opens has definitions that can be read."""
     return {"tables": len(stored_tables(connect(path)))}
@@ -288,6 +307,7 @@ ASKED: "dict[str, Callable[..., dict[str, Any]]]" = {
     "integrity": integrity,
     "query": query,
     "export": export,
+    "erase": erase,
 }
 
 

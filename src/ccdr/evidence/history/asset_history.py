@@ -34,6 +34,7 @@ from ccdr.evidence.verdicts import (
     reached_for,
 )
 from ccdr.model import parents as chain
+from ccdr.model.leaps import Growth, Sign, signs
 from ccdr.model.measure import Point
 from ccdr.model.values import (
     Snapshot,
@@ -346,9 +347,29 @@ class AssetHistory(FoldedRecords):
         starts = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]
         return starts[::-1]
 
+    def is_suspect(self, *ids: str) -> bool:
+        return any(one in self.suspected for one in ids)
+
+    def suspicion(
+        self,
+        growth: Growth | None,
+        canaries: Mapping[str, str | None],
+        source: str | None,
+        *,
+        drains: bool = False,
+    ) -> list[Sign]:
+        """What a backup that was just stored looks like, against those before it of the same source."""
+        if source != self.grown_of:
+            return []
+        found = signs(growth, [Growth(*one) for one in self.grown], drains=drains) if growth is not None else []
+        was = [(self.canaries[name], digest) for name, digest in canaries.items() if name in self.canaries]
+        found += [Sign.CANARY_CHANGED] if any(now not in (before, None) for before, now in was) else []
+        return found + ([Sign.CANARY_GONE] if any(now is None for _, now in was) else [])
+
     def disproved(self, snapshot: Snapshot) -> bool:
-        """By a restore test of it, or of what it builds upon."""
-        return chain.disproved(snapshot.id, (needed.id for needed in snapshot.upon), self.proven)
+        """By a restore test of it, or of what it builds upon; or as nobody has answered for what it looks like."""
+        parents = [needed.id for needed in snapshot.upon]
+        return self.is_suspect(snapshot.id, *parents) or chain.disproved(snapshot.id, parents, self.proven)
 
 
 def sentence_of(damage: Record | None) -> str | None:

@@ -16,8 +16,13 @@ from ccdr.evidence.history.kinds import (
     BACKUP_END,
     CHECKED,
     COMPARED,
+    CONTROLLED,
     COPIED,
     DUTIES,
+    ERASURE_ADD,
+    ERASURE_REPLAY,
+    ERASURE_REVIEW,
+    EXAMINED,
     GROUP,
     LOGS,
     MISSED,
@@ -49,20 +54,21 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 31  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 34  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
-    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
-    PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *RUNBOOKS,
+    PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED, ERASURE_ADD, ERASURE_REPLAY,
+    ERASURE_REVIEW, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((
-    DUTIES, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED,
-    LOGS, PAUSE_BEGIN, PAUSE_END, *RUNBOOKS,
+    DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
+    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS,
 ))  # fmt: skip
 
 
@@ -162,7 +168,10 @@ def _take_recovered(history: Histories, record: Record) -> None:
 def _take_vanished(history: Histories, record: Record) -> None:
     """What was found gone of each asset that was looked for, by this host."""
     gone = record.get("vanished")
-    if isinstance(gone, dict) and not of_another_host(record):
+    if of_another_host(record):
+        return
+    history.setdefault((record["plan"], None), AssetHistory()).newest[COMPARED] = record
+    if isinstance(gone, dict):
         for asset, ids in gone.items():
             of = history.setdefault((record["plan"], str(asset)), AssetHistory())
             of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}

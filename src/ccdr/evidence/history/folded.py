@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES
 from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
+    CAUGHT,
     CHECKED,
     CLEAN,
+    CONTROLLED,
     COPIED,
     DAMAGED,
     DONE,
     DUTIES,
+    ERASURE_REPLAY,
+    ERASURE_REVIEW,
     GROUP,
     LOGS,
     MISSED,
     NOT_BEGUN,
+    PASSED,
     PRUNED,
     RUNBOOK_END,
     RUNBOOK_START,
@@ -45,6 +50,8 @@ from ccdr.evidence.verdicts import (
     still_stands,
 )
 from ccdr.model.fetched import month_of
+from ccdr.model.leaps import KNOWN, Growth
+from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import (
     LATEST,
     RULES,
@@ -55,8 +62,11 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_VERSION
 
+COUNTED = tuple(one.name for one in fields(Growth))
+SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
+MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
 
@@ -110,6 +120,19 @@ class FoldedRecords:
     last_copy: Record | None = None  # of a plan's copy: the newest that tells what is there
     tests: int = 0  # restore tests of an asset that have ended, wherever it was fetched from
     tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
+    # Of negative controls, by what was damaged: where in the ledger the last one ended, however …
+    controls: dict[str, int | float] = field(default_factory=dict)
+    # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each.
+    not_caught: dict[str, Record] = field(default_factory=dict)
+    # Of its backups that count, the newest: what restic counted of each (`Growth`), of which source; and the digest of
+    # each of the owner's canaries, by name, as it is to be.
+    grown: list[list[int]] = field(default_factory=list)
+    grown_of: str | None = None
+    canaries: dict[str, str] = field(default_factory=dict)
+    # The backup that looks as if somebody had encrypted its data, until that is acknowledged: none counts from there on
+    suspect: Record | None = None
+    suspected: list[str] = field(default_factory=list)  # … by id
+    last_control: Record | None = None  # the newest that has shown anything
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
@@ -141,6 +164,9 @@ class FoldedRecords:
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
+    # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
+    returned: list[list[Any]] = field(default_factory=list)
+
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
         self.passed_over[why] = [count + 1, seq]
@@ -158,12 +184,17 @@ class FoldedRecords:
             return
         if kind == ACK:
             self.acks[record["code"]] = record
+            self._take_answer(record)
             return
         if kind == ATTESTATION:
             self.attested[key_of(record)] = record
             return
         if kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
+            return
+        if kind in (ERASURE_REPLAY, ERASURE_REVIEW):
+            self._take_erasure(record)
+            self.newest[kind] = record
             return
         if kind == LOGS:
             self._take_log(record)
@@ -186,6 +217,9 @@ class FoldedRecords:
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
                 self._take_test(record, begun, start.get("selection"))
+        elif kind == CONTROLLED:
+            self._take_fetched(record)
+            self._take_control(record)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
@@ -224,6 +258,12 @@ class FoldedRecords:
             self.glass.pop(str(record["of"]), None)
             self.newest[kind] = record
 
+    def _take_erasure(self, record: Record) -> None:
+        if record["kind"] == ERASURE_REVIEW:
+            self.returned = [one for one in self.returned if one[0] != record["of"]]
+        elif record.get("handed_over") is True:
+            self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
+
     def _take_runbook(self, kind: str, run: str, record: Record) -> None:
         """Of the run that is open; one that is begun anew stands for those before it."""
         if kind == RUNBOOK_START:
@@ -241,12 +281,36 @@ class FoldedRecords:
         self.source_away = (self.source_away or str(record["time"])) if away else None
         if record.get("result") == STORED:
             self.last_good_backup = record
+            self._take_growth(record)
             self._renewed_by(record, 1)
             self.stored[id_of(record)] = record["seq"]
             if TOLD_BY in record:
                 self._take_beside(id_of(record), record)
         else:
             self.last_failed_backup = record
+
+    def _take_growth(self, record: Record) -> None:
+        """What looks like an attack is nothing to judge others by, nor is what came after it."""
+        if record.get("suspect") and self.suspect is None:
+            self.suspect = record
+        if self.suspect is not None:
+            self.suspected.append(id_of(record))
+            return
+        source = (record.get("snapshot") or {}).get("source_sha256")
+        if source != self.grown_of:
+            self.grown, self.grown_of, self.canaries = [], source, {}
+        if growth := record.get("growth"):
+            self.grown = [*self.grown, [growth[key] for key in COUNTED]][-KNOWN:]
+        self.canaries |= {name: digest for name, digest in (record.get("canaries") or {}).items() if digest}
+
+    def _take_answer(self, record: Record) -> None:
+        """Somebody has looked, and says that all is well with it: what there is now is as it is to be."""
+        of = self.suspect
+        if of is None or (record["code"], record["act"]) != (SUSPECT, BEGUN) or answer_to(of) not in record["of"]:
+            return
+        self.suspect, self.suspected, self.grown, self.canaries = None, [], [], {}
+        if self.last_good_backup is not None:
+            self._take_growth({**self.last_good_backup, "suspect": None})
 
     def _take_beside(self, snapshot: str, record: Record) -> None:
         stored = record["snapshot"]
@@ -333,6 +397,16 @@ class FoldedRecords:
         if self.renewed and point is not None and utc(point) >= utc(self.renewed[0]):
             self.renewed[shown] = True
 
+    def _take_control(self, record: Record) -> None:
+        if record["result"] in (CAUGHT, PASSED):
+            self.last_control = record
+        if (damage := record.get("damage")) is not None:
+            self.controls[damage["kind"]] = record["seq"]
+            if record["result"] == PASSED:
+                self.not_caught[damage["kind"]] = record
+            elif record["result"] == CAUGHT:
+                self.not_caught.pop(damage["kind"], None)
+
     def _take_log(self, record: Record) -> None:
         if record.get("anew") is True or record.get("branched") is True:
             self.renew(str(record["time"]))
@@ -377,6 +451,11 @@ class FoldedRecords:
         self.stored.pop(snapshot_id, None)
         self.recorded_beside.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
+
+
+def answer_to(suspect: Record) -> str:
+    """By which an acknowledgement names it."""
+    return known_by(Problem(Trouble.SNAPSHOT_SUSPECT, "", about=str(suspect["run"])))
 
 
 def id_of(stored: Record) -> str:

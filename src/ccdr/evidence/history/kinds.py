@@ -4,6 +4,8 @@ from __future__ import annotations
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
+CONTROL_START, CONTROLLED = "negative_control.start", "negative_control.end"
+CAUGHT, PASSED = "CAUGHT", "PASSED"  # a damaged copy was found bad, as it must be; or was not
 NOT_BEGUN = "not_begun"
 DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
@@ -17,19 +19,25 @@ RUNBOOKS = frozenset((RUNBOOK_START, RUNBOOK_STEP, RUNBOOK_END))
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
+EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protected, on this host
+ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
-STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, RECOVER_START, PRUNE_START, CHECK_START, COPY_START))
+STARTS = frozenset(
+    (BACKUP_START, TEST_START, CONTROL_START, RESTORE_START, RECOVER_START, PRUNE_START, CHECK_START, COPY_START)
+)
 
-VERB_OF = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check", "copy") for edge in ("start", "end")} | {
-    TEST_START: "test",
-    TEST_END: "test",
-}
+VERB_OF = {
+    f"{kind}.{edge}": kind
+    for kind in ("backup", "negative_control", "prune", "check", "copy")
+    for edge in ("start", "end")
+} | {TEST_START: "test", TEST_END: "test"}
 START_OF = {
     BACKUP_END: BACKUP_START,
     TEST_END: TEST_START,
+    CONTROLLED: CONTROL_START,
     RESTORE_END: RESTORE_START,
     RECOVER_END: RECOVER_START,
     PRUNED: PRUNE_START,

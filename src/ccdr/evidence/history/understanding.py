@@ -6,8 +6,10 @@ from typing import Any
 
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
+    CAUGHT,
     CHECKED,
     CLEAN,
+    CONTROLLED,
     DAMAGED,
     DONE,
     DUTIES,
@@ -16,6 +18,7 @@ from ccdr.evidence.history.kinds import (
     INCONCLUSIVE,
     MISSED,
     NOT_BEGUN,
+    PASSED,
     PRUNED,
     RECOVER_END,
     RESTORE_END,
@@ -31,6 +34,7 @@ from ccdr.evidence.verdicts import (
 _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     BACKUP_END: {"result": (STORED, FAILED)},
     TEST_END: {"verdict": (*VERDICTS, "SKIPPED")},
+    CONTROLLED: {"result": (CAUGHT, PASSED, INCONCLUSIVE)},
     RESTORE_END: {"result": ("RESTORED", FAILED, "REFUSED")},
     RECOVER_END: {"state": ("done", "paused_by_failed_step", "failed")},
     PRUNED: {"result": (DONE, FAILED)},

@@ -16,6 +16,7 @@ from typing import Any
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.judgement.controls import problems_of_controls
 from ccdr.evidence.judgement.counting import (
     Counted,
     apart_from_vanished,
@@ -46,12 +47,14 @@ from ccdr.evidence.judgement.troubles import (
     with_places,
 )
 from ccdr.host.state import RESTORE_MARK
+from ccdr.model.leaps import WORDS, Sign
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_a_crash, after_a_recovery, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,
     human_seconds,
+    so_many,
     to_the_second,
     utc,
 )
@@ -107,12 +110,14 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
 def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
     """All that is wrong, whether or not it only follows from something else. `made_up`: for what vanished."""
     job, history, upkeep, counted = case.job, case.history, case.upkeep, case.counted
+    yield from _suspect(history)
     of_runs = _of_backups_and_tests(case)
     if not upkeep.answers_for(Verb.TEST):
         of_runs = as_far_as_known(of_runs, job, history, case.now, upkeep.elsewhere(Verb.TEST))
     yield from of_runs
     if case.seen.ships:
         yield from log_problems(job, history, case.seen, counted.usable, case.now, upkeep.let_be(case.now))
+    yield from problems_of_controls(job, history, upkeep, case.now)
     yield from _incomplete(job, upkeep)
     yield from passed_over(history)
     yield from case.seen.changed
@@ -153,6 +158,19 @@ def _source_away(case: _Case) -> Iterator[Problem]:
         lately = case.upkeep.recovered_lately(case.job.asset, case.now)
         step = after_a_recovery(case.job.plan) if lately else None
         yield Problem(Trouble.SOURCE_AWAY, text, gone, verb=Verb.BACKUP, step=step)
+
+
+def _suspect(history: AssetHistory) -> Iterator[Problem]:
+    """Told until somebody answers for it: what a newer backup looks like takes nothing back."""
+    of = history.suspect
+    if of is not None:
+        why = "; ".join(WORDS[Sign(one)] for one in of["suspect"])
+        also = len(history.suspected) - 1
+        later = f", and no more does what was stored since ({so_many(also, 'snapshot')})" if also else ""
+        which = f"{str(of['snapshot']['id'])[:8]} of {to_the_second(of['time'])}"
+        text = f"the snapshot {which} does not count{later}: {why}"
+        at, run = utc(of["time"]), str(of["run"])
+        yield Problem(Trouble.SNAPSHOT_SUSPECT, text, at, about=run, verb=Verb.BACKUP, why=why, run=run)
 
 
 def _settling(job: Job) -> Iterator[Problem]:
@@ -223,11 +241,22 @@ def _problems(
         resumed = upkeep.goes_on_with(begun, now)
         then = next_step(Trouble.RECOVERY_UNFINISHED, job.plan, None) if resumed else _clear(job, begun)
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=then)
+    yield from _returned(history)
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, usable)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
+
+
+def _returned(history: AssetHistory) -> Iterator[Problem]:
+    """Somebody broke the glass, and nobody has looked since."""
+    for seq, time in history.returned:
+        text = (
+            f"what was restored at {to_the_second(time)} was handed over though erased people may be in it (record "
+            f"{seq}): nobody has reviewed that"
+        )
+        yield Problem(Trouble.ERASED_RETURNED, text, utc(time), about=str(seq))
 
 
 def _clear(job: Job, begun: Mapping[str, Any]) -> str | None:

@@ -70,7 +70,8 @@ def newer_not_counting(counted: Counted, history: AssetHistory, now: datetime) -
         rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
         which = " ".join(sorted(s.short for s in bad))
         text = f"{snapshots} not count: {'; '.join([*named, *rest])}"
-        lacks = Trouble.SNAPSHOT_VANISHED if all(counted.gone & {n.id for n in s.upon} for s in bad) else None
+        lacks = Trouble.SNAPSHOT_SUSPECT if all(history.is_suspect(s.id) for s in bad) else None
+        lacks = Trouble.SNAPSHOT_VANISHED if all(counted.gone & {n.id for n in s.upon} for s in bad) else lacks
         yield Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks)
     if counted.known[-1:] != counted.ours[-1:]:
         text = "its newest snapshot is from another source than the plan names now"
@@ -86,6 +87,8 @@ def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory
         return f"which restic stored with a warning: {snapshot.note}"
     if lack := chain.lacks(snapshot, known):
         return f"without what it needs: {lack}"
+    if history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon)):
+        return "which is suspect until somebody has looked (SNAPSHOT_SUSPECT)"
     if history.disproved(snapshot):
         own = history.proven.get(snapshot.id) == Verdict.FAIL
         return f"which {'failed its last restore test' if own else 'depends on one that failed its restore test'}"

@@ -17,7 +17,9 @@ from ccdr.evidence.records.approvals import (
     PlanApproved,
 )
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
+from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay, ErasureReview
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
@@ -58,6 +60,9 @@ __all__ = [
     "CopyEnd",
     "CopyStart",
     "Duties",
+    "ErasureAdd",
+    "ErasureReplay",
+    "ErasureReview",
     "GlassBroken",
     "GlassReviewed",
     "Group",
@@ -70,6 +75,8 @@ __all__ = [
     "LedgerVerified",
     "LogShipped",
     "MissedRuns",
+    "NegativeControlEnd",
+    "NegativeControlStart",
     "NotBegun",
     "PlanApproved",
     "PlanStored",

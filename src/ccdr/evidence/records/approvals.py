@@ -181,6 +181,7 @@ class AttestationRecord(Record, frozen=True, kw_only=True, gc=False):
             "firewall-ids",
             "processing-record",
             "processor-agreements",
+            "card-data",
             "penetration-test",
             "incident-filings",
             "password-policy",

@@ -64,6 +64,17 @@ class StoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
     upon: Annotated[list[Digest], about("ids of the snapshots that it depends on, the full one first")] = []
 
 
+class RecordedGrowth(Value, frozen=True, kw_only=True, gc=False):
+    """What restic counted."""
+
+    processed: Annotated[Bytes, about("bytes that were read")]
+    added: Annotated[Bytes, about("of these, bytes that no snapshot had")]
+    packed: Annotated[Bytes, about("the same, as they are stored")]
+    files: Count
+    new: Annotated[Count, about("of these, files that the snapshot before had not")]
+    changed: Annotated[Count, about("of these, files that it had otherwise")]
+
+
 class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has ended. `STORED`: there is a snapshot that counts."""
 
@@ -82,6 +93,18 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     snapshot: StoredSnapshot | None = None
     group: GroupOf | None = None
     added_bytes: Annotated[Bytes, about("what the repository grew by")] = 0
+    growth: Annotated[
+        RecordedGrowth | None, about("null where restic stored no tree of its own, and of an increment")
+    ] = None
+    canaries: Annotated[
+        dict[str, Digest | None], about("of each canary that the plan names, the SHA-256; null: it was not there")
+    ] = {}
+    suspect: Annotated[
+        list[Literal["incompressible", "files_replaced", "shrunk", "canary_changed", "canary_gone"]],
+        about(
+            "what looks as if somebody had encrypted or removed its data: until somebody has looked, it does not count"
+        ),
+    ] = []
     clock_skew_s: Annotated[float | None, about("seconds that the source's clock is ahead of this host's")] = None
     phases: Phases
     tools: Versions = {}

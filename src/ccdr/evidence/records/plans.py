@@ -46,6 +46,7 @@ class RecordedAssetFacts(Value, frozen=True, kw_only=True, gc=False):
         None
     )
     image: Annotated[str | None, about("what its sandbox runs; empty: the one for its version; null: not known")] = None
+    control: Annotated[Schedule | None, about("when a damaged copy of it is tested, and must FAIL")] = None
 
 
 class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):

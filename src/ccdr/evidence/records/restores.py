@@ -129,6 +129,7 @@ class Sandbox(Value, frozen=True, kw_only=True, gc=False):
     image: Annotated[str | None, about("its name")] = None
     image_digest: Annotated[str | None, about("its id on this host")] = None
     registry_digest: Annotated[str | None, about("by which a registry knows it; null for one made here")] = None
+    image_created: Annotated[Time | None, about("when the image was made; null: not known, of an older record")] = None
     network: str | None = None
     networks: Annotated[list[str], about("that it is attached to beside that")] = []
     root: str | None = None

@@ -15,6 +15,7 @@ from ccdr.host.clock import timed
 from ccdr.host.files import remove_tree
 from ccdr.host.nearby import WORDS
 from ccdr.jobs.attest import attestation
+from ccdr.jobs.backup.canaries import digests_of
 from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.backup.storing import Storing
 from ccdr.jobs.job_run import JobRun
@@ -104,6 +105,7 @@ class BackupRun:
                 self._member.ready()
             if job.engine.shipping is not None:  # first: the log is to lead on from here
                 self._result.notes += log_of(job)[1].ready(source)
+            self._result.canaries = digests_of(job, source)
             capture = job.engine.capture(source, self.into, tools)
             if self._apart:
                 capture = self.storing.store_apart(capture, tools)
@@ -135,6 +137,7 @@ class BackupRun:
             group=result.group,
             upon=capture.parents,
             attested=attestation(services, self._began),
+            erasures=self.storing.erasures(),
         )
 
     def _hazards(self) -> Iterator[str]:

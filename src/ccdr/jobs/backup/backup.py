@@ -20,6 +20,7 @@ from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import (
     CcdrError,
 )
+from ccdr.model.values import source_digest
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.storage.listing import RepoSnapshot
@@ -56,6 +57,9 @@ def backup(
             if result.result == STORED:
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
                     result.notes += _in_doubt(job, services)
+                    result.suspect = services.history(job).suspicion(
+                        result.growth, result.canaries, _source(result), drains=job.engine.drains
+                    )
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
                 attempt.storing.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
@@ -67,6 +71,10 @@ def backup(
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
     return result
+
+
+def _source(result: BackupResult) -> str | None:
+    return source_digest(result.snapshot.source) if result.snapshot else None
 
 
 def _in_doubt(job: Job, services: Services) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from ccdr.evidence.history.kinds import FAILED, STORED
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import (
     Exit,
 )
+from ccdr.model.leaps import Growth, Sign
 from ccdr.model.values import GroupRun, RecordRef, Snapshot, rfc3339, source_digest
 
 
@@ -38,6 +39,9 @@ class BackupResult:
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
     added: int = 0
+    growth: Growth | None = None  # of all that it stored; None where restic was not told by a tree
+    canaries: dict[str, str | None] = field(default_factory=dict)  # the digest of each, by name; None: it is gone
+    suspect: list[Sign] = field(default_factory=list)
     skew: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
@@ -50,9 +54,15 @@ class BackupResult:
 
     @property
     def exit_code(self) -> Exit:
-        if self.result != STORED or self.findings:
+        if self.result != STORED or self.findings or self.suspect:
             return Exit.FINDING
         return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
+
+    def take(self, stored: Growth | None) -> None:
+        """One more upload: of a try that did not count, what it added is there all the same."""
+        if stored is not None and self.growth is not None:
+            stored = replace(stored, added=stored.added + self.growth.added, packed=stored.packed + self.growth.packed)
+        self.growth = stored
 
     def body(self) -> dict[str, object]:
         """For the ledger, and (with its record) for `--json`."""
@@ -76,6 +86,9 @@ class BackupResult:
             "snapshot": shown,
             "group": self.group and {"name": self.group.name, "run": self.group.run},
             "added_bytes": self.added,
+            **({"growth": asdict(self.growth)} if self.growth else {}),
+            **({"canaries": self.canaries} if self.canaries else {}),
+            **({"suspect": [sign.value for sign in self.suspect]} if self.suspect else {}),
             "clock_skew_s": self.skew,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "tools": self.tools,

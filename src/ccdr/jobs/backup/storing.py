@@ -10,8 +10,10 @@ from pathlib import Path
 
 from ccdr.jobs.backup.patterns import escaped, pattern
 from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.erasure.anchors import known_head
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.streaming import store
+from ccdr.model.erasure import RegisterHead
 from ccdr.model.errors import (
     BackupFailed,
     CcdrError,
@@ -21,6 +23,7 @@ from ccdr.model.errors import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
+from ccdr.model.leaps import Growth
 from ccdr.model.values import Manifest
 from ccdr.ports.capture import Capture, Streamed, StreamWriter, Tools
 from ccdr.storage.catalogue import OURS, STREAM, stream_of
@@ -38,6 +41,7 @@ class Storing:
         self._probe: Future[None] | None = None
         self._reachable = False
         self.stored: Stored | None = None
+        self._tree: Growth | None = None  # of what was stored apart
         self.listed: list[RepoSnapshot] | None = None
 
     def ask(self, pool: ThreadPoolExecutor) -> None:
@@ -57,6 +61,12 @@ class Storing:
 
     def _probed(self, probe: Future[None]) -> None:
         self._reachable = probe.exception() is None
+
+    def erasures(self) -> RegisterHead | None:
+        """How far the plan's register of erasures goes, by the repository and by this host's ledger."""
+        if self._probe is not None:
+            self._probe.exception()  # waits; what it says is told once something is stored
+        return known_head(self._of.services.ledger, self.listed or (), self._of.job.plan)
 
     def ready(self) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted
@@ -79,6 +89,7 @@ class Storing:
         That restic warns of what went away meanwhile is no harm: that is not listed any more."""
         self.ready()
         stored = self._upload(capture, capture.paths, self._tags(STREAM))
+        self._tree = stored.growth
         captured = self._of.job.engine.as_stored(capture, self._into, self._of.repo.nodes(stored.id), tools)
         contents = {**captured.contents, "stream": {"snapshot": stored.id}, "apart": True}
         return replace(captured, contents=contents, paths=(), excluded=())
@@ -87,7 +98,14 @@ class Storing:
         """Under the tags that make it count, what was captured with it, and what it attests of the ledger."""
         tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
         tags += manifest.attested.as_tags() if manifest.attested else []
-        return self._upload(capture, [*capture.paths, self._into], tags)
+        tags += [f"erasures={manifest.erasures}"] if manifest.erasures else []
+        stored, before = self._upload(capture, [*capture.paths, self._into], tags), self._tree
+        if capture.parents or (stream_of(manifest) and before is None):
+            self._result.growth = None  # an increment, or what came through a pipe: not a state like those before it
+        elif before is not None and self._result.growth is not None:
+            self._result.growth = self._result.growth.beside(before)
+        self._tree = None
+        return stored
 
     def _upload(self, capture: Capture, paths: Sequence[Path], tags: Sequence[str]) -> Stored:
         self._of.progress.step(f"storing {self._of.job.asset}")
@@ -103,6 +121,7 @@ class Storing:
             on_bytes=lambda done: self._of.progress.amount(done, capture.bytes),
         )
         self._result.added += stored.added
+        self._result.take(stored.growth)
         return stored
 
     def stream(self, directory: Path, write: StreamWriter) -> Streamed:

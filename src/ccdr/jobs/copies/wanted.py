@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ccdr.jobs.attest.recovering import KIND as LEDGER
 from ccdr.jobs.attest.recovering import number
+from ccdr.jobs.erasure.register import ERASURES
 from ccdr.jobs.plan_in_repository.stored_versions import PLAN
 from ccdr.jobs.services import Services, policy_of
 from ccdr.jobs.shipping.log_archive import LogArchive, let_go
@@ -32,7 +33,7 @@ class Wanted:
     snapshots that stay at the copy, or will."""
 
     backups: dict[str, str] = field(default_factory=dict)  # by id: the asset
-    ids: list[str] = field(default_factory=list)  # backups, what these consist of, marks, plans, the ledger
+    ids: list[str] = field(default_factory=list)  # backups, what these consist of, marks, plans, registers, the ledger
     kept: dict[str, list[Snapshot]] = field(default_factory=dict)
 
 
@@ -52,7 +53,7 @@ def wanted(view: LoadedPlan, own: Services, there: Services, here: Synchronised,
             found.ids.append(snapshot.id)
             found.backups[snapshot.id] = asset
     found.ids.extend(_marks(here.listed, held.listed, present))
-    found.ids.extend(s.id for s in here.listed if s.tag("kind") == PLAN and s.id not in present)
+    found.ids.extend(s.id for s in here.listed if s.tag("kind") in (PLAN, ERASURES) and s.id not in present)
     return found
 
 

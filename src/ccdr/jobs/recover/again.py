@@ -6,19 +6,19 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
 from ccdr.checks.integrity import Integrity
 from ccdr.host.state import Run
+from ccdr.jobs.erasure.before_hand_over import erased_from
+from ccdr.jobs.erasure.by_hand import Stands
 from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.reopened import Reopened, may_reopen, reopened
 from ccdr.jobs.recover.view import OfAsset, View
-from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.left_server import LEFT, LeftServer
 from ccdr.jobs.restore.opening import Opening
@@ -145,14 +145,14 @@ class Standing:
         assert place is not None
         if not place.is_dir():
             raise CcdrError(f"{place} is not there", hint="was it moved? Name where it stands now with --to FILE")
-        staging = _Stands(place, self._run.directory(f"standing-{self.job.asset}"), inside=False)
+        staging = Stands(place, self._run.directory(f"standing-{self.job.asset}"), inside=False)
         staging.out.mkdir(mode=0o700)
-        way = IntoDirectory(order, staging)
+        way = IntoDirectory(order, staging, erased=erased_from(self._services, self.job, order.snapshot.id))
         if "roots" in order.manifest.contents:  # what it is compared with: ccdr's listing, and none of the data
             with order.phase("fetch", f"fetching the listing of {order.snapshot.short}", progress):
                 order.repo.restore(order.snapshot.id, order.snapshot.root, staging.capture)
             order.verified(staging.capture)
-        else:
+        elif not way.erased:
             with order.phase("check", "comparing digests", progress):
                 way.verified = order.verified(place)
         return way
@@ -224,14 +224,6 @@ class Standing:
 
 def _found(passed: bool, expected: str, actual: str) -> CheckResult:
     return CheckResult("server", "new server", Verdict.PASS if passed else Verdict.FAIL, expected, actual)
-
-
-class _Stands(Staging):
-    """Where nothing is made ready: the tree has its final name."""
-
-    @property
-    def tree(self) -> Path:
-        return self.target
 
 
 @dataclass

@@ -28,6 +28,7 @@ from ccdr.storage.catalogue import of_source
 from ccdr.storage.removals import dated_in_future
 from ccdr.storage.synchronised import Synchronised
 
+SUSPECT = "it is suspect, and nobody has answered for that"
 WHOLE_SERVER = "physical"  # the method whose snapshots are of a whole server, and nothing to load into one
 
 
@@ -136,6 +137,8 @@ def _why_not(job: Job, snapshot: Snapshot, found: Gathered, now: datetime, *, on
         return missing
     if onto_server and snapshot.method == WHOLE_SERVER:
         return "it is of a whole server, and cannot be loaded into one that runs"
+    if history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon)):
+        return SUSPECT
     if history.disproved(snapshot):
         return _disproved(snapshot, found.told[job.asset])
     noted = {s.id: s.note for s in candidates_.there if s.note is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -85,6 +85,7 @@ class _Looking:
             makes=session.decision.under,
             told=told,
         )
+        request = replace(request, break_glass=session.known.break_glass)
         progress = OfAsset(self.view, asset)
         one = room.enter_context(restoring(session.job(asset), request, session.services, progress, dry_run=True))
         if one.there:

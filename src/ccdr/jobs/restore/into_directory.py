@@ -42,6 +42,7 @@ class IntoDirectory:
     parts: Chosen | None = None  # of the tree these alone
     verified: int = 0  # files
     logged: CheckResult | None = None
+    erased: bool = False  # people were, once it had been compared with what was captured
 
     @property
     def _whole(self) -> bool:
@@ -189,6 +190,8 @@ class IntoDirectory:
         order = self.order
         with order.phase("check", f"checking {order.job.asset}", progress):
             asked = self._asked
+            if self.erased:
+                return self._but_identical(asked, progress)
             if not self._whole:
                 count = self.verified
                 equal = CheckResult(
@@ -202,6 +205,14 @@ class IntoDirectory:
             plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
             boxed = self._in_sandbox([c for c in asked if c.needs_sandbox], progress)
             return [*same, *plain, *boxed, *self.passed_over()]
+
+    def _but_identical(self, asked: list[CheckConfig], progress: Progress) -> list[CheckResult]:
+        why = "it was compared before people were erased from it, who were erased at the source"
+        order, sandboxed = self.order, not self._whole
+        plain = [] if sandboxed else [c for c in asked if not c.needs_sandbox]
+        looked = order.check(plain, order.engine, self._bench(None), progress)
+        looked += self._in_sandbox([c for c in asked if c not in plain], progress)
+        return [skipped(Identical(kind="identical"), why), *looked, *self.passed_over()]
 
     def _bench(self, box: Place | None) -> CheckContext:
         order, staging = self.order, self.staging

@@ -14,7 +14,7 @@ from ccdr.host.clock import timed
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging
-from ccdr.jobs.restore.left_server import LeftServer, Loaded
+from ccdr.jobs.restore.left_server import LOADED, LeftServer, Loaded
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.jobs.shipping.stored_batch import LOG
@@ -205,6 +205,15 @@ class OntoNewServer:
                 self.recovery.resumed(loaded.reached)
             self.logged = list(loaded.checks)
             self.maker.reopen(self._opened(self.fetched), order.manifest)
+
+    def changes(self) -> None:
+        """From here on it is not what was captured: a later run loads it again, to compare that."""
+        self.loaded = None
+        (self.staging.root / LOADED).unlink(missing_ok=True)
+
+    def changed(self) -> None:
+        assert self.box is not None
+        self.maker.erased(self.box, self.order.manifest)
 
     # --- checked --------------------------------------------------------------------------------------
 

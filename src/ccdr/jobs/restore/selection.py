@@ -48,6 +48,9 @@ class Selection:
         """Of all that are there, whatever source they are of."""
         return chain.usable(self.snapshots.there, self.snapshots.there, self.history.disproved)
 
+    def _suspect(self, snapshot: Snapshot) -> bool:
+        return self.history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon))
+
     def _latest(self, synchronised: Synchronised) -> Snapshot:
         job, snapshots = self.job, self.snapshots
         if not snapshots.good:
@@ -75,10 +78,11 @@ class Selection:
                 missing, hint=f"{instead}: without the snapshots that it depends on, it cannot be restored"
             )
         if chosen.id not in {s.id for s in usable} and not self.request.despite_failed_test:
+            why = f"snapshot {chosen.short} failed its last restore test, or a snapshot that it depends on did"
+            if self._suspect(chosen):
+                why = f"snapshot {chosen.short} is suspect, and nobody has answered for that (SNAPSHOT_SUSPECT)"
             raise UsageProblem(
-                f"snapshot {chosen.short} failed its last restore test, or a snapshot that it depends on did"
-                if chosen.note is None
-                else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
+                why if chosen.note is None else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
                 hint=f"{instead}; to restore it anyway, add --despite-failed-test",
             )
 
@@ -91,7 +95,8 @@ class Selection:
         usable = {s.id for s in self._usable}
         for s in self.snapshots.there:
             if s.consistent_point > chosen.consistent_point and s.id not in usable:
-                yield f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} failed its test"
+                how = "is suspect" if self._suspect(s) else "failed its test"
+                yield f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} {how}"
         for s in synchronised.vanished:
             if s.consistent_point > chosen.consistent_point:
                 yield f"a newer snapshot, {s.short} of {rfc3339(s.consistent_point)}, has vanished"

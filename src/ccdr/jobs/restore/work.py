@@ -15,6 +15,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import INTERRUPTED, RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
+from ccdr.jobs.erasure.before_hand_over import BeforeHandOver
 from ccdr.jobs.fetch import bases_of, candidates
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore import directory, site
@@ -40,6 +41,7 @@ from ccdr.ports.engine import ServerTarget
 from ccdr.ports.new_server import Site
 from ccdr.ports.place import Progress, Source
 from ccdr.sandbox.lab import room_for
+from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import Restic
 
 
@@ -109,6 +111,8 @@ class Restoring:
         self.new_server: OntoNewServer | None = None
         self.name = ""  # what a person types to agree
         self._older = True  # is there an older snapshot that may be good?
+        self._listed: tuple[RepoSnapshot, ...] = ()  # of the plan's, what the repository holds
+        self._erasing: BeforeHandOver | None = None
 
     @property
     def way(self) -> Way:
@@ -179,6 +183,7 @@ class Restoring:
         else:
             self._way = self._directory(order, parts)
             phases = PHASES if not job.engine.has_server else PHASES[:1]
+        self._erasing = BeforeHandOver.of(order, self._listed)
         self.estimate = estimate(services.records(), job.plan, job.asset, order.snapshot.bytes, phases)
         result.estimate_s = self.estimate.seconds if self.estimate else None
 
@@ -192,6 +197,7 @@ class Restoring:
             synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         else:
             synchronised = request.told.synchronised
+        self._listed = synchronised.listed
         result.findings = [finding for asset, finding in synchronised.findings if asset == job.asset]
         if request.at is not None or request.snapshot == "latest":
             synchronised.understood()
@@ -319,6 +325,7 @@ class Restoring:
             result.checks = way.check(progress)
             self._keep = True  # it is whole: what comes now is no reason to throw it away
             self._judge()
+            self._erase(progress)
 
         return self._guarded(work, progress)
 
@@ -346,6 +353,16 @@ class Restoring:
         if result.bad_checks and not self.request.despite_failed_checks:
             advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
             result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
+
+    def _erase(self, progress: Progress) -> None:
+        """Whoever was erased at the source is erased here, after all that compares it with what was captured."""
+        if self._erasing is None or self.result.reason is not None or not self._erasing.due():
+            return
+        if self.new_server is not None:
+            self.new_server.changes()
+        self._erasing.replay(self.beside, self.moment, progress)
+        if self.new_server is not None:
+            self.new_server.changed()
 
     def _guarded(self, work: Callable[[], None], progress: Progress) -> bool:
         """Whatever ends the work is in `result`, and what was not finished is removed. Did all go well?"""

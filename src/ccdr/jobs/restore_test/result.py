@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.jobs.erasure.replaying import Outcome
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
 from ccdr.model.values import (
@@ -67,6 +68,7 @@ class RestoreTest:
     noted: frozenset[str] = frozenset()  # of these: what somebody has acknowledged
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
+    erasure: Outcome | None = None  # what came of replaying the register of erasures; it has a record of its own
 
     def broke(self, reason: str, hint: str | None = None) -> None:
         """The test could not be carried out to its end: whatever it had shown by then, it is no PASS."""

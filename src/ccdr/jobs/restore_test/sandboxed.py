@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.checks.base import run_check
 from ccdr.host.interrupts import threads
 from ccdr.jobs.companions import Alongside
+from ccdr.jobs.erasure.in_test import rehearse
+from ccdr.jobs.erasure.replaying import Outcome
 from ccdr.jobs.fetch import (
     fetch,
     fetch_bases,
@@ -27,21 +30,30 @@ from ccdr.sandbox.lab import SandboxOrder, given_inside, memory_available, reada
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is restored, and the sandbox that it needs with the image for it; both None where none is needed."""
+    """What is restored, and the sandbox that it needs with the image for it; both None where none is needed. A run that
+    restores it more than once names each `part`; `damage` is what a negative control does to the directory that it was
+    fetched into, before it is loaded."""
 
     snapshot: Snapshot
     manifest: Manifest
     needs: SandboxNeeds | None = None
     image: Image | None = None
+    part: str = ""
+    damage: Callable[[Path], None] | None = None
+
+    def directory(self, course: CourseOfTest, name: str) -> Path:
+        return course.run.directory(f"{name}-{self.part}" if self.part else name)
 
 
 @dataclass(frozen=True)
 class SandboxResults:
-    """What came of it: the asset's own results, those of comparing it with others, and the seconds of its recovery."""
+    """What came of it: the asset's own results, those of comparing it with others, the seconds of its recovery, and
+    what came of replaying the register of erasures."""
 
     own: list[CheckResult]
     compared: list[CheckResult]
     seconds: float
+    erased: Outcome | None = None
 
 
 def prepared(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest) -> Prepared:
@@ -60,26 +72,38 @@ def restore_and_check(course: CourseOfTest, of: Prepared) -> SandboxResults:
     it with others; then the sandbox is disposed of, that timed too."""
     services, test, asset = course.services, course.test, course.job.asset
     began = services.clock.monotonic()
-    fetched, out = course.run.directory("fetched"), course.run.directory("out")
-    restored = Path(f"{fetched}{of.snapshot.root}")
-    with contextlib.ExitStack() as stack:
-        box, results = _provided_and_fetched(course, of, stack, fetched, out)
-        with course.phase("load", f"loading {asset}"):
-            if course.engine.in_sandbox and box is not None:
-                results += _load(course, of, box, fetched, restored, out)
+    with restored_in_sandbox(course, of) as (context, results):
         test.answering_s = services.clock.monotonic() - began
         test.proof = RESTORED
-        recovered, reached = course.recovery is not None, course.recovery.moment if course.recovery else None
-        context = CheckContext(
-            of.manifest, fetched, restored, out, box, services.host, services.digest, recovered, reached
-        )
         with course.phase("check", f"checking {asset}"):
             results += check_alone(course, context)
         seconds = services.clock.monotonic() - began
         compared = _compare(course, of.snapshot, context)
+        erased = rehearse(course.of, course.synchronised.listed, of.snapshot, of.manifest, context)
+        if erased is not None:  # a recovery for real has to do it, too
+            test.phases["check"] += erased.seconds
+            seconds += erased.seconds
         disposing = services.clock.monotonic()
     test.phases["dispose"] += services.clock.monotonic() - disposing
-    return SandboxResults(results, compared, seconds)
+    return SandboxResults(results, compared, seconds, erased)
+
+
+@contextlib.contextmanager
+def restored_in_sandbox(course: CourseOfTest, of: Prepared) -> Iterator[tuple[CheckContext, list[CheckResult]]]:
+    """What was restored, for checks to look at while the context lasts, and the results that there are by then."""
+    services = course.services
+    fetched, out = of.directory(course, "fetched"), of.directory(course, "out")
+    restored = Path(f"{fetched}{of.snapshot.root}")
+    with contextlib.ExitStack() as stack:
+        box, results = _provided_and_fetched(course, of, stack, fetched, out)
+        with course.phase("load", f"loading {course.job.asset}"):
+            if course.engine.in_sandbox and box is not None:
+                results += _load(course, of, box, fetched, restored, out)
+        recovered, reached = course.recovery is not None, course.recovery.moment if course.recovery else None
+        context = CheckContext(
+            of.manifest, fetched, restored, out, box, services.host, services.digest, recovered, reached
+        )
+        yield context, results
 
 
 def _provided_and_fetched(
@@ -92,14 +116,14 @@ def _provided_and_fetched(
         with course.phase("provision", f"providing a sandbox for {course.job.asset}"):
             if of.needs is None or of.image is None:
                 return None
-            box = _open(course, stack, of.needs, of.image, fetched, out)
+            box = _open(course, stack, of, fetched, out)
             course.engine.start(box, of.manifest)
             return box
 
     with threads(1) as pool:
         providing = pool.submit(provide)
         with course.phase("fetch", f"fetching {of.snapshot.short}"):
-            _fetch(course, of.snapshot, of.manifest, fetched)
+            _fetch(course, of, fetched)
             if course.recovery is not None:
                 results.append(course.recovery.fetch(fetched, course.run.directory("log-cache"), course.services))
         return providing.result(), results
@@ -119,9 +143,9 @@ def _load(course: CourseOfTest, of: Prepared, box: Box, fetched: Path, restored:
     return [applied]
 
 
-def _open(
-    course: CourseOfTest, stack: contextlib.ExitStack, needs: SandboxNeeds, image: Image, fetched: Path, out: Path
-) -> Box:
+def _open(course: CourseOfTest, stack: contextlib.ExitStack, of: Prepared, fetched: Path, out: Path) -> Box:
+    needs, image = of.needs, of.image
+    assert needs is not None and image is not None
     course.disposal = Disposal()
     box = stack.enter_context(
         course.services.lab.sandbox(
@@ -129,6 +153,7 @@ def _open(
             image,
             SandboxOrder(
                 run=course.run.id,
+                part=of.part,
                 fetched=fetched,
                 out=out,
                 storage=course.job.engine.storage,
@@ -150,14 +175,14 @@ def _open(
     return box
 
 
-def _fetch(course: CourseOfTest, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
+def _fetch(course: CourseOfTest, of: Prepared, fetched: Path) -> None:
     # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
-    repo = course.repo.with_cache(course.run.directory("cache"))
+    repo = course.repo.with_cache(of.directory(course, "cache"))
     course.fetching = True
-    restored = fetch(repo, course.engine, snapshot, manifest, fetched, course.progress)
+    restored = fetch(repo, course.engine, of.snapshot, of.manifest, fetched, course.progress, delivered=of.damage)
     fetch_bases(repo, course.engine, course.parents, restored, course.progress)
     course.fetching = False
-    course.engine.complete(fetched, restored, manifest)
+    course.engine.complete(fetched, restored, of.manifest)
     course.test.proof = READABLE
 
 

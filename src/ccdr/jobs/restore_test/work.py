@@ -17,7 +17,7 @@ from ccdr.jobs.restore_test.sandboxed import prepared, restore_and_check
 from ccdr.jobs.restore_test.selection import by_point, by_rule
 from ccdr.model import measure
 from ccdr.model.errors import RepositoryMissing, TestBroken
-from ccdr.model.values import RULES, CheckResult, Snapshot, Verdict, rfc3339, verdict_of
+from ccdr.model.values import RULES, CheckResult, Manifest, Snapshot, Verdict, rfc3339, verdict_of
 from ccdr.plans.job import Job
 from ccdr.storage.removals import dated_in_future
 from ccdr.storage.synchronised import vanished_finding
@@ -25,20 +25,14 @@ from ccdr.storage.synchronised import vanished_finding
 
 def carry_out(course: CourseOfTest, selection: str) -> None:
     """Raises BackupBad or TestBroken; returns with a verdict set."""
-    job, services, test = course.job, course.services, course.test
-    _ask_repository(course, selection)
-    snapshot = by_rule(course, selection) if course.at is None else by_point(course, course.at)
-    test.proof = STORED
-    manifest = services.catalogue.manifest(snapshot)
-    test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
-    course.parents = bases_of(snapshot, course.candidates.there, services.catalogue)
-    if not job.checks:
-        raise TestBroken(
-            "no checks, no PASS: the asset names no restore test",
-            hint=f"write restore_tests/{job.asset}.yaml and name it in `restore_test: checks:` of the plan",
-        )
+    job, test = course.job, course.test
+    snapshot, manifest = chosen(course, selection)
     shown = restore_and_check(course, prepared(course, snapshot, manifest))
     test.checks = [*shown.own, *shown.compared]
+    if shown.erased is not None:
+        test.erasure = shown.erased
+        test.checks.append(shown.erased.check)
+        test.findings += shown.erased.findings
     if verdict_of(test.checks) is Verdict.FAIL and (why := never_to_count(course)):
         raise TestBroken(why, hint="run the test again")
     test.verdict = verdict_of(test.checks)
@@ -52,6 +46,23 @@ def carry_out(course: CourseOfTest, selection: str) -> None:
         test.hint = look_closer(course, snapshot)
     _judge_as_stored(course, snapshot)
     _judge_newer_attempts(course, snapshot, selection)
+
+
+def chosen(course: CourseOfTest, selection: str) -> tuple[Snapshot, Manifest]:
+    """The snapshot that is to be restored, by what the repository says it holds. Raises as `carry_out`."""
+    job, services, test = course.job, course.services, course.test
+    _ask_repository(course, selection)
+    snapshot = by_rule(course, selection) if course.at is None else by_point(course, course.at)
+    test.proof = STORED
+    manifest = services.catalogue.manifest(snapshot)
+    test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
+    course.parents = bases_of(snapshot, course.candidates.there, services.catalogue)
+    if not job.checks:
+        raise TestBroken(
+            "no checks, no PASS: the asset names no restore test",
+            hint=f"write restore_tests/{job.asset}.yaml and name it in `restore_test: checks:` of the plan",
+        )
+    return snapshot, manifest
 
 
 def _ask_repository(course: CourseOfTest, selection: str) -> None:

@@ -236,6 +236,8 @@ class _Pruning:
 
     @staticmethod
     def _not_counting(snapshot: Snapshot, history: AssetHistory, source: str | None) -> str | None:
+        if history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon)):
+            return "it is suspect"
         if history.disproved(snapshot):
             return "it failed a restore test"
         if snapshot.note is not None:
@@ -273,6 +275,8 @@ class _Pruning:
             yield f"{len(lost)} of its snapshots vanished"
         if not good:
             yield "it has no good snapshot"
+        if history.suspect is not None:
+            yield "a newer snapshot of it is suspect, and nobody has answered for that"
         upkeep = self._histories.get((self._plan, None), AssetHistory())
         if any(result == DAMAGED for _, result in upkeep.read.values()):
             yield "a part of the repository was found damaged, and not found clean since"

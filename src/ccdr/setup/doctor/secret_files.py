@@ -9,12 +9,11 @@ from pathlib import Path
 
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, password
+from ccdr.host.strength import weak
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import Probe, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_secret, secret_files
-
-GOOD_LENGTH = 20  # characters; `head -c 32 /dev/urandom | base64` has 44
 
 
 def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Probe]:
@@ -51,7 +50,7 @@ def _password(loaded: LoadedPlan, host: Host) -> Probe:
     except CcdrError as error:
         return Probe.unknown(what, str(error), error.hint or better)
     length = len(secret or "")
-    if length < GOOD_LENGTH or len(set(secret or "")) < GOOD_LENGTH // 4:
+    if weak(secret or "", of_repository=True):
         return Probe.warn(what, f"{length} characters: so short that somebody can guess it", better)
     return Probe.ok(what, f"{length} characters")
 

@@ -33,6 +33,8 @@ REPLACED_BY = {
     Trouble.NEWER_FAILED: {Trouble.TEST_FAILED},
     Trouble.TEST_INCONCLUSIVE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},  # one that broke in another way among them
     Trouble.NEVER_TESTED: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
+    Trouble.CONTROL_INCONCLUSIVE: {Trouble.CONTROL_PASSED, Trouble.CONTROL_INCONCLUSIVE},
+    Trouble.CONTROL_LATE: {Trouble.CONTROL_PASSED, Trouble.CONTROL_INCONCLUSIVE},
     Trouble.TEST_LATE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
     Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},

@@ -83,8 +83,9 @@ class AssetEvidence:
     tests: list[RecordedRun] = field(default_factory=list)  # within the period
 
     def disproved(self, snapshot: str) -> bool:
-        """By a test of it, or of what it builds upon."""
-        return chain.disproved(snapshot, self.parents.get(snapshot, ()), self.history.proven)
+        """By a test of it, or of what it builds upon; or as nobody has answered for what it looks like."""
+        parents = self.parents.get(snapshot, ())
+        return self.history.is_suspect(snapshot, *parents) or chain.disproved(snapshot, parents, self.history.proven)
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""

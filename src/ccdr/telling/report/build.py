@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED
+from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED, acknowledged
+from ccdr.evidence.attested import judge as judge_attested
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.lineage.own_records import Lineage, verified_of
+from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.payloads import payload
@@ -34,6 +38,8 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
+from ccdr.telling.controls import Asked, Controls
+from ccdr.telling.controls import judged as judged_controls
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.copies import copy_reports
@@ -103,6 +109,7 @@ class Report:
     promises: tuple[PlanPromises, ...] = ()
     judged_by: tuple[Judged, ...] = ()
     noted: tuple[Noted, ...] = ()  # what somebody has taken note of
+    controls: Controls | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -124,10 +131,12 @@ def make_report(
     command: str,
     whole: bool = False,
     words: bool = False,
+    asked: Asked | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
-    it, too. UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
+    it, too. `asked`: by what measures are judged; None: by what comes with ccdr.
+    UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     reading = _read(plans, services, period, named=named, there=there, whole=whole)
     evidence = reading.evidence
     judged = _as_recorded(plans, there, services, evidence)
@@ -135,7 +144,8 @@ def make_report(
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
-        reports = _judge_plans(plans, services, evidence, runs, period)
+        care = {p.plan.plan: _problems(p, services, evidence, period) for p in plans}
+        reports = _judge_plans(plans, care, services, evidence, runs, period)
         promised = promises(evidence)
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
@@ -164,7 +174,42 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
+        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours()),
     )
+
+
+def _controls(
+    plans: Sequence[LoadedPlan],
+    assets: Sequence[AssetReport],
+    care: Mapping[str, Sequence[Problem]],
+    ledger: LedgerFacts,
+    services: Services,
+    evidence: Evidence,
+    used: Asked,
+) -> Controls:
+    """As they stood at the period's end."""
+    end = evidence.period.end
+    stood = [one.judged for one in assets if one.judged is not None]
+    host = evidence.histories.get((None, None), AssetHistory())
+    known = Known(
+        now=end,
+        plans=[PlanKnown(p, [s for s in stood if s.plan == p.plan.plan], care[p.plan.plan]) for p in plans],
+        histories=evidence.histories,
+        lineage=_verified_by(end, ledger.lineage, services),
+        of_ledger=ledger.troubles,
+        of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
+        floors=used.floors.floors,
+    )
+    return judged_controls(known, services, used)
+
+
+def _verified_by(end: datetime, lineage: Lineage, services: Services) -> Lineage:
+    """With the newest verification of that time, where there was a later one."""
+    if lineage.verified is None or utc(lineage.verified.at) <= end:
+        return lineage
+    older = (record for record in services.ledger.newest(VERIFIED) if utc(record["time"]) <= end)
+    last = next(older, None)
+    return replace(lineage, verified=None if last is None else verified_of(last))
 
 
 @dataclass(frozen=True)
@@ -306,6 +351,7 @@ def _judge(
 
 def _judge_plans(
     plans: Sequence[LoadedPlan],
+    care: Mapping[str, Sequence[Problem]],
     services: Services,
     evidence: Evidence,
     runs: Sequence[RecordedRun],
@@ -313,15 +359,14 @@ def _judge_plans(
 ) -> tuple[PlanReport, ...]:
     known = {p.plan.plan: p for p in plans}
     names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
-    wrong = {name: _problems(loaded, services, evidence, period) for name, loaded in known.items()}
     return tuple(
         judge_plan(
             name,
             loaded := known.get(name),
             evidence.plans.get(name, _NOTHING),
-            wrong.get(name, ()),
+            care.get(name, ()),
             period,
-            copies=copy_reports(loaded, evidence.histories, runs, wrong[name], period) if loaded else (),
+            copies=copy_reports(loaded, evidence.histories, runs, care[name], period) if loaded else (),
             free=_free(known.get(name)) if period.until_now else None,
             elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
         )

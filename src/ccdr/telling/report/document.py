@@ -14,7 +14,7 @@ from ccdr.telling.report.build import Report
 from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
-from ccdr.telling.report.runs import COPY, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
+from ccdr.telling.report.runs import CONTROL, COPY, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
 
 FORMAT = 1  # raised when a key changes its meaning
 
@@ -67,11 +67,13 @@ def _keys(report: Report) -> dict[str, object]:
         "acknowledged": [one.as_json() for one in report.noted],
         "plan_versions": [{"plan": one.plan, **one.as_json()} for one in report.judged_by],
         "plan_changes": [_change(change) for one in report.promises for change in one.changes],
+        "controls": report.controls and report.controls.as_json(),
         "due": [_due(one) for one in report.promises],
         "plans": map(_plan, report.plans),
         "assets": map(_asset, report.assets),
         "interruptions": map(_interruption, report.interruptions),
         "tests": (_whole(run) for run in whole if run.verb == TEST),
+        "negative_controls": (_whole(run) for run in whole if run.verb == CONTROL),
         "restores": (_whole(run) for run in whole if run.verb == RESTORE),
         "runbooks": (_whole(run) for run in whole if run.verb == RUNBOOK),
         "recoveries": (_whole(run) for run in whole if run.verb == RECOVER),

@@ -26,6 +26,7 @@ from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_m
 from ccdr.telling.report.runs import (
     BACKUP,
     CHECK,
+    CONTROL,
     COPY,
     CRASHED,
     MISSED,
@@ -345,8 +346,8 @@ class Evidence:
                 of_asset.take(run, record)
             if within and verb == TEST:
                 of_asset.tests.append(run)
-                if run.restored:
-                    self.plans[plan].fetched.append((run.started, run.restored))
+            if within and verb in (TEST, CONTROL) and run.restored:
+                self.plans[plan].fetched.append((run.started, run.restored))
         if verb == BACKUP:
             if within and run.added:
                 self.plans[plan].added.append((run.ended or run.started, run.added))

@@ -105,6 +105,7 @@ def judge_asset(
         untested=course.untested,
         removed_untested=ev.removed_unseen,
         calendar=_calendar(ev.tests, period),
+        judged=status,
     )
 
 

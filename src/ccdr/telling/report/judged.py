@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.fetched import Fetched
 from ccdr.model.trouble import Level, Problem
 from ccdr.model.values import (
@@ -124,6 +125,7 @@ class AssetReport:
     ]  # of those, the ones never restored: id and consistent point, newest first
     removed_untested: int
     calendar: tuple[Mapping[str, int], ...]  # outcomes of restore tests, by the matrix's parts of the period
+    judged: AssetStatus | None = None  # as it stood at the period's end
 
     @property
     def name(self) -> str:

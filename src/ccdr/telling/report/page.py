@@ -44,6 +44,7 @@ from ccdr.telling.report.runs import (
 
 WORDS = {
     "test": "restore test",
+    "negative_control": "negative control",
     "backup": "backup",
     "prune": "prune",
     "check": "repository check",
@@ -53,8 +54,8 @@ WORDS = {
     "recover": "recovery",
 }
 GLYPHS = {
-    "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓",
-    "FAIL": "✕", "FAILED": "✕", "DAMAGED": "✕", "BREACHED": "✕", "REFUSED": "✕",
+    "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓", "CAUGHT": "✓",
+    "FAIL": "✕", "FAILED": "✕", "DAMAGED": "✕", "BREACHED": "✕", "REFUSED": "✕", "PASSED": "✕",
     "INCONCLUSIVE": "?", CRASHED: "!", MISSED: "○", SKIPPED: "–", RUNNING: "…",
 }  # fmt: skip
 _CLASSES = {"✓": "good", "✕": "bad"}
@@ -303,8 +304,8 @@ def _counted(plan: str, verb: str, tally: Mapping[str, int | None], *, at_least:
     def counted(*keys: str) -> int:
         return sum(tally.get(key) or 0 for key in keys)
 
-    good = counted("STORED", "PASS", "DONE", "CLEAN", "RESTORED")
-    bad = counted("FAILED", "FAIL", "DAMAGED", "REFUSED")
+    good = counted("STORED", "PASS", "DONE", "CLEAN", "RESTORED", "CAUGHT")
+    bad = counted("FAILED", "FAIL", "DAMAGED", "REFUSED", "PASSED")
     named = {key: counted(key) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
     other = counted(STARTED) - good - bad - sum(named.values())
     named[SKIPPED] += counted(PAUSED)  # which were never started

@@ -154,7 +154,7 @@ def _begun(runs: Iterable[RecordedRun]) -> dict[tuple[str | None, str], dict[Sch
         if run.by == "run" and run.due:
             with suppress(ValueError, TypeError, OverflowError):
                 due = int(utc(run.due).timestamp())
-        asset = run.asset if verb in (Verb.BACKUP, Verb.TEST) else None
+        asset = run.asset if verb in (Verb.BACKUP, Verb.TEST, Verb.CONTROL) else None
         if run.at_copy:
             if verb not in OF_A_COPY:
                 continue  # beside the one that came due

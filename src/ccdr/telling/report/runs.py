@@ -14,15 +14,17 @@ from ccdr.plans.due import RequestedRuns
 from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 
 # As the commands are called.
-BACKUP, TEST, PRUNE, CHECK = "backup", "test", "prune", "check"
+BACKUP, TEST, CONTROL, PRUNE, CHECK = "backup", "test", "negative_control", "prune", "check"
 COPY, RESTORE, RECOVER, RUNBOOK = "copy", "restore", "recover", "runbook"
-VERBS = (BACKUP, TEST, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK)  # in the order in which they are told
-GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
+VERBS = (BACKUP, TEST, CONTROL, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK)  # in the order in which they are told
+GOOD = frozenset(("STORED", "PASS", "CAUGHT", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 TEST_KIND = "restore_test"  # as the ledger's records call it
 NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
-WHOLE = frozenset((TEST, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK))  # verbs whose records are told in full
+WHOLE = frozenset(
+    (TEST, CONTROL, PRUNE, CHECK, COPY, RESTORE, RECOVER, RUNBOOK)
+)  # verbs whose records are told in full
 
 
 @dataclass(slots=True)

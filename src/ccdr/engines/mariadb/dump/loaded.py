@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ccdr.engines.mariadb import questions
+from ccdr.engines.mariadb import erasing, questions
 from ccdr.engines.mariadb.client import Login, answers, quote_text
 from ccdr.engines.mariadb.dump import identity
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.servers.target import HowFar
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
@@ -65,6 +66,9 @@ class Loaded:
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return identity.compare(context, self.login, self.jobs, working=self.working)
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(context.sandbox, self.login, self.working, wanted, self.pulse, in_part=in_part)
 
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         return questions.integrity(context, self.login, working=self.working)

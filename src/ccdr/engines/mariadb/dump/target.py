@@ -187,6 +187,10 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
         Moving(writer, self.working, self.name, self.before, inventory, restored, self._rights, self.notes).carry_out()
         return self.settle(source)
 
+    def refuse_source(self, source: Source, sources: Sequence[KnownSource]) -> None:
+        facts = fitness.Facts.ask(source.place, self._login(source))
+        self.refuse_sources(facts.identity, sources, onto_source_server=True)
+
     def as_named(self, source: Source, manifest: Manifest) -> Restored:
         login = self._login(source)
         pulse = HowFar(partial(how_far, source.place, login, self.name), Silent())

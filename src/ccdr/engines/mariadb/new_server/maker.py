@@ -17,6 +17,7 @@ from ccdr.engines import sums
 from ccdr.engines.mariadb import recovery, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import lines, quote_name
+from ccdr.engines.mariadb.dump.files import dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.loaded import Loaded, how_far
 from ccdr.engines.mariadb.dump.method import Dump
@@ -112,6 +113,7 @@ _TAKES = f"cat > {_CONF} && mariadbd --defaults-file={_CONF} --datadir=/tmp --ve
 # Rows of MEMORY tables go with the server that is ended at last: they are kept for a person, and for `reopen`.
 MEMORY = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{MEMORY}"""
+_KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} > {HOME}/{MEMORY}"""
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{MEMORY}"
 _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
 # Once by its own configuration, but for where it listens and what it would write beside its data: does it start?
@@ -322,6 +324,14 @@ class Maker:
     @property
     def restored(self) -> Restored:
         return self.asset
+
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """What MEMORY tables held was written down as it was captured."""
+        if tables := self._in_memory(manifest):
+            database = Inventory(manifest.contents).database
+            dump = dump_rows(server.LOGIN, database, list(tables), lock=True, histories=False)
+            argv = ["sh", "-c", _KEEP_ANEW, "keep", f"USE {quote_name(database)};", *dump]
+            box.run(argv, what="keeping the rows of MEMORY tables")
 
     # --- the end --------------------------------------------------------------------------------------
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ccdr.engines.postgres import questions
+from ccdr.engines.postgres import erasing, questions
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import identity
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.servers.target import HowFar
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.ports.check import CheckContext
@@ -62,6 +63,9 @@ class Loaded:
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return identity.compare(context, self.env, self.jobs, working=self.env["PGDATABASE"])
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        return erasing.erase(context.sandbox, self.env, wanted, self.pulse, in_part=in_part)
 
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         try:

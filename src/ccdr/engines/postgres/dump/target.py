@@ -193,6 +193,10 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         """The name of the empty database in whose place it is put, until that is dropped."""
         return f"{self.working}_was"
 
+    def refuse_source(self, source: Source, sources: Sequence[KnownSource]) -> None:
+        looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
+        self.refuse_sources(fitness.Facts.ask(source.place, looking).identifier, sources, onto_source_server=True)
+
     def as_named(self, source: Source, manifest: Manifest) -> Restored:
         looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
         self.version = fitness.Facts.ask(source.place, looking).version

@@ -212,6 +212,11 @@ class PostgresMaker:
         argv = ["sh", "-c", _WITH_AMCHECK, "ask", *PSQL, "-v", "ON_ERROR_STOP=1"]
         return set(box.run(argv, env=env, what="asking the new server").stdout.splitlines())
 
+    def erased(self, box: Place, manifest: Manifest) -> None:
+        """Nothing lies beside its data; what a checkpoint has written is not in its log any more."""
+        env = dict(self._method(manifest).restored_env(manifest))
+        box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
+
     # --- the end --------------------------------------------------------------------------------------
 
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:

@@ -1,0 +1,157 @@
+"""`ccdr controls`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import verb
+from ccdr.model.errors import Exit, UsageProblem, worst
+from ccdr.model.values import rfc3339, so_many, to_the_second
+
+if TYPE_CHECKING:
+    from ccdr.evidence.controls.frameworks import FrameworkState
+    from ccdr.evidence.controls.values import MeasureState, Observed, PartState
+
+PRESENT = "evidence_present"
+MOST_LISTED, FEW = 10, 2  # of what is not well; of what is
+
+
+@verb(short_help="Which evidence there is for the twelve measures.")
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+@click.option(
+    "--framework", "wanted", metavar="NAME", multiple=True, help="Tell all that this law or standard asks for."
+)
+@click.option("--map", "named", metavar="FILE", type=click.Path(path_type=Path), help="Map laws and standards by FILE.")
+@click.option(
+    "--print",
+    "printed",
+    type=click.Choice(["map", "floors"]),
+    help="Print the map, or the floors of versions, that are used, to be copied and edited, and stop.",
+)
+@click.option("--examine", "look", is_flag=True, help="Look at secrets and repositories now, and record what is seen.")
+def controls(
+    names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, printed: str | None, look: bool
+) -> Exit:
+    """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
+
+    Each measure, and each part of it, is `evidence_present`, `failing`, `stale` or `not_covered`; the worst part wins.
+    Behind each stand the records that it rests on, by their numbers in the ledger. What no record shows is
+    `not_covered`, with who must attest it. ccdr shows evidence; whether that is enough is for people to say.
+
+    A map says which measures answer what laws and standards ask for: FILE, or controls.yaml beside the directory of
+    plans, or the one that comes with ccdr. So do floors.yaml there, or ccdr's own, say which versions are asked for.
+
+    Exits with 1 where a measure is failing or stale and nobody has acknowledged it.
+
+    \b
+    Examples:
+      ccdr controls
+      ccdr controls outbound --json
+      ccdr controls --examine
+      ccdr controls --framework gdpr
+      ccdr controls --print map > controls.yaml
+      ccdr controls --print floors > floors.yaml
+    """
+    from ccdr.evidence.controls.judged import exit_of_measures
+    from ccdr.jobs.in_force import as_recorded
+    from ccdr.telling.controls import Asked
+    from ccdr.telling.controls import controls as asked
+
+    options = settings()
+    used = Asked.beside(options.plans, named)
+    if printed is not None:
+        click.echo(used.map.raw if printed == "map" else used.floors.raw, nl=False)
+        return Exit.OK
+    if unknown := [one for one in wanted if one not in used.map.map.frameworks]:
+        hint = f"it has {', '.join(used.map.map.frameworks)}"
+        raise UsageProblem(f"the map has no framework {', '.join(map(ascii, unknown))}", hint=hint)
+    loaded, wrong_plans = options.load_all(names)
+    for error in wrong_plans:
+        click.echo(f"ccdr: {error}", err=True)
+    services = options.services()
+    if look:
+        from ccdr.jobs.examining import examine
+
+        examine(loaded, loaded if not names else options.load_all(())[0], services)
+    histories = services.histories()
+    judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
+    found = asked(judged, services, histories, used)
+    if options.json:
+        shown = [one for one in found.frameworks if not wanted or one.name in wanted]
+        print_json(replace(found, frameworks=shown).as_json())
+    else:
+        _tell(found.measures)
+        _tell_frameworks(found.frameworks, wanted)
+    return worst([exit_of_measures(found.measures), *(e.exit_code for e in wrong_plans)])
+
+
+def _tell(measures: Sequence[MeasureState]) -> None:
+    rows = [(m.measure.title, word(m.state.value), _newest(m)) for m in measures]
+    table(("measure", "state", "newest record behind it"), rows)
+    for measure in measures:
+        click.echo(f"\n{measure.measure.title}: {word(measure.state.value)}")
+        for part in measure.parts:
+            _tell_part(part)
+
+
+def _newest(measure: MeasureState) -> str:
+    newest = max(measure.evidence, key=lambda one: one.time, default=None)
+    return "-" if newest is None else f"{to_the_second(newest.time)}, {so_many(len(measure.evidence), 'record')} in all"
+
+
+def _tell_part(part: PartState) -> None:
+    """What shows it is told in one line where there is much of it, and what is not well up to a point: --verbose, and
+    --json, tell all."""
+    click.echo(f"  {part.part.title}: {word(part.state.value)}")
+    if part.owner is not None:
+        click.echo(f"    to be attested, or shown, by: {part.owner}")
+    whole = settings().verbose
+    well = [one for one in part.observed if one.state.value == PRESENT]
+    wrong = [one for one in part.observed if one.state.value != PRESENT]
+    step = None
+    for one in wrong if whole else wrong[:MOST_LISTED]:
+        click.echo(f"    {_line(one)}")
+        if one.step is not None and one.step != step and one.acknowledged is None:
+            click.echo(f"      → {one.step}")
+        step = one.step
+    if not whole and len(wrong) > MOST_LISTED:
+        click.echo(f"    and {len(wrong) - MOST_LISTED} more: --verbose tells all")
+    for one in well if whole or len(well) <= FEW else ():
+        click.echo(f"    {_line(one)}")
+    if not whole and len(well) > FEW:
+        places = ", ".join(one.where for one in well[:MOST_LISTED]) + (", …" if len(well) > MOST_LISTED else "")
+        newest = max((r for one in well for r in one.records), key=lambda r: r.time, default=None)
+        upto = f", the newest by record {newest.seq} of {to_the_second(newest.time)}" if newest else ""
+        click.echo(f"    {PRESENT}: of {len(well)} ({places}){upto}; --verbose tells all")
+
+
+def _line(one: Observed) -> str:
+    where = f"{one.where}: " if one.where else ""
+    numbers = ", ".join(str(r.seq) if r.ledger is None else f"{r.seq} of {r.ledger[:8]}" for r in one.records)
+    named = f" [record{'s' if len(one.records) > 1 else ''} {numbers}]" if one.records else ""
+    noted = f" (acknowledged until {rfc3339(one.acknowledged)})" if one.acknowledged else ""
+    return f"{one.state.value}: {where}{one.text}{named}{noted}"
+
+
+def _tell_frameworks(frameworks: Sequence[FrameworkState], wanted: Collection[str]) -> None:
+    """How many of its requirements are in which state; of those that are asked for, each."""
+    from ccdr.evidence.controls.values import ControlState
+
+    click.echo()
+    states = tuple(ControlState)
+    rows = [(one.name, one.framework.title, *(str(one.count(s)) for s in states)) for one in frameworks]
+    table(("framework", "title", *(s.value for s in states)), rows)
+    for one in frameworks:
+        if one.name in wanted:
+            click.echo(f"\n{one.framework.title}, {one.framework.source}")
+            for asked in one.requirements:
+                says = f"“{asked.requirement.quote}”" if asked.requirement.quote else asked.requirement.words
+                click.echo(f"  {asked.number}: {word(asked.state.value)}: {says}")
+                click.echo(f"    shown by {', '.join(asked.requirement.measures)}")

@@ -1,0 +1,97 @@
+"""What `ccdr erasure` prints with `--json`, as types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from ccdr.cli.document_base import Doc, Map, Text
+from ccdr.evidence.records.values import about
+
+
+class ErasureEntry(Doc):
+    """Of the register; nobody is named."""
+
+    plan: str
+    asset: str
+    entry: str
+    what: Annotated[str, about("rows, keys or files")]
+    canary: bool
+    erased_at: str
+    added_at: str
+    pseudonym: Annotated[str, about("HMAC-SHA-256 of by what they are found, by the register's own key")]
+
+
+class CopyHolding(Doc):
+    """One repository of a plan: `gone_by` is when no snapshot there holds them any more, null for never."""
+
+    copy: str
+    snapshots: int
+    gone_by: Text
+    why: str
+    locked_days: Annotated[int, about("for which the store keeps versions after that")]
+
+
+class ErasureListed(ErasureEntry):
+    gone_by: Annotated[Text, about("in no copy from then on, locks included; null: never, or of a canary")]
+    copies: list[CopyHolding]
+
+
+class ErasureAdded(ErasureListed):
+    """`known`: the same was there already, and nothing was added."""
+
+    entries: int
+    known: bool
+    snapshot: Text
+    record: Map | None
+
+
+class ErasureRegister(Doc):
+    plan: str
+    head: Map | None
+    entries: list[ErasureListed]
+
+
+class ErasureProof(Doc):
+    """Of one asset, restored into a sandbox."""
+
+    plan: str
+    asset: str
+    verdict: Annotated[str, about("of the restore test")]
+    result: Annotated[Text, about("PROVEN, ERASED (without a canary) or FAILED; null where it came to no replay")]
+    reason: Text
+    snapshot: Text
+    entries: int
+    canaries: int
+    erased: int
+    left: int
+    record: Map | None
+
+
+class ErasureReplayed(Doc):
+    """Of what stands somewhere. `result` is null where the register holds nobody of the asset."""
+
+    plan: str
+    asset: str
+    result: Text
+    reason: Text
+    entries: int
+    canaries: int
+    erased: int
+    left: int
+    record: Map | None
+
+
+class ErasureProofs(Doc):
+    proofs: list[ErasureProof]
+
+
+class ErasureWithdrawn(Doc):
+    plan: str
+    withdrawn: Annotated[str, about("the entry's id")]
+    entries: Annotated[int, about("lines of the register, withdrawals among them")]
+    snapshot: Text
+    record: Map | None
+
+
+class ErasureReviewed(Doc):
+    reviewed: Annotated[list[Map], about("plan, asset, and the number of the replay's record")]

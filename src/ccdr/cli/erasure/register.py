@@ -1,0 +1,182 @@
+"""`ccdr erasure add`, `list` and `withdraw`: the register itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.output import print_json, table
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import dry_run_option, plan_argument, verb
+from ccdr.model.errors import Exit
+from ccdr.model.values import rfc3339, so_many
+
+if TYPE_CHECKING:
+    from ccdr.jobs.erasure.horizon import Horizon, Known
+    from ccdr.jobs.erasure.register import Entry
+
+SHOWN = 12  # digits of a pseudonym
+
+
+@verb(short_help="Add a person to the register of PLAN.")
+@plan_argument
+@click.option(
+    "--selector",
+    metavar="FILE",
+    default="-",
+    show_default=True,
+    help="By what the person is found: a YAML or JSON file, or - for standard input. Never an argument.",
+)
+@dry_run_option
+def add(plan: str, selector: str, dry_run: bool) -> Exit:
+    """Add a person, erased at the source, to the register of PLAN; it is stored, encrypted, in the repository.
+
+    \b
+    Examples:
+      ccdr erasure add outbound --selector erased.yaml
+      ccdr erasure add outbound < erased.yaml
+    """
+    from ccdr.jobs.erasure import selectors
+    from ccdr.jobs.erasure.adding import add as add_entry
+    from ccdr.jobs.erasure.horizon import horizons
+    from ccdr.plans.lint import open_to_others
+
+    options = settings()
+    loaded = options.load(plan)
+    asked = selectors.read(selector, loaded.plan)
+    if selector != "-" and (mode := open_to_others(Path(selector))):
+        click.echo(f"ccdr: {selector}: {mode}; it names somebody: remove it now that it is read", err=True)
+    services = options.services()
+    added = add_entry(loaded, asked, services, dry_run=dry_run)
+    entry = added.entry
+    gone = None if entry.canary else horizons(loaded, services, entry.asset, entry.erased_at)
+    body = {
+        **_listed(plan, entry, gone),
+        "entries": added.entries,
+        "known": added.known,
+        "snapshot": added.snapshot,
+        "record": added.record and added.record.as_json(),
+    }
+    if options.json:
+        print_json(body)
+        return Exit.OK
+    if added.known:
+        click.echo(f"{entry.id} of {plan}/{entry.asset} names the same: nothing was added")
+        return Exit.OK
+    what = "would be added" if dry_run else "added"
+    click.echo(f"{what}: {entry.id}, {entry.what} in {plan}/{entry.asset}")
+    if gone is not None:
+        click.echo(f"no copy holds them from: {_day(gone)}")
+    if not dry_run:
+        click.echo(
+            f"the register holds {so_many(added.entries, 'entry', 'entries')}, in snapshot {str(added.snapshot)[:8]}"
+        )
+    if loaded.plan.copies and not dry_run:
+        click.echo(f"the copies {', '.join(loaded.plan.copies)} have it once `ccdr copy {plan}` has run")
+    return Exit.OK
+
+
+@verb("list", short_help="The register of PLAN; nobody is named.")
+@plan_argument
+def list_(plan: str) -> Exit:
+    """What the register of PLAN holds: entries by their ids and keyed digests. Nobody is named.
+
+    \b
+    Examples:
+      ccdr erasure list outbound
+      ccdr erasure list outbound --json
+    """
+    from ccdr.jobs.erasure.adding import opened
+    from ccdr.jobs.erasure.horizon import horizons
+    from ccdr.jobs.services import limits_of
+
+    options = settings()
+    loaded, services = options.load(plan), options.services()
+    repo = services.repository(loaded, limits_of(loaded))
+    with services.state.reading(repo.location):
+        register = opened(loaded, services, repo)
+    entries = register.standing if register else []
+    known: Known = {}
+    gone = {one.id: horizons(loaded, services, one.asset, one.erased_at, known) for one in entries if not one.canary}
+    if options.json:
+        head = register.head.as_json() if register else None
+        print_json({"plan": plan, "head": head, "entries": [_listed(plan, one, gone.get(one.id)) for one in entries]})
+    elif not entries:
+        click.echo(f"the register of {plan} holds nobody")
+    else:
+        rows = [
+            (
+                one.id,
+                one.asset,
+                f"{one.what}, canary" if one.canary else one.what,
+                rfc3339(one.erased_at),
+                _day(gone.get(one.id)),
+                one.pseudonym[:SHOWN],
+            )
+            for one in entries
+        ]
+        table(("entry", "asset", "what", "erased", "in no copy from", "pseudonym"), rows)
+        click.echo("as far as this host knows the copies, while backups and prunes go on: docs/how-to/erase.md")
+    return Exit.OK
+
+
+@verb(short_help="Withdraw an entry of the register of PLAN that was wrong.")
+@plan_argument
+@click.argument("entry")
+@click.option("--why", required=True, help="What was wrong with it.")
+def withdraw(plan: str, entry: str, why: str) -> Exit:
+    """Withdraw an ENTRY that was wrong: it is replayed no more. That it was there stays in the register.
+
+    \b
+    Examples:
+      ccdr erasure withdraw outbound e-000017 --why "another customer's number, OPS-1234"
+    """
+    from ccdr.evidence.acknowledged import why_of
+    from ccdr.jobs.erasure.adding import withdraw as withdrawn
+
+    options = settings()
+    done = withdrawn(options.load(plan), entry, options.services(), why_of(why))
+    if options.json:
+        record = done.record and done.record.as_json()
+        print_json(
+            {"plan": plan, "withdrawn": entry, "entries": done.entries, "snapshot": done.snapshot, "record": record}
+        )
+    else:
+        click.echo(f"withdrawn: {entry} of {plan}")
+    return Exit.OK
+
+
+def _day(found: Sequence[Horizon] | None) -> str:
+    from ccdr.jobs.erasure.horizon import latest
+
+    if found is None:
+        return "-"
+    day = latest(found)
+    return day.strftime("%Y-%m-%d") if day else "never: " + next(one.why for one in found if one.gone_by is None)
+
+
+def _listed(plan: str, entry: Entry, found: Sequence[Horizon] | None) -> dict[str, object]:
+    from ccdr.jobs.erasure.horizon import latest
+
+    day = latest(found) if found is not None else None
+    return {
+        **_as_json(plan, entry),
+        "gone_by": day and rfc3339(day),
+        "copies": [one.as_json() for one in found or ()],
+    }
+
+
+def _as_json(plan: str, entry: Entry) -> dict[str, object]:
+    return {
+        "plan": plan,
+        "asset": entry.asset,
+        "entry": entry.id,
+        "what": entry.what,
+        "canary": entry.canary,
+        "erased_at": rfc3339(entry.erased_at),
+        "added_at": rfc3339(entry.added_at),
+        "pseudonym": entry.pseudonym,
+    }

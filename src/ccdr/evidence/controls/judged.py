@@ -1,0 +1,30 @@
+"""How it stands with each of the twelve measures: every part is asked, and the worst wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.registry import EVERY, MEASURES
+from ccdr.evidence.controls.values import ControlState, MeasureState, Observed, Part, PartState
+from ccdr.model.errors import Exit
+
+
+def judge_measures(known: Known, parts: Sequence[Part] = EVERY) -> list[MeasureState]:
+    asked = [PartState(part, _shown(part, known)) for part in parts]
+    return [MeasureState(one, tuple(p for p in asked if p.part.measure == one.id)) for one in MEASURES]
+
+
+def _shown(part: Part, known: Known) -> tuple[Observed, ...]:
+    """What is of another hand, or damaged, may hold anything below its envelope: it shows nothing, and is never well.
+    The verification of the ledger tells of it."""
+    try:
+        return tuple(part.shows(known))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        text = "a record that it rests on is not as any ccdr writes it"
+        return (Observed(ControlState.FAILING, text, step="ccdr ledger verify   lists all damage"),)
+
+
+def exit_of_measures(measures: Sequence[MeasureState]) -> Exit:
+    """Failing or stale, where nobody has acknowledged it, is a finding; what nobody shows is none."""
+    return Exit.FINDING if any(measure.finding for measure in measures) else Exit.OK

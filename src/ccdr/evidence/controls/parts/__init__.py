@@ -1,0 +1,1 @@
+"""Queries, by measure: each asks the records for one part."""

@@ -1,0 +1,82 @@
+"""Who approved the plan in force, and by what they were known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.evidence.approvals import APPROVAL_USED, PLAN_APPROVED
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.judgement.approvals import review_by, unapproved
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import to_the_second
+
+_BLOCK = "write `approval:` into the plan; docs/how-to/approve.md"
+
+
+def approvals(known: Known) -> Iterator[Observed]:
+    """Each plan's version in force: approved by somebody else, and looked at again in time."""
+    for plan in known.plans:
+        yield _trouble(known, plan) or _approved(known, plan)
+
+
+def _trouble(known: Known, plan: PlanKnown) -> Observed | None:
+    """What is wrong with its approval, as the judgement has it."""
+    approved = known.history(plan.name).newest.get(PLAN_APPROVED)
+    if wrong := first_of(plan.care, (Trouble.PLAN_UNAPPROVED,)):
+        return by_problem(FAILING, wrong, plan.name, None, approved)
+    if due := first_of(plan.care, (Trouble.PLAN_REVIEW,)):
+        return by_problem(LATE, due, plan.name, None, approved)
+    return None
+
+
+def _approved(known: Known, plan: PlanKnown) -> Observed:
+    history = known.history(plan.name)
+    approved = history.newest.get(PLAN_APPROVED)
+    if approved is None or unapproved(plan.loaded, history, known.now) is not None:
+        return Observed(LACKING, "nobody has approved the version in force", plan.name, step=_BLOCK)
+    until = review_by(plan.loaded, approved)
+    if until <= known.now:
+        return Observed(LATE, f"its review was due on {until:%Y-%m-%d}", plan.name, None, behind(approved))
+    text = (
+        f"approved by {approved['by']['name']} on {to_the_second(approved['time'])}, to be reviewed by {until:%Y-%m-%d}"
+    )
+    return Observed(PRESENT, text, plan.name, None, behind(approved))
+
+
+def four_eyes(known: Known) -> Iterator[Observed]:
+    """Each plan: what removes backups out of turn needs another person's signature, and nobody went on without one."""
+    for plan in known.plans:
+        history = known.history(plan.name)
+        if broken := first_of(plan.care, (Trouble.BREAK_GLASS,)):
+            yield by_problem(FAILING, broken, plan.name, None, *history.glass.values())
+        elif plan.loaded.plan.approval is None:
+            text = "its plan asks for nobody's approval, so one person alone may remove backups"
+            yield Observed(LACKING, text, plan.name, step=_BLOCK)
+        elif (wrong := _trouble(known, plan)) is not None:
+            yield wrong
+        else:
+            used, approved = history.newest.get(APPROVAL_USED), history.newest.get(PLAN_APPROVED)
+            what = (
+                f"used last for {used['operation']} on {to_the_second(used['time'])}" if used else "none was needed yet"
+            )
+            text = f"another person approves what removes backups out of turn: {what}"
+            yield Observed(PRESENT, text, plan.name, None, behind(approved, used))
+
+
+def second_factors(known: Known) -> Iterator[Observed]:
+    """Each plan's newest approval: did the key that signed it know its user?"""
+    for plan in known.plans:
+        approved = known.history(plan.name).newest.get(PLAN_APPROVED)
+        if approved is None:
+            yield Observed(LACKING, "nobody has approved it", plan.name, step=_BLOCK)
+        elif (wrong := _trouble(known, plan)) is not None:
+            yield wrong
+        elif approved["by"].get("user_verified") is True:
+            text = f"{approved['by']['name']} signed by a security key that knew its user"
+            yield Observed(PRESENT, text, plan.name, None, behind(approved))
+        else:
+            text = f"{approved['by']['name']} signed, and no second factor is told of"
+            step = "set `second_factor: true` in the plan's `approval:`, and sign by a security key"
+            yield Observed(LACKING, text, plan.name, None, behind(approved), step)

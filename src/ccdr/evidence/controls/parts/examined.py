@@ -1,0 +1,114 @@
+"""How secrets are kept, and how repositories and sources are reached: as it was last looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT
+from ccdr.evidence.controls.values import ControlState, Observed, Query, behind
+from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.evidence.verdicts import Record
+from ccdr.model.values import so_many, to_the_second, utc
+
+_LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
+_WAYS = {
+    "this_host": "on this host",
+    "loopback": "by this host's loopback",
+    "tls": "by TLS",
+    "ssh": "by SSH",
+    "by_itself": "by its store's own program",
+    "plain": "in plain text",
+}
+Seen = tuple[ControlState, str]
+_Look = Callable[[Record, Known], Iterator[Seen]]
+
+
+def _asked(look: _Look) -> Query:
+    """Of each plan's newest record; once that is too old it tells nothing of today."""
+
+    def shown(known: Known) -> Iterator[Observed]:
+        for plan in known.plans:
+            yield from _of(known, plan, look)
+
+    return shown
+
+
+def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
+    last = known.history(plan.name).newest.get(EXAMINED)
+    if last is None:
+        yield Observed(LACKING, "nobody has looked yet", plan.name, step=_LOOK)
+        return
+    found = list(look(last, known))
+    if all(state is PRESENT for state, _ in found) and known.now - utc(last["time"]) > LOOKED_AT:
+        text = f"it was last looked at on {to_the_second(last['time'])}"
+        found = [(LATE, text)]
+    for state, text in found:
+        yield Observed(state, text, plan.name, None, behind(last), None if state is PRESENT else _LOOK)
+
+
+def _repositories(record: Record, known: Known) -> Iterator[Seen]:
+    limit = timedelta(seconds=known.floors.ages.repository_key)
+    for name, of in record["repositories"].items():
+        where, key = f"repository {name}", of.get("oldest_key")
+        if of["way"] == "plain":
+            yield FAILING, f"{where} is reached in plain text"
+        elif of.get("format") is None:
+            yield LACKING, f"{where} could not be opened, so nobody knows its format"
+        elif key is not None and known.now - utc(key) > limit:
+            yield LATE, f"a password of {where} was set on {to_the_second(key)}: older than {limit.days} days"
+        else:
+            keys = so_many(int(of.get("keys") or 0), "password")
+            yield PRESENT, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
+
+
+def _sources(record: Record, _: Known) -> Iterator[Seen]:
+    for name, way in record["sources"].items():
+        yield FAILING if way == "plain" else PRESENT, f"the source of {name} is reached {_WAYS[way]}"
+    if not record["sources"]:
+        yield PRESENT, "its sources are files of this host"
+
+
+def _sites(record: Record, _: Known) -> Iterator[Seen]:
+    source, places = record.get("site"), {name: of.get("site") for name, of in record["repositories"].items()}
+    table = ", ".join(f"{name}: {site or 'not said'}" for name, site in {"source": source, **places}.items())
+    known = {site for site in places.values() if site is not None}
+    if source is None or not known:
+        yield LACKING, f"the plan does not say where all of it lies ({table}): add `site:` to it and its repositories"
+    elif known - {source}:
+        yield PRESENT, f"not all lies at one site ({table})"
+    elif None in places.values():
+        yield LACKING, f"nothing is known to lie elsewhere ({table})"
+    else:
+        yield FAILING, f"source and backups share one site, so one failure destroys both ({table})"
+
+
+def _secrets(record: Record, known: Known) -> Iterator[Seen]:
+    limit = timedelta(seconds=known.floors.ages.secret_file)
+    wrong = [seen for secret in record["secrets"] if (seen := _wrong(secret, known, limit))]
+    yield from wrong
+    if not record["secrets"]:
+        yield LACKING, "its secrets come from commands, which ccdr does not look into"
+    elif not wrong:
+        count = so_many(len(record["secrets"]), "file")
+        yield PRESENT, f"{count}, readable by the owner alone, none is weak, old, or another plan's too"
+
+
+def _wrong(secret: Mapping[str, Any], known: Known, limit: timedelta) -> Seen | None:
+    place, changed = secret["place"], secret.get("changed")
+    if not secret["there"]:
+        return LACKING, f"{place} is not on this host"
+    if secret.get("open_to_others"):
+        return FAILING, f"{place} can be read by others than its owner"
+    if secret.get("weak"):
+        return FAILING, f"{place} holds a password that may be guessed"
+    if secret.get("also_in"):
+        return FAILING, f"{place} holds the password that {', '.join(secret['also_in'])} has for something else"
+    if changed is not None and known.now - utc(changed) > limit:
+        return LATE, f"{place} was last changed on {to_the_second(changed)}: older than {limit.days} days"
+    return None
+
+
+repositories, sources, sites, secrets = (_asked(look) for look in (_repositories, _sources, _sites, _secrets))

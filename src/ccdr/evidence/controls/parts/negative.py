@@ -1,0 +1,34 @@
+"""Security testing: is a damaged copy found?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import to_the_second, utc
+
+
+def negative_controls(known: Known) -> Iterator[Observed]:
+    """Each asset's newest negative control that has shown anything."""
+    for plan, asset in known.assets:
+        history, where = known.history(plan.name, asset.asset), (plan.name, asset.asset)
+        last = history.last_control
+        if passed := first_of(asset.troubles, (Trouble.CONTROL_PASSED,)):
+            yield by_problem(FAILING, passed, *where, *history.not_caught.values())
+        elif last is None or last["result"] != "CAUGHT":
+            text, step = (
+                "no damaged copy was ever tested",
+                "docs/how-to/negative-controls.md   tells how to schedule them",
+            )
+            yield Observed(LACKING, text, *where, behind(last), step)
+        elif late := first_of(asset.troubles, (Trouble.CONTROL_LATE,)):
+            yield by_problem(LATE, late, *where, last)
+        elif known.now - utc(last["time"]) > YEARLY:
+            yield Observed(LATE, "the last damaged copy was tested more than a year ago", *where, behind(last))
+        else:
+            kind = str((last.get("damage") or {}).get("kind")).replace("_", " ")
+            text = f"a copy damaged on purpose ({kind}) was found bad on {to_the_second(last['time'])}"
+            yield Observed(PRESENT, text, *where, behind(last))

@@ -1,0 +1,48 @@
+"""Physical security: where the copies lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.history.kinds import COPIED
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import at_copy, so_many, to_the_second
+
+_BAD = (Trouble.COPY_FAILED, Trouble.COPY_VANISHED, Trouble.COPY_DAMAGED, Trouble.COPY_TEST_FAILED)
+_OLD = (Trouble.COPY_LATE, Trouble.COPY_UPKEEP)
+
+
+def copies(known: Known) -> Iterator[Observed]:
+    """Each plan's further copies: filled, whole, and restored from."""
+    for plan in known.plans:
+        for name in plan.loaded.plan.copies:
+            yield _copy(known, plan, name)
+        if not plan.loaded.plan.copies:
+            step = "docs/how-to/second-copy.md   tells how to have a second one"
+            yield Observed(LACKING, "its backups lie in one repository alone", plan.name, step=step)
+
+
+def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
+    history = known.history(at_copy(plan.name, name))
+    last, told = history.newest.get(COPIED), history.last_copy
+    own = [p for p in plan.care if p.about.partition(" ")[0] == name]
+    if wrong := first_of(own, _BAD):
+        return by_problem(FAILING, wrong, plan.name, None, last, told)
+    if late := first_of(own, _OLD):
+        return by_problem(LATE, late, plan.name, None, last, told)
+    if untested := first_of(own, (Trouble.COPY_UNTESTED,)):
+        place = at_copy(plan.name, name)
+        ever = any(known.history(place, asset).last_test for asset in plan.loaded.plan.assets)
+        return by_problem(LATE if ever else LACKING, untested, plan.name, None, last, told)
+    if told is None:
+        text = f"nothing was copied to {name} yet"
+        return Observed(LACKING, text, plan.name, None, behind(last), f"ccdr copy {plan.name}")
+    site = plan.loaded.plan.copies[name].site
+    where = f"{name} ({site})" if site else name
+    held = so_many(sum((told.get("there") or {}).values()), "snapshot")
+    return Observed(
+        PRESENT, f"{where} holds {held}, filled {to_the_second(told['time'])}", plan.name, None, behind(told)
+    )

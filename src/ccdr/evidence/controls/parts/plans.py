@@ -1,0 +1,51 @@
+"""Policies and procedures, and how long data is kept: what a plan says, and whether that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.history.kinds import PRUNED
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import so_many, to_the_second
+from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
+
+
+def versions(known: Known) -> Iterator[Observed]:
+    """Each plan's version in force, by its digest, and the files that it stands for."""
+    for plan in known.plans:
+        newest = known.history(plan.name).newest
+        version, stored = newest.get(PLAN_VERSION), newest.get(PLAN_STORED)
+        if gone := first_of(plan.care, (Trouble.PLAN_FILES_GONE,)):
+            yield by_problem(FAILING, gone, plan.name, None, version)
+        elif version is None:
+            text, step = "no version of it is recorded: nobody has acted by it", f"ccdr backup {plan.name}"
+            yield Observed(LACKING, text, plan.name, step=step)
+        elif old := first_of(plan.care, (Trouble.PLAN_NOT_STORED,)):
+            yield by_problem(LATE, old, plan.name, None, version, stored)
+        else:
+            text = f"version {str(version['digest'])[:12]} is in force since {to_the_second(version['time'])}"
+            yield Observed(PRESENT, text, plan.name, None, behind(version, stored))
+
+
+def retention(known: Known) -> Iterator[Observed]:
+    """Each plan's retention, and that what it lets go was removed."""
+    for plan in known.plans:
+        history = known.history(plan.name)
+        last, done = history.newest.get(PRUNED), history.last_done_prune
+        if plan.loaded.plan.retention is None:
+            step = "add retention: {keep_within: 35d}, or longer, to the plan"
+            yield Observed(LACKING, "its plan keeps everything for ever", plan.name, step=step)
+        elif failed := first_of(plan.care, (Trouble.PRUNE_FAILED,)):
+            yield by_problem(FAILING, failed, plan.name, None, last)
+        elif done is None:
+            text, step = "what is past its retention was never removed here", f"ccdr upkeep {plan.name} --prune"
+            yield Observed(LACKING, text, plan.name, None, behind(last), step)
+        elif late := first_of(plan.care, (Trouble.PRUNE_LATE,)):
+            yield by_problem(LATE, late, plan.name, None, done)
+        else:
+            gone = so_many(len(done.get("removed") or ()), "snapshot")
+            text = f"what was past its retention was removed on {to_the_second(done['time'])}: {gone}"
+            yield Observed(PRESENT, text, plan.name, None, behind(done))

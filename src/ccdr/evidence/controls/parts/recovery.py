@@ -1,0 +1,169 @@
+"""Backup and recovery plan: is it backed up, was it restored, as fast as promised, and was all of it ever brought
+back?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.history.kinds import CHECKED, RECOVER_END, RECOVER_START
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.judgement.coverage import STALE, UNTESTED
+from ccdr.evidence.verdicts import Record
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import Achieved, ObjectiveVerdict, human_seconds, so_many, to_the_second, utc
+
+_NOT_BACKED_UP = (
+    Trouble.BACKUP_FAILED,
+    Trouble.NOT_BEGUN,
+    Trouble.SOURCE_AWAY,
+    Trouble.REPOSITORY_AWAY,
+    Trouble.SNAPSHOT_VANISHED,
+    Trouble.LOG_GAP,
+    Trouble.GROUP_INCOMPLETE,
+)
+_NOT_RESTORED = (
+    Trouble.TEST_FAILED,
+    Trouble.LOG_FAILED,
+    Trouble.NEWER_FAILED,
+    Trouble.NO_LONGER_CHECKED,
+    Trouble.REPOSITORY_DAMAGED,
+)
+
+
+def backups(known: Known) -> Iterator[Observed]:
+    """Each asset's newest backup that counts."""
+    for plan, asset in known.assets:
+        yield _backup(known, plan, asset)
+
+
+def _backup(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
+    last, good = asset.last_backup, known.history(plan.name, asset.asset).last_good_backup
+    own = [p for p in asset.troubles if p.verb in (None, "backup")]
+    if wrong := first_of(own, _NOT_BACKED_UP):
+        return by_problem(FAILING, wrong, plan.name, asset.asset, last, good)
+    if late := first_of(own, (Trouble.BACKUP_LATE, Trouble.LOG_LATE)):
+        return by_problem(LATE, late, plan.name, asset.asset, last, good)
+    if asset.good is None:
+        text = "no backup of it counts, or none is known here"
+        return Observed(LACKING, text, plan.name, asset.asset, behind(last), f"ccdr backup {plan.name}")
+    point = to_the_second(asset.good.consistent_point)
+    return Observed(PRESENT, f"backed up as of {point}", plan.name, asset.asset, behind(good))
+
+
+def restore_tests(known: Known) -> Iterator[Observed]:
+    """Each asset's newest restore test with a verdict."""
+    for plan, asset in known.assets:
+        yield _restore_test(known, plan, asset)
+
+
+def _restore_test(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
+    name, history = asset.asset, known.history(plan.name, asset.asset)
+    last, conclusive = asset.last_test, history.last_conclusive_test
+    if failed := first_of(asset.troubles, _NOT_RESTORED):
+        return by_problem(FAILING, failed, plan.name, name, conclusive, history.failure, history.log_failure)
+    if late := first_of(asset.troubles, (Trouble.TEST_LATE,)):
+        return by_problem(LATE, late, plan.name, name, conclusive)
+    if asset.coverage == UNTESTED or conclusive is None:
+        never = first_of(asset.troubles, (Trouble.NEVER_TESTED, Trouble.NOT_KNOWN_HERE))
+        text = never.text if never else "no restore test of it has a verdict"
+        step = (never and never.step) or f"ccdr test {plan.name} --asset {name}"
+        return Observed(LACKING, text, plan.name, name, behind(last), step)
+    if asset.coverage == STALE:  # another host's, as far as its ledger tells
+        return Observed(LATE, "its restore test is overdue", plan.name, name, behind(conclusive))
+    return Observed(PRESENT, _restored(conclusive, last), plan.name, name, behind(conclusive))
+
+
+def _restored(test: Record, last: Record | None) -> str:
+    point, checks = (test.get("snapshot") or {}).get("consistent_point"), len(test.get("checks") or ())
+    of = f" the state of {to_the_second(point)}" if point else ""
+    later = "; a later test was INCONCLUSIVE" if last is not None and last["verdict"] == "INCONCLUSIVE" else ""
+    return f"restored{of} on {to_the_second(test['time'])}: {so_many(checks, 'check')} passed{later}"
+
+
+def objectives(known: Known) -> Iterator[Observed]:
+    """Each asset's RPO and RTO against what was measured."""
+    for plan, asset in known.assets:
+        history = known.history(plan.name, asset.asset)
+        stale = asset.coverage == STALE
+        yield _objective(plan, asset, "RPO", asset.rpo, (Trouble.BREACH_RPO,), history.last_good_backup, stale=False)
+        yield _objective(
+            plan, asset, "RTO", asset.rto, (Trouble.BREACH_RTO,), history.last_conclusive_test, stale=stale
+        )
+
+
+def _objective(
+    plan: PlanKnown,
+    asset: AssetStatus,
+    which: str,
+    achieved: Achieved,
+    troubles: Collection[Trouble],
+    record: Record | None,
+    *,
+    stale: bool,
+) -> Observed:
+    wanted, got = human_seconds(achieved.objective_s), human_seconds(achieved.achieved_s)
+    if achieved.verdict is ObjectiveVerdict.BREACHED:
+        text, breach = f"{which} breached: {got} of {wanted}", first_of(asset.breaches, troubles)
+        if breach is not None:
+            return by_problem(FAILING, breach, plan.name, asset.asset, record)
+        return Observed(FAILING, text, plan.name, asset.asset, behind(record))
+    if achieved.verdict is not ObjectiveVerdict.MET:
+        word = achieved.verdict.value.lower().replace("_", " ")
+        text, step = f"{which} {word}: the objective is {wanted}", f"ccdr test {plan.name} --asset {asset.asset}"
+        return Observed(LACKING, text, plan.name, asset.asset, behind(record), step)
+    if stale:
+        text = f"{which} of {got} was measured by a test that is too old by now"
+        return Observed(LATE, text, plan.name, asset.asset, behind(record))
+    return Observed(PRESENT, f"{which} {got} of {wanted}", plan.name, asset.asset, behind(record))
+
+
+def checks(known: Known) -> Iterator[Observed]:
+    """Each repository's newest check of the data that it holds."""
+    for plan in known.plans:
+        history = known.history(plan.name)
+        last, read = history.newest.get(CHECKED), history.read
+        if damaged := first_of(plan.care, (Trouble.REPOSITORY_DAMAGED,)):
+            yield by_problem(FAILING, damaged, plan.name, None, history.last_damage, last)
+        elif read and (late := first_of(plan.care, (Trouble.CHECK_LATE,))):
+            yield by_problem(LATE, late, plan.name, None, last)
+        elif not read:
+            text = "none of its repository's data was ever checked, or that is not known here"
+            yield Observed(LACKING, text, plan.name, None, behind(last), f"ccdr upkeep {plan.name} --check")
+        else:
+            newest = to_the_second(max(at for at, _ in read.values()))
+            text = (
+                f"{len(read)} of {so_many(history.parts, 'part')} of its data were read and found clean, up to {newest}"
+            )
+            yield Observed(PRESENT, text, plan.name, None, behind(last))
+
+
+def recoveries(known: Known) -> Iterator[Observed]:
+    """Each plan's newest recovery: when was all of it last brought back, for real or as a rehearsal?"""
+    for plan in known.plans:
+        yield _recovery(known, plan)
+
+
+def _recovery(known: Known, plan: PlanKnown) -> Observed:
+    history = known.history(plan.name)
+    end, crashed = history.newest.get(RECOVER_END), history.crashed(RECOVER_START)
+    if unfinished := first_of(plan.care, (Trouble.RECOVERY_UNFINISHED,)):
+        return by_problem(FAILING, unfinished, plan.name, None, crashed, end)
+    if crashed is not None and (end is None or crashed["seq"] > end["seq"]):
+        text = f"the recovery of {to_the_second(crashed['time'])} crashed, and none was carried out since"
+        return Observed(FAILING, text, plan.name, None, behind(crashed))
+    if end is None:
+        step = f"ccdr recover {plan.name} --under DIR   brings all of it back beside what is there"
+        return Observed(LACKING, "it was never recovered as a whole", plan.name, None, (), step)
+    at, achieved = to_the_second(end["time"]), end["rto"]
+    if end["state"] != "done":
+        return Observed(FAILING, f"the recovery of {at} came to no good end", plan.name, None, behind(end))
+    took = f"{human_seconds(achieved['achieved_s'])} of {human_seconds(achieved['objective_s'])}"
+    if achieved["verdict"] == ObjectiveVerdict.BREACHED:
+        return Observed(FAILING, f"the recovery of {at} took {took}", plan.name, None, behind(end))
+    if known.now - utc(end["time"]) > YEARLY:  # DORA 11(6): tests at least yearly
+        return Observed(LATE, f"the last recovery is more than a year old: {at}", plan.name, None, behind(end))
+    text = f"{so_many(len(end['assets']), 'asset')} recovered on {at}, in {took}"
+    return Observed(PRESENT, text, plan.name, None, behind(end))

@@ -1,0 +1,73 @@
+"""Updates and patches: the versions that records tell of, against what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT
+from ccdr.evidence.controls.values import Observed, behind
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.verdicts import Record
+from ccdr.model.values import to_the_second, utc
+
+SOURCE = "source"  # what records call the server, or program, that was captured
+_NO_PROGRAM = ("files",)  # its "version" is a format's
+_RAISE = "update it, or set another floor in floors.yaml; `ccdr controls --print floors` prints what is in force"
+
+
+def versions(known: Known) -> Iterator[Observed]:
+    """Each asset's newest backup and test: which versions took part?"""
+    for plan, asset in known.assets:
+        yield _versions(known, plan, asset)
+
+
+def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
+    history, engine = known.history(plan.name, asset.asset), plan.loaded.plan.assets[asset.asset].engine_name
+    records = [r for r in (history.last_good_backup, history.last_conclusive_test) if r is not None and r.get("tools")]
+    told = {name: (version, record) for record in records for name, version in _named(record, engine)}
+    where, floors = (plan.name, asset.asset), known.floors
+    if not told:
+        return Observed(LACKING, "no record tells of versions", *where, step=f"ccdr backup {plan.name}")
+    shown = ", ".join(f"{name} {version}" for name, (version, _) in sorted(told.items()))
+    for name, (version, record) in sorted(told.items()):
+        if floor := floors.below(name, version):
+            text = f"{name} {version} is below {floor}, which is asked for"
+            return Observed(FAILING, text, *where, behind(record), _RAISE)
+    oldest = min(utc(record["time"]) for record in records)
+    if known.now - oldest > timedelta(seconds=floors.ages.versions):
+        text = f"what versions there are was last recorded on {to_the_second(str(min(r['time'] for r in records)))}"
+        return Observed(LATE, text, *where, behind(*records))
+    return Observed(PRESENT, shown, *where, behind(*records))
+
+
+def _named(record: Record, engine: str) -> Iterator[tuple[str, str]]:
+    """By program; the source by its engine."""
+    for name, version in record["tools"].items():
+        if name != SOURCE:
+            yield str(name), str(version)
+        elif engine not in _NO_PROGRAM:
+            yield engine, str(version)
+
+
+def images(known: Known) -> Iterator[Observed]:
+    """Each asset's newest test: how old was the image that its sandbox ran?"""
+    limit = timedelta(seconds=known.floors.ages.image)
+    for plan, asset in known.assets:
+        test, where = known.history(plan.name, asset.asset).last_conclusive_test, (plan.name, asset.asset)
+        box = (test or {}).get("sandbox") or {}
+        made, name = box.get("image_created"), str(box.get("image"))
+        if test is not None and box.get("image") is None:
+            yield Observed(PRESENT, "its restore test needed no sandbox, and no image", *where, behind(test))
+        elif test is None or made is None:
+            yield Observed(LACKING, "no restore test tells how old its image was", *where, behind(test))
+        elif utc(made) > known.now:
+            yield Observed(FAILING, f"the image {name} says that it was made in the future", *where, behind(test))
+        elif known.now - utc(made) > limit:
+            text = f"the image {name} was made on {to_the_second(made)}: older than {limit.days} days"
+            yield Observed(
+                LATE, text, *where, behind(test), "make or pull it anew: `make images FRESH=1`, `docker pull`"
+            )
+        else:
+            yield Observed(PRESENT, f"the image {name} was made on {to_the_second(made)}", *where, behind(test))

@@ -1,0 +1,113 @@
+"""Records of people that were erased at the source, and of what a replay of that found in what was restored.
+
+Nobody is named: an entry goes by its id, and by a keyed digest whose key lies in the register alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from ccdr.evidence.records.values import (
+    Count,
+    Digest,
+    OfAsset,
+    OfPlan,
+    OfRun,
+    Reason,
+    Record,
+    RecordedUser,
+    Seconds,
+    Tenant,
+    Time,
+    Value,
+    about,
+    no_such_record,
+)
+
+EntryId = Annotated[str, about("of an entry of the register, as `e-000017`")]
+
+
+class RecordedHead(Value, frozen=True, kw_only=True, gc=False):
+    """How far a register of erasures went."""
+
+    register: Annotated[str, about("which register, by its random name")]
+    entries: Count
+    hash: Annotated[Digest, about("of its last line: SHA-256, newline included")]
+
+
+class ErasureAdd(Record, frozen=True, kw_only=True, gc=False):
+    """An entry was added to a plan's register of erasures, and the register stored in its repository."""
+
+    kind: Literal["erasure.add"]
+    plan: OfPlan
+    asset: OfAsset
+    version: Literal[3]
+    entry: EntryId
+    what: Literal["rows", "keys", "files"]
+    canary: Annotated[bool, about("the owner has planted it, and it is to be found in each later snapshot")]
+    erased_at: Annotated[Time, about("when the person was erased at the source; of a canary: when it was planted")]
+    pseudonym: Annotated[Digest, about("HMAC-SHA-256 of the selector, by the register's own key")]
+    rule_version: Count
+    head: Annotated[RecordedHead, about("of the register with this entry")]
+    withdraws: Annotated[EntryId | None, about("the entry that was wrong, and is replayed no more")] = None
+    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart: why withdrawn")] = None
+    snapshot: Annotated[Digest, about("that holds the register")]
+    repository: Annotated[Digest | None, about("SHA-256 of the repository's address")] = None
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
+class FoundEntry(Value, frozen=True, kw_only=True, gc=False):
+    """What a replay found of one entry: rows, keys or files."""
+
+    id: EntryId
+    canary: bool = False
+    found_before: Count
+    beside: Annotated[Count, about("rows that refer to these")] = 0
+    found_after: Count
+
+
+class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
+    """The register was replayed on what was restored, before that was handed over; or was not, and why.
+
+    `PROVEN`: nobody is found any more, and a planted canary was before, so that the probe finds who is there. `ERASED`:
+    nobody is found any more, and no canary shows that the probe would. `FAILED`: all else.
+    """
+
+    kind: Literal["erasure.replay"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
+    version: Literal[3]
+    purpose: Annotated[Literal["test", "restore", "recover", "by_hand"], about("for what it was restored")]
+    result: Literal["PROVEN", "ERASED", "FAILED"]
+    reason: Reason = None
+    snapshot: Annotated[Digest | None, about("that was restored")] = None
+    head: Annotated[RecordedHead | None, about("of the register that was replayed; null where it could not be")] = None
+    entries: Annotated[Count, about("of the asset, all of which were looked for")] = 0
+    canaries: Annotated[Count, about("of these: planted ones that were to be found")] = 0
+    found: Annotated[list[FoundEntry], about("entries that were found, or that are canaries")] = []
+    atomic: Annotated[bool, about("in one transaction, as far as the tables have them")] = True
+    handed_over: Annotated[bool, about("it left quarantine all the same, as somebody broke the glass")] = False
+    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart: why")] = None
+    seconds: Seconds = 0.0
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+    def __post_init__(self) -> None:
+        left = sum(one.found_after for one in self.found)
+        if self.result == "PROVEN" and (left or self.head is None or not self.canaries):
+            raise no_such_record("proven, and what it stands on has not shown that")
+
+
+class ErasureReview(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody has looked at data that left quarantine though erased people may be in it, and answers for it."""
+
+    kind: Literal["erasure.review"]
+    plan: OfPlan
+    asset: OfAsset
+    version: Literal[3]
+    of: Annotated[Count, about("the record of the replay, by number")]
+    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None

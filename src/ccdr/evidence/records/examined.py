@@ -1,0 +1,45 @@
+"""Records of what was seen, on one host, of how a plan's secrets and repositories are protected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from ccdr.evidence.records.values import Count, OfPlan, Record, Time, Value, about
+
+Way = Annotated[
+    Literal["this_host", "loopback", "tls", "ssh", "by_itself", "plain"],
+    about("how it is reached: `by_itself`: by a store's own program, which encrypts; `plain`: readable on the way"),
+]
+
+
+class ExaminedRepository(Value, frozen=True, kw_only=True, gc=False):
+    """One of a plan's repositories. What restic stores is encrypted, whatever the format."""
+
+    way: Way
+    site: Annotated[str | None, about("where it lies, as the plan says")] = None
+    format: Annotated[Count | None, about("restic's; null: it could not be opened")] = None
+    keys: Annotated[Count | None, about("how many passwords open it")] = None
+    oldest_key: Annotated[Time | None, about("when the oldest of these was set")] = None
+
+
+class ExaminedSecret(Value, frozen=True, kw_only=True, gc=False):
+    """A file that holds a secret; nothing of what it holds."""
+
+    place: Annotated[str, about("where the plan names it")]
+    there: bool
+    open_to_others: Annotated[bool, about("others than its owner may read it")] = False
+    changed: Annotated[Time | None, about("when the file was last written")] = None
+    weak: Annotated[bool | None, about("a password that may be guessed; null: no password, or not known")] = None
+    also_in: Annotated[list[str], about("other plans that have the same password for something else")] = []
+
+
+class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
+    """How a plan's secrets are kept, and how its repositories and sources are reached."""
+
+    kind: Literal["plan.examined"]
+    plan: OfPlan
+    version: Literal[3]
+    site: Annotated[str | None, about("where the source stands, as the plan says")] = None
+    repositories: Annotated[dict[str, ExaminedRepository], about("`primary`, and each copy by its name")]
+    sources: Annotated[dict[str, Way], about("of the assets that a server holds, by name")] = {}
+    secrets: list[ExaminedSecret] = []

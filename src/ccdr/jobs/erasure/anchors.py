@@ -1,0 +1,78 @@
+"""How far a plan's register of erasures went, by all that says so beside it: the ledger, the manifests and tags of
+backups. A register that is shorter, or another, is not the one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from ccdr.evidence.history.kinds import ERASURE_ADD
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.jobs.erasure.register import ERASURES, FROM_ELSEWHERE, Register, RegisterBad, head_of
+from ccdr.model.erasure import RegisterHead
+from ccdr.model.values import Manifest
+from ccdr.storage.listing import RepoSnapshot
+
+
+def known_head(ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str) -> RegisterHead | None:
+    """The furthest of all that is known; None where there never was a register."""
+    return max(anchored(ledger, listed, plan), key=lambda head: head.entries, default=None)
+
+
+def recorded_heads(ledger: Ledger, plan: str) -> Iterator[RegisterHead]:
+    """The newest that this host's ledger tells of. Searched for from its end."""
+    for record in ledger.newest(ERASURE_ADD):
+        if record["plan"] == plan:
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                if (head := RegisterHead.of(record["head"])) is not None:
+                    yield head
+                    return
+
+
+def anchored(
+    ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str, manifest: Manifest | None = None
+) -> list[RegisterHead]:
+    """All heads that a register of the plan must agree with."""
+    heads = [head for s in listed if s.tag("plan") == plan and (head := head_of(s)) is not None]
+    heads += recorded_heads(ledger, plan)
+    if manifest is not None and manifest.erasures is not None:
+        heads.append(manifest.erasures)
+    return list(dict.fromkeys(heads))
+
+
+def require_known_withdrawals(
+    register: Register | None, ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str, manifest: Manifest | None
+) -> None:
+    """RegisterBad where an entry is withdrawn that nothing but the register itself says was: whoever holds the
+    repository's password could bring people back so."""
+    last = max((n for n, one in enumerate(register.entries, 1) if one.withdraws), default=0) if register else 0
+    backups = [s for s in listed if s.tag("kind") != ERASURES]
+    known = max((head.entries for head in anchored(ledger, backups, plan, manifest)), default=0)
+    if last > known:
+        raise RegisterBad(
+            f"entries of the register of erasures of {plan} are withdrawn, and neither this host's ledger nor a backup "
+            "tells of that",
+            hint=f"restore on the host that withdrew them, or back up there first: `ccdr backup {plan}`",
+        )
+
+
+def require_agreement(register: Register | None, heads: Sequence[RegisterHead], plan: str) -> None:
+    """RegisterBad where the register is missing, another, or older than its last anchored head."""
+    most = max(heads, key=lambda head: head.entries, default=None)
+    if most is None or not most.entries:
+        return
+    if register is None:
+        raise RegisterBad(
+            f"the register of erasures of {plan} is not in the repository, and had {most.entries} entries",
+            hint=FROM_ELSEWHERE,
+        )
+    if len(register.entries) < most.entries:
+        raise RegisterBad(
+            f"the register of erasures of {plan} has {len(register.entries)} entries, and had {most.entries}: it is "
+            "older than its last anchored head",
+            hint=FROM_ELSEWHERE,
+        )
+    if not all(register.agrees(head) for head in heads):
+        raise RegisterBad(
+            f"the register of erasures of {plan} is another than the ledger or a backup tells of", hint=FROM_ELSEWHERE
+        )

@@ -1,0 +1,280 @@
+"""A plan's register of erasures, as it lies in its repository: two small files in a snapshot of their own.
+
+`register.jsonl` is a hash chain, one line an entry, which names nobody. `selectors.json` has by what each is found, the
+salt of the digest that its line has of that, and the key of the pseudonyms: apart, so that a selector can be taken out
+one day without breaking the chain. Each snapshot holds the whole register; the one with most entries counts. restic
+encrypts both, as all that it stores.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ccdr.host.files import write_durably
+from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, pseudonym
+from ccdr.model.errors import BackupBad, CcdrError
+from ccdr.model.values import rfc3339, utc
+from ccdr.storage.catalogue import OURS
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
+
+ERASURES = "erasures"  # the kind of a snapshot that holds a register
+CHAIN, SELECTORS = "register.jsonl", "selectors.json"
+FORMAT = 1
+
+
+class RegisterBad(CcdrError):
+    """A register is missing, or is not what it should be: nobody can tell whom it would have erased."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One person in one asset. `erased_at` is when they were erased at the source; of a canary, when it was planted.
+    `withdraws`: the id of an entry that was wrong, and is replayed no more; it names nobody itself."""
+
+    id: str
+    asset: str
+    what: str
+    canary: bool
+    erased_at: datetime
+    added_at: datetime
+    pseudonym: str
+    selector_sha256: str
+    rule_version: int
+    withdraws: str | None = None
+
+    def line(self, prev: str) -> str:
+        return _line(
+            {
+                "id": self.id,
+                "asset": self.asset,
+                "what": self.what,
+                "canary": self.canary,
+                "erased_at": rfc3339(self.erased_at),
+                "added_at": rfc3339(self.added_at),
+                "pseudonym": self.pseudonym,
+                "selector_sha256": self.selector_sha256,
+                "rule_version": self.rule_version,
+                "prev": prev,
+                **({"withdraws": self.withdraws} if self.withdraws else {}),
+            }
+        )
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Entry:
+        return cls(
+            str(body["id"]),
+            str(body["asset"]),
+            str(body["what"]),
+            body["canary"] is True,
+            utc(body["erased_at"]),
+            utc(body["added_at"]),
+            str(body["pseudonym"]),
+            str(body["selector_sha256"]),
+            int(body["rule_version"]),
+            None if body.get("withdraws") is None else str(body["withdraws"]),
+        )
+
+
+@dataclass(frozen=True)
+class Register:
+    """`heads` has the head after each entry: `heads[0]` is that of an empty one."""
+
+    plan: str
+    name: str
+    key: str = field(repr=False)
+    lines: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    selectors: Mapping[str, tuple[str, Selector]] = field(repr=False)  # by the entry's id: salt, selector
+
+    @classmethod
+    def begin(cls, plan: str) -> Register:
+        name, key = secrets.token_hex(8), secrets.token_hex(32)
+        first = {"format": FORMAT, "register": name, "plan": plan, "prev": NO_HASH}
+        return cls(plan, name, key, (_line({**first, "key_sha256": _key_digest(key)}),), (), {})
+
+    @property
+    def head(self) -> RegisterHead:
+        return RegisterHead(self.name, len(self.entries), _hash(self.lines[-1]))
+
+    def agrees(self, head: RegisterHead) -> bool:
+        """Is it that register, and did it look so when it had as many entries?"""
+        if head.register != self.name or head.entries >= len(self.lines):
+            return False
+        return _hash(self.lines[head.entries]) == head.hash
+
+    def added(self, selector: Selector, erased_at: datetime, now: datetime, *, canary: bool) -> Register:
+        salt = secrets.token_hex(16)
+        entry = Entry(
+            f"e-{len(self.entries) + 1:06}",
+            selector.asset,
+            selector.what,
+            canary,
+            erased_at,
+            now,
+            pseudonym(self.key, selector),
+            _salted(salt, selector),
+            RULE_VERSION,
+        )
+        return Register(
+            self.plan,
+            self.name,
+            self.key,
+            (*self.lines, entry.line(_hash(self.lines[-1]))),
+            (*self.entries, entry),
+            {**self.selectors, entry.id: (salt, selector)},
+        )
+
+    def withdrawn(self, entry: Entry, now: datetime) -> Register:
+        """The same without this entry: it stays in the chain, and by what it finds somebody is taken out."""
+        number = len(self.entries) + 1
+        note = replace(entry, id=f"e-{number:06}", added_at=now, withdraws=entry.id)
+        selectors = {one: kept for one, kept in self.selectors.items() if one != entry.id}
+        lines = (*self.lines, note.line(_hash(self.lines[-1])))
+        return Register(self.plan, self.name, self.key, lines, (*self.entries, note), selectors)
+
+    @property
+    def standing(self) -> list[Entry]:
+        """Those that are replayed."""
+        withdrawn = {one.withdraws for one in self.entries}
+        return [one for one in self.entries if one.withdraws is None and one.id not in withdrawn]
+
+    def same(self, selector: Selector) -> Entry | None:
+        """An entry of the same person."""
+        digest = pseudonym(self.key, selector)
+        return next((one for one in self.standing if one.pseudonym == digest), None)
+
+    def of(self, asset: str) -> list[Entry]:
+        return [one for one in self.standing if one.asset == asset]
+
+    def wanted(self, entries: Iterable[Entry]) -> list[Wanted]:
+        """By what they are found. RegisterBad where one needs a newer ccdr."""
+        newer = next((one for one in entries if one.rule_version > RULE_VERSION), None)
+        if newer is not None:
+            raise RegisterBad(
+                f"entry {newer.id} of the register of erasures was written by a newer ccdr", hint="upgrade ccdr here"
+            )
+        return [Wanted(one.id, self.selectors[one.id][1]) for one in entries]
+
+    # --- as files -------------------------------------------------------------------------------------
+
+    def write(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(directory / CHAIN, "".join(self.lines))
+        selectors = {one: {"salt": salt, "selector": s.as_json()} for one, (salt, s) in self.selectors.items()}
+        write_durably(directory / SELECTORS, json.dumps({"key": self.key, "selectors": selectors}) + "\n")
+
+    @classmethod
+    def read(cls, plan: str, chain: str, selectors: str) -> Register:
+        """RegisterBad where it is not as ccdr writes one, to the last byte."""
+        try:
+            return cls._read(plan, chain, selectors)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise RegisterBad(
+                f"the register of erasures of {plan} does not verify ({type(error).__name__})", hint=FROM_ELSEWHERE
+            ) from None
+
+    @classmethod
+    def _read(cls, plan: str, chain: str, selectors: str) -> Register:
+        *whole, torn = chain.split("\n")
+        if torn:
+            raise ValueError("its last line is torn")
+        lines = tuple(f"{line}\n" for line in whole)
+        first, *rest = [json.loads(line) for line in lines]
+        apart = json.loads(selectors)
+        key, by_id = str(apart["key"]), apart["selectors"]
+        prev = NO_HASH
+        for line, body in zip(lines, (first, *rest), strict=True):
+            if body["prev"] != prev:
+                raise ValueError("the chain is broken")
+            prev = _hash(line)
+        if (first["format"], first["plan"], first["key_sha256"]) != (FORMAT, plan, _key_digest(key)):
+            raise ValueError("it is another plan's")
+        entries = tuple(map(Entry.read, rest))
+        made = cls(plan, str(first["register"]), key, lines, entries, {})
+        if any(one.id != f"e-{number:06}" for number, one in enumerate(entries, 1)):
+            raise ValueError("an entry is not where it was")
+        found = {one.id: (str(by_id[one.id]["salt"]), Selector.of(by_id[one.id]["selector"])) for one in made.standing}
+        for one in made.standing:
+            salt, selector = found[one.id]
+            same = (selector.asset, selector.what, pseudonym(key, selector)) == (one.asset, one.what, one.pseudonym)
+            if not same or _salted(salt, selector) != one.selector_sha256:
+                raise ValueError("a selector is not the entry's")
+        return replace(made, selectors=found)
+
+
+FROM_ELSEWHERE = (
+    "look for it at a copy (`--from SITE`); where there is none, hand over what was restored by --break-glass WHY, "
+    "and erase by hand: docs/how-to/erase.md"
+)
+
+
+def head_of(snapshot: RepoSnapshot) -> RegisterHead | None:
+    """What a snapshot's tags say of the register: that it holds it, or (of a backup) how far it went then."""
+    try:
+        return RegisterHead.read(snapshot.tag("erasures") or "")
+    except ValueError:
+        return None
+
+
+def stored_in(listed: Sequence[RepoSnapshot], plan: str) -> list[RepoSnapshot]:
+    """Snapshots that hold the plan's register, the one with most entries last."""
+    ours = [s for s in listed if s.tag("kind") == ERASURES and s.tag("plan") == plan and head_of(s) is not None]
+    return sorted(ours, key=lambda s: (_entries(s), s.time, s.id))
+
+
+def _entries(snapshot: RepoSnapshot) -> int:
+    head = head_of(snapshot)
+    return head.entries if head is not None else -1
+
+
+def stored_register(repo: Restic, listed: Sequence[RepoSnapshot], plan: str) -> Register | None:
+    """The newest that the repository holds; None where it holds none. RegisterBad where that cannot be trusted;
+    other errors where the repository does not answer."""
+    there = stored_in(listed, plan)
+    if not there:
+        return None
+    root = PurePosixPath(there[-1].paths[0]) if there[-1].paths else PurePosixPath("/")
+    try:
+        chain, selectors = (repo.read(there[-1].id, root / name) for name in (CHAIN, SELECTORS))
+    except BackupBad:
+        raise RegisterBad(
+            f"the register of erasures of {plan} cannot be read from the repository", hint=FROM_ELSEWHERE
+        ) from None
+    register = Register.read(plan, chain, selectors)
+    if register.head != head_of(there[-1]):
+        raise RegisterBad(
+            f"the register of erasures of {plan} is not the one that its snapshot is said to hold", hint=FROM_ELSEWHERE
+        )
+    return register
+
+
+def store(register: Register, repo: Restic, directory: Path, told: Mapping[str, str]) -> str:
+    """Its snapshot's id. `directory` is private, and removed by whoever made it."""
+    register.write(directory)
+    tags = [OURS, f"kind={ERASURES}", f"plan={register.plan}", f"erasures={register.head}"]
+    tags += [f"{key}={value.replace(',', ' ')}" for key, value in told.items()]  # restic takes a comma for two tags
+    return repo.backup([directory.absolute()], tags=tags).id
+
+
+def _line(body: Mapping[str, object]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def _hash(line: str) -> str:
+    return sha256(line.encode()).hexdigest()
+
+
+def _key_digest(key: str) -> str:
+    return sha256(bytes.fromhex(key)).hexdigest()
+
+
+def _salted(salt: str, selector: Selector) -> str:
+    return sha256(f"{salt}\n{selector.canonical}".encode()).hexdigest()

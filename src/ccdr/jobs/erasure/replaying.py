@@ -1,0 +1,247 @@
+"""The register replayed on what was restored, before that is handed over: all of the asset's entries, and what came of
+each. What still holds an erased person, or of which nobody can tell, stays in quarantine unless somebody breaks the
+glass; then it is recorded, with the reason, and red until it was reviewed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ccdr.evidence.history.kinds import ERASURE_REPLAY
+from ccdr.evidence.payloads import keep_payload
+from ccdr.host.who import who
+from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
+from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
+from ccdr.jobs.pausing import wake
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.erasure import Replayed
+from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
+from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
+from ccdr.plans import LoadedPlan
+from ccdr.plans.copies import as_in_file
+from ccdr.ports.check import CheckContext
+from ccdr.ports.restored import Restored
+from ccdr.storage.catalogue import OURS
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import PROBE_WAIT, Restic
+
+PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
+MOST_FOUND = 500  # entries that a record lists
+GLASS = "hand it over all the same with --break-glass WHY, which stays red until `ccdr erasure review`"
+
+
+class StillHeld(CcdrError):
+    """What was restored must not be handed over: erased people may be in it."""
+
+    exit_code = Exit.FINDING
+
+
+@dataclass
+class Outcome:
+    """What a replay came to. `reason` is why it is not handed over."""
+
+    result: str = FAILED
+    reason: str | None = None
+    hint: str | None = None
+    entries: int = 0
+    canaries: int = 0
+    found: list[dict[str, object]] = field(default_factory=list)
+    erased: int = 0  # rows, keys or files
+    left: int = 0
+    atomic: bool = True
+    broken: bool = False  # it could not be carried out: nobody can tell
+    seconds: float = 0.0
+    findings: list[str] = field(default_factory=list)
+    record: RecordRef | None = None
+
+    def failed(self, reason: str, hint: str | None = None, *, broken: bool = False) -> None:
+        self.result, self.reason, self.hint, self.broken = FAILED, reason, hint, broken
+
+    @property
+    def check(self) -> CheckResult:
+        """As one of the asset's checks."""
+        status = Verdict.PASS if self.result != FAILED else Verdict.INCONCLUSIVE if self.broken else Verdict.FAIL
+        shown = f", {so_many(self.canaries, 'canary', 'canaries')} found before" if self.result == PROVEN else ""
+        shown = shown or (", no canary shows that the probe finds anybody" if self.result == ERASED else "")
+        actual = f"{self.erased} erased, {self.left} left{shown}" if self.reason is None else self.reason
+        return CheckResult("erasure", "erased people", status, f"nobody of {_entries(self.entries)} left", actual)
+
+
+def _entries(count: int) -> str:
+    return so_many(count, "entry", "entries")
+
+
+@dataclass
+class Replaying:
+    """Of one restore. `register` is None where the plan has none, `bad` why it cannot be trusted."""
+
+    services: Services
+    loaded: LoadedPlan
+    asset: str
+    run: str
+    purpose: str
+    snapshot: Snapshot
+    manifest: Manifest
+    register: Register | None = None
+    bad: RegisterBad | None = None
+
+    @classmethod
+    def opened(
+        cls,
+        services: Services,
+        loaded: LoadedPlan,
+        asset: str,
+        run: str,
+        purpose: str,
+        repo: Restic,
+        listed: Sequence[RepoSnapshot],
+        snapshot: Snapshot,
+        manifest: Manifest,
+    ) -> Replaying:
+        """Asks the repository only where it holds a register. `listed` is all of the plan's that it holds."""
+        one = cls(services, loaded, asset, run, purpose, snapshot, manifest)
+        try:
+            one._take(repo, listed)
+        except RegisterBad as error:  # or somebody was added since that was listed, hours ago
+            one.bad = error
+            with contextlib.suppress(CcdrError):
+                one._take(repo, repo.snapshots([OURS, f"plan={loaded.plan.plan}"], within=PROBE_WAIT))
+            if one.bad is not None:
+                one._take_own()
+        return one
+
+    def _take(self, repo: Restic, listed: Sequence[RepoSnapshot]) -> None:
+        plan, ledger = self.loaded.plan.plan, self.services.ledger
+        register = stored_register(repo, listed, plan)
+        require_agreement(register, anchored(ledger, listed, plan, self.manifest), plan)
+        require_known_withdrawals(register, ledger, listed, plan, self.manifest)
+        self.register, self.bad = register, None
+
+    def _take_own(self) -> None:
+        """A copy lags behind by its schedule: while the plan's own repository is there, its register counts."""
+        if (there := self.services.there) is None:
+            return
+        own, home = as_in_file(self.loaded), replace(self.services, catalogue=there.catalogue, there=None)
+        with contextlib.suppress(CcdrError):
+            repo = home.repository(own, limits_of(own)).impatient()
+            self._take(repo, repo.snapshots([OURS, f"plan={own.plan.plan}"], within=PROBE_WAIT))
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self.register.of(self.asset) if self.register is not None and self.bad is None else []
+
+    @property
+    def due(self) -> bool:
+        """Is there anything to be replayed, or nobody can tell?"""
+        return self.bad is not None or bool(self.entries)
+
+    def impossible(self) -> Outcome:
+        """What is handed over cannot be replayed: a dump that no server has loaded."""
+        outcome = Outcome(entries=len(self.entries))
+        if self.bad is not None:
+            outcome.failed(str(self.bad), self.bad.hint)
+        else:
+            outcome.failed(
+                f"{_entries(len(self.entries))} of the register of erasures cannot be replayed on a dump in a "
+                "directory",
+                hint=f"restore onto a server (--to URL, --new-server DIR); or {GLASS}",
+            )
+        return outcome
+
+    def replay(
+        self, restored: Restored, context: CheckContext, at: datetime | None = None, *, in_part: bool = False
+    ) -> Outcome:
+        """On what is loaded, and `identical` by now. `at`: the instant that it is true for, where that is not the
+        snapshot's. `in_part`: of what was captured only some was restored, and no canary need be in it."""
+        began = self.services.clock.monotonic()
+        outcome = Outcome(entries=len(self.entries))
+        if self.bad is not None:
+            outcome.failed(str(self.bad), self.bad.hint)
+            return outcome
+        entries, point = self.entries, at or self.manifest.consistent_point
+        canaries = {one.id for one in entries if one.canary and one.erased_at <= point and not in_part}
+        try:
+            assert self.register is not None
+            replayed = restored.erase(context, self.register.wanted(entries), in_part=in_part)
+        except (CcdrError, OSError) as error:
+            why = failure_of(error)
+            outcome.failed(f"the register of erasures was not replayed: {why.reason}", why.hint, broken=True)
+        else:
+            self._judge(outcome, replayed, canaries)
+            self._note(outcome, replayed, point)
+        outcome.seconds = self.services.clock.monotonic() - began
+        return outcome
+
+    def _judge(self, outcome: Outcome, replayed: Replayed, canaries: set[str]) -> None:
+        missed = sorted(one.id for one in replayed.entries if one.id in canaries and not one.before)
+        outcome.canaries, outcome.atomic = len(canaries), replayed.atomic
+        outcome.erased, outcome.left = replayed.before - replayed.after, replayed.after
+        outcome.found = [
+            {**one.as_json(), "canary": one.id in canaries}
+            for one in replayed.entries
+            if one.id in canaries or one.before or one.beside or one.after
+        ][:MOST_FOUND]
+        if replayed.after:
+            left = [one.id for one in replayed.entries if one.after]
+            outcome.failed(
+                f"erased people are still in it: {_listed(left)} found after the replay",
+                hint=f"see what puts them back there (a trigger, a rule); or {GLASS}",
+            )
+        elif missed:
+            outcome.failed(
+                f"the canary {_listed(missed)} was not found before the replay: the probe proves nothing",
+                hint="was it taken out of the source? Plant it there again, and back up; or " + GLASS,
+            )
+        else:
+            outcome.result = PROVEN if canaries else ERASED
+
+    def _note(self, outcome: Outcome, replayed: Replayed, point: datetime) -> None:
+        """Who was erased before the snapshot was taken was not to be in it."""
+        known = {one.id: one for one in self.entries}
+        late = [
+            one.id
+            for one in replayed.entries
+            if one.before and not known[one.id].canary and known[one.id].erased_at < point
+        ]
+        if late:
+            outcome.findings.append(
+                f"{_listed(late)} of the register of erasures was in the source when this snapshot was taken, after "
+                "the person was erased there: the source may hold them still, or their key was given to somebody else"
+            )
+
+    def record(self, outcome: Outcome, *, broken_glass: str | None = None) -> None:
+        """`broken_glass`: why it is handed over all the same."""
+        head = self.register.head.as_json() if self.register is not None and self.bad is None else None
+        why = keep_payload(self.services.state, broken_glass) if broken_glass is not None else None
+        body: Mapping[str, object] = {
+            "purpose": self.purpose,
+            "result": outcome.result,
+            "reason": outcome.reason,
+            "snapshot": self.snapshot.id,
+            "head": head,
+            "entries": outcome.entries,
+            "canaries": outcome.canaries,
+            "found": outcome.found,
+            "atomic": outcome.atomic,
+            "handed_over": broken_glass is not None,
+            "why_sha256": why,
+            "seconds": round(outcome.seconds, 3),
+            "tenant": self.loaded.plan.tenant_of(self.asset),
+            "who": who().body(),
+        }
+        plan = self.loaded.plan.plan
+        outcome.record = self.services.ledger.append(
+            ERASURE_REPLAY, plan=plan, asset=self.asset, run=self.run, body=body
+        )
+        if broken_glass is not None:  # people are told with the next `ccdr run`, whatever is due then
+            wake(self.services)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:5])
+    return shown if len(ids) <= 5 else f"{shown} and {len(ids) - 5} more"
+
+
+__all__ = ["ERASED", "FAILED", "GLASS", "PROVEN", "Outcome", "Replaying", "StillHeld", "TestBroken"]

@@ -1,0 +1,159 @@
+"""Look, once a day, at how a plan's secrets are kept and how its repositories are reached; the record holds what was
+seen, never a secret or a path."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.servers.connection import Peer
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.host.strength import weak
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.errors import CcdrError
+from ccdr.model.schedule import SET_BACK
+from ccdr.model.values import PRIMARY, RecordRef, rfc3339, utc
+from ccdr.plans import LoadedPlan, Repository
+from ccdr.plans.lint import open_to_others, secret_files
+from ccdr.plans.model import LONGEST_SITE
+from ccdr.plans.repository_url import http_address, is_loopback
+from ccdr.plans.yamlfile import Where, dotted
+
+EVERY = timedelta(days=1)
+_LARGEST = 1 << 16
+
+
+def examine_daily(plans: Sequence[LoadedPlan], services: Services) -> list[RecordRef]:
+    """Those that nobody has looked at for a day; not while the ledger is less than a day old. CcdrError where it cannot
+    be read or written."""
+    now, histories = services.clock.now(), services.histories()
+    first = next(iter(services.ledger.records()), None)
+    if first is None or now - EVERY < utc(first["time"]) <= now + SET_BACK:
+        return []
+    due = []
+    for loaded in plans:
+        last = histories.get((loaded.plan.plan, None), AssetHistory()).newest.get(EXAMINED)
+        if last is None or not now - EVERY < utc(last["time"]) <= now + SET_BACK:
+            due.append(loaded)
+    return examine(due, plans, services)
+
+
+def examine(plans: Iterable[LoadedPlan], every: Sequence[LoadedPlan], services: Services) -> list[RecordRef]:
+    """Look at these now, and record what is seen; `every`: plans whose passwords are compared with theirs."""
+    return [
+        services.ledger.append(EXAMINED, plan=one.plan.plan, asset=None, run=None, body=_seen(one, every, services))
+        for one in plans
+    ]
+
+
+def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -> dict[str, Any]:
+    plan = loaded.plan
+    repositories = {PRIMARY: plan.repository, **plan.copies}
+    shared = _shared(loaded, [one for one in every if one.plan.plan != plan.plan])
+    return {
+        "site": plan.site and plan.site[:LONGEST_SITE],
+        "repositories": {name: _repository(one, loaded, services) for name, one in repositories.items()},
+        "sources": {name: way for name, engine in plan.assets.items() if (way := _way_to_source(engine))},
+        "secrets": [_secret(where, path, shared) for where, path in secret_files(plan)],
+    }
+
+
+def _repository(settings: Repository, loaded: LoadedPlan, services: Services) -> dict[str, Any]:
+    seen: dict[str, Any] = {"way": way_to(settings.url), "site": settings.site and settings.site[:LONGEST_SITE]}
+    with contextlib.suppress(CcdrError):  # it is told of by what needs it
+        repo = services.opened(settings, limits_of(loaded)).impatient()
+        seen["format"], times = repo.format(), repo.key_times()
+        seen |= {"keys": len(times), "oldest_key": rfc3339(min(times)) if times else None}
+    return seen
+
+
+def way_to(url: str) -> str:
+    """How what is sent there travels. A plan that sends it in plain text to another host is refused before."""
+    if url.startswith("/"):
+        return "this_host"
+    address = http_address(url)
+    if address is None:
+        return "ssh" if url.startswith("sftp:") else "by_itself"
+    if address.startswith("https://"):
+        return "tls"
+    host = address.partition("://")[2].rpartition(":")[0] or address.partition("://")[2]
+    return "loopback" if is_loopback(host.strip("[]")) else "plain"
+
+
+def _way_to_source(engine: Any) -> str | None:
+    """None for what is no server's."""
+    peer = getattr(engine, "connection", None)
+    if not isinstance(peer, Peer):
+        return None
+    if peer.socket is not None:
+        return "this_host"
+    return "tls" if peer.verified_tls else "loopback" if is_loopback(peer.host) else "plain"
+
+
+def _secret(where: Where, path: Path, shared: Mapping[Where, list[str]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {"place": dotted(where), "there": False}
+    with contextlib.suppress(OSError):  # not there, or not to be looked at by who runs this
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
+        seen["there"] = path.is_file()
+        seen |= {"open_to_others": open_to_others(path) is not None, "changed": rfc3339(changed)}
+    if not seen["there"]:
+        return seen
+    if (secret := _password(where, path)) is not None:
+        seen |= {"weak": weak(secret, of_repository=_of_repository(where)), "also_in": shared.get(where, [])}
+    return seen
+
+
+def _of_repository(where: Where) -> bool:
+    return where[0] in ("repository", "ledger_repository", "copies")
+
+
+def _password(where: Where, path: Path) -> str | None:
+    """What a file holds that is one password, and no list of addresses or names and values."""
+    if where[-1] != "password_file":
+        return None
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        with path.open("rb") as file:
+            return file.read(_LARGEST).decode("utf-8").split("\n", 1)[0].rstrip("\r")
+    return None
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One place where a password stands, and what it opens."""
+
+    plan: str
+    where: Where
+    opens: str
+
+
+def _uses(loaded: LoadedPlan) -> Iterator[tuple[str, _Use]]:
+    """By the password's digest, which goes no further than this process."""
+    plan = loaded.plan
+    for where, path in secret_files(plan):
+        if secret := _password(where, path):
+            opens = str(where[:-1])
+            if where[0] == "repository":
+                opens = plan.repository.location
+            elif where[0] == "copies":
+                opens = plan.copies[str(where[1])].location
+            yield sha256(secret.encode()).hexdigest(), _Use(plan.plan, where, opens)
+
+
+def _shared(loaded: LoadedPlan, others: Sequence[LoadedPlan]) -> dict[Where, list[str]]:
+    """Other plans that have the same password for another repository, or another source."""
+    known: dict[str, list[_Use]] = defaultdict(list)
+    for other in others:
+        for digest, use in _uses(other):
+            known[digest].append(use)
+
+    def elsewhere(own: _Use, used: Iterable[_Use]) -> list[str]:
+        return sorted({use.plan for use in used if not (_of_repository(own.where) and use.opens == own.opens)})
+
+    return {own.where: elsewhere(own, known[digest]) for digest, own in _uses(loaded)}

@@ -1,0 +1,118 @@
+"""What one negative control has shown, as it goes into the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.evidence.history.kinds import CAUGHT, INCONCLUSIVE, PASSED
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.damage import Damage
+from ccdr.model.errors import Exit, worst
+from ccdr.model.values import PHASES, CheckResult, RecordRef, Snapshot, Verdict, rfc3339
+
+
+@dataclass
+class CopyResult:
+    """How the asset's checks judged one copy; where it could not even be loaded, `reason` alone."""
+
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    reason: str | None = None
+    checks: list[CheckResult] = field(default_factory=list)
+
+    @property
+    def found(self) -> list[str]:
+        """The checks that did not pass, by name."""
+        return [c.name for c in self.checks if c.status is not Verdict.PASS]
+
+    def body(self) -> dict[str, object]:
+        return {"verdict": self.verdict, "reason": self.reason, "checks": [c.as_json() for c in self.checks]}
+
+
+@dataclass
+class NegativeControl:
+    """One negative control. `damage` is None until something was damaged."""
+
+    plan: str
+    asset: str
+    run: str
+    seed: int
+    result: str = INCONCLUSIVE
+    reason: str | None = None
+    hint: str | None = None
+    words: FreeText = NO_WORDS
+    repository: str | None = None
+    snapshot: Snapshot | None = None
+    damage: Damage | None = None
+    table: str | None = None
+    healthy: CopyResult | None = None
+    damaged: CopyResult | None = None
+    bytes_restored: int | None = None
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    sandbox: dict[str, object] = field(default_factory=dict)
+    disposal: dict[str, object] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    record: RecordRef | None = None
+
+    def broke(self, reason: str, hint: str | None = None) -> None:
+        self.result, self.reason, self.hint = INCONCLUSIVE, reason, hint
+
+    def conclude(self) -> None:
+        """From what the two copies came to."""
+        healthy, damaged = self.healthy, self.damaged
+        if healthy is None or healthy.verdict is not Verdict.PASS:
+            why = (healthy and (healthy.reason or ", ".join(healthy.found))) or "it was not looked at"
+            told = f"the copy that nobody damaged did not pass: {why}; beside it a control shows nothing"
+            self.broke(told, f"`ccdr test {self.plan} --asset {self.asset}` says what is wrong with it")
+        elif damaged is None or damaged.verdict is Verdict.INCONCLUSIVE:
+            why = (damaged and (damaged.reason or ", ".join(damaged.found))) or "it was not looked at"
+            self.broke(f"whether the damaged copy is bad could not be told: {why}")
+        elif damaged.verdict is Verdict.FAIL:
+            self.result, self.reason = CAUGHT, None
+        else:
+            self.result = PASSED
+            self.reason = (
+                f"a damaged copy passed every check ({self.what}): a PASS of this asset proves nothing of such damage"
+            )
+            self.hint = "add `{kind: identical}` to its restore test; then " + self.again
+
+    @property
+    def what(self) -> str:
+        """What was done, in our words."""
+        word = self.damage.value.replace("_", " ") if self.damage else "nothing damaged"
+        return f"{word}, in table {self.table}" if self.table else word
+
+    @property
+    def again(self) -> str:
+        return f"`ccdr test {self.plan} --asset {self.asset} --negative-control` does the same damage again"
+
+    def body(self) -> dict[str, object]:
+        s = self.snapshot
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            **({"repository": self.repository} if self.repository else {}),
+            "snapshot": s
+            and {
+                "id": s.id,
+                "consistent_point": rfc3339(s.consistent_point),
+                "bytes": s.bytes,
+                "manifest_sha256": s.manifest_sha256,
+            },
+            "damage": self.damage and {"kind": self.damage, "table": self.table, "seed": self.seed},
+            "healthy": self.healthy and self.healthy.body(),
+            "damaged": self.damaged and self.damaged.body(),
+            "bytes_restored": self.bytes_restored,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "sandbox": self.sandbox,
+            "disposal": self.disposal,
+            "tools": self.tools,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "record": self.record and self.record.as_json()}
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = {PASSED: [Exit.FINDING], INCONCLUSIVE: [Exit.NOT_CARRIED_OUT]}.get(self.result, [])
+        return worst([*codes, *([Exit.LEFT_BEHIND] if self.disposal.get("left_behind") else [])])

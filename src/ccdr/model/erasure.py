@@ -1,0 +1,143 @@
+"""Who is erased, by what they are found, and what a replay has found. Values alone: nothing of a selector is ever put
+into a record, a message, or the arguments of a program.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+RULE_VERSION = 1  # how a selector is understood: raised when the same words come to mean something else
+NO_HASH = "0" * 64
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one table whose columns have these values, as texts. `may_lack`: older snapshots may be without the
+    table, and then nobody is to be found there."""
+
+    table: str
+    key: tuple[tuple[str, str], ...]
+    may_lack: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        return {"table": self.table, "key": dict(self.key), **({"may_lack": True} if self.may_lack else {})}
+
+
+@dataclass(frozen=True)
+class Selector:
+    """What one erased person left in one asset: rows of a database, patterns of Redis keys, or paths of files (each a
+    path below the source's own, or a pattern of such). One of the three."""
+
+    asset: str
+    rows: tuple[Rows, ...] = ()
+    keys: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        return "rows" if self.rows else "keys" if self.keys else "files"
+
+    def as_json(self) -> dict[str, object]:
+        found: list[object] = [row.as_json() for row in self.rows]
+        return {"asset": self.asset, self.what: found or [*self.keys, *self.files]}
+
+    @property
+    def canonical(self) -> str:
+        """The same text for the same person, whatever order it was written in."""
+        body = self.as_json()
+        body[self.what] = sorted(_listed(body[self.what]), key=lambda one: json.dumps(one, sort_keys=True))
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Selector:
+        """The inverse of `as_json`; KeyError, TypeError or ValueError where it is none."""
+        rows = tuple(
+            Rows(str(r["table"]), tuple(sorted((str(c), str(v)) for c, v in r["key"].items())), bool(r.get("may_lack")))
+            for r in body.get("rows") or ()
+        )
+        keys, files = (tuple(map(str, body.get(name) or ())) for name in ("keys", "files"))
+        if sum(map(bool, (rows, keys, files))) != 1:
+            raise ValueError("no selector")
+        return cls(str(body["asset"]), rows, keys, files)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def pseudonym(key: str, selector: Selector) -> str:
+    """By what a selector is called in lists and logs: nobody who lacks the register's key can guess back from it."""
+    return hmac.new(bytes.fromhex(key), selector.canonical.encode(), sha256).hexdigest()
+
+
+@dataclass(frozen=True)
+class RegisterHead:
+    """How far a register went: which one, its entries, and the hash of the last line."""
+
+    register: str
+    entries: int
+    hash: str
+
+    def as_json(self) -> dict[str, object]:
+        return {"register": self.register, "entries": self.entries, "hash": self.hash}
+
+    def __str__(self) -> str:
+        return f"{self.entries}:{self.hash}:{self.register}"
+
+    @classmethod
+    def read(cls, text: str) -> RegisterHead:
+        """The inverse of `str`; ValueError where it is none."""
+        entries, digest, register = text.split(":")
+        if not entries.isdecimal() or len(digest) != len(NO_HASH):
+            raise ValueError("no head of a register")
+        return cls(register, int(entries), digest)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any] | None) -> RegisterHead | None:
+        """KeyError, TypeError or ValueError where it is none."""
+        return None if body is None else cls(str(body["register"]), int(body["entries"]), str(body["hash"]))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One entry that is to be replayed."""
+
+    id: str
+    selector: Selector
+
+
+@dataclass
+class Erased:
+    """What a replay of one entry has found: what the selector names itself, and what depended on that (child rows).
+    `after` counts both once all was erased."""
+
+    id: str
+    before: int = 0
+    beside: int = 0
+    after: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        return {"id": self.id, "found_before": self.before, "beside": self.beside, "found_after": self.after}
+
+
+@dataclass
+class Replayed:
+    """What an engine tells of one replay. `atomic`: it was one transaction, as far as the store has them; `lacking` are
+    tables that were not there, and need not be."""
+
+    entries: list[Erased] = field(default_factory=list)
+    atomic: bool = True
+    lacking: int = 0
+
+    @property
+    def after(self) -> int:
+        return sum(one.after for one in self.entries)
+
+    @property
+    def before(self) -> int:
+        return sum(one.before + one.beside for one in self.entries)

@@ -1,0 +1,98 @@
+"""Does a backup look as if somebody had encrypted, replaced or removed what it is of? By what restic counted. Pure.
+
+What is stored new of a text compresses as the text did before; what was encrypted does not compress. Neither alone says
+anything: recordings never compressed, and a bulk load stores much that is new. So each sign asks for more than one
+thing, and each against what was usual for this asset. What cannot be told so is in docs/how-to/leaps-and-canaries.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from itertools import pairwise
+from statistics import median
+
+LEARNING = 3  # backups that must be known before any is judged by them
+KNOWN = 30  # of the newest ones that are
+LEAST = 64 * 2**10  # bytes that are stored new: of less, a ratio says nothing
+MUCH = 0.3  # of what was read is stored new
+KEPT = 0.5  # of what there was before is there no more, from here on
+HARDER = 0.15, 1.4  # that what is stored new compresses worse than what was usual: by so much, and by this factor
+INCOMPRESSIBLE = 0.9
+FILES = 10  # that there must be, for shares of them to say anything
+NEARLY_NONE, ONCE_MUCH = 0.05, 2**20  # that is left, of so many bytes
+
+
+class Sign(StrEnum):
+    """The words of records."""
+
+    INCOMPRESSIBLE = "incompressible"  # what there was is replaced by what compresses worse
+    FILES_REPLACED = "files_replaced"  # most files are others than before, and none of these compresses
+    SHRUNK = "shrunk"  # nearly nothing is left
+    CANARY_CHANGED = "canary_changed"
+    CANARY_GONE = "canary_gone"
+
+
+WORDS = {
+    Sign.INCOMPRESSIBLE: "most of its data was replaced by data that compresses far worse, as encryption does",
+    Sign.FILES_REPLACED: "most of its files were replaced by others that do not compress, as encryption does",
+    Sign.SHRUNK: "nearly all of its data is gone",
+    Sign.CANARY_CHANGED: "a canary was changed",
+    Sign.CANARY_GONE: "a canary is gone",
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What restic counted of one backup: bytes that were read; of these, bytes that no snapshot had, as they are and as
+    they are stored; files, and of these new and changed ones."""
+
+    processed: int
+    added: int
+    packed: int
+    files: int
+    new: int
+    changed: int
+
+    def as_list(self) -> list[int]:
+        return list(asdict(self).values())
+
+    def beside(self, tree: Growth) -> Growth:
+        """With what was stored of the same by itself before: what that added is counted here already."""
+        mine = replace(self, processed=self.processed + tree.processed, files=self.files + tree.files)
+        return replace(mine, new=self.new + tree.new, changed=self.changed + tree.changed)
+
+    @property
+    def ratio(self) -> float:
+        return self.packed / self.added if self.added else 0.0
+
+    def kept_of(self, before: Growth) -> float:
+        """The share of what there was that is there still, whatever was added to it."""
+        return max(0, self.processed - self.added) / before.processed if before.processed else 1.0
+
+    def lost_of(self, before: Growth) -> float:
+        """The share of the files that there were that are gone or changed."""
+        return 1 - max(0, self.files - self.new - self.changed) / before.files if before.files else 0.0
+
+
+def signs(now: Growth, before: Sequence[Growth], *, drains: bool = False) -> list[Sign]:
+    """`before` are the newest good ones of the same source, in order. What `drains` may well be empty: a queue."""
+    if len(before) < LEARNING:
+        return []
+    found, last = [], before[-1]
+    much = now.added >= max(LEAST, MUCH * now.processed)
+    usual = sum(g.packed for g in before) / max(1, sum(g.added for g in before))
+    more, factor = HARDER
+    if much and now.kept_of(last) <= KEPT and now.ratio >= max(usual + more, usual * factor):
+        found.append(Sign.INCOMPRESSIBLE)
+    lost = now.lost_of(last)
+    usually = median(later.lost_of(earlier) for earlier, later in pairwise(before))
+    replaced = (now.new + now.changed) >= KEPT * lost * last.files
+    others = last.files >= FILES and lost >= KEPT and usually <= KEPT / 2 and replaced
+    if others and much and now.ratio >= INCOMPRESSIBLE:
+        found.append(Sign.FILES_REPLACED)
+    smallest = min(g.processed for g in before)
+    if not drains and smallest >= ONCE_MUCH and now.processed <= NEARLY_NONE * smallest:
+        found.append(Sign.SHRUNK)
+    return found

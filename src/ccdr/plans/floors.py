@@ -1,0 +1,123 @@
+"""What programs are to be at least, and how old things may get: the file that comes with ccdr, or a user's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from ccdr.model.errors import PlanInvalid
+from ccdr.model.schema import Duration, Strict, Text
+from ccdr.plans.problems import as_problems, checked
+from ccdr.plans.shape import editor_schema
+from ccdr.plans.yamlfile import parse, read_bytes
+
+BESIDE = "floors.yaml"  # beside the directory of plans
+_NUMBERS = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,5}", re.ASCII)
+
+
+def numbers_of(version: str) -> tuple[int, ...] | None:
+    """The numbers that a version begins with, as it is compared: `11.8.9-MariaDB…` is 11, 8, 9. None where it begins
+    with none."""
+    found = _NUMBERS.match(version.strip())
+    return tuple(map(int, found[0].split("."))) if found else None
+
+
+def _version(text: str) -> str:
+    if not _NUMBERS.fullmatch(text):
+        raise ValueError("is no version, expected numbers with dots between them, like 17.6, in quotes")
+    return text
+
+
+def _as_list(stated: object) -> object:
+    return (stated,) if isinstance(stated, str) else tuple(stated) if isinstance(stated, list) else stated
+
+
+Version = Annotated[Text, AfterValidator(_version)]
+Versions = Annotated[
+    tuple[Version, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+
+class Ages(Strict):
+    """How old things may get."""
+
+    image: Duration = Field(180 * 86400.0, description="of what sandboxes run, since it was made")
+    repository_key: Duration = Field(730 * 86400.0, description="of a repository's oldest password")
+    secret_file: Duration = Field(730 * 86400.0, description="of a file that holds a secret, since it was written")
+    versions: Duration = Field(31 * 86400.0, description="of the record that tells a version")
+
+
+class Floors(Strict):
+    """What programs are to be at least, and how old things may get."""
+
+    versions: dict[Text, Versions] = Field(
+        {}, description="by program: ccdr, restic, an engine, pg_dump …: one floor, or one for each major version"
+    )
+    ages: Ages = Field(Ages(), description="how old things may get")
+
+    def below(self, program: str, version: str) -> str | None:
+        """The floor that this version is below; None where it is not, or nothing is said of it."""
+        numbers = numbers_of(version)
+        floors = {found: text for text in self.versions.get(program, ()) if (found := numbers_of(text))}
+        if numbers is None or not floors:
+            return None
+        major = [one for one in floors if one[0] == numbers[0]]
+        line = [one for one in major if one[:2] == numbers[:2]]  # as of MariaDB, which looks after 11.4 and 11.8
+        held_to = max(line) if line else major[0] if len(major) == 1 else min(floors)
+        return floors[held_to] if _padded(numbers) < _padded(held_to) else None
+
+
+def _padded(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return (*numbers, *(0,) * (6 - len(numbers)))
+
+
+@dataclass(frozen=True)
+class LoadedFloors:
+    """Floors that are right; `path` None: those that come with ccdr. `raw` are their bytes."""
+
+    floors: Floors
+    path: Path | None
+    raw: bytes
+
+    def as_json(self) -> dict[str, object]:
+        return {"file": self.path and str(self.path), "sha256": sha256(self.raw).hexdigest()}
+
+
+def packaged() -> bytes:
+    """The file that comes with ccdr, to be copied and edited."""
+    return files("ccdr.plans").joinpath(BESIDE).read_bytes()
+
+
+def load_floors(path: Path | None) -> LoadedFloors:
+    """PlanInvalid with every mistake; UsageProblem where it cannot be read."""
+    raw = packaged() if path is None else read_bytes(path)
+    shown = path or Path(BESIDE)
+    document, findings = parse(raw)
+    value = None
+    if document is not None:
+        value, more = checked(Floors, document, shown.parent.absolute(), Any)
+        findings += more
+    if findings or value is None:
+        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr controls --print floors` prints one that is right")
+    return LoadedFloors(value, path, raw)
+
+
+def floors_schema() -> dict[str, Any]:
+    """JSON Schema of such a file, for editors."""
+    return editor_schema(Floors)

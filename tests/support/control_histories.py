@@ -1,0 +1,455 @@
+"""Of each part: a history that has its evidence, one that lacks it, one in which it failed, one in which it went stale.
+Whoever adds a part adds them here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ccdr.evidence.controls.values import ControlState
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import rfc3339
+from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
+
+DAY = 24.0
+YEAR = 366 * DAY
+
+
+@dataclass(frozen=True)
+class History:
+    """What was recorded, and how many hours after its `end` somebody asks; `records` are behind the answer, by their
+    numbers."""
+
+    tell: Callable[[Chronicle], object]
+    records: tuple[int, ...] = ()
+    at: float = 0.1
+    wrong: tuple[Trouble, ...] = ()  # what only the host knows of
+    plan: str = "p"  # or one that is to be `approved`
+
+
+def nothing(_: Chronicle) -> None: ...
+
+
+def well(past: Chronicle) -> None:
+    """1: an older backup, 2: its test, 3: a newer backup."""
+    past.stored(-5, "old")
+    past.tested(-4, "old")
+    past.stored(-0.5, "new")
+
+
+def recovered(past: Chronicle, hours: float, state: str = "done", verdict: str = "MET", **more: Any) -> None:
+    target = {"kind": "directory", "name": "/back"}
+    asset = {"asset": past.asset, "state": state if state == "done" else "failed", "snapshot": NOUGHT, "target": target}
+    rpo = {"objective_s": 3600.0, "achieved_s": 60.0, "verdict": "MET"}
+    rto = {
+        "objective_s": 1800.0,
+        "achieved_s": 90.0,
+        "machine_s": 90.0,
+        "waited_s": 0.0,
+        "away_s": 0.0,
+        "verdict": verdict,
+    }
+    past.wrote(hours, "recover.end", asset=None, state=state, rpo=rpo, rto=rto, assets=[asset], **more)
+
+
+def recovery_crashed(past: Chronicle) -> None:
+    past.wrote(-9 * DAY, "recover.start", asset=None, plan_sha256=NOUGHT, assets=[])
+
+
+def then(*told: Callable[[Chronicle], object]) -> Callable[[Chronicle], None]:
+    def tell(past: Chronicle) -> None:
+        for one in told:
+            one(past)
+
+    return tell
+
+
+def verified(past: Chronicle, hours: float, result: str = "HOLDS", summary: str = "EQUAL") -> None:
+    problems = [] if result == "HOLDS" else ["record 3 was changed"]
+    past.wrote(
+        hours, "ledger.verified", asset=None, result=result, records=7, head=NOUGHT, summary=summary, problems=problems
+    )
+
+
+def compared(past: Chronicle, hours: float, result: str = "AGREES") -> None:
+    past.wrote(
+        hours,
+        "ledger.compared",
+        asset=None,
+        result=result,
+        snapshots=2,
+        elsewhere=0,
+        unattested=0,
+        newest=1,
+        vanished={},
+    )
+
+
+def missed(past: Chronicle, hours: float) -> None:
+    due = rfc3339(past.at(hours))
+    past.wrote(hours, "missed", verb="backup", due=due, first_due=due, count=3)
+
+
+def not_begun(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "not_begun", verb="backup", due=rfc3339(past.at(hours)), reason="no disk")
+
+
+def copied(past: Chronicle, hours: float, result: str = "DONE", *, tested: bool = True, **more: Any) -> None:
+    """1: to the copy `farther`, which is filled once a year; 2, 3: both restored from; 4: to the copy `far`."""
+    point = rfc3339(past.at(hours - 1))
+    there = {"there": {past.asset: 2}, "newest": {past.asset: point}}
+    past.wrote(hours - 0.1, "copy.end", asset=None, copy="farther", result="DONE", **there)
+    for copy in ("farther", "far") if tested else ():
+        past.tested(hours - 0.1, "old", copy=copy)
+    reason = None if result == "DONE" else "no disk"
+    past.wrote(hours, "copy.end", asset=None, copy="far", result=result, reason=reason, **there | more)
+
+
+def tended(past: Chronicle) -> None:
+    past.pruned(-3)
+    past.checked(-3, parts=2)
+    copied(past, -2)
+
+
+def version(past: Chronicle, hours: float) -> None:
+    facts = {
+        "format": 1, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * *", "check": "0 6 * * *",
+        "parts": 2, "assets": {},
+    }  # fmt: skip
+    files = {"plans/p.yaml": NOUGHT}
+    past.wrote(hours, "plan.version", asset=None, digest=NOUGHT, predecessor=None, files=files, facts=facts)
+
+
+def kept(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "plan.stored", asset=None, digest=NOUGHT, snapshot=NOUGHT)
+
+
+def versioned(past: Chronicle, restic: str) -> None:
+    past.stored(-5, "old", tools={"source": "1", "ccdr": "0.1.0"})
+    past.tested(-4, "old", tools={"restic": restic, "ccdr": "0.1.0"})
+
+
+OPENED = {"way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z"}
+SECRET = {
+    "place": "repository.password_file", "there": True, "open_to_others": False, "changed": "2026-11-01T00:00:00Z",
+    "weak": False, "also_in": [],
+}  # fmt: skip
+
+
+def examined(past: Chronicle, site: str | None = "Iasi", repository: dict[str, Any] = OPENED, **more: Any) -> None:
+    body = {"site": site, "repositories": {"primary": repository}, "sources": {}, "secrets": [SECRET]}
+    past.wrote(-3, "plan.examined", asset=None, **body | more)
+
+
+GROWTH = {"processed": 5, "added": 5, "packed": 5, "files": 1, "new": 1, "changed": 0}
+
+
+def grown(past: Chronicle) -> None:
+    for n in range(4):
+        past.stored(-4 + n, f"s{n}", growth=GROWTH)
+
+
+def approval_used(past: Chronicle, hours: float) -> None:
+    by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "signature": SIGNED}
+    times = {"made": rfc3339(past.at(hours)), "expires": rfc3339(past.at(hours + 1))}
+    past.wrote(hours, "approval.used", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT, on="h",
+               request_sha256=NOUGHT, nonce=NOUGHT[:32], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
+
+
+def glass_broken(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "approval.glass", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT,
+               why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
+
+
+def _register(entries: int) -> dict[str, Any]:
+    return {"register": "r", "entries": entries, "hash": NOUGHT}
+
+
+def erased(past: Chronicle, hours: float, entries: int = 1) -> None:
+    at = rfc3339(past.at(hours))
+    past.wrote(hours, "erasure.add", entry=f"e-{entries:06}", what="rows", canary=False, erased_at=at, pseudonym=NOUGHT,
+               rule_version=1, head=_register(entries), snapshot=NOUGHT)  # fmt: skip
+
+
+def replayed(past: Chronicle, hours: float, result: str = "PROVEN", **more: Any) -> None:
+    body = {
+        "purpose": "test",
+        "result": result,
+        "head": _register(1),
+        "entries": 1,
+        "canaries": int(result == "PROVEN"),
+    }
+    past.wrote(hours, "erasure.replay", **body | more)
+
+
+SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
+
+
+def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:
+    by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": verified, "signature": SIGNED}
+    review, made = (rfc3339(past.at(hours + days * DAY)) for days in (900, 0))
+    past.wrote(
+        hours,
+        "plan.approved",
+        asset=None,
+        digest=digest,
+        asks=True,
+        review_by=review,
+        made=made,
+        nonce=NOUGHT[:32],
+        by=by,
+    )
+
+
+def controlled(past: Chronicle, hours: float, result: str) -> None:
+    """A copy was damaged on purpose, and tested."""
+    damaged = {"CAUGHT": "FAIL", "PASSED": "PASS"}[result]
+    snapshot = {"id": NOUGHT, "consistent_point": rfc3339(past.at(hours)), "bytes": 5, "manifest_sha256": NOUGHT}
+    copies = {"healthy": {"verdict": "PASS", "checks": [PASSED]}, "damaged": {"verdict": damaged}}
+    damage = {"kind": "file_truncated", "table": None, "seed": 7}
+    past.wrote(
+        hours, "negative_control.end", result=result, phases={}, snapshot=snapshot, damage=damage, **copies, **DISPOSED
+    )
+
+
+def approvals(lacking: list[History]) -> dict[ControlState, list[History]]:
+    here = "approved"
+    return {
+        ControlState.EVIDENCE_PRESENT: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan=here)],
+        ControlState.NOT_COVERED: [History(nothing), *lacking],
+        ControlState.FAILING: [History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan=here)],
+        ControlState.STALE: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), at=91 * DAY, plan=here)],
+    }
+
+
+BOX: dict[str, Any] = {
+    "image": "i",
+    "network": "none",
+    "root": "read-only",
+    "capabilities": "none",
+    "storage": "memory",
+}
+
+
+def boxed(past: Chronicle, hours: float = -0.2, left: tuple[str, ...] = (), **more: Any) -> None:
+    past.stored(-5, "old")
+    past.tested(hours, "old", sandbox=BOX | more, disposal={"left_behind": list(left)})
+
+
+PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
+STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
+
+OVERDUE = {PRESENT: [History(boxed, (2,))], STALE: [History(boxed, (2,), at=3 * DAY)]}
+
+HISTORIES: dict[str, dict[ControlState, list[History]]] = {
+    "backup-and-recovery/backups": {
+        PRESENT: [History(well, (3,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(then(well, lambda p: p.failed(-0.1)), (3, 4))],
+        STALE: [History(well, (3,), at=9)],
+    },
+    "backup-and-recovery/restore-tests": {
+        PRESENT: [
+            History(well, (2,)),
+            History(then(well, lambda p: p.tested(-0.1, "new", "INCONCLUSIVE")), (2,)),
+        ],
+        LACKING: [
+            History(lambda p: p.stored(-0.5, "new")),
+            History(lambda p: (p.stored(-0.5, "new"), p.tested(-0.1, "new", "INCONCLUSIVE")), (2,)),
+        ],
+        FAILING: [History(then(well, lambda p: p.tested(-0.1, "new", "FAIL")), (4,))],
+        STALE: [History(well, (2,), at=3 * DAY)],
+    },
+    "backup-and-recovery/objectives": {
+        PRESENT: [History(well, (2, 3))],
+        LACKING: [History(lambda p: p.stored(-0.5, "new"), (1,))],
+        FAILING: [
+            History(well, (2, 3), at=0.9),
+            History(lambda p: (p.stored(-0.5, "new"), p.tested(-0.2, "new", took=3600.0)), (1, 2)),
+        ],
+        STALE: [History(lambda p: (p.stored(-5, "a"), p.tested(-4, "a"), p.stored(71.5, "b")), (2, 3), at=72)],
+    },
+    "backup-and-recovery/checks": {
+        PRESENT: [History(lambda p: p.checked(-1, parts=2), (1,))],
+        LACKING: [History(nothing), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
+        FAILING: [History(lambda p: (p.checked(-3, "DAMAGED", parts=2), p.checked(-2, part=2, parts=2)), (1, 2))],
+        STALE: [History(lambda p: p.checked(-1, parts=2), (1,), at=3 * DAY)],
+    },
+    "backup-and-recovery/recoveries": {
+        PRESENT: [History(lambda p: recovered(p, -1), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(lambda p: recovered(p, -1, "failed"), (1,)),
+            History(lambda p: recovered(p, -30 * DAY, "paused_by_failed_step"), (1,)),
+            History(lambda p: recovered(p, -1, verdict="BREACHED"), (1,)),
+            History(lambda p: (recovered(p, -99 * DAY), recovery_crashed(p)), (2,)),
+        ],
+        STALE: [History(lambda p: recovered(p, -YEAR - 1), (1,))],
+    },
+    "policies-and-training/plan-versions": {
+        PRESENT: [History(lambda p: (version(p, -2), kept(p, -1)), (1, 2))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: version(p, -2), (1,), wrong=(Trouble.PLAN_FILES_GONE,))],
+        STALE: [History(lambda p: (version(p, -9), p.stored(-1, "new")), (1,))],
+    },
+    "encryption/sandbox-storage": OVERDUE | {
+        LACKING: [History(nothing), History(lambda p: boxed(p, storage="disk"), (2,)), History(well, (2,))],
+        FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
+    },
+    "security-testing/isolation": {
+        PRESENT: [History(boxed, (2,)), History(well, (2,))],
+        STALE: [History(boxed, (2,), at=3 * DAY), History(well, (2,), at=3 * DAY)],
+        LACKING: [History(nothing), History(lambda p: boxed(p, network=None), (2,))],
+        FAILING: [
+            History(lambda p: boxed(p, network="bridge"), (2,)),
+            History(lambda p: boxed(p, differs=[{"fact": "root", "asked": "read-only", "observed": "writable"}]), (2,)),
+        ],
+    },
+    "monitoring-and-audit/ledger": {
+        PRESENT: [History(lambda p: verified(p, -3), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(lambda p: verified(p, -3, "BROKEN"), (1,)),
+            History(lambda p: verified(p, -3, summary="DIFFERS"), (1,)),
+            History(lambda p: verified(p, -3), (1,), wrong=(Trouble.LEDGER_SPOILT,)),
+            History(lambda p: verified(p, -3), (1,), wrong=(Trouble.LEDGER_LOST,)),
+        ],
+        STALE: [History(lambda p: verified(p, -2 * DAY - 1), (1,))],
+    },
+    "monitoring-and-audit/comparisons": {
+        PRESENT: [History(lambda p: compared(p, -3), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(lambda p: compared(p, -3, "DIFFERS"), (1,)),
+            History(then(well, lambda p: p.gone(-0.2, "old")), (4,)),
+            History(lambda p: (compared(p, -3), copied(p, -2, vanished={"crm": [NOUGHT]})), (1,)),
+        ],
+        STALE: [History(lambda p: compared(p, -2 * DAY - 1), (1,))],
+    },
+    "monitoring-and-audit/runs": {
+        PRESENT: [History(well, (3,)), History(then(lambda p: missed(p, -8 * DAY), tended, well), (1, 10))],
+        LACKING: [History(nothing)],
+        FAILING: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
+        STALE: [History(well, (3,), at=9)],
+    },
+    "physical-security/copies": {
+        PRESENT: [History(lambda p: copied(p, -2), (1, 4))],
+        LACKING: [
+            History(lambda p: p.stored(-0.5, "new")),
+            History(lambda p: (well(p), copied(p, -2, tested=False)), (4, 5)),
+        ],
+        FAILING: [
+            History(lambda p: (copied(p, -9), copied(p, -2, "FAILED", there=None)), (4, 5, 8)),
+            History(lambda p: copied(p, -2, vanished={"crm": [NOUGHT]}), (1, 4)),
+        ],
+        STALE: [History(lambda p: copied(p, -2), (1, 4), at=3 * DAY)],
+    },
+    "legal-compliance/retention": {
+        PRESENT: [History(lambda p: p.pruned(-3), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
+        STALE: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
+    },
+    "policies-and-training/approval": approvals([]),
+    "backup-and-recovery/approval": approvals([]),
+    "access-control/second-factor": approvals(
+        [History(lambda p: (version(p, -2), approved(p, -1, verified=None)), (2,), plan="approved")]
+    ),
+    "security-testing/negative-controls": {
+        PRESENT: [History(lambda p: controlled(p, -3, "CAUGHT"), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: (controlled(p, -3, "CAUGHT"), controlled(p, -2, "PASSED")), (2,))],
+        STALE: [History(lambda p: (version(p, -4), controlled(p, -3, "CAUGHT")), (2,), at=3 * DAY)],
+    },
+    "updates/versions": {
+        PRESENT: [History(lambda p: versioned(p, "0.18.0"), (1, 2))],
+        LACKING: [History(well)],
+        FAILING: [History(lambda p: versioned(p, "0.9.6"), (2,))],
+        STALE: [History(lambda p: versioned(p, "0.18.0"), (1, 2), at=32 * DAY)],
+    },
+    "updates/images": {
+        PRESENT: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-99 * DAY))), (2,))],
+        LACKING: [History(boxed, (2,)), History(nothing)],
+        FAILING: [History(lambda p: boxed(p, image_created=rfc3339(p.at(99 * DAY))), (2,))],
+        STALE: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-181 * DAY))), (2,))],
+    },
+    "encryption/repositories": {
+        PRESENT: [History(examined, (1,))],
+        LACKING: [History(nothing), History(lambda p: examined(p, repository={"way": "tls"}), (1,))],
+        FAILING: [History(lambda p: examined(p, repository=OPENED | {"way": "plain"}), (1,))],
+        STALE: [
+            History(examined, (1,), at=3 * DAY),
+            History(lambda p: examined(p, repository=OPENED | {"oldest_key": "2024-01-01T00:00:00Z"}), (1,)),
+        ],
+    },
+    "encryption/sources": {
+        PRESENT: [History(examined, (1,)), History(lambda p: examined(p, sources={"crm": "tls"}), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: examined(p, sources={"crm": "plain"}), (1,))],
+        STALE: [History(examined, (1,), at=3 * DAY)],
+    },
+    "physical-security/sites": {
+        PRESENT: [History(examined, (1,))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: examined(p, site=None), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"site": None}), (1,)),
+        ],
+        FAILING: [History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,))],
+        STALE: [History(examined, (1,), at=3 * DAY)],
+    },
+    "workplace-hygiene/secrets": {
+        PRESENT: [History(examined, (1,))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: examined(p, secrets=[]), (1,)),
+            History(lambda p: examined(p, secrets=[SECRET | {"there": False}]), (1,)),
+        ],
+        FAILING: [
+            History(lambda p: examined(p, secrets=[SECRET | {"open_to_others": True}]), (1,)),
+            History(lambda p: examined(p, secrets=[SECRET | {"weak": True}]), (1,)),
+            History(lambda p: examined(p, secrets=[SECRET, SECRET | {"also_in": ["q"]}]), (1,)),
+        ],
+        STALE: [
+            History(examined, (1,), at=3 * DAY),
+            History(lambda p: examined(p, secrets=[SECRET | {"changed": "2024-01-01T00:00:00Z"}]), (1,)),
+        ],
+    },
+    "access-control/four-eyes": approvals([]) | {
+        PRESENT: [
+            History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan="approved"),
+            History(lambda p: (version(p, -2), approved(p, -1), approval_used(p, -0.5)), (2, 3), plan="approved"),
+        ],
+        FAILING: [
+            History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan="approved"),
+            History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5)), (3,), plan="approved"),
+        ],
+    },
+    "threats/leaps": {
+        PRESENT: [History(grown, (4,)), History(lambda p: p.stored(-0.5, "a", canaries={"door": NOUGHT}), (1,))],
+        LACKING: [History(nothing), History(well, (3,))],
+        FAILING: [History(lambda p: (grown(p), p.stored(-0.2, "z", suspect=["incompressible"], growth=GROWTH)), (5,))],
+        STALE: [History(grown, (4,), at=9)],
+    },
+    "legal-compliance/erasures": {
+        PRESENT: [History(lambda p: (erased(p, -5), replayed(p, -4)), (1, 2))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: erased(p, -5), (1,)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED")), (1, 2)),
+        ],
+        FAILING: [
+            History(lambda p: (erased(p, -5), replayed(p, -4), replayed(p, -3, "FAILED")), (1, 3)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, "FAILED", handed_over=True), replayed(p, -3)), (1, 3)),
+        ],
+        STALE: [
+            History(lambda p: (erased(p, -5), replayed(p, -4), erased(p, -3, entries=2)), (2, 3)),
+            History(lambda p: (well(p), erased(p, -5), replayed(p, -4)), (4, 5), at=3 * DAY),
+        ],
+    },
+}  # fmt: skip
+
+CASES = [
+    (part, state, history) for part, states in HISTORIES.items() for state, all_ in states.items() for history in all_
+]

@@ -1,0 +1,52 @@
+"""What the controls are asked of: the past of one plan, as `Chronicle` tells it, judged as `status` judges it."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+from ccdr.evidence.controls.judged import judge_measures
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.registry import EVERY
+from ccdr.evidence.controls.values import MeasureState, PartState
+from ccdr.evidence.judgement.copies import of_copies
+from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.plans.floors import load_floors
+from ccdr.plans.job import Job
+from tests.support.chronicle import Chronicle
+from tests.support.judged import judged
+
+SOON = 0.1  # hours after the last of it that it is asked
+
+
+def known_of(job: Job, past: Chronicle, at: float = SOON, *wrong: Trouble, **more: Any) -> Known:
+    """Of a plan with one asset; `wrong` is what the host alone knows of."""
+    histories, now = past.histories, past.at(at)
+    own = tuple(Problem(trouble, "so it was found") for trouble in wrong)
+    care = (*judge_upkeep(job.loaded, histories, now), *of_copies(job.loaded, histories, now), *own)
+    plan = PlanKnown(job.loaded, [judged(job, past, at)], care)
+    lineage = reduce(Lineage.take, (r for r in past.records if r["kind"].startswith("ledger.")), Lineage())
+    return Known(
+        **{
+            "now": now,
+            "plans": [plan],
+            "histories": histories,
+            "lineage": lineage,
+            "of_ledger": own,
+            "floors": load_floors(None).floors,
+        }
+        | more
+    )
+
+
+def part_of(known: Known, named: str) -> PartState:
+    """What one part shows, by `measure/part`."""
+    (part,) = [one for one in EVERY if f"{one.measure}/{one.id}" == named]
+    return PartState(part, tuple(part.shows(known)))
+
+
+def measure_of(known: Known, named: str) -> MeasureState:
+    (measure,) = [one for one in judge_measures(known) if one.measure.id == named]
+    return measure

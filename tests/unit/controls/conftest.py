@@ -1,0 +1,45 @@
+"""A plan with one asset, and its past."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.harness import Site
+
+from ccdr.plans.job import Job
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    site = Site(tmp_path_factory.mktemp("controls"), bare=True)
+    site.write("restore_tests/t.yaml", "restore_test: t\nchecks:\n  - {kind: identical}\n")
+    site.plan(
+        """
+        crm:
+          engine: files
+          paths: [/spool]
+          backup: {schedule: "15 * * * *"}
+          restore_test: {schedule: "0 3 * * *", checks: [t]}
+        """,
+        extra='retention: {keep_within: 35d}\nupkeep: {prune: "0 5 * * *", check: "0 6 * * *", parts: 2}\n'
+        'negative_control: {schedule: "0 4 * * *"}\n'
+        "copies:\n"
+        '  far: {url: /far, password_file: key, site: Cluj, schedule: "0 4 * * *"}\n'
+        '  farther: {url: /farther, password_file: key, site: Oradea, schedule: "0 4 1 1 *"}\n',
+    )
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan without copies, and without retention."""
+    site = Site(tmp_path_factory.mktemp("bare"), bare=True)
+    site.plan("crm: {engine: files, paths: [/spool]}")
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def to_be_approved(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan that is to be approved."""
+    site = Site(tmp_path_factory.mktemp("approved"), bare=True)
+    site.plan("crm: {engine: files, paths: [/spool]}", extra="approval: {review: 90d}\n")
+    return Job(site.loaded(), "crm")

@@ -1,0 +1,127 @@
+"""`ccdr controls`, on a tree of files: what people and programs are told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Site
+from tests.support.repository_damage import flip
+from tests.support.schema import document_misfits as wrong
+from tests.support.sites import copy_of
+from tests.support.stored import settled_file
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = Site(tmp_path_factory.mktemp("asked"))
+    settled_file(made.root / "tree" / "a.wav", b"sound")
+    made.recordings(made.root / "tree")
+    made.backed_up()
+    assert made.run("test", "p").code == 0
+    return made
+
+
+def test_each_measure_has_its_state_and_the_records_behind_it(site: Site) -> None:
+    done = site.run("controls")
+    assert done.code == 0, done
+    measures = {one["id"]: one for one in done.json["measures"]}
+    assert len(measures) == 12
+    backup = measures["backup-and-recovery"]
+    parts = {one["id"]: one for one in backup["parts"]}
+    assert parts["restore-tests"]["state"] == "evidence_present" and parts["restore-tests"]["who_must_attest"] is None
+    (test,) = site.records("restore_test.end")
+    (behind,) = parts["restore-tests"]["observed"][0]["records"]
+    assert (behind["seq"], behind["time"], behind["kind"]) == (test["seq"], test["time"], test["kind"])
+    assert behind["hash"] == site.services().ledger.hash_of(test["seq"]) and behind["ledger"] is None
+    assert behind in backup["evidence"]
+    assert backup["state"] == "not_covered" and parts["recoveries"]["who_must_attest"] == "the plan's owner"
+
+
+def test_a_real_test_tells_versions(site: Site) -> None:
+    (updates,) = [one for one in site.run("controls").json["measures"] if one["id"] == "updates"]
+    parts = {one["id"]: one for one in updates["parts"]}
+    (versions,) = parts["versions"]["observed"]
+    assert versions["state"] == "evidence_present" and "restic " in versions["text"] and "ccdr " in versions["text"]
+    (image,) = parts["images"]["observed"]
+    assert image["state"] == "evidence_present" and "needed no sandbox" in image["text"]
+
+
+def test_people_are_told_the_same(site: Site) -> None:
+    process = site.start("controls", "p")
+    out, _ = process.communicate()
+    (test,) = site.records("restore_test.end")
+    assert process.returncode == 0
+    assert "Backup and recovery plan: not_covered" in out
+    assert f"1 check passed [record {test['seq']}]" in out
+    assert (
+        "recoveries of the whole plan: not_covered" in out and "to be attested, or shown, by: the plan's owner" in out
+    )
+
+
+def test_laws_and_standards_are_answered_by_measures(site: Site) -> None:
+    done = site.run("controls", "--framework", "gdpr")
+    (gdpr,) = done.json["frameworks"]
+    asked = {one["id"]: one for one in gdpr["requirements"]}
+    assert asked["32(1)(d)"]["state"] == "not_covered" and asked["32(1)(c)"]["measures"] == ["backup-and-recovery"]
+    assert done.json["map"]["file"] is None
+    unknown = site.run("controls", "--framework", "gdpx")
+    assert unknown.code == 2 and "it has gdpr, hipaa" in unknown.json["hint"]
+    process = site.start("controls", "--framework", "gdpr")
+    out, _ = process.communicate()
+    assert "32(1)(c): not_covered: “the ability to restore the availability and access" in out
+
+
+def test_a_map_of_ones_own_is_used_and_its_mistakes_are_told(site: Site, tmp_path: Path) -> None:
+    own = copy_of(site, tmp_path / "own")
+    process = own.start("controls", "--print", "map")
+    text, _ = process.communicate()
+    (own.root / "controls.yaml").write_text(text.replace("measures: [incident-reporting]", "measures: [incidents]", 1))
+    told = own.run("controls")
+    assert told.code == 2 and "controls.yaml:" in told.json["error"] and "is no measure" in told.json["error"]
+    (own.root / "controls.yaml").write_text(text)
+    assert own.run("controls").json["map"]["file"] == str(own.root / "controls.yaml")
+
+
+def test_an_export_of_the_ledger_holds_them_too(site: Site, tmp_path: Path) -> None:
+    done = site.run("ledger", "export", str(tmp_path / "given"))
+    assert done.code == 0, done
+    told = json.loads((tmp_path / "given" / "controls.json").read_text("utf-8"))
+    now = site.run("controls").json
+    assert [one["state"] for one in told["measures"]] == [one["state"] for one in now["measures"]]
+    assert told["frameworks"] == now["frameworks"] and wrong("controls", told) == []
+    assert site.run("ledger", "verify", str(tmp_path / "given")).code in (0, 3)
+
+
+def test_without_a_plan_the_ledger_is_exported_alone(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    done = site.run("ledger", "export", str(tmp_path / "given"), "--plans", str(tmp_path / "none"))
+    assert done.code == 0 and "controls.json is not in the export" in done.stderr
+    assert not (tmp_path / "given" / "controls.json").exists()
+
+
+def test_a_report_holds_them_as_page_and_as_json(site: Site) -> None:
+    told = site.run("report").json["controls"]
+    now = site.run("controls").json
+    assert [one["state"] for one in told["measures"]] == [one["state"] for one in now["measures"]]
+    assert told["frameworks"] == now["frameworks"]
+    process = site.start("report")
+    page, _ = process.communicate()
+    assert "Twelve measures" in page and "Backup and recovery plan" in page and "32(1)(c)" in page
+
+
+def test_a_backup_that_is_damaged_turns_it(site: Site, tmp_path: Path) -> None:
+    """The healthy twin is above."""
+    own = copy_of(site, tmp_path / "own")
+    own.repo.unlink()  # a link to the others'
+    shutil.copytree(site.repo, own.repo)
+    plan = own.root / "plans/p.yaml"
+    plan.write_text(plan.read_text("utf-8").replace(str(site.repo), str(own.repo)), "utf-8")
+    for pack in (p for p in (own.repo / "data").rglob("*") if p.is_file()):
+        flip(pack)
+    assert own.run("test", "p").code == 1
+    done = own.run("controls")
+    (backup,) = [one for one in done.json["measures"] if one["id"] == "backup-and-recovery"]
+    assert done.code == 1 and backup["state"] == "failing", done

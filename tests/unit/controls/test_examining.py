@@ -1,0 +1,139 @@
+"""Once a day somebody looks at how secrets are kept and repositories are reached: what is seen is a record, and holds
+no secret."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.harness import PASSWORD, ShiftedClock, Site
+from tests.support.sites import copy_of
+from tests.support.stored import settled_file
+
+from ccdr.host.strength import weak
+from ccdr.jobs.examining import examine_daily, way_to
+
+STRONG = "GPnY3bX9u0cVt1mQz7sKeR5wLhA2dF8j"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Two plans, each with its own repository's key."""
+    made = Site(tmp_path_factory.mktemp("seen"))
+    settled_file(made.root / "tree" / "a.wav", b"sound")
+    made.recordings(made.root / "tree")
+    made.write("plans/other", f"{STRONG}\n", mode=0o600)
+    made.plan(
+        f"a: {{engine: files, paths: [{made.root}/tree]}}", name="q", repository="{url: ../q, password_file: other}"
+    )
+    made.backed_up()
+    return made
+
+
+@pytest.fixture
+def site(stored: Site, tmp_path: Path) -> Site:
+    return copy_of(stored, tmp_path / "site")
+
+
+def hygiene(site: Site, plan: str = "p") -> tuple[str, str]:
+    """What is seen of one plan's secrets now."""
+    done = site.run("controls", "--examine")
+    (measure,) = [one for one in done.json["measures"] if one["id"] == "workplace-hygiene"]
+    (part,) = [one for one in measure["parts"] if one["id"] == "secrets"]
+    (seen,) = [one for one in part["observed"] if one["plan"] == plan]
+    return seen["state"], seen["text"]
+
+
+def test_what_is_seen_of_a_repository_is_recorded_and_no_secret(site: Site) -> None:
+    assert hygiene(site)[0] == "evidence_present"
+    seen = site.records("plan.examined")[0]
+    repository = seen["repositories"]["primary"]
+    assert (repository["way"], repository["format"], repository["keys"]) == ("this_host", 2, 1)
+    assert repository["oldest_key"] < seen["time"]
+    (secret,) = seen["secrets"]
+    assert (secret["place"], secret["weak"], secret["also_in"]) == ("repository.password_file", False, [])
+    text = "".join(path.read_text("utf-8") for path in (site.state / "ledger").glob("*.jsonl"))
+    assert PASSWORD not in text and STRONG not in text and str(site.root) not in text.replace(str(site.state), "")
+    site.ledger_holds()
+
+
+def test_a_secret_that_others_may_read_is_failing(site: Site) -> None:
+    (site.root / "plans/key").chmod(0o644)
+    assert hygiene(site) == ("failing", "repository.password_file can be read by others than its owner")
+
+
+def test_a_weak_password_is_failing(site: Site) -> None:
+    (site.root / "plans/other").write_text("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n")
+    assert hygiene(site, "q") == ("failing", "repository.password_file holds a password that may be guessed")
+    assert hygiene(site)[0] == "evidence_present", "the other plan's is none of its own"
+
+
+def test_a_password_that_another_plan_has_too_is_failing(site: Site) -> None:
+    (site.root / "plans/other").write_text(PASSWORD + "\n")
+    assert hygiene(site) == ("failing", "repository.password_file holds the password that q has for something else")
+    path = site.root / "plans/q.yaml"
+    path.write_text(path.read_text().replace("../q", site.loaded().plan.repository.location))
+    assert hygiene(site)[0] == "evidence_present", "the same repository has the same password"
+
+
+def test_a_secret_that_was_never_changed_for_years_is_stale(site: Site) -> None:
+    then = time.time() - 1000 * 86400
+    os.utime(site.root / "plans/key", (then, then))
+    assert hygiene(site)[0] == "stale"
+
+
+def test_a_repository_that_is_not_there_is_not_known(site: Site) -> None:
+    """The healthy twin is the plan `p`."""
+    site.run("controls", "--examine")
+    (seen,) = [one for one in site.records("plan.examined") if one["plan"] == "q"]
+    assert seen["repositories"]["primary"]["format"] is None
+
+
+def test_a_run_looks_once_a_day_and_not_at_a_ledger_of_today(site: Site) -> None:
+    clock, plans = ShiftedClock(), [site.loaded(), site.loaded("q")]
+    services = site.services(clock)
+    assert examine_daily(plans, services) == []
+    clock.shift = timedelta(days=2)
+    assert len(examine_daily(plans, services)) == 2
+    assert examine_daily(plans, services) == []
+    clock.shift = timedelta(days=3, hours=1)
+    assert len(examine_daily(plans[:1], services)) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "way"),
+    [
+        ("/srv/backups", "this_host"),
+        ("s3:http://127.0.0.1:8333/b", "loopback"),
+        ("s3:http://[::1]:8333/b", "loopback"),
+        ("rest:http://localhost/", "loopback"),
+        ("s3:https://store.example/b", "tls"),
+        ("s3:store.example/b", "tls"),
+        ("sftp:ops@store.example:/b", "ssh"),
+        ("b2:bucket:path", "by_itself"),
+        ("rest:http://store.example:8000/", "plain"),
+        ("s3:http://store.example/b", "plain"),
+    ],
+)
+def test_the_way_to_a_repository(url: str, way: str) -> None:
+    assert way_to(url) == way
+
+
+@pytest.mark.parametrize(
+    ("secret", "of_repository", "may_be_guessed"),
+    [
+        (STRONG, True, False),
+        (PASSWORD, True, False),
+        ("", True, True),
+        ("short1!", True, True),
+        ("a" * 40, True, True),
+        ("abababababababababababababab", True, True),
+        ("Tr0ub4dor&3", False, True),
+        ("k3V9-xQ2m-7LpZ", False, False),
+    ],
+)
+def test_a_password_that_may_be_guessed(secret: str, of_repository: bool, may_be_guessed: bool) -> None:
+    assert weak(secret, of_repository=of_repository) is may_be_guessed

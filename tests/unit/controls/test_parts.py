@@ -1,0 +1,164 @@
+"""Each part of a measure is a query over records: it finds its evidence, and sees it lacking, failed and stale."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.control_histories import CASES, DAY, HISTORIES, History, approved, recovered, version, well
+from tests.support.controls import known_of, measure_of, part_of
+from tests.support.judged import about
+
+from ccdr.evidence.attested import ATTESTABLE
+from ccdr.evidence.controls.judged import exit_of_measures, judge_measures
+from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS
+from ccdr.evidence.controls.values import ControlState, worst_state
+from ccdr.model.errors import Exit
+from ccdr.model.values import rfc3339
+from ccdr.plans.job import Job
+
+
+@pytest.fixture
+def past(job: Job) -> Chronicle:
+    return about(job)
+
+
+@pytest.mark.parametrize(
+    ("part", "state", "history"), CASES, ids=[f"{part} {state} {n}" for n, (part, state, _) in enumerate(CASES)]
+)
+def test_a_part_is_in_the_state_that_its_records_tell(
+    job: Job, to_be_approved: Job, part: str, state: ControlState, history: History
+) -> None:
+    job = to_be_approved if history.plan == "approved" else job
+    past = about(job)
+    history.tell(past)
+    found = part_of(known_of(job, past, history.at, *history.wrong), part)
+    assert found.state is state, found
+    worst = [one for one in found.observed if one.state is state]
+    behind = {r.seq for one in found.observed for r in one.records}
+    assert behind == set(history.records), found
+    assert all(one.text and not one.text.endswith(".") for one in worst)
+    assert (found.owner is not None) == (state is ControlState.NOT_COVERED), "who must attest it is named"
+    assert found.finding == (state in (ControlState.FAILING, ControlState.STALE))
+
+
+def well_of(job: Job) -> Chronicle:
+    past = about(job)
+    well(past)
+    return past
+
+
+def test_each_part_has_a_history_of_each_kind() -> None:
+    assert HISTORIES.keys() == {f"{one.measure}/{one.id}" for one in PARTS}
+    assert all(set(states) == set(ControlState) for states in HISTORIES.values())
+
+
+def test_there_are_twelve_measures_each_with_parts_and_each_part_once() -> None:
+    known = {one.id for one in MEASURES}
+    assert len(MEASURES) == len(known) == 12
+    assert {one.measure for one in EVERY} == known
+    assert len({(one.measure, one.id) for one in EVERY}) == len(EVERY) == sum(map(len, NAMES.values()))
+
+
+def test_the_worst_part_wins() -> None:
+    present, lacking, stale, failing = ControlState
+    assert worst_state([present, lacking, stale, failing]) is failing
+    assert worst_state([present, stale, lacking]) is stale
+    assert worst_state([present, lacking, present]) is lacking
+    assert worst_state([present]) is present
+    assert worst_state([]) is lacking, "no evidence, no pass"
+
+
+def test_a_measure_turns_with_its_worst_part(job: Job, past: Chronicle) -> None:
+    well(past)
+    past.checked(-1, parts=2)
+    version(past, -0.4)
+    approved(past, -0.3)
+    assert measure_of(known_of(job, past), "backup-and-recovery").state is ControlState.NOT_COVERED, "never recovered"
+    recovered(past, -0.3)
+    good = measure_of(known_of(job, past), "backup-and-recovery")
+    assert (good.state, good.finding) == (ControlState.EVIDENCE_PRESENT, False), good
+    assert [one.seq for one in good.evidence] == [2, 3, 4, 6, 7]
+    past.tested(-0.2, "new", "FAIL")
+    bad = measure_of(known_of(job, past), "backup-and-recovery")
+    assert (bad.state, bad.finding) == (ControlState.FAILING, True)
+
+
+@pytest.mark.parametrize("part", ["physical-security/copies", "legal-compliance/retention"])
+def test_what_a_plan_does_not_have_is_not_covered(bare: Job, part: str) -> None:
+    found = part_of(known_of(bare, well_of(bare)), part)
+    assert found.state is ControlState.NOT_COVERED and found.owner == "the plan's owner"
+
+
+ATTESTED_BODY: dict[str, Any] = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
+
+
+def attested(
+    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None
+) -> None:
+    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
+    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **ATTESTED_BODY)
+    past.records[-1]["plan"] = None  # it is of this host
+
+
+@pytest.mark.parametrize("item", ATTESTABLE)
+def test_what_only_people_can_say_is_shown_by_an_attestation_until_that_ends(
+    job: Job, past: Chronicle, item: str
+) -> None:
+    (part,) = [one for one in ATTESTED if one.id == item]
+    name = f"{part.measure}/{item}"
+    lacking = part_of(known_of(job, past), name)
+    assert (lacking.state, lacking.owner) == (ControlState.NOT_COVERED, part.owner)
+    attested(past, -30, item, 300)
+    shown = part_of(known_of(job, past), name)
+    assert (shown.state, shown.owner, shown.finding) == (ControlState.EVIDENCE_PRESENT, None, False)
+    assert [r.seq for r in shown.observed[0].records] == [1] and "and not signed" in shown.observed[0].text
+    stale = part_of(known_of(job, past, 301), name)
+    assert (stale.state, stale.finding) == (ControlState.STALE, True)
+    attested(past, -20, item, -10, scope="cluj")
+    assert part_of(known_of(job, past), name).state is ControlState.STALE, "the worst wins"
+    for scope in (None, "cluj"):
+        attested(past, -1, item, 300, "ended", scope)
+    assert part_of(known_of(job, past), name).state is ControlState.NOT_COVERED
+
+
+def test_what_is_acknowledged_is_no_finding_and_stays_failing(job: Job, past: Chronicle) -> None:
+    well(past)
+    past.tested(-0.2, "new", "FAIL")
+    known = known_of(job, past)
+    (plan,) = known.plans
+    (asset,) = plan.statuses
+    noted = [replace(p, acknowledged=known.now) for p in asset.wrong]
+    told = replace(known, plans=[replace(plan, statuses=[replace(asset, wrong=tuple(noted))])])
+    found = part_of(told, "backup-and-recovery/restore-tests")
+    assert (found.state, found.finding) == (ControlState.FAILING, False)
+    assert part_of(known, "backup-and-recovery/restore-tests").finding
+
+
+def test_what_is_not_covered_is_no_finding_and_what_is_failing_or_stale_is_one(job: Job, past: Chronicle) -> None:
+    well(past)
+    asked = judge_measures(known_of(job, past))
+    assert exit_of_measures(asked) is Exit.OK and ControlState.NOT_COVERED in {one.state for one in asked}
+    assert exit_of_measures(judge_measures(known_of(job, past, 3 * DAY))) is Exit.FINDING
+
+
+def test_without_a_backup_an_objective_is_breached(job: Job, past: Chronicle) -> None:
+    assert part_of(known_of(job, past), "backup-and-recovery/objectives").state is ControlState.FAILING
+
+
+def test_nothing_is_ever_called_compliant(job: Job, past: Chronicle) -> None:
+    well(past)
+    told = json.dumps([one.as_json() for one in judge_measures(known_of(job, past))])
+    assert "complian" not in told.replace("legal-compliance", "").replace("Legal compliance", "").lower()
+
+
+def test_a_record_that_no_ccdr_wrote_is_failing_and_stops_nothing(job: Job, past: Chronicle) -> None:
+    well(past)
+    recovered(past, -0.4)
+    del past.records[-1]["rto"]
+    told = measure_of(known_of(job, past), "backup-and-recovery")
+    parts = {one.part.id: one.state for one in told.parts}
+    assert parts["recoveries"] is ControlState.FAILING and parts["restore-tests"] is ControlState.EVIDENCE_PRESENT
