@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ccdr.cli.approving import GoingOn, going_on_options, may_recover
 from ccdr.cli.output import print_json
 from ccdr.cli.progress import progress
 from ccdr.cli.recover_check import CHECK, check, known_assets
@@ -133,9 +134,13 @@ def _names(loaded: LoadedPlan, text: str | None, option: str) -> tuple[str, ...]
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--resume", is_flag=True, help="Go on with the recovery that was stopped, killed or failed.")
 @click.option("--yes-i-mean", metavar="PLAN", help="The plan's name, instead of typing it.")
+@going_on_options
 @dry_run_option
 @as_one("asked", _Asked)
-def recover(plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | None, dry_run: bool) -> Exit:
+@as_one("going_on", GoingOn)
+def recover(
+    plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | None, going_on: GoingOn, dry_run: bool
+) -> Exit:
     """Bring all assets of PLAN back to one moment, each onto its target, in order.
 
     For each asset it takes the state that is nearest to the moment and not after it. Before anything is done it shows
@@ -145,6 +150,9 @@ def recover(plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | Non
 
     It keeps a journal: if it is killed, or the disk is full, or a target is gone, `ccdr recover --resume` goes on, and
     repeats nothing that is done. What failed stops only what depends on it.
+
+    Where the plan says `approval: {recover: true}`, it takes a request that somebody else has signed (`ccdr approval
+    request PLAN recover`), or --break-glass.
 
     `ccdr recover check PLAN` checks what was brought back again, where it stands.
 
@@ -159,12 +167,12 @@ def recover(plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | Non
       ccdr recover check outbound                          the checks once more
     """
     if resume:
-        if asked.any:
+        if asked.any or going_on.any:
             raise UsageProblem("--resume goes on with what was decided", hint="leave the other options out")
         return _resume(plan, dry_run=dry_run)
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN'.")
-    return _recover(plan, asked, yes_i_mean, dry_run=dry_run)
+    return _recover(plan, asked, yes_i_mean, going_on, dry_run=dry_run)
 
 
 def _known(options: Settings) -> Known:
@@ -174,7 +182,7 @@ def _known(options: Settings) -> Known:
     return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})))
 
 
-def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool) -> Exit:
+def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn, *, dry_run: bool) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, reading_on, recovering
@@ -207,6 +215,7 @@ def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, *, dry_run: bool)
         agree(loaded, _on_the_way(loaded, request))
         _of_suspects(outlook, request, loaded, services)
         _agree(one.name, yes_i_mean)
+        may_recover(loaded, services, going_on)
         return _carry_out(one, loaded)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import GoingOn, going_on_options, may_recover
 from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
@@ -137,9 +138,19 @@ class _Asked:
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name even if checks fail.")
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
+@going_on_options
 @dry_run_option
 @as_one("asked", _Asked)
-def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: str | None, dry_run: bool) -> Exit:
+@as_one("going_on", GoingOn)
+def restore(
+    plan: str,
+    asset: str,
+    asked: _Asked,
+    site: str | None,
+    yes_i_mean: str | None,
+    going_on: GoingOn,
+    dry_run: bool,
+) -> Exit:
     """Restore an asset of PLAN for real: into a new directory, a new database on a server, or a new server.
 
     Nothing that exists is written over: a target that is not empty, or that is or could be the source of any plan, is
@@ -148,6 +159,8 @@ def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: 
 
     Files stand below a directory each at its own path. A directory for a server's database gets the captured dump, for
     a SQLite database the database file itself.
+
+    Where the plan says `approval: {recover: true}`, it takes a request that somebody else has signed, or --break-glass.
 
     \b
     Examples:
@@ -176,6 +189,7 @@ def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: 
         _tell_intention(one)
         notes_told = len(one.result.notes)
         _agree(one.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
+        may_recover(job.loaded, services, going_on)
         _carry_out(one)
     if options.json:
         print_json(one.result.as_json())

@@ -47,15 +47,19 @@ TAMPERING = frozenset(
 NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
-# What another host answers for, and what somebody has decided for a while: told, and no finding.
-NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED))
+# What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
+NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTATION_ENDS))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
+# Over by a review that is signed, and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS,))
+
+
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in NEVER | PASSING
+    return trouble not in NEVER | PASSING | REVIEWED
 
 
 Record = Mapping[str, Any]
@@ -166,7 +170,7 @@ class Acknowledgements:
 
     def of(self, problem: Problem) -> Acknowledgement | None:
         """By which it is acknowledged, if it is. Some never are, whatever a record says."""
-        if problem.trouble in NEVER:
+        if problem.trouble in NEVER | REVIEWED:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -223,17 +227,22 @@ def until_of(text: str, now: datetime) -> datetime:
 
 def why_of(text: str) -> str:
     """What a person writes; UsageProblem where it is nothing, too long or no text."""
-    why = text.strip()
-    if not why:
-        raise UsageProblem("--why says nothing", hint="say why it can stay as it is until then: people will ask")
-    if len(why) > LONGEST_WHY:
+    return words_of(text, "--why", "say why it can stay as it is until then: people will ask")
+
+
+def words_of(text: str, option: str, hint: str = "write what is so: people will ask") -> str:
+    """The same, of another option."""
+    words = text.strip()
+    if not words:
+        raise UsageProblem(f"{option} says nothing", hint=hint)
+    if len(words) > LONGEST_WHY:
         raise UsageProblem(
-            f"--why has {len(why)} characters, expected at most {LONGEST_WHY}",
+            f"{option} has {len(words)} characters, expected at most {LONGEST_WHY}",
             hint="name a ticket or a document that says the rest",
         )
-    if not all(character.isprintable() or character == "\n" for character in why):
-        raise UsageProblem("--why holds what is no text", hint="write letters, digits and punctuation")
-    return why
+    if not all(character.isprintable() or character == "\n" for character in words):
+        raise UsageProblem(f"{option} holds what is no text", hint="write letters, digits and punctuation")
+    return words
 
 
 def code_of(text: str) -> Trouble:
@@ -252,6 +261,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
             hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
+        )
+    if code in REVIEWED:
+        raise UsageProblem(
+            f"{name} is not acknowledged: somebody who may approve reviews it, and signs that",
+            hint="`ccdr approval review PLAN` says what is to be signed",
         )
     if code in PASSING:
         raise UsageProblem(

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
+from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES
+from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
@@ -154,6 +156,9 @@ class FoldedRecords:
     runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+    nonces: list[str] = field(default_factory=list)  # of a plan: of requests that were carried out, newest last
+    glass: dict[str, Record] = field(default_factory=dict)  # of a plan: broken, and not reviewed yet, by their nonces
+    attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
     def pass_over(self, why: str, seq: int) -> None:
@@ -174,6 +179,12 @@ class FoldedRecords:
         if kind == ACK:
             self.acks[record["code"]] = record
             self._take_answer(record)
+            return
+        if kind == ATTESTATION:
+            self.attested[key_of(record)] = record
+            return
+        if kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
+            self._take_approval(kind, record)
             return
         if kind == LOGS:
             self._take_log(record)
@@ -226,6 +237,16 @@ class FoldedRecords:
         if kind == TEST_START and record.get("selection") in RULES:
             due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
             self.tried[record["selection"]] = [record["seq"], due]
+
+    def _take_approval(self, kind: str, record: Record) -> None:
+        if kind == APPROVAL_USED:
+            self.nonces = [*(one for one in self.nonces if one != record["nonce"]), str(record["nonce"])][-MOST_NONCES:]
+            self.newest[kind] = record
+        elif kind == GLASS_BROKEN:
+            self.glass[str(record["nonce"])] = record
+        else:
+            self.glass.pop(str(record["of"]), None)
+            self.newest[kind] = record
 
     def _take_runbook(self, kind: str, run: str, record: Record) -> None:
         """Of the run that is open; one that is begun anew stands for those before it."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, controls, copies, lineage, pauses, plans, recovery, restores, runbook, upkeep
+from ccdr.evidence.records import (
+    approvals,
+    backups,
+    controls,
+    copies,
+    lineage,
+    pauses,
+    plans,
+    recovery,
+    restores,
+    runbook,
+    upkeep,
+)
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -25,6 +37,12 @@ ALL: tuple[type[Record], ...] = (
     recovery.RecoverEnd,
     plans.PlanVersion,
     plans.PlanStored,
+    approvals.PlanApproved,
+    approvals.ApprovalUsed,
+    approvals.ApprovalRefused,
+    approvals.GlassBroken,
+    approvals.GlassReviewed,
+    approvals.AttestationRecord,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,
