@@ -52,6 +52,18 @@ MEANS = {
     ),
     Trouble.RECORDS_WRONG: "there are records that no ccdr can have written; ccdr takes nothing from them",
     Trouble.CATALOGUE_WRONG: "what the state says of a snapshot is not what the ledger says",
+    Trouble.PLAN_UNAPPROVED: (
+        "the plan has an `approval:` block, and nobody has approved this version of it; or an approved one had the "
+        "block, and it was taken out. Backups and restore tests go on, and nothing is pruned; until somebody signs it "
+        "([Approve](../how-to/approve.md))"
+    ),
+    Trouble.BREAK_GLASS: (
+        "somebody did without an approval what needs one, and gave a reason; until somebody who may approve has "
+        "reviewed it, and signed that ([Break glass](../how-to/approve.md#break-glass))"
+    ),
+    Trouble.PLAN_REVIEW: (
+        "the day has passed on which the approved plan was to be looked at again; until somebody signs it anew"
+    ),
     Trouble.PLAN_FILES_GONE: "the kept files of a recorded version of the plan are gone or changed",
     Trouble.PLAN_NOT_STORED: (
         "the newest version of the plan and its restore tests is not in the plan's repository, so `ccdr bootstrap` "
@@ -144,6 +156,11 @@ MEANS = {
     Trouble.DUTIES: (
         "what this host answers for has changed ([Who tells what](../how-to/tell-people.md#who-tells-what)); told once"
     ),
+    Trouble.ATTESTATION_STALE: (
+        "what somebody has attested held until a day that has passed; until it is attested anew, or ended "
+        "([Attest](../how-to/attest.md))"
+    ),
+    Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
     Trouble.MISSED: "due times passed without a try; told once, and never over",
     Trouble.UNTOLD: (
         "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"

@@ -22,9 +22,9 @@ from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.synchronised import Synchronised
 
-COMMANDS = ("plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
+COMMANDS = ("plan approve", "plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "bootstrap",
+            "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "approval request", "approval review", "bootstrap",
             "pause", "kit page", "runbook show", "runbook print", "runbook run", "runbook resume",
             "erasure add", "erasure list", "erasure prove", "erasure replay", "erasure review", "erasure withdraw", "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip
 

@@ -163,6 +163,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("snapshot: latest", "snapsot: latest", ["18: assets.crm.restore_test.snapsot: unknown key, did you mean snapshot?"]),
     ("password_file: secrets/crm.pw", "password: hunter2", ["15: assets.crm.connection.password: holds a secret, and a secret is never a value in a plan: " + SECRET]),
     ("limits: {upload: 8MiB}", "approval: {api_token: hunter2}", ["11: approval.api_token: holds a secret, and a secret is never a value in a plan: " + SECRET]),
+    ("limits: {upload: 8MiB}", "approval: {review: 2027-02-31}", ["11: approval.review: is no duration and no day, expected one like 365d or 2027-11-01"]),
+    ("limits: {upload: 8MiB}", "approval: {signer: x}", ["11: approval.signer: unknown key, did you mean signers?"]),
     ("  recordings:\n", "  Old Recordings:\n", ["19: assets.'Old Recordings': is not a name, expected small letters, digits, - and _, at most 63 of them"]),
     # -- values
     ("plan: outbound", "plan: inbound", ["1: plan: is not the file's name, expected outbound"]),

@@ -30,6 +30,8 @@ def _some(info: inspect.Type, full: bool) -> Any:
         case inspect.Metadata(type=inner, extra_json_schema=more):
             if digits := re.fullmatch(r"\^\[0-9a-f\]\{(\d+)\}\$", str((more or {}).get("pattern"))):
                 return ("0123456789abcdef" * 4)[: int(digits[1])]
+            if examples := (more or {}).get("examples"):
+                return examples[0]
             return _some(inner, full)
         case inspect.UnionType(types=types):
             return _some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)

@@ -19,7 +19,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "null": (type(None),),
 }  # fmt: skip
 KNOWN = frozenset((
-    "$schema", "$id", "$defs", "$ref", "title", "description", "default", "type", "properties", "required", "additionalProperties",
+    "$schema", "$id", "$defs", "$ref", "title", "description", "examples", "default", "type", "properties", "required", "additionalProperties",
     "items", "prefixItems", "minItems", "maxItems", "anyOf", "enum", "const", "pattern", "format", "minLength", "maxLength", "minimum", "maximum",
 ))  # fmt: skip
 _schema = cache(schema_of)

@@ -12,6 +12,7 @@ from tests.support.copied import OTHER, copies_of
 from tests.support.harness import Ran, Site
 from tests.support.repositories import new_repository
 from tests.support.schema import document_misfits as wrong
+from tests.support.signed import key, signers
 from tests.support.stored import settled_file
 
 from ccdr.cli import main
@@ -78,6 +79,8 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("ledger collect", f"ledger collect {other.state}"),
         ("notify test", "notify test p"),
         ("notify test", "notify test p --dry-run"), ("ack", "ack --list"),
+        ("attest", f"attest siem --statement s --evidence {root}/plans/p.yaml --until 30d"), ("attest", "attest --list"),
+        ("attest", "attest siem --end --statement gone"), ("attest", "attest nothing"), ("status", "status"),
         ("pause", "pause p --for 1h --why x"), ("pause", "pause"), ("status", "status"), ("run", "run p"),
         ("pause", "pause p --end --dry-run"), ("pause", "pause p --end"), ("pause", "pause p --for 1h --why x --dry-run"),
         ("ack", "ack NEVER_SUCCEEDED --why x --until 2036-01-01"), ("discover", "discover p"),
@@ -94,6 +97,23 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "report", site.run("report")
     yield from runbook_carried_out(site)
     yield from erasures_carried_out(site)
+    yield from approvals_carried_out(site)
+
+
+def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    ana, path = key(site.root, "ana"), site.root / "plans/p.yaml"
+    known = signers(site.root / "signers", {"ana@x": ana})
+    plan = path.read_text("utf-8")
+    path.write_text(plan.replace("assets:", f"approval: {{signers: {known}}}\nassets:", 1), "utf-8")
+    for args in (["--write", f"{site.root}/to-sign"], ["--key", str(ana)]):
+        yield "plan approve", site.run("plan", "approve", "p", *args)
+    wanted = ("approval", "request", "p", "prune", "--key", str(ana), "--out", f"{site.root}/wanted")
+    yield "approval request", site.run(*wanted)
+    yield "upkeep", site.run("upkeep", "p", "--prune")
+    yield "upkeep", site.run("upkeep", "p", "--prune", "--break-glass", "x")
+    yield "approval review", site.run("approval", "review", "p")
+    yield "approval review", site.run("approval", "review", "p", "--found", "x", "--key", str(ana))
+    path.write_text(plan, "utf-8")
 
 
 def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
@@ -117,7 +137,10 @@ def erasures_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     site.backed_up()
     yield "erasure prove", site.run("erasure", "prove", "p")
     to = ["--to", str(site.root / "glass"), "--yes-i-mean", "glass"]
-    yield "restore", site.run("restore", "p", "--asset", "recordings", *to, "--break-glass", "the canary is not there")
+    yield (
+        "restore",
+        site.run("restore", "p", "--asset", "recordings", *to, "--despite-erasures", "the canary is not there"),
+    )
     stands = ["--to", str(site.root / "glass"), "--yes-i-mean", "p/recordings"]
     yield "erasure replay", site.run("erasure", "replay", "p", "--asset", "recordings", *stands)
     yield "erasure review", site.run("erasure", "review", "p", "--why", "nobody is in it")

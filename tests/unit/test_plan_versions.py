@@ -18,6 +18,7 @@ from ccdr.model.schedule import occurrences
 from ccdr.plans import load_plan
 from ccdr.plans.due_times import DueTimes, how_often, of, same_times
 from ccdr.plans.facts import (
+    ApprovalFacts,
     AssetFacts,
     CopyFacts,
     PlanFacts,
@@ -210,6 +211,7 @@ FACTS = PlanFacts(
     {"crm": ASSET, "queues": replace(ASSET, engine="redis")},
     RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30), {"urls_file": "u" * 64, "ping_file": "p" * 64},
     {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
+    ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
 )  # fmt: skip
 
 
@@ -229,7 +231,16 @@ def with_repository(**changes):
     return replace(FACTS, repository=replace(FACTS.repository, **changes))
 
 
+def with_approval(**changes):
+    return replace(FACTS, approval=replace(FACTS.approval, **changes))
+
+
 WEAKENINGS = {
+    "nobody approves it": (Code.APPROVAL_GONE, replace(FACTS, approval=None)),
+    "others approve it": (Code.APPROVAL_CHANGED, with_approval(signers="b" * 64)),
+    "approved for longer": (Code.APPROVAL_WEAKER, with_approval(review=31 * 86400.0)),
+    "approved by one factor": (Code.APPROVAL_WEAKER, with_approval(second_factor=False)),
+    "recovered by one person": (Code.APPROVAL_WEAKER, with_approval(recover=False)),
     "rpo": (Code.RPO_LONGER, with_asset(rpo=3601.0)),
     "rto": (Code.RTO_LONGER, with_asset(rto=1801.0)),
     "mtd longer": (Code.MTD_LONGER, replace(FACTS, mtd=14401.0)),
@@ -280,6 +291,8 @@ WEAKENINGS = {
     "held for longer": (Code.HOLD_LONGER, replace(FACTS, retention={**FACTS.retention, "longest_hold": 99 * 86400.0})),
 }  # fmt: skip
 TIGHTENINGS = {
+    "approved for shorter": with_approval(review=86400.0),
+    "approved until a day": with_approval(review=None),
     "locked for longer": with_repository(lock_days=31),
     "copied more often": with_copy(schedule="0 4,16 * * *"),
     "a copy more": replace(FACTS, copies={**FACTS.copies, "cold": FACTS.copies["far"]}),

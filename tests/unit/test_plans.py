@@ -142,7 +142,9 @@ def test_optional_parts(room: Path) -> None:
     extra = "site: Cluj\napproval: {approved_by: m.pop, approved: 2026-11-01, review: 2027-11-01}\n"
     plan = load(room, OUTBOUND.replace("retention: {keep_within: 35d}\n", extra)).plan
     assert (plan.site, plan.retention) == ("Cluj", None)
-    assert plan.approval == {"approved_by": "m.pop", "approved": "2026-11-01", "review": "2027-11-01"}
+    assert plan.approval is not None and plan.approval.approved_by == "m.pop"
+    assert plan.approval.review_by(datetime(2026, 11, 1, tzinfo=UTC)) == datetime(2027, 11, 2, tzinfo=UTC)
+    assert str(plan.approval.signers) == "/etc/ccdr/allowed_signers"
 
 
 @pytest.mark.parametrize(

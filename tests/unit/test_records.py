@@ -232,8 +232,8 @@ def test_an_older_record_is_never_rewritten(ledger: Ledger) -> None:
         {"kind": "restore_test.end", "version": 4, "verdict": "PASS"},
         {"kind": "restore_test.end", "version": 4, **body_of("restore_test.end")},
         {"kind": "restore_test.end", "version": "3", **body_of("restore_test.end")},
-        {"kind": "attestation", "version": 3, "verdict": "PASS"},
-        {"kind": "attestation", "verdict": "PASS"},
+        {"kind": "policy.note", "version": 3, "verdict": "PASS"},
+        {"kind": "policy.note", "verdict": "PASS"},
     ],
     ids=["later", "later, though it fits", "strange", "unknown kind", "unknown kind, no version"],
 )

@@ -7,6 +7,8 @@ import click
 from ccdr import __version__
 from ccdr.cli import (
     ack,
+    approval,
+    attest,
     backup,
     bootstrap,
     completion,
@@ -78,6 +80,8 @@ for _verb in (
     ship.ship,
     doctor.doctor,
     ack.ack,
+    attest.attest,
+    approval.approval,
     pause.pause,
     notify.notify,
     plan.plan,

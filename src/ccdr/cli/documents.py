@@ -139,6 +139,32 @@ class PlanCheck(Doc):
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
 
 
+class PlanApprovedDocument(Doc):
+    """Who has approved which version of a plan, and until when that holds."""
+
+    plan: str
+    version: str
+    by: str
+    key: Annotated[str, about("the fingerprint of their key")]
+    user_verified: Annotated[bool | None, about("by a security key; null: it was none")]
+    review_by: Time
+    record: int
+
+
+class ToBeSigned(Doc):
+    """What is to be signed was written; who has signed it goes on with `next`."""
+
+    written: str
+    next: list[str]
+
+
+class Reviewed(Doc):
+    """What waits for a review, or that somebody has signed one."""
+
+    to_review: list[Map] | None = None
+    reviewed: Map | None = None
+
+
 class PlanTrusted(Doc):
     """The commands that a plan names. `new`: confirmed by this call."""
 
@@ -212,6 +238,35 @@ class Version(Doc):
     why: Text
 
 
+class AttestationDocument(Doc):
+    """`state` is valid, STALE or ended; `statement` is null where the words are not kept any more."""
+
+    item: str
+    scope: Text
+    measure: Text
+    state: str
+    statement: Text
+    evidence_sha256: str
+    by: str
+    key: Annotated[Text, about("the fingerprint of their key; null: nobody signed it")]
+    user_verified: bool | None
+    made: Time
+    valid_until: Time
+    record: int
+
+
+class AttestedNow(Doc):
+    """What was attested, or ended, by this call."""
+
+    attested: AttestationDocument | None = None
+    ended: AttestationDocument | None = None
+
+
+class Attestations(Doc):
+    attestations: list[AttestationDocument]
+    nobody_attests: list[str]
+
+
 class PausedDocument(Doc):
     """A pause that is in force; `why` is null where the words are not kept any more."""
 
@@ -252,6 +307,7 @@ class Status(Doc):
     plans_gone: list[str]
     acknowledged: int
     not_known_here: int
+    attestations: Annotated[list[ProblemDocument], about("what is stale, or will be within a month")]
     ledger: Map | None
     lineage: Map
 
@@ -432,6 +488,9 @@ class Demo(Doc):
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ack": (Acknowledged,),
+    "approval request": (ToBeSigned,),
+    "approval review": (Reviewed, ToBeSigned),
+    "attest": (AttestedNow, Attestations, ToBeSigned),
     "backup": (Backup, PassedOver, Backups, WouldBackUp),
     "bootstrap": (BootstrappedDocument,),
     "demo": (Demo,),
@@ -454,6 +513,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger verify": (VerificationDocument,),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
+    "plan approve": (PlanApprovedDocument, ToBeSigned),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),

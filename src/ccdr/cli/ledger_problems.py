@@ -8,6 +8,7 @@ import click
 
 from ccdr.cli.output import word
 from ccdr.model.trouble import Problem, Trouble, next_step
+from ccdr.model.values import rfc3339
 
 
 def tell_ledger_problems(problems: Sequence[Problem]) -> None:
@@ -20,3 +21,12 @@ def tell_ledger_problems(problems: Sequence[Problem]) -> None:
             f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNDECIDED else 'FAIL')}: {problem.text}{to_type}"
         )
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
+
+
+def tell_attestations(problems: Sequence[Problem]) -> None:
+    """What is stale with its code, which `ccdr ack` takes; acknowledged or not, it is said to be stale."""
+    for problem in problems:
+        code = f" [{problem.trouble.name}]" if problem.trouble is Trouble.ATTESTATION_STALE else ""
+        if problem.acknowledged is not None:
+            code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
+        click.echo(f"attested: {problem.text}{code}\n  → {problem.step}")

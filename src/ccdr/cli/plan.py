@@ -1,4 +1,4 @@
-"""`ccdr plan check`, `plan schema` and `plan show`; `plan trust` is in trusting.py."""
+"""`ccdr plan check`, `plan schema` and `plan show`; `plan trust` is in trusting.py, `plan approve` in approving.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import approve
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import trust
@@ -125,6 +126,7 @@ def show(plan: str) -> Exit:
     return Exit.OK
 
 
+plan.add_command(approve, "approve")
 plan.add_command(check, "check")
 plan.add_command(schema, "schema")
 plan.add_command(show, "show")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import GoingOn, going_on_options, may_recover
 from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
 from ccdr.cli.verbs import (
     as_one,
-    break_glass_option,
+    despite_erasures_option,
     dry_run_option,
     from_option,
     one_only,
@@ -57,7 +58,7 @@ class _Asked:
     onto_source_server: bool
     despite_failed_test: bool
     despite_failed_checks: bool
-    break_glass: str | None
+    despite_erasures: str | None
 
     def request(self, job: Job, options: Settings) -> Request:
         from ccdr.evidence.acknowledged import why_of
@@ -79,7 +80,7 @@ class _Asked:
             onto_source_server=self.onto_source_server,
             despite_failed_test=self.despite_failed_test,
             despite_failed_checks=self.despite_failed_checks,
-            break_glass=None if self.break_glass is None else why_of(self.break_glass),
+            despite_erasures=None if self.despite_erasures is None else why_of(self.despite_erasures),
             others=tuple(others),
             unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
         )
@@ -148,11 +149,21 @@ class _Asked:
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name even if checks fail.")
-@break_glass_option
+@despite_erasures_option
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
+@going_on_options
 @dry_run_option
 @as_one("asked", _Asked)
-def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: str | None, dry_run: bool) -> Exit:
+@as_one("going_on", GoingOn)
+def restore(
+    plan: str,
+    asset: str,
+    asked: _Asked,
+    site: str | None,
+    yes_i_mean: str | None,
+    going_on: GoingOn,
+    dry_run: bool,
+) -> Exit:
     """Restore an asset of PLAN for real: into a new directory, a new database on a server, or a new server.
 
     Nothing that exists is written over: a target that is not empty, or that is or could be the source of any plan, is
@@ -161,6 +172,8 @@ def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: 
 
     Files stand below a directory each at its own path. A directory for a server's database gets the captured dump, for
     a SQLite database the database file itself.
+
+    Where the plan says `approval: {recover: true}`, it takes a request that somebody else has signed, or --break-glass.
 
     \b
     Examples:
@@ -189,6 +202,7 @@ def restore(plan: str, asset: str, asked: _Asked, site: str | None, yes_i_mean: 
         _tell_intention(one)
         notes_told = len(one.result.notes)
         _agree(one.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
+        may_recover(job.loaded, services, going_on)
         _carry_out(one)
     if options.json:
         print_json(one.result.as_json())

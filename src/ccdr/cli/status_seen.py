@@ -45,12 +45,14 @@ class Seen:
     lineage: Lineage
     verified: Finding | None
     of_ledger: Sequence[Problem]
+    attested: Sequence[Problem]  # what is stale, and what will be soon
     read_with: Sequence[Chain]
     code: Exit
 
     @property
     def everything(self) -> list[Problem]:
-        return [*(p for s in self.statuses for p in s.troubles), *(p for name in self.shown for p in self.care[name])]
+        of_plans = (p for name in self.shown for p in self.care[name])
+        return [*(p for s in self.statuses for p in s.troubles), *of_plans, *self.attested]
 
     @property
     def acknowledged(self) -> int:
@@ -72,7 +74,14 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.copies import copies_of
     from ccdr.telling.notify import untold
-    from ccdr.telling.status import answering, exit_code, ledger_problems, private_of, upkeep_problems
+    from ccdr.telling.status import (
+        answering,
+        attestation_problems,
+        exit_code,
+        ledger_problems,
+        private_of,
+        upkeep_problems,
+    )
     from ccdr.telling.status import status as ask
 
     shown, histories = [p.plan.plan for p in plans], services.histories()
@@ -83,6 +92,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     lineage = services.lineage()
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
     of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
+    stated = attestation_problems(services, histories)
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 
     def private(history: AssetHistory) -> Sequence[str]:
@@ -105,8 +115,9 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         lineage,
         verified,
         of_ledger,
+        stated,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
-        worst([broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(statuses)]),
+        worst([broken, exit_of(of_ledger), exit_of(stated), *map(exit_of, care.values()), exit_code(statuses)]),
     )
 
 
@@ -136,6 +147,7 @@ def document(seen: Seen) -> dict[str, object]:
         "plans_gone": [version.plan for version in seen.gone],
         "acknowledged": seen.acknowledged,
         "not_known_here": seen.not_known_here,
+        "attestations": [p.as_json() for p in seen.attested],
         "ledger": seen.verified and seen.verified.as_json(),
         "lineage": {**ledger, "beside": [chain.as_json() for chain in seen.read_with]},
     }

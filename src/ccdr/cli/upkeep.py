@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ccdr.cli.approving import GoingOn, going_on_options
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import dry_run_option, from_option, tell_paused, verb
+from ccdr.cli.trouble import show_words, tell_error
+from ccdr.cli.verbs import as_one, dry_run_option, from_option, tell_paused, verb
 from ccdr.model.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
@@ -30,8 +31,12 @@ R = TypeVar("R", "Prune", "Check")
 @click.option("--check", "only", flag_value="check", help="Only read and verify the next part of the data.")
 @click.option("--all-data", is_flag=True, help="The check reads all of the data, however long that takes.")
 @from_option
+@going_on_options
 @dry_run_option
-def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str | None, dry_run: bool) -> Exit:
+@as_one("going_on", GoingOn)
+def upkeep(
+    names: tuple[str, ...], only: str | None, all_data: bool, site: str | None, going_on: GoingOn, dry_run: bool
+) -> Exit:
     """Look after the repository of each PLAN (of all): remove the snapshots that its retention lets go, and read and
     verify the next part of what stays.
 
@@ -41,6 +46,9 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str |
 
     --dry-run shows why each snapshot stays or goes.
 
+    A plan with an `approval:` block is pruned by `ccdr run`, as its approved version says. By hand that takes a request
+    that somebody else has signed (`ccdr approval request PLAN prune`), and removes what that names; or --break-glass.
+
     \b
     Examples:
       ccdr upkeep outbound --dry-run
@@ -48,6 +56,7 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str |
       ccdr upkeep --check                       all plans
       ccdr upkeep outbound --check --all-data   after damage was found
       ccdr upkeep outbound --from offsite       a copy's repository
+      ccdr upkeep outbound --prune --approval prune.txt
     """
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.upkeep import check, prune
@@ -55,6 +64,11 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str |
     options = settings()
     if all_data and only == "prune":
         raise UsageProblem("--all-data is for the check", hint="leave --prune out, or --all-data")
+    if going_on.any and (only != "prune" or len(names) != 1 or dry_run):
+        raise UsageProblem(
+            "--approval and --break-glass are for the prune of one plan",
+            hint="ccdr upkeep PLAN --prune --approval FILE",
+        )
     loaded, wrong = options.load_all(names)
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
@@ -64,7 +78,8 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, site: str |
         outcomes.documents.append({"plan": plan.plan.plan})
         tell_paused(services, plan.plan.plan)
         if only in (None, "prune"):
-            outcomes.of("prune", partial(prune, plan, services, dry_run=dry_run), _tell_prune)
+            given = going_on.given(plan, services)
+            outcomes.of("prune", partial(prune, plan, services, dry_run=dry_run, given=given), _tell_prune)
         if only in (None, "check"):
             outcomes.of("check", partial(check, plan, services, dry_run=dry_run, all_data=all_data), _tell_check)
     if options.json:
@@ -82,13 +97,16 @@ class _Outcomes:
 
     def of(self, name: str, do: Callable[[Progress], R], tell: Callable[[R, bool], None]) -> None:
         """Do one thing for the last plan."""
+        from ccdr.jobs.approvals import ApprovalRefused
+
         try:
             with progress() as watched:
                 done = do(watched)
-        except Locked as error:
+        except (Locked, ApprovalRefused) as error:
             self.codes.append(error.exit_code)
-            self.documents[-1][name] = {"result": "LOCKED", "reason": str(error)}
-            click.echo(f"ccdr: {error}", err=True)
+            result = "LOCKED" if isinstance(error, Locked) else "REFUSED"
+            self.documents[-1][name] = {"result": result, "reason": str(error), "hint": error.hint}
+            tell_error(error, in_json=False)
             return
         self.codes.append(done.exit_code)
         self.documents[-1][name] = done.as_json()

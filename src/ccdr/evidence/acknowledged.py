@@ -45,17 +45,19 @@ TAMPERING = frozenset(
 )
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
-# What another host answers for, and what somebody has decided for a while: told, and no finding.
-NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED))
-# By a review of its own alone, and not for a while.
-REVIEWED = frozenset((Trouble.ERASED_RETURNED,))
+# What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
+NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTATION_ENDS))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
+# Over by a review, and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS, Trouble.ERASED_RETURNED))
+
+
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
-    return trouble not in TAMPERING | REVIEWED | PASSING
+    return trouble not in TAMPERING | PASSING | REVIEWED
 
 
 Record = Mapping[str, Any]
@@ -223,17 +225,22 @@ def until_of(text: str, now: datetime) -> datetime:
 
 def why_of(text: str) -> str:
     """What a person writes; UsageProblem where it is nothing, too long or no text."""
-    why = text.strip()
-    if not why:
-        raise UsageProblem("--why says nothing", hint="say why it can stay as it is until then: people will ask")
-    if len(why) > LONGEST_WHY:
+    return words_of(text, "--why", "say why it can stay as it is until then: people will ask")
+
+
+def words_of(text: str, option: str, hint: str = "write what is so: people will ask") -> str:
+    """The same, of another option."""
+    words = text.strip()
+    if not words:
+        raise UsageProblem(f"{option} says nothing", hint=hint)
+    if len(words) > LONGEST_WHY:
         raise UsageProblem(
-            f"--why has {len(why)} characters, expected at most {LONGEST_WHY}",
+            f"{option} has {len(words)} characters, expected at most {LONGEST_WHY}",
             hint="name a ticket or a document that says the rest",
         )
-    if not all(character.isprintable() or character == "\n" for character in why):
-        raise UsageProblem("--why holds what is no text", hint="write letters, digits and punctuation")
-    return why
+    if not all(character.isprintable() or character == "\n" for character in words):
+        raise UsageProblem(f"{option} holds what is no text", hint="write letters, digits and punctuation")
+    return words
 
 
 def code_of(text: str) -> Trouble:
@@ -250,8 +257,10 @@ def code_of(text: str) -> Trouble:
         )
     if code in REVIEWED:
         raise UsageProblem(
-            f"{name} cannot be acknowledged: erased people may be where they must not be",
-            hint='`ccdr erasure review PLAN --asset A --why "…"`, once somebody has looked',
+            f"{name} is not acknowledged: somebody reviews it, and answers for that",
+            hint='`ccdr erasure review PLAN --why "…"` does it, once somebody has looked'
+            if code is Trouble.ERASED_RETURNED
+            else "`ccdr approval review PLAN` says what is to be signed",
         )
     if code in PASSING:
         raise UsageProblem(

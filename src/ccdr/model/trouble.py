@@ -42,6 +42,9 @@ class Trouble(StrEnum):
     CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
     PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
     PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
+    PLAN_UNAPPROVED = "plan_unapproved"  # this version of it, where it is to be approved
+    PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
+    BREAK_GLASS = "break_glass"  # what needs another person's approval was done without, and nobody has reviewed it
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
@@ -85,6 +88,8 @@ class Trouble(StrEnum):
     FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
     PAUSED = "paused"  # by somebody, for a while: no finding
     DUTIES = "duties"  # what this host answers for has changed
+    ATTESTATION_STALE = "attestation_stale"  # what somebody has attested, and its time is up
+    ATTESTATION_ENDS = "attestation_ends"  # within a month: no finding
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
 
@@ -215,6 +220,11 @@ _NEXT = {
     Trouble.PLAN_FILES_GONE: "find out who removed them, and put them back from the repository, which holds each "
     "version: docs/explanation/evidence.md, A plan's files",
     Trouble.PLAN_NOT_STORED: "ccdr backup {plan}   stores the plan with the backup, and says why it could not",
+    Trouble.PLAN_UNAPPROVED: "ccdr plan approve {plan}   says what is to be signed, and how; docs/how-to/approve.md",
+    Trouble.PLAN_REVIEW: "read the plan again, change what is not so any more, then ccdr plan approve {plan}   has it "
+    "signed; docs/how-to/approve.md",
+    Trouble.BREAK_GLASS: "somebody who may approve looks at why, then ccdr approval review {plan}   has it signed; "
+    "docs/how-to/approve.md",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.TEST_FAILED: (
         "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
@@ -290,6 +300,8 @@ _NEXT = {
     Trouble.COPY_UPKEEP: "ccdr doctor {plan}; then ccdr upkeep {plan} --from COPY   does it now",
     Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
     Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
+    Trouble.ATTESTATION_STALE: "ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
+    Trouble.ATTESTATION_ENDS: "ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from ccdr.checks import AnyCheck
 from ccdr.model.values import Objectives, source_digest
-from ccdr.plans.model import Copy, Plan, Repository, Retention
+from ccdr.plans.model import Approval, Copy, Plan, Repository, Retention
 
 FORMAT = 1  # of the facts; raised when a key changes its meaning
 
@@ -102,6 +102,16 @@ class CopyFacts:
 
 
 @dataclass(frozen=True)
+class ApprovalFacts:
+    """Who approves the plan: `signers` is a digest of the file's name, `review` seconds, None where a day is named."""
+
+    signers: str
+    review: float | None
+    second_factor: bool
+    recover: bool
+
+
+@dataclass(frozen=True)
 class PlanFacts:
     """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
     `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
@@ -118,6 +128,7 @@ class PlanFacts:
     repository: RepositoryFacts | None = None
     told: Mapping[str, str] | None = None
     copies: Mapping[str, CopyFacts] = field(default_factory=dict)
+    approval: ApprovalFacts | None = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -141,6 +152,7 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
         assets={name: _asset(plan, name, checks[name]) for name in plan.assets},
         repository=_repository(plan, plan.repository),
         copies={name: _copy(plan, copy) for name, copy in plan.copies.items()},
+        approval=_approval(plan.approval),
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
             for way in ("urls_file", "ping_file")
@@ -165,6 +177,7 @@ def facts_from(body: Mapping[str, Any]) -> PlanFacts:
             repository=_repository_from(body.get("repository")),
             told=None if (told := body.get("told")) is None else {_text(k): _text(v) for k, v in told.items()},
             copies={_text(name): _copy_from(copy) for name, copy in (body.get("copies") or {}).items()},
+            approval=_approval_from(body.get("approval")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None
@@ -215,6 +228,21 @@ def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
 
 def _rules(kept: Retention | None) -> Bounds | None:
     return None if kept is None else {k: float(v) for k, v in kept.model_dump(exclude_none=True).items()}
+
+
+def _approval(it: Approval | None) -> ApprovalFacts | None:
+    if it is None:
+        return None
+    name = sha256(it.signers.name.encode("utf-8", "surrogateescape")).hexdigest()
+    after = it.review_after
+    return ApprovalFacts(name, None if after is None else after.total_seconds(), it.second_factor, it.recover)
+
+
+def _approval_from(body: Mapping[str, Any] | None) -> ApprovalFacts | None:
+    if body is None:
+        return None
+    review = _number_or_none(body["review"])
+    return ApprovalFacts(_text(body["signers"]), review, body["second_factor"] is True, body["recover"] is True)
 
 
 def _copy(plan: Plan, copy: Copy) -> CopyFacts:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from ccdr.plans.due_times import how_often, same_times
-from ccdr.plans.facts import AssetFacts, Bounds, CheckFacts, PlanFacts
+from ccdr.plans.facts import ApprovalFacts, AssetFacts, Bounds, CheckFacts, PlanFacts
 from ccdr.plans.versions import PlanRevision
 
 Value = float | str | None
@@ -57,6 +57,9 @@ class Code(StrEnum):
     COPY_RARER = "COPY_RARER"
     COPY_RETENTION_SHORTER = "COPY_RETENTION_SHORTER"
     COPY_TESTED_RARER = "COPY_TESTED_RARER"
+    APPROVAL_GONE = "APPROVAL_GONE"  # nobody is to approve the plan any more
+    APPROVAL_CHANGED = "APPROVAL_CHANGED"  # who may is another file
+    APPROVAL_WEAKER = "APPROVAL_WEAKER"  # it holds for longer, or asks for less
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -125,6 +128,7 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
     yield from _retention(before, after)
     yield from _repository(before, after)
     yield from _copies(before, after)
+    yield from _approval(before.approval, after.approval)
     for way, name in (before.told or {}).items():
         now = None if after.told is None else after.told.get(way)
         if now != name:
@@ -144,6 +148,22 @@ def _repository(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         yield Loosening(Code.REPOSITORY_NEARER, None, "another site", "no other site", "apart")
     if was.lock_days and now.lock_days is not None and now.lock_days < was.lock_days:
         yield Loosening(Code.OBJECT_LOCK_SHORTER, None, was.lock_days, now.lock_days or None)
+
+
+def _approval(was: ApprovalFacts | None, now: ApprovalFacts | None) -> Iterator[Loosening]:
+    """By a day that is named nobody can tell how long an approval holds."""
+    if was is None:
+        return
+    if now is None:
+        yield Loosening(Code.APPROVAL_GONE, None, None, None)
+        return
+    if was.signers != now.signers:
+        yield Loosening(Code.APPROVAL_CHANGED, None, was.signers, now.signers)
+    if was.review is not None and now.review is not None and now.review > was.review:
+        yield Loosening(Code.APPROVAL_WEAKER, None, was.review, now.review, "review within")
+    for item in ("second_factor", "recover"):
+        if getattr(was, item) and not getattr(now, item):
+            yield Loosening(Code.APPROVAL_WEAKER, None, "true", "false", item)
 
 
 def _copies(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,13 +14,14 @@ from pydantic import AfterValidator, Field, model_validator
 from ccdr.engines import AnyEngine
 from ccdr.engines.base import PlanLimits
 from ccdr.model import values as model
-from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
+from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.runbook import RunbookState, Steps
 from ccdr.plans.targets import Targets
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
+SIGNERS = Path("/etc/ccdr/allowed_signers")  # who may approve, unless a plan names another file
 LONGEST_SITE = 100  # characters of a site's name that records hold
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
 
@@ -115,6 +118,49 @@ class Copy(Repository):
     )
 
 
+def _review(text: str) -> str:
+    try:
+        if _DAY.fullmatch(text):
+            date.fromisoformat(text)  # ValueError: as of the 31st of February
+        else:
+            parse_duration(text)
+    except ValueError:
+        raise ValueError("is no duration and no day, expected one like 365d or 2027-11-01") from None
+    return text
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+class Approval(Strict):
+    """Somebody else is to sign this plan, each version of it, and what removes backups out of turn."""
+
+    signers: PlanPath = Field(
+        SIGNERS, description="OpenSSH's allowed_signers: who may approve; root's, and writable by nobody else"
+    )
+    review: Annotated[Text, AfterValidator(_review)] = Field(
+        "365d",
+        description="when an approved version is looked at again: after so long (365d), or by a day (2027-11-01)",
+    )
+    second_factor: bool = Field(
+        False, description="only a security key approves whose signature says that it knew its user (a PIN, a finger)"
+    )
+    recover: bool = Field(False, description="`ccdr recover` and `ccdr restore` need an approval, too")
+    approved_by: Text | None = Field(None, description="a note for people: who did; only a signature counts")
+    approved: Text | None = Field(None, description="a note for people: when")
+
+    @property
+    def review_after(self) -> timedelta | None:
+        """How long an approval holds; None where a day is named."""
+        return None if _DAY.fullmatch(self.review) else timedelta(seconds=parse_duration(self.review))
+
+    def review_by(self, approved: datetime) -> datetime:
+        """When a version that was approved then is to be looked at again: to the end of a day that is named, UTC."""
+        if (after := self.review_after) is not None:
+            return (approved + after).replace(microsecond=0)
+        return datetime.combine(date.fromisoformat(self.review), time(), UTC) + timedelta(days=1)
+
+
 class Notify(Strict):
     """Who is told, once per state and not per run. The URLs may hold passwords, so they stand in files."""
 
@@ -172,7 +218,9 @@ class Plan(Strict):
         description="`true`: it takes no backups, and need not state `service`, `owner` and `objectives`; `ccdr "
         "bootstrap` makes such a plan where the repository holds none",
     )
-    approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
+    approval: Approval | None = Field(
+        None, description="somebody else approves each version of this plan, and what removes backups out of turn"
+    )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(
         {}, description="the steps of an emergency, by name; without it `ccdr runbook` makes one from the plan"

@@ -199,6 +199,7 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
             phase="all-clear",
             title="all clear",
             instructions=(
+                f"Does cron, or a timer, call `ccdr run {name}` on this host? That ships the logs, and tests.",
                 f"`ccdr status {name}`: what it still names is to be looked after tomorrow.",
                 "The old ones stay fenced: nobody starts them again. Keep what they hold until it was looked at.",
                 "Tell everybody that it is over.",

@@ -45,7 +45,7 @@ from ccdr.telling.notify import (
     summary,
     summary_wrong,
 )
-from ccdr.telling.status import status, upkeep_problems
+from ccdr.telling.status import attestation_problems, status, upkeep_problems
 
 PATIENCE = 30  # seconds for another run's telling
 
@@ -200,12 +200,14 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     done.ledger, news = daily(services, _index)
     of_host = judge_host(plans, services.histories())  # first: what is left out then is told, too
     of_ledger = (*troubles(services.lineage(), services.unsound), *of_host)
-    done.stands = exit_of(of_ledger)
+    stated = attestation_problems(services, services.histories())
+    done.stands = exit_of((*of_ledger, *stated))
     for problem in not_told_yet(of_ledger, services.state):
         done.code = worst([done.code, exit_of([problem])])
         done.troubles.append(f"{problem.text}; {next_step(problem.trouble, 'PLAN', None)}")
     for name in (p.plan.plan for p in plans):
         yield from (Concern(name, None, p.trouble, p.text, p.since, p.about) for p in of_ledger)
+        yield from concerns_of((), {name: stated})
     if done.ledger is None or done.ledger.ok:
         return
     problems = done.ledger.problems or ("its record does not say what is wrong",)

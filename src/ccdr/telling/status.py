@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
+from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END
@@ -162,6 +163,12 @@ def ledger_problems(
     lineage = services.lineage()
     attested = by_what_is_known(here(services, lineage, list(newest)))
     return (*troubles(lineage, services.unsound), *attested, *judge_host(plans, histories))
+
+
+def attestation_problems(services: Services, histories: Histories) -> tuple[Problem, ...]:
+    """What people have attested and is stale, or will be within a month: of this host, and of no plan."""
+    host, now = histories.get((None, None), AssetHistory()), services.clock.now()
+    return tuple(acknowledged(judge_attested(host.attested, now), host.acks, now))
 
 
 def exit_code(assets: Sequence[AssetStatus]) -> Exit:

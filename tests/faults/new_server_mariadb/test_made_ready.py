@@ -63,7 +63,7 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         told = subprocess.run(
             ["docker", "exec", container, "sh", "-ec", look], check=True, capture_output=True, text=True
         )
-        assert re.search(r"call +\| InnoDB +\| +\d+ ", told.stdout)
+        assert re.search(r"\| call +\| ", told.stdout)
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
         numbers = {
@@ -86,7 +86,7 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
-        assert re.search(r"call +\| InnoDB +\| +\d+ ", looked(done.json["start"], container))
+        assert re.search(r"\| call +\| ", looked(done.json["start"], container))
         assert is_it(site, "whole", home, done.json["run"])
         assert not is_it(site, "whole", home, "another recovery")
         assert not is_it(site, "whole", home, done.json["run"], sockets=server.sockets), "the one that was lost"

@@ -36,6 +36,10 @@ def test_pinged_when_all_went_well_and_only_then(world: World, mailbox: Mailbox,
 
 # What may be so while a run goes well: it is told, and the run that finds it out is not pinged.
 PINGED_ALL_THE_SAME = {
+    Trouble.PLAN_UNAPPROVED,  # what it says is done all the same
+    Trouble.PLAN_REVIEW,
+    Trouble.ATTESTATION_STALE,
+    Trouble.ATTESTATION_ENDS,
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are
     Trouble.REPOSITORY_NEAR,  # of which nobody is told
     Trouble.PAUSED,  # by somebody who knows of it, and it ends by itself

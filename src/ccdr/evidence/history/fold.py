@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
+from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
     ANSWERED,
@@ -49,20 +51,21 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 31  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 33  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    ERASURE_REPLAY, ERASURE_REVIEW, RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN,
-    PAUSE_END, COPIED, *RUNBOOKS,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
+    PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
-_OWN = frozenset(
-    (DUTIES, ACK, PLAN_VERSION, PLAN_STORED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS)
-)
+_OWN = frozenset((
+    DUTIES, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED,
+    LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS,
+))  # fmt: skip
 
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:

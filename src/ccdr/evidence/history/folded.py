@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
+from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES
+from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
@@ -137,6 +139,9 @@ class FoldedRecords:
     runbook: dict[str, Any] = field(default_factory=dict)
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
+    nonces: list[str] = field(default_factory=list)  # of a plan: of requests that were carried out, newest last
+    glass: dict[str, Record] = field(default_factory=dict)  # of a plan: broken, and not reviewed yet, by their nonces
+    attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
@@ -162,6 +167,12 @@ class FoldedRecords:
             return
         if kind in (ERASURE_REPLAY, ERASURE_REVIEW):
             self._take_erasure(record)
+            return
+        if kind == ATTESTATION:
+            self.attested[key_of(record)] = record
+            return
+        if kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
+            self._take_approval(kind, record)
             return
         if kind == LOGS:
             self._take_log(record)
@@ -217,6 +228,16 @@ class FoldedRecords:
             self.returned = [one for one in self.returned if one[0] != record["of"]]
         elif record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
+
+    def _take_approval(self, kind: str, record: Record) -> None:
+        if kind == APPROVAL_USED:
+            self.nonces = [*(one for one in self.nonces if one != record["nonce"]), str(record["nonce"])][-MOST_NONCES:]
+            self.newest[kind] = record
+        elif kind == GLASS_BROKEN:
+            self.glass[str(record["nonce"])] = record
+        else:
+            self.glass.pop(str(record["of"]), None)
+            self.newest[kind] = record
 
     def _take_runbook(self, kind: str, run: str, record: Record) -> None:
         """Of the run that is open; one that is begun anew stands for those before it."""

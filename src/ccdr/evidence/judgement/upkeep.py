@@ -10,6 +10,7 @@ from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
+from ccdr.evidence.judgement.approvals import approval_of
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
@@ -48,6 +49,7 @@ def judge_upkeep(
     troubles = (
         *_fetched(loaded, histories, now),
         *_unstored(loaded, histories, now),
+        *approval_of(loaded, history, now),
         *_paused(history, now),
         *_recovery(history, now),
     )

@@ -8,6 +8,14 @@ To add a key: give it a default in the definition, and count its `version` up if
 before. To add a kind: define it, and add a line to `registry.py`.
 """
 
+from ccdr.evidence.records.approvals import (
+    ApprovalRefused,
+    ApprovalUsed,
+    AttestationRecord,
+    GlassBroken,
+    GlassReviewed,
+    PlanApproved,
+)
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay, ErasureReview
@@ -41,6 +49,9 @@ __all__ = [
     "KINDS",
     "VERSIONS",
     "Ack",
+    "ApprovalRefused",
+    "ApprovalUsed",
+    "AttestationRecord",
     "BackupEnd",
     "BackupStart",
     "CheckEnd",
@@ -51,6 +62,8 @@ __all__ = [
     "ErasureAdd",
     "ErasureReplay",
     "ErasureReview",
+    "GlassBroken",
+    "GlassReviewed",
     "Group",
     "LedgerAcknowledged",
     "LedgerBegin",
@@ -62,6 +75,7 @@ __all__ = [
     "LogShipped",
     "MissedRuns",
     "NotBegun",
+    "PlanApproved",
     "PlanStored",
     "PlanVersion",
     "PruneEnd",

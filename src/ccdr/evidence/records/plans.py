@@ -71,6 +71,15 @@ class RecordedCopyFacts(Value, frozen=True, kw_only=True, gc=False):
     test_every: Annotated[Count, about("after so many restore tests of an asset, one fetches from it")]
 
 
+class RecordedApprovalFacts(Value, frozen=True, kw_only=True, gc=False):
+    """Who is to approve the plan, and what else needs somebody's signature."""
+
+    signers: Annotated[Digest, about("SHA-256 of the name of the file of signers")]
+    review: Annotated[Seconds | None, about("how long an approval holds, seconds; null: until a day that is named")]
+    second_factor: Annotated[bool, about("only a security key approves that knew its user")]
+    recover: Annotated[bool, about("a recovery needs an approval of its own")]
+
+
 class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
 
@@ -88,6 +97,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
         about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
     ] = None
     copies: Annotated[dict[str, RecordedCopyFacts], about("further repositories that all of it is copied to")] = {}
+    approval: Annotated[RecordedApprovalFacts | None, about("null: nobody is to approve it")] = None
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):

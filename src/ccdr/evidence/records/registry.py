@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from ast import literal_eval
 
-from ccdr.evidence.records import backups, copies, erasures, lineage, pauses, plans, recovery, restores, runbook, upkeep
+from ccdr.evidence.records import (
+    approvals,
+    backups,
+    copies,
+    erasures,
+    lineage,
+    pauses,
+    plans,
+    recovery,
+    restores,
+    runbook,
+    upkeep,
+)
 from ccdr.evidence.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -26,6 +38,12 @@ ALL: tuple[type[Record], ...] = (
     erasures.ErasureAdd,
     erasures.ErasureReplay,
     erasures.ErasureReview,
+    approvals.PlanApproved,
+    approvals.ApprovalUsed,
+    approvals.ApprovalRefused,
+    approvals.GlassBroken,
+    approvals.GlassReviewed,
+    approvals.AttestationRecord,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,

@@ -19,7 +19,7 @@ from ccdr.jobs.restore.left_server import Loaded
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.restore.ways import Held, Order, skipped
-from ccdr.model.errors import CcdrError, TestBroken
+from ccdr.model.errors import CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult
 from ccdr.ports.place import Progress
 from ccdr.sandbox.lab import readable_inside, room_for
@@ -104,16 +104,22 @@ def _laid_out(order: Order, opening: Opening, server: OntoNewServer) -> bool:
 
 def _copy(order: Order, opening: Opening, staging: Staging) -> None:
     """Where the file system can, it shares what is not written to; else it takes as much room once more."""
-    left = opening.left
+    left, shares = opening.left, "auto"
+    lacking: TestBroken | None = None
     try:
         room_for(staging.root, left.extent[1] + MARGIN)
     except TestBroken as error:
+        lacking, shares = error, "always"
+    argv = ["cp", "-a", f"--reflink={shares}", "--", str(left.home), str(staging.tree)]
+    try:
+        order.services.host.run(argv, watch=staging.root, what="copying the new server, to look at it")
+    except CommandFailed:
+        if lacking is None:
+            raise
         raise TestBroken(
-            f"the new server in {left.home} is looked at in a copy: {error}",
+            f"the new server in {left.home} is looked at in a copy: {lacking}",
             hint="free space there, or name another place with --state; or start it: then it is asked itself",
         ) from None
-    argv = ["cp", "-a", "--reflink=auto", "--", str(left.home), str(staging.tree)]
-    order.services.host.run(argv, watch=staging.root, what="copying the new server, to look at it")
     if not left.untouched:
         raise TestBroken(
             f"the server in {left.home} was started while it was looked at", hint="look again: then it is asked itself"

@@ -7,15 +7,19 @@ hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
 from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
 from ccdr.evidence.judgement.counting import answered_for
 from ccdr.host.state import Run
+from ccdr.jobs.approvals import NOTHING, Allowed, Given, Wanted, allowed, scheduled
+from ccdr.jobs.approvals.four_eyes import FREELY
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
@@ -45,12 +49,19 @@ REMEMBERED = timedelta(days=90)  # a host that looks less often goes by the rule
 
 
 def prune(
-    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
+    loaded: LoadedPlan,
+    services: Services,
+    progress: Progress,
+    *,
+    trigger: Trigger = BY_HAND,
+    dry_run: bool = False,
+    given: Given = NOTHING,
 ) -> Prune:
     """Remove the snapshots that the plan's retention lets go, then the data that nothing refers to any more.
 
-    UsageProblem and Locked are raised before anything is done; what happens after that is in the result and in the
-    ledger, an interrupt included (and raised again). `dry_run` only decides: it takes no lock and records nothing.
+    UsageProblem, NotApproved and Locked are raised before anything is done; what happens after that is in the result
+    and in the ledger, an interrupt included (and raised again). `dry_run` only decides: it takes no lock and records
+    nothing. `given` is by what somebody prunes a plan that is to be approved, outside its schedule.
     """
     repo = services.repository(loaded, limits_of(loaded))
     if dry_run:
@@ -60,8 +71,12 @@ def prune(
         return result
     state, plan = services.state, loaded.plan.plan
     with state.lock(plan, "", "upkeep"), state.rewriting(repo.location), state.run(services.clock) as run:
+        if trigger.due is not None:
+            may = scheduled(loaded, services)
+        else:
+            may = allowed(Wanted(Operation.PRUNE, loaded), services, given)
         result = Prune(plan, run.id)
-        work = _Pruning(loaded, services, repo, progress, result)
+        work = _Pruning(loaded, services, repo, progress, result, may)
         recorded = RecordedRun(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
         recorded.begin({})
         with recorded.attempt(partial(failed, result)):
@@ -73,8 +88,16 @@ def prune(
 class _Pruning:
     """One run of `prune`, from the decisions to the last removed byte."""
 
-    def __init__(self, loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Prune) -> None:
-        self._loaded, self._services, self._repo = loaded, services, repo
+    def __init__(
+        self,
+        loaded: LoadedPlan,
+        services: Services,
+        repo: Restic,
+        progress: Progress,
+        result: Prune,
+        may: Allowed = FREELY,
+    ) -> None:
+        self._loaded, self._services, self._repo, self._may = loaded, services, repo, may
         self._progress, self._result = progress, result
         self._plan = loaded.plan.plan
         self._synchronised = Synchronised()
@@ -146,7 +169,7 @@ class _Pruning:
                 every = [*standing.good, *(s for g in (*standing.others.values(), *standing.kept.values()) for s in g)]
                 decisions = [Decision(s, True, (NO_RETENTION,)) for s in every]
             else:
-                decisions = decide(standing, policy, now, plan.zone)
+                decisions = self._as_approved(decide(standing, policy, now, plan.zone))
             result.decisions[asset] = decisions
             named = asset if asset in plan.assets else f"{asset} (no longer in the plan)"
             result.findings += [
@@ -155,6 +178,20 @@ class _Pruning:
                 for d in decisions
                 if d.overdue and d.held_since is not None
             ]
+
+    def _as_approved(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """What the approval does not name stays, whatever has come to its time since it was asked for; and what that
+        builds upon."""
+        spared = {d.snapshot.id for d in decisions if not d.keep and not self._may.may_go(d.snapshot.id)}
+        below = {needed.id for d in decisions if d.snapshot.id in spared for needed in d.snapshot.upon}
+
+        def stays(one: Decision) -> Decision:
+            if one.keep or one.snapshot.id not in spared | below:
+                return one
+            why = "the approval does not name it" if one.snapshot.id in spared else "what stays builds upon it"
+            return replace(one, keep=True, why=(why,))
+
+        return [stays(one) for one in decisions]
 
     def _acknowledged(self) -> Iterator[str]:
         """The findings on what vanished that somebody has answered for."""

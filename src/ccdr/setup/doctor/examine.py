@@ -18,6 +18,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.sandbox.docker import DockerFacts
 from ccdr.setup.doctor import machine, readiness, repository
+from ccdr.setup.doctor.approvals import approvals
 from ccdr.setup.doctor.bucket import bucket
 from ccdr.setup.doctor.sandbox import Majors, sandbox
 from ccdr.setup.doctor.secret_files import secrets
@@ -158,6 +159,7 @@ class _Scene:
         own: dict[str, Callable[[], Iterable[Probe]]] = {
             "plan": lambda: _lint(loaded),
             "secrets": lambda: secrets(loaded, services.host, sources=self.part is not HostRole.TESTS),
+            "approval": lambda: approvals(loaded, services, self.known.histories),
             "repository": lambda: repository.repository(loaded, services, known=self._ever(loaded)),
             "repository path": lambda: repository.local_path(loaded, services),
             "way to the repository": lambda: repository.way(loaded),

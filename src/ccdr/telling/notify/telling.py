@@ -45,6 +45,7 @@ NOT_WELL = frozenset(
         Trouble.RECORDS_WRONG,
         Trouble.CATALOGUE_WRONG,
         Trouble.PLAN_FILES_GONE,
+        Trouble.BREAK_GLASS,
         Trouble.PLAN_WRONG,
         Trouble.TEST_FAILED,
         Trouble.LOG_FAILED,

@@ -79,6 +79,7 @@ def page(
         assets=list(_assets(loaded, measured)),
         twice=list(_twice(plan)),
         pointed=_pointed(loaded, manifests),
+        ships=any(asset.shipping is not None for asset in plan.assets.values()),
         together=_together(runbook, expected, measured),
         health=[line for step in runbook.steps.values() for line in _health(step)],
         phones=list(_phones(runbook)),

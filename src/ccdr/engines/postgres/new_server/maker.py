@@ -43,6 +43,14 @@ select exists (select from pg_authid where rolpassword like 'md5%'), (select cou
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
+# Of every database in one call: each that Docker is asked for takes longer than the question.
+_WITH_AMCHECK = f"""set -e
+names=$("$@" -c "{_DATABASES}")
+printf '%s\\n' "$names" | while IFS= read -r name; do
+  had=$(PGDATABASE=$name "$@" -c "{_AMCHECK}")
+  if [ "$had" != 0 ]; then printf '%s\\n' "$name"; fi
+done
+"""
 # For a person's first look: the largest tables.
 _SIZES = (
     "select schemaname, relname, pg_size_pretty(pg_relation_size(relid)) from pg_stat_user_tables "
@@ -201,8 +209,8 @@ class PostgresMaker:
 
     def _with_amcheck(self, box: Place, env: dict[str, str]) -> set[str]:
         """Databases that have the extension: a check installs it where it is not."""
-        names = box.run([*PSQL, "-c", _DATABASES], env=env, what="asking the new server").stdout.splitlines()
-        return {name for name in names if _one(box, env, name, _AMCHECK) == "1"}
+        argv = ["sh", "-c", _WITH_AMCHECK, "ask", *PSQL, "-v", "ON_ERROR_STOP=1"]
+        return set(box.run(argv, env=env, what="asking the new server").stdout.splitlines())
 
     def erased(self, box: Place, manifest: Manifest) -> None:
         """Nothing lies beside its data; what a checkpoint has written is not in its log any more."""

@@ -1,0 +1,182 @@
+"""`ccdr plan approve`, and what every verb that takes a signature has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.output import print_json
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import plan_argument, verb
+from ccdr.model.errors import Exit, UsageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccdr.cli.settings import F
+    from ccdr.jobs.approvals import ApprovedPlan, Given
+    from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+LARGEST = 1 << 20
+
+
+def signing_options(function: F) -> F:
+    """How a text comes to be signed: here by a key, or elsewhere. One of the three is given."""
+    options: tuple[Callable[[F], F], ...] = (
+        click.option("--key", type=FILE, metavar="KEY", help="Sign it here, by this key of OpenSSH's (or its .pub)."),
+        click.option("--write", "into", type=FILE, metavar="FILE", help="Write what is to be signed into FILE."),
+        click.option("--signed", type=FILE, metavar="FILE", help="Take FILE, and its signature in FILE.sig."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class GoingOn:
+    """By what something goes on that needs somebody else's approval: the option's values."""
+
+    approval: Path | None
+    break_glass: str | None
+
+    @property
+    def any(self) -> bool:
+        return self.approval is not None or self.break_glass is not None
+
+    def given(self, loaded: LoadedPlan, services: Services) -> Given:
+        """UsageProblem where both were given, or the files cannot be read."""
+        from ccdr.evidence.acknowledged import words_of
+        from ccdr.jobs.approvals import NOTHING, Given
+
+        if self.approval is not None and self.break_glass is not None:
+            raise UsageProblem("--approval and --break-glass are two things: give one")
+        if self.break_glass is not None:
+
+            def tell() -> None:
+                from ccdr.run.at_once import tell_at_once
+
+                for line in tell_at_once(loaded, services):
+                    click.echo(f"ccdr: {line}", err=True)
+
+            return Given(reason=words_of(self.break_glass, "--break-glass", "say why: it is reviewed"), tell=tell)
+        if self.approval is None:
+            return NOTHING
+        path = self.approval
+        asked, approved = (path.with_name(f"{path.name}.{end}") for end in ("requested", "sig"))
+        return Given(_read(path), _read(asked), _read(approved))
+
+
+def going_on_options(function: F) -> F:
+    """For what needs somebody else's approval, where the plan is to be approved."""
+    approval = click.option(
+        "--approval", type=FILE, metavar="FILE", help="A request that somebody else has signed (FILE, and FILE.sig)."
+    )
+    glass = click.option(
+        "--break-glass", metavar="WHY", help="Go on without one, in an emergency: told at once, red until reviewed."
+    )
+    return approval(glass(function))
+
+
+def may_recover(loaded: LoadedPlan, services: Services, going_on: GoingOn) -> None:
+    """Where the plan wants an approval of a recovery: ApprovalRefused, recorded, where there is none that holds."""
+    from ccdr.evidence.approvals import Operation
+    from ccdr.jobs.approvals import Wanted, allowed
+
+    allowed(Wanted(Operation.RECOVER, loaded), services, going_on.given(loaded, services))
+
+
+def signed_text(path: Path) -> tuple[str, str]:
+    """A text that was written for it, and the signature that lies beside it."""
+    return _read(path), _read(path.with_name(f"{path.name}.sig"))
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageProblem(
+            f"{path}: {error.strerror}", hint="`ssh-keygen -Y sign` writes FILE.sig beside FILE: give FILE"
+        ) from None
+    if len(data) > LARGEST:
+        raise UsageProblem(f"{path} has more than {LARGEST} bytes: it is no text of ccdr's")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageProblem(f"{path} is no text of ccdr's") from None
+
+
+def write_to_sign(path: Path, text: str, namespace: str, then: str) -> Exit:
+    """For who signs elsewhere. Nothing is written over: a signature lies beside the text."""
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageProblem(f"{path}: {error.strerror}", hint="name a file that is not there yet") from None
+    steps = [f"ssh-keygen -Y sign -n {namespace} -f KEY {path}", then]
+    if settings().json:
+        print_json({"written": str(path), "next": steps})
+    else:
+        click.echo(text, nl=False)
+        click.echo(f"→ whoever approves it signs {path}:  {steps[0]}\n→ then:  {steps[1]}", err=True)
+    return Exit.OK
+
+
+def one_way(key: Path | None, into: Path | None, signed: Path | None, command: str) -> None:
+    """UsageProblem unless exactly one way of signing was given."""
+    given = [name for name, one in (("--key", key), ("--write", into), ("--signed", signed)) if one is not None]
+    if len(given) > 1:
+        raise UsageProblem(f"{' and '.join(given)} are several ways to sign: give one")
+    if not given:
+        raise UsageProblem(
+            "by which key is it signed?",
+            hint=f"`{command} --key KEY` signs it here; `{command} --write FILE` writes what is to be signed elsewhere",
+        )
+
+
+@verb(short_help="Have this version of PLAN approved, by a signature.")
+@plan_argument
+@signing_options
+def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None) -> Exit:
+    """Approve PLAN as it stands now, with its restore tests: somebody who may signs the digest of these files, by
+    OpenSSH's `ssh-keygen -Y sign`, and that is recorded. Who may stands in the plan's `approval: signers`, a file that
+    is root's.
+
+    It is of this version alone: a plan that was changed, or whose restore tests were, is to be approved again. Until
+    then `ccdr status` tells of it, backups and restore tests go on, and nothing is pruned.
+
+    \b
+    Examples:
+      ccdr plan approve outbound --key ~/.ssh/id_ed25519
+      ccdr plan approve outbound --write outbound.txt     then: ssh-keygen -Y sign -n ccdr-approval -f KEY outbound.txt
+      ccdr plan approve outbound --signed outbound.txt    reads outbound.txt.sig, too
+    """
+    from ccdr.evidence.approvals import NAMESPACE
+    from ccdr.host.signatures import sign
+    from ccdr.jobs.approvals import approve as record
+    from ccdr.jobs.approvals import to_approve
+
+    one_way(key, into, signed, f"ccdr plan approve {plan}")
+    options = settings()
+    loaded, services = options.load(plan), options.services()
+    if signed is not None:
+        return _tell(record(loaded, services, *signed_text(signed)))
+    text = to_approve(loaded, services).text()
+    if into is not None:
+        return write_to_sign(into, text, NAMESPACE, f"ccdr plan approve {plan} --signed {into}")
+    assert key is not None
+    return _tell(record(loaded, services, text, sign(text, key, NAMESPACE, services.host)))
+
+
+def _tell(done: ApprovedPlan) -> Exit:
+    if settings().json:
+        print_json(done.as_json())
+    else:
+        click.echo(f"approved  {done.plan}  version {done.digest[:8]}, by {done.signer}; record {done.seq}")
+        click.echo(f"  to be looked at again by {done.review_by:%Y-%m-%d}")
+    return Exit.OK

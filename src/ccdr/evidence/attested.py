@@ -1,0 +1,230 @@
+"""What no tool can test, and a person states: by whom, on which evidence, and until when that holds. Pure.
+
+The statement's words and the evidence itself stay where they are: a record has their digests. Once its time is up an
+attestation is stale, which is never read as if it still held.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from ccdr.evidence.approvals import AHEAD, NONCE, SHA256, misfit, read, written
+from ccdr.model.errors import UsageProblem
+from ccdr.model.schema import parse_duration
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import number_of, rfc3339, to_the_second, utc
+
+ATTESTATION = "attestation"  # the record's kind
+MADE, ENDED = "made", "ended"  # what it did
+NAMESPACE = "ccdr-attestation"  # what is signed for: a key may be restricted to it in allowed_signers
+TOLD_BEFORE = timedelta(days=30)
+SCOPE = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_YEAR = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Attestable:
+    """One thing that can only be attested: of which of the twelve measures, what is stated, for how long at most."""
+
+    measure: str
+    what: str
+    longest: timedelta = _YEAR
+
+
+ATTESTABLE: Mapping[str, Attestable] = {
+    "staff-training": Attestable("policies", "the staff were trained"),
+    "joiners-leavers": Attestable("access", "who joined has their own account, who left has none", timedelta(days=92)),
+    "disk-encryption": Attestable("encryption", "the disks of the hosts are encrypted"),
+    "siem": Attestable("monitoring", "the logs of the hosts are gathered and looked at"),
+    "data-centre": Attestable("physical", "the data centre is certified", 3 * _YEAR),
+    "host-patching": Attestable("updates", "the hosts' own updates are installed", timedelta(days=31)),
+    "firewall-ids": Attestable("threats", "firewall and intrusion detection are there and looked after"),
+    "processing-record": Attestable("compliance", "the record of processing activities is kept"),
+    "processor-agreements": Attestable("compliance", "agreements with processors and clients are signed (DPA, BAA)"),
+    "penetration-test": Attestable("testing", "somebody from outside has tried to break in"),
+    "incident-filings": Attestable("incidents", "what had to be notified was, and the receipts are kept"),
+    "password-policy": Attestable("hygiene", "people's passwords follow a policy"),
+}
+
+
+@dataclass(frozen=True)
+class ToAttest:
+    """What is attested, as it is signed. `statement` is the salted digest of its words, `scope` what it is about where
+    there are several (a host, a site, a tenant)."""
+
+    item: str
+    scope: str | None
+    statement: str
+    evidence: str
+    valid_until: datetime
+    made: datetime
+    nonce: str
+
+    TO = "attest"
+
+    def text(self) -> str:
+        return written(
+            (
+                ("to", self.TO),
+                ("item", self.item),
+                ("scope", self.scope or "-"),
+                ("statement", self.statement),
+                ("evidence", self.evidence),
+                ("valid-until", rfc3339(self.valid_until)),
+                ("made", rfc3339(self.made)),
+                ("nonce", self.nonce),
+            )
+        )
+
+    @classmethod
+    def read(cls, text: str) -> ToAttest:
+        """UsageProblem where it is none."""
+        of = dict(read(text, cls.TO))
+        try:
+            scope = None if of["scope"] == "-" else scope_of(of["scope"])
+            item, times = item_of(of["item"]), (utc(of["valid-until"]), utc(of["made"]))
+            one = cls(item, scope, of["statement"], of["evidence"], *times, of["nonce"])
+        except (KeyError, ValueError, OverflowError):
+            raise misfit() from None
+        digests = all(SHA256.fullmatch(digest) for digest in (one.statement, one.evidence))
+        if one.text() != text or not digests or not NONCE.fullmatch(one.nonce):
+            raise misfit()
+        return one
+
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> ToAttest:
+        """What the signature of a record is of."""
+        times = (utc(record["valid_until"]), utc(record["made"]))
+        digests = (str(record["statement_sha256"]), str(record["evidence_sha256"]))
+        return cls(str(record["item"]), record.get("scope"), *digests, *times, str(record["nonce"]))
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """One that was recorded. `by` is who signed it; where nobody has (`key` is None), who recorded it."""
+
+    item: str
+    scope: str | None
+    made: datetime
+    valid_until: datetime
+    by: str
+    key: str | None
+    user_verified: bool | None
+    statement: str
+    evidence: str
+    seq: int
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Attestation:
+        by, known = record.get("by") or {}, ATTESTABLE.get(str(record["item"]))
+        at, until = utc(record["time"]), utc(record["valid_until"])
+        if known is not None:
+            until = min(until, at + known.longest)  # whoever wrote it
+        return cls(
+            str(record["item"]),
+            record.get("scope"),
+            at,
+            until,
+            str(by.get("name") or record["actor"]),
+            by.get("key"),
+            by.get("user_verified"),
+            str(record["statement_sha256"]),
+            str(record["evidence_sha256"]),
+            number_of(record),
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.item} of {self.scope}" if self.scope else self.item
+
+    def holds(self, now: datetime) -> bool:
+        return self.made <= now + AHEAD and now < self.valid_until
+
+    def ends_soon(self, now: datetime) -> bool:
+        """Within a month; of what holds for little longer than that, within a quarter of it."""
+        before = min(TOLD_BEFORE, (self.valid_until - self.made) / 4)
+        return self.holds(now) and self.valid_until - before <= now
+
+    def state(self, now: datetime) -> str:
+        return "valid" if self.holds(now) else "STALE"
+
+
+def key_of(record: Mapping[str, Any]) -> str:
+    """By which a later one takes its place."""
+    return f"{record['item']} {record.get('scope') or ''}"
+
+
+def standing(newest: Mapping[str, Mapping[str, Any]]) -> list[Attestation]:
+    """Those that nobody has ended, stale ones among them; `newest` are the newest records of each, as history has
+    them."""
+    return [Attestation.of(record) for _, record in sorted(newest.items()) if record["act"] == MADE]
+
+
+def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Problem]:
+    """What is stale, and what will be soon."""
+    for one in standing(newest):
+        said = f"the attestation {one.name} (record {one.seq}, by {one.by})"
+        if not one.holds(now):
+            text = f"{said} held until {to_the_second(rfc3339(one.valid_until))}: it is STALE"
+            yield Problem(Trouble.ATTESTATION_STALE, text, one.valid_until, about=one.name, step=_again(one))
+        elif one.ends_soon(now):
+            text = f"{said} holds until {to_the_second(rfc3339(one.valid_until))}"
+            yield Problem(Trouble.ATTESTATION_ENDS, text, about=one.name, step=_again(one))
+
+
+def _again(one: Attestation) -> str:
+    of = f" --of {one.scope}" if one.scope else ""
+    return (
+        f'ccdr attest {one.item}{of} --statement "…" --evidence FILE --until D   attests it anew; docs/how-to/attest.md'
+    )
+
+
+def item_of(text: str) -> str:
+    """UsageProblem where there is none such."""
+    if text not in ATTESTABLE:
+        raise UsageProblem(f"{text[:40]!a} is nothing that is attested", hint=f"there are {', '.join(ATTESTABLE)}")
+    return text
+
+
+def scope_of(text: str) -> str:
+    if not SCOPE.fullmatch(text) or text == "-":
+        raise UsageProblem(
+            f"--of {text[:40]!a} is no name", hint="write one word: a host, a site or a tenant (letters, digits, . _ -)"
+        )
+    return text
+
+
+def until_of(text: str, item: str, now: datetime) -> datetime:
+    """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
+    longest = ATTESTABLE[item].longest
+    try:
+        until = now + timedelta(seconds=parse_duration(text))
+    except OverflowError:
+        until = now + 2 * longest
+    except ValueError:
+        try:
+            day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+            until = datetime.combine(day, time(), UTC) + timedelta(days=1) if day else utc(text)
+        except (ValueError, OverflowError):
+            raise UsageProblem(
+                f"--until {text[:40]!a} is no duration, no date and no time with a zone",
+                hint="write 365d, a date like 2027-12-24, or a time like 2027-12-24T08:00:00Z",
+            ) from None
+    refuse_until(until, item, now)
+    return until.replace(microsecond=0)
+
+
+def refuse_until(until: datetime, item: str, now: datetime) -> None:
+    longest = ATTESTABLE[item].longest
+    if until <= now:
+        raise UsageProblem(f"--until {rfc3339(until)} is past", hint="write a later time")
+    if until - now > longest:
+        raise UsageProblem(
+            f"--until is more than {longest.days} days ahead: so long {item} does not hold",
+            hint=f"write {longest.days}d at most",
+        )

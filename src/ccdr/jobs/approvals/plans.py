@@ -1,0 +1,154 @@
+"""`ccdr plan approve`: one version of a plan is signed, and that is recorded with the signature itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ccdr.evidence.approvals import AHEAD, NAMESPACE, PLAN_APPROVED, PlanToApprove, nonce
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.verdicts import Record
+from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
+from ccdr.host.who import who
+from ccdr.jobs import in_force
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.model import Approval
+from ccdr.plans.versions import digest_of, files_of, version_of
+
+PAGE = "docs/how-to/approve.md"
+
+
+@dataclass(frozen=True)
+class ApprovedPlan:
+    """A version that somebody has approved, as it was recorded."""
+
+    plan: str
+    digest: str
+    signer: Signer
+    review_by: datetime
+    seq: int
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.plan,
+            "version": self.digest,
+            "by": self.signer.name,
+            "key": self.signer.key,
+            "user_verified": self.signer.user_verified,
+            "review_by": rfc3339(self.review_by),
+            "record": self.seq,
+        }
+
+
+def to_approve(loaded: LoadedPlan, services: Services) -> PlanToApprove:
+    """What is to be signed. UsageProblem where the plan is not to be approved."""
+    block, now = _asked(loaded, services), services.clock.now().replace(microsecond=0)
+    return PlanToApprove(loaded.plan.plan, digest_of(files_of(loaded)), block.review_by(now), now, nonce())
+
+
+def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -> ApprovedPlan:
+    """Verify it, and record it. UsageProblem where it is of another version, holds for longer than the plan says, or
+    is not signed by who may: then nothing is recorded."""
+    block, plan, now = _asked(loaded, services), loaded.plan.plan, services.clock.now()
+    given = PlanToApprove.read(text)
+    digest = digest_of(files_of(loaded))
+    if (given.plan, given.digest) != (plan, digest):
+        raise UsageProblem(
+            f"this approves version {given.digest[:8]} of {given.plan[:63]}, and {plan} is at version {digest[:8]}",
+            hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
+        )
+    if given.made > now + AHEAD or not now < given.review_by <= block.review_by(given.made):
+        raise UsageProblem(
+            f"this approves {plan} until {rfc3339(given.review_by)}, and was made at {rfc3339(given.made)}: the plan's "
+            f"`review: {block.review}` does not allow that now",
+            hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
+        )
+    signer = verified(text, signature, block, services)
+    if loaded.plan.approval is not None:  # it may ask for more than the version before it
+        _factors(signer, loaded.plan.approval)
+    in_force.record(loaded, services)
+    body = {
+        "digest": digest,
+        "asks": loaded.plan.approval is not None,
+        "review_by": rfc3339(given.review_by),
+        "made": rfc3339(given.made),
+        "nonce": given.nonce,
+        "by": signed_by(signer, signature),
+        "tenant": loaded.plan.tenant_of(None),
+        "who": who().body(),
+    }
+    seq = services.ledger.append(PLAN_APPROVED, plan=plan, asset=None, run=None, body=body).seq
+    return ApprovedPlan(plan, digest, signer, given.review_by, seq)
+
+
+def holds(record: Record, block: Approval, services: Services) -> Signer:
+    """Ask again whether the signature of a recorded approval is one, by who may approve now. SignatureRefused where it
+    is not: whoever can write a ledger could write such a record, and cannot sign it."""
+    text, at = PlanToApprove.recorded(record).text(), utc(record["time"])
+    return verified(text, str(record["by"]["signature"]), block, services, at=at)
+
+
+def block_of(loaded: LoadedPlan, services: Services) -> Approval | None:
+    """By which rules it is approved: those of the version that was approved last, where it had any, so that whoever
+    changes the rules is held to them; else its own. UsageProblem where those cannot be read any more."""
+    approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
+    own = loaded.plan.approval
+    if approved is None or approved.get("asks") is not True or approved["digest"] == digest_of(files_of(loaded)):
+        return own
+    before = _version(str(approved["digest"]), loaded, services)
+    if before is None or before.plan.approval is None:
+        raise UsageProblem(
+            f"who may approve the plan {loaded.plan.plan} stands in version {str(approved['digest'])[:8]}, which was "
+            "approved last, and its files are gone",
+            hint="put them back from the repository, which holds each version: "
+            "docs/explanation/evidence.md, A plan's files",
+        )
+    return before.plan.approval
+
+
+def _version(digest: str, loaded: LoadedPlan, services: Services) -> LoadedPlan | None:
+    """The files of a version that lies some versions back, as they are kept."""
+    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    record = history.newest.get("plan.version")
+    while record is not None and (version := version_of(record)) is not None and version.ledger is None:
+        if version.digest == digest:
+            return in_force.kept_version(version, services, base=loaded.path.parent.absolute())
+        before = record.get("predecessor")
+        record = services.ledger.numbered(before["seq"]) if before and before["seq"] < version.number else None
+    return None
+
+
+def verified(text: str, signature: str, block: Approval, services: Services, *, at: datetime | None = None) -> Signer:
+    """By who may approve under these rules. UsageProblem where it is not."""
+    signer = verify(text, signature, trusted_signers(block.signers), NAMESPACE, services.host, at=at)
+    _factors(signer, block)
+    return signer
+
+
+def _factors(signer: Signer, block: Approval) -> None:
+    if block.second_factor and signer.user_verified is not True:
+        raise SignatureRefused(
+            "second_factor",
+            f"{signer} has signed, and the plan asks for a second factor: a security key that knew its user",
+            hint=f"ssh-keygen -t ed25519-sk -O verify-required   makes such a key; {PAGE}, A second factor",
+        )
+
+
+def signed_by(signer: Signer, signature: str) -> dict[str, object]:
+    """For a record."""
+    armour = "\n".join(line.strip() for line in signature.strip().splitlines()) + "\n"
+    of = {"name": signer.name, "key": signer.key, "user_verified": signer.user_verified}
+    return {**of, "signature": armour}
+
+
+def _asked(loaded: LoadedPlan, services: Services) -> Approval:
+    block = block_of(loaded, services)
+    if block is None:
+        raise UsageProblem(
+            f"the plan {loaded.plan.plan} has no `approval:`: nobody is to approve it",
+            hint=f"write `approval: {{}}` into it, and who may approve into allowed_signers: {PAGE}",
+        )
+    return block

@@ -1,0 +1,203 @@
+"""What a person attests is recorded by digests, holds until its day, and is STALE after."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.support.clocks import Ticking
+from tests.support.harness import Ran, Site
+from tests.support.listeners import web_server
+from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
+
+from ccdr.evidence.acknowledged import exit_of
+from ccdr.evidence.attested import ATTESTABLE, judge
+from ccdr.evidence.records.schema import schema_of
+from ccdr.host.clock import SystemClock
+from ccdr.host.signatures import SignatureRefused
+from ccdr.jobs.attesting import holds
+from ccdr.run.ending import end_run
+from ccdr.run.tasks import RunResult
+from ccdr.telling.status import attestation_problems
+
+WORDS = "Mrs Ionescu trained 41 agents"
+
+
+class Room:
+    def __init__(self, root: Path) -> None:
+        self.site = Site(root)
+        (root / "tree").mkdir()
+        self.site.recordings(root / "tree")
+        self.ana = key(root, "ana")
+        self.signers = signers(root / "signers", {"ana@x": self.ana})
+        self.evidence = root / "list of Mrs Ionescu.pdf"
+        self.evidence.write_bytes(b"%PDF")
+
+    def attest(self, *args: str, until: str = "365d", item: str = "staff-training", words: str = WORDS) -> Ran:
+        given = ["--statement", words, "--evidence", str(self.evidence), "--until", until]
+        return self.site.run("attest", item, *given, "--signers", str(self.signers), *args)
+
+    def told(self, days: float) -> list[str]:
+        """What is told of attestations when so much time has passed."""
+        services = self.site.services(Ticking(SystemClock().now() + timedelta(days=days)))
+        return [p.trouble.name for p in attestation_problems(services, services.histories())]
+
+    def states(self) -> list[str]:
+        return [one["state"] for one in self.site.run("attest", "--list").json["attestations"]]
+
+
+@pytest.fixture
+def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    return Room(tmp_path_factory.mktemp("t"))
+
+
+def test_what_is_attested_holds_until_its_day_and_is_told_a_month_before(room: Room) -> None:
+    assert room.site.run("attest", "--list").json["nobody_attests"] == list(ATTESTABLE)
+    done = room.attest("--key", str(room.ana))
+    assert done.code == 0 and done.json["attested"]["by"] == "ana@x", done
+    assert room.states() == ["valid"]
+    assert room.told(0) == [] and room.told(334) == []
+    assert room.told(336) == ["ATTESTATION_ENDS"], "no finding yet"
+    assert room.told(364) == ["ATTESTATION_ENDS"] and room.told(366) == ["ATTESTATION_STALE"]
+    room.site.ledger_holds()
+
+
+def test_only_what_is_stale_is_a_finding(room: Room) -> None:
+    room.attest()
+    (record,) = room.site.records("attestation")
+    newest = {"x": record}
+    ends, stale = (list(judge(newest, SystemClock().now() + timedelta(days=days))) for days in (340, 370))
+    assert exit_of(ends) == 0 and exit_of(stale) == 1 and "STALE" in stale[0].text
+
+
+def test_what_holds_for_a_month_alone_is_not_told_from_its_first_day_on(room: Room) -> None:
+    room.attest(item="host-patching", until="31d")
+    assert room.told(0) == [] and room.told(20) == [] and room.told(25) == ["ATTESTATION_ENDS"]
+
+
+def test_words_and_the_evidences_name_are_in_no_record(room: Room) -> None:
+    done = room.attest("--key", str(room.ana))
+    assert done.json["attested"]["statement"] == WORDS
+    whole = json.dumps(room.site.records())
+    assert "Ionescu" not in whole and sha256(b"%PDF").hexdigest() in whole
+    assert room.evidence.read_bytes() == b"%PDF", "it stays where it is"
+    for path in (room.site.state / "payloads").iterdir():
+        path.unlink()
+    (one,) = room.site.run("attest", "--list").json["attestations"]
+    assert one["statement"] is None and one["state"] == "valid", "the words were taken back"
+    room.site.ledger_holds()
+
+
+def test_status_tells_what_is_stale_and_acknowledges_it(room: Room) -> None:
+    """By a record that is as old as that: its clock was a year ago."""
+    past = room.site.services(Ticking(SystemClock().now() - timedelta(days=40)))
+    from ccdr.jobs.attesting import attest, to_attest
+
+    until = past.clock.now() + timedelta(days=20)
+    attest(to_attest("siem", None, "looked at", room.evidence, until, past), past, None, room.signers)
+    status = room.site.run("status")
+    assert [t["code"] for t in status.json["attestations"]] == ["ATTESTATION_STALE"]
+    assert room.states() == ["STALE"] and room.site.run("attest", "--list").code == 1
+    done = room.site.run("ack", "ATTESTATION_STALE", "--until", "7d", "--why", "the auditor comes on Monday")
+    assert done.code == 0, done
+    (told,) = room.site.run("status").json["attestations"]
+    assert told["acknowledged"] is True and room.states() == ["STALE"]
+
+
+def test_a_plans_people_get_a_message_before_it_ends_and_once_it_is_stale(room: Room) -> None:
+    room.attest()
+    with web_server() as web:
+        room.site.write("plans/urls", f"{web.url()}\n", mode=0o600)
+        path = room.site.root / "plans/p.yaml"
+        path.write_text(path.read_text().replace("assets:", "notify: {urls_file: urls}\nassets:", 1))
+        said = []
+        for days in (300, 340, 370):
+            services = room.site.services(Ticking(SystemClock().now() + timedelta(days=days)))
+            telling = end_run([room.site.loaded()], services, RunResult(), seconds=1.0).telling
+            assert telling is not None and telling.sent
+            said.append("".join(message.body for message in telling.sent))
+    assert "attestation" not in said[0], "the twin: it holds"
+    assert "staff-training" in said[1] and "holds until" in said[1] and "STALE" not in said[1]
+    assert "it is STALE" in said[2] and "ccdr attest staff-training" in said[2]
+
+
+def test_a_newer_one_takes_its_place_and_each_scope_stands_for_itself(room: Room) -> None:
+    room.attest("--of", "db1", item="disk-encryption", until="30d")
+    room.attest("--of", "db2", item="disk-encryption", until="366d")
+    assert room.told(40) == ["ATTESTATION_STALE"]
+    room.attest("--of", "db1", item="disk-encryption", until="366d")
+    assert room.told(40) == [] and room.states() == ["valid", "valid"]
+    done = room.site.run("attest", "disk-encryption", "--of", "db1", "--end", "--statement", "it is gone")
+    assert done.code == 0 and room.states() == ["valid"]
+    assert room.told(400) == ["ATTESTATION_STALE"], "what was ended is not stale"
+
+
+def test_what_was_signed_elsewhere_is_taken_by_a_security_key(room: Room) -> None:
+    device, text = SecurityKey(), room.site.root / "text"
+    signers(room.signers, {"dan@x": device.public})
+    assert room.attest("--write", str(text)).code == 0
+    made = device.signed(text.read_text(), namespace="ccdr-attestation")
+    text.with_name("text.sig").write_text(made)
+    done = room.site.run("attest", "--signed", str(text), "--signers", str(room.signers))
+    assert done.code == 0 and done.json["attested"]["user_verified"] is True
+    assert done.json["attested"]["statement"] == WORDS
+
+
+@pytest.mark.parametrize(
+    "how", ["not who may", "for approvals", "changed", "nobody's file", "too long", "past", "no item", "no evidence"]
+)
+def test_what_is_not_as_it_should_be_attests_nothing(room: Room, how: str) -> None:
+    text = room.site.root / "text"
+    extra: tuple[str, ...] = ()
+    if how in ("not who may", "for approvals", "changed"):
+        room.attest("--write", str(text))
+        by = key(room.site.root, "mallory") if how == "not who may" else room.ana
+        space = NAMESPACE if how == "for approvals" else "ccdr-attestation"
+        text.with_name("text.sig").write_text(signed(text.read_text(), by, space))
+        if how == "changed":
+            text.write_text(text.read_text().replace("staff-training", "siem"))
+        done = room.site.run("attest", "--signed", str(text), "--signers", str(room.signers))
+    elif how == "nobody's file":
+        room.signers.chmod(0o666)
+        done = room.attest("--key", str(room.ana))
+    elif how == "no evidence":
+        room.evidence.unlink()
+        done = room.attest(*extra)
+    else:
+        until = {"too long": "367d", "past": "2020-01-01"}.get(how, "30d")
+        done = room.attest(until=until, item="no-such-thing" if how == "no item" else "siem")
+    assert (done.code == 2 and done.json["hint"] is not None) or how == "no evidence", done
+    assert done.code == 2 and room.site.records("attestation") == []
+
+
+def test_a_record_alone_has_signed_nothing(room: Room) -> None:
+    room.attest("--key", str(room.ana))
+    (record,) = room.site.records("attestation")
+    services = room.site.services()
+    signer = holds(record, room.signers, services)
+    assert signer is not None and signer.name == "ana@x"
+    with pytest.raises(SignatureRefused):
+        holds({**record, "evidence_sha256": "0" * 64}, room.signers, services)
+
+
+def test_every_item_that_there_is_may_be_recorded() -> None:
+    assert set(schema_of("attestation")["properties"]["item"]["enum"]) == set(ATTESTABLE)
+    page = (Path(__file__).parents[3] / "docs/how-to/attest.md").read_text("utf-8")
+    for item, of in ATTESTABLE.items():
+        assert f"| `{item}` | {of.what} | {of.measure} | {of.longest.days} days |" in page, item
+
+
+def test_openssh_itself_verifies_what_was_recorded(room: Room) -> None:
+    """As an auditor does: from the record's values and the file of signers."""
+    from ccdr.evidence.attested import ToAttest
+
+    room.attest("--key", str(room.ana))
+    (record,) = room.site.records("attestation")
+    sig = room.site.root / "sig"
+    sig.write_text(record["by"]["signature"])
+    argv = ["ssh-keygen", "-Y", "verify", "-f", room.signers, "-I", "ana@x", "-n", "ccdr-attestation", "-s", sig]
+    subprocess.run(argv, input=ToAttest.recorded(record).text(), text=True, check=True, capture_output=True)

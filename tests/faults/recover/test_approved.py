@@ -1,0 +1,48 @@
+"""A recovery of a plan that says so takes somebody else's approval; a dry run takes none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Site
+from tests.support.signed import key, signed, signers
+
+
+@pytest.fixture
+def asking(centre: Site) -> tuple[Site, Path, Path]:
+    ana, dan = key(centre.root, "ana"), key(centre.root, "dan")
+    known, path = signers(centre.root / "signers", {"ana@x": ana, "dan@x": dan}), centre.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", f"approval: {{signers: {known}, recover: true}}\nassets:", 1))
+    return centre, ana, dan
+
+
+def test_a_recovery_is_refused_without_an_approval_and_carried_out_once_with_one(
+    asking: tuple[Site, Path, Path],
+) -> None:
+    site, ana, dan = asking
+    back, file = site.root / "back", site.root / "go.txt"
+    given = ("--under", str(back), "--yes-i-mean", "p")
+    assert site.run("recover", "p", *given, "--dry-run").code == 0
+    for command in (("recover", "p"), ("restore", "p", "--asset", "recordings", "--to", str(back / "recordings"))):
+        refused = site.run(*command, *(given if command[0] == "recover" else ("--yes-i-mean", "recordings")))
+        assert refused.code == 2 and "needs somebody else's approval" in refused.json["error"], refused
+    assert list(back.iterdir()) == [] and site.records("recover.start") == []
+    assert {r["result"] for r in site.records("restore.end")} <= {"REFUSED"}
+    assert site.run("recover", "--resume").code == 2, "nothing was begun that could be gone on with"
+    assert site.run("approval", "request", "p", "recover", "--key", str(ana), "--out", str(file)).code == 0
+    file.with_name("go.txt.sig").write_text(signed(file.read_text(), dan))
+    done = site.run("recover", "p", *given, "--approval", str(file))
+    assert done.code == 0 and done.json["state"] == "done", done
+    (used,) = site.records("approval.used")
+    assert used["operation"] == "recover" and used["snapshots"] == []
+
+
+def test_by_breaking_the_glass_it_is_carried_out_where_there_are_no_signers(asking: tuple[Site, Path, Path]) -> None:
+    """As on a new host after a fire; and it stands until it was reviewed."""
+    site, _, _ = asking
+    (site.root / "signers").unlink()
+    given = ("--under", str(site.root / "back"), "--yes-i-mean", "p", "--break-glass", "the building is gone")
+    assert site.run("recover", "p", *given).code == 0
+    (plan,) = site.run("status", "p").json["plans"]
+    assert "BREAK_GLASS" in {t["code"] for t in plan["troubles"]}
