@@ -138,7 +138,10 @@ def erasures_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     site.backed_up()
     yield "erasure prove", site.run("erasure", "prove", "p")
     to = ["--to", str(site.root / "glass"), "--yes-i-mean", "glass"]
-    yield "restore", site.run("restore", "p", "--asset", "recordings", *to, "--break-glass", "the canary is not there")
+    yield (
+        "restore",
+        site.run("restore", "p", "--asset", "recordings", *to, "--despite-erasures", "the canary is not there"),
+    )
     stands = ["--to", str(site.root / "glass"), "--yes-i-mean", "p/recordings"]
     yield "erasure replay", site.run("erasure", "replay", "p", "--asset", "recordings", *stands)
     yield "erasure review", site.run("erasure", "review", "p", "--why", "nobody is in it")

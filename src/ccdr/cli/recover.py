@@ -20,7 +20,7 @@ from ccdr.cli.recover_told import tell_result
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import agree
-from ccdr.cli.verbs import as_one, complete_plans, dry_run_option, verb
+from ccdr.cli.verbs import as_one, complete_plans, despite_erasures_option, dry_run_option, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import human_seconds, rfc3339
 
@@ -133,13 +133,20 @@ def _names(loaded: LoadedPlan, text: str | None, option: str) -> tuple[str, ...]
 @click.option("--from", "site", metavar="SITE", help="Fetch from this copy (see `copies:` of the plan).")
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--resume", is_flag=True, help="Go on with the recovery that was stopped, killed or failed.")
+@despite_erasures_option
 @click.option("--yes-i-mean", metavar="PLAN", help="The plan's name, instead of typing it.")
 @going_on_options
 @dry_run_option
 @as_one("asked", _Asked)
 @as_one("going_on", GoingOn)
 def recover(
-    plan: str | None, asked: _Asked, resume: bool, yes_i_mean: str | None, going_on: GoingOn, dry_run: bool
+    plan: str | None,
+    asked: _Asked,
+    resume: bool,
+    despite_erasures: str | None,
+    yes_i_mean: str | None,
+    going_on: GoingOn,
+    dry_run: bool,
 ) -> Exit:
     """Bring all assets of PLAN back to one moment, each onto its target, in order.
 
@@ -167,12 +174,12 @@ def recover(
       ccdr recover check outbound                          the checks once more
     """
     if resume:
-        if asked.any or going_on.approval is not None:
+        if asked.any or going_on.any:
             raise UsageProblem("--resume goes on with what was decided", hint="leave the other options out")
-        return _resume(plan, going_on.break_glass, dry_run=dry_run)
+        return _resume(plan, despite_erasures, dry_run=dry_run)
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN'.")
-    return _recover(plan, asked, yes_i_mean, going_on, dry_run=dry_run)
+    return _recover(plan, asked, despite_erasures, yes_i_mean, going_on, dry_run=dry_run)
 
 
 def _known(options: Settings, broken_glass: str | None = None) -> Known:
@@ -184,14 +191,16 @@ def _known(options: Settings, broken_glass: str | None = None) -> Known:
     return Known(tuple(others), tuple(sorted({problem.file for error in wrong for problem in error.problems})), why)
 
 
-def _recover(plan: str, asked: _Asked, yes_i_mean: str | None, going_on: GoingOn, *, dry_run: bool) -> Exit:
+def _recover(
+    plan: str, asked: _Asked, glass: str | None, yes_i_mean: str | None, going_on: GoingOn, *, dry_run: bool
+) -> Exit:
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, reading_on, recovering
     from ccdr.plans.trust import confirm
 
     options = settings()
-    loaded, known = options.load(plan), _known(options, going_on.break_glass)
+    loaded, known = options.load(plan), _known(options, glass)
     request = asked.request(loaded, options, known)
     loaded, services = from_site(loaded, options.services(), asked.site)
     with contextlib.ExitStack() as stack:

@@ -19,6 +19,7 @@ from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
 from ccdr.cli.verbs import (
     as_one,
+    despite_erasures_option,
     dry_run_option,
     from_option,
     one_only,
@@ -57,8 +58,9 @@ class _Asked:
     onto_source_server: bool
     despite_failed_test: bool
     despite_failed_checks: bool
+    despite_erasures: str | None
 
-    def request(self, job: Job, options: Settings, broken_glass: str | None) -> Request:
+    def request(self, job: Job, options: Settings) -> Request:
         from ccdr.evidence.acknowledged import why_of
         from ccdr.jobs.restore import Request
         from ccdr.jobs.shipping.targets import target_of
@@ -78,7 +80,7 @@ class _Asked:
             onto_source_server=self.onto_source_server,
             despite_failed_test=self.despite_failed_test,
             despite_failed_checks=self.despite_failed_checks,
-            break_glass=None if broken_glass is None else why_of(broken_glass),
+            despite_erasures=None if self.despite_erasures is None else why_of(self.despite_erasures),
             others=tuple(others),
             unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
         )
@@ -147,6 +149,7 @@ class _Asked:
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name even if checks fail.")
+@despite_erasures_option
 @click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @going_on_options
 @dry_run_option
@@ -190,7 +193,7 @@ def restore(
 
     options = settings()
     (job,), services = jobs_from(options.jobs(plan, [asset]), options.services(), site)
-    request = asked.request(job, options, going_on.break_glass)
+    request = asked.request(job, options)
     with contextlib.ExitStack() as stack:
         with progress() as watched:
             one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))

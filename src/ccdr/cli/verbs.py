@@ -140,6 +140,11 @@ def timeline_option(function: F) -> F:
     return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)
 
 
+def despite_erasures_option(function: F) -> F:
+    text = "Hand it over though erased people may be in it: why. It stays red until `ccdr erasure review`."
+    return click.option("--despite-erasures", metavar="WHY", help=text)(function)
+
+
 def dry_run_option(function: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(function)
 

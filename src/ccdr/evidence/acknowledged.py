@@ -264,13 +264,10 @@ def code_of(text: str) -> Trouble:
         )
     if code is Trouble.ERASED_RETURNED:
         raise UsageProblem(
-            f"{name} cannot be acknowledged: erased people may be where they must not be",
-            hint='`ccdr erasure review PLAN --asset A --why "…"`, once somebody has looked',
-        )
-    if code in REVIEWED:
-        raise UsageProblem(
-            f"{name} is not acknowledged: somebody who may approve reviews it, and signs that",
-            hint="`ccdr approval review PLAN` says what is to be signed",
+            f"{name} is not acknowledged: somebody reviews it, and answers for that",
+            hint='`ccdr erasure review PLAN --why "…"` does it, once somebody has looked'
+            if code is Trouble.ERASED_RETURNED
+            else "`ccdr approval review PLAN` says what is to be signed",
         )
     if code in PASSING:
         raise UsageProblem(

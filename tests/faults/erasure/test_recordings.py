@@ -114,7 +114,7 @@ def test_a_register_that_is_gone_stops_a_restore(site: Site) -> None:
     added(site, SELECTOR)
     removed(site)
     assert restored(site) == (1, set())
-    assert restored(site, "--break-glass", "the register is lost, OPS-17") == (1, names(ERASED, CANARY, KEPT))
+    assert restored(site, "--despite-erasures", "the register is lost, OPS-17") == (1, names(ERASED, CANARY, KEPT))
     replay = site.records("erasure.replay")[-1]
     assert (replay["result"], replay["handed_over"], replay["head"]) == ("FAILED", True, None)
     assert "OPS-17" not in str(site.records())

@@ -57,7 +57,7 @@ def test_what_may_hold_them_stops_the_asset_and_the_glass_may_be_broken(own: Sit
     added(own, CALLER, NOT_PLANTED)
     done = recover(own, "--assets", "cdr")
     assert done.code == 1 and not (own.root / "back/cdr").exists(), done
-    again = own.run("recover", "--resume", "p", "--break-glass", "the canary was never planted, OPS-18")
+    again = own.run("recover", "--resume", "p", "--despite-erasures", "the canary was never planted, OPS-18")
     assert again.code == 1 and (own.root / "back/cdr/cdr.db").exists(), again
     assert own.records("erasure.replay")[-1]["handed_over"] is True
     assert rows(own) == [(199, 15)], "who is known is erased all the same"

@@ -40,7 +40,7 @@ def replay(
     yes_i_mean: str,
 ) -> Exit:
     """Erase whom the register of PLAN names from what was restored by hand: a dump that a person has loaded, or what
-    was handed over by --break-glass. `restore` and `recover` do it by themselves.
+    was handed over by --despite-erasures. `restore` and `recover` do it by themselves.
 
     What is or could be the source of any plan is refused.
 
@@ -158,7 +158,7 @@ def _tell_proofs(plan: str, proofs: Sequence[Mapping[str, object]]) -> None:
 @asset_option
 @click.option("--why", required=True, help="What was found, and what was done about it.")
 def review(plan: str, asset: str | None, why: str) -> Exit:
-    """Record that somebody has looked at what was handed over by --break-glass: until then it stays red.
+    """Record that somebody has looked at what was handed over by --despite-erasures: until then it stays red.
 
     \b
     Examples:

@@ -60,7 +60,7 @@ class BeforeHandOver:
 
     @property
     def _glass(self) -> str | None:
-        return self.order.request.break_glass if self.order.request is not None else None
+        return self.order.request.despite_erasures if self.order.request is not None else None
 
     @property
     def _dumped(self) -> bool:

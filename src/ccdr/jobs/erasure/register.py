@@ -211,7 +211,7 @@ class Register:
 
 
 FROM_ELSEWHERE = (
-    "look for it at a copy (`--from SITE`); where there is none, hand over what was restored by --break-glass WHY, "
+    "look for it at a copy (`--from SITE`); where there is none, hand it over by --despite-erasures WHY, "
     "and erase by hand: docs/how-to/erase.md"
 )
 

@@ -29,7 +29,7 @@ from ccdr.storage.restic import PROBE_WAIT, Restic
 
 PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
 MOST_FOUND = 500  # entries that a record lists
-GLASS = "hand it over all the same with --break-glass WHY, which stays red until `ccdr erasure review`"
+GLASS = "hand it over all the same with --despite-erasures WHY, which stays red until `ccdr erasure review`"
 
 
 class StillHeld(CcdrError):

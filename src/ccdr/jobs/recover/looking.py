@@ -85,7 +85,7 @@ class _Looking:
             makes=session.decision.under,
             told=told,
         )
-        request = replace(request, break_glass=session.known.break_glass)
+        request = replace(request, despite_erasures=session.known.despite_erasures)
         progress = OfAsset(self.view, asset)
         one = room.enter_context(restoring(session.job(asset), request, session.services, progress, dry_run=True))
         if one.there:

@@ -24,11 +24,11 @@ from ccdr.plans.job import Job
 @dataclass(frozen=True)
 class Known:
     """All plans that are known besides: their sources must not be touched either; and those that cannot be read.
-    `break_glass`: why all of it is handed over though erased people may be in it."""
+    `despite_erasures`: why all of it is handed over though erased people may be in it."""
 
     others: tuple[LoadedPlan, ...] = ()
     unknown: tuple[str, ...] = ()
-    break_glass: str | None = None
+    despite_erasures: str | None = None
 
 
 NONE_BESIDE = Known()

@@ -60,7 +60,7 @@ class Request:
     onto_source_server: bool = False
     despite_failed_test: bool = False
     despite_failed_checks: bool = False
-    break_glass: str | None = None  # why it is handed over though erased people may be in it
+    despite_erasures: str | None = None  # why it is handed over though erased people may be in it
     others: tuple[LoadedPlan, ...] = ()
     unknown: tuple[str, ...] = ()
     goes_on: bool = False
