@@ -224,5 +224,5 @@ def test_a_journal_that_says_another_thing_than_was_decided_is_not_gone_on_with(
     begun = len(centre.records("recover.start"))
     for asked in (["--resume", "p"], ["check", "p"]):
         told = centre.run("recover", *asked)
-        assert told.code == 3 and "was changed" in told.json["error"], told
+        assert told.code == 3 and "is not believed" in told.json["error"], told
     assert len(centre.records("recover.start")) == begun and not (back / "elsewhere").exists()

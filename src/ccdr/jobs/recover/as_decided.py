@@ -24,6 +24,6 @@ def require_as_decided(told: Told, services: Services) -> None:
     else:
         why = "what it says was decided is not what the ledger has of it"
     raise CcdrError(
-        f"the recovery's journal {told.directory / FILE} was changed: {why}",
+        f"the recovery's journal {told.directory / FILE} is not believed: {why}",
         hint="who may write there? Look at the targets yourself, and begin a new recovery",
     )
