@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -158,3 +160,15 @@ def test_a_source_whose_clock_is_wrong_is_recorded(source: Source, tmp_path: Pat
         assert done.snapshot and abs((datetime.now(UTC) - done.snapshot.consistent_point).total_seconds() - 120) < 60
     finally:
         source.psql("drop database clocked with (force)")
+
+
+ASKED = "import time; from ccdr.host.clock import SystemClock; print(SystemClock().monotonic() - time.monotonic())"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a process a start of the machine of its own")
+@pytest.mark.parametrize("slept", [0, 86400])
+def test_what_the_machine_slept_counts_as_time_that_passed(slept: int) -> None:
+    """An objective that was missed asleep is missed."""
+    argv = ["unshare", "--time", "--boottime", str(slept), sys.executable, "-c", ASKED]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert float(told) == pytest.approx(slept, abs=1)

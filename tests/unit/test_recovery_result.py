@@ -10,11 +10,14 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.plans.targets import Target
+from ccdr.ports.new_server import StartLines
 
 
-def ended(*, lost: float = 60.0, worked: float = 60.0, state: str = "done") -> RecoveryResult:
+def ended(
+    *, lost: float = 60.0, worked: float = 60.0, state: str = "done", start: StartLines | None = None
+) -> RecoveryResult:
     planned = Planned("crm", "s" * 64, None, None, None, lost, Target(directory=Path("/back/crm")))
-    step = StepResult(planned, state)
+    step = StepResult(planned, state, start=start)
     result = RecoveryResult(Decision("p", None, (planned,), None, None), "r", 3600.0, 1800.0, 0.0, {"crm": step})
     result.worked = worked
     result.conclude()
@@ -40,3 +43,10 @@ def test_what_a_restore_found_is_among_its_findings() -> None:
     assert (result.exit_code, result.as_json()["findings"]) == (0, [])
     restore.findings.append("the ledger was cut")
     assert (result.exit_code, result.as_json()["findings"]) == (1, ["crm: the ledger was cut"])
+
+
+@pytest.mark.parametrize(("start", "told"), [(None, False), (StartLines((), ()), True)])
+def test_an_objective_that_was_met_says_which_servers_nobody_has_started(start: StartLines | None, told: bool) -> None:
+    body = ended(start=start).body()
+    assert body["rto"]["verdict"] == "MET"  # type: ignore[index]
+    assert any(str(note).startswith("crm: it is still to be started") for note in body["notes"]) is told  # type: ignore[attr-defined]

@@ -47,6 +47,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest
     from ccdr.jobs.recover.again import check_again
+    from ccdr.jobs.recover.as_decided import require_as_decided
     from ccdr.plans.targets import load_targets
 
     options = settings()
@@ -57,6 +58,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
         raise UsageProblem(
             f"no recovery of {plan} was begun on this host{which}", hint=f"`ccdr recover {plan}` begins one"
         )
+    require_as_decided(told, services)
     decision = Decision.read(told.decided)
     places = load_targets(targets_file).targets if targets_file is not None else {}
     known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))

@@ -21,7 +21,7 @@ class Clock(Protocol):
         """This host's time, UTC."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Seconds since the machine's start, those that it slept among them: they never jump back."""
 
 
 class Outcome(Protocol):

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -233,8 +234,8 @@ def nobody_reaches_it_while_it_is_checked(site: Site, home: Path) -> None:
     assert (check.returncode, seen) == (0, {"none 0"})
 
 
-def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: Source) -> None:
-    """Recovery from a crash empties an unlogged table."""
+def with_unlogged_rows(site: Site, source: Source) -> tuple[Path, list[str]]:
+    """The newest snapshot of crm has some; the home of its new server, and how it is asked for."""
     home = site.root / "back/crm"
     site.write("targets.yaml", f"targets:\n  crm: {{new_server: {{directory: {home}, port: 5499}}}}\n")
     source.psql("create unlogged table session as select generate_series(1, 20) as id", "kills")
@@ -245,7 +246,38 @@ def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: S
     site.write(
         "restore_tests/crm.yaml", CRM_CHECKS + "  - {kind: identical}\n  - {kind: rows, table: session, at_least: 20}\n"
     )
-    asked = ["p", "--to", str(site.root / "targets.yaml"), "--assets", "crm", "--yes-i-mean", "p"]
+    return home, ["p", "--to", str(site.root / "targets.yaml"), "--assets", "crm", "--yes-i-mean", "p"]
+
+
+def test_a_new_server_that_crashes_once_its_checks_have_passed_does_not_get_its_name(
+    site: Site, source: Source
+) -> None:
+    """It would come up again by itself, without the rows of unlogged tables."""
+    home, asked = with_unlogged_rows(site, source)
+    process = site.start("recover", *asked)
+    while process.poll() is None and ("crm", "checked") not in reached(site):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    run = site.records("restore.start")[-1]["run"]
+    (box,) = (name for name in containers() if str(run) in name)
+    top = ["docker", "top", box, "-eo", "pid,args"]
+    told = subprocess.run(top, capture_output=True, text=True, check=True).stdout
+    (one,) = (line.split()[0] for line in told.splitlines() if "checkpointer" in line)
+    os.kill(int(one), signal.SIGKILL)
+    time.sleep(2)  # until it would be up again
+    process.send_signal(signal.SIGCONT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode != 0 and not home.exists(), out
+    done = site.run("recover", "--resume", "p")
+    assert (done.code, done.json.get("state")) == (0, "done"), done
+    again = site.run("recover", "check", "p")
+    rows = [c["status"] for c in again.json["steps"][0]["checks"] if c["kind"] == "rows"]
+    assert (again.code, rows) == (0, ["PASS", "PASS"]) and left(site) == [], again
+
+
+def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: Source) -> None:
+    """Recovery from a crash empties an unlogged table."""
+    home, asked = with_unlogged_rows(site, source)
     kill_at(site, ("crm", "checked"), 0, *asked)
     assert not home.exists()
     done = site.run("recover", "--resume", "p")

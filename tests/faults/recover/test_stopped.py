@@ -3,6 +3,7 @@ stays, what is not is gone on with, and nothing else is stopped by it. The healt
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -188,3 +189,40 @@ def test_what_had_its_name_and_is_damaged_since_is_not_told_as_done_without_a_wo
         assert result.exit_code == 1 and "recordings: 1 file is not as brought" in found and "003" not in found
     else:
         assert (result.exit_code, result.found) == (0, []), result
+
+
+def edited(site: Site, how: str) -> None:
+    """By somebody who may write the state: all that is to be brought goes elsewhere; it is of another snapshot; or it is
+    a recovery that nobody had begun."""
+    (path,) = (site.state / "recover").glob("*/journal.jsonl")
+    first, rest = path.read_text().split("\n", 1)
+    decided = json.loads(first)
+    (cdr,) = (one for one in decided["assets"] if one["asset"] == "cdr")
+    if how == "target":
+        cdr["where"] = {"directory": str(site.root / "back/elsewhere")}
+    elif how == "snapshot":
+        cdr["snapshot"] = "0" * 64
+    elif how == "run":
+        decided["run"] = "20991231T000000-ffffff"
+        (site.state / "recover" / decided["run"]).mkdir(mode=0o700)
+        path = site.state / "recover" / decided["run"] / path.name
+    path.write_text(f"{json.dumps(decided)}\n{rest}")
+
+
+@pytest.mark.parametrize("how", ["target", "snapshot", "run", "twin"])
+def test_a_journal_that_says_another_thing_than_was_decided_is_not_gone_on_with(centre: Site, how: str) -> None:
+    """The twin: written anew, and the same."""
+    centre.write("restore_tests/cdr.yaml", CDR.replace("3000", "99999"))
+    back = centre.root / "back"
+    assert recovered(centre, {"cdr": back / "cdr", "recordings": back / "recordings"}).state == "failed"
+    centre.write("restore_tests/cdr.yaml", CDR)
+    edited(centre, how)
+    if how == "twin":
+        assert centre.run("recover", "--resume", "p").code == 0
+        assert centre.run("recover", "check", "p").code == 0
+        return
+    begun = len(centre.records("recover.start"))
+    for asked in (["--resume", "p"], ["check", "p"]):
+        told = centre.run("recover", *asked)
+        assert told.code == 3 and "is not believed" in told.json["error"], told
+    assert len(centre.records("recover.start")) == begun and not (back / "elsewhere").exists()

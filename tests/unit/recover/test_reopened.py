@@ -53,3 +53,14 @@ def test_one_that_is_started_while_it_is_copied_is_no_finding(copying: Any) -> N
     (opening.left.home / "conf").write_text("it runs")
     with pytest.raises(TestBroken, match="was started while it was looked at"):
         reopened._copy(order, opening, staging)
+
+
+def test_a_home_that_was_put_elsewhere_and_linked_is_copied_and_not_opened_itself(copying: Any) -> None:
+    """The server would start on what it is to leave as it is."""
+    order, opening, staging = copying
+    home = opening.left.home
+    home.rename(home.with_name("larger-disk"))
+    home.symlink_to(home.with_name("larger-disk"))
+    assert opening.left.untouched
+    reopened._copy(order, opening, staging)
+    assert not staging.tree.is_symlink() and as_it_is(staging.tree) == as_it_is(home.resolve())

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,6 +30,7 @@ ROOM = "recover"  # in the state directory
 FILE = "journal.jsonl"
 # What is reached of an asset, in this order. `naming` is told before it is done, all others after.
 STAGES = ("begun", "fetched", "loaded", "checked", "compared", "naming", "named", "opened")
+WROTE = frozenset(("format", "ccdr", "run", "began", "plan_sha256"))  # in its first line: all else was decided
 NAMED, OPENED, ENDED = "named", "opened", "ended"
 
 
@@ -201,6 +203,12 @@ def read(directory: Path) -> Told:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _edited(path) from None
     return told
+
+
+def sum_of(decided: Mapping[str, object]) -> str:
+    """SHA-256 of a decision, as it is written or was read: the ledger bears it, which nobody edits unseen."""
+    what = {key: value for key, value in decided.items() if key not in WROTE}
+    return sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
 def _edited(path: Path) -> CcdrError:

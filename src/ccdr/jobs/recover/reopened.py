@@ -110,7 +110,8 @@ def _copy(order: Order, opening: Opening, staging: Staging) -> None:
         room_for(staging.root, left.extent[1] + MARGIN)
     except TestBroken as error:
         lacking, shares = error, "always"
-    argv = ["cp", "-a", f"--reflink={shares}", "--", str(left.home), str(staging.tree)]
+    home = left.home.resolve()  # a link's copy would be the link, and a server on it one on the home itself
+    argv = ["cp", "-a", f"--reflink={shares}", "--", str(home), str(staging.tree)]
     try:
         order.services.host.run(argv, watch=staging.root, what="copying the new server, to look at it")
     except CommandFailed:

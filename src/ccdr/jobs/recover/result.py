@@ -21,6 +21,8 @@ UNTIMED = (
     "it took in all is not known"
 )
 
+CLOSED = "it is still to be started; the time until then is not in the RTO"
+
 
 @dataclass
 class StepResult:
@@ -124,6 +126,7 @@ class RecoveryResult:
         steps = list(self.steps.values())
         if all(step.state == "done" for step in steps):
             self.state = DONE
+            self.notes += [f"{name}: {CLOSED}" for name, step in self.steps.items() if step.to_start]
             return
         bad = [step for step in steps if step.state == "failed"]
         found = all(step.bad for step in bad)

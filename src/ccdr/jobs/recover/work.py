@@ -16,6 +16,7 @@ from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal as journals
+from ccdr.jobs.recover.as_decided import require_as_decided
 from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.brought_before import clear, look_again
 from ccdr.jobs.recover.journal import Told
@@ -64,6 +65,7 @@ def resuming(
     """Go on with what another process had begun, as its journal tells. Raises as `recovering`."""
     with _alone(services, loaded.plan.plan), services.state.run(services.clock) as run:
         told = journals.read(told.directory)  # whoever held the lock may have gone on with it
+        require_as_decided(told, services)
         decision = Decision.read(told.decided)
         if not told.unfinished:
             raise UsageProblem(f"the recovery of {told.plan} that began at {rfc3339(told.began)} is done")
@@ -154,7 +156,9 @@ class Recovering:
             for one in self._session.decision.assets
         ]
         about = {key: decision[key] for key in ("moment", "predicted", "skew_s")}
-        return {**about, "resumes": self.result.resumes, "assets": assets}
+        told = self._session.told
+        decided = journals.sum_of(decision if told is None else told.decided)
+        return {**about, "resumes": self.result.resumes, "decided_sha256": decided, "assets": assets}
 
     # --- all of it, side by side ----------------------------------------------------------------------
 

@@ -29,6 +29,10 @@ from ccdr.ports.restored import SandboxNeeds
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres
 
+# One process that dies (for want of memory, of a bug) takes the others with it; a server that came up again by itself
+# would answer as if nothing had been, and lack the rows of unlogged tables, and what no commit has waited for.
+LOADED_ONCE = {"restart_after_crash": "off"}
+
 
 @dataclass(frozen=True)
 class Dump:
@@ -100,7 +104,7 @@ class Dump:
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
-        return common | asset.server_settings
+        return common | LOADED_ONCE | asset.server_settings
 
     @property
     def _memory(self) -> int:
