@@ -146,6 +146,8 @@ class Maker:
                 f"the backup holds no users, so anybody could do anything: the new server listens on {self._socket} "
                 "alone, for its own user. Set passwords there, and then its port"
             )
+        if (lost := self._lost_password(manifest)) is not None:
+            notes.append(lost)
         if manifest.contents["settings"] is None:
             notes.append("the backup holds no settings (+config|get): it has its program's own, and those of the plan")
         if manifest.contents["cluster_node"]:
@@ -314,15 +316,36 @@ class Maker:
         return StartLines(debian, docker, look=(self._look(manifest),), inside=box)
 
     def _look(self, manifest: Manifest) -> str:
-        """By the plan's own user. Where this host lacks its password, it is asked for."""
+        """By the plan's own user; where this host lacks its password, as whoever comes without one. Its client goes on
+        as `default` once AUTH has failed: so that is asked for first, by itself, and ends it."""
         connection, secret = self.asset.connection, self.asset.connection.password_file
-        argv, password = [f"{kind_of(manifest).name}-cli", "-s", str(self._socket)], ""
-        if _has_users(manifest) and (secret is not None or connection.password_command is not None):
-            argv += ["--user", connection.user] if connection.user is not None else []
-            argv.append("--askpass")
-            if secret is not None and secret.is_file():
-                password = f" < {shlex.quote(str(secret))}"
-        return shlex.join([*argv, "INFO", "keyspace"]) + password
+        cli = self._cli(manifest)
+        if not _has_users(manifest) or (secret is None and connection.password_command is None):
+            return f"{cli} INFO keyspace"
+        if secret is not None and not secret.is_file():
+            return f"{cli} -e INFO keyspace"
+        user = [connection.user] if connection.user is not None else []
+        may = f"{cli} -e -x {shlex.join(['AUTH', *user])}"
+        ask = f"{cli} {shlex.join([*(['--user', *user] if user else []), '--askpass', 'INFO', 'keyspace'])}"
+        line = shlex.join(["sh", "-c", f'read -r p; printf %s "$p" | {may} && printf \'%s\\n\' "$p" | {ask}'])
+        return f"{line} < {shlex.quote(str(secret))}" if secret is not None else line
+
+    def _cli(self, manifest: Manifest) -> str:
+        return shlex.join([f"{kind_of(manifest).name}-cli", "-s", str(self._socket)])
+
+    def _lost_password(self, manifest: Manifest) -> str | None:
+        """What to do about one that this host lacks: the server has only its digest, and no repository has it."""
+        connection, secret = self.asset.connection, self.asset.connection.password_file
+        if not _has_users(manifest) or secret is None or secret.is_file():
+            return None
+        user, file = connection.user or "default", shlex.quote(str(secret))
+        typed = f"ACL SETUSER {user} resetpass >%s\\nACL SAVE\\n"
+        line = shlex.join(["sh", "-c", f'read -r p; printf "{typed}" "$p" | {self._cli(manifest)} -e'])
+        return (
+            f"this host lacks {secret}, which no repository holds. Put it back from your copy. There is none? "
+            f"`(umask 077; head -c 24 /dev/urandom | base64 > {file})` makes a new one; once the server is started, "
+            f"`{line} < {file}` sets it there (as its user `default`, if that needs no password)"
+        )
 
     # --- once it is opened ----------------------------------------------------------------------------
 

@@ -1,0 +1,64 @@
+"""How a person looks at a new Redis server: never as another user than the plan's without being told."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.manifests import a_manifest
+
+from ccdr.engines.redis.engine import Redis
+from ccdr.engines.redis.new_server import Maker
+from ccdr.ports.new_server import Owner, Site
+
+# As redis-cli and valkey-cli 8: once AUTH has failed they go on as `default`, and end with 0. One AUTH fails with -e.
+CLIENT = """#!/bin/sh
+case "$*" in
+  *AUTH*) [ "$(cat)" = right ] || exit 1; echo OK;;
+  *) read -r p; [ "$p" = right ] || echo "AUTH failed" >&2; echo "# Keyspace";;
+esac
+"""
+
+
+def maker(tmp_path: Path, **connection: Any) -> Maker:
+    given = {"host": "127.0.0.1", "user": "ccdr_backup", **connection}
+    return Maker(Redis.model_validate({"engine": "redis", "connection": given}), Site(tmp_path))
+
+
+def manifest(users: object = ("default", "ccdr_backup")) -> Any:
+    held = {"server": "redis", "version": "8.0", "settings": {}, "cluster_node": False}
+    return a_manifest(contents={**held, "users": list(users) if users else None})  # type: ignore[call-overload]
+
+
+def look(made: Maker, of: Any) -> str:
+    (line,) = made.start_lines(of, "image", Owner(999, 999)).look
+    return line
+
+
+@pytest.mark.parametrize(("password", "code", "said"), [("right", 0, "OK\n# Keyspace\n"), ("wrong", 1, "")])
+def test_a_wrong_password_ends_the_look(tmp_path: Path, password: str, code: int, said: str) -> None:
+    (secret := tmp_path / "pw").write_text(f"{password}\n")
+    client = tmp_path / "redis-cli"
+    client.write_text(CLIENT)
+    client.chmod(0o755)
+    line = look(maker(tmp_path, password_file=str(secret)), manifest())
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout) == (code, said)
+
+
+def test_a_user_whose_password_nobody_has_is_not_asked_for(tmp_path: Path) -> None:
+    made = maker(tmp_path, password_file=str(tmp_path / "lost"))
+    assert look(made, manifest()) == f"redis-cli -s {tmp_path}/run/redis.sock -e INFO keyspace"
+    assert "ccdr_backup" not in look(maker(tmp_path, password_file=str(tmp_path)), manifest(None))
+
+
+def test_a_password_that_is_lost_is_told_with_what_sets_a_new_one(tmp_path: Path) -> None:
+    secret = tmp_path / "pw"
+    made = maker(tmp_path, password_file=str(secret))
+    (note,) = [text for text in made.notes(manifest(), None) if "no repository holds" in text]  # type: ignore[arg-type]
+    assert str(secret) in note and "ACL SETUSER ccdr_backup resetpass >%s\\nACL SAVE" in note
+    secret.write_text("here\n")
+    assert not any("no repository holds" in text for text in made.notes(manifest(), None))  # type: ignore[arg-type]
