@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ccdr.cli.recover_told import tell_result
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
@@ -31,6 +32,16 @@ def ended(
 def test_an_objective_that_is_breached_is_a_finding(lost: float, worked: float, breached: list[str]) -> None:
     result = ended(lost=lost, worked=worked)
     assert (result.exit_code, result.breached) == (1 if breached else 0, breached)
+    assert result.why == [f"{name} BREACHED" for name in breached]
+
+
+def test_the_last_line_says_why_the_exit_code_is_not_0(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_result(ended(lost=3601))
+    assert capsys.readouterr().out.splitlines()[-1] == "exit 1: RPO BREACHED"
+    tell_result(ended())
+    assert "exit" not in capsys.readouterr().out
+    tell_result(ended(state="failed"))
+    assert capsys.readouterr().out.splitlines()[-1] == "exit 3: crm is failed"
 
 
 def test_one_that_is_not_done_has_not_measured_them() -> None:

@@ -49,6 +49,8 @@ def tell_result(result: RecoveryResult) -> None:
         click.echo(f"→ {result.hint}")
     if result.record is not None:
         click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")
+    if result.exit_code:
+        click.echo(f"exit {int(result.exit_code)}: {'; '.join(result.why)}")
 
 
 def _notes_of(step: StepResult, told: Iterable[str]) -> Iterable[str]:

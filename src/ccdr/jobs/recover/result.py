@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339
+from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339, so_many
 from ccdr.ports.new_server import StartLines
 
 if TYPE_CHECKING:
@@ -151,6 +151,20 @@ class RecoveryResult:
         if self.state != DONE:
             return []
         return [name for name, of in (("RPO", self.rpo()), ("RTO", self.rto())) if of["verdict"] == "BREACHED"]
+
+    @property
+    def why(self) -> list[str]:
+        """What its exit code comes from, in a few words each; nothing where that is 0."""
+        why = [f"{name} BREACHED" for name in self.breached]
+        why += [so_many(len(self.found), "finding")] if self.found else []
+        for name, step in self.steps.items():
+            statuses = {check.status for check in step.checks}
+            if step.state != DONE:
+                why.append(f"{name} is {step.state}")
+            elif Verdict.FAIL in statuses or Verdict.INCONCLUSIVE in statuses:
+                why.append(f"a check of {name} is {'FAIL' if Verdict.FAIL in statuses else 'INCONCLUSIVE'}")
+        left = [*self.left_behind, *(text for step in self.steps.values() for text in _left(step))]
+        return [*why, *(["something is left behind"] if left else [])]
 
     @property
     def found(self) -> list[str]:
