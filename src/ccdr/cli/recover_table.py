@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from ccdr.cli.output import table
+from ccdr.jobs.recover.states import ANSWERS, SILENT
 from ccdr.jobs.recover.words import rather
 from ccdr.model.values import human_bytes, human_seconds, so_many, to_the_second
 
@@ -124,6 +125,16 @@ def _where(number: int, step: AssetStep) -> list[str]:
     return [str(number), step.asset, f"{kind}{step.where.shown}", checks]
 
 
+def _sources(steps: Sequence[AssetStep]) -> Iterator[tuple[str, str]]:
+    """Of those that did not simply answer: which is gone, and which is there."""
+    silent = [step.asset for step in steps if step.source == SILENT]
+    if silent:
+        yield "sources", f"{', '.join(silent)}: {'does' if len(silent) == 1 else 'do'} not answer"
+    for step in steps:
+        if step.source not in (ANSWERS, SILENT):
+            yield "sources", f"{step.asset}: {step.source}"
+
+
 def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
     steps, whole = outlook.steps, outlook.predicted
     rto = steps[0].job.loaded.plan.objectives.rto if steps else 0.0
@@ -165,9 +176,7 @@ def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
         f"up to {human_bytes(outlook.memory)} are needed at once, {human_bytes(outlook.memory_free)} are free",
     )
     yield from (("still up", text) for text in outlook.healthy)
-    silent = [step.asset for step in steps if step.source == "does not answer"]
-    if silent:
-        yield "sources", f"{', '.join(silent)}: {'does' if len(silent) == 1 else 'do'} not answer"
+    yield from _sources(steps)
     if outlook.left:
         yield "left", f"{', '.join(outlook.left)}: not part of this recovery"
     yield from (("note", text) for text in outlook.notes)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.harness import Quiet, Site, Source
 
 from ccdr.jobs.recover import still_there as asking
-from ccdr.jobs.recover.states import ANSWERS, SILENT
+from ccdr.jobs.recover.states import ANSWERS, DEAF, SILENT, UNASKED
 from ccdr.jobs.recover.still_there import still_there
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
@@ -28,7 +28,7 @@ def test_a_server_that_nothing_listens_for_is_asked_by_no_client(
 
     @contextlib.contextmanager
     def client(lab: Lab, engine: Engine, run: str, *given: Any, **how: Any) -> Iterator[None]:
-        asked.append(run)
+        asked.append(how["part"])
         yield
 
     monkeypatch.setattr(Lab, "source", client)
@@ -46,11 +46,20 @@ def test_a_server_that_nothing_listens_for_is_asked_by_no_client(
             for name in ("alive", "dead", "empty", "gone")
         )
         connection = f"{{host: 127.0.0.1, port: {port}, user: x, database: x}}"
+        locked = f"host: {tmp_path}/alive, user: x, database: x, password_file: lost.pw"
+        servers += f"locked: {{engine: postgres, connection: {{{locked}}}}}\n"
         site.plan(f"{servers}refuses: {{engine: postgres, connection: {connection}}}\n")
         services, loaded = site.services(), site.loaded()
         with services.state.run(services.clock) as run:
             found = still_there([Job(loaded, name) for name in loaded.plan.assets], services, run, Quiet())
-    assert found == {"alive": ANSWERS, "dead": SILENT, "empty": SILENT, "gone": SILENT, "refuses": SILENT}
+    assert found == {
+        "locked": UNASKED,
+        "alive": ANSWERS,
+        "dead": SILENT,
+        "empty": SILENT,
+        "gone": SILENT,
+        "refuses": SILENT,
+    }
     assert len(asked) == 1 and asked[0].endswith("-alive")
 
 
@@ -74,6 +83,6 @@ def test_one_that_takes_calls_and_says_nothing_is_not_waited_for(
         with services.state.run(services.clock) as run:
             found = still_there(jobs, services, run, Quiet())
         took = time.monotonic() - began
-    assert found == {"deaf": SILENT, "well": ANSWERS, "gone": SILENT, "nowhere": SILENT}
+    assert found == {"deaf": DEAF, "well": ANSWERS, "gone": SILENT, "nowhere": SILENT}
     assert took < asking.WAIT + 2
     assert site.records() == [], "it is no run of anything"

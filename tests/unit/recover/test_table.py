@@ -10,7 +10,7 @@ import pytest
 from tests.support.harness import Site
 
 from ccdr.cli.recover_table import tell_outlook
-from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
+from ccdr.jobs.recover.states import ANSWERS, SILENT, UNASKED, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
@@ -97,6 +97,16 @@ def test_it_fits_and_tells_all_that_may_frighten(outlook: RecoveryOutlook, capsy
         "20.0 GiB are free",
     ):
         assert text in together, (text, said)
+
+
+def test_a_source_that_was_not_asked_is_not_called_dead(
+    outlook: RecoveryOutlook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crm, *rest = outlook.steps
+    tell_outlook(replace(outlook, steps=(replace(crm, source=UNASKED), *rest)))
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("sources") and f"crm: {UNASKED}" in line for line in lines)
+    assert not any("crm" in line and "not answer" in line for line in lines)
 
 
 def test_what_was_never_measured_is_said_and_within_the_rto_there_is_no_alarm(

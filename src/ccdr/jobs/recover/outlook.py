@@ -21,7 +21,7 @@ from ccdr.jobs.recover.predict import Work, predicted
 from ccdr.jobs.recover.primary import primary_of
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.servers import look_at_servers
-from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
+from ccdr.jobs.recover.states import ANSWERS, REFUSED, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
 from ccdr.jobs.recover.still_there import still_there
 from ccdr.jobs.recover.words import checks_of, leaving, moved_of, will_of
 from ccdr.jobs.restore.opening import in_use
@@ -241,7 +241,7 @@ def _as_begun(steps: Sequence[AssetStep]) -> list[AssetStep]:
 
 
 def _beside_source(step: AssetStep, source: str, now: datetime) -> AssetStep:
-    healthy = None if source == SILENT else max(0.0, (now - step.state.point).total_seconds())
+    healthy = None if source not in (ANSWERS, REFUSED) else max(0.0, (now - step.state.point).total_seconds())
     return replace(step, source=source, healthy=healthy)
 
 

@@ -16,6 +16,8 @@ from ccdr.ports.log import RecoveryTarget
 
 ANSWERS, SILENT = "answers", "does not answer"
 REFUSED = "answers, and lets nobody in"  # what a source says that is there, and wants another user or password
+UNASKED = "something listens there, and this host lacks the password to ask it"
+DEAF = "something listens there, and gave no answer"
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,13 @@ class Instead:
 
 @dataclass(frozen=True)
 class AssetStep:
-    """One asset: what is brought back of it, where to, after which others. `bytes` is what its restore writes, `memory`
-    what its sandbox or new server needs meanwhile, `room` what is needed where it goes and `scratch` what in the state
-    directory. `will` is what is done, `checks` what is looked at then and `skipped` what not, with why. `source` is
-    whether its source still answers, `healthy` what rolling that back would lose, in seconds (None: it does not answer,
-    or nobody asked). `primary` is the newest state that the primary is known to have had by the moment, where it is
-    fetched from a copy that lacks it. `instead` is where another asset protects the same server or database, and is to
-    be preferred."""
+    """One asset: what is brought back of it, where to, after which others. `bytes` is what its restore writes,
+    `memory` what its sandbox or new server needs meanwhile, `room` what is needed where it goes and `scratch` what in
+    the state directory. `will` is what is done, `checks` what is looked at then and `skipped` what not, with why.
+    `source` is whether its source still answers (SILENT: nothing is known to listen there), `healthy` what rolling
+    that back would lose, in seconds (None: it does not answer, or nobody asked). `primary` is the newest state that
+    the primary is known to have had by the moment, where it is fetched from a copy that lacks it. `instead` is where
+    another asset protects the same server or database, and is to be preferred."""
 
     job: Job
     state: ChosenState

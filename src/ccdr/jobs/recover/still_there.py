@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccdr.host.state import Run
-from ccdr.jobs.recover.states import ANSWERS, REFUSED, SILENT
+from ccdr.jobs.recover.states import ANSWERS, DEAF, REFUSED, SILENT, UNASKED
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.plans.job import Job
@@ -23,7 +23,7 @@ WAIT = 2 * PATIENCE  # for all of them: a name that nobody resolves, a mount tha
 
 
 def still_there(jobs: Sequence[Job], services: Services, run: Run, progress: Progress) -> dict[str, str]:
-    """By asset: ANSWERS, REFUSED or SILENT."""
+    """By asset: ANSWERS, REFUSED, UNASKED, DEAF or SILENT."""
     progress.step("asking which sources still answer")
     found: dict[str, str] = {}
 
@@ -40,47 +40,54 @@ def still_there(jobs: Sequence[Job], services: Services, run: Run, progress: Pro
     return {job.asset: found.get(job.asset, SILENT) for job in jobs}
 
 
-def _nobody_listens(engine: Engine) -> bool:
-    """Surely nobody: whatever else is in the way, a client finds out. It saves a client, which may be a container, for
-    each server that is gone, as all of a lost host's are."""
+def _listens(engine: Engine) -> bool | None:
+    """Does anybody? None where a client has to find out: whatever else is in the way. It saves a client, which may be a
+    container, for each server that is gone, as all of a lost host's are."""
     connection = getattr(engine, "connection", None)
     host, port = getattr(connection, "host", None), getattr(connection, "port", None)
     if host is None:
-        return False
+        return None
     try:
         if not host.startswith("/"):
-            if port is not None:
-                socket.create_connection((host, port), KNOCK).close()
-            return False
+            if port is None:
+                return None
+            socket.create_connection((host, port), KNOCK).close()
+            return True
         place = Path(host)
         sockets = [path for path in place.iterdir() if path.is_socket()] if place.is_dir() else [place]
     except OSError as error:
-        return not isinstance(error, PermissionError)
-    return all(_turned_away(path) for path in sockets)
+        return None if isinstance(error, PermissionError) else False
+    taken = [_takes(path) for path in sockets]
+    return True if True in taken else None if None in taken else False
 
 
-def _turned_away(path: Path) -> bool:
+def _takes(path: Path) -> bool | None:
     try:
         with socket.socket(socket.AF_UNIX) as one:
             one.settimeout(KNOCK)
             one.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        return True
-    except OSError:  # a path that is too long for us, one that we may not open: a client may know more
         return False
-    return False
+    except OSError:  # a path that is too long for us, one that we may not open: a client may know more
+        return None
+    return True
 
 
 def _ask(job: Job, services: Services, run: Run) -> str:
     engine = job.engine
-    if _nobody_listens(engine):
+    listens = _listens(engine)
+    if listens is False:
         return SILENT
+    nothing = DEAF if listens else SILENT
     directory = run.scratch / f"still-there-{job.asset}"
     into = directory / "into"
     try:
         for path in (directory, into):
             path.mkdir(mode=0o700)
-        services.write_credentials(job, directory)
+        try:
+            services.write_credentials(job, directory)
+        except CcdrError:
+            return UNASKED if listens else SILENT
         with services.lab.source(
             engine,
             run.id,
@@ -94,9 +101,9 @@ def _ask(job: Job, services: Services, run: Run) -> str:
         ):
             return ANSWERS
     except CommandFailed as error:
-        return REFUSED if engine.refused(error.stderr) else SILENT
+        return REFUSED if engine.refused(error.stderr) else nothing
     except (CcdrError, OSError):  # a tree that is not there, a socket that is gone, no client to ask with
-        return SILENT
+        return nothing
 
 
 class Silent:
