@@ -13,6 +13,7 @@ import click
 
 from ccdr.cli.output import table
 from ccdr.jobs.recover.states import ANSWERS, SILENT
+from ccdr.jobs.recover.then_red import then_red
 from ccdr.jobs.recover.words import rather
 from ccdr.model.values import human_bytes, human_seconds, so_many, to_the_second
 
@@ -160,6 +161,10 @@ def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
             "skew",
             f"the states {far}" + ("" if outlook.skew_s < 1 else f": {oldest} is the oldest, {newest} the newest"),
         )
+    if steps:
+        spares = {step.asset: step.instead.asset for step in steps if step.instead is not None and step.instead.in_full}
+        points = {step.asset: step.state.point for step in steps}
+        yield from (("then red", text) for text in then_red(steps[0].job.loaded, points, spares))
     for step in steps:
         if step.instead is not None:
             yield "same data", rather(step.asset, step.instead)

@@ -16,6 +16,7 @@ from ccdr.engines.servers.connection import Peer
 from ccdr.host.files import write_durably
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.result import RecoveryResult
+from ccdr.jobs.recover.then_red import then_red
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest
@@ -84,6 +85,8 @@ def repoint(loaded: LoadedPlan, result: RecoveryResult, services: Services, jour
     if journal is not None:
         result.edited = keep_edited(loaded, result.repointed, journal.directory)
     result.repoints = list(lines_of(result.repointed, loaded, result.edited))
+    points = {one.asset: one.point for one in done if one.point is not None}
+    result.then_red = list(then_red(loaded, points, spares))
 
 
 def _of_a_server(job: Job, at: Job, target: Target, manifest: Manifest | None) -> Iterator[Repointed]:
@@ -121,12 +124,21 @@ def _stated(job: Job, key: str) -> str | None:
 
 
 def _of_files(job: Job, directory: Path) -> Repointed:
-    several = job.engine.engine_name == "files"
-    was = list(job.engine.source_paths)
-    now = [_below(directory, path) if several else directory / path.name for path in was]
-    lines = [f"mkdir -p {shlex.quote(str(a.parent))} && {_moved(b, a)}" for a, b in zip(was, now, strict=True)]
-    key, back = "paths" if several else "path", " && ".join(lines)
-    return Repointed(job.asset, f"plans/{job.plan}.yaml", key, _listed(was), _listed(now), back)
+    pairs = moved_to(job, directory)
+    lines = [f"mkdir -p {shlex.quote(str(was.parent))} && {_moved(now, was)}" for was, now in pairs]
+    key, back = "paths" if _several(job) else "path", " && ".join(lines)
+    was, now = (_listed([pair[n] for pair in pairs]) for n in (0, 1))
+    return Repointed(job.asset, f"plans/{job.plan}.yaml", key, was, now, back)
+
+
+def moved_to(job: Job, directory: Path) -> list[tuple[Path, Path]]:
+    """Of what is no server's: each path as it was, and as it is below the directory that it was brought to."""
+    paths = job.engine.source_paths
+    return [(path, _below(directory, path) if _several(job) else directory / path.name) for path in paths]
+
+
+def _several(job: Job) -> bool:
+    return job.engine.engine_name == "files"
 
 
 def _below(directory: Path, path: Path) -> Path:

@@ -120,6 +120,7 @@ class RecoveryResult:
     repointed: list[Repointed] = field(default_factory=list)  # of the plan, once everything is there
     edited: Path | None = None  # the plan as it is then
     repoints: list[str] = field(default_factory=list)  # the same, as lines for people
+    then_red: list[str] = field(default_factory=list)  # comparisons that stay red, and why
 
     def conclude(self) -> None:
         """What all of it amounts to, now that nothing is at work."""

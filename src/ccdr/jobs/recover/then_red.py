@@ -1,0 +1,34 @@
+"""Which comparisons of two stores stay red after a recovery that brought these back apart, and what a person decides.
+Rows that have no file any more are no damage of a backup, and no new backup brings the file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from ccdr.model.values import human_seconds
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+
+ALIKE = 1.0  # seconds that are told of nobody
+
+
+def then_red(loaded: LoadedPlan, points: Mapping[str, datetime], spares: Mapping[str, str]) -> Iterator[str]:
+    """`points` is what each asset was, or is to be, brought to. One of `spares` goes on at the server of the asset that
+    it is a spare of, and so at that one's point."""
+    at = {asset: points.get(spares.get(asset, asset), point) for asset, point in points.items()}
+    for asset, point in at.items():
+        for check in Job(loaded, asset).checks:
+            if check.beside is None or check.beside not in at:
+                continue
+            ahead = (point - at[check.beside]).total_seconds()
+            if abs(ahead) <= ALIKE:
+                continue
+            newer, older = (asset, check.beside) if ahead > 0 else (check.beside, asset)
+            ack = ["ccdr", "ack", "TEST_FAILED", loaded.plan.plan, "--asset", asset, "--until", "14d", "--why", "…"]
+            yield (
+                f"{newer} comes back {human_seconds(abs(ahead))} newer than {older}: what it got in between has no "
+                f"counterpart there, and no new backup mends that. If there is any, “{check.label}” is FAIL in every "
+                f"restore test of {asset} from then on. Look at which; then a person decides: `{shlex.join(ack)}`"
+            )
