@@ -79,7 +79,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
 
 def _tell(found: Sequence[CheckedAgain]) -> None:
     for one in found:
-        click.echo(f"{one.planned.asset}  at {one.planned.where.shown}")
+        click.echo(f"{one.planned.asset}  at {one.at}{_instead(one)}")
         if one.reason:
             click.echo(f"  {one.reason}")
         if one.hint:
@@ -87,6 +87,10 @@ def _tell(found: Sequence[CheckedAgain]) -> None:
         if one.checks:
             tell_checks(one.checks, detailed={Verdict.FAIL})
         click.echo()
+
+
+def _instead(one: CheckedAgain) -> str:
+    return f", where the plan has it: nothing of it is in {one.planned.where.shown}" if one.put_back else ""
 
 
 def known_assets(loaded: LoadedPlan, named: Iterable[str], where: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.command import Command
@@ -17,7 +19,9 @@ from ccdr.jobs.erasure.by_hand import Stands
 from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.put_back import IN_USE, ROOT, WhereItWas, copied, in_use, put_back, shown
 from ccdr.jobs.recover.reopened import Reopened, may_reopen, reopened
+from ccdr.jobs.recover.repointed import moved_to
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.left_server import LEFT, LeftServer
@@ -45,6 +49,11 @@ class CheckedAgain:
     reason: str | None = None
     hint: str | None = None
     left_behind: list[str] = field(default_factory=list)
+    put_back: str | None = None  # where it was before all
+
+    @property
+    def at(self) -> str:
+        return self.put_back or self.planned.where.shown
 
     @property
     def code(self) -> Exit:
@@ -57,7 +66,7 @@ class CheckedAgain:
     def as_json(self) -> dict[str, object]:
         return {
             "asset": self.planned.asset,
-            "target": {"kind": self.planned.kind, "name": self.planned.where.shown},
+            "target": {"kind": self.planned.kind, "name": self.at},
             "snapshot": self.planned.snapshot,
             "checks": [check.as_json() for check in self.checks],
             "reason": self.reason,
@@ -104,7 +113,9 @@ class Standing:
         *,
         of: Of,
         must_be_opened: bool = False,
+        back: bool = False,
     ) -> None:
+        self._back = back  # where it was, and no place of its own
         self.planned, self.job, self._services, self._run, self._stack = planned, job, services, run, stack
         self._of = of
         self._must_be_opened = must_be_opened
@@ -125,6 +136,8 @@ class Standing:
 
     def look(self, progress: Progress) -> list[CheckResult]:
         """Its own checks. CcdrError where it is not there."""
+        if self._back and in_use(self.job):
+            return [skipped(check, IN_USE) for check in self.job.checks]
         found = self.stand(progress)
         return found if self.way is None or self.planned.where.new_server is not None else self.way.check(progress)
 
@@ -140,14 +153,32 @@ class Standing:
     def beside(self, *, programs: bool) -> contextlib.AbstractContextManager[Held | None]:
         return contextlib.nullcontext(None) if self.way is None else self.way.beside(programs=programs)
 
+    def _require_some(self, place: Path) -> None:
+        """What was moved away is no damage of what was brought back."""
+        pairs = moved_to(self.job, place)
+        if place.is_dir() and not any(os.path.lexists(now) for _, now in pairs):
+            expected = ", ".join(str(now) for _, now in pairs)
+            raise CcdrError(
+                f"{self.job.asset}: nothing of it is in {place}, where {expected} would be",
+                hint="was it moved? Name with --to FILE the directory below which it stands as it did in this one; "
+                f"or put it back to {shown(self.job)}, where it is found without --to",
+            )
+
     def _tree(self, progress: Progress) -> IntoDirectory:
-        place, order = self.planned.place, self.order
+        place, order, kind = self.planned.place, self.order, IntoDirectory
+        if self._back:
+            place, kind = (copied(self.job, self._run), kind) if order.engine.in_sandbox else (ROOT, WhereItWas)
+        elif place is not None and place.resolve() == ROOT:  # all of this host would be looked at
+            hint = "leave it out: what was put back where it was is found there"
+            raise UsageProblem(f"{self.job.asset}: no asset stands in {place}", hint=hint)
         assert place is not None
+        if not self._back and not self.job.engine.has_server:
+            self._require_some(place)
         if not place.is_dir():
             raise CcdrError(f"{place} is not there", hint="was it moved? Name where it stands now with --to FILE")
         staging = Stands(place, self._run.directory(f"standing-{self.job.asset}"), inside=False)
         staging.out.mkdir(mode=0o700)
-        way = IntoDirectory(order, staging, erased=erased_from(self._services, self.job, order.snapshot.id))
+        way = kind(order, staging, erased=erased_from(self._services, self.job, order.snapshot.id))
         if "roots" in order.manifest.contents:  # what it is compared with: ccdr's listing, and none of the data
             with order.phase("fetch", f"fetching the listing of {order.snapshot.short}", progress):
                 order.repo.restore(order.snapshot.id, order.snapshot.root, staging.capture)
@@ -294,10 +325,13 @@ def check_again(
             at = replace(planned, where=places.get(planned.asset, planned.where))
             one = found[planned.asset] = CheckedAgain(at)
             view.phase(planned.asset, "checking")
+            job = Job(loaded, planned.asset)
+            back = planned.asset not in places and put_back(job, planned.where)
+            one.put_back = shown(job) if back else None
             try:
                 of = Of.told(told, planned.asset, moved=planned.asset in places)
                 must = must_be_opened and planned.spare_of is None  # a spare is not to be started
-                standing = Standing(at, Job(loaded, planned.asset), services, run, stack, of=of, must_be_opened=must)
+                standing = Standing(at, job, services, run, stack, of=of, must_be_opened=must, back=back)
                 one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind

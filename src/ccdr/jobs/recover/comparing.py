@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.host.state import Run, State
+from ccdr.jobs.recover.put_back import NotLookedAt
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.ways import Held, skipped
 from ccdr.model.errors import CcdrError, TestBroken
@@ -78,6 +79,8 @@ class Comparing:
                         return [skipped(check, f"{asset} stands there as files: no server of it answers")]
                 assert mine is not None and theirs is not None
                 return list(self._looked(check, one, mine, other, theirs))
+        except NotLookedAt as error:
+            return [skipped(check, f"{check.beside}: {error}")]
         except (CcdrError, OSError) as error:  # two stores that could not be compared are no reason to have neither
             return [skipped(check, f"could not be compared: {error}", Verdict.INCONCLUSIVE)]
 
