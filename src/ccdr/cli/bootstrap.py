@@ -26,7 +26,9 @@ _FILE = click.Path(path_type=Path)  # a pipe too, as of <(pass show outbound)
 @click.argument("url", metavar="URL")
 @click.option("--password-file", type=_FILE, required=True, metavar="F", help="Its first line opens the repository.")
 @click.option("--env-file", type=_FILE, metavar="F", help="The store's credentials, NAME=value lines.")
-@click.option("--into", type=_FILE, required=True, metavar="DIR", help="Where to; absent or empty.")
+@click.option(
+    "--into", type=_FILE, required=True, metavar="DIR", help="Where to; absent (the one above exists) or empty."
+)
 @click.option("--all-versions", is_flag=True, help="Older versions of the plans too, in DIR/versions.")
 @dry_run_option
 def bootstrap(
@@ -106,7 +108,7 @@ def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> No
 
 
 def _tell_plan(one: Taken) -> None:
-    from ccdr.jobs.plan_in_repository.needed import RECOVERY
+    from ccdr.jobs.plan_in_repository.needed import BACKUPS, RECOVERY
 
     if one.version is not None:
         by = f" by {one.version.writer}" if one.version.writer else ""
@@ -129,6 +131,8 @@ def _tell_plan(one: Taken) -> None:
     for secret in needed:
         what = f"{secret.expected} is expected" if secret.expected else "its command is to be confirmed"
         use = secret.use if secret.use == RECOVERY else f"{secret.use}, not for a recovery"
+        if secret.use == BACKUPS:  # a server that is open is asked by the plan's own user
+            use = f"{secret.use} and for `ccdr recover check --opened`, not for a recovery"
         click.echo(f"  needed for {use}: {secret.where}: {what}")
     if not needed and not one.made:
         click.echo("  every secret that it names is there")

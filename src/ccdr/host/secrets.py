@@ -9,6 +9,7 @@ from ccdr.host.processes import Host
 from ccdr.model.errors import CommandFailed, PlanUnconfirmed, UsageProblem
 from ccdr.model.schema import FileOfTakenPlan, UnconfirmedCommand, WithPassword
 
+_NO_COPY = "; a server's that is lost is set anew there (docs/how-to/recover.md: A password that is lost)"
 SHORTEST = 8  # characters; a repository's password guards every customer's data
 
 # What restic's stores are told by their environment. All else is refused: PATH, HOME, LD_PRELOAD and many more have
@@ -112,5 +113,5 @@ def _read(path: Path, what: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise UsageProblem(
-            f"{what}: {path}: {why}", hint="put it back from your copy, mode 0600, owned by who runs ccdr"
+            f"{what}: {path}: {why}", hint=f"put it back from your copy, mode 0600, owned by who runs ccdr{_NO_COPY}"
         ) from None
