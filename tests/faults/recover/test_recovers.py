@@ -70,7 +70,7 @@ def test_one_command_does_it(centre: Site, lost: Path) -> None:
     assert dry.code == 0 and dry.json["would_recover"] and not centre.records("recover.start"), dry
     done = centre.run("recover", "p", "--under", str(centre.root / "back"), "--yes-i-mean", "p")
     assert (done.code, done.json["state"]) == (0, "done"), done
-    assert [(s["asset"], s["state"]) for s in done.json["steps"]] == [("recordings", "done"), ("cdr", "done")]
+    assert [(s["asset"], s["state"]) for s in done.json["steps"]] == [("cdr", "done"), ("recordings", "done")], "larger"
     assert done.json["rto"]["verdict"] == "MET" and done.json["rto"]["machine_s"] > 0, done.json["rto"]
     assert is_back(centre, lost)
     assert "ccdr: cdr: bringing" in done.stderr and "ccdr: recordings: done" in done.stderr
