@@ -62,14 +62,15 @@ def ask(
     by_log: Collection[str],
     services: Services,
     histories: Mapping[str, AssetHistory],
-    reading: NewestFirst,
+    reading: NewestFirst | None = None,
     progress: Progress | None = None,
 ) -> Asked:
-    """`by_log` are the assets whose logs are asked for, too. Raises as the plan's own repository."""
+    """`by_log` are the assets whose logs are asked for, too; `reading` which manifests are read (None: no more than
+    what is new since a choice was made). Raises as the plan's own repository."""
     at, shipped = services.clock.monotonic(), [job for job in jobs if job.asset in by_log]
     with interrupts.threads(1) as pool:
         logs = pool.submit(_logs_of, shipped, services)
-        synchronised = _synchronised(loaded, jobs, services, histories, reading, progress)
+        synchronised = _synchronised(loaded, jobs, services, histories, reading or no_more(), progress)
         return Asked(synchronised, logs.result(), at)
 
 
@@ -132,5 +133,5 @@ def told_of_each(
     else:
         known = services.histories()
         histories = {job.asset: known.get((job.plan, job.asset), AssetHistory()) for job in jobs}
-        asked = ask(loaded, jobs, by_log, services, histories, no_more())
+        asked = ask(loaded, jobs, by_log, services, histories)
     return {job.asset: asked.told(job.asset, version) for job in jobs}
