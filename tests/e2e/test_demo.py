@@ -115,6 +115,16 @@ def test_all_that_it_recorded_is_as_the_published_schemas_say(demo: Demo) -> Non
     assert {r["kind"] for r in demo.site.records()} >= {"backup.start", "backup.end", "log.shipped", "restore_test.end"}
 
 
+def test_each_measure_has_evidence_or_says_who_must_attest_it(demo: Demo) -> None:
+    """Of records that it made itself; what it cannot show is nobody's fault, and is not called shown."""
+    found = demo.site.run("controls").json["measures"]
+    assert len(found) == 12 and {one["state"] for one in found} <= {"evidence_present", "not_covered"}
+    parts = {part["id"]: part for one in found for part in one["parts"]}
+    shown = {name for name, part in parts.items() if part["state"] == "evidence_present"}
+    assert shown >= {"restore-tests", "objectives", "backups", "repositories", "isolation", "versions"}
+    assert all(part["who_must_attest"] for part in parts.values() if part["state"] == "not_covered")
+
+
 def test_calls_fit_their_recordings(demo: Demo) -> None:
     (record,) = [r for r in demo.site.records("restore_test.end") if r["asset"] == "crm"]
     compared = {c["name"]: c for c in record["checks"] if c["kind"] == "reconcile"}

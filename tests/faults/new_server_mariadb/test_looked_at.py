@@ -36,4 +36,4 @@ def test_both_are_opened_and_damage_of_the_same_size_is_found(site: Site, tmp_pa
         file.write(b"damaged!" * 20)
     done = site.run("recover", "check", "p")
     assert done.code == 1, done
-    assert "FAIL" in str(statuses(done)["whole"]) and "FAIL" not in str(statuses(done)["crm"]), done
+    assert ("integrity", "FAIL") in statuses(done)["whole"] and "FAIL" not in str(statuses(done)["crm"]), done

@@ -77,6 +77,12 @@ class Objects:
         """Tables that no transaction keeps as they are."""
         return tuple(t for t in self.with_rows if t.engine not in TRANSACTIONAL)
 
+    def lasting(self, before: Objects) -> tuple[Table, ...]:
+        """Tables that were there `before` as well. What their rows take says nothing: they are written meanwhile, and
+        the server looks at it again when it likes."""
+        known = {(t.name, t.type, t.engine) for t in before.tables}
+        return tuple(t for t in self.tables if (t.name, t.type, t.engine) in known)
+
     @property
     def unreadable(self) -> tuple[str, ...]:
         """Tables that cannot be captured, and why."""

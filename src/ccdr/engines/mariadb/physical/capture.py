@@ -117,7 +117,7 @@ class Copier:
             **as_recorded(facts),
             "source": self.source,
             "binlog": binlog and {**binlog, "until": rfc3339(until)},
-            "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
+            "tables": {t.name: {"engine": t.engine} for t in after.lasting(before) if not t.is_sequence},
             "without_rows": [],
             "objects": {
                 name: definition for name, definition in after.named.items() if before.named.get(name) == definition
