@@ -49,6 +49,12 @@ def test_a_wrong_password_ends_the_look(tmp_path: Path, password: str, code: int
     assert (done.returncode, done.stdout) == (code, said)
 
 
+def test_a_password_that_a_command_gives_is_typed(tmp_path: Path) -> None:
+    """And the command of a plan is in no line that is to be typed: nobody may have confirmed it."""
+    line = look(maker(tmp_path, password_command=["pass", "queues"]), manifest())
+    assert "password: " in line and "AUTH ccdr_backup && " in line and "pass queues" not in line
+
+
 def test_a_user_whose_password_nobody_has_is_not_asked_for(tmp_path: Path) -> None:
     made = maker(tmp_path, password_file=str(tmp_path / "lost"))
     assert look(made, manifest()) == f"redis-cli -s {tmp_path}/run/redis.sock -e INFO keyspace"
@@ -59,6 +65,6 @@ def test_a_password_that_is_lost_is_told_with_what_sets_a_new_one(tmp_path: Path
     secret = tmp_path / "pw"
     made = maker(tmp_path, password_file=str(secret))
     (note,) = [text for text in made.notes(manifest(), None) if "no repository holds" in text]  # type: ignore[arg-type]
-    assert str(secret) in note and "ACL SETUSER ccdr_backup resetpass >%s\\nACL SAVE" in note
+    assert str(secret) in note and 'ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" ccdr_backup' in note
     secret.write_text("here\n")
     assert not any("no repository holds" in text for text in made.notes(manifest(), None))  # type: ignore[arg-type]

@@ -327,7 +327,10 @@ class Maker:
         user = [connection.user] if connection.user is not None else []
         may = f"{cli} -e -x {shlex.join(['AUTH', *user])}"
         ask = f"{cli} {shlex.join([*(['--user', *user] if user else []), '--askpass', 'INFO', 'keyspace'])}"
-        line = shlex.join(["sh", "-c", f'read -r p; printf %s "$p" | {may} && printf \'%s\\n\' "$p" | {ask}'])
+        read = "IFS= read -r p"
+        if secret is None:  # typed by whoever has it, where nobody sees it
+            read = f'printf "password: " >&2; stty -echo 2> /dev/null; {read}; stty echo 2> /dev/null'
+        line = shlex.join(["sh", "-c", f'{read}; printf %s "$p" | {may} && printf "%s\\n" "$p" | {ask}'])
         return f"{line} < {shlex.quote(str(secret))}" if secret is not None else line
 
     def _cli(self, manifest: Manifest) -> str:
@@ -339,8 +342,8 @@ class Maker:
         if not _has_users(manifest) or secret is None or secret.is_file():
             return None
         user, file = connection.user or "default", shlex.quote(str(secret))
-        typed = f"ACL SETUSER {user} resetpass >%s\\nACL SAVE\\n"
-        line = shlex.join(["sh", "-c", f'read -r p; printf "{typed}" "$p" | {self._cli(manifest)} -e'])
+        typed = f'"ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" {shlex.quote(user)}'
+        line = shlex.join(["sh", "-c", f'IFS= read -r p; printf {typed} "$p" | {self._cli(manifest)} -e'])
         return (
             f"this host lacks {secret}, which no repository holds. Put it back from your copy. There is none? "
             f"`(umask 077; head -c 24 /dev/urandom | base64 > {file})` makes a new one; once the server is started, "
