@@ -88,6 +88,9 @@ def test_rows_and_files_that_fit_are_named_and_compared_again_by_themselves(site
         "nothing of it is where it was brought to, and its source was not lost"
     )
     assert compared(moved.json) == ["PASS", "PASS", "PASS"], moved
+    programs = RECONCILE.replace("  - kind: reconcile", "  - kind: reconcile\n    decodable: true")
+    site.write("restore_tests/crm.yaml", CRM_CHECKS + programs)
+    assert compared(site.run("recover", "check", "p").json) == ["SKIPPED"], "no sandbox is shown what lives"
 
 
 def test_rows_whose_files_are_missing_stop_the_rows_and_not_the_files(site: Site, target: Target) -> None:
