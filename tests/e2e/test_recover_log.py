@@ -23,6 +23,12 @@ from tests.support.primary import primary
 LOG = "By hand: a shipped log"
 POSTGRES = """set -ex
 chown -R postgres {d}/restore; chmod 755 {d} {d}/restore
+cp -a {d}/restore/whole/data /tmp/unread  # it goes to the log's end, which it may not read
+sed -i '/^recovery_target_[ta][ic]/d' /tmp/unread/postgresql.auto.conf
+chown root {d}/restore/log; chmod 700 {d}/restore/log
+if su postgres -c '/usr/lib/postgresql/17/bin/pg_ctl -D /tmp/unread -w -s -l /tmp/log \
+  -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'; then echo opened without its log; exit 9; fi
+chown postgres {d}/restore/log
 su postgres -c 'PATH=$PATH:/usr/lib/postgresql/17/bin
   pg_verifybackup -q -n {d}/restore/whole/data
   pg_ctl -D {d}/restore/whole/data -w -s -l /tmp/log -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'

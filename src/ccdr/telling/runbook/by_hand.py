@@ -130,36 +130,69 @@ def _mariadb_physical(name: str) -> Iterator[Part]:
 
 
 def _log(plan: Plan, name: str) -> Iterator[Part]:
-    batches = f"{FETCHED}/{name}-batches"
-    grouped = 'group_by(.tags[] | select(startswith("batch="))) | map(max_by(.time)) | sort_by(.time)[]'
     yield Part(
-        "The log that was shipped since then is in a repository of its own, with the same password. Fetch all of it "
-        "into one directory (needs jq). The names that `ls` shows must count up without a gap.",
+        "The log that was shipped since then is in a repository of its own, with the same password. Fetch all that "
+        "leads on from this base, and nothing of another server or of a log that was begun anew, into one empty "
+        "directory (needs jq). The names that `ls` shows must count up without a gap from the base on.",
         (
             f"LOG={shlex.quote(f'{plan.repository.location}/log')}",
-            f"restic -r $LOG snapshots --tag plan={plan.plan},asset={name},kind=log --json > {batches}.json",
-            f"jq -r '{grouped}",
-            f"""  | "\\(.id):\\(.paths[0])"' {batches}.json > {batches}""",
+            f"BASE=$(find {FETCHED}/{name} -name ccdr-manifest.json)",
+            f'restic -r "$LOG" snapshots --tag plan={plan.plan},asset={name},kind=log --json > {FETCHED}/{name}.json',
+            *_CHOSEN,
+            f"""' {FETCHED}/{name}.json > {FETCHED}/{name}-batches""",
+            f"[ -s {FETCHED}/{name}-batches ] || echo BAD: no log of this base",
             "while read -r b; do",
-            f'  restic -r $LOG restore "$b" --target {FETCHED}/{name}-log || echo BAD',
-            f"done < {batches}",
-            f"cd {FETCHED}/{name}-log",
+            f'  restic -r "$LOG" restore "$b" --target {FETCHED}/{name}-log || echo BAD',
+            f"done < {FETCHED}/{name}-batches",
+            f"cd {FETCHED}/{name}-log &&",
             'for f in *.open; do [ ! -e "$f" ] || [ -e "${f%.open}" ] || mv "$f" "${f%.open}"; done',
         ),
     )
 
 
+# Of the batches of the base's own server, and of its own history (`anew`): the same names come again in another. As
+# docs/how-to/recover.md has it.
+_CHOSEN = (
+    """jq -r --slurpfile base "$BASE" '""",
+    'def tag($k): [.tags[] | select(startswith($k + "="))][0] // "" | ltrimstr($k + "=");',
+    "[$base[0].contents | .. | objects | .server_id // .system_identifier // empty][0] as $server",
+    '| map(. + {server: tag("server"), anew: tag("anew"), batch: tag("batch")})',
+    '| map(select(.server == "" or $server == null or .server == ($server | tostring)))',
+    "| map(select(.anew <= $base[0].consistent_point)) | (map(.anew) | max) as $history",
+    "| map(select(.anew == $history)) | group_by([.server, .batch]) | map(max_by(.time))",
+    '| sort_by(.time)[] | "\\(.id):\\(.paths[0])"',
+)
+
+
+def _passable(directory: str) -> tuple[str, ...]:
+    """restic gives the directories above what it restores to root alone."""
+    return (f'p={directory}; while [ "$p" != / ]; do chmod a+x "$p"; p=$(dirname "$p"); done',)
+
+
 def _log_of_postgres(name: str) -> Iterator[Part]:
-    command = f"""restore_command = 'cp \\"{FETCHED}/{name}-log/%f\\" \\"%p\\"'"""
+    log = f"{FETCHED}/{name}-log"
+    # With more than 125 the server ends; with 1 it takes the log to be at its end, and opens.
+    command = f"ls {log} > /dev/null || exit 200; [ -e {log}/%f ] || exit 1; cp {log}/%f %p || exit 200"
     yield Part(
         "In the directory that holds data/, before anybody has started it. To go back to a moment, add the lines "
         "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
-        "select pg_wal_replay_resume().",
+        "select pg_wal_replay_resume(). Only then go on: give it to the server's user, and start it.",
         (
-            "sed -i '/^recovery_target/d' data/postgresql.auto.conf",
-            f'echo "{command}" >> data/postgresql.auto.conf',
+            f"chown -R postgres:postgres {log}",
+            *_passable(log),
+            "sed -i '/^recovery_target/d; /^restore_command/d' data/postgresql.auto.conf",
+            f"""echo "restore_command = '{command}'" >> data/postgresql.auto.conf""",
             "echo \"recovery_target_timeline = 'latest'\" >> data/postgresql.auto.conf",
             "touch data/recovery.signal",
+        ),
+    )
+    yield Part(
+        "Once it is started, and before anybody uses it: how far did it come? The first line says what was stored last "
+        "(`position`), the second what was applied. If that is far behind, the log was not applied: do not use it. "
+        "Fetch the base anew.",
+        (
+            f"""jq -r 'max_by(.time).tags[] | select(test("^po(int|sition)="))' {FETCHED}/{name}.json""",
+            "psql -X -d postgres -c 'select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
         ),
     )
 
