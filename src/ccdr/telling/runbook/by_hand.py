@@ -22,6 +22,33 @@ class Part:
     lines: tuple[str, ...] = ()
 
 
+def _found(name: str) -> str:
+    """From there on the lines name the directory that holds the server's by $D, wherever they are typed."""
+    return f"D=$(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))"
+
+
+def _passable(directory: str) -> str:
+    """restic gives the directories above what it restores to root alone."""
+    return f'p={directory}; while [ "$p" != / ]; do chmod a+x "$p"; p=$(dirname "$p"); done'
+
+
+START_POSTGRES = (
+    "touch $D/data/postgresql.conf $D/data/pg_ident.conf",
+    "[ -e $D/data/pg_hba.conf ] || echo 'local all all peer' > $D/data/pg_hba.conf",
+    "chown -R postgres:postgres $D/data && chmod 700 $D/data",
+    _passable("$D"),
+    'O="-c data_directory=$D/data -c hba_file=$D/data/pg_hba.conf -c ident_file=$D/data/pg_ident.conf"',
+    """su postgres -c "$(command -v pg_ctl) -D $D/data -l /tmp/server.log \\""",
+    """  -o '$O -c unix_socket_directories=/tmp' start\"""",
+)
+START_MARIADB = (
+    "chown -R mysql:mysql $D/data",
+    _passable("$D"),
+    "install -d -o mysql -g mysql /run/mysqld",
+    "mariadbd --user=mysql --datadir=$D/data &",
+)
+
+
 def opening(plan: Plan, password_file: str, env_file: str | None) -> Iterator[str]:
     """The repository, opened as the plan does."""
     yield f"export RESTIC_REPOSITORY={shlex.quote(plan.repository.location)}"
@@ -93,7 +120,11 @@ def _postgres_physical(name: str) -> Iterator[Part]:
     whole = f"{FETCHED}/{name}-whole"
     yield Part(
         "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
-        (f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))", "pg_verifybackup -q data"),
+        (
+            _found(name),
+            "PATH=$PATH:/usr/lib/postgresql/$(cat $D/data/PG_VERSION)/bin",
+            "pg_verifybackup -q $D/data",
+        ),
     )
     yield Part(
         'Does ccdr-manifest.json end in "upon":[…]? Then it is an increment on the snapshots FULL, NEXT … that stand '
@@ -102,17 +133,15 @@ def _postgres_physical(name: str) -> Iterator[Part]:
         (
             f"restic restore FULL --target {FETCHED}/{name}-0",
             f"restic restore NEXT --target {FETCHED}/{name}-1",
-            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $PWD/data",
-            f"pg_verifybackup -q {whole}/data && cd {whole}",
+            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $D/data",
+            f"D={whole}; pg_verifybackup -q $D/data",
         ),
     )
     yield Part(
         "Is there a log to be applied (below)? First that. Then give it to the server's user, and start a server of "
-        "the same major version on it.",
-        (
-            "chown -R postgres:postgres data && chmod 700 data",
-            'su postgres -c "pg_ctl -D $PWD/data -l /tmp/server.log start"',
-        ),
+        "the same major version on it. Its configuration may name the old places: what stands behind -o goes before "
+        "that. It is reached through a socket in /tmp.",
+        (*START_POSTGRES,),
     )
 
 
@@ -121,10 +150,9 @@ def _mariadb_physical(name: str) -> Iterator[Part]:
         "It is what mariadb-backup has copied, data/. Make it ready with a mariadb-backup of the same series, the "
         "server stopped. It must end in `completed OK!`.",
         (
-            f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))",
-            "mariadb-backup --prepare --target-dir=$PWD/data",
-            "chown -R mysql:mysql data",
-            "mariadbd --user=mysql --datadir=$PWD/data &",
+            _found(name),
+            "mariadb-backup --prepare --target-dir=$D/data",
+            *START_MARIADB,
         ),
     )
 
@@ -164,45 +192,41 @@ _CHOSEN = (
 )
 
 
-def _passable(directory: str) -> tuple[str, ...]:
-    """restic gives the directories above what it restores to root alone."""
-    return (f'p={directory}; while [ "$p" != / ]; do chmod a+x "$p"; p=$(dirname "$p"); done',)
-
-
 def _log_of_postgres(name: str) -> Iterator[Part]:
     log = f"{FETCHED}/{name}-log"
     # With more than 125 the server ends; with 1 it takes the log to be at its end, and opens.
     command = f"ls {log} > /dev/null || exit 200; [ -e {log}/%f ] || exit 1; cp {log}/%f %p || exit 200"
     yield Part(
-        "In the directory that holds data/, before anybody has started it. To go back to a moment, add the lines "
+        "In the same shell, before anybody has started a server on data/. To go back to a moment, add the lines "
         "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
         "select pg_wal_replay_resume(). Only then go on: give it to the server's user, and start it.",
         (
             f"chown -R postgres:postgres {log}",
-            *_passable(log),
-            "sed -i '/^recovery_target/d; /^restore_command/d' data/postgresql.auto.conf",
-            f"""echo "restore_command = '{command}'" >> data/postgresql.auto.conf""",
-            "echo \"recovery_target_timeline = 'latest'\" >> data/postgresql.auto.conf",
-            "touch data/recovery.signal",
+            _passable(log),
+            "sed -i '/^recovery_target/d; /^restore_command/d' $D/data/postgresql.auto.conf",
+            f"""echo "restore_command = '{command}'" >> $D/data/postgresql.auto.conf""",
+            "echo \"recovery_target_timeline = 'latest'\" >> $D/data/postgresql.auto.conf",
+            "touch $D/data/recovery.signal",
         ),
     )
     yield Part(
-        "Once it is started, and before anybody uses it: how far did it come? The first line says what was stored last "
-        "(`position`), the second what was applied. If that is far behind, the log was not applied: do not use it. "
+        "Once it is started, and before anybody uses it: how far did it come? The tags that the first line shows say what was stored last "
+        "(`position=`, `point=`); the last line says what was applied. If that is far behind, the log was not applied: do not use it. "
         "Fetch the base anew.",
         (
-            f"""jq -r 'max_by(.time).tags[] | select(test("^po(int|sition)="))' {FETCHED}/{name}.json""",
-            "psql -X -d postgres -c 'select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
+            f'restic -r "$LOG" snapshots $(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)',
+            "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
+            "su postgres -c \"psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -c '$ASK'\"",
         ),
     )
 
 
 def _log_of_mariadb(name: str) -> Iterator[Part]:
     yield Part(
-        "On the server that you started on the copy, before anybody writes to it. COPY is the directory that holds "
-        "data/. With --stop-datetime=TIME (UTC) only what was written before it is applied.",
+        "On the server that you started on the copy, before anybody writes to it. With "
+        "--stop-datetime=TIME (UTC) only what was written before it is applied.",
         (
-            "read -r first start rest < COPY/data/mariadb_backup_binlog_info",
+            "read -r first start rest < $D/data/mariadb_backup_binlog_info",
             f"cd {FETCHED}/{name}-log",
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
             'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" $(cat /tmp/files) > /tmp/c.sql',
