@@ -12,6 +12,7 @@ from ccdr.plans.model import Plan
 
 # In a line that is typed: what whoever types it must fill in stands in capital letters.
 FETCHED = "/restore"
+UNBROKEN = 70  # characters of a line and its comment that every printer has room for
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Part:
 
     says: str
     lines: tuple[str, ...] = ()
+
+
+def typed(line: str, why: str) -> str:
+    """A line and a comment, which never breaks: what stood behind the break would be typed as a command."""
+    return f"{line}      # {why}" if len(line) + len(why) <= UNBROKEN else f"# {why}\n{line}"
 
 
 def _found(name: str) -> str:
@@ -108,7 +114,7 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
         "Load it into an EMPTY server of the same major version, never one that may still hold data. In the manifest's "
         "directory, as the superuser:",
         (
-            'psql -X -d postgres -f roles.sql      # "already exists" is harmless',
+            typed("psql -X -d postgres -f roles.sql", '"already exists" is harmless'),
             "pg_restore -C -j2 --exit-on-error --section=pre-data --section=data -d postgres dump",
             f"pg_restore -j2 --exit-on-error --section=post-data -d {_database(asset)} dump",
             f"psql -X -d {_database(asset)} -c analyze",
@@ -210,9 +216,9 @@ def _log_of_postgres(name: str) -> Iterator[Part]:
         ),
     )
     yield Part(
-        "Once it is started, and before anybody uses it: how far did it come? The tags that the first line shows say what was stored last "
-        "(`position=`, `point=`); the last line says what was applied. If that is far behind, the log was not applied: do not use it. "
-        "Fetch the base anew.",
+        "Once it is started, and before anybody uses it: how far did it come? The tags that the first line shows say "
+        "what was stored last (`position=`, `point=`); the last line says what was applied. If that is far behind, the "
+        "log was not applied: do not use it. Fetch the base anew.",
         (
             f'restic -r "$LOG" snapshots $(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)',
             "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
@@ -243,7 +249,7 @@ def _mariadb(asset: AnyEngine) -> Iterator[Part]:
         (
             "mariadb -e 'SET GLOBAL event_scheduler = OFF'",
             "mariadb < database.sql",
-            'mariadb --force < users.sql           # "failed" for those that are there is harmless',
+            typed("mariadb --force < users.sql", '"failed" is harmless'),
             f"mariadb {of} < tables.sql",
             "for f in rows/*.sql; do",
             f"""  mariadb --init-command='SET check_constraint_checks=0' {of} < "$f" || break""",
