@@ -37,8 +37,10 @@ def test_a_restored_table_is_checked_whether_it_was_taken_down_or_not(taken_down
         told = (f"{db}.{t}\tcheck\tstatus\t{state if t == 'customer' else 'OK'}\n" for db, t in asked)
         return Output(0, "".join(told), NO_WORDS)
 
-    contents = {"database": "crm", "tables": {name: {"engine": "InnoDB"} for name in taken_down}}
-    context = SimpleNamespace(sandbox=SimpleNamespace(run=run), manifest=SimpleNamespace(contents=contents))
+    tables = {name: {"engine": "InnoDB"} for name in taken_down}
+    contents = {"database": "crm", "tables": tables, "definers": {}, "orphans": []}
+    manifest = SimpleNamespace(contents=contents)
+    context = SimpleNamespace(sandbox=SimpleNamespace(run=run), manifest=manifest, recovered=False)
     found = next(Physical(cast("Any", None)).integrity(cast("Any", context)))
     assert (found.status, found.expected) == (
         Verdict.PASS if state == "OK" else Verdict.FAIL,

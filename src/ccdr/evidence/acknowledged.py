@@ -262,7 +262,7 @@ def code_of(text: str) -> Trouble:
             f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
             hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
         )
-    if code is Trouble.ERASED_RETURNED:
+    if code in REVIEWED:
         raise UsageProblem(
             f"{name} is not acknowledged: somebody reviews it, and answers for that",
             hint='`ccdr erasure review PLAN --why "…"` does it, once somebody has looked'

@@ -35,7 +35,7 @@ from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Clock
 from ccdr.sandbox.lab import Lab
-from ccdr.storage.catalogue import Captured, Catalogue
+from ccdr.storage.catalogue import Captured, Catalogue, Reads, Wanted
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.removals import CLOCK_TOLERANCE, Expired, LedgerOfRemovals, Pruning
 from ccdr.storage.restic import Restic
@@ -176,9 +176,11 @@ class Services:
         stored_here: Collection[str] = (),
         *,
         arriving: bool = False,
+        wanted: Wanted = lambda asset, new: new,
+        reads: Reads = lambda done, of: None,
     ) -> Synchronised:
         """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished.
-        `arriving`: what is new there was copied there just now."""
+        `arriving`: what is new there was copied there just now. `wanted`, `reads`: as the catalogue's."""
         histories, plan = self.histories(), loaded.plan.plan
         return self.catalogue.synchronise(
             repo,
@@ -191,6 +193,8 @@ class Services:
             self._removals_known(loaded, histories),
             self._captured(plan),
             arriving,
+            wanted,
+            reads,
         )
 
     def _captured(self, plan: str) -> Captured:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -32,7 +32,10 @@ from ccdr.storage.synchronised import FUTURE, Synchronised, vanished_finding
 
 OURS = "ccdr"
 Captured = Callable[[str, str], str | None]  # by asset and id: the SHA-256 of its manifest, as it was captured
+Wanted = Callable[[str, Sequence[RepoSnapshot]], Sequence[RepoSnapshot]]  # by asset, of those that are new here
+Reads = Callable[[int, int], None]  # how many manifests are read, and of how many
 LEARNED_AT_ONCE = 4
+Outcome = str | WrittenByNewer | None  # why a snapshot does not count, or cannot be read here
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 
 
@@ -148,6 +151,8 @@ class Catalogue:
         ledger: LedgerOfRemovals = NOTHING_KNOWN,
         captured: Captured = lambda asset, snapshot: None,
         arriving: bool = False,
+        wanted: Wanted = lambda asset, new: new,
+        reads: Reads = lambda done, of: None,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or has a date in the future.
 
@@ -156,7 +161,8 @@ class Catalogue:
         retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
         what it has stored does not count before it says so itself. `ledger` is as it was before this was called.
         `captured`: what is known elsewhere of a snapshot that is new here, and may only claim to be it. `arriving`: it
-        was brought there just now.
+        was brought there just now. `wanted`: which of those that are new here are read, in that order; what these
+        build upon is read, too.
         """
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
@@ -178,13 +184,12 @@ class Catalogue:
                 known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
                 new = [s for s in new if s.id not in known]
             of_assets[asset] = _OfAsset(known, listed, new)
-        outcomes = self._learn_all(
-            repo, plan, [s for of in of_assets.values() for s in of.new], captured, now if arriving else None
-        )
+        outcomes = self._learn_wanted(repo, plan, of_assets, captured, now if arriving else None, wanted, reads)
+        unlooked = [s for of in of_assets.values() for s in of.new if s.id not in outcomes]
         for asset, of in of_assets.items():
             known, listed, new = of.known, of.listed, of.new
             for listing in new:
-                finding = outcomes[listing.id]
+                finding = outcomes.get(listing.id)
                 if isinstance(finding, WrittenByNewer):
                     newer.append((listing, finding))
                 elif finding:
@@ -194,7 +199,8 @@ class Catalogue:
             gone = [s for s in known.values() if s.id not in listed and s.id in before]
             besides = ledger.stored(asset, learned.keys() | known.keys() | {s.id for s in whole})
             gone += besides
-            seen = [*learned.values(), *besides, *(of_listed(s, plan) for s, _ in newer if s.tag("asset") == asset)]
+            by_tags = [s for s in [*(s for s, _ in newer), *unlooked] if s.tag("asset") == asset]
+            seen = [*learned.values(), *besides, *(of_listed(s, plan) for s in by_tags)]
             explained = explained_by_retention(repo, there, gone, seen, expired, now, ledger, besides)
             for snapshot in gone:
                 if snapshot.id in explained:
@@ -218,26 +224,58 @@ class Catalogue:
             pruned=tuple(pruned),
             unread=tuple(sorted(unread, key=lambda s: s.time)),
             newer=tuple(newer),
+            unlooked=tuple(unlooked),
         )
 
     def _all_assets(self, plan: str, there: Iterable[RepoSnapshot]) -> list[str]:
         tagged = {s.tag("asset") for s in there if s.tag("kind") in ("backup", "failed")}
         return sorted({a for a in tagged if a} | set(self.assets(plan)))
 
+    def _learn_wanted(
+        self,
+        repo: Restic,
+        plan: str,
+        of_assets: Mapping[str, _OfAsset],
+        captured: Captured,
+        arrived: datetime | None,
+        wanted: Wanted,
+        reads: Reads,
+    ) -> dict[str, Outcome]:
+        """What is wanted of each asset, and whatever it builds upon."""
+        outcomes: dict[str, Outcome] = {}
+        todo = [s for asset, of in of_assets.items() for s in wanted(asset, of.new)]
+        while todo:
+            outcomes |= self._learn_all(repo, plan, todo, captured, arrived, reads)
+            todo = []
+            for asset, of in of_assets.items():
+                if left := [s for s in of.new if s.id not in outcomes]:
+                    needed = {n.id for s in self.snapshots(plan, asset) for n in s.upon}
+                    todo += [s for s in left if s.id in needed]
+        return outcomes
+
     def _learn_all(
-        self, repo: Restic, plan: str, new: Sequence[RepoSnapshot], captured: Captured, arrived: datetime | None
-    ) -> dict[str, str | WrittenByNewer | None]:
+        self,
+        repo: Restic,
+        plan: str,
+        new: Sequence[RepoSnapshot],
+        captured: Captured,
+        arrived: datetime | None,
+        reads: Reads,
+    ) -> dict[str, Outcome]:
         """As `_learn`, by id. Each is a call of restic, which computes its key for half a second and then waits for the
         store; each writes a file of its own here."""
-        if not new:
-            return {}
+        outcomes: dict[str, Outcome] = {}
         with threads(LEARNED_AT_ONCE) as pool:
-            outcomes = pool.map(lambda s: self._learn(repo, plan, s, captured, arrived), new)
-            return {s.id: outcome for s, outcome in zip(new, outcomes, strict=True)}
+            for s, outcome in zip(
+                new, pool.map(lambda s: self._learn(repo, plan, s, captured, arrived), new), strict=True
+            ):
+                outcomes[s.id] = outcome
+                reads(len(outcomes), len(new))
+        return outcomes
 
     def _learn(
         self, repo: Restic, plan: str, listed: RepoSnapshot, captured: Captured, arrived: datetime | None
-    ) -> str | WrittenByNewer | None:
+    ) -> Outcome:
         """Read a snapshot's manifest into the catalogue; why not, where it has none that counts."""
         root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
         try:

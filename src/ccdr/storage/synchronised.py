@@ -39,7 +39,7 @@ class Synchronised:
     """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
     another host), and findings. `listed` is everything of the plan's that is there, `unread` are those with a
     backup's tags, oldest first, that have no manifest that counts; `newer` those that a newer ccdr wrote, and why
-    they cannot be read here."""
+    they cannot be read here; `unlooked` are those that nobody wanted to be read: the catalogue lacks them still."""
 
     failed: tuple[FailureMark, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
@@ -48,6 +48,7 @@ class Synchronised:
     listed: tuple[RepoSnapshot, ...] = ()
     unread: tuple[RepoSnapshot, ...] = ()
     newer: tuple[tuple[RepoSnapshot, WrittenByNewer], ...] = ()
+    unlooked: tuple[RepoSnapshot, ...] = ()
 
     def understood(self, assets: Collection[str] | None = None) -> None:
         """WrittenByNewer where a backup of these assets (None: of any) is one that only a newer ccdr can read: nobody
@@ -67,6 +68,7 @@ class Synchronised:
             pruned=tuple(s for s in self.pruned if s.asset == asset),
             unread=tuple(s for s in self.unread if s.tag("asset") == asset),
             newer=tuple((s, why) for s, why in self.newer if s.tag("asset") == asset),
+            unlooked=tuple(s for s in self.unlooked if s.tag("asset") == asset),
         )
 
     @classmethod

@@ -36,6 +36,8 @@ from tests.support.stored import left, settled_file
 from tests.support.target import PASSWORD, Target, server
 
 from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.ports.new_server import HOME
+from ccdr.sandbox.docker import RUN
 
 SEED = int(os.environ.get("CCDR_SEED", "20261128"))
 STAGES = (
@@ -213,23 +215,26 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
     assert LeftServer.read(home).untouched
     assert all((p.lstat().st_uid, p.lstat().st_gid) == owner for p in (home / "data").rglob("*"))
     if stage == "loaded":
-        nobody_reaches_it_while_it_is_checked(site, home)
+        nobody_reaches_it_while_it_is_checked(site)
     site.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "99999"))
     bad = site.run("recover", "check", "p")
     assert bad.code == 1 and as_it_is(home) == before, bad
     assert left(site) == []
 
 
-def nobody_reaches_it_while_it_is_checked(site: Site, home: Path) -> None:
-    """The container in which it is opened once more has no network."""
-    asked = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={home}"]
-    shown = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Ports}}"]
+def nobody_reaches_it_while_it_is_checked(site: Site) -> None:
+    """The container in which a copy of it is opened has no network."""
+    network = "{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Ports}}"
+    shown = f"{{{{range .Mounts}}}}{{{{.Source}}}}:{{{{.Destination}}}} {{{{end}}}}\t{network}"
     seen: set[str] = set()
     with site.start("recover", "check", "p") as check:
         while check.poll() is None:
+            asked = ["docker", "ps", "--all", "--quiet", "--filter", f"label={RUN}"]
             if ids := subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
-                told = subprocess.run([*shown, *ids], capture_output=True, text=True, check=False).stdout
-                seen |= {line for line in told.splitlines() if line}
+                argv = ["docker", "inspect", "--format", shown, *ids]
+                told = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+                lines = (line.split("\t") for line in told.splitlines() if line)
+                seen |= {net for mounts, net in lines if str(site.root) in mounts and f":{HOME} " in mounts}
         check.communicate()
     assert (check.returncode, seen) == (0, {"none 0"})
 

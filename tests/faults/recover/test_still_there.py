@@ -28,7 +28,7 @@ def test_a_server_that_nothing_listens_for_is_asked_by_no_client(
 
     @contextlib.contextmanager
     def client(lab: Lab, engine: Engine, run: str, *given: Any, **how: Any) -> Iterator[None]:
-        asked.append(run)
+        asked.append(str(how["part"]))
         yield
 
     monkeypatch.setattr(Lab, "source", client)

@@ -119,7 +119,13 @@ def test_what_may_not_do_the_same_again_is_not_proven(shipped: Site, source: Mar
 def test_definitions_that_do_the_same_again_are_proven(shipped: Site, source: MariaSource) -> None:
     """Though they name what differs each time."""
     source.sql(
-        "use crm; create table made as select id, uuid() as u from calls;"
+        "use crm; create table let_go (a int); insert into let_go values (1); create user leaver@localhost;"
+        "create definer = leaver@localhost view seen_by as select 1"
+    )
+    shipped.backed_up()
+    source.sql(
+        "use crm; drop table let_go; drop view seen_by; drop user leaver@localhost;"
+        "create table made as select id, uuid() as u from calls;"
         "create table keyed (id int primary key, u uuid default uuid(), user varchar(80));"
         "insert into keyed (id, user) values (1, 'a'), (2, 'b'); alter table keyed add index user (user);"
         "alter table keyed modify u uuid not null default uuid(), add at datetime(6) default now(6);"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +12,7 @@ from ccdr.engines.compared import judged
 from ccdr.engines.mariadb.accounts import names, orphans
 from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.objects import objects_of
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -137,16 +138,18 @@ def _written(value: bytes | None) -> bytes | None:
 
 
 def integrity(
-    context: CheckContext, login: Login, others: Iterable[tuple[str, str]] = (), *, working: str | None = None
+    context: CheckContext, login: Login, there: Sequence[tuple[str, str]] = (), *, working: str | None = None
 ) -> Iterator[CheckResult]:
-    """Every table read through by its engine, `others` too (database and name); definers that exist, and
-    auto-increments that are ahead. After a logical restore it proves that what was loaded is readable throughout, where
-    it was loaded; `working` is the database's name until it has its own."""
+    """Every table read through by its engine: those that were taken down, and those that are `there` (database and
+    name); definers that exist, and auto-increments that are ahead. After a logical restore it proves that what was
+    loaded is readable throughout, where it was loaded; `working` is the database's name until it has its own."""
     inventory, box = Inventory(context.manifest.contents), context.sandbox
-    database = working or inventory.database
-    tables = [*((database, name) for name in inventory.tables), *others]
-    yield check_tables(box, login, database, tables)
-    yield _definers(box, login, inventory)
+    database, definers = working or inventory.database, inventory.definers
+    tables = [(database, name) for name in inventory.tables]
+    if context.recovered and there:  # by a log, which may have dropped some of what its base held
+        tables, definers = [one for one in tables if one in there], objects_of(box, login, database).definers
+    yield check_tables(box, login, database, [*dict.fromkeys([*tables, *there])])
+    yield _definers(box, login, definers, inventory.orphans)
     yield _auto_increments(box, login, database)
 
 
@@ -182,10 +185,9 @@ def _is_well(row: list[str]) -> bool:
     return len(row) == 4 and ((row[2] == "status" and row[3] in _WELL) or (row[2] == "note" and row[3] == _CANNOT))
 
 
-def _definers(box: Place, login: Login, inventory: Inventory) -> CheckResult:
+def _definers(box: Place, login: Login, definers: Mapping[str, str], before: Collection[str]) -> CheckResult:
     """Whoever a view, a trigger, a routine or an event acts for exists, if he did at the source."""
-    definers = inventory.definers
-    orphaned, before = orphans(definers, names(box, login)), inventory.orphans
+    orphaned = orphans(definers, names(box, login))
     wrong = [f"{name} is of {definers[name]}, who does not exist" for name in orphaned if name not in before]
     count = len(definers)
     note = f"; {len(before)} of them had none at the source either" if before else ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host import interrupts
+from ccdr.jobs.newest_first import NewestFirst, counted, no_more
 from ccdr.jobs.restore.request import Told
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.log_archive import LogArchive
@@ -15,6 +16,7 @@ from ccdr.jobs.shipping.log_repository import archives_of, log_repository
 from ccdr.model.errors import CcdrError, CommandFailed, Locked
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
+from ccdr.ports.place import Progress
 from ccdr.storage.synchronised import Synchronised
 
 FRESH = 60.0  # seconds in which what was told is taken for what is there: a person may have been asked meanwhile
@@ -60,16 +62,43 @@ def ask(
     by_log: Collection[str],
     services: Services,
     histories: Mapping[str, AssetHistory],
+    reading: NewestFirst | None = None,
+    progress: Progress | None = None,
 ) -> Asked:
-    """`by_log` are the assets whose logs are asked for, too. Raises as the plan's own repository."""
-
+    """`by_log` are the assets whose logs are asked for, too; `reading` which manifests are read (None: no more than
+    what is new since a choice was made). Raises as the plan's own repository."""
     at, shipped = services.clock.monotonic(), [job for job in jobs if job.asset in by_log]
     with interrupts.threads(1) as pool:
         logs = pool.submit(_logs_of, shipped, services)
-        stored_here = {s for history in histories.values() for s in history.stored_here}
-        repo = services.repository(loaded, jobs[0].limits)
-        synchronised = services.synchronise(loaded, repo, [job.asset for job in jobs], stored_here)
+        synchronised = _synchronised(loaded, jobs, services, histories, reading or no_more(), progress)
         return Asked(synchronised, logs.result(), at)
+
+
+def ask_further(
+    before: Asked,
+    loaded: LoadedPlan,
+    jobs: Sequence[Job],
+    services: Services,
+    histories: Mapping[str, AssetHistory],
+    reading: NewestFirst,
+    progress: Progress,
+) -> Asked:
+    """As `ask`, of more snapshots; the log is as it was."""
+    return replace(before, synchronised=_synchronised(loaded, jobs, services, histories, reading, progress))
+
+
+def _synchronised(
+    loaded: LoadedPlan,
+    jobs: Sequence[Job],
+    services: Services,
+    histories: Mapping[str, AssetHistory],
+    reading: NewestFirst,
+    progress: Progress | None,
+) -> Synchronised:
+    stored_here = {s for history in histories.values() for s in history.stored_here}
+    repo, assets = services.repository(loaded, jobs[0].limits), [job.asset for job in jobs]
+    reads = counted(progress) if progress is not None else lambda done, of: None
+    return services.synchronise(loaded, repo, assets, stored_here, wanted=reading.wanted, reads=reads)
 
 
 def _logs_of(jobs: Sequence[Job], services: Services) -> Mapping[str, LogArchive | CcdrError]:

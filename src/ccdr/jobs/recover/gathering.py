@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
 from ccdr.evidence.verdicts import Record, reached_for
 from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
-from ccdr.jobs.recover.asking import Asked, ask
+from ccdr.jobs.newest_first import NewestFirst, not_looked_at
+from ccdr.jobs.recover.asking import Asked, ask, ask_further
 from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
-from ccdr.jobs.recover.choosing import AssetStates
+from ccdr.jobs.recover.choosing import AssetStates, chosen
 from ccdr.jobs.recover.measured import Told, told_of
 from ccdr.jobs.recover.request import Question, RecoverRequest
 from ccdr.jobs.services import Services
@@ -65,9 +66,33 @@ def gathered(
     progress.step("asking the repository")
     onto_servers = {asset for asset, place in places.items() if place.server is not None}
     by_log = {job.asset for job in jobs if job.engine.shipping is not None} - onto_servers
-    found.asked = asked = ask(loaded, jobs, by_log, services, found.histories)
+    reading = NewestFirst(request.at)
+    if request.nearest and request.at is not None:
+        reading.all_of(assets)
+    asked = ask(loaded, jobs, by_log, services, found.histories, reading, progress)
+    _take(asked, jobs, by_log, onto_servers, found, request, services)
+    while short := [a for a in assets if not _enough(found, a, request, reading, asked, by_log=a in by_log)]:
+        reading.further(short)
+        asked = ask_further(asked, loaded, jobs, services, found.histories, reading, progress)
+        _take(asked, jobs, by_log, onto_servers, found, request, services)
+    found.asked = asked
+    found.notes += not_looked_at(loaded.plan.plan, asked.synchronised)
+    return found
+
+
+def _take(
+    asked: Asked,
+    jobs: Sequence[Job],
+    by_log: Collection[str],
+    onto_servers: Collection[str],
+    found: Gathered,
+    request: RecoverRequest,
+    services: Services,
+) -> None:
+    """What there is of each asset, as far as it was read."""
+    found.questions, found.empty = [], {}
     synchronised = asked.synchronised
-    synchronised.understood(assets)
+    synchronised.understood([job.asset for job in jobs])
     for job in jobs:
         found.there[job.asset] = candidates(job, services, synchronised)
         states = _states(job, found, services, synchronised, onto_server=job.asset in onto_servers)
@@ -76,7 +101,25 @@ def gathered(
         elif job.asset in by_log:
             states = _with_log(job, states, found, request, services, asked)
         found.states[job.asset] = states
-    return found
+
+
+def _enough(
+    found: Gathered, asset: str, request: RecoverRequest, reading: NewestFirst, asked: Asked, *, by_log: bool
+) -> bool:
+    """Would no snapshot that was not looked at change what is chosen, or what is told to have been passed over?"""
+    if not reading.open(asset, asked.synchronised):
+        return True
+    if any(question.asset == asset for question in found.questions):
+        return False
+    choice, states = chosen([found.states[asset]], request.at)[asset], found.states[asset]
+    if choice is None:
+        return False
+    point = choice.state.point - timedelta(seconds=states.slack if states.group else 0.0)
+    if by_log:  # by the newest base that leads to the moment; where none does, an older one may
+        if states.by_log is None or states.beyond_log:
+            return False
+        point = min(point, states.by_log.snapshot.consistent_point)
+    return reading.settled(asset, asked.synchronised, point)
 
 
 def _histories(services: Services, found: Gathered) -> Histories:

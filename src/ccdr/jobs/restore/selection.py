@@ -36,10 +36,10 @@ class Selection:
     def by_rule(self, synchronised: Synchronised) -> Snapshot:
         """The newest that counts and has not failed a test; or the one that was named."""
         if self.request.snapshot == "latest":
-            chosen = self._latest(synchronised)
+            chosen = self.latest(synchronised)
         else:
             chosen = self.snapshots.by_id(self.job, self.request.snapshot)
-        self._refuse_bad(chosen)
+        self._refuse_bad(chosen, synchronised)
         self.result.notes += self._notes(chosen, synchronised)
         return chosen
 
@@ -51,7 +51,8 @@ class Selection:
     def _suspect(self, snapshot: Snapshot) -> bool:
         return self.history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon))
 
-    def _latest(self, synchronised: Synchronised) -> Snapshot:
+    def latest(self, synchronised: Synchronised) -> Snapshot:
+        """UsageProblem where there is none."""
         job, snapshots = self.job, self.snapshots
         if not snapshots.good:
             none, first = none_counts(job, synchronised)
@@ -68,10 +69,10 @@ class Selection:
             )
         return usable[-1]
 
-    def _refuse_bad(self, chosen: Snapshot) -> None:
+    def _refuse_bad(self, chosen: Snapshot, synchronised: Synchronised) -> None:
         """UsageProblem where it lacks what it builds upon, or failed a test and nobody wants it all the same."""
         usable = self._usable
-        older = any(s.consistent_point < chosen.consistent_point for s in usable)
+        older = any(s.consistent_point < chosen.consistent_point for s in usable) or _before(chosen, synchronised)
         instead = "take an older one" if older else "there is no older one that may be good"
         if missing := chain.lacks(chosen, self.snapshots.there):
             raise UsageProblem(
@@ -126,10 +127,15 @@ class Selection:
         """As the function of this name."""
         return doubts(self.job, chosen, self.history, upkeep)
 
-    def has_older(self, chosen: Snapshot) -> bool:
+    def has_older(self, chosen: Snapshot, synchronised: Synchronised) -> bool:
         """Is there an older one that may be good?"""
         usable = chain.usable(self.snapshots.good, self.snapshots.there, self.history.disproved)
-        return any(s.consistent_point < chosen.consistent_point for s in usable)
+        return any(s.consistent_point < chosen.consistent_point for s in usable) or _before(chosen, synchronised)
+
+
+def _before(chosen: Snapshot, synchronised: Synchronised) -> bool:
+    """Are there older ones that were not looked at?"""
+    return any(s.tag("asset") == chosen.asset and s.time < chosen.consistent_point for s in synchronised.unlooked)
 
 
 def doubts(job: Job, chosen: Snapshot, history: AssetHistory, upkeep: AssetHistory) -> list[str]:

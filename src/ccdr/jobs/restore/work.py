@@ -16,9 +16,11 @@ from ccdr.evidence.history.kinds import INTERRUPTED, RESTORE_END, RESTORE_START
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.erasure.before_hand_over import BeforeHandOver
-from ccdr.jobs.fetch import bases_of, candidates
+from ccdr.jobs.fetch import Candidates, bases_of, candidates
+from ccdr.jobs.newest_first import not_looked_at
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore import directory, site
+from ccdr.jobs.restore.asking import asked
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.new_server import OntoNewServer
@@ -43,6 +45,7 @@ from ccdr.ports.place import Progress, Source
 from ccdr.sandbox.lab import room_for
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import Restic
+from ccdr.storage.synchronised import Synchronised
 
 
 @contextlib.contextmanager
@@ -193,8 +196,12 @@ class Restoring:
         known = services.histories()
         history = known.get((job.plan, job.asset), AssetHistory())
         if request.told is None:
-            progress.step("asking the repository")
-            synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
+
+            def latest(there: Candidates, synchronised: Synchronised) -> Snapshot:
+                return Selection(job, services, request, result, there, history).latest(synchronised)
+
+            synchronised = asked(job, request, services, self._repo, history, latest, progress)
+            result.notes += not_looked_at(job.plan, synchronised)
         else:
             synchronised = request.told.synchronised
         self._listed = synchronised.listed
@@ -206,7 +213,7 @@ class Restoring:
         self.recovery = selection.by_point(self._run, progress) if request.at is not None else None
         chosen = selection.by_rule(synchronised) if self.recovery is None else self.recovery.choice.base
         result.snapshot, result.proven = chosen, history.proven.get(chosen.id)
-        self._older = selection.has_older(chosen)
+        self._older = selection.has_older(chosen, synchronised)
         result.notes += selection.doubts(chosen, known.get((job.plan, None), AssetHistory()))
         return services.catalogue.manifest(chosen), bases_of(chosen, snapshots.there, services.catalogue)
 

@@ -6,8 +6,10 @@ import contextlib
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ccdr.evidence.ledger.ledger import whoami
@@ -31,6 +33,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import Runbook, runbook_of
 
 VERB = "runbook"  # of the lock
+_SECOND = len("20261128T062056")  # what a run's id tells of when it was begun
 
 
 class TakenOver(Locked):
@@ -39,6 +42,15 @@ class TakenOver(Locked):
     def __init__(self, why: Locked, journal: Journal) -> None:
         super().__init__(str(why), hint=why.hint)
         self.journal = journal
+
+
+def after(newest: str | None, draw: Callable[[], str]) -> str:
+    """A run's id that sorts after the `newest` where both are of one second: else the other would stay the newest."""
+    run = draw()
+    while newest is not None and run[:_SECOND] == newest[:_SECOND] and run <= newest:
+        time.sleep(0.05)
+        run = draw()
+    return run
 
 
 @dataclass
@@ -121,7 +133,8 @@ class Desk:
             other = None
         if other is not None:
             raise somebody_else(_last_session(other[1].events))
-        journal = self._journal(self.services.state.run_id(self.services.clock), [])
+        draw = partial(self.services.state.run_id, self.services.clock)
+        journal = self._journal(after(found[0] if found else None, draw), [])
         journal.append("begun", runbook=self.runbook.sha256, plan_sha256=self.loaded.sha256)
         journal.append("session")
         return journal

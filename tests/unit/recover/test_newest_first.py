@@ -1,0 +1,218 @@
+"""On a bare host the newest manifests are read first, and what is chosen is what would be, were all of them read."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.harness import Quiet, Site
+from tests.support.listed import ROOT, Repository, an_id
+
+from ccdr.jobs import newest_first
+from ccdr.jobs.recover import gathering
+from ccdr.jobs.recover.choosing import Choice, chosen
+from ccdr.jobs.recover.gathering import Gathered, gathered
+from ccdr.jobs.recover.request import RecoverRequest
+from ccdr.jobs.services import Services
+from ccdr.model.values import GroupRun, Manifest, Needed
+from ccdr.plans.job import Job
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.manifest import MANIFEST, manifest_text, text_digest
+from ccdr.storage.synchronised import Synchronised
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+TWO = """
+a:
+  engine: files
+  paths: [{root}/a]
+  {group}
+  backup: {{schedule: "15 * * * *"}}
+  restore_test: {{schedule: "0 3 * * 0", checks: [a]}}
+  objectives: {{rpo: 2h, rto: 1h}}
+b:
+  engine: files
+  paths: [{root}/b]
+  {group}
+  backup: {{schedule: "15 * * * *"}}
+  restore_test: {{schedule: "0 3 * * 0", checks: [b]}}
+  objectives: {{rpo: 2h, rto: 1h}}
+"""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """In minutes: how long after the one before it began, how long it took, when of that its data is of."""
+
+    after: int = 30
+    took: int = 5
+    into: float = 0.0
+    usable: bool = True  # of the source that the plan names
+    readable: bool = True
+    increment: bool = False
+    both: bool = True  # of a group's run
+
+
+BACKUP = st.builds(
+    Backup,
+    st.integers(1, 200),
+    st.integers(0, 600),
+    st.floats(0, 1),
+    st.integers(0, 3).map(bool),
+    st.integers(0, 9).map(bool),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+class Asked:
+    """A plan of two assets, and what is stored of each, the newest last."""
+
+    def __init__(self, root: Path, histories: dict[str, list[Backup]], *, group: bool = False) -> None:
+        self.root, self.repo, self.group = root, Repository(), group
+        site = Site(root)
+        for name in "ab":
+            site.write(f"restore_tests/{name}.yaml", f"restore_test: {name}\nchecks:\n  - {{kind: identical}}\n")
+        site.plan(TWO.format(root=root, group="group: calls" if group else ""))
+        self.loaded = site.loaded()
+        self.jobs = [Job(self.loaded, name) for name in "ab"]
+        for number, (name, history) in enumerate(sorted(histories.items())):
+            self._store(name, history, number * 10_000)
+
+    def _store(self, name: str, history: list[Backup], number: int) -> None:
+        source = next(job.engine.source_name for job in self.jobs if job.asset == name)
+        begun, before = NOW - MINUTE * (sum(b.after for b in history) + 700), None
+        for n, b in enumerate(history, number):
+            begun += MINUTE * b.after
+            stored, run = begun + MINUTE * b.took, f"{begun:%Y%m%dT%H%M%S}-abcdef"
+            if stored > NOW:
+                continue
+            upon = (before,) if b.increment and before is not None else ()
+            group = GroupRun("calls", f"g{n % 10_000}", ("a", "b")) if self.group and b.both else None
+            made = Manifest(
+                "p", name, run, "files", "files", "h", begun + (stored - begun) * b.into, 0.0, {},
+                {"source": source if b.usable else "/elsewhere"}, {}, group=group, upon=upon,
+            )  # fmt: skip
+            listed = RepoSnapshot(an_id(n), stored, stored, (ROOT,), _tags(name, run))
+            self.repo.there.append(listed)
+            if b.readable:
+                text = manifest_text(made)
+                self.repo.files[listed.id, PurePosixPath(ROOT) / MANIFEST] = text
+                before = Needed(listed.id, text_digest(text))
+
+    def gather(self, at: datetime | None, few: int, monkey: pytest.MonkeyPatch) -> Gathered:
+        """By a host without any state."""
+        clock = cast("Any", type("Still", (), {"now": lambda _: NOW, "monotonic": lambda _: 0.0})())
+        (host := self.root / f"host-{few}").mkdir()
+        state = Site(host)
+        services = state.services(clock)
+        self.repo.reads.clear()
+        monkey.setattr(newest_first, "FEW", few)
+        monkey.setattr(Services, "repository", lambda *_, **__: self.repo)
+        return gathered(self.loaded, self.jobs, {}, RecoverRequest(at), services, Quiet())
+
+
+def _tags(asset: str, run: str) -> tuple[str, ...]:
+    return ("ccdr", "plan=p", "kind=backup", f"asset={asset}", f"run={run}")
+
+
+def choices(found: Gathered, at: datetime | None) -> dict[str, Choice | None]:
+    return chosen(list(found.states.values()), at)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.fixed_dictionaries({name: st.lists(BACKUP, min_size=1, max_size=45) for name in "ab"}),
+    st.one_of(st.none(), st.integers(0, 6000)),
+    st.booleans(),
+)
+def test_what_is_chosen_is_what_would_be_were_all_of_them_read(
+    histories: dict[str, list[Backup]], ago: int | None, group: bool
+) -> None:
+    at = None if ago is None else NOW - MINUTE * ago
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as monkey:
+        asked = Asked(Path(root), histories, group=group)
+        monkey.setattr(gathering, "NewestFirst", partial(newest_first.NewestFirst, first=1))  # the most to decide
+        monkey.setattr(newest_first, "NEWEST", 0)
+        lazily, eagerly = asked.gather(at, 0, monkey), asked.gather(at, 10**6, monkey)
+        assert choices(lazily, at) == choices(eagerly, at)
+        assert lazily.empty == eagerly.empty
+
+
+def few_of(found: Gathered) -> Synchronised:
+    assert found.asked is not None
+    return found.asked.synchronised
+
+
+@pytest.mark.parametrize("days_ago", [None, 20])
+def test_of_five_weeks_of_half_hourly_backups_a_handful_is_read_and_the_rest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days_ago: int | None
+) -> None:
+    asked = Asked(tmp_path, {name: [Backup()] * 1680 for name in "ab"})
+    at = None if days_ago is None else NOW - timedelta(days=days_ago)
+    found = asked.gather(at, newest_first.FEW, monkeypatch)
+    assert len(asked.repo.reads) <= 20, len(asked.repo.reads)
+    for choice in choices(found, at).values():
+        assert choice is not None and (at or NOW - MINUTE * 700) - choice.state.point <= MINUTE * 30
+    left = len(few_of(found).unlooked) // 2
+    notes = [f"{name}: {left} snapshots further from the moment were not looked at" for name in "ab"]
+    assert [note.rpartition(": `")[0] for note in found.notes] == notes
+
+
+@pytest.mark.parametrize(
+    ("newest", "why"),
+    [
+        (Backup(usable=False), "of another source"),
+        (Backup(readable=False), "cannot be read"),
+    ],
+)
+def test_where_the_newest_are_passed_over_older_ones_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: Backup, why: str
+) -> None:
+    asked = Asked(tmp_path, {name: [*[Backup()] * 200, *[newest] * 30] for name in "ab"})
+    found = asked.gather(None, newest_first.FEW, monkeypatch)
+    for choice in choices(found, None).values():
+        assert choice is not None and len(choice.passed_over) == 30 and why in choice.passed_over[0]
+    assert len(set(asked.repo.reads)) < 200
+
+
+def test_what_an_increment_builds_upon_is_read_however_old_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = [Backup(), *[Backup(increment=True)] * 40]
+    asked = Asked(tmp_path, dict.fromkeys("ab", chain))
+    found = asked.gather(None, newest_first.FEW, monkeypatch)
+    assert all(choice is not None for choice in choices(found, None).values())
+    assert not few_of(found).unlooked, "each builds upon the one before it"
+
+
+def test_what_was_not_read_is_learned_by_whoever_needs_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(tmp_path, {name: [Backup()] * 60 for name in "ab"})
+    clock = cast("Any", type("Still", (), {"now": lambda _: NOW, "monotonic": lambda _: 0.0})())
+    (tmp_path / "host").mkdir()
+    services = Site(tmp_path / "host").services(clock)
+    monkeypatch.setattr(Services, "repository", lambda *_, **__: asked.repo)
+    gathered(asked.loaded, asked.jobs, {}, RecoverRequest(), services, Quiet())
+    assert len(services.catalogue.snapshots("p", "a")) < 20
+    repo = cast("Any", asked.repo)
+    told = services.synchronise(asked.loaded, repo, ["a", "b"])
+    assert not told.unlooked and not told.vanished and not told.findings
+    assert len(services.catalogue.snapshots("p", "a")) == 60
+
+
+def test_of_a_group_as_many_are_read_as_a_run_of_all_may_lie_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often, bad = Backup(after=10), Backup(after=10, usable=False)
+    asked = Asked(tmp_path, {"a": [often] * 100, "b": [*[often] * 91, *[bad] * 9]}, group=True)
+    lazily, eagerly = asked.gather(None, newest_first.FEW, monkeypatch), asked.gather(None, 10**6, monkeypatch)
+    assert few_of(lazily).unlooked and choices(lazily, None) == choices(eagerly, None)
+    runs = {c.state.snapshot.group for c in choices(lazily, None).values() if c is not None}
+    assert len(runs) == 1
