@@ -20,6 +20,8 @@ from tests.support.mariadb_source import MAJOR, MariaSource, crm, data_directory
 from tests.support.pages import commands
 from tests.support.primary import primary
 
+from ccdr.telling.runbook import by_hand
+
 LOG = "By hand: a shipped log"
 POSTGRES = """set -ex
 chown -R postgres {d}/restore; chmod 755 {d} {d}/restore
@@ -110,6 +112,22 @@ def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
     first, then = me.lines(LOG, "PostgreSQL").split("psql", 1)
     me.here(base, me.lines(LOG, "Fetch it"), first)
     assert me.in_box(image, POSTGRES.format(d=place, commands=f"psql{then}")) == "first second"
+    shutil.rmtree(place / "restore")
+    (place / "restore").mkdir(mode=0o700)
+    _by_the_page(site, me, image)
+
+
+def _by_the_page(site: Site, me: ByHand, image: str) -> None:
+    """To the log's end, by the lines of the printed page alone, below directories that restic has made."""
+    plan = site.loaded().plan
+    parts = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
+    _, fetch, _, verify, _, start, log, apply, look = [
+        [line.replace("/restore/", f"{me.d}/restore/") for line in lines] for lines in parts
+    ]
+    me.here(*fetch, *log)
+    asked = "su postgres -c \"psql -XqAt -h /tmp -d postgres -c 'select string_agg(note, chr(32) order by id) from call"
+    typed = ["set -e", *verify, *apply, *start, *look[1:], f"{asked} where id > 100'\""]
+    assert me.in_box(image, "\n".join(typed)) == "first second third"
 
 
 def test_mariadb(site: Site, place: Path) -> None:
