@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -82,11 +83,12 @@ class ByHand:
             said = said.replace(name, mine)
         return said
 
-    def here(self, *lines: str) -> None:
+    def here(self, *lines: str) -> str:
         done = subprocess.run(
             ["bash", "-e", "-c", "\n".join(lines)], env=self.env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0 and "BAD" not in done.stdout, done
+        return done.stdout
 
     def in_box(self, image: str, script: str) -> str:
         argv = image_on(self.d)
@@ -125,9 +127,18 @@ def _by_the_page(site: Site, me: ByHand, image: str) -> None:
         [line.replace("/restore/", f"{me.d}/restore/") for line in lines] for lines in parts
     ]
     me.here(*fetch, *log)
-    asked = "su postgres -c \"psql -XqAt -h /tmp -d postgres -c 'select string_agg(note, chr(32) order by id) from call"
-    typed = ["set -e", *verify, *apply, *start, *look[1:], f"{asked} where id > 100'\""]
-    assert me.in_box(image, "\n".join(typed)) == "first second third"
+    position = re.search(r"^position=(.*)$", me.here(log[0], *look[:2]), re.MULTILINE)
+    assert position is not None
+    ask = "select string_agg(note, chr(32) order by id) || chr(32) || pg_last_wal_replay_lsn() from call where id > 100"
+    typed = [
+        "set -e",
+        *verify,
+        *apply,
+        *start,
+        *look[2:],
+        f"""su postgres -c "psql -XqAt -h /tmp -d postgres -c '{ask}'" """,
+    ]
+    assert me.in_box(image, "\n".join(typed)) == f"first second third {position[1]}"
 
 
 def test_mariadb(site: Site, place: Path) -> None:

@@ -216,11 +216,12 @@ def _log_of_postgres(name: str) -> Iterator[Part]:
         ),
     )
     yield Part(
-        "Once it is started, and before anybody uses it: how far did it come? The tags that the first line shows say "
-        "what was stored last (`position=`, `point=`); the last line says what was applied. If that is far behind, the "
-        "log was not applied: do not use it. Fetch the base anew.",
+        "Once it is started, and before anybody uses it: how far did it come? The first lines say how far "
+        "the log goes (`position=`, `point=`), the last how much of it was applied: as far, where you went to its end. "
+        "Does it say less? Then do not use it. Fetch the base anew.",
         (
-            f'restic -r "$LOG" snapshots $(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)',
+            f"LAST=$(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)",
+            """restic -r "$LOG" snapshots "$LAST" --json | jq -r '.[0].tags[] | select(test("^po"))'""",
             "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
             "su postgres -c \"psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -c '$ASK'\"",
         ),
