@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,9 +21,17 @@ from tests.support.mariadb_source import MAJOR, MariaSource, crm, data_directory
 from tests.support.pages import commands
 from tests.support.primary import primary
 
+from ccdr.telling.runbook import by_hand
+
 LOG = "By hand: a shipped log"
 POSTGRES = """set -ex
 chown -R postgres {d}/restore; chmod 755 {d} {d}/restore
+cp -a {d}/restore/whole/data /tmp/unread  # it goes to the log's end, which it may not read
+sed -i '/^recovery_target_[ta][ic]/d' /tmp/unread/postgresql.auto.conf
+chown root {d}/restore/log; chmod 700 {d}/restore/log
+if su postgres -c '/usr/lib/postgresql/17/bin/pg_ctl -D /tmp/unread -w -s -l /tmp/log \
+  -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'; then echo opened without its log; exit 9; fi
+chown postgres {d}/restore/log
 su postgres -c 'PATH=$PATH:/usr/lib/postgresql/17/bin
   pg_verifybackup -q -n {d}/restore/whole/data
   pg_ctl -D {d}/restore/whole/data -w -s -l /tmp/log -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'
@@ -74,11 +83,12 @@ class ByHand:
             said = said.replace(name, mine)
         return said
 
-    def here(self, *lines: str) -> None:
+    def here(self, *lines: str) -> str:
         done = subprocess.run(
             ["bash", "-e", "-c", "\n".join(lines)], env=self.env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0 and "BAD" not in done.stdout, done
+        return done.stdout
 
     def in_box(self, image: str, script: str) -> str:
         argv = image_on(self.d)
@@ -104,6 +114,31 @@ def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
     first, then = me.lines(LOG, "PostgreSQL").split("psql", 1)
     me.here(base, me.lines(LOG, "Fetch it"), first)
     assert me.in_box(image, POSTGRES.format(d=place, commands=f"psql{then}")) == "first second"
+    shutil.rmtree(place / "restore")
+    (place / "restore").mkdir(mode=0o700)
+    _by_the_page(site, me, image)
+
+
+def _by_the_page(site: Site, me: ByHand, image: str) -> None:
+    """To the log's end, by the lines of the printed page alone, below directories that restic has made."""
+    plan = site.loaded().plan
+    parts = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
+    _, fetch, _, verify, _, start, log, apply, look = [
+        [line.replace("/restore/", f"{me.d}/restore/") for line in lines] for lines in parts
+    ]
+    me.here(*fetch, *log)
+    position = re.search(r"^position=(.*)$", me.here(log[0], *look[:2]), re.MULTILINE)
+    assert position is not None
+    ask = "select string_agg(note, chr(32) order by id) || chr(32) || pg_last_wal_replay_lsn() from call where id > 100"
+    typed = [
+        "set -e",
+        *verify,
+        *apply,
+        *start,
+        *look[2:],
+        f"""su postgres -c "psql -XqAt -h /tmp -d postgres -c '{ask}'" """,
+    ]
+    assert me.in_box(image, "\n".join(typed)) == f"first second third {position[1]}"
 
 
 def test_mariadb(site: Site, place: Path) -> None:

@@ -257,6 +257,8 @@ def address_of(asset: object) -> str:
         host, port = connection.host, getattr(connection, "port", None)
         database = getattr(connection, "database", None)
         of = f", database {database}" if isinstance(database, str) else ""
+        if str(host).startswith("/") and getattr(asset, "engine_name", None) != "postgres":
+            port = None  # of a socket nothing says where the server listens; PostgreSQL calls its by the port
         return f"{host}{f' port {port}' if port else ''}{of}"
     paths = getattr(asset, "source_paths", ())
     return ", ".join(map(str, paths)) or "its source"

@@ -3,7 +3,9 @@ only this host would understand."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.support.manifests import a_manifest
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import runbook_of
 from ccdr.plans.targets import NewServer, Target
+from ccdr.telling.runbook.by_hand import typed
 from ccdr.telling.runbook.page import page
 
 CAPTURED = {"version": "17.2", "bytes": 1, "database": "crm", "superusers": ["postgres"], "bootstrap": "postgres"}
@@ -193,3 +196,31 @@ def test_where_addresses_are_as_before_the_plan_is_right_as_it_is(site: Site) ->
     site.plan("crm: {engine: postgres, connection: {host: localhost, user: ccdr, database: crm}}")
     said = text_of(printed(site.loaded()))
     assert "the plan says so already." in said and "connection.host" not in said
+
+
+def test_no_line_of_it_is_empty_words_and_no_comment_breaks_into_a_command(site: Site) -> None:
+    """Eighty columns fit on every paper."""
+    site.plan(ASSETS, name="a-plan-with-quite-a-long-name-for-a-page", repository="{url: /srv/r, password_file: key}")
+    site.write("plans/crm.pw", f"{SECRET}\n")
+    said = text_of(printed(site.loaded("a-plan-with-quite-a-long-name-for-a-page")))
+    assert "None" not in said
+    lines = [line for line in said.splitlines() if "      # " in line or line.startswith("# ")]
+    assert len(lines) > 8 and max(map(len, lines)) <= 80, max(lines, key=len)
+    assert typed("x" * 70, "a comment") == f"# a comment\n{'x' * 70}"
+    assert typed("x", "a comment") == "x      # a comment"
+
+
+def test_where_recover_prints_the_start_lines_the_page_shows_them_again(site: Site, tmp_path: Path) -> None:
+    site.plan("crm: {engine: postgres, connection: {host: db1, user: ccdr, database: crm}}")
+    said = text_of(printed(site.loaded()))
+    (line,) = re.findall(r"^jq .*\\\n.*ccdr-server.json$", said, re.MULTILINE)
+    start = {"debian": ['say "it"'], "docker": ["docker run"], "then": [], "look": ["psql"], "inside": "docker exec"}
+    (tmp_path / "ccdr-server.json").write_text(json.dumps({"start": start}), "utf-8")
+    typed_here = line.replace("/srv/recovered/crm", str(tmp_path))
+    done = subprocess.run(["bash", "-c", typed_here], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["Debian:", 'say "it"', "or Docker:", "docker run", "then:", "psql"]
+
+
+def test_a_socket_of_mariadb_is_told_without_a_port_that_nobody_has_stated(site: Site) -> None:
+    site.plan("d: {engine: mariadb, connection: {host: /run/mysqld, user: ccdr, database: d}}")
+    assert re.search(r"/run/mysqld, database d", text_of(printed(site.loaded())))

@@ -12,6 +12,7 @@ from ccdr.plans.model import Plan
 
 # In a line that is typed: what whoever types it must fill in stands in capital letters.
 FETCHED = "/restore"
+UNBROKEN = 70  # characters of a line and its comment that every printer has room for
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,38 @@ class Part:
 
     says: str
     lines: tuple[str, ...] = ()
+
+
+def typed(line: str, why: str) -> str:
+    """A line and a comment, which never breaks: what stood behind the break would be typed as a command."""
+    return f"{line}      # {why}" if len(line) + len(why) <= UNBROKEN else f"# {why}\n{line}"
+
+
+def _found(name: str) -> str:
+    """From there on the lines name the directory that holds the server's by $D, wherever they are typed."""
+    return f"D=$(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))"
+
+
+def _passable(directory: str) -> str:
+    """restic gives the directories above what it restores to root alone."""
+    return f'p={directory}; while [ "$p" != / ]; do chmod a+x "$p"; p=$(dirname "$p"); done'
+
+
+START_POSTGRES = (
+    "touch $D/data/postgresql.conf $D/data/pg_ident.conf",
+    "[ -e $D/data/pg_hba.conf ] || echo 'local all all peer' > $D/data/pg_hba.conf",
+    "chown -R postgres:postgres $D/data && chmod 700 $D/data",
+    _passable("$D"),
+    'O="-c data_directory=$D/data -c hba_file=$D/data/pg_hba.conf -c ident_file=$D/data/pg_ident.conf"',
+    """su postgres -c "$(command -v pg_ctl) -D $D/data -l /tmp/server.log \\""",
+    """  -o '$O -c unix_socket_directories=/tmp' start\"""",
+)
+START_MARIADB = (
+    "chown -R mysql:mysql $D/data",
+    _passable("$D"),
+    "install -d -o mysql -g mysql /run/mysqld",
+    "mariadbd --user=mysql --datadir=$D/data &",
+)
 
 
 def opening(plan: Plan, password_file: str, env_file: str | None) -> Iterator[str]:
@@ -81,7 +114,7 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
         "Load it into an EMPTY server of the same major version, never one that may still hold data. In the manifest's "
         "directory, as the superuser:",
         (
-            'psql -X -d postgres -f roles.sql      # "already exists" is harmless',
+            typed("psql -X -d postgres -f roles.sql", '"already exists" is harmless'),
             "pg_restore -C -j2 --exit-on-error --section=pre-data --section=data -d postgres dump",
             f"pg_restore -j2 --exit-on-error --section=post-data -d {_database(asset)} dump",
             f"psql -X -d {_database(asset)} -c analyze",
@@ -93,7 +126,11 @@ def _postgres_physical(name: str) -> Iterator[Part]:
     whole = f"{FETCHED}/{name}-whole"
     yield Part(
         "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
-        (f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))", "pg_verifybackup -q data"),
+        (
+            _found(name),
+            "PATH=$PATH:/usr/lib/postgresql/$(cat $D/data/PG_VERSION)/bin",
+            "pg_verifybackup -q $D/data",
+        ),
     )
     yield Part(
         'Does ccdr-manifest.json end in "upon":[…]? Then it is an increment on the snapshots FULL, NEXT … that stand '
@@ -102,17 +139,15 @@ def _postgres_physical(name: str) -> Iterator[Part]:
         (
             f"restic restore FULL --target {FETCHED}/{name}-0",
             f"restic restore NEXT --target {FETCHED}/{name}-1",
-            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $PWD/data",
-            f"pg_verifybackup -q {whole}/data && cd {whole}",
+            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $D/data",
+            f"D={whole}; pg_verifybackup -q $D/data",
         ),
     )
     yield Part(
         "Is there a log to be applied (below)? First that. Then give it to the server's user, and start a server of "
-        "the same major version on it.",
-        (
-            "chown -R postgres:postgres data && chmod 700 data",
-            'su postgres -c "pg_ctl -D $PWD/data -l /tmp/server.log start"',
-        ),
+        "the same major version on it. Its configuration may name the old places: what stands behind -o goes before "
+        "that. It is reached through a socket in /tmp.",
+        (*START_POSTGRES,),
     )
 
 
@@ -121,55 +156,84 @@ def _mariadb_physical(name: str) -> Iterator[Part]:
         "It is what mariadb-backup has copied, data/. Make it ready with a mariadb-backup of the same series, the "
         "server stopped. It must end in `completed OK!`.",
         (
-            f"cd $(dirname $(find {FETCHED}/{name} -name ccdr-manifest.json))",
-            "mariadb-backup --prepare --target-dir=$PWD/data",
-            "chown -R mysql:mysql data",
-            "mariadbd --user=mysql --datadir=$PWD/data &",
+            _found(name),
+            "mariadb-backup --prepare --target-dir=$D/data",
+            *START_MARIADB,
         ),
     )
 
 
 def _log(plan: Plan, name: str) -> Iterator[Part]:
-    batches = f"{FETCHED}/{name}-batches"
-    grouped = 'group_by(.tags[] | select(startswith("batch="))) | map(max_by(.time)) | sort_by(.time)[]'
     yield Part(
-        "The log that was shipped since then is in a repository of its own, with the same password. Fetch all of it "
-        "into one directory (needs jq). The names that `ls` shows must count up without a gap.",
+        "The log that was shipped since then is in a repository of its own, with the same password. Fetch all that "
+        "leads on from this base, and nothing of another server or of a log that was begun anew, into one empty "
+        "directory (needs jq). The names that `ls` shows must count up without a gap from the base on.",
         (
             f"LOG={shlex.quote(f'{plan.repository.location}/log')}",
-            f"restic -r $LOG snapshots --tag plan={plan.plan},asset={name},kind=log --json > {batches}.json",
-            f"jq -r '{grouped}",
-            f"""  | "\\(.id):\\(.paths[0])"' {batches}.json > {batches}""",
+            f"BASE=$(find {FETCHED}/{name} -name ccdr-manifest.json)",
+            f'restic -r "$LOG" snapshots --tag plan={plan.plan},asset={name},kind=log --json > {FETCHED}/{name}.json',
+            *_CHOSEN,
+            f"""' {FETCHED}/{name}.json > {FETCHED}/{name}-batches""",
+            f"[ -s {FETCHED}/{name}-batches ] || echo BAD: no log of this base",
             "while read -r b; do",
-            f'  restic -r $LOG restore "$b" --target {FETCHED}/{name}-log || echo BAD',
-            f"done < {batches}",
-            f"cd {FETCHED}/{name}-log",
+            f'  restic -r "$LOG" restore "$b" --target {FETCHED}/{name}-log || echo BAD',
+            f"done < {FETCHED}/{name}-batches",
+            f"cd {FETCHED}/{name}-log &&",
             'for f in *.open; do [ ! -e "$f" ] || [ -e "${f%.open}" ] || mv "$f" "${f%.open}"; done',
         ),
     )
 
 
+# Of the batches of the base's own server, and of its own history (`anew`): the same names come again in another. As
+# docs/how-to/recover.md has it.
+_CHOSEN = (
+    """jq -r --slurpfile base "$BASE" '""",
+    'def tag($k): [.tags[] | select(startswith($k + "="))][0] // "" | ltrimstr($k + "=");',
+    "[$base[0].contents | .. | objects | .server_id // .system_identifier // empty][0] as $server",
+    '| map(. + {server: tag("server"), anew: tag("anew"), batch: tag("batch")})',
+    '| map(select(.server == "" or $server == null or .server == ($server | tostring)))',
+    "| map(select(.anew <= $base[0].consistent_point)) | (map(.anew) | max) as $history",
+    "| map(select(.anew == $history)) | group_by([.server, .batch]) | map(max_by(.time))",
+    '| sort_by(.time)[] | "\\(.id):\\(.paths[0])"',
+)
+
+
 def _log_of_postgres(name: str) -> Iterator[Part]:
-    command = f"""restore_command = 'cp \\"{FETCHED}/{name}-log/%f\\" \\"%p\\"'"""
+    log = f"{FETCHED}/{name}-log"
+    # With more than 125 the server ends; with 1 it takes the log to be at its end, and opens.
+    command = f"ls {log} > /dev/null || exit 200; [ -e {log}/%f ] || exit 1; cp {log}/%f %p || exit 200"
     yield Part(
-        "In the directory that holds data/, before anybody has started it. To go back to a moment, add the lines "
+        "In the same shell, before anybody has started a server on data/. To go back to a moment, add the lines "
         "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
-        "select pg_wal_replay_resume().",
+        "select pg_wal_replay_resume(). Only then go on: give it to the server's user, and start it.",
         (
-            "sed -i '/^recovery_target/d' data/postgresql.auto.conf",
-            f'echo "{command}" >> data/postgresql.auto.conf',
-            "echo \"recovery_target_timeline = 'latest'\" >> data/postgresql.auto.conf",
-            "touch data/recovery.signal",
+            f"chown -R postgres:postgres {log}",
+            _passable(log),
+            "sed -i '/^recovery_target/d; /^restore_command/d' $D/data/postgresql.auto.conf",
+            f"""echo "restore_command = '{command}'" >> $D/data/postgresql.auto.conf""",
+            "echo \"recovery_target_timeline = 'latest'\" >> $D/data/postgresql.auto.conf",
+            "touch $D/data/recovery.signal",
+        ),
+    )
+    yield Part(
+        "Once it is started, and before anybody uses it: how far did it come? The first lines say how far "
+        "the log goes (`position=`, `point=`), the last how much of it was applied: as far, where you went to its end. "
+        "Does it say less? Then do not use it. Fetch the base anew.",
+        (
+            f"LAST=$(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)",
+            """restic -r "$LOG" snapshots "$LAST" --json | jq -r '.[0].tags[] | select(test("^po"))'""",
+            "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
+            "su postgres -c \"psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -c '$ASK'\"",
         ),
     )
 
 
 def _log_of_mariadb(name: str) -> Iterator[Part]:
     yield Part(
-        "On the server that you started on the copy, before anybody writes to it. COPY is the directory that holds "
-        "data/. With --stop-datetime=TIME (UTC) only what was written before it is applied.",
+        "On the server that you started on the copy, before anybody writes to it. With "
+        "--stop-datetime=TIME (UTC) only what was written before it is applied.",
         (
-            "read -r first start rest < COPY/data/mariadb_backup_binlog_info",
+            "read -r first start rest < $D/data/mariadb_backup_binlog_info",
             f"cd {FETCHED}/{name}-log",
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
             'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" $(cat /tmp/files) > /tmp/c.sql',
@@ -186,7 +250,7 @@ def _mariadb(asset: AnyEngine) -> Iterator[Part]:
         (
             "mariadb -e 'SET GLOBAL event_scheduler = OFF'",
             "mariadb < database.sql",
-            'mariadb --force < users.sql           # "failed" for those that are there is harmless',
+            typed("mariadb --force < users.sql", '"failed" is harmless'),
             f"mariadb {of} < tables.sql",
             "for f in rows/*.sql; do",
             f"""  mariadb --init-command='SET check_constraint_checks=0' {of} < "$f" || break""",

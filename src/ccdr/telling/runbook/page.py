@@ -15,6 +15,7 @@ from ccdr import __version__
 from ccdr.engines import AnyEngine
 from ccdr.jobs.recover.doubles import with_ports
 from ccdr.jobs.recover.repointed import lines_of, repointed
+from ccdr.jobs.restore.left_server import LEFT
 from ccdr.jobs.restore.site import owner_of
 from ccdr.jobs.runbook.people import choices
 from ccdr.jobs.runbook.shows import BY_DEBIAN, BY_DOCKER
@@ -33,10 +34,12 @@ from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.new_server import Owner
 from ccdr.telling.pages import environment
 from ccdr.telling.runbook import by_hand, does
+from ccdr.telling.runbook.by_hand import typed
 
 _WHOSE = 4242424242  # stands for a number until the line is printed
 _SHOWN = {
-    "start_lines": "The lines are in 6, or as `ccdr recover` has printed them at its end.",
+    "start_lines": "The lines are in 6, or as `ccdr recover` has printed them at its end; 6 says where they are kept.",
+    "plan_changes": "What changes in it is in 6, or as `ccdr recover` has said at its end.",
     "missing_secrets": "The files of passwords that the plan names must be there for the backup afterwards.",
 }
 DR = "/srv/dr"  # where a bare host has the plan then
@@ -87,6 +90,8 @@ def page(
         env_lies=plan.repository.env_file,
         starts=starts,
         prints=prints,
+        typed=typed,
+        kept=[_kept(place_of(plan, name)) for name in prints],
         opened=opened,
         steps=[_step(name, runbook, standing, expected) for name in standing.order],
         opening=list(by_hand.opening(plan, key, env)),
@@ -119,7 +124,7 @@ def _engine(asset: AnyEngine) -> str:
 def _looks(plan: Plan) -> Iterator[str]:
     """What is typed to see whether each source answers. `ccdr runbook run` looks at all of them by itself."""
     for name, asset in plan.assets.items():
-        yield f"{_look(asset)}      # {name}"
+        yield typed(_look(asset), name)
 
 
 def _look(asset: AnyEngine) -> str:
@@ -144,18 +149,18 @@ def _bare(plan: Plan, key: str, env: str | None) -> Iterator[str]:
     yield f"  --password-file {key}{credentials} --into {DR}"
     yield f"cd {DR}"
     under = "" if plan.assets.keys() <= plan.targets.keys() else f" --under {RECOVERED}"
-    yield f"ccdr recover {plan.plan}{under} --dry-run      # shows all of it, does nothing"
-    yield f"ccdr recover {plan.plan}{under}      # asks for the plan's name, once"
-    yield "ccdr recover --resume      # only where it was stopped"
+    yield typed(f"ccdr recover {plan.plan}{under} --dry-run", "changes nothing")
+    yield typed(f"ccdr recover {plan.plan}{under}", "asks for the plan's name")
+    yield typed("ccdr recover --resume", "only where it was stopped")
     if any(left_to_start(plan, name) for name in plan.assets):
-        yield "# start each new server now, with the lines that `ccdr recover` has printed at its end; then go on:"
+        yield "# start each new server now, by the lines that it has printed"
         yield f"ccdr recover check {plan.plan} --opened"
     else:
         yield f"ccdr recover check {plan.plan}"
     if any(isinstance(step, Command) for step in plan.runbook.values()) or any(
         target.new_server and target.new_server.start for target in plan.targets.values()
     ):
-        yield f"ccdr plan trust {plan.plan}      # only where it refuses to run the plan's commands"
+        yield typed(f"ccdr plan trust {plan.plan}", "only where it refuses the plan's commands")
 
 
 def _places(loaded: LoadedPlan) -> tuple[dict[str, Target], dict[str, str]]:
@@ -201,7 +206,7 @@ def _twice(plan: Plan) -> Iterator[str]:
 
 def _health(step: AnyStep) -> Iterator[str]:
     if isinstance(step, Http) and step.is_health:
-        yield f"curl -o /dev/null -w '%{{http_code}}\\n' {shlex.quote(step.url)}      # must print {step.status}"
+        yield typed(f"curl -o /dev/null -w '%{{http_code}}\\n' {shlex.quote(step.url)}", f"must print {step.status}")
 
 
 def _phones(runbook: Runbook) -> list[tuple[str, list[str]]]:
@@ -232,6 +237,13 @@ def _starts(loaded: LoadedPlan, manifests: Mapping[str, Manifest]) -> Iterator[M
             continue
         ways = _literal(Job(loaded, name), new, manifests[name]) if name in manifests else None
         yield {"name": name, "said": said, "ways": ways or []}
+
+
+def _kept(place: Target) -> str:
+    """What shows the lines that start a new server, once it is made."""
+    assert place.new_server is not None
+    lines = """.start | "Debian:", .debian[], "or Docker:", .docker[], "then:", .then[], .look[]"""
+    return f"jq -r '{lines}' \\\n  {shlex.quote(str(place.new_server.directory / LEFT))}"
 
 
 def _literal(job: Job, new: NewServer, manifest: Manifest) -> list[tuple[str, Sequence[str]]] | None:
@@ -269,7 +281,9 @@ def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str
         "phase": step.phase,
         "minutes": None if seconds is None else _minutes(seconds),
         "after": list(dict.fromkeys(standing.needs[name])),
-        "instructions": [*step.instructions, *map(_SHOWN.get, step.shows)] if isinstance(step, Manual) else (),
+        "instructions": [*step.instructions, *(_SHOWN[what] for what in step.shows)]
+        if isinstance(step, Manual)
+        else (),
         "typed": [line.removeprefix("runs").strip() for line in told if line.startswith("runs")],
         "asks": [line for line in told if not line.startswith("runs")],
         "phone": step.phone,

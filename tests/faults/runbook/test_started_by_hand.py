@@ -1,0 +1,63 @@
+"""A server's files as restic restores them: below directories of root alone, with a configuration that names the places
+where they were. The page's lines start a server on them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+from tests.conftest import _image
+from tests.support.mariadb_source import MAJOR, image_of
+
+from ccdr.telling.runbook.by_hand import START_MARIADB, START_POSTGRES
+
+POSTGRES = """set -e
+export PATH=$PATH:/usr/lib/postgresql/17/bin
+install -d -m 700 /restore /restore/crm /restore/crm/var
+D=/restore/crm/var
+su postgres -c "$(command -v initdb) -D /tmp/made" > /tmp/said
+mv /tmp/made $D/data
+{damage}
+chown -R root $D/data
+{lines}
+su postgres -c "psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -Atc 'select 40 + 2'"
+"""
+MARIADB = """set -e
+install -d -m 700 /restore /restore/crm /restore/crm/var
+D=/restore/crm/var
+mariadb-install-db --no-defaults --user=root --datadir=$D/data --auth-root-authentication-method=normal > /tmp/said
+rm -rf /run/mysqld
+{lines}
+until mariadb --no-defaults --user=root --socket=/run/mysqld/mysqld.sock -e 'select 1' &> /tmp/said; do
+  kill -0 $! || exit 9; sleep 0.1
+done
+mariadb --no-defaults --user=root --socket=/run/mysqld/mysqld.sock -BNe 'select 40 + 2'
+"""
+OLD_PLACES = """cat >> $D/data/postgresql.conf <<'END'
+data_directory = '/gone/data'
+hba_file = '/gone/data/pg_hba.conf'
+ident_file = '/gone/data/pg_ident.conf'
+unix_socket_directories = '/gone/run'
+END"""
+ELSEWHERE = "rm $D/data/postgresql.conf $D/data/pg_hba.conf $D/data/pg_ident.conf"  # as Debian has them
+
+
+def _answered(image: str, script: str) -> str:
+    argv = ["docker", "run", "--rm", "--network", "none", "--user", "root", "--entrypoint", "", image]
+    done = subprocess.run([*argv, "bash", "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _typed(lines: Sequence[str]) -> str:
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("damage", [":", OLD_PLACES, ELSEWHERE], ids=["as it is", "old places", "no configuration"])
+def test_postgresql_is_started_by_the_pages_lines(damage: str) -> None:
+    assert _answered(_image(), POSTGRES.format(damage=damage, lines=_typed(START_POSTGRES))) == "42"
+
+
+def test_mariadb_is_started_by_the_pages_lines() -> None:
+    assert _answered(image_of(MAJOR), MARIADB.format(lines=_typed(START_MARIADB))) == "42"
