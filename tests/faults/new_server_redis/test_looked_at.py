@@ -30,7 +30,7 @@ def statuses(done: Ran) -> dict[str, set[str]]:
 
 
 def test_it_is_opened_for_its_checks_and_asked_once_it_is_started(captured_site: Site, tmp_path: Path) -> None:
-    site, home = captured_site, tmp_path / "new"
+    site, home = captured_site, tmp_path / "looked"  # its container bears that name, and there are others
     site.write("restore_tests/queues.yaml", CHECKS)
     where = f"{{directory: {home}, port: {free_port()}}}"
     targets = site.write("targets.yaml", f"targets:\n  queues: {{new_server: {where}}}\n")
