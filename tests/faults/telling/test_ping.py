@@ -49,6 +49,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.FINDING,
     Trouble.GROUP_INCOMPLETE,
     Trouble.TEST_INCONCLUSIVE,
+    Trouble.CONTROL_INCONCLUSIVE,
     Trouble.NEVER_TESTED,
     Trouble.NOT_KNOWN_HERE,
     Trouble.RTO_UNMEASURED,
