@@ -27,7 +27,9 @@ The global options are accepted before or after the verb.
 
 def reference() -> str:
     """The whole page."""
-    return wrapped(HEAD + "".join(_sections(main, click.Context(main, info_name="ccdr", terminal_width=100))))
+    # As click makes it: a command keeps the `--help` that it was first asked for by.
+    root = click.Context(main, info_name="ccdr", **{**main.context_settings, "terminal_width": 100})
+    return wrapped(HEAD + "".join(_sections(main, root)))
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
