@@ -38,6 +38,21 @@ def of_source(server: MariaSource) -> str:
     return facts(server.container, Path("/sockets/mysqld.sock"))
 
 
+def test_who_was_erased_is_not_beside_its_data_either(site: Site, stored: Site, tmp_path: Path) -> None:
+    """What MEMORY tables held is written down for whoever opens it. First of these: the others store more, without."""
+    own = of_its_own(site, stored.repo)
+    added(own, "asset: crm\nrows: [{table: customer, key: {id: 17}}, {table: live_agent, key: {agent: a2}}]\n")
+    added(own, "asset: crm\ntable: customer\nkey: {id: 18}\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n")
+    home = tmp_path / "new"
+    done = made(own, "crm", home)
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    (replay,) = own.records("erasure.replay")
+    assert (replay["result"], replay["atomic"]) == ("PROVEN", False)
+    assert [(one["found_before"], one["found_after"]) for one in replay["found"]] == [(2, 0), (1, 0)]
+    kept = (home / "memory.sql").read_bytes()
+    assert b"READY" in kept and b"INCALL" not in kept
+
+
 def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: Path) -> None:
     home = tmp_path / "new"
     done = made(site, "crm", home)
@@ -110,18 +125,3 @@ def moved(site: Site, server: MariaSource, data: Path, home: Path) -> Site:
     text = plan.read_text().replace(str(server.sockets), str(home / "run"))
     plan.write_text(text.replace(str(data / DATA), str(home / "data")))
     return site
-
-
-def test_who_was_erased_is_not_beside_its_data_either(site: Site, stored: Site, tmp_path: Path) -> None:
-    """What MEMORY tables held is written down for whoever opens it."""
-    own = of_its_own(site, stored.repo)
-    added(own, "asset: crm\nrows: [{table: customer, key: {id: 17}}, {table: live_agent, key: {agent: a2}}]\n")
-    added(own, "asset: crm\ntable: customer\nkey: {id: 18}\ncanary: true\nerased_at: 2026-01-01T00:00:00Z\n")
-    home = tmp_path / "new"
-    done = made(own, "crm", home)
-    assert done.code == 0 and done.json["result"] == "RESTORED", done
-    (replay,) = own.records("erasure.replay")
-    assert (replay["result"], replay["atomic"]) == ("PROVEN", False)
-    assert [(one["found_before"], one["found_after"]) for one in replay["found"]] == [(2, 0), (1, 0)]
-    kept = (home / "memory.sql").read_bytes()
-    assert b"READY" in kept and b"INCALL" not in kept
