@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.cli.document_base import Doc, Map, Text
-from ccdr.evidence.records.access import PromiseCode, RoleFound, RoleName
+from ccdr.evidence.records.access import PromiseCode, RoleFound
 from ccdr.evidence.records.values import about
 
 
@@ -21,7 +21,7 @@ class AccessTestDocument(Doc):
 
     plan: str
     versioning: Annotated[Text, about("Enabled, Suspended or Off; null where nobody may ask")]
-    roles: dict[RoleName, RoleFound]
+    roles: dict[str, RoleFound]
     promises: list[PromiseDocument]
     left: Annotated[int, about("versions of canaries that could not be removed")]
     record: Map | None

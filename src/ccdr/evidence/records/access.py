@@ -18,7 +18,6 @@ from ccdr.evidence.records.values import (
     about,
 )
 
-RoleName = Literal["backup", "verify", "prune", "restore", "auditor"]
 RoleFound = Annotated[
     Literal["works", "unknown", "refused", "not_here", "not_named"],
     about(
@@ -61,7 +60,7 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     versioning: Annotated[
         Literal["Enabled", "Suspended", "Off"] | None, about("of the bucket; null where nobody may ask, or there is none")
     ] = None
-    roles: dict[RoleName, RoleFound]
+    roles: Annotated[dict[str, RoleFound], about("backup, verify, prune, restore, auditor")]
     promises: list[TriedPromise]
     left: Annotated[Count, about("versions of these objects that could not be removed")] = 0
     tenant: Tenant = "default"
@@ -78,6 +77,9 @@ class AccessReviewed(Record, frozen=True, kw_only=True, gc=False):
     exported: Annotated[Time, about("when the systems were asked")]
     entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read, and so was not looked at")]
+    result: Annotated[
+        Literal["in_order", "to_be_changed"], about("whether everybody has what they should have, and nobody more")
+    ]
     found_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: what they found")]
     valid_until: Time
     made: Annotated[Time, about("when the text was written that was signed")]
