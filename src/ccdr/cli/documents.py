@@ -13,6 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from ccdr.cli.access.documents import (
+    AccessExport,
+    AccessExports,
+    AccessReviews,
     AccessTestDocument,
     PoliciesOfRoles,
     PolicyOfRole,
@@ -506,6 +509,7 @@ class Demo(Doc):
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "access policies": (PoliciesOfRoles, PolicyOfRole, SeaweedIdentities),
+    "access review": (AccessExport, AccessExports, AccessReviews, ToBeSigned),
     "access test": (AccessTestDocument, WouldTryAccess),
     "ack": (Acknowledged,),
     "approval request": (ToBeSigned,),

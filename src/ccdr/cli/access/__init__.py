@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.access.policies import policies
+from ccdr.cli.access.reviewed import review
 from ccdr.cli.access.tried import test
 from ccdr.cli.verbs import EXIT_STATUS
 
@@ -18,3 +19,4 @@ def access() -> None:
 
 access.add_command(policies, "policies")
 access.add_command(test, "test")
+access.add_command(review, "review")
