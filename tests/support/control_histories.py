@@ -165,7 +165,12 @@ def glass_broken(past: Chronicle, hours: float) -> None:
 def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None) -> None:
     promises = [
         {"promise": "credentials_differ", "result": "HELD", "tried": 5},
-        {"promise": "verify_cannot_write", "result": result, "tried": 13, "why": None if result == "HELD" else "so it is"},
+        {
+            "promise": "verify_cannot_write",
+            "result": result,
+            "tried": 13,
+            "why": None if result == "HELD" else "so it is",
+        },
     ]
     past.wrote(hours, "access.tested", asset=None, repository=repository or past.repository, versioning="Enabled",
                roles={"verify": "works"}, promises=promises)  # fmt: skip

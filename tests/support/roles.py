@@ -49,7 +49,9 @@ def staffed(data: Path, *buckets: str, more: Mapping[str, Any] | None = None) ->
     return Staffed(store, keys)
 
 
-def role_site(site: Site, server: Staffed, bucket: str, *, extra: str = "", named: tuple[Role, ...] = tuple(Role)) -> Site:
+def role_site(
+    site: Site, server: Staffed, bucket: str, *, extra: str = "", named: tuple[Role, ...] = tuple(Role)
+) -> Site:
     """A tree of recordings in a repository at `bucket`, and the credentials of these roles in files that the plan
     names."""
     with_repository(site)

@@ -55,9 +55,18 @@ class ToReview:
         """UsageProblem where it is none."""
         of = dict(read(text, cls.TO))
         try:
-            times = (utc(of["exported"]), int(of["entries"]), int(of["unread"]))
-            made = (utc(of["valid-until"]), utc(of["made"]), of["nonce"])
-            one = cls(of["plan"], of["export"], *times, of["result"], of["found"], *made)
+            one = cls(
+                plan=of["plan"],
+                export=of["export"],
+                exported=utc(of["exported"]),
+                entries=int(of["entries"]),
+                unread=int(of["unread"]),
+                result=of["result"],
+                found=of["found"],
+                valid_until=utc(of["valid-until"]),
+                made=utc(of["made"]),
+                nonce=of["nonce"],
+            )
         except (KeyError, ValueError, OverflowError):
             raise misfit() from None
         digests = all(SHA256.fullmatch(digest) for digest in (one.export, one.found))
@@ -68,10 +77,18 @@ class ToReview:
     @classmethod
     def recorded(cls, record: Mapping[str, Any]) -> ToReview:
         """What the signature of a record is of."""
-        counts = (int(record["entries"]), int(record["unread"]))
-        times = (utc(record["valid_until"]), utc(record["made"]), str(record["nonce"]))
-        words, exported = (str(record["result"]), str(record["found_sha256"])), utc(record["exported"])
-        return cls(str(record["plan"]), str(record["export_sha256"]), exported, *counts, *words, *times)
+        return cls(
+            plan=str(record["plan"]),
+            export=str(record["export_sha256"]),
+            exported=utc(record["exported"]),
+            entries=int(record["entries"]),
+            unread=int(record["unread"]),
+            result=str(record["result"]),
+            found=str(record["found_sha256"]),
+            valid_until=utc(record["valid_until"]),
+            made=utc(record["made"]),
+            nonce=str(record["nonce"]),
+        )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
@@ -22,12 +23,26 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+def here(path: Path) -> bool:
+    """Does it lie on this host, as far as who runs this may look?"""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 class RoleCredential(Strict):
     """A role's own credential at the store of the plan's repository."""
 
     env_file: PlanPath = Field(
         description="file of NAME=value lines, as a repository's; on the hosts of this role, and on no other"
     )
+
+    @property
+    def here(self) -> bool:
+        """Does it lie on this host?"""
+        return here(self.env_file)
 
 
 def _bucket(url: str, info: ValidationInfo) -> str:

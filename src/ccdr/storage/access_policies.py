@@ -115,7 +115,11 @@ def _backup(places: Places) -> list[Policy]:
 def _reader(places: Places) -> list[Policy]:
     """restic takes no lock where it only reads (`--no-lock`)."""
     of = places.repository
-    return [*_list(of, versions=True), _allow("Read", _READ, of.objects()), _never(of, "s3:PutObject", "s3:DeleteObject")]
+    return [
+        *_list(of, versions=True),
+        _allow("Read", _READ, of.objects()),
+        _never(of, "s3:PutObject", "s3:DeleteObject"),
+    ]
 
 
 def _prune(places: Places) -> list[Policy]:

@@ -67,9 +67,9 @@ class StoreEntry(Doc):
     key_ends_in: Text = None
     bucket: str = ""
     effect: str = ""
-    principal: list[str] = []
-    actions: list[str] = []
-    resources: list[str] = []
+    principal: list[str] | None = None
+    actions: list[str] | None = None
+    resources: list[str] | None = None
     condition: bool = False
     to: str = ""
     permission: Text = None

@@ -29,9 +29,9 @@ def policies(plan: str, wanted: str | None, server: str) -> Exit:
     backup puts and reads, and deletes nothing but its own locks. verify and restore read. prune alone deletes, and
     removes versions. auditor reads the place of evidence that the plan names, and nothing else.
 
-    For AWS each policy is a document of IAM's: attach it to a user or a role of its own. With --role it is that document
-    alone; else an object has all of them, by role. For SeaweedFS it is what `weed s3 -s3.config` reads: users with these
-    policies, into which you write the keys, and an administrator's identity beside them.
+    For AWS each policy is a document of IAM's: attach it to a user or a role of its own. With --role it is that
+    document alone; else an object has all of them, by role. For SeaweedFS it is what `weed s3 -s3.config` reads: users
+    with these policies, into which you write the keys, and an administrator's identity beside them.
 
     \b
     Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,9 @@ class _Signing:
 @click.option("--out", type=FILE, metavar="FILE", help="Write the export there, as JSON, to be looked at.")
 @click.option("--looked-at", type=FILE, metavar="FILE", help="Record that somebody has looked at this export.")
 @click.option("--found", metavar="TEXT", help="What they found: at most 500 characters, kept apart.")
-@click.option("--to-be-changed", is_flag=True, help="Somebody has what they should not have: failing until reviewed anew.")
+@click.option(
+    "--to-be-changed", is_flag=True, help="Somebody has what they should not have: failing until reviewed anew."
+)
 @signing_options
 @as_one("look", _Look)
 @as_one("signing", _Signing)
@@ -105,7 +108,9 @@ def _export(plan: str, loaded: list[LoadedPlan], out: Path | None, services: Ser
         for one in made:
             _tell(one)
     if out is not None:
-        click.echo(f"ccdr: {out} has it: look at it, then  ccdr access review {plan} --looked-at {out} --found …", err=True)
+        click.echo(
+            f"ccdr: {out} has it: look at it, then  ccdr access review {plan} --looked-at {out} --found …", err=True
+        )
     return Exit.OK
 
 
@@ -121,8 +126,8 @@ def _write(out: Path, text: bytes) -> None:
 
 
 def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: _Signing, services: Services) -> Exit:
-    from ccdr.evidence.acknowledged import words_of
     from ccdr.evidence.access import NAMESPACE, ToReview
+    from ccdr.evidence.acknowledged import words_of
     from ccdr.host.signatures import sign
     from ccdr.jobs.access import looked_at, record_review
 
@@ -142,10 +147,12 @@ def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: _Signing,
         raise UsageProblem("--write is for one plan: each has a text of its own to be signed", hint="name the plan")
     given = [looked_at(one, look.looked_at, found, services, in_order=not look.to_be_changed) for one in loaded]
     if signing.into is not None:
-        return write_to_sign(signing.into, given[0].text(), NAMESPACE, f"ccdr access review {plan} --signed {signing.into}")
+        return write_to_sign(
+            signing.into, given[0].text(), NAMESPACE, f"ccdr access review {plan} --signed {signing.into}"
+        )
     for one, what in zip(loaded, given, strict=True):
-        signature = sign(what.text(), signing.key, NAMESPACE, services.host) if signing.key is not None else None
-        done.append(record_review(one, what, services, signature))
+        by = sign(what.text(), signing.key, NAMESPACE, services.host) if signing.key is not None else None
+        done.append(record_review(one, what, services, by))
     return _told(done)
 
 
@@ -176,13 +183,15 @@ def _tell(made: Export) -> None:
         for f in of["files"]
     ]
     _section("files of this host", ("what", "owner", "mode", "others may replace it at", "path"), files)
-    signers = [(", ".join(s["names"]), s["type"], "yes" if s["second_factor"] else "no", s["key"]) for s in of["approvers"]]
+    signers = [
+        (", ".join(s["names"]), s["type"], "yes" if s["second_factor"] else "no", s["key"]) for s in of["approvers"]
+    ]
     _section("who may approve", ("name", "type", "second factor", "key"), signers)
     _section("not read", ("what", "why"), [(one["what"], one["why"]) for one in made.unread])
     click.echo(f"\n{so_many(made.entries, 'line')}; {so_many(len(made.unread), 'thing')} could not be read")
 
 
-def _section(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _section(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     if rows:
         click.echo(f"\n{title}")
         table(headings, rows)
@@ -203,7 +212,9 @@ def _store_row(one: dict[str, Any]) -> tuple[str, str, str, str]:
 
 def _account_row(account: dict[str, Any]) -> tuple[str, str, str, str, str]:
     reach = [
-        f"{r['where']}: {r['reads']}/{r['writes']} of {r['of']}" if r["of"] is not None else " ".join((r["where"], *r["rights"]))
+        f"{r['where']}: {r['reads']}/{r['writes']} of {r['of']}"
+        if r["of"] is not None
+        else " ".join((r["where"], *r["rights"]))
         for r in account["reach"]
     ]
     until = f", until {account['valid_until']}" if account["valid_until"] else ""

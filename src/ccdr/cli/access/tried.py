@@ -67,9 +67,7 @@ def test(plan: str, dry_run: bool) -> Exit:
 
 
 def _dry_run(loaded: LoadedPlan) -> Exit:
-    import os
-
-    named = [(role.value, os.path.exists(one.env_file)) for role, one in loaded.plan.access.named()]
+    named = [(role.value, one.here) for role, one in loaded.plan.access.named()]
     if settings().json:
         print_json({"would_try": {"plan": loaded.plan.plan, "roles": [n for n, here in named if here]}})
         return Exit.OK
@@ -85,7 +83,10 @@ def _tell(done: AccessTest) -> None:
 
     table(("role", "credential"), [(role.value, FOUND[state.value]) for role, state in done.states.items()])
     click.echo()
-    rows = [(word(RESULT[one.result.value]), SAYS[one.promise], one.why or so_many(one.tried, "try", "tries")) for one in done.kept]
+    rows = [
+        (word(RESULT[one.result.value]), SAYS[one.promise], one.why or so_many(one.tried, "try", "tries"))
+        for one in done.kept
+    ]
     table(("", "promise", ""), rows)
     if done.left:
         click.echo(f"left behind: {so_many(done.left, 'version')} of canaries that the store does not let go yet")

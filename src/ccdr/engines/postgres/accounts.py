@@ -13,7 +13,8 @@ Ask = Callable[[str], list[list[str | None]]]
 # `pg_roles` shows no password, only stars in its place, and is everybody's to read.
 _ROLES = """
 select rolname, rolcanlogin, rolsuper, rolreplication, rolbypassrls, rolcreaterole, rolcreatedb,
-       case when rolvaliduntil < 'infinity' then to_char(rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end,
+       case when rolvaliduntil < 'infinity'
+            then to_char(rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end,
        has_database_privilege(oid, current_database(), 'connect')
 from pg_roles where rolname !~ '^pg_' order by rolname
 """
@@ -69,7 +70,9 @@ def _ways_in(ask: Ask) -> tuple[tuple[Account, ...], tuple[str, ...]]:
             raise
         return (), ("pg_hba.conf, by which clients are known: the client's role may not read pg_hba_file_rules",)
     ways = [
-        Account(f"pg_hba {number}: {kind} {users} {address}".rstrip(), True, (str(method),), (), None, (Reach(str(of)),))
+        Account(
+            f"pg_hba {number}: {kind} {users} {address}".rstrip(), True, (str(method),), (), None, (Reach(str(of)),)
+        )
         for number, (kind, of, users, address, method) in enumerate(rows, 1)
     ]
     return tuple(ways), ()

@@ -54,6 +54,8 @@ def _review(review: Review, now: datetime) -> Iterator[Problem]:
     if not review.holds(now):
         yield Problem(Trouble.ACCESS_REVIEW, f"{said}, and that held until {until}", review.valid_until, about=about)
     elif not review.in_order:
-        yield Problem(Trouble.ACCESS_REVIEW, f"{said}, who found something that is to be changed", review.made, about=about)
+        yield Problem(
+            Trouble.ACCESS_REVIEW, f"{said}, who found something that is to be changed", review.made, about=about
+        )
     elif review.ends_soon(now):
         yield Problem(Trouble.ACCESS_REVIEW_ENDS, f"{said}, and that holds until {until}", about=about)

@@ -58,7 +58,8 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[3]
     repository: Annotated[Digest, about("SHA-256 of the repository's address")]
     versioning: Annotated[
-        Literal["Enabled", "Suspended", "Off"] | None, about("of the bucket; null where nobody may ask, or there is none")
+        Literal["Enabled", "Suspended", "Off"] | None,
+        about("of the bucket; null where nobody may ask, or there is none"),
     ] = None
     roles: Annotated[dict[str, RoleFound], about("backup, verify, prune, restore, auditor")]
     promises: list[TriedPromise]

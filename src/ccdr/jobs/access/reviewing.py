@@ -73,7 +73,10 @@ def review(loaded: LoadedPlan, services: Services, progress: Progress) -> Export
         ("the store", lambda: _store(loaded, services, made)),
         ("the repositories' keys", lambda: _keys(loaded, services, made)),
         ("the sources", lambda: _databases(loaded, services, progress, made)),
-        ("files of this host", lambda: made.sections["files"].extend(files_of(loaded, services.state.root, made.lacks))),
+        (
+            "files of this host",
+            lambda: made.sections["files"].extend(files_of(loaded, services.state.root, made.lacks)),
+        ),
         ("who may approve", lambda: made.sections["approvers"].extend(signers_of(loaded, made.lacks))),
     )
     for what, look in parts:
@@ -187,7 +190,7 @@ def record_review(
     _in_time(given.exported, now, plan)
     if given.made > now + AHEAD or not now < given.valid_until <= given.exported + HOLDS:
         raise UsageProblem(
-            f"this review was written at {rfc3339(given.made)}, for longer than three months or for a time that is past",
+            f"this review, written at {rfc3339(given.made)}, is for a time that is past, or for more than three months",
             hint=f"ccdr access review {plan} --out FILE   asks the systems anew",
         )
     by = None
@@ -241,7 +244,11 @@ def _of_plan(raw: bytes, path: Path, plan: str) -> Mapping[str, Any]:
         told = json.loads(raw)
         every = [dict(one) for one in told.get("plans", [told])]
         for one in every:
-            if one["access_review"] != FORMAT or not isinstance(one["entries"], int) or not isinstance(one["unread"], list):
+            if (
+                one["access_review"] != FORMAT
+                or not isinstance(one["entries"], int)
+                or not isinstance(one["unread"], list)
+            ):
                 raise ValueError
             utc(str(one["at"]))
         if not (own := [one for one in every if one["plan"] == plan]):

@@ -3,7 +3,6 @@ credential ccdr itself comes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from ccdr.host.secrets import env_file
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import PRIMARY
 from ccdr.plans import Plan, Repository
+from ccdr.plans.access import here
 from ccdr.storage.s3 import Bucket
 from ccdr.storage.s3_access import grants, statements
 
@@ -49,7 +49,7 @@ def _credentials(plan: Plan, name: str, repository: Repository, lacks: Lacks) ->
         if path is None:
             continue
         told: dict[str, Any] = {"repository": name, "kind": "credential", "role": role, "named_by": where}
-        if not os.path.exists(path):
+        if not here(path):
             yield {**told, "here": False, "key_ends_in": None}
             continue
         try:

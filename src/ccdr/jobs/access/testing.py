@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -99,7 +98,7 @@ class _Keys:
             one = loaded.plan.access.of(role)
             if one is None:
                 keys.states[role] = RoleState.NOT_NAMED
-            elif not os.path.exists(one.env_file):
+            elif not one.here:
                 keys.states[role] = RoleState.NOT_HERE
             else:
                 keys.envs[role], keys.states[role] = env_file(one.env_file), RoleState.WORKS

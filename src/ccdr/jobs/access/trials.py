@@ -136,7 +136,9 @@ class Trials:
     def _versioning(self, backup: Rights) -> Kept:
         promise = Promise.KEEPS_VERSIONING
         if not self.versions:
-            return Kept(promise, Held.BROKEN, 0, "the bucket keeps no versions, so that each put destroys what was there")
+            return Kept(
+                promise, Held.BROKEN, 0, "the bucket keeps no versions, so that each put destroys what was there"
+            )
         tally = Tally(promise)
         tally.refuse(backup.keep_versions(), "backup may change whether the bucket keeps versions")
         return tally.kept()
@@ -154,7 +156,9 @@ class Trials:
         if rights is None:
             return Kept(promise, Held.NOT_SHOWN, why=_state(role, self.states[role]))
         if not self._untouched:
-            return Kept(promise, Held.NOT_SHOWN, why="no canary could be written, so that there is nothing to try it on")
+            return Kept(
+                promise, Held.NOT_SHOWN, why="no canary could be written, so that there is nothing to try it on"
+            )
         tally = Tally(promise)
         for canary in self._untouched:
             if rights.get(canary.key) is None:
@@ -207,7 +211,7 @@ class Trials:
         if tally.broken:
             return tally.kept()
         if self.evidence is None or self.places.evidence is None:
-            why = "the plan names no place of evidence (`access: {auditor: {url: …}}`) that the auditor must be able to read"
+            why = "the plan names no place of evidence (`access: {auditor: {url: …}}`) for the auditor to read"
             return Kept(promise, Held.NOT_SHOWN, tally.tried, why)
         if not self.evidence.lists(self.places.evidence.prefix):
             return Kept(promise, Held.NOT_SHOWN, tally.tried, "the auditor may not list the evidence, either")

@@ -42,7 +42,9 @@ def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
         yield Observed(LACKING, f"that {what} {here}: {one['why']}", plan.name, None, behind(last), step)
     if not open_:
         count = so_many(len(last["promises"]), "promise")
-        yield Observed(PRESENT, f"{count} of the roles' credentials held when tried on {at}", plan.name, None, behind(last))
+        yield Observed(
+            PRESENT, f"{count} of the roles' credentials held when tried on {at}", plan.name, None, behind(last)
+        )
 
 
 def reviews(known: Known) -> Iterator[Observed]:
@@ -61,5 +63,6 @@ def reviews(known: Known) -> Iterator[Observed]:
 def _review(review: Review, record: Record, plan: str) -> Observed:
     signed = "" if review.key else ", and not signed"
     unread = f"; {so_many(review.unread, 'thing')} could not be read" if review.unread else ""
-    text = f"{review.by} has looked at {so_many(review.entries, 'line')} of who has access{signed}, until {review.valid_until:%Y-%m-%d}{unread}"
+    lines, until = so_many(review.entries, "line"), f"{review.valid_until:%Y-%m-%d}"
+    text = f"{review.by} has looked at {lines} of who has access{signed}, until {until}{unread}"
     return Observed(PRESENT, text, plan, None, behind(record))
