@@ -61,6 +61,16 @@ MEANS = {
         "somebody did without an approval what needs one, and gave a reason; until somebody who may approve has "
         "reviewed it, and signed that ([Break glass](../how-to/approve.md#break-glass))"
     ),
+    Trouble.ACCESS_BROKEN: (
+        "when the roles' credentials were last tried at the store, one of them could do more than its role; until "
+        "`ccdr access test` finds that none can ([Access](../how-to/access.md))"
+    ),
+    Trouble.ACCESS_REVIEW: (
+        "who has access was last looked at more than three months ago, or something was found that is to be changed; until "
+        "somebody looks again, and records it "
+        "([Access](../how-to/access.md#review-who-has-access))"
+    ),
+    Trouble.ACCESS_REVIEW_ENDS: "a review of access is three months old within a month; no finding",
     Trouble.PLAN_REVIEW: (
         "the day has passed on which the approved plan was to be looked at again; until somebody signs it anew"
     ),

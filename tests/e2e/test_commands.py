@@ -22,7 +22,7 @@ from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.synchronised import Synchronised
 
-COMMANDS = ("plan approve", "plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
+COMMANDS = ("access policies", "access test", "access review", "plan approve", "plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
             "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "approval request", "approval review", "bootstrap",
             "pause", "kit page", "runbook show", "runbook print", "runbook run", "runbook resume",

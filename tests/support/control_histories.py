@@ -162,6 +162,27 @@ def glass_broken(past: Chronicle, hours: float) -> None:
                why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
 
 
+def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None) -> None:
+    promises = [
+        {"promise": "credentials_differ", "result": "HELD", "tried": 5},
+        {
+            "promise": "verify_cannot_write",
+            "result": result,
+            "tried": 13,
+            "why": None if result == "HELD" else "so it is",
+        },
+    ]
+    past.wrote(hours, "access.tested", asset=None, repository=repository or past.repository, versioning="Enabled",
+               roles={"verify": "works"}, promises=promises)  # fmt: skip
+
+
+def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0) -> None:
+    times = {"exported": rfc3339(past.at(hours)), "made": rfc3339(past.at(hours))}
+    until = rfc3339(past.at(hours + 92 * DAY))
+    past.wrote(hours, "access.reviewed", asset=None, export_sha256=NOUGHT, entries=9, unread=unread, result=result,
+               found_sha256=NOUGHT, valid_until=until, nonce=NOUGHT[:32], **times)  # fmt: skip
+
+
 def _register(entries: int) -> dict[str, Any]:
     return {"register": "r", "entries": entries, "hash": NOUGHT}
 
@@ -425,6 +446,26 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan="approved"),
             History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5)), (3,), plan="approved"),
         ],
+    },
+    "access-control/roles": {
+        PRESENT: [History(lambda p: roles_tried(p, -3), (1,))],
+        LACKING: [
+            History(nothing),
+            History(lambda p: roles_tried(p, -3, "NOT_SHOWN"), (1,)),
+            History(lambda p: roles_tried(p, -3, "CANNOT_SEPARATE"), (1,)),
+            History(lambda p: roles_tried(p, -3, repository="1" * 64)),
+        ],
+        FAILING: [History(lambda p: (roles_tried(p, -3), roles_tried(p, -2, "BROKEN")), (2,))],
+        STALE: [History(lambda p: roles_tried(p, -93 * DAY), (1,))],
+    },
+    "access-control/access-review": {
+        PRESENT: [
+            History(lambda p: access_reviewed(p, -3), (1,)),
+            History(lambda p: (access_reviewed(p, -9, "to_be_changed"), access_reviewed(p, -3, unread=2)), (2,)),
+        ],
+        LACKING: [History(nothing)],
+        FAILING: [History(lambda p: access_reviewed(p, -3, "to_be_changed"), (1,))],
+        STALE: [History(lambda p: access_reviewed(p, -93 * DAY), (1,))],
     },
     "threats/leaps": {
         PRESENT: [History(grown, (4,)), History(lambda p: p.stored(-0.5, "a", canaries={"door": NOUGHT}), (1,))],

@@ -6,6 +6,7 @@ import click
 
 from ccdr import __version__
 from ccdr.cli import (
+    access,
     ack,
     approval,
     attest,
@@ -84,6 +85,7 @@ for _verb in (
     ack.ack,
     attest.attest,
     approval.approval,
+    access.access,
     pause.pause,
     notify.notify,
     plan.plan,

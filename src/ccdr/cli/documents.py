@@ -12,6 +12,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
+from ccdr.cli.access.documents import (
+    AccessExport,
+    AccessExports,
+    AccessReviews,
+    AccessTestDocument,
+    PoliciesOfRoles,
+    PolicyOfRole,
+    SeaweedIdentities,
+    WouldTryAccess,
+)
 from ccdr.cli.control_documents import Measures
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
 from ccdr.cli.erasure.documents import (
@@ -498,6 +508,9 @@ class Demo(Doc):
 
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
+    "access policies": (PoliciesOfRoles, PolicyOfRole, SeaweedIdentities),
+    "access review": (AccessExport, AccessExports, AccessReviews, ToBeSigned),
+    "access test": (AccessTestDocument, WouldTryAccess),
     "ack": (Acknowledged,),
     "approval request": (ToBeSigned,),
     "approval review": (Reviewed, ToBeSigned),

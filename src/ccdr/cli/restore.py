@@ -190,9 +190,10 @@ def restore(
     """
     from ccdr.jobs.copies import jobs_from
     from ccdr.jobs.restore import restoring
+    from ccdr.plans.access import Role
 
     options = settings()
-    (job,), services = jobs_from(options.jobs(plan, [asset]), options.services(), site)
+    (job,), services = jobs_from(options.jobs(plan, [asset], Role.RESTORE), options.services(), site)
     request = asked.request(job, options)
     with contextlib.ExitStack() as stack:
         with progress() as watched:

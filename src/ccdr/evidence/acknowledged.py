@@ -48,7 +48,7 @@ NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
 # What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
-NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTATION_ENDS))
+NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTATION_ENDS, Trouble.ACCESS_REVIEW_ENDS))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 

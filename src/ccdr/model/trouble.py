@@ -44,6 +44,9 @@ class Trouble(StrEnum):
     PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
     PLAN_UNAPPROVED = "plan_unapproved"  # this version of it, where it is to be approved
     PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
+    ACCESS_BROKEN = "access_broken"  # a role's credential may do more than its role, as it was last tried
+    ACCESS_REVIEW = "access_review"  # who has access was looked at too long ago, or is to be changed
+    ACCESS_REVIEW_ENDS = "access_review_ends"  # … and is to be again within a month: no finding
     BREAK_GLASS = "break_glass"  # what needs another person's approval was done without, and nobody has reviewed it
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     CONTROL_PASSED = "control_passed"  # a copy that was damaged on purpose passed its restore test: tests prove nothing
@@ -232,6 +235,12 @@ _NEXT = {
     "signed; docs/how-to/approve.md",
     Trouble.BREAK_GLASS: "somebody who may approve looks at why, then ccdr approval review {plan}   has it signed; "
     "docs/how-to/approve.md",
+    Trouble.ACCESS_BROKEN: "attach to each role's user the policy that `ccdr access policies {plan}` prints, then "
+    "ccdr access test {plan}; docs/how-to/access.md",
+    Trouble.ACCESS_REVIEW: "ccdr access review {plan} --out FILE   asks the systems anew; look at it, then have it "
+    "recorded: docs/how-to/access.md",
+    Trouble.ACCESS_REVIEW_ENDS: "ccdr access review {plan} --out FILE   asks the systems anew; look at it, then have "
+    "it recorded before then: docs/how-to/access.md",
     Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
     Trouble.CONTROL_PASSED: (
         "add the check `identical` to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "

@@ -15,6 +15,7 @@ from ccdr.engines import EngineConfig
 from ccdr.host.nearby import DISK, near
 from ccdr.model.schema import Strict, zone_of
 from ccdr.model.values import human_seconds
+from ccdr.plans.access import RoleCredential
 from ccdr.plans.model import Plan, Repository
 from ccdr.plans.repository_url import bucket_of
 from ccdr.plans.yamlfile import Where, YamlProblem
@@ -195,7 +196,10 @@ def _too_far_apart(plan: Plan, asset: EngineConfig, check: AnyCheck) -> Iterator
 
 
 def secret_files(model: Strict, where: Where = ()) -> Iterator[tuple[Where, Path]]:
-    """Every file that holds a secret: passwords of any engine, the repository's environment, addresses to tell."""
+    """Every file that holds a secret: passwords of any engine, the repository's environment, addresses to tell. Of the
+    roles' credentials only those that lie here: the others are on other hosts, and nowhere else."""
+    if isinstance(model, RoleCredential) and not model.here:
+        return
     for field in type(model).model_fields:
         value = getattr(model, field)
         if field.endswith("_file") and field not in PUBLIC and isinstance(value, Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import ClassVar, Literal, Self
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
+from ccdr.engines.mariadb.accounts_seen import accounts_of
 from ccdr.engines.mariadb.client import answers, client_version, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.inventory import Inventory
@@ -24,6 +26,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text
 from ccdr.model.values import Manifest
+from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -110,6 +113,9 @@ class MariaDB(MethodsConfig[Method]):
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         c = self.connection
         return questions.rows(source.place, c.login(source.credentials), c.database, sql)
+
+    def accounts(self, source: Source) -> Accounts:
+        return accounts_of(partial(self.ask, source))
 
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None

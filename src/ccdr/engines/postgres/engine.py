@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Literal, Self
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import questions
+from ccdr.engines.postgres.accounts import accounts_of
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
@@ -22,6 +24,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import Duration, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest
+from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -125,6 +128,9 @@ class Postgres(MethodsConfig[Method]):
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
         return questions.rows(source.place, env, sql)
+
+    def accounts(self, source: Source) -> Accounts:
+        return accounts_of(partial(self.ask, source), self.connection.database)
 
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None

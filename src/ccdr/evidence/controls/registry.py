@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ccdr.evidence.attested import ATTESTABLE
 from ccdr.evidence.controls.parts import (
+    access,
     approvals,
     erasures,
     examined,
@@ -47,6 +48,8 @@ PARTS: tuple[Part, ...] = (
     Part("approval", POLICIES, "the plan approved and reviewed", _PLAN, approvals.approvals),
     Part("four-eyes", ACCESS, "four eyes for what removes backups", _PLAN, approvals.four_eyes),
     Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", approvals.second_factors),
+    Part("roles", ACCESS, "a credential for each role", _HOSTS, access.roles),
+    Part("access-review", ACCESS, "who has access, looked at", _PLAN, access.reviews),
     Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
     Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
     Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),

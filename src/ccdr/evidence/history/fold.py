@@ -12,6 +12,8 @@ from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED,
 from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
+    ACCESS_REVIEWED,
+    ACCESS_TESTED,
     ANSWERED,
     BACKUP_END,
     CHECKED,
@@ -54,7 +56,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 36  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 37  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -63,12 +65,13 @@ _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED, ERASURE_ADD, ERASURE_REPLAY,
-    ERASURE_REVIEW, *RUNBOOKS,
+    ERASURE_REVIEW, ACCESS_TESTED, ACCESS_REVIEWED, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
-    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS,
+    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, ACCESS_TESTED,
+    ACCESS_REVIEWED, *RUNBOOKS,
 ))  # fmt: skip
 
 

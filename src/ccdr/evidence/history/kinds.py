@@ -20,6 +20,7 @@ GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
 EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protected, on this host
+ACCESS_TESTED, ACCESS_REVIEWED = "access.tested", "access.reviewed"  # by whom a plan's store is reached, on this host
 ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped

@@ -8,6 +8,7 @@ To add a key: give it a default in the definition, and count its `version` up if
 before. To add a kind: define it, and add a line to `registry.py`.
 """
 
+from ccdr.evidence.records.access import AccessReviewed, AccessTested
 from ccdr.evidence.records.approvals import (
     ApprovalRefused,
     ApprovalUsed,
@@ -49,6 +50,8 @@ __all__ = [
     "ALL",
     "KINDS",
     "VERSIONS",
+    "AccessReviewed",
+    "AccessTested",
     "Ack",
     "ApprovalRefused",
     "ApprovalUsed",

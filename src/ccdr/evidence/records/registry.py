@@ -5,6 +5,7 @@ from __future__ import annotations
 from ast import literal_eval
 
 from ccdr.evidence.records import (
+    access,
     approvals,
     backups,
     controls,
@@ -40,6 +41,8 @@ ALL: tuple[type[Record], ...] = (
     plans.PlanVersion,
     plans.PlanStored,
     examined.PlanExamined,
+    access.AccessTested,
+    access.AccessReviewed,
     approvals.PlanApproved,
     approvals.ApprovalUsed,
     approvals.ApprovalRefused,
