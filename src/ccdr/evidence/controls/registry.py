@@ -49,6 +49,7 @@ PARTS: tuple[Part, ...] = (
     Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", approvals.second_factors),
     Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
     Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
+    Part("tls", ENCRYPTION, "TLS of each connection", _PLAN, examined.tls),
     Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),
     Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
