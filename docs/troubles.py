@@ -156,6 +156,15 @@ MEANS = {
     Trouble.CHECK_LATE: (
         "a check of the repository came due twice since the last try, or since it became this host's to do"
     ),
+    Trouble.LOCK_SHORT: (
+        "what is in use in a bucket can be removed sooner than `lock: keep` of the plan wants, or ccdr could not push "
+        "its Object Lock forward; until it did ([Keys and locks](../how-to/keys.md))"
+    ),
+    Trouble.OBJECTS_OVERWRITTEN: (
+        "an object of a repository has another version, with other contents: somebody overwrote it. The "
+        "oldest version is locked ([what to do](../how-to/keys.md#somebody-wrote-over-it)); until there is one version "
+        "again"
+    ),
     Trouble.COPY_FAILED: (
         "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it could not "
         "be copied ([A second copy](../how-to/second-copy.md)); until one has gone well"

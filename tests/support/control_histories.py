@@ -131,6 +131,7 @@ def versioned(past: Chronicle, restic: str) -> None:
 
 
 OPENED = {"way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z"}
+SPOKEN = {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "verified": True, "ca_sha256": NOUGHT}
 SECRET = {
     "place": "repository.password_file", "there": True, "open_to_others": False, "changed": "2026-11-01T00:00:00Z",
     "weak": False, "also_in": [],
@@ -409,6 +410,20 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing)],
         FAILING: [History(lambda p: examined(p, sources={"crm": "plain"}), (1,))],
         STALE: [History(examined, (1,), at=3 * DAY)],
+    },
+    "encryption/tls": {
+        PRESENT: [
+            History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
+            History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN)), (1, 2)),
+        ],
+        LACKING: [History(nothing), History(examined, (1,))],
+        FAILING: [
+            History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"version": "TLSv1.1"}}), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"verified": False}}), (1,)),
+            History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN | {"version": "TLSv1"})), (1, 2)),
+        ],
+        STALE: [History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,), at=3 * DAY)],
     },
     "physical-security/sites": {
         PRESENT: [History(examined, (1,))],

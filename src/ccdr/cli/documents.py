@@ -506,6 +506,54 @@ class Demo(Doc):
     exit: int
 
 
+LockExtended = result_of("LockExtended", "lock.extended", "tenant", "who", hint=Text, record=_Record)
+
+
+class LocksExtended(Doc):
+    locks: list_of(LockExtended)  # type: ignore[valid-type]
+
+
+class WouldLock(Doc):
+    would_lock: list[Map]
+
+
+class RepositoryKeys(Doc):
+    """The keys of a plan's repository, and of the shipped log's below it."""
+
+    plan: str
+    repositories: list[Map]
+
+
+class KeysAdded(Doc):
+    """`added`: by repository, the full id of the key that the file's password opens."""
+
+    plan: str
+    added: dict[str, str]
+    password_file: str
+
+
+class KeysRemoved(Doc):
+    plan: str
+    removed: dict[str, str]
+    notes: Annotated[list[str], about("what a removed key does not change")]
+
+
+class KeysRotated(Doc):
+    """`new`: by repository, the key in use; `removed`: those of the old password; `previous`: the file that holds the
+    old password, while it is still valid."""
+
+    plan: str
+    password_file: str
+    new: dict[str, str]
+    removed: dict[str, list[str]]
+    previous: Text
+    notes: list[str]
+
+
+class WouldChangeKeys(Doc):
+    would: Map
+
+
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "access policies": (PoliciesOfRoles, PolicyOfRole, SeaweedIdentities),
@@ -536,6 +584,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
     "ledger verify": (VerificationDocument,),
+    "lock extend": (LocksExtended, WouldLock),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
     "plan approve": (PlanApprovedDocument, ToBeSigned),
@@ -546,6 +595,10 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "recover": (Recovery, WouldRecover),
     "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),
+    "repository key add": (KeysAdded, WouldChangeKeys),
+    "repository key list": (RepositoryKeys,),
+    "repository key remove": (KeysRemoved, WouldChangeKeys),
+    "repository key rotate": (KeysRotated, WouldChangeKeys),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),
     "runbook print": (RunbookPrinted,),
@@ -563,7 +616,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "test": (Test, PassedOver, Tests, WouldTest, Control, Controls, WouldDamage),
     "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
-_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)
+_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, LockExtended, *WITHIN_REPORT)
 
 
 def _printed(command: str) -> list[type[Struct]]:

@@ -85,6 +85,8 @@ class Trouble(StrEnum):
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
     CHECK_LATE = "check_late"
+    LOCK_SHORT = "lock_short"  # what is in use can be removed sooner than the plan wants: Object Lock
+    OBJECTS_OVERWRITTEN = "objects_overwritten"  # what restic never writes twice was written again
     COPY_FAILED = "copy_failed"  # the last copying to one of the plan's copies, or some of it
     COPY_LATE = "copy_late"
     COPY_VANISHED = "copy_vanished"  # gone from a copy, and no retention has removed it
@@ -315,6 +317,10 @@ _NEXT = {
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
+    Trouble.LOCK_SHORT: "ccdr doctor {plan}   looks at the bucket; then ccdr lock extend {plan}   on the host that has "
+    "its credential; docs/how-to/keys.md",
+    Trouble.OBJECTS_OVERWRITTEN: "find out who wrote there, and withdraw that credential; the oldest version is the "
+    "true one: docs/how-to/keys.md, Somebody wrote over it",
     Trouble.COPY_FAILED: "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on "
     "from where it was",
     Trouble.COPY_LATE: "ccdr copy {plan}   copies now; check that cron calls `ccdr run` here",

@@ -52,6 +52,7 @@ PARTS: tuple[Part, ...] = (
     Part("access-review", ACCESS, "who has access, looked at", _PLAN, access.reviews),
     Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
     Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
+    Part("tls", ENCRYPTION, "TLS of each connection", _PLAN, examined.tls),
     Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),
     Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),

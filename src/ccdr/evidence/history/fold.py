@@ -26,6 +26,10 @@ from ccdr.evidence.history.kinds import (
     ERASURE_REVIEW,
     EXAMINED,
     GROUP,
+    KEY_ADDED,
+    KEY_REMOVED,
+    KEY_SWITCHED,
+    LOCK_EXTENDED,
     LOGS,
     MISSED,
     NOT_BEGUN,
@@ -56,7 +60,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 37  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 38  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -65,7 +69,7 @@ _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED, ERASURE_ADD, ERASURE_REPLAY,
-    ERASURE_REVIEW, ACCESS_TESTED, ACCESS_REVIEWED, *RUNBOOKS,
+    ERASURE_REVIEW, ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *RUNBOOKS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((

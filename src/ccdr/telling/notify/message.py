@@ -46,6 +46,8 @@ HEADLINES = {
     Trouble.SOURCE_AWAY: "source GONE",
     Trouble.REPOSITORY_AWAY: "repository NOT THERE",
     Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
+    Trouble.LOCK_SHORT: "locks of backups end TOO SOON",
+    Trouble.OBJECTS_OVERWRITTEN: "stored objects were OVERWRITTEN",
     Trouble.SNAPSHOT_SUSPECT: "a snapshot looks ENCRYPTED or EMPTIED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.REPOSITORY_NEAR: "repository beside its source",
