@@ -15,6 +15,7 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
+from ccdr.plans.incident_clocks import PlanIncidents
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.runbook import RunbookState, Steps
 from ccdr.plans.targets import Targets
@@ -224,6 +225,9 @@ class Plan(Strict):
     )
     approval: Approval | None = Field(
         None, description="somebody else approves each version of this plan, and what removes backups out of turn"
+    )
+    incidents: PlanIncidents = Field(
+        PlanIncidents(), description="what has to be notified after an incident, and as what"
     )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(
