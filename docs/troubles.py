@@ -193,6 +193,13 @@ MEANS = {
         "([Attest](../how-to/attest.md))"
     ),
     Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
+    Trouble.INCIDENT_OVERDUE: (
+        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; until "
+        "somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
+    ),
+    Trouble.INCIDENT_DUE: (
+        "an incident has to be notified within a quarter of the time that there is for it; no finding"
+    ),
     Trouble.MISSED: "due times passed without a try; told once, and never over",
     Trouble.UNTOLD: (
         "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"

@@ -32,6 +32,16 @@ from ccdr.cli.erasure.documents import (
     ErasureReviewed,
     ErasureWithdrawn,
 )
+from ccdr.cli.incident.documents import (
+    IncidentClocksDocument,
+    IncidentDocument,
+    IncidentDraft,
+    IncidentRegister,
+    IncidentRegisterWritten,
+    Incidents,
+    ShownIncident,
+    WouldOpen,
+)
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
@@ -78,7 +88,10 @@ Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
-Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+_Incident = (
+    IncidentDocument | None
+)  # that it belongs to, as `ccdr incident list` tells it; null where none could be recorded
+Restore = result_of("Restore", "restore.end", asset=str, incident=_Incident, hint=Text, record=_Record)
 Recovery = result_of(
     "Recovery",
     "recover.end",
@@ -86,6 +99,7 @@ Recovery = result_of(
     steps=list[Map],
     in_the_plan=list[Map],
     edited_plan=Text,
+    incident=_Incident,
     hint=Text,
     record=_Record,
 )
@@ -316,6 +330,7 @@ class PlanStatus(Doc):
     troubles: list[ProblemDocument]
     private: list[str]
     paused: Annotated[PausedDocument | None, about("its pause, while it is paused")]
+    incidents: Annotated[list[IncidentDocument], about("those that are open, with what is due next")]
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
@@ -576,6 +591,15 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "erasure replay": (ErasureReplayed,),
     "erasure review": (ErasureReviewed,),
     "erasure withdraw": (ErasureWithdrawn,),
+    "incident clocks": (IncidentClocksDocument,),
+    "incident close": (ShownIncident,),
+    "incident draft": (IncidentDraft,),
+    "incident list": (Incidents,),
+    "incident note": (ShownIncident,),
+    "incident open": (ShownIncident, WouldOpen),
+    "incident register": (IncidentRegister, IncidentRegisterWritten),
+    "incident reopen": (ShownIncident,),
+    "incident show": (ShownIncident,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
     "ledger collect": (Ledgers,),

@@ -47,6 +47,8 @@ def tell_result(result: RecoveryResult) -> None:
     parts.append(f"RTO {human_seconds(result.rto_s)} {word(str(rto['verdict']))}")
     parts.append(f"RPO {human_seconds(result.rpo_s)} {word(str(rpo['verdict']))}")
     click.echo(f"{took}; {'; '.join(parts)}")
+    for line in result.incident.lines:
+        click.echo(line)
     if result.hint:
         click.echo(f"→ {result.hint}")
     if result.record is not None:

@@ -99,6 +99,8 @@ class Trouble(StrEnum):
     DUTIES = "duties"  # what this host answers for has changed
     ATTESTATION_STALE = "attestation_stale"  # what somebody has attested, and its time is up
     ATTESTATION_ENDS = "attestation_ends"  # within a month: no finding
+    INCIDENT_OVERDUE = "incident_overdue"  # a notification that nobody has recorded as filed, past its time
+    INCIDENT_DUE = "incident_due"  # a notification that is due soon: no finding
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
 
@@ -336,6 +338,10 @@ _NEXT = {
     Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
     Trouble.ATTESTATION_STALE: "ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
     Trouble.ATTESTATION_ENDS: "ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
+    Trouble.INCIDENT_OVERDUE: "ccdr incident list {plan}   shows what is overdue; file it, then record that: "
+    "docs/how-to/incidents.md",
+    Trouble.INCIDENT_DUE: "ccdr incident list {plan}   shows what is due; ccdr incident draft   writes a draft: "
+    "docs/how-to/incidents.md",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

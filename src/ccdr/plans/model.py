@@ -16,6 +16,7 @@ from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
 from ccdr.plans.access import Access
+from ccdr.plans.incident_clocks import PlanIncidents
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.runbook import RunbookState, Steps
 from ccdr.plans.targets import Targets
@@ -245,6 +246,9 @@ class Plan(Strict):
         None, description="somebody else approves each version of this plan, and what removes backups out of turn"
     )
     access: Access = Field(Access(), description="the credential of each role at the store of the repository")
+    incidents: PlanIncidents = Field(
+        PlanIncidents(), description="what has to be notified after an incident, and as what"
+    )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(
         {}, description="the steps of an emergency, by name; without it `ccdr runbook` makes one from the plan"

@@ -88,6 +88,8 @@ def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
     options, services = settings(), desk.services
     records = records_of(desk, journal)
     records.catch_up()
+    for line in records.incident.lines:
+        note(line)
     there = sys.stdin.isatty() and sys.stderr.isatty()
     watched = Watched(desk, journal.run, records.expected)
     with ExitStack() as stack:

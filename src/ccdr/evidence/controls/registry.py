@@ -9,6 +9,7 @@ from ccdr.evidence.controls.parts import (
     approvals,
     erasures,
     examined,
+    incidents,
     monitoring,
     negative,
     places,
@@ -72,6 +73,7 @@ PARTS: tuple[Part, ...] = (
     Part("retention", LEGAL, "what is past its retention", _PLAN, plans.retention),
     Part("negative-controls", TESTING, "damaged copies are found", _PLAN, negative.negative_controls),
     Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, sandboxes.isolation),
+    Part("incidents", INCIDENTS, "incidents of recoveries, and what was due", _OFFICER, incidents.incidents),
     Part("secrets", HYGIENE, "secrets: who may read them, strength, age, reuse", _PLAN, examined.secrets),
 )
 

@@ -42,6 +42,8 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
+from ccdr.evidence.incidents import KINDS as INCIDENTS
+from ccdr.evidence.incidents import Entry, take_incident, take_recovery, told_of
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
 from ccdr.evidence.verdicts import (
     Record,
@@ -168,6 +170,11 @@ class FoldedRecords:
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
+    # Of a plan: its incidents by their names, the closed ones up to a point, as `incidents.py` has them; and recoveries
+    # that none of them tells of.
+    incidents: dict[str, Entry] = field(default_factory=dict)
+    without_incident: list[list[Any]] = field(default_factory=list)
+
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
     returned: list[list[Any]] = field(default_factory=list)
 
@@ -212,6 +219,10 @@ class FoldedRecords:
             self.newest[f"{kind}.{record['repository']}"] = record
             if record["result"] == DONE:
                 self.newest[f"{kind}.{record['repository']}.done"] = record
+            return
+        if kind in INCIDENTS:
+            take_incident(self.incidents, record)
+            self.without_incident = told_of(self.without_incident, record.get("recovery"))
             return
         if kind == LOGS:
             self._take_log(record)
@@ -291,6 +302,14 @@ class FoldedRecords:
                 del self.repository_keys[next(iter(self.repository_keys))]
         else:
             self.removed_keys = [*self.removed_keys, key][-MOST_KEYS:]
+
+    def take_recovery(self, record: Record) -> None:
+        """Of a plan: something of it is brought back for real."""
+        self.without_incident = take_recovery(self.without_incident, self.incidents, record)
+
+    def nothing_done(self, run: object) -> None:
+        """Of a plan: in a run that was to bring something back."""
+        self.without_incident = told_of(self.without_incident, run)
 
     def _take_runbook(self, kind: str, run: str, record: Record) -> None:
         """Of the run that is open; one that is begun anew stands for those before it."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.jobs.incidents.opening import Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
@@ -120,6 +121,7 @@ class RecoveryResult:
     repointed: list[Repointed] = field(default_factory=list)  # of the plan, once everything is there
     edited: Path | None = None  # the plan as it is then
     repoints: list[str] = field(default_factory=list)  # the same, as lines for people
+    incident: Told = field(default_factory=Told)  # which it belongs to
     then_red: list[str] = field(default_factory=list)  # comparisons that stay red, and why
 
     def conclude(self) -> None:
@@ -236,6 +238,7 @@ class RecoveryResult:
             "steps": steps,
             "in_the_plan": [one.as_json() for one in self.repointed],
             "edited_plan": self.edited and str(self.edited),
+            "incident": self.incident.as_json(),
             "hint": self.hint,
             "record": record,
         }

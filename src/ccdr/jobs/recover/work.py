@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
+from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
@@ -135,6 +136,7 @@ class Recovering:
         session.begins()
         self._recorded.begin(self._about())
         with self._recorded.attempt(self._stopped):
+            self.result.incident = for_recovery(session.loaded, session.services, session.run.id, VERB)
             session.opens_journal()
             if session.decision.under is not None:
                 make_above(session.decision.under)
@@ -236,6 +238,7 @@ class Recovering:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
                 session.journal.ended(result.state, services.clock.now(), result.worked)
         result.record = self._recorded.end(result.body())
+        result.incident = result.incident.at(services.clock.now())
         wake(services)
 
     def _end_each(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ccdr.host.who import who
 from ccdr.jobs import in_force
+from ccdr.jobs.incidents.opening import Told, for_recovery
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.states import Standing, StepState
@@ -40,6 +41,7 @@ class RunbookRecords:
     runbook: Runbook
     journal: Journal
     expected: Mapping[str, float]
+    incident: Told = field(default_factory=Told)  # that the run belongs to, once its start was recorded here
 
     def catch_up(self) -> None:
         """Record what has happened since, each happening once. Whoever was stopped between the ledger's line and the
@@ -53,6 +55,8 @@ class RunbookRecords:
             else:
                 plan = self.loaded.plan.plan
                 self.services.ledger.append(kind, plan=plan, asset=None, run=self.journal.run, body=body)
+                if kind == START:
+                    self.incident = for_recovery(self.loaded, self.services, self.journal.run, "runbook")
             self.journal.append("recorded", of=event.seq)
 
     def _waiting(self) -> Iterator[Event]:

@@ -87,6 +87,8 @@ HEADLINES = {
     Trouble.PAUSED: "PAUSED",
     Trouble.ATTESTATION_STALE: "an attestation is STALE",
     Trouble.ATTESTATION_ENDS: "an attestation ends soon",
+    Trouble.INCIDENT_OVERDUE: "a notification is OVERDUE",
+    Trouble.INCIDENT_DUE: "a notification is due soon",
     Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
     Trouble.UNTOLD: "an address took no message",
