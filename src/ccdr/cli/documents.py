@@ -83,6 +83,17 @@ class CapacityDocument(Doc):
     full_in_s: int | None
 
 
+class ThenRed(Doc):
+    """A comparison of two stores that came back apart, and so may stay red."""
+
+    asset: Annotated[str, about("whose check it is")]
+    check: Annotated[str, about("its name")]
+    newer: str
+    older: str
+    ahead_s: Annotated[float, about("by how much the newer one is")]
+    acknowledge: Annotated[str, about("what a person types who has decided that it may stay so")]
+
+
 _Record = RecordRefDocument | None
 Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
@@ -98,8 +109,10 @@ Recovery = result_of(
     "assets",
     steps=list[Map],
     in_the_plan=list[Map],
-    edited_plan=Text,
+    edited_plan=Annotated[Text, about("path of the plan as it is to be, for a person to put in its place")],
+    edit_by_hand=Annotated[Text, about("why no such file was written where the plan is to change")],
     incident=_Incident,
+    then_red=list[ThenRed],
     hint=Text,
     record=_Record,
 )

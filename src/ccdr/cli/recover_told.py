@@ -33,8 +33,8 @@ def tell_result(result: RecoveryResult) -> None:
         click.echo("before the next backup, so that what is backed up is what lives:")
     for text in result.repoints:
         click.echo(f"  {text}")
-    for text in result.then_red:
-        click.echo(f"then red: {text}")
+    for one in result.then_red:
+        click.echo(f"then red: {one.text}")
     for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
         click.echo(f"  left behind: {text}")
     for text in result.found:

@@ -26,7 +26,7 @@ from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
-from ccdr.jobs.runbook.opening import VERB as RUNBOOK
+from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
 from ccdr.jobs.shipping.ship import SHIP

@@ -12,6 +12,7 @@ from ccdr.jobs import in_force
 from ccdr.jobs.incidents.opening import Told, for_recovery
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.journal import Journal
+from ccdr.jobs.runbook.opening import START
 from ccdr.jobs.runbook.states import Standing, StepState
 from ccdr.jobs.runbook.timing import Achieved, achieved, elapsed, forecast
 from ccdr.jobs.services import BY_HAND, Services
@@ -19,7 +20,7 @@ from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import Runbook
 
-START, STEP, END = "runbook.start", "runbook.step", "runbook.end"
+STEP, END = "runbook.step", "runbook.end"
 _RESULTS = {
     "step.done": "DONE",
     "step.failed": "FAILED",
@@ -121,6 +122,7 @@ class RunbookRecords:
             "predicted_s": ahead.seconds or None,
             "unknown": len(ahead.unknown),
             "taken_over_from": before,
+            "sealed": self.journal.seals is not None,
         }
 
     @staticmethod
