@@ -163,7 +163,8 @@ class MariaDB(MethodsConfig[Method]):
 
         manifest = context.manifest
         login = self._captured(manifest).restored(manifest)
-        return erasing.erase(context.sandbox, login, _database(manifest), wanted, in_part=in_part)
+        database = _database(manifest)
+        return erasing.erase(context.sandbox, login, database, wanted, called=database, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 
