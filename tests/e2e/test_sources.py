@@ -213,7 +213,19 @@ def test_who_holds_the_sources_password_reads_its_rows_and_changes_none(
     server.psql("alter role ccdr_backup password '{}'".format(password.replace("'", "''")))
 
     def asked(sql: str) -> subprocess.CompletedProcess[str]:
-        argv = ["docker", "exec", "-i", "-e", f"PGPASSWORD={password}", server.container, "psql", "-X", "-q", "-A", "-t"]
+        argv = [
+            "docker",
+            "exec",
+            "-i",
+            "-e",
+            f"PGPASSWORD={password}",
+            server.container,
+            "psql",
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+        ]
         argv += ["-h", "127.0.0.1", "-p", str(server.port), "-U", "ccdr_backup", "-d", database, "-f", "-"]
         argv += ["-v", "ON_ERROR_STOP=1"]
         return subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)

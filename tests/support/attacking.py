@@ -24,7 +24,7 @@ class Held:
     client: Any
     name: str
 
-    def keys(self, below: str = "") -> list[str]:
+    def everything(self, below: str = "") -> list[str]:
         return [one["Key"] for one in self._pages("list_objects_v2", "Contents", below)]
 
     def versions(self, below: str = "") -> dict[str, str]:
@@ -89,6 +89,16 @@ def planted(site: Site, root: Path, count: int = 1) -> Site:
         for _ in range(count):
             theirs.backed_up()
     return theirs
+
+
+def forged_pass(site: Site) -> str:
+    """The newest restore test once more, recorded as another run's, which is returned: nobody did it."""
+    ledger, run = site.services().ledger, "20261127T000000-ffffff"
+    for kind in ("restore_test.start", "restore_test.end"):
+        newest = site.records(kind)[-1]
+        kept = {name: newest[name] for name in newest if name not in ("seq", "prev", "time", "host", "actor")}
+        ledger._append({**kept, "run": run})
+    return run
 
 
 def borrowed(site: Site) -> tuple[str, Attestation]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.support.attacking import in_a_locked_bucket
+from tests.support.attacking import forged_pass, in_a_locked_bucket
 from tests.support.attested import cut
 from tests.support.harness import Site
 from tests.support.repository_damage import flip, ids
@@ -29,15 +29,6 @@ def tested(site: Site, **more: dict[str, str]) -> tuple[int, str]:
 def damaged(site: Site) -> None:
     """The pack that holds most."""
     flip(max((site.repo / "data").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0))
-
-
-def forged_pass(site: Site) -> None:
-    """The newest restore test once more, as if another run had done it just now."""
-    services = site.services()
-    for kind in ("restore_test.start", "restore_test.end"):
-        newest = site.records(kind)[-1]
-        kept = {name: newest[name] for name in newest if name not in ("seq", "prev", "time", "host", "actor")}
-        services.ledger._append({**kept, "run": "20261127T000000-ffffff"})
 
 
 def coverage(site: Site) -> tuple[int, str, str]:
@@ -102,7 +93,8 @@ def test_who_may_write_the_file_of_signers_approves_by_a_key_of_their_own_and_it
         file.write(f"bob@x {theirs.with_name('theirs.pub').read_text()}")
     assert site.run(*approve).code == 0
     (record,) = site.records("plan.approved")
-    shown = os.popen(f"ssh-keygen -lf {theirs}.pub").read().split()[1]
+    argv = ["ssh-keygen", "-lf", f"{theirs}.pub"]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()[1]
     assert record["by"]["name"] == "bob@x" and record["by"]["key"] == shown
 
 
@@ -120,7 +112,7 @@ def test_what_is_hidden_behind_markers_contradicts_the_ledger_once_they_are_gone
     before, newest = held.versions(), ids(twin)[-1]
     cut(twin)
     hidden(twin)
-    held.deleted(*(key for key in held.keys("snapshots/") if key.endswith(newest)))
+    held.deleted(*(key for key in held.everything("snapshots/") if key.endswith(newest)))
     assert twin.run("ledger", "verify", "--repository").code == 0, "what both say fits"
     held.as_it_was(before)
     done = twin.run("ledger", "verify", "--repository")
