@@ -66,6 +66,15 @@ def test_a_state_directory_that_is_put_back_as_it_was_last_week_is_found(twin: S
     assert contradicted(twin)
 
 
+def test_a_state_directory_that_was_moved_whole_goes_on(twin: Site) -> None:
+    moved = twin.root / "moved"
+    twin.state.rename(moved)
+    assert twin.run("backup", "p", "--state", str(moved)).code == 0
+    done = twin.run("ledger", "verify", "--repository", "--state", str(moved))
+    assert (done.code, done.json["problems"]) == (0, []), done
+    assert twin.run("test", "p", "--state", str(moved)).json["verdict"] == "PASS"
+
+
 def test_a_host_that_was_cloned_with_its_state_is_found(twin: Site, tmp_path: Path) -> None:
     clone = other_host(twin, tmp_path / "clone")
     shutil.copytree(twin.state, clone.state, dirs_exist_ok=True)

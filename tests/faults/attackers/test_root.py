@@ -116,4 +116,4 @@ def test_what_is_hidden_behind_markers_contradicts_the_ledger_once_they_are_gone
     assert twin.run("ledger", "verify", "--repository").code == 0, "what both say fits"
     held.as_it_was(before)
     done = twin.run("ledger", "verify", "--repository")
-    assert done.code == 1 and "missing" in " ".join(done.json["problems"]), done
+    assert done.code == 1 and "is not the one that" in " ".join(done.json["problems"]), done
