@@ -87,6 +87,11 @@ class Wanted:
         return self.loaded.plan.plan
 
     @property
+    def asked(self) -> str:
+        """As a command asks for it."""
+        return self.operation.value + ("" if self.about == "-" else f" --about {self.about}")
+
+    @property
     def version(self) -> str:
         return digest_of(files_of(self.loaded))
 
@@ -196,7 +201,7 @@ def _by_request(wanted: Wanted, services: Services, given: Given, block: Approva
         raise ApprovalRefused(
             "missing",
             f"{wanted.operation.value} of {wanted.plan} needs somebody else's approval (`approval:` of the plan)",
-            hint=f"`ccdr approval request {wanted.plan} {wanted.operation.value} --key KEY --out FILE` asks for it; in "
+            hint=f"`ccdr approval request {wanted.plan} {wanted.asked} --key KEY --out FILE` asks for it; in "
             f"an emergency, --break-glass: {PAGE}, Four eyes",
         )
     try:
