@@ -157,10 +157,17 @@ def test_a_selector_that_will_do_is_read(site: Site) -> None:
 
 def test_a_table_that_may_be_one_of_several_is_not_added() -> None:
     """Each restore would stop at it; it may lack or not."""
-    manifest = SimpleNamespace(engine="postgres", contents={"tables": {"a t x": 1, "b t x": 1, "b u x": 1}, "roles": {"x": 1}})
+    manifest = SimpleNamespace(
+        engine="postgres", contents={"tables": {"a t x": 1, "b t x": 1, "b u x": 1}, "roles": {"x": 1}}
+    )
     known = SimpleNamespace(snapshots=lambda *_: [None], manifest=lambda _: manifest)
     for may_lack in (True, False):
-        for table, why in (("t", "a.t, b.t"), ("v", None if may_lack else "holds no table"), ("a.t", None), ("u", None)):
+        for table, why in (
+            ("t", "a.t, b.t"),
+            ("v", None if may_lack else "holds no table"),
+            ("a.t", None),
+            ("u", None),
+        ):
             asked = Asked(Selector("crm", rows=(Rows(table, (("id", "1"),), may_lack),)), None, canary=False)
             with pytest.raises(UsageProblem, match=why) if why else contextlib.nullcontext():
                 _require_tables(SimpleNamespace(catalogue=known), "p", asked)  # type: ignore[arg-type]

@@ -11,4 +11,4 @@ from ccdr.jobs.erasure.anchors import vouched_for
 from ccdr.jobs.erasure.register import ERASURES, Register, stored_register
 from ccdr.jobs.erasure.replaying import Outcome, Replaying
 
-__all__ = ["ERASURES", "Outcome", "Register", "Replaying", "vouched_for", "stored_register"]
+__all__ = ["ERASURES", "Outcome", "Register", "Replaying", "stored_register", "vouched_for"]
