@@ -8,15 +8,21 @@ import os
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.support import mariadb_source as maria_centre
-from tests.support.harness import SQLITE_SMALL, Ran, Site, Source, ask_sqlite, containers
+from tests.support.harness import SQLITE_SMALL, Quiet, Ran, Site, Source, ask_sqlite, containers
 from tests.support.harness import small_database as small_postgres
 from tests.support.mariadb_source import MariaSource
 from tests.support.redis_source import queues, redis_server, small
 
-from ccdr.model.damage import OF_FILES, Damage
+from ccdr.engines.postgres.damage import damage as damage_postgres
+from ccdr.host.processes import Host
+from ccdr.jobs.negative_control import negative_control
+from ccdr.model.damage import OF_FILES, Damage, NothingToDamage
+from ccdr.model.errors import BackupBad
+from ccdr.plans.job import Job
 
 CONTROL = 'negative_control: {schedule: "* * * * *"}'
 
@@ -128,6 +134,76 @@ def test_that_a_damaged_copy_passes_stands_until_the_same_damage_is_found(tmp_pa
     site.ledger_holds()
 
 
+ONCE = "restore_test: cdr\nchecks:\n  - {kind: command, argv: [mkdir, /tmp/once], name: once}\n"
+ONCE += "  - {kind: rows, table: call, at_least: 1000}\n"
+
+
+def test_what_fails_without_the_damage_too_catches_nothing(tmp_path: Path) -> None:
+    """A program that leaves something behind fails where it has run before. The twin sees the damage beside it."""
+    site = Site(tmp_path)
+    ask_sqlite(tmp_path / "cdr.db", SQLITE_SMALL)
+    site.cdr(tmp_path / "cdr.db", CONTROL, ONCE)
+    site.backed_up()
+    done = control(site, Damage.ROW_CHANGED)
+    assert (done.code, done.json["result"], done.json["damaged"]["verdict"]) == (3, "INCONCLUSIVE", "FAIL"), done
+    assert [c["name"] for c in done.json["afterwards"]["checks"] if c["status"] == "FAIL"] == ["once"]
+    assert "CONTROL_INCONCLUSIVE" in codes(site)
+    site.cdr(tmp_path / "cdr.db", CONTROL, f"{ONCE}  - {{kind: identical}}\n")
+    seeing = control(site, Damage.ROW_CHANGED)
+    assert (seeing.code, seeing.json["result"]) == (0, "CAUGHT"), seeing
+    site.cdr(tmp_path / "cdr.db", CONTROL, BLIND)
+    dropped = control(site, Damage.TABLE_DROPPED, 1)
+    assert (dropped.json["result"], dropped.json["afterwards"]["verdict"]) == ("CAUGHT", "PASS"), dropped
+    site.ledger_holds()
+
+
+def test_what_cannot_be_fetched_besides_the_damaged_file_catches_nothing(
+    recordings: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot that it depends on, say: the file is damaged by then."""
+    calls: list[object] = []
+
+    def gone(*_: object) -> None:
+        calls.append(1)
+        if len(calls) > 1:
+            raise BackupBad("a snapshot that it depends on is gone")
+
+    monkeypatch.setattr("ccdr.jobs.restore_test.sandboxed.fetch_bases", gone)
+    (asset,) = recordings.loaded().plan.assets
+    done = negative_control(
+        Job(recordings.loaded(), asset), recordings.services(), Quiet(), damage=Damage.FILE_REPLACED, seed=7
+    )
+    assert (done.result, done.damage) == ("INCONCLUSIVE", Damage.FILE_REPLACED)
+    assert done.reason is not None and "depends on" in done.reason
+
+
+def test_that_another_table_s_damage_is_found_says_nothing_of_the_one_that_was_not(tmp_path: Path) -> None:
+    """Each row of a customer is counted, and no call: a row that is removed is found in one of the tables."""
+    site = Site(tmp_path)
+    ask_sqlite(tmp_path / "cdr.db", SQLITE_SMALL)
+    site.cdr(
+        tmp_path / "cdr.db", CONTROL, "restore_test: cdr\nchecks:\n  - {kind: rows, table: customer, at_least: 200}\n"
+    )
+    site.backed_up()
+    calls = next(n for n in range(1, 99) if table_of(n) == "call")
+    customers = next(n for n in range(1, 99) if table_of(n) == "customer")
+    assert control(site, Damage.ROW_REMOVED, calls).json["result"] == "PASSED"
+    assert control(site, Damage.ROW_REMOVED, customers).json["result"] == "CAUGHT"
+    assert "CONTROL_PASSED" in codes(site)
+    again = site.run("test", "p", "--negative-control").json
+    assert (again["result"], again["damage"]) == ("PASSED", {"kind": "row_removed", "table": "call", "seed": calls})
+    site.cdr(tmp_path / "cdr.db", CONTROL, SEEING)
+    assert site.run("test", "p", "--negative-control").json["damage"]["seed"] == calls
+    assert "CONTROL_PASSED" not in codes(site)
+
+
+def table_of(seed: int) -> str:
+    """The table that such a control damages."""
+    tables = ["call", "customer"]
+    Random(Random(seed).randrange(2**32)).shuffle(tables)
+    return tables[0]
+
+
 @pytest.fixture(scope="module")
 def postgres(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("n"))
@@ -174,3 +250,25 @@ def test_each_engine_finds_its_damage(engine: str, damage: Damage, request: pyte
     assert not any(done.json["run"] in name for name in containers())
     assert (done.json["damage"]["table"] is not None) == damage.value.startswith("row")
     site.ledger_holds()
+
+
+def test_a_damage_that_a_trigger_takes_back_is_none(source: Source) -> None:
+    """One that fires always does so in the copy, too. The twin is the table beside it."""
+    name = "control_trigger"
+    source.psql(f"create database {name} template template0")
+    env = {"PGHOST": str(source.sockets), "PGUSER": "postgres", "PGDATABASE": name, "PGOPTIONS": ""}
+    keeps = (
+        "create table t (x text); insert into t values ('a'), ('b');"
+        "create function keep() returns trigger language plpgsql as $$ begin new.x := old.x; return new; end $$;"
+        "create trigger keep before update on t for each row execute function keep();"
+        "alter table t enable always trigger keep;"
+    )
+    try:
+        source.psql(keeps, name)
+        with pytest.raises(NothingToDamage):
+            damage_postgres(Host(), env, Damage.ROW_CHANGED, Random(7))
+        source.psql("create table u (ccdr_at text, t text, x text); insert into u values ('a', 'b', 'c')", name)
+        assert damage_postgres(Host(), env, Damage.ROW_CHANGED, Random(7)) == "public.u"
+        assert source.psql("select * from u", name) != "a|b|c"
+    finally:
+        source.psql(f"drop database {name} with (force)")

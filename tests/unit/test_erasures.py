@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,11 @@ from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
 from ccdr.engines.postgres.erasing import erase as erase_postgres
 from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script
+from ccdr.jobs.erasure.adding import _require_tables
 from ccdr.jobs.erasure.anchors import require_agreement
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
-from ccdr.jobs.erasure.selectors import read
+from ccdr.jobs.erasure.selectors import Asked, read
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.erasure import RegisterHead, Rows, Selector, Wanted
 from ccdr.model.errors import TestBroken, UsageProblem
@@ -151,6 +153,24 @@ def test_a_selector_that_will_do_is_read(site: Site) -> None:
     asked = read(str(site.write("selector.yaml", text)), site.loaded().plan)
     assert asked.selector == Selector("crm", rows=(Rows("t", (("id", "7"), ("phone", "0721000017"))),))
     assert asked.erased_at == datetime(2026, 11, 20, 10, tzinfo=UTC) and not asked.canary
+
+
+def test_a_table_that_may_be_one_of_several_is_not_added() -> None:
+    """Each restore would stop at it; it may lack or not."""
+    manifest = SimpleNamespace(
+        engine="postgres", contents={"tables": {"a t x": 1, "b t x": 1, "b u x": 1}, "roles": {"x": 1}}
+    )
+    known = SimpleNamespace(snapshots=lambda *_: [None], manifest=lambda _: manifest)
+    for may_lack in (True, False):
+        for table, why in (
+            ("t", "a.t, b.t"),
+            ("v", None if may_lack else "holds no table"),
+            ("a.t", None),
+            ("u", None),
+        ):
+            asked = Asked(Selector("crm", rows=(Rows(table, (("id", "1"),), may_lack),)), None, canary=False)
+            with pytest.raises(UsageProblem, match=why) if why else contextlib.nullcontext():
+                _require_tables(SimpleNamespace(catalogue=known), "p", asked)  # type: ignore[arg-type]
 
 
 # --- what is asked of a database ----------------------------------------------------------------------------------

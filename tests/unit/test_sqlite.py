@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from zoneinfo import ZoneInfo
@@ -11,8 +13,11 @@ from pydantic import ValidationError
 
 from ccdr.engines import Sqlite
 from ccdr.engines.sqlite import mounts
+from ccdr.engines.sqlite.damager import damaged
 from ccdr.engines.sqlite.instant import seconds
 
+KEEPS_OLD = "create trigger keep after update on t begin update t set x = old.x where rowid = old.rowid; end;"
+CHANGES_IT = KEEPS_OLD.replace("= old.x", "= old.x || '?'")
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()
 TIMES = [
     "2026-11-24 12:00:00",
@@ -112,3 +117,12 @@ def test_a_file_that_is_mounted_over_itself_keeps_its_directory() -> None:
     assert mounts.torn(DATABASE, over, []) is None and mounts.torn(DATABASE, own, [over]) is None
     disk = Path("/srv/my data/cdr.db")
     assert mounts.torn(disk, own, []) is None
+
+
+@pytest.mark.parametrize(("trigger", "done"), [("", "t"), (KEEPS_OLD, None), (CHANGES_IT, "t")])
+def test_a_damage_that_a_trigger_takes_back_is_none(tmp_path: Path, trigger: str, done: str | None) -> None:
+    """A control that did nothing would say that its checks see nothing."""
+    path = tmp_path / "d.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as con:
+        con.executescript(f"create table t (x text); insert into t values ('a'), ('b'); {trigger}")
+    assert damaged(str(path), "row_changed", 7) == done

@@ -18,11 +18,6 @@ from ccdr.model.values import so_many
 if TYPE_CHECKING:
     from ccdr.jobs.approvals import BrokenGlass
 
-_THEN = {
-    "recover": "ccdr recover {plan}",
-    "prune": "ccdr upkeep {plan} --prune",
-    "key-remove": "ccdr repository key remove {plan} {about}",
-}
 OPERATIONS = ("prune", "retention", "key-remove", "register", "recover")
 
 
@@ -49,6 +44,9 @@ def request(
     \b
       ssh-keygen -Y sign -n ccdr-approval -f THEIR_KEY FILE
 
+    --about says more where there is more to say: of the register of erasures the entry that is to be withdrawn, or what
+    `ccdr erasure add --dry-run` tells of the one that is to be added.
+
     The request is of this version of the plan, of this repository, for this host, for once, and for a while. One for a
     prune names the snapshots that would go now: no others do.
 
@@ -56,6 +54,7 @@ def request(
     Examples:
       ccdr approval request outbound prune --key ~/.ssh/id_ed25519 --out prune.txt
       ccdr upkeep outbound --prune --approval prune.txt     once prune.txt.sig is there
+      ccdr approval request outbound register --about e-000017 --key ~/.ssh/id_ed25519 --out withdraw.txt
     """
     from datetime import timedelta
 
@@ -84,11 +83,23 @@ def request(
         snapshots = [d.snapshot.id for _, d in planned.each() if not d.keep]
     asked, signature = ask(Wanted(Operation(operation), loaded, about), services, key, span, snapshots, host)
     _write(out.with_name(f"{out.name}.requested"), signature)
-    then = _THEN.get(Operation(operation), "ccdr upkeep {plan}").format(plan=plan, about=about)
-    code = write_to_sign(out, asked.text(), NAMESPACE, f"{then} --approval {out}")
+    code = write_to_sign(out, asked.text(), NAMESPACE, f"{_carried_out(operation, plan, about)} --approval {out}")
     if not options.json and operation == Operation.PRUNE:
         click.echo(f"  it names {so_many(len(snapshots), 'snapshot')} that would go", err=True)
     return code
+
+
+def _carried_out(operation: str, plan: str, about: str) -> str:
+    """The command that takes the approval."""
+    if operation == "register" and about.startswith("e-"):
+        return f"ccdr erasure withdraw {plan} {about} --why WHY"
+    if operation == "register":
+        return f"ccdr erasure add {plan} --selector FILE"
+    if operation == "recover":
+        return f"ccdr recover {plan}"
+    if operation == "key-remove":
+        return f"ccdr repository key remove {plan} {about}"
+    return f"ccdr upkeep {plan} --prune" if operation == "prune" else f"ccdr upkeep {plan}"
 
 
 def _write(path: Path, text: str) -> None:

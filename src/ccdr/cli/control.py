@@ -72,7 +72,7 @@ def tell(done: NegativeControl) -> None:
         click.echo(f"  → {done.hint}")
     if done.snapshot is not None:
         click.echo(f"  snapshot {done.snapshot.short}, consistent at {rfc3339(done.snapshot.consistent_point)}")
-    for name, one in (("undamaged", done.healthy), ("damaged", done.damaged)):
+    for name, one in (("undamaged", done.healthy), ("damaged", done.damaged), ("undamaged again", done.afterwards)):
         if one is not None:
             found = one.reason or ", ".join(one.found) or f"{len(one.checks)} checks passed"
             click.echo(f"  {name}: {word(one.verdict)}, {found}")

@@ -24,6 +24,7 @@ from ccdr.cli.verbs import (
     from_option,
     one_only,
     plan_argument,
+    target_login_options,
     timeline_option,
     verb,
 )
@@ -128,16 +129,7 @@ class _Asked:
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Where the new server listens (default: the port of the source)."
 )
-@click.option(
-    "--password-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File whose first line is the password at TARGET.",
-)
-@click.option(
-    "--ca-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="CA that signed TARGET's certificate (default: the system's).",
-)
+@target_login_options
 @click.option(
     "--part",
     "parts",

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -143,6 +144,14 @@ def timeline_option(function: F) -> F:
 def despite_erasures_option(function: F) -> F:
     text = "Hand it over though erased people may be in it: why. It stays red until `ccdr erasure review`."
     return click.option("--despite-erasures", metavar="WHY", help=text)(function)
+
+
+def target_login_options(function: F) -> F:
+    """How the server at TARGET lets us in."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    password = click.option("--password-file", type=file, help="File whose first line is the password at TARGET.")
+    ca = click.option("--ca-file", type=file, help="CA that signed TARGET's certificate (default: the system's).")
+    return password(ca(function))
 
 
 def dry_run_option(function: F) -> F:

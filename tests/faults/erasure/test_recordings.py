@@ -147,6 +147,28 @@ def test_a_withdrawal_that_nobody_told_of_brings_nobody_back(site: Site, tmp_pat
     assert restored(site) == (0, names(ERASED, KEPT))
 
 
+def test_no_backup_vouches_for_a_withdrawal_that_nobody_told_of(site: Site, tmp_path: Path) -> None:
+    """Whoever holds the password waits for the next one. Who is added elsewhere it vouches for."""
+    added(site, SELECTOR, PLANTED)
+    elsewhere = other_host(site, tmp_path / "other")
+    added(elsewhere, SELECTOR.replace("17", "19"))
+    site.backed_up()
+    assert head_of_newest(site) == 3
+    assert elsewhere.run("erasure", "withdraw", "p", "e-000001", "--why", "another caller's").code == 0
+    site.backed_up()
+    assert head_of_newest(site) == 3
+    assert restored(site) == (1, set())
+    elsewhere.backed_up()
+    assert restored(site) == (0, names(ERASED, KEPT)), "the host that withdrew it says so"
+
+
+def head_of_newest(site: Site) -> int:
+    catalogue = site.services().catalogue
+    head = catalogue.manifest(catalogue.snapshots("p", "recordings")[-1]).erasures
+    assert head is not None
+    return head.entries
+
+
 def test_a_copy_has_the_register_and_without_it_nobody_comes_back_from_there(site: Site) -> None:
     add_copies(site, "far")
     added(site, SELECTOR, PLANTED)

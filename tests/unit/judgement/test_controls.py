@@ -33,7 +33,15 @@ def past(job: Job) -> Chronicle:
     return well(about(job))
 
 
-def controlled(past: Chronicle, hours: float, result: str, kind: str = "page_damaged", **more: object) -> int:
+def controlled(
+    past: Chronicle,
+    hours: float,
+    result: str,
+    kind: str = "page_damaged",
+    table: str | None = None,
+    seed: int = 7,
+    **more: object,
+) -> int:
     damaged = {"CAUGHT": "FAIL", "PASSED": "PASS"}.get(result)
     snapshot = {
         "id": digest("new"),
@@ -43,7 +51,7 @@ def controlled(past: Chronicle, hours: float, result: str, kind: str = "page_dam
     }
     body: dict[str, object] = {"result": result, "phases": {}, **DISPOSED, **more}
     if damaged:
-        body |= {"snapshot": snapshot, "damage": {"kind": kind, "table": None, "seed": 7}}
+        body |= {"snapshot": snapshot, "damage": {"kind": kind, "table": table, "seed": seed}}
         body |= {"healthy": {"verdict": "PASS", "checks": [PASSED]}}
         body |= {"damaged": {"verdict": damaged, "checks": [FAILED if damaged == "FAIL" else PASSED]}}
     return past.wrote(hours, "negative_control.end", **body)
@@ -66,6 +74,21 @@ def test_a_damaged_copy_that_passed_is_unproven_until_the_same_damage_is_found(j
     controlled(past, -2, "INCONCLUSIVE", reason="Docker does not answer")
     assert codes(judged(job, past)) == ["CONTROL_PASSED", "CONTROL_INCONCLUSIVE"]
     controlled(past, -1, "CAUGHT")
+    assert codes(judged(job, past)) == []
+
+
+def test_of_the_same_kind_only_the_same_table_or_the_same_choice_takes_it_back(job: Job, past: Chronicle) -> None:
+    """What is seen of one file or table says nothing of another."""
+    controlled(past, -9, "PASSED", table="call")
+    for hours, table in ((-8, "customer"), (-7, None)):
+        controlled(past, hours, "CAUGHT", table=table, seed=9)
+        assert codes(judged(job, past)) == ["CONTROL_PASSED"]
+    controlled(past, -6, "CAUGHT", table="call", seed=9)
+    assert codes(judged(job, past)) == []
+    controlled(past, -5, "PASSED")
+    controlled(past, -4, "CAUGHT", seed=9)
+    assert codes(judged(job, past)) == ["CONTROL_PASSED"]
+    controlled(past, -3, "CAUGHT")
     assert codes(judged(job, past)) == []
 
 

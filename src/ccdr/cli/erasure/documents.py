@@ -41,6 +41,7 @@ class ErasureAdded(ErasureListed):
 
     entries: int
     known: bool
+    about: Annotated[Text, about("what a request for its approval is about; null where it takes none")]
     snapshot: Text
     record: Map | None
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import GoingOn, going_on_options
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import dry_run_option, plan_argument, verb
+from ccdr.cli.verbs import as_one, dry_run_option, plan_argument, verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
 
@@ -30,15 +31,23 @@ SHOWN = 12  # digits of a pseudonym
     show_default=True,
     help="By what the person is found: a YAML or JSON file, or - for standard input. Never an argument.",
 )
+@going_on_options
 @dry_run_option
-def add(plan: str, selector: str, dry_run: bool) -> Exit:
+@as_one("going_on", GoingOn)
+def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     """Add a person, erased at the source, to the register of PLAN; it is stored, encrypted, in the repository.
+
+    Where the plan has an `approval:` block, it takes a request that somebody else has signed (`ccdr approval request
+    PLAN register --about WORD`, with the word that --dry-run tells), or --break-glass.
 
     \b
     Examples:
       ccdr erasure add outbound --selector erased.yaml
       ccdr erasure add outbound < erased.yaml
+      ccdr erasure add outbound --selector erased.yaml --dry-run     what a request is to be about
+      ccdr erasure add outbound --selector erased.yaml --approval add.txt
     """
+    from ccdr.jobs.approvals import NOTHING
     from ccdr.jobs.erasure import selectors
     from ccdr.jobs.erasure.adding import add as add_entry
     from ccdr.jobs.erasure.horizon import horizons
@@ -50,13 +59,15 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
     if selector != "-" and (mode := open_to_others(Path(selector))):
         click.echo(f"ccdr: {selector}: {mode}; it names somebody: remove it now that it is read", err=True)
     services = options.services()
-    added = add_entry(loaded, asked, services, dry_run=dry_run)
+    given = NOTHING if dry_run else going_on.given(loaded, services)
+    added = add_entry(loaded, asked, services, given, dry_run=dry_run)
     entry = added.entry
     gone = None if entry.canary else horizons(loaded, services, entry.asset, entry.erased_at)
     body = {
         **_listed(plan, entry, gone),
         "entries": added.entries,
         "known": added.known,
+        "about": added.about,
         "snapshot": added.snapshot,
         "record": added.record and added.record.as_json(),
     }
@@ -70,6 +81,8 @@ def add(plan: str, selector: str, dry_run: bool) -> Exit:
     click.echo(f"{what}: {entry.id}, {entry.what} in {plan}/{entry.asset}")
     if gone is not None:
         click.echo(f"no copy holds them from: {_day(gone)}")
+    if added.about is not None:
+        click.echo(f"it takes an approval: ccdr approval request {plan} register --about {added.about} …")
     if not dry_run:
         click.echo(
             f"the register holds {so_many(added.entries, 'entry', 'entries')}, in snapshot {str(added.snapshot)[:8]}"
@@ -127,18 +140,25 @@ def list_(plan: str) -> Exit:
 @plan_argument
 @click.argument("entry")
 @click.option("--why", required=True, help="What was wrong with it.")
-def withdraw(plan: str, entry: str, why: str) -> Exit:
+@going_on_options
+@as_one("going_on", GoingOn)
+def withdraw(plan: str, entry: str, why: str, going_on: GoingOn) -> Exit:
     """Withdraw an ENTRY that was wrong: it is replayed no more. That it was there stays in the register.
+
+    Where the plan has an `approval:` block, it takes a request that somebody else has signed (`ccdr approval request
+    PLAN register --about ENTRY`), or --break-glass.
 
     \b
     Examples:
       ccdr erasure withdraw outbound e-000017 --why "another customer's number, OPS-1234"
+      ccdr erasure withdraw outbound e-000017 --why "the same, OPS-1234" --approval withdraw.txt
     """
     from ccdr.evidence.acknowledged import why_of
     from ccdr.jobs.erasure.adding import withdraw as withdrawn
 
     options = settings()
-    done = withdrawn(options.load(plan), entry, options.services(), why_of(why))
+    loaded, services = options.load(plan), options.services()
+    done = withdrawn(loaded, entry, services, why_of(why), going_on.given(loaded, services))
     if options.json:
         record = done.record and done.record.as_json()
         print_json(

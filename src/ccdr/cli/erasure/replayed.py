@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, assets_option, one_only, plan_argument, verb
+from ccdr.cli.verbs import asset_option, assets_option, one_only, plan_argument, target_login_options, verb
 from ccdr.model.errors import Exit, UsageProblem, worst
+
+if TYPE_CHECKING:
+    from ccdr.jobs.erasure.replaying import Outcome
 
 
 @verb(short_help="Replay the register where an asset was restored already.")
@@ -19,16 +23,7 @@ from ccdr.model.errors import Exit, UsageProblem, worst
 @click.option("--asset", metavar="A", required=True, multiple=True, callback=one_only, help="Which asset of the plan.")
 @click.option("--to", "target", metavar="TARGET", required=True, help="The directory or server where it stands.")
 @click.option("--snapshot", metavar="latest|ID", default="latest", show_default=True, help="Which one stands there.")
-@click.option(
-    "--password-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File whose first line is the password at TARGET.",
-)
-@click.option(
-    "--ca-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="CA that signed TARGET's certificate (default: the system's).",
-)
+@target_login_options
 @click.option("--yes-i-mean", metavar="PLAN/ASSET", required=True, help="What is erased from: it is written there.")
 def replay(
     plan: str,
@@ -60,19 +55,8 @@ def replay(
     where = Where(target, snapshot, password_file, ca_file, tuple(others))
     with progress() as watched:
         found = replayed(job, where, options.services(), watched)
-    body = {
-        "plan": plan,
-        "asset": asset,
-        "result": found and found.result,
-        "reason": found and found.reason,
-        "entries": found.entries if found else 0,
-        "canaries": found.canaries if found else 0,
-        "erased": found.erased if found else 0,
-        "left": found.left if found else 0,
-        "record": found and found.record and found.record.as_json(),
-    }
     if options.json:
-        print_json(body)
+        print_json(_replayed(plan, asset, found))
     elif found is None:
         click.echo(f"the register of {plan} holds nobody of {asset}")
     else:
@@ -118,23 +102,26 @@ def prove(plan: str, assets: tuple[str, ...], snapshot: str) -> Exit:
         found = test.erasure
         proven = found is not None and found.result == "PROVEN"
         codes += [test.exit_code, *([] if proven or test.exit_code is Exit.NOT_CARRIED_OUT else [Exit.FINDING])]
-        proofs.append(
-            {
-                "plan": plan,
-                "asset": job.asset,
-                "verdict": test.verdict.value,
-                "result": found and found.result,
-                "reason": (found and found.reason) or test.reason,
-                "snapshot": test.snapshot and test.snapshot.id,
-                "entries": found.entries if found else 0,
-                "canaries": found.canaries if found else 0,
-                "erased": found.erased if found else 0,
-                "left": found.left if found else 0,
-                "record": found and found.record and found.record.as_json(),
-            }
-        )
+        shown = _replayed(plan, job.asset, found)
+        of_test = {"verdict": test.verdict.value, "snapshot": test.snapshot and test.snapshot.id}
+        proofs.append({**shown, **of_test, "reason": shown["reason"] or test.reason})
     _tell_proofs(plan, proofs)
     return worst(codes)
+
+
+def _replayed(plan: str, asset: str, found: Outcome | None) -> dict[str, object]:
+    """`found` is None where nothing was replayed."""
+    return {
+        "plan": plan,
+        "asset": asset,
+        "result": found and found.result,
+        "reason": found and found.reason,
+        "entries": found.entries if found else 0,
+        "canaries": found.canaries if found else 0,
+        "erased": found.erased if found else 0,
+        "left": found.left if found else 0,
+        "record": found and found.record and found.record.as_json(),
+    }
 
 
 def _tell_proofs(plan: str, proofs: Sequence[Mapping[str, object]]) -> None:

@@ -64,8 +64,10 @@ def _statements(
             new = other.format(c=name)
             some = f"from only {table} where {name} is not null and ({new}) is distinct from {name}"
             place = f"offset (select {at} % greatest(1, count(*)) from (select {some} limit {MOST_ROWS}) x)"
-            one = f"(select ctid {some} {place} limit 1)"
-            yield f"update only {table} set {name} = {new} where ctid = {one} returning 1"
+            one = f"select ctid as ccdr_at, {name} as ccdr_was {some} {place} limit 1"
+            changed = f"(t.{name} is distinct from x.ccdr_was)::int"  # a trigger that always fires may set it back
+            set_ = f"set {name} = {other.format(c=f't.{name}')}"
+            yield f"update only {table} t {set_} from ({one}) x where t.ctid = x.ccdr_at returning {changed}"
 
 
 def _changes(box: Place, env: Mapping[str, str], statement: str) -> bool:

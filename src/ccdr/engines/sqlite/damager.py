@@ -40,6 +40,19 @@ def statements(con: sqlite3.Connection, kind: str, table: str, chance: random.Ra
             yield f"update {name} set {column} = {new} where rowid = (select rowid {some} limit 1 {place})"
 
 
+def changes(con: sqlite3.Connection, table: str, statement: str) -> bool:
+    """Did it? A trigger may have put back what it has changed; and one that kept it from it has raised an error."""
+    before = con.execute(f"select * from {quoted(table)}").fetchall() if triggered(con, table) else None
+    if con.execute(statement).rowcount != 1:
+        return False
+    return before is None or con.execute(f"select * from {quoted(table)}").fetchall() != before
+
+
+def triggered(con: sqlite3.Connection, table: str) -> bool:
+    of_it = "select count(*) from sqlite_master where type = 'trigger' and lower(tbl_name) = lower(?)"
+    return bool(con.execute(of_it, [table]).fetchone()[0])
+
+
 def damaged(path: str, kind: str, seed: int) -> "str | None":
     """The table that it was done to; None where there is nothing to be done."""
     con = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=rw", uri=True, isolation_level=None)
@@ -57,7 +70,7 @@ def damaged(path: str, kind: str, seed: int) -> "str | None":
             try:
                 for statement in statements(con, kind, table, chance):
                     try:
-                        if con.execute(statement).rowcount == 1:
+                        if changes(con, table, statement):
                             return table
                     except sqlite3.IntegrityError:  # another row has it
                         continue

@@ -145,8 +145,8 @@ def _answered(box: Place, database: str, questions: dict[str, list[str]]) -> Map
 
 def _schema(box: Place, database: str) -> Schema:
     found: dict[str, tuple[str, list[list[Any]]]] = {}
-    for name, sql, columns in _asked(box, database, _TABLES):
-        found[str(name)] = str(sql), json.loads(str(columns))
+    for name, made, listed in _asked(box, database, _TABLES):
+        found[str(name)] = str(made), json.loads(str(listed))
     tables: dict[str, Table] = {}
     keys: dict[str, list[str]] = {}
     for name, (sql, columns) in found.items():

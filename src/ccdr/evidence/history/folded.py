@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
@@ -451,8 +452,8 @@ class FoldedRecords:
             self.controls[damage["kind"]] = record["seq"]
             if record["result"] == PASSED:
                 self.not_caught[damage["kind"]] = record
-            elif record["result"] == CAUGHT:
-                self.not_caught.pop(damage["kind"], None)
+            elif record["result"] == CAUGHT and _same_damage(self.not_caught.get(damage["kind"]), damage):
+                del self.not_caught[damage["kind"]]
 
     def _take_log(self, record: Record) -> None:
         if record.get("anew") is True or record.get("branched") is True:
@@ -498,6 +499,15 @@ class FoldedRecords:
         self.stored.pop(snapshot_id, None)
         self.recorded_beside.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
+
+
+def _same_damage(missed: Record | None, damage: Mapping[str, Any]) -> bool:
+    """Was it done to the same table, or (of a file, a key) by the same choice? What one table's checks find, another's
+    need not."""
+    if missed is None:
+        return False
+    before = missed["damage"]
+    return before["seed"] == damage["seed"] or (before.get("table") or "") == damage.get("table")
 
 
 def answer_to(suspect: Record) -> str:

@@ -95,6 +95,10 @@ class NegativeControlEnd(End, frozen=True, kw_only=True, gc=False):
     damage: Annotated[DamageDone | None, about("null where it came to none")] = None
     healthy: Annotated[ControlRun | None, about("of the copy as it was restored")] = None
     damaged: Annotated[ControlRun | None, about("of the copy that was damaged")] = None
+    afterwards: Annotated[
+        ControlRun | None,
+        about("of a copy that was not, looked at after it: null where what failed was the damage for sure"),
+    ] = None
     bytes_restored: Annotated[Bytes | None, about("what restic wrote for both")] = None
     phases: Phases
     sandbox: Annotated[Sandbox, about("the one that the damaged copy was in")]

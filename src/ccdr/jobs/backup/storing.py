@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccdr.jobs.backup.patterns import escaped, pattern
 from ccdr.jobs.backup.result import BackupResult
-from ccdr.jobs.erasure.anchors import known_head
+from ccdr.jobs.erasure.anchors import vouched_for
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.streaming import store
 from ccdr.model.erasure import RegisterHead
@@ -66,7 +66,8 @@ class Storing:
         """How far the plan's register of erasures goes, by the repository and by this host's ledger."""
         if self._probe is not None:
             self._probe.exception()  # waits; what it says is told once something is stored
-        return known_head(self._of.services.ledger, self.listed or (), self._of.job.plan)
+        of = self._of
+        return vouched_for(of.services.ledger, of.repo, self.listed or (), of.job.plan)
 
     def ready(self) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted

@@ -7,8 +7,8 @@ on what was restored, and says whether that may be handed over: `before_hand_ove
 restore test; `horizon.py` tells the day from which no copy holds them.
 """
 
-from ccdr.jobs.erasure.anchors import known_head
+from ccdr.jobs.erasure.anchors import vouched_for
 from ccdr.jobs.erasure.register import ERASURES, Register, stored_register
 from ccdr.jobs.erasure.replaying import Outcome, Replaying
 
-__all__ = ["ERASURES", "Outcome", "Register", "Replaying", "known_head", "stored_register"]
+__all__ = ["ERASURES", "Outcome", "Register", "Replaying", "stored_register", "vouched_for"]

@@ -8,15 +8,32 @@ from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.jobs.erasure.register import ERASURES, FROM_ELSEWHERE, Register, RegisterBad, head_of
+from ccdr.jobs.erasure.register import ERASURES, FROM_ELSEWHERE, Register, RegisterBad, head_of, stored_register
 from ccdr.model.erasure import RegisterHead
+from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest
 from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 
-def known_head(ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str) -> RegisterHead | None:
-    """The furthest of all that is known; None where there never was a register."""
-    return max(anchored(ledger, listed, plan), key=lambda head: head.entries, default=None)
+def vouched_for(ledger: Ledger, repo: Restic, listed: Sequence[RepoSnapshot], plan: str) -> RegisterHead | None:
+    """How far a backup says that the register went; None where there never was one. What neither this host's ledger nor
+    an earlier backup tells of is looked at first: a withdrawal that nobody else tells of is not vouched for."""
+    backups = [s for s in listed if s.tag("kind") != ERASURES]
+    known = _furthest(anchored(ledger, backups, plan))
+    there = _furthest(anchored(ledger, listed, plan))
+    if there is None or (known is not None and known.entries >= there.entries):
+        return known
+    with contextlib.suppress(CcdrError):
+        register = stored_register(repo, listed, plan)
+        require_agreement(register, anchored(ledger, listed, plan), plan)
+        require_known_withdrawals(register, ledger, listed, plan, None)
+        return there
+    return known
+
+
+def _furthest(heads: Sequence[RegisterHead]) -> RegisterHead | None:
+    return max(heads, key=lambda head: head.entries, default=None)
 
 
 def recorded_heads(ledger: Ledger, plan: str) -> Iterator[RegisterHead]:

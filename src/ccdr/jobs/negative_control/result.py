@@ -24,6 +24,14 @@ class CopyResult:
         """The checks that did not pass, by name."""
         return [c.name for c in self.checks if c.status is not Verdict.PASS]
 
+    def beyond(self, other: CopyResult) -> bool:
+        """Did it fail by anything that the other one, which was looked at to the end, did not fail by?"""
+        if other.verdict is Verdict.PASS:
+            return True
+        too = {(c.kind, c.name) for c in other.checks if c.status is not Verdict.PASS}
+        mine = {(c.kind, c.name) for c in self.checks if c.status is Verdict.FAIL}
+        return other.reason is None and bool(mine - too)
+
     def body(self) -> dict[str, object]:
         return {"verdict": self.verdict, "reason": self.reason, "checks": [c.as_json() for c in self.checks]}
 
@@ -46,6 +54,7 @@ class NegativeControl:
     table: str | None = None
     healthy: CopyResult | None = None
     damaged: CopyResult | None = None
+    afterwards: CopyResult | None = None  # undamaged, after that: where what failed need not be the damage
     bytes_restored: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     sandbox: dict[str, object] = field(default_factory=dict)
@@ -66,6 +75,13 @@ class NegativeControl:
         elif damaged is None or damaged.verdict is Verdict.INCONCLUSIVE:
             why = (damaged and (damaged.reason or ", ".join(damaged.found))) or "it was not looked at"
             self.broke(f"whether the damaged copy is bad could not be told: {why}")
+        elif damaged.verdict is Verdict.FAIL and self.afterwards is not None and not damaged.beyond(self.afterwards):
+            why = self.afterwards.reason or ", ".join(self.afterwards.found)
+            self.broke(
+                f"the damaged copy failed ({', '.join(damaged.found)}), and so did one that nobody damaged, looked at "
+                f"after it ({why}): whether the damage was found cannot be told",
+                "checks that depend on the time of day, or leave something behind, need {kind: identical} beside them",
+            )
         elif damaged.verdict is Verdict.FAIL:
             self.result, self.reason = CAUGHT, None
         else:
@@ -101,6 +117,7 @@ class NegativeControl:
             "damage": self.damage and {"kind": self.damage, "table": self.table, "seed": self.seed},
             "healthy": self.healthy and self.healthy.body(),
             "damaged": self.damaged and self.damaged.body(),
+            "afterwards": self.afterwards and self.afterwards.body(),
             "bytes_restored": self.bytes_restored,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "sandbox": self.sandbox,

@@ -18,7 +18,7 @@ from ccdr.jobs.fetch import (
 )
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.restore_test.result import READABLE, RESTORED
-from ccdr.model.errors import TestBroken
+from ccdr.model.errors import BackupBad, TestBroken
 from ccdr.model.values import CheckResult, Manifest, Snapshot
 from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import SandboxNeeds
@@ -180,7 +180,12 @@ def _fetch(course: CourseOfTest, of: Prepared, fetched: Path) -> None:
     repo = course.repo.with_cache(of.directory(course, "cache"))
     course.fetching = True
     restored = fetch(repo, course.engine, of.snapshot, of.manifest, fetched, course.progress, delivered=of.damage)
-    fetch_bases(repo, course.engine, course.parents, restored, course.progress)
+    try:
+        fetch_bases(repo, course.engine, course.parents, restored, course.progress)
+    except BackupBad as error:
+        if of.damage is None:
+            raise
+        raise TestBroken(f"what the damaged copy depends on could not be fetched: {error}", hint=error.hint) from None
     course.fetching = False
     course.engine.complete(fetched, restored, of.manifest)
     course.test.proof = READABLE
