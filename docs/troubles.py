@@ -175,8 +175,8 @@ MEANS = {
     ),
     Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
     Trouble.INCIDENT_OVERDUE: (
-        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; until "
-        "somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
+        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; "
+        "until somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
     ),
     Trouble.INCIDENT_DUE: (
         "an incident has to be notified within a quarter of the time that there is for it; no finding"

@@ -177,3 +177,11 @@ def test_a_clock_that_is_added_counts_as_well(past: Chronicle) -> None:
     also = [{**CLOCK, "due": rfc3339(past.at(72))}]
     past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="clocks", clocks=also)
     assert [p.trouble for p in found(past, 90)] == [Trouble.INCIDENT_OVERDUE]
+
+
+def test_a_recovery_that_was_killed_before_it_had_one_goes_on_as_the_one_that_resumes_it(past: Chronicle) -> None:
+    begun(past, 0, "r-1")
+    past.wrote(1, "recover.start", "r-2", asset=None, plan_sha256=NOUGHT, assets=[], resumes="r-1")
+    assert [run for run, *_ in history(past).without_incident] == ["r-2"]
+    opened(past, 2, run="r-2")
+    assert history(past).without_incident == []

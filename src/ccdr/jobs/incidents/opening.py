@@ -71,11 +71,14 @@ def open_by_hand(
 
 
 def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> Told:
-    """The incident that a recovery belongs to: the one that is open for the plan, in which it is noted, or a new one.
-    Whatever goes wrong with that is told, and hinders nothing: it raises nothing but an interrupt."""
+    """The incident that a recovery belongs to: the one that tells of it already, or the one that is open for the plan,
+    in which it is noted, or a new one. Whatever goes wrong with that is told, and hinders nothing: it raises nothing
+    but an interrupt."""
     plan = loaded.plan.plan
     try:
         entries = services.histories().get((plan, None), AssetHistory()).incidents
+        if known := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
+            return Told(standing_of(services, plan, known.name))
         if there := open_one(plan, entries):
             noted = {"incident": there.name, "what": "recovery", "recovery": run, "tenant": there.tenant}
             services.ledger.append(NOTED, plan=plan, asset=None, run=run, body={**noted, "who": who().body()})
