@@ -72,45 +72,6 @@ def register(site: Site, name: str) -> None:
     assert later["population"]["rows"] in (0, 1) and later["law"] == "GDPR 33(5)"
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (["note", "inc-0"], "there is no incident 'inc-0'"),
-        (["open", "p", "--kind", "integrity", "--why", " "], "--why says nothing"),
-        (["open", "p", "--kind", "integrity", "--why", "x", "--aware-at", "2099-01-01"], "is in the future"),
-        (["open", "p", "--kind", "integrity", "--why", "x", "--aware-at", "soon"], "is no time"),
-        (["open", "p", "--why", "x"], "Missing option '--kind'"),
-    ],
-)
-def test_what_cannot_be_is_refused_and_nothing_is_recorded(site: Site, args: list[str], said: str) -> None:
-    done = site.run("incident", *args)
-    assert done.code == 2 and said in done.json["error"], done
-    assert not site.records("incident.opened")
-
-
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (["--filed", "gdpr-33-2"], "--receipt is missing"),
-        (["--filed", "gdpr-33", "--receipt", "/etc/hostname"], "has no clock 'gdpr-33'"),
-        (["--filed", "gdpr-33-2", "--receipt", "/nowhere"], "the receipt, cannot be read"),
-        (
-            ["--filed", "gdpr-33-2", "--receipt", "/etc/hostname", "--filed-at", "2020-01-01"],
-            "before anybody was aware",
-        ),
-        (["--receipt", "/etc/hostname"], "which notification was filed?"),
-        (["--not-due", "gdpr-33-2"], "--text is missing"),
-        (["--clock", "gdpr-3"], "has no clock 'gdpr-3'"),
-        ([], "--text is missing"),
-    ],
-)
-def test_a_note_that_cannot_be_is_refused(site: Site, args: list[str], said: str) -> None:
-    name = opened(site)
-    done = site.run("incident", "note", name, *args)
-    assert done.code == 2 and said in done.json["error"], done
-    assert len([r for r in site.records() if r["kind"].startswith("incident.")]) == 1
-
-
 def test_a_draft_is_written_once_and_for_its_owner_alone(site: Site) -> None:
     name, out = opened(site), site.root / "draft.md"
     done = typed(site, "incident", "draft", name, "--to", "customers", "--lang", "ro", "--out", str(out))
