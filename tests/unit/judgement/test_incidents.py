@@ -12,6 +12,7 @@ from tests.support.control_histories import CLOCK, begun, closed, filed, opened
 from tests.support.drawn import examples
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.copies import seen_from
 from ccdr.evidence.incidents import MOST_CLOSED, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents, open_incidents
 from ccdr.model.trouble import Problem, Trouble
@@ -160,6 +161,16 @@ def test_a_restore_for_real_wants_one_and_one_that_was_refused_does_not(past: Ch
     opened(past, 3)
     past.wrote(4, "incident.noted", "by-hand", asset=None, incident="inc-1", what="recovery", recovery="by-hand")
     assert history(past).without_incident == [] and only(past).runs == ("by-hand",)
+
+
+def test_seen_from_a_copy_the_plan_has_its_own_incidents(past: Chronicle) -> None:
+    opened(past, 0)
+    past.began(1, "restore", "from-a-copy", copy="offsite")
+    plan = seen_from(past.histories, "p", "offsite")["p", None]
+    assert list(plan.incidents) == ["inc-1"] and [run for run, *_ in plan.without_incident] == ["from-a-copy"]
+    past.wrote(2, "recover.start", "r-1", asset=None, plan_sha256=NOUGHT, assets=[], copy="offsite")
+    past.began(3, "restore", "part-of-it", copy="offsite")
+    assert [run for run, *_ in history(past).without_incident] == ["from-a-copy", "r-1"]
 
 
 def test_of_closed_ones_the_newest_are_kept_and_open_ones_all(past: Chronicle) -> None:
