@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
+
+from ccdr.model.deadlines import Length, deadline
+from ccdr.model.values import rfc3339, utc
 
 
 @pytest.fixture
@@ -19,6 +23,16 @@ def opened(site: Site) -> str:
     done = site.run("incident", "open", "p", "--kind", "confidentiality", "--why", "a laptop is gone")
     assert done.code == 0, done
     return str(done.json["incident"])
+
+
+def test_what_follows_a_notification_that_was_filed_counts_from_then(site: Site) -> None:
+    name = opened(site)
+    site.run("incident", "note", name, "--clock", "nis2-23")
+    filed = ("--filed", "nis2-23", "--receipt", "/etc/hostname")
+    at = next(d for d in site.run("incident", "note", name, *filed).json["duties"] if d["clock"] == "nis2-23")
+    added = site.run("incident", "note", name, "--clock", "nis2-23-final").json["duties"]
+    final = next(d for d in added if d["clock"] == "nis2-23-final")
+    assert final["due"] == rfc3339(deadline(utc(at["filed_at"]), Length(months=1), UTC))
 
 
 @pytest.mark.parametrize(

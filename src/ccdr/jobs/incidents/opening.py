@@ -18,6 +18,7 @@ from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import deadline
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
+from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks, unknown_of
@@ -110,22 +111,18 @@ def unknown_clocks(loaded: LoadedPlan, clocks: LoadedClocks) -> list[FileProblem
             for at, text in where]  # fmt: skip
 
 
-def recorded_clocks(
-    clocks: LoadedClocks, names: Iterable[str], aware: datetime, loaded_zone: str
-) -> list[dict[str, object]]:
+def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime, zone: str) -> list[dict[str, object]]:
     """As a record has them: each counts from `aware`, or from when another of them is filed."""
-    from ccdr.model.schema import zone_of
+    known, wanted = clocks.value.clocks, list(dict.fromkeys(names))
 
-    known, wanted = clocks.value.clocks, list(names)
-
-    def recorded(name: str) -> Mapping[str, object]:
+    def recorded(name: str) -> dict[str, object]:
         one, length = known[name], known[name].length
         after = one.after if one.after in wanted else None
         return {
             "clock": name,
             "law": one.law,
             "to": one.to,
-            "due": None if after else rfc3339(deadline(aware, length, zone_of(loaded_zone))),
+            "due": None if after else rfc3339(deadline(aware, length, zone_of(zone))),
             "after": after,
             "within_s": length.seconds,
             "days": length.days,
@@ -133,7 +130,7 @@ def recorded_clocks(
             "before_s": one.before,
         }
 
-    return [dict(recorded(name)) for name in dict.fromkeys(wanted)]
+    return [recorded(name) for name in wanted]
 
 
 def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:
