@@ -78,6 +78,10 @@ def test_a_clock_that_the_plan_names_and_there_is_not_is_named_with_its_line(tmp
     site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {clocks: [gdpr-33, nis-23]}\n")
     (wrong,) = unknown_clocks(site.loaded(), load_clocks(None))
     assert "incidents.clocks[1]: is no clock, did you mean nis2-23?" in str(wrong) and wrong.line > 1
+    told = site.run("plan", "check")
+    assert told.code == 0 and any("is no clock" in line for line in told.json["lint"]), told
+    site.write("incidents.yaml", "roles: {}\nclocks: {mine: {law: x, to: nobody, within: 1h}}\n")
+    assert any("incidents.yaml:2: clocks.mine.to" in line for line in site.run("plan", "check").json["lint"])
 
 
 def test_what_follows_another_is_due_when_that_is_filed_and_what_follows_none_from_the_beginning() -> None:

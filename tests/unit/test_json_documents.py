@@ -95,6 +95,8 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "ledger recover", other.run("ledger", "recover")
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
+    yield from incidents_carried_out(site)
+    yield "status", site.run("status")
     yield "report", site.run("report")
     yield from runbook_carried_out(site)
     yield from erasures_carried_out(site)
@@ -111,6 +113,30 @@ def keys_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "repository key remove", site.run("repository", "key", "remove", "p", added.json["added"]["primary"])
     yield "repository key rotate", site.run("repository", "key", "rotate", "p", "--dry-run")
     yield "repository key rotate", site.run("repository", "key", "rotate", "p")
+
+
+def incidents_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    receipt = str(site.root / "plans/p.yaml")
+    yield "incident clocks", site.run("incident", "clocks")
+    by_hand = ("incident", "open", "p", "--kind", "integrity", "--why", "x")
+    yield "incident open", site.run(*by_hand, "--dry-run")
+    opened = site.run(*by_hand)
+    yield "incident open", opened
+    name = opened.json["incident"]
+    filed = ("--filed", "gdpr-33", "--receipt", receipt, "--text", "x")
+    for verb, *args in (
+        ["note", name, *filed],
+        ["note", name, "--clock", "nis2-23"],
+        ["note", name, "--not-due", "nis2-23", "--text", "x"],
+        ["draft", name, "--to", "authority"],
+        ["show", name],
+        ["close", name, "--cause", "unknown", "--effects", "x", "--remedy", "x"],
+        ["reopen", name, "--why", "x"],
+        ["list"],
+        ["register"],
+        ["register", "--out", f"{site.root}/register.csv"],
+    ):
+        yield f"incident {verb}", site.run("incident", verb, *args)
 
 
 def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

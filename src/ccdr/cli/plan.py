@@ -12,7 +12,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import trust
 from ccdr.cli.verbs import EXIT_STATUS, plan_argument, verb
-from ccdr.model.errors import CcdrError, Exit, PlanInvalid, UsageProblem
+from ccdr.model.errors import CcdrError, Exit, FileProblem, PlanInvalid, UsageProblem
 from ccdr.model.values import rfc3339
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check(names: tuple[str, ...]) -> Exit:
         except PlanInvalid as error:
             problems += [str(p) for p in error.problems]
         else:
-            lint += [str(p) for p in (*loaded.lint, *at_odds(loaded, every))]
+            lint += [str(p) for p in (*loaded.lint, *at_odds(loaded, every), *_clocks(loaded))]
     if options.json:
         print_json({"checked": checked, "problems": problems, "lint": lint})
     else:
@@ -64,6 +64,19 @@ def check(names: tuple[str, ...]) -> Exit:
         if not problems:
             click.echo(f"{len(checked)} plan{'s are' if len(checked) != 1 else ' is'} well-formed")
     return Exit.USAGE if problems else Exit.OK
+
+
+def _clocks(loaded: LoadedPlan) -> list[FileProblem]:
+    """What is wrong with the clocks that its incidents would have: no plan is wrong by that, and a recovery takes
+    ccdr's own."""
+    from ccdr.jobs.incidents.opening import unknown_clocks
+    from ccdr.plans.incident_clocks import clocks_beside
+
+    try:
+        clocks = clocks_beside(loaded.path.parent)
+    except PlanInvalid as error:
+        return list(error.problems)
+    return unknown_clocks(loaded, clocks)
 
 
 def _sound(options: Settings) -> list[LoadedPlan]:

@@ -12,6 +12,7 @@ from tests.support.control_histories import CLOCK, begun, closed, filed, opened
 from tests.support.drawn import examples
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.copies import seen_from
 from ccdr.evidence.incidents import MOST_CLOSED, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents, open_incidents
 from ccdr.model.trouble import Problem, Trouble
@@ -162,6 +163,16 @@ def test_a_restore_for_real_wants_one_and_one_that_was_refused_does_not(past: Ch
     assert history(past).without_incident == [] and only(past).runs == ("by-hand",)
 
 
+def test_seen_from_a_copy_the_plan_has_its_own_incidents(past: Chronicle) -> None:
+    opened(past, 0)
+    past.began(1, "restore", "from-a-copy", copy="offsite")
+    plan = seen_from(past.histories, "p", "offsite")["p", None]
+    assert list(plan.incidents) == ["inc-1"] and [run for run, *_ in plan.without_incident] == ["from-a-copy"]
+    past.wrote(2, "recover.start", "r-1", asset=None, plan_sha256=NOUGHT, assets=[], copy="offsite")
+    past.began(3, "restore", "part-of-it", copy="offsite")
+    assert [run for run, *_ in history(past).without_incident] == ["from-a-copy", "r-1"]
+
+
 def test_of_closed_ones_the_newest_are_kept_and_open_ones_all(past: Chronicle) -> None:
     opened(past, 0, "inc-open")
     for number in range(MOST_CLOSED + 5):
@@ -177,3 +188,11 @@ def test_a_clock_that_is_added_counts_as_well(past: Chronicle) -> None:
     also = [{**CLOCK, "due": rfc3339(past.at(72))}]
     past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="clocks", clocks=also)
     assert [p.trouble for p in found(past, 90)] == [Trouble.INCIDENT_OVERDUE]
+
+
+def test_a_recovery_that_was_killed_before_it_had_one_goes_on_as_the_one_that_resumes_it(past: Chronicle) -> None:
+    begun(past, 0, "r-1")
+    past.wrote(1, "recover.start", "r-2", asset=None, plan_sha256=NOUGHT, assets=[], resumes="r-1")
+    assert [run for run, *_ in history(past).without_incident] == ["r-2"]
+    opened(past, 2, run="r-2")
+    assert history(past).without_incident == []

@@ -85,6 +85,8 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.PAUSED: (),
     Trouble.ATTESTATION_STALE: ("ccdr status p",),
     Trouble.ATTESTATION_ENDS: ("ccdr status p",),
+    Trouble.INCIDENT_OVERDUE: ("ccdr status p",),
+    Trouble.INCIDENT_DUE: ("ccdr status p",),
     Trouble.SOURCE_AWAY: ("ccdr backup p", "ccdr ship p"),
     Trouble.DUTIES: (),
     Trouble.MISSED: (),

@@ -9,7 +9,7 @@ from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import complete_plans, verb
 from ccdr.model.errors import Exit
-from ccdr.model.values import to_the_second
+from ccdr.model.values import so_many, to_the_second
 
 
 @verb(short_help="Show all of an incident.")
@@ -91,7 +91,7 @@ def clocks(printed: bool) -> Exit:
             name,
             one.law,
             one.to,
-            f"{one.within or f'{one.months} months'}{f' after {one.after}' if one.after else ''}",
+            f"{one.within or so_many(one.months or 0, 'month')}{f' after {one.after}' if one.after else ''}",
             ", ".join(role for role, names in of_roles.items() if name in names),
         )
         for name, one in used.value.clocks.items()

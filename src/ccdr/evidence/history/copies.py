@@ -17,7 +17,7 @@ _OF_THE_PLAN = (PLAN_VERSION, DUTIES, PLAN_APPROVED)
 
 def seen_from(known: Histories, plan: str, copy: str) -> Histories:
     """The same where `plan` is seen from its copy: each asset as what was done there tells, the plan itself with its
-    own promises, approvals and duties, and that repository's care."""
+    own promises, approvals, incidents and duties, and that repository's care."""
     there: Histories = {key: history for key, history in known.items() if key[0] != plan}
     place = at_copy(plan, copy)
     of_plan = [asset for name, asset in known if name == plan]
@@ -35,4 +35,5 @@ def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
 def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
     newest = {kind: own.newest[kind] for kind in _OF_THE_PLAN if kind in own.newest}
     whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses)
+    whose = replace(whose, incidents=own.incidents, without_incident=own.without_incident)
     return replace(whose, newest={**newest, **here.newest}, nonces=own.nonces, glass=own.glass)

@@ -189,7 +189,10 @@ def _take_real(history: Histories, record: Record) -> None:
     if kind == RESTORE_END:
         if record["result"] == "REFUSED":
             of_plan.nothing_done(record["run"])
-    elif kind != RESTORE_START or not any(at.recovering for at in (of_plan, history.get((_place(record), None))) if at):
+        return
+    if kind == RECOVER_START and record.get("resumes"):
+        of_plan.nothing_done(record["resumes"])  # it goes on as this one
+    if kind != RESTORE_START or not any(at.recovering for at in (of_plan, history.get((_place(record), None))) if at):
         of_plan.take_recovery(record)
 
 

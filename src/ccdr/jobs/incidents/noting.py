@@ -49,9 +49,10 @@ def count_also(one: Known, services: Services, names: Sequence[str], clocks: Loa
         raise UsageProblem(
             f"{clocks.shown} has no clock {', '.join(map(ascii, unknown))}", hint="`ccdr incident clocks`"
         )
-    own = {duty.clock for duty in one.incident.duties}
-    also = [name for name in recorded_clocks(clocks, [*own & clocks.value.clocks.keys(), *names],
-                                             one.incident.aware_at, _zone(one)) if name["clock"] in names]  # fmt: skip
+    own = [duty.clock for duty in one.incident.duties if duty.clock in clocks.value.clocks]
+    every = recorded_clocks(clocks, [*own, *names], one.incident.aware_at, _zone(one))  # one may follow another
+    filed = {duty.clock: duty.filed_at for duty in one.incident.duties if duty.filed_at is not None}
+    also = [_after_filing(stated, filed, _zone(one)) for stated in every if stated["clock"] in names]
     words = keep_payload(services.state, why) if why else None
     return _noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
 
@@ -141,6 +142,12 @@ def _append(one: Known, services: Services, kind: str, body: Mapping[str, object
 
 def _whose(one: Known) -> dict[str, object]:
     return {"tenant": one.incident.tenant, "who": who().body()}
+
+
+def _after_filing(stated: Mapping[str, object], filed: Mapping[str, datetime], zone: str) -> dict[str, object]:
+    """Of a clock that is counted from what was filed already: when it is due."""
+    at = filed.get(str(stated["after"]))
+    return {**stated, **({} if at is None else {"due": rfc3339(deadline(at, _length(stated), zone_of(zone)))})}
 
 
 def _zone(one: Known) -> str:

@@ -18,6 +18,7 @@ from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import deadline
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
+from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks, unknown_of
@@ -71,11 +72,14 @@ def open_by_hand(
 
 
 def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> Told:
-    """The incident that a recovery belongs to: the one that is open for the plan, in which it is noted, or a new one.
-    Whatever goes wrong with that is told, and hinders nothing: it raises nothing but an interrupt."""
+    """The incident that a recovery belongs to: the one that tells of it already, or the one that is open for the plan,
+    in which it is noted, or a new one. Whatever goes wrong with that is told, and hinders nothing: it raises nothing
+    but an interrupt."""
     plan = loaded.plan.plan
     try:
         entries = services.histories().get((plan, None), AssetHistory()).incidents
+        if known := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
+            return Told(standing_of(services, plan, known.name))
         if there := open_one(plan, entries):
             noted = {"incident": there.name, "what": "recovery", "recovery": run, "tenant": there.tenant}
             services.ledger.append(NOTED, plan=plan, asset=None, run=run, body={**noted, "who": who().body()})
@@ -107,22 +111,18 @@ def unknown_clocks(loaded: LoadedPlan, clocks: LoadedClocks) -> list[FileProblem
             for at, text in where]  # fmt: skip
 
 
-def recorded_clocks(
-    clocks: LoadedClocks, names: Iterable[str], aware: datetime, loaded_zone: str
-) -> list[dict[str, object]]:
+def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime, zone: str) -> list[dict[str, object]]:
     """As a record has them: each counts from `aware`, or from when another of them is filed."""
-    from ccdr.model.schema import zone_of
+    known, wanted = clocks.value.clocks, list(dict.fromkeys(names))
 
-    known, wanted = clocks.value.clocks, list(names)
-
-    def recorded(name: str) -> Mapping[str, object]:
+    def recorded(name: str) -> dict[str, object]:
         one, length = known[name], known[name].length
         after = one.after if one.after in wanted else None
         return {
             "clock": name,
             "law": one.law,
             "to": one.to,
-            "due": None if after else rfc3339(deadline(aware, length, zone_of(loaded_zone))),
+            "due": None if after else rfc3339(deadline(aware, length, zone_of(zone))),
             "after": after,
             "within_s": length.seconds,
             "days": length.days,
@@ -130,7 +130,7 @@ def recorded_clocks(
             "before_s": one.before,
         }
 
-    return [dict(recorded(name)) for name in dict.fromkeys(wanted)]
+    return [recorded(name) for name in wanted]
 
 
 def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:

@@ -56,8 +56,8 @@ class RunbookRecords:
             else:
                 plan = self.loaded.plan.plan
                 self.services.ledger.append(kind, plan=plan, asset=None, run=self.journal.run, body=body)
-                if kind == START:
-                    self.incident = for_recovery(self.loaded, self.services, self.journal.run, "runbook")
+            if kind == START:  # also where whoever recorded it was stopped before it had one
+                self.incident = for_recovery(self.loaded, self.services, self.journal.run, "runbook")
             self.journal.append("recorded", of=event.seq)
 
     def _waiting(self) -> Iterator[Event]:

@@ -51,7 +51,7 @@ def _opened(values: Mapping[str, object]) -> str:
 
 def _recovery_ended(how: str) -> Any:
     def told(values: Mapping[str, object]) -> str:
-        of = so_many(_many(values, "of"), "data store")
+        of = so_many(_many(values, "of"), "data set")
         return f"The recovery {how} at {_at(values)}{_took(values)}: {values['done']} of {of} brought back."
 
     return told

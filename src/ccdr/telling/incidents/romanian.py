@@ -72,7 +72,7 @@ def _recovery_ended(how: str) -> Any:
         brought = "a fost readus" if done == 1 else "au fost readuse"
         return (
             f"Recuperarea {how} la {_at(values)}{_took(values)}: {brought} {done} din "
-            f"{so_many(of, 'depozit de date', 'depozite de date')}."
+            f"{so_many(of, 'set de date', 'seturi de date')}."
         )
 
     return told
@@ -115,7 +115,7 @@ _FACTS: dict[str, Any] = {
     "restored": lambda v: f"Restaurarea {v['asset']} s-a încheiat la {_at(v)}.",
     "tested": _tested,
     "state_of": lambda v: (
-        f"{v['asset']} a fost readus la starea de la {_at(v, 'point')}: ceea ce s-a scris ulterior nu se regăsește."
+        f"{v['asset']} a fost readus la starea din {_at(v, 'point')}: ceea ce s-a scris ulterior nu se regăsește."
     ),
     "filed": lambda v: f"{v['law']}: notificat la {_at(v)}.",
 }
@@ -143,7 +143,7 @@ ROMANIAN = Language(
     about="Redactat de ccdr {version} la {at} din înregistrările sale despre incidentul {name} (planul {plan}). Nu a "
     "fost "
     "trimis nimic.",
-    instructions="Completați fiecare [DE COMPLETAT …], ștergeți ce nu este cazul și lăsați persoana responsabilă cu "
+    instructions="Completați fiecare [DE COMPLETAT …], ștergeți ce nu este cazul și lăsați responsabilul cu "
     "protecția datelor să decidă dacă se trimite. „(înregistrarea N)” arată din ce înregistrare provine un fapt; "
     "eliminați-o înainte de trimitere.",
     blank="[DE COMPLETAT: {what}]",
