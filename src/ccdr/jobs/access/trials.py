@@ -14,7 +14,7 @@ from datetime import datetime
 from ccdr.model.access import Held, Kept, Promise, RoleState
 from ccdr.plans.access import Role
 from ccdr.storage.access_policies import Places
-from ccdr.storage.s3_rights import Rights
+from ccdr.storage.s3_rights import NO_VERSION, Rights
 
 CANARY = "ccdr-canary-"
 FOLDERS = ("data", "index", "snapshots", "keys")  # what restic may never delete while it backs up
@@ -225,14 +225,20 @@ class Trials:
         prune = self.rights.get(Role.PRUNE)
         if prune is None:
             return len(self.written)
-        left = 0
-        for folder in (*FOLDERS, LOCKS):
-            there = prune.versions(f"{self.places.repository.prefix}{folder}/{CANARY}")
-            for one in there or ():
-                if self.token in one.key or one.written < before:
-                    left += not prune.delete(one.key, one.id)
-            left += sum(key.startswith(self.key(folder)) for key, _ in self.written) if there is None else 0
-        return left
+        return sum(self._cleaned(prune, folder, before) for folder in (*FOLDERS, LOCKS))
+
+    def _cleaned(self, prune: Rights, folder: str, before: datetime) -> int:
+        """Of one folder: how many of ours are still there. It is asked again: a store may say that it did."""
+        place = f"{self.places.repository.prefix}{folder}/{CANARY}"
+        for one in prune.versions(place) or ():
+            if self.token in one.key or one.written < before:
+                if one.id == NO_VERSION:  # SeaweedFS lets a marker without a version go only with what takes its place
+                    prune.put(one.key, FIRST)
+                prune.delete(one.key, one.id)
+        there = prune.versions(place)
+        if there is None:
+            return sum(key.startswith(place) for key, _ in self.written)
+        return sum(self.token in one.key for one in there)
 
 
 def _state(role: Role, state: RoleState) -> str:
