@@ -56,7 +56,7 @@ def test_it_tells_what_the_systems_tell(export: Path, site: Site) -> None:
     told = json.loads(export.read_bytes())
     leaver = account(told, "leaver")
     assert leaver["logs_in"] and sorted(leaver["member_of"]) == ["idle", "pg_read_all_data"]
-    public = [one for one in leaver["reach"] if one["where"] == "reviewed.public"][0]
+    (public,) = [one for one in leaver["reach"] if one["where"] == "reviewed.public"]
     assert public["reads"] == public["of"] > 0 and public["writes"] == 0
     assert account(told, "idle") | {"reach": []} == {
         "name": "idle", "logs_in": False, "rights": ["REPLICATION", "CONNECT"], "member_of": [], "valid_until": None,
