@@ -43,7 +43,7 @@ class AccessTest:
     def exit_code(self) -> Exit:
         if any(one.result is Held.BROKEN for one in self.kept):
             return Exit.FINDING
-        if any(state is RoleState.UNKNOWN for state in self.states.values()):
+        if {RoleState.UNKNOWN, RoleState.REFUSED} & set(self.states.values()):
             return Exit.FINDING
         return Exit.LEFT_BEHIND if self.left else Exit.OK
 
