@@ -27,7 +27,7 @@ ONLY_READ = {Role.VERIFY: Promise.VERIFY_CANNOT_WRITE, Role.RESTORE: Promise.RES
 
 @dataclass(frozen=True)
 class Canary:
-    """An object that backup has written twice: `first` is the id of the version that must stay."""
+    """An object that backup has put: `first` is the id of the version that must stay."""
 
     key: str
     first: str
