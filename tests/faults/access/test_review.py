@@ -153,6 +153,15 @@ def test_signed_elsewhere_it_is_the_same(reviewing: Reviewing) -> None:
     assert reviewing.site.run("access", "review", "p", "--signed", str(path)).code == 2, "it is not what was signed"
 
 
+def test_all_plans_are_exported_and_reviewed_together(reviewing: Reviewing) -> None:
+    path = reviewing.site.root / "all.json"
+    told = reviewing.site.run("access", "review", "all", "--out", str(path)).json
+    assert [one["plan"] for one in told["plans"]] == ["p"]
+    done = reviewing.site.run("access", "review", "all", "--looked-at", str(path), "--found", WORDS)
+    (reviewed,) = done.json["reviewed"]
+    assert reviewed["export_sha256"] == sha256(path.read_bytes()).hexdigest() and done.code == 0
+
+
 @pytest.mark.parametrize("how", ["other plan", "old", "no export", "no words"])
 def test_what_is_no_review_is_refused(reviewing: Reviewing, tmp_path: Path, how: str) -> None:
     told = json.loads(reviewing.export.read_bytes())
