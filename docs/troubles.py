@@ -66,9 +66,8 @@ MEANS = {
         "`ccdr access test` finds that none can ([Access](../how-to/access.md))"
     ),
     Trouble.ACCESS_REVIEW: (
-        "who has access was last looked at more than three months ago, or something was found that is to be changed; until "
-        "somebody looks again, and records it "
-        "([Access](../how-to/access.md#review-who-has-access))"
+        "who has access was last looked at more than three months ago, or something was found that is to be changed; "
+        "until somebody looks again, and records it ([Access](../how-to/access.md#review-who-has-access))"
     ),
     Trouble.ACCESS_REVIEW_ENDS: "a review of access is three months old within a month; no finding",
     Trouble.PLAN_REVIEW: (
