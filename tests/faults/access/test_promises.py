@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.harness import Ran, Site
@@ -17,6 +18,12 @@ ALL = {promise.value: "HELD" for promise in Promise}
 
 def results(done: Ran) -> dict[str, str]:
     return {one["promise"]: one["result"] for one in done.json["promises"]}
+
+
+def roles(site: Site) -> dict[str, Any]:
+    (measure,) = [one for one in site.run("controls").json["measures"] if one["id"] == "access-control"]
+    (part,) = [one for one in measure["parts"] if one["id"] == "roles"]
+    return dict(part)
 
 
 def canaries(server: Staffed, bucket: str) -> list[str]:
@@ -125,7 +132,13 @@ def test_without_a_bucket_nothing_can_be_separated(site: Site, tmp_path: Path) -
     plan.write_text(plan.read_text().replace("assets:", "access: {verify: {env_file: verify.env}}\nassets:", 1))
     done = site.run("access", "test", "p")
     assert (done.code, set(results(done).values())) == (0, {"CANNOT_SEPARATE"}), done
-    (measure,) = [one for one in site.run("controls").json["measures"] if one["id"] == "access-control"]
-    (part,) = [one for one in measure["parts"] if one["id"] == "roles"]
+    part = roles(site)
     assert (part["state"], part["who_must_attest"]) == ("not_covered", "whoever runs the hosts")
     site.ledger_holds()
+    (tmp_path / "other").mkdir()
+    other = Site(tmp_path / "other", bare=True)
+    other.write("plans/p.yaml", plan.read_text())
+    other.write("restore_tests/recordings.yaml", (site.root / "restore_tests/recordings.yaml").read_text())
+    assert "nobody has tried" in roles(other)["observed"][0]["text"]
+    assert other.run("ledger", "collect", str(site.state)).code == 0
+    assert "cannot be separated here" in roles(other)["observed"][0]["text"], "it was tried on another host"
