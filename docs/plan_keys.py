@@ -23,7 +23,7 @@ OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retent
              "Notify": "notify", "PlanLimits": "limits", "Target": "a target", "NewServer": "new_server",
              "RunbookState": "runbook_state", "Approval": "approval", "Access": "access",
              "PlanIncidents": "incidents", "LockKept": "a lock",
-             "RoleCredential": "a role's credential", "AuditorCredential": "the auditor's credential"}  # fmt: skip
+             "RoleCredential": "credential of a role", "AuditorCredential": "credential of the auditor"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",
     "BackupSettings": "backup",

@@ -67,8 +67,7 @@ MEANS = {
     ),
     Trouble.ACCESS_REVIEW: (
         "who has access was last looked at more than three months ago, or something was found that is to be changed; "
-        "until somebody looks again, and records it "
-        "([Access](../how-to/access.md#review-who-has-access))"
+        "until somebody looks again, and records it ([Access](../how-to/access.md#review-who-has-access))"
     ),
     Trouble.ACCESS_REVIEW_ENDS: "a review of access is three months old within a month; no finding",
     Trouble.PLAN_REVIEW: (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from tests.support.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import AnyEngine
+from ccdr.jobs.access.reviewing import Export, ask_sources
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
@@ -482,6 +484,22 @@ def test_a_look_at_the_source_finds_that_it_can_be_backed_up(subject: Subject) -
     assert {"source", "rights to read"} <= {look.what for look in found}
     assert {look.state for look in found} <= {Health.OK, Health.WARN}
     assert not subject.job.engine.refused(FreeText("connection refused"))
+
+
+def test_who_may_do_what_is_told_and_no_password(subject: Subject) -> None:
+    """A server tells of its accounts; who only reads for backups may see fewer of them, and that is said."""
+    job, made = subject.job, Export(subject.job.plan, datetime.now(UTC), "h")
+    ask_sources(job.loaded, subject.site.services(), Quiet(), made)
+    (told, *others) = [*made.sections["databases"], None]
+    assert (told is not None) == job.engine.has_server and not [one for one in others if one], made.unread
+    if told is None:
+        return
+    assert told["asset"] == subject.asset and told["accounts"], (told, made.unread)
+    named = {one["name"] for one in told["accounts"]}
+    user = getattr(getattr(job.engine, "connection", None), "user", None) or "default"
+    assert any(name == user or name.startswith(f"{user}@") for name in named), named
+    hashes = re.search(r"[0-9a-fA-F]{40}|SCRAM|md5[0-9a-f]{32}|correct horse", json.dumps([told, made.unread]))
+    assert hashes is None, hashes
 
 
 def test_zz_empty_source_is_a_failed_backup(subject: Subject) -> None:

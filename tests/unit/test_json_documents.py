@@ -101,6 +101,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield from runbook_carried_out(site)
     yield from erasures_carried_out(site)
     yield from approvals_carried_out(site)
+    yield from access_carried_out(site)
     yield from keys_carried_out(site)
 
 
@@ -137,6 +138,24 @@ def incidents_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ["register", "--out", f"{site.root}/register.csv"],
     ):
         yield f"incident {verb}", site.run("incident", verb, *args)
+
+
+def access_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    path, out = site.root / "plans/p.yaml", f"{site.root}/access.json"
+    plan = path.read_text("utf-8")
+    site.write("plans/verify.env", "AWS_ACCESS_KEY_ID=x\n", mode=0o600)
+    path.write_text(plan.replace("assets:", "access: {verify: {env_file: verify.env}}\nassets:", 1), "utf-8")
+    for args in (["--dry-run"], []):
+        yield "access test", site.run("access", "test", "p", *args)
+    yield "access review", site.run("access", "review", "p", "--out", out)
+    yield "access review", site.run("access", "review", "p", "--looked-at", out, "--found", "x")
+    there = plan.replace(
+        f"{{url: {site.root}/repo, password_file: key}}", "{url: 's3:https://s3.example/b/r', password_file: key}"
+    )
+    path.write_text(there, "utf-8")
+    for args in ([], ["--role", "backup"], ["--server", "seaweedfs"]):
+        yield "access policies", site.run("access", "policies", "p", *args)
+    path.write_text(plan, "utf-8")
 
 
 def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.harness import Ran, Site
@@ -17,6 +18,12 @@ ALL = {promise.value: "HELD" for promise in Promise}
 
 def results(done: Ran) -> dict[str, str]:
     return {one["promise"]: one["result"] for one in done.json["promises"]}
+
+
+def roles(site: Site) -> dict[str, Any]:
+    (measure,) = [one for one in site.run("controls").json["measures"] if one["id"] == "access-control"]
+    (part,) = [one for one in measure["parts"] if one["id"] == "roles"]
+    return dict(part)
 
 
 def canaries(server: Staffed, bucket: str) -> list[str]:
@@ -62,3 +69,76 @@ def test_a_role_with_another_ones_credential_is_found(
     found = results(done)
     assert {name for name, result in found.items() if result == "BROKEN"} == broken | {"credentials_differ"}, done
     assert canaries(server, "swapped") == []
+
+
+def test_a_credential_that_the_store_does_not_know_is_told(swapped: Site, server: Staffed) -> None:
+    swapped.write("plans/verify.env", "AWS_ACCESS_KEY_ID=nobody\nAWS_SECRET_ACCESS_KEY=wrongsecretkey42\n", mode=0o600)
+    done = swapped.run("access", "test", "p")
+    assert done.code == 1 and done.json["roles"]["verify"] == "unknown", done
+    assert results(done) == {**ALL, "verify_cannot_write": "NOT_SHOWN"}
+    assert "wrongsecretkey42" not in str(done) and canaries(server, "swapped") == []
+
+
+@pytest.mark.parametrize("away", [Role.PRUNE, Role.BACKUP])
+def test_what_could_not_be_removed_again_is_not_written(swapped: Site, server: Staffed, away: Role) -> None:
+    """Without one of the two credentials, as on each host that has only its own."""
+    (swapped.root / f"plans/{away}.env").unlink()
+    done = swapped.run("access", "test", "p")
+    assert done.code == 0 and done.json["roles"][away] == "not_here", done
+    found = results(done)
+    assert found["old_versions_stay"] == found["verify_cannot_write"] == "NOT_SHOWN"
+    assert found["credentials_differ"] == "HELD" and canaries(server, "swapped") == []
+    assert swapped.run("plan", "check", "p").code == swapped.run("plan", "check").code == 0, "it is another host's"
+
+
+def test_a_bucket_without_versions_is_broken(site: Site, server: Staffed) -> None:
+    role_site(site, server, "flat")
+    server.client("flat").put_bucket_versioning(Bucket="flat", VersioningConfiguration={"Status": "Suspended"})
+    done = site.run("access", "test", "p")
+    found = results(done)
+    assert done.code == 1 and found["old_versions_stay"] == found["keeps_versioning"] == "BROKEN", done
+    assert found["verify_cannot_write"] == "HELD" and canaries(server, "flat") == []
+
+
+def test_what_a_bucket_locks_stays_for_a_while_and_is_told(site: Site, server: Staffed) -> None:
+    client = server.client("locked")
+    client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    role_site(site, server, "locked")
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    client.put_object_lock_configuration(Bucket="locked", ObjectLockConfiguration=lock)
+    done = site.run("access", "test", "p")
+    found = results(done)
+    assert done.code == 4 and done.json["left"] > 0, done
+    assert found["old_versions_stay"] == "HELD" and found["prune_alone_removes"] == "NOT_SHOWN"
+
+
+def test_actions_that_know_no_difference_between_put_and_delete_are_found(site: Site, server: Staffed) -> None:
+    """SeaweedFS' own, in place of the policies: a thief could remove every version."""
+    role_site(site, server, "coarse")
+    key = "AWS_ACCESS_KEY_ID=KEYcoarse\nAWS_SECRET_ACCESS_KEY=secret-of-coarse\n"
+    site.write("plans/backup.env", key, mode=0o600)
+    done = site.run("access", "test", "p")
+    found = results(done)
+    assert done.code == 1 and found["old_versions_stay"] == found["prune_alone_removes"] == "BROKEN", done
+    assert canaries(server, "coarse") == []
+
+
+def test_without_a_bucket_nothing_can_be_separated(site: Site, tmp_path: Path) -> None:
+    site.write("plans/verify.env", "AWS_ACCESS_KEY_ID=x\n", mode=0o600)
+    site.recordings(tmp_path, extra="")
+    plan = site.root / "plans/p.yaml"
+    assert site.run("access", "test", "p").code == 2, "it names no role's credential"
+    plan.write_text(plan.read_text().replace("assets:", "access: {verify: {env_file: verify.env}}\nassets:", 1))
+    done = site.run("access", "test", "p")
+    assert (done.code, set(results(done).values())) == (0, {"CANNOT_SEPARATE"}), done
+    part = roles(site)
+    assert (part["state"], part["who_must_attest"]) == ("not_covered", "whoever runs the hosts")
+    site.ledger_holds()
+    (tmp_path / "other").mkdir()
+    other = Site(tmp_path / "other", bare=True)
+    other.write("plans/p.yaml", plan.read_text())
+    other.write("restore_tests/recordings.yaml", (site.root / "restore_tests/recordings.yaml").read_text())
+    assert "nobody has tried" in roles(other)["observed"][0]["text"]
+    assert other.run("ledger", "collect", str(site.state)).code == 0
+    assert "cannot be separated here" in roles(other)["observed"][0]["text"], "it was tried on another host"

@@ -44,7 +44,8 @@ def test(plan: str, dry_run: bool) -> Exit:
     Each promise is held, broken, not shown (something lacks to show it), or cannot be separated here (the store has no
     means for it). `ccdr controls` shows what was found, until it is three months old.
 
-    Exits with 1 where a promise is broken, or the store does not know a credential.
+    Exits with 1 where a promise is broken, or a credential cannot do its role's work; with 4 where a store that locks
+    versions keeps some of the small objects for now.
 
     \b
     Examples:

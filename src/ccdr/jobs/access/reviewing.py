@@ -72,7 +72,7 @@ def review(loaded: LoadedPlan, services: Services, progress: Progress) -> Export
     parts: Sequence[tuple[str, Callable[[], None]]] = (
         ("the store", lambda: _store(loaded, services, made)),
         ("the repositories' keys", lambda: _keys(loaded, services, made)),
-        ("the sources", lambda: _databases(loaded, services, progress, made)),
+        ("the sources", lambda: ask_sources(loaded, services, progress, made)),
         (
             "files of this host",
             lambda: made.sections["files"].extend(files_of(loaded, services.state.root, made.lacks)),
@@ -109,7 +109,8 @@ def _keys(loaded: LoadedPlan, services: Services, made: Export) -> None:
         made.sections["repository_keys"] += [{"repository": name, **key.as_json()} for key in keys]
 
 
-def _databases(loaded: LoadedPlan, services: Services, progress: Progress, made: Export) -> None:
+def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made: Export) -> None:
+    """The accounts of each source's server."""
     for name, engine in loaded.plan.assets.items():
         if not engine.has_server:
             continue

@@ -43,7 +43,7 @@ class AccessTest:
     def exit_code(self) -> Exit:
         if any(one.result is Held.BROKEN for one in self.kept):
             return Exit.FINDING
-        if any(state is RoleState.UNKNOWN for state in self.states.values()):
+        if {RoleState.UNKNOWN, RoleState.REFUSED} & set(self.states.values()):
             return Exit.FINDING
         return Exit.LEFT_BEHIND if self.left else Exit.OK
 
@@ -127,7 +127,7 @@ def _tried(loaded: LoadedPlan, services: Services, keys: _Keys, repository: Fold
     if plan.access.auditor is not None and plan.access.auditor.url is not None and Role.AUDITOR in rights:
         there = Bucket.of(plan.access.auditor.url, keys.envs[Role.AUDITOR])
         evidence = Rights(there[0]) if there else None
-    trials = Trials(places, rights, keys.states, evidence, versioning == "Enabled")
+    trials = Trials(places, rights, keys.states, evidence, versioning)
     left = 0
     kept: list[Kept] = []
     try:

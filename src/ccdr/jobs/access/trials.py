@@ -14,7 +14,7 @@ from datetime import datetime
 from ccdr.model.access import Held, Kept, Promise, RoleState
 from ccdr.plans.access import Role
 from ccdr.storage.access_policies import Places
-from ccdr.storage.s3_rights import Rights
+from ccdr.storage.s3_rights import NO_VERSION, Rights
 
 CANARY = "ccdr-canary-"
 FOLDERS = ("data", "index", "snapshots", "keys")  # what restic may never delete while it backs up
@@ -27,7 +27,7 @@ ONLY_READ = {Role.VERIFY: Promise.VERIFY_CANNOT_WRITE, Role.RESTORE: Promise.RES
 
 @dataclass(frozen=True)
 class Canary:
-    """An object that backup has written twice: `first` is the id of the version that must stay."""
+    """An object that backup has put: `first` is the id of the version that must stay."""
 
     key: str
     first: str
@@ -55,13 +55,14 @@ class Tally:
 @dataclass
 class Trials:
     """All promises of one plan's roles. `rights` are those whose credential works, at the repository's bucket;
-    `evidence` is the auditor's at the place of evidence. `versions`: does the bucket keep them?"""
+    `evidence` is the auditor's at the place of evidence. `versioning` is `Enabled` where the bucket keeps
+    versions, None where nobody may ask."""
 
     places: Places
     rights: Mapping[Role, Rights]
     states: Mapping[Role, RoleState]
     evidence: Rights | None
-    versions: bool
+    versioning: str | None
     token: str = field(default_factory=lambda: secrets.token_hex(6))
     written: list[tuple[str, str]] = field(default_factory=list)  # keys and versions of what is to be removed
     _canaries: list[Canary] = field(default_factory=list)  # that backup overwrites and deletes
@@ -98,8 +99,7 @@ class Trials:
                 key = self.key(folder, of)
                 if (first := self._put(backup, key, FIRST)) is not None:
                     place.append(Canary(key, first))
-        if len(self._canaries) < len(FOLDERS):
-            why = "backup may not put everywhere in the repository: it cannot do its own work"
+        if (why := self._nothing_to_attack()) is not None:
             yield from (Kept(promise, Held.NOT_SHOWN, why=why) for promise in OF_BACKUP)
             return
         stay, deletes = Tally(Promise.OLD_VERSIONS_STAY), Tally(Promise.DELETES_ONLY_LOCKS)
@@ -109,6 +109,14 @@ class Trials:
         yield stay.kept()
         yield self._with_locks(backup, deletes)
         yield self._versioning(backup)
+
+    def _nothing_to_attack(self) -> str | None:
+        """The control: backup puts everywhere, and somebody reads what must stay by its version."""
+        if len(self._canaries) < len(FOLDERS):
+            return "backup may not put everywhere in the repository: it cannot do its own work"
+        if any(self._read(canary) != FIRST for canary in self._canaries):
+            return "nobody may read a version by its id: allow s3:GetObjectVersion to restore"
+        return None
 
     def _attack(self, backup: Rights, canary: Canary, stay: Tally, deletes: Tally) -> None:
         folder = canary.key.removeprefix(self.places.repository.prefix).partition("/")[0]
@@ -135,10 +143,11 @@ class Trials:
 
     def _versioning(self, backup: Rights) -> Kept:
         promise = Promise.KEEPS_VERSIONING
-        if not self.versions:
-            return Kept(
-                promise, Held.BROKEN, 0, "the bucket keeps no versions, so that each put destroys what was there"
-            )
+        if self.versioning is None:
+            return Kept(promise, Held.NOT_SHOWN, why="nobody may ask whether the bucket keeps versions")
+        if self.versioning != "Enabled":
+            why = "the bucket keeps no versions, so that each put destroys what was there"
+            return Kept(promise, Held.BROKEN, 0, why)
         tally = Tally(promise)
         tally.refuse(backup.keep_versions(), "backup may change whether the bucket keeps versions")
         return tally.kept()
@@ -161,7 +170,7 @@ class Trials:
             )
         tally = Tally(promise)
         for canary in self._untouched:
-            if rights.get(canary.key) is None:
+            if rights.get(canary.key) is None and rights.get(canary.key, canary.first) is None:
                 return Kept(promise, Held.NOT_SHOWN, tally.tried, f"{role} may not read all of the repository")
             tally.refuse(self._put(rights, canary.key, SECOND) is not None, f"{role} can overwrite")
             tally.refuse(rights.delete(canary.key), f"{role} can delete")
@@ -225,14 +234,20 @@ class Trials:
         prune = self.rights.get(Role.PRUNE)
         if prune is None:
             return len(self.written)
-        left = 0
-        for folder in (*FOLDERS, LOCKS):
-            there = prune.versions(f"{self.places.repository.prefix}{folder}/{CANARY}")
-            for one in there or ():
-                if self.token in one.key or one.written < before:
-                    left += not prune.delete(one.key, one.id)
-            left += sum(key.startswith(self.key(folder)) for key, _ in self.written) if there is None else 0
-        return left
+        return sum(self._cleaned(prune, folder, before) for folder in (*FOLDERS, LOCKS))
+
+    def _cleaned(self, prune: Rights, folder: str, before: datetime) -> int:
+        """Of one folder: how many of ours are still there. It is asked again: a store may say that it did."""
+        place = f"{self.places.repository.prefix}{folder}/{CANARY}"
+        for one in prune.versions(place) or ():
+            if self.token in one.key or one.written < before:
+                if one.id == NO_VERSION:  # SeaweedFS lets a marker without a version go only with what takes its place
+                    prune.put(one.key, FIRST)
+                prune.delete(one.key, one.id)
+        there = prune.versions(place)
+        if there is None:
+            return sum(key.startswith(place) for key, _ in self.written)
+        return sum(self.token in one.key for one in there)
 
 
 def _state(role: Role, state: RoleState) -> str:

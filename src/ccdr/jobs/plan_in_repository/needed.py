@@ -13,7 +13,7 @@ from ccdr.plans.trust import commands_of
 
 RECOVERY = "a recovery onto its target"
 BACKUPS, TELLING, LEDGER, COPIES = "backups", "telling people", "storing the ledger", "copies elsewhere"
-OTHERWISE = "what names it"
+ROLES, OTHERWISE = "the jobs of its role", "what names it"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def secrets_of(plan: Plan, *, unconfirmed: frozenset[str] = frozenset()) -> Iter
 
 def _use(where: tuple[str, ...]) -> str:
     uses = {"targets": RECOVERY, "ledger_repository": LEDGER, "assets": BACKUPS, "notify": TELLING, "copies": COPIES}
+    uses["access"] = RECOVERY if where[1:2] == ("restore",) else ROLES
     return uses.get(where[0], OTHERWISE)
 
 

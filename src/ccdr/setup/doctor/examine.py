@@ -15,7 +15,9 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, for_plan, own_error, worst
 from ccdr.model.values import Health, Probe, at_copy
 from ccdr.plans import LoadedPlan
+from ccdr.plans.access import Role
 from ccdr.plans.job import Job
+from ccdr.plans.roles import as_role
 from ccdr.sandbox.docker import DockerFacts
 from ccdr.setup.doctor import machine, readiness, repository
 from ccdr.setup.doctor.approvals import approvals
@@ -35,6 +37,9 @@ class HostRole(StrEnum):
     ALL = "all"
     BACKUPS = "backups"
     TESTS = "tests"
+
+
+_ROLES = {HostRole.BACKUPS: Role.BACKUP, HostRole.TESTS: Role.VERIFY}
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ def examine(
     """This host, and what each of these plans rests on; in this order, whatever was done first. `stated` are all plans
     that have a file."""
     services = replace(services, host=services.host.with_(no_progress=PATIENCE))  # a password_command may hang
+    if (role := _ROLES.get(part)) is not None:  # as its jobs will come to the store
+        plans = [as_role(loaded, role) for loaded in plans]
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
     host = [
         _Task(None, None, "programs", lambda: machine.programs(services.host)),

@@ -119,11 +119,15 @@ def _others(plan: Plan) -> Iterator[Kept]:
     for where, path in secret_files(plan):
         parts = tuple(map(str, where))
         if parts[0] != "repository":
-            yield Kept(_in_words(parts), str(path), fingerprint(path), needed=parts[0] in ("targets", "copies"))
+            yield Kept(_in_words(parts), str(path), fingerprint(path), needed=_needed(parts))
     for command in commands_of(plan):
         parts = tuple(command.where.split("."))
         if parts[-1] == "password_command" and parts[0] != "repository":
             yield Kept(f"{_in_words(parts)}, which a command gives", command.shown, None, needed=False)
+
+
+def _needed(where: tuple[str, ...]) -> bool:
+    return where[0] in ("targets", "copies") or where[:2] == ("access", "restore")
 
 
 def _in_words(where: tuple[str, ...]) -> str:
@@ -133,6 +137,8 @@ def _in_words(where: tuple[str, ...]) -> str:
         return f"{where[1]}: the target's {'password' if 'password' in where[-1] else where[-1].replace('_', ' ')}"
     if where[0] == "copies":
         return f"the copy {where[1]}: its {'password' if 'password' in where[-1] else 'credentials'}"
+    if where[0] == "access":
+        return f"the store's credential for {where[1]}"
     if where[0] == "notify":
         return "addresses of who is told"
     return where[-1].replace("_", " ") + f" ({where[0]})"
