@@ -143,6 +143,12 @@ def examined(past: Chronicle, site: str | None = "Iasi", repository: dict[str, A
     past.wrote(-3, "plan.examined", asset=None, **body | more)
 
 
+def begun_from(past: Chronicle, hours: float = -1.0, host: str = "h") -> None:
+    """A backup that was begun, and ended."""
+    past.stored(hours, f"s{hours}{host}", begun=True)
+    past.records[-2]["host"] = host
+
+
 GROWTH = {"processed": 5, "added": 5, "packed": 5, "files": 1, "new": 1, "changed": 0}
 
 
@@ -333,6 +339,15 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing)],
         FAILING: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
         STALE: [History(well, (3,), at=9)],
+    },
+    "monitoring-and-audit/access": {
+        PRESENT: [History(examined, (1,)), History(then(examined, begun_from), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(then(lambda p: begun_from(p, -30 * DAY), examined, lambda p: begun_from(p, -1, "h2")), (3,)),
+            History(then(lambda p: begun_from(p, -30 * DAY), *(lambda p, k=k: examined(p, repository=OPENED | {"key_ids": k}) for k in ([NOUGHT], [NOUGHT, "1" * 64]))), (4,)),
+        ],
+        STALE: [History(examined, (1,), at=3 * DAY)],
     },
     "physical-security/copies": {
         PRESENT: [History(lambda p: copied(p, -2), (1, 4))],

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.support.harness import PASSWORD, Quiet, Site
 from tests.support.repositories import add_key_cheaply, new_repository
+from tests.support.schema import document_misfits as misfits
 from tests.support.signed import key, signed, signers
 
 from ccdr.jobs.approvals import Given
@@ -85,6 +86,7 @@ def test_a_password_is_added_listed_and_removed_and_nothing_tells_it(site: Site)
     assert again.code == 0 and len(keys(site)) == 2, "what it opens already stays as it is"
     removed = site.run("repository", "key", "remove", "p", new[:8])
     assert removed.code == 0 and keys(site) == {own}, removed
+    assert not misfits("repository key add", added.json) and not misfits("repository key remove", removed.json)
     assert any("master key did not change" in note for note in removed.json["notes"])
     told = [(r["kind"], r["key"], r["keys"], r["why"]) for r in site.records() if r["kind"].startswith("repository.")]
     assert told == [
@@ -124,6 +126,7 @@ def test_a_rotation_leaves_one_password_and_it_opens_all_that_was_stored(site: S
     done = site.run("repository", "key", "rotate", "p")
     assert done.code == 0, done
     (new,) = keys(site)
+    assert not misfits("repository key rotate", done.json)
     assert done.json["new"] == {"p: primary": new} and done.json["removed"] == {"p: primary": [old]}
     assert done.json["previous"] is None and not list((site.root / "plans").glob("key.*"))
     assert stat.S_IMODE((site.root / "plans/key").stat().st_mode) == 0o640, "its owner and modes stay"

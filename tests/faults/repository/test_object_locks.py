@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.harness import Quiet, Site
+from tests.support.schema import document_misfits as misfits
 
 from ccdr.demo.store import DemoStore, start
 from ccdr.jobs.object_locks import extend
@@ -130,6 +131,7 @@ def test_whatever_the_backups_credential_does_all_comes_back_from_versions(
     assert site.run("snapshots", "p").code != 0, "it looks destroyed"
     done = site.run("lock", "extend", "p")
     (found,) = done.json["locks"]
+    assert not misfits("lock extend", done.json)
     assert done.code == 1 and found["overwritten"] == len(there[::2]) - 1 and found["hidden"] == len(there[1::2]), found
     (plan,) = site.run("status", "p").json["plans"]
     assert "OBJECTS_OVERWRITTEN" in {t["code"] for t in plan["troubles"]}

@@ -54,6 +54,7 @@ PARTS: tuple[Part, ...] = (
     Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
     Part("runs", MONITORING, "what was due against what was run", _CRON, monitoring.runs),
+    Part("access", MONITORING, "access that is not usual", "whoever watches the logs", monitoring.accesses),
     Part("sites", PHYSICAL, "where source and backups lie", _PLAN, examined.sites),
     Part("copies", PHYSICAL, "further copies", _PLAN, places.copies),
     Part("versions", UPDATES, "versions of programs", _HOSTS, updates.versions),

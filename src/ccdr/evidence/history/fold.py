@@ -10,6 +10,7 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.evidence.attested import ATTESTATION
+from ccdr.evidence.history.accesses import ACCESSES, take_access
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
     ANSWERED,
@@ -123,6 +124,8 @@ def follow(history: Histories, record: Record) -> bool:
         return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        if plan is not None and record["kind"] in ACCESSES:
+            take_access(history.setdefault((plan, None), AssetHistory()), record)
         other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
             history.setdefault((plan, None), AssetHistory()).take_another_host(record)
