@@ -60,6 +60,7 @@ PARTS: tuple[Part, ...] = (
     Part("versions", UPDATES, "versions of programs", _HOSTS, updates.versions),
     Part("images", UPDATES, "age of sandboxes' images", _HOSTS, updates.images),
     Part("leaps", THREATS, "backups that leap, canaries that changed", _PLAN, threats.leaps),
+    Part("object-locks", THREATS, "what is in use locked against removal", _PLAN, threats.object_locks),
     Part("backups", RECOVERY, "backups", _PLAN, recovery.backups),
     Part("restore-tests", RECOVERY, "restore tests", _PLAN, recovery.restore_tests),
     Part("objectives", RECOVERY, "objectives against achieved", _PLAN, recovery.objectives),

@@ -9,6 +9,7 @@ from ccdr.evidence.acknowledged import TAMPERING
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
+from ccdr.evidence.history.accesses import HOST, KEY, USER
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import COMPARED, EXAMINED, MISSED, NOT_BEGUN
 from ccdr.evidence.judgement.asset_status import AssetStatus
