@@ -14,6 +14,7 @@ def tls_seen(engine: Engine) -> Tls | None:
     connection = getattr(engine, "connection", None)
     if not isinstance(connection, Peer) or not connection.verified_tls:
         return None
-    own = (getattr(connection, "cert_file", None), getattr(connection, "key_file", None))
+    certificate, key = getattr(connection, "cert_file", None), getattr(connection, "key_file", None)
     port, ca = getattr(connection, "port", 0), getattr(connection, "ca_file", None)
-    return handshake(connection.host, port, ca_file=ca, named=False, own=None if None in own else own)
+    own = (certificate, key) if certificate is not None and key is not None else None
+    return handshake(connection.host, port, ca_file=ca, named=False, own=own)
