@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from tests.support.tls import certificates_in, serving
 
 from ccdr.host.tls import handshake
 from ccdr.model.tls import Tls, number_of, tls_of
@@ -20,49 +16,7 @@ from ccdr.plans.floors import Floors, below_tls
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA's, another CA's, and a server's of the name localhost."""
-    at = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=at, check=True, capture_output=True)
-
-    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    for ca in ("ca", "other"):
-        openssl(*new, "-x509", "-days", "2", "-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.crt")
-    openssl(*new, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
-    (at / "names").write_text("subjectAltName=DNS:localhost\n")
-    sign = ("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    openssl(*sign, "-extfile", "names", "-out", "server.crt")
-    return at
-
-
-@contextmanager
-def serving(at: Path | None, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Iterator[int]:
-    """A server on localhost; without certificates one that speaks no TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if at is not None:
-        context.load_cert_chain(at / "server.crt", at / "server.key")
-        context.maximum_version = most
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    taken, _ = listening.accept()
-                except OSError:
-                    return
-                with taken:
-                    try:
-                        if at is not None:
-                            context.wrap_socket(taken, server_side=True).close()
-                        else:
-                            taken.sendall(b"220 mail.example\r\n")
-                    except OSError:
-                        pass
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
+    return certificates_in(tmp_path_factory.mktemp("certificates"))
 
 
 def test_a_certificate_that_verifies_is_told_with_the_cas_that_it_was_verified_by(certificates: Path) -> None:
