@@ -8,7 +8,15 @@ from ccdr.plans.loosened import Code, Loosening, Value, loosened
 from ccdr.plans.versions import FileState, Judged
 
 _SECONDS = frozenset(
-    (Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER, Code.SETTLE_LONGER)
+    (
+        Code.RPO_LONGER,
+        Code.RTO_LONGER,
+        Code.MTD_LONGER,
+        Code.LOG_RARER,
+        Code.HOLD_LONGER,
+        Code.SETTLE_LONGER,
+        Code.LOCK_KEPT_SHORTER,
+    )
 )
 # By code: what was loosened, with `{before}`, `{after}` and `{item}`.
 _WORDS = {
