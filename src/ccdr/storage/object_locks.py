@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ccdr.storage.s3 import Bucket
+from ccdr.storage.s3 import Bucket, Refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,6 +26,8 @@ A_SECOND = 50.0  # requests at most: a store serves backups meanwhile
 # What a snapshot needs to come back; `log/` is the repository of the shipped log, below the plan's.
 _OURS = re.compile(r"(log/)?(config|(keys|snapshots|index)/[0-9a-f]{64}|data/[0-9a-f]{2}/[0-9a-f]{64})")
 _GONE = ("NoSuchKey", "NoSuchVersion", "404")
+_NO_LOCK = ("InvalidRequest", "ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration")
+_MADE_WITH = "a bucket has Object Lock from when it is made, or never: `object_lock:` of the plan, docs/how-to/keys.md"
 _UNLOCKED = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError")
 
 
@@ -146,8 +148,13 @@ class Locks:
 @contextlib.contextmanager
 def locks(bucket: Bucket) -> Iterator[Locks]:
     """To ask and to put, as the bucket's credential may. Refused, RepositoryUnavailable."""
-    with bucket.asked("about the Object Lock of what it holds") as client:
-        yield Locks(bucket, client)
+    try:
+        with bucket.asked("about the Object Lock of what it holds") as client:
+            yield Locks(bucket, client)
+    except Refused as refused:
+        if refused.code in _NO_LOCK:
+            refused.hint = _MADE_WITH
+        raise
 
 
 def _code(error: Exception) -> str:

@@ -165,3 +165,61 @@ def came_back(store: DemoStore, into: Path, site: Site) -> None:
         assert done.returncode == 0, done.stderr
     (one,) = (into / "back").rglob("one")
     assert one.read_bytes() == (site.root / "tree/one").read_bytes()
+
+
+def test_the_keepers_credential_can_neither_read_nor_write_nor_remove(site: Site, store: DemoStore) -> None:
+    keeper = by(store, "keeper").client()
+    (first, *_) = in_use(store.bucket(BUCKET), "r/").versions or [None]
+    key = first.key if first else "r/config"
+    assert refused(keeper.get_object, Key=key) and refused(keeper.put_object, Key=key, Body=b"x")
+    assert refused(keeper.delete_object, Key=key)
+
+
+def test_stopped_halfway_it_goes_on_and_puts_no_lock_twice(
+    site: Site, store: DemoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that is locked for longer than asked for stays so."""
+    bucket, prefix = "goes-on", "r/"
+    store.bucket(bucket).ensure(lock_days=1)
+    client = store.bucket(bucket).client()
+    for n in range(6):
+        client.put_object(Bucket=bucket, Key=f"{prefix}data/{n:02x}/{n:064x}", Body=b"pack")
+    there = in_use(store.bucket(bucket), prefix).versions
+    long = datetime.now(UTC).replace(microsecond=0) + timedelta(days=400)
+    Locks(store.bucket(bucket), client).lock(there[0], long)
+    path = site.root / "plans/q.yaml"
+    text = (site.root / "plans/p.yaml").read_text().replace("plan: p", "plan: q").replace(BUCKET, bucket)
+    path.write_text(text.replace("env_file: keeper.env", "env_file: admin.env"))
+    site.write("plans/admin.env", store.env_file(), mode=0o600)
+    put: list[str] = []
+    real = Locks.lock
+
+    def stopping(locks: Locks, version: Any, until: datetime) -> None:
+        if len(put) == 3:
+            raise SystemExit  # as a kill would, nothing after it is done
+        put.append(version.key)
+        real(locks, version, until)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Locks, "lock", stopping)
+        extend(site.loaded("q"), "primary", site.services(), Quiet())
+    assert len(put) == 3
+    done = extend(site.loaded("q"), "primary", site.services(), Quiet())
+    assert (done.extended, done.held, done.requests) == (2, 4, 4), "three and the long one are remembered, or asked for"
+    assert Locks(store.bucket(bucket), client).until(there[0]) == long
+    path.unlink()
+
+
+def test_a_bucket_without_object_lock_is_told(site: Site, store: DemoStore) -> None:
+    bucket = "unlocked"
+    store.bucket(bucket).create_versioned(patience=10)
+    store.bucket(bucket).client().put_object(Bucket=bucket, Key="r/config", Body=b"x")
+    path = site.root / "plans/q.yaml"
+    text = (site.root / "plans/p.yaml").read_text().replace("plan: p", "plan: q").replace(BUCKET, bucket)
+    path.write_text(text.replace("env_file: keeper.env", "env_file: admin.env"))
+    site.write("plans/admin.env", store.env_file(), mode=0o600)
+    done = extend(site.loaded("q"), "primary", site.services(), Quiet())
+    assert done.result == "FAILED" and done.hint is not None and "when it is made" in done.hint, done
+    (record,) = (r for r in site.records("lock.extended") if r["plan"] == "q" and r["result"] == "FAILED")
+    assert record["holds_until"] is None
+    path.unlink()

@@ -7,6 +7,7 @@ judged: what explains it may be recorded after it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ACCESS_UNUSUAL = Trouble.ACCESS_UNUSUAL.name
 HOST, USER, KEY, RECOVERY = "host", "user", "key", "recovery"
+A_CONTAINER, _RANDOM = "in a container", re.compile(r"[0-9a-f]{12}", re.ASCII)
 LEARNED = timedelta(days=7)  # since the first access: who comes later was not there when it was set up
 MOST_KNOWN, MOST_UNUSUAL = 200, 50  # of each kind; of a plan
 ACCESSES = STARTS | {LOGS, EXAMINED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED}
@@ -53,7 +55,7 @@ def take_access(plan: FoldedRecords, record: Record) -> None:
     """Of a plan: one more record of somebody who was there."""
     if plan.access_since is None:
         plan.access_since = str(record["time"])
-    _see(plan, HOST, str(record["host"]), record)
+    _see(plan, HOST, _host(str(record["host"])), record)
     _see(plan, USER, str(record["actor"]), record)
     kind = record["kind"]
     if kind == EXAMINED:
@@ -67,6 +69,11 @@ def take_access(plan: FoldedRecords, record: Record) -> None:
         _see(plan, keys_at(name), str(record["key"]), record, usual=record["why"] == "rotation")
     elif kind in (RESTORE_START, RECOVER_START):
         _recovery(plan, record)
+
+
+def _host(name: str) -> str:
+    """Each container has a name of its own, made at random: they are one."""
+    return A_CONTAINER if _RANDOM.fullmatch(name) else name
 
 
 def answer_access(plan: FoldedRecords, ack: Record) -> None:
