@@ -9,20 +9,23 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.harness import PASSWORD, Quiet, Site
+from tests.support.harness import PASSWORD, Quiet, ShiftedClock, Site
 from tests.support.repositories import add_key_cheaply, new_repository
 from tests.support.schema import document_misfits as misfits
 from tests.support.signed import key, signed, signers
 
 from ccdr.jobs.approvals import Given
+from ccdr.jobs.examining import examine
 from ccdr.jobs.repository_keys import Rotation, changing, rotate
 from ccdr.jobs.services import Services
 from ccdr.plans import load_named
 from ccdr.storage.restic import Restic
+from ccdr.telling.status import upkeep_problems
 
 OTHER = "another horse, another battery, 4711"
 
@@ -271,3 +274,26 @@ def test_where_the_plan_is_to_be_approved_a_key_goes_by_four_eyes_alone(site: Si
     refused = site.run("repository", "key", "remove", "p", other, "--approval", str(file))
     assert refused.code == 2 and keys(site) == {new, other}, "an approval is of one key, and for once"
     assert json.dumps(site.records("approval.refused")[-1]["why"]) == '"another_operation"'
+
+
+def test_a_key_that_somebody_added_past_ccdr_is_told_until_somebody_answers_for_it(site: Site) -> None:
+    clock = ShiftedClock()
+    services = site.services(clock)
+
+    def codes() -> set[str]:
+        return {p.trouble.name for p in upkeep_problems([site.loaded()], services)["p"]} & {"ACCESS_UNUSUAL"}
+
+    examine([site.loaded()], [], services)
+    clock.shift = timedelta(days=8)
+    examine([site.loaded()], [], services)
+    assert codes() == set(), "the healthy twin: it was there before"
+    added = add_key_cheaply(site.repo, PASSWORD, OTHER)
+    examine([site.loaded()], [], services)
+    assert codes() == {"ACCESS_UNUSUAL"}
+    (plan,) = site.run("status", "p").json["plans"]
+    (told,) = [t for t in plan["troubles"] if t["code"] == "ACCESS_UNUSUAL"]
+    assert added[:16] in told["text"] and "ccdr ack ACCESS_UNUSUAL p" in told["next_step"]
+    done = site.run("ack", "ACCESS_UNUSUAL", "p", "--until", "1d", "--why", "it is mine")
+    assert done.code == 0, done
+    assert codes() == set() and not site.run("status", "p").json["acknowledged"], "it is answered for, for good"
+    site.ledger_holds()

@@ -18,6 +18,7 @@ from tests.support.tls import certificates_in, serving
 
 from ccdr.host.strength import weak
 from ccdr.jobs.examining import examine, examine_daily, way_to
+from ccdr.storage.restic import Restic
 
 STRONG = "GPnY3bX9u0cVt1mQz7sKeR5wLhA2dF8j"
 
@@ -147,8 +148,11 @@ def test_a_password_that_may_be_guessed(secret: str, of_repository: bool, may_be
     assert weak(secret, of_repository=of_repository) is may_be_guessed
 
 
-def test_the_tls_of_a_repository_is_seen_though_it_does_not_open(site: Site, certificates: Path) -> None:
+def test_the_tls_of_a_repository_is_seen_though_it_does_not_open(
+    site: Site, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that speaks TLS and nothing else, by the CA that the plan's `env_file` names."""
+    monkeypatch.setattr(Restic, "impatient", lambda repo, real=Restic.impatient: real(repo, 1.0))
     with serving(certificates) as port:
         site.write("plans/ca.env", f"RESTIC_CACERT={certificates}/ca.crt\n", mode=0o600)
         site.plan(
