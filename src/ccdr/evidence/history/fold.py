@@ -125,7 +125,10 @@ def follow(history: Histories, record: Record) -> bool:
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         if plan is not None and record["kind"] in ACCESSES:
-            take_access(history.setdefault((plan, None), AssetHistory()), record)
+            own = history.get((plan, None))
+            if own is None:
+                own = history[plan, None] = AssetHistory()
+            take_access(own, record)
         other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
             history.setdefault((plan, None), AssetHistory()).take_another_host(record)
