@@ -156,10 +156,10 @@ MEANS = {
         "again"
     ),
     Trouble.ACCESS_UNUSUAL: (
-        "a host or a user did something for the plan for the first time, a key that was not there before opens its "
-        "repository (one that a rotation put there is none), or its data was brought back outside of a pause, a "
-        "runbook or an incident. Not in a plan's first week; until somebody acknowledges it, which answers for it for "
-        "good"
+        "a host or a user did something for the plan, or stored a snapshot of it, for the first time; a key that was "
+        "not there before opens its repository (one that a rotation put there is none); or its data was brought back "
+        "outside of a pause, a runbook or an incident. Not in a plan's first week; until somebody acknowledges it, "
+        "which answers for it for good"
     ),
     Trouble.COPY_FAILED: (
         "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it could not "

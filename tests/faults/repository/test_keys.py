@@ -23,6 +23,7 @@ from ccdr.jobs.approvals import Given
 from ccdr.jobs.examining import examine
 from ccdr.jobs.repository_keys import Rotation, changing, rotate
 from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
 from ccdr.plans import load_named
 from ccdr.storage.restic import Restic
 from ccdr.telling.status import upkeep_problems
@@ -297,3 +298,34 @@ def test_a_key_that_somebody_added_past_ccdr_is_told_until_somebody_answers_for_
     assert done.code == 0, done
     assert codes() == set() and not site.run("status", "p").json["acknowledged"], "it is answered for, for good"
     site.ledger_holds()
+
+
+def refusal(site: Site, **given: Any) -> str:
+    before = keys(site)
+    with pytest.raises(UsageProblem) as refused:
+        rotated(site, **given)
+    assert keys(site) == before and not list((site.root / "plans").glob("key.[np]*")), "nothing was begun"
+    return f"{refused.value} {refused.value.hint}"
+
+
+def test_what_ccdr_cannot_put_another_password_into_is_left_alone(site: Site) -> None:
+    key, path = site.root / "plans/key", site.root / "plans/p.yaml"
+    kept = key.rename(site.root / "kept")
+    key.symlink_to(kept)
+    assert "is a link" in refusal(site)
+    key.unlink()
+    kept.rename(key)
+    path.write_text(path.read_text().replace("password_file: key", f"password_command: [cat, {key}]"))
+    assert "from a command" in refusal(site) and "--generate" in refusal(site)
+
+
+def test_a_persons_own_password_is_taken_if_it_is_a_good_one(site: Site) -> None:
+    weak = site.write("weak.key", "hunter2hunter2\n", mode=0o600)
+    assert "may be guessed" in refusal(site, new_password_file=weak)
+    assert "needs no approval" in refusal(site, given=Given(reason="in a hurry"))
+    own = site.write("own.key", OTHER + "\n", mode=0o600)
+    assert rotated(site, new_password_file=own, keep_old=True).previous is not None
+    assert (site.root / "plans/key").read_text() == OTHER + "\n"
+    with pytest.raises(UsageProblem, match="under way"):
+        rotated(site, new_password_file=own)
+    assert rotated(site).previous is None and opens(site.repo, own)

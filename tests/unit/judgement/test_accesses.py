@@ -24,8 +24,14 @@ def past() -> Chronicle:
     made = Chronicle(END, "/tree")
     made.stored(-4 * WEEK, "old", begun=True)
     looked(made, -4 * WEEK + 1, KEYS[:1])
+    compared(made, -4 * WEEK + 1, ["01" * 16])
     made.stored(-1, "new", begun=True)
     return made
+
+
+def compared(made: Chronicle, hours: float, strangers: list[str] | None) -> None:
+    counts = {"snapshots": 2, "elsewhere": 1, "unattested": 0, "newest": 1, "vanished": {}}
+    made.wrote(hours, "ledger.compared", asset=None, result="AGREES", strangers=strangers, **counts)
 
 
 def looked(made: Chronicle, hours: float, keys: list[str], name: str = "primary") -> None:
@@ -61,6 +67,7 @@ def key_added(made: Chronicle, hours: float, why: str = "command") -> None:
         (lambda p: began(p, -0.5, actor="mallory as root"), "mallory as root"),
         (lambda p: looked(p, -0.5, KEYS), f"a key that was not there before opens a repository of it: {KEYS[1][:16]}"),
         (lambda p: key_added(p, -0.5), "a key that was not there before"),
+        (lambda p: compared(p, -0.5, ["ab" * 16]), "another host, of the ledger abab"),
         (lambda p: restored(p, -0.5), "its data was brought back (run x)"),
         (lambda p: recovered(p, -0.5), "its data was brought back (run y)"),
     ],
@@ -86,6 +93,8 @@ def test_what_was_not_there_before_is_told_once_and_until_somebody_has_answered_
     [
         lambda p: began(p, -0.5),
         lambda p: looked(p, -0.5, KEYS[:1]),
+        lambda p: compared(p, -0.5, ["01" * 16]),
+        lambda p: compared(p, -0.5, None),
         lambda p: looked(p, -0.5, KEYS, "a-new-copy"),
         lambda p: key_added(p, -0.5, "rotation"),
         lambda p: recovered(p, -0.5, resumes="z"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.history.folded import FoldedRecords
 
 ACCESS_UNUSUAL = Trouble.ACCESS_UNUSUAL.name
-HOST, USER, KEY, RECOVERY = "host", "user", "key", "recovery"
+HOST, USER, KEY, RECOVERY, WRITER = "host", "user", "key", "recovery", "writer"
 A_CONTAINER, _RANDOM = "in a container", re.compile(r"[0-9a-f]{12}", re.ASCII)
 LEARNED = timedelta(days=7)  # since the first access: who comes later was not there when it was set up
 MOST_KNOWN, MOST_UNUSUAL = 200, 50  # of each kind; of a plan
@@ -71,6 +71,17 @@ def take_access(plan: FoldedRecords, record: Record) -> None:
         _recovery(plan, record)
 
 
+def take_strangers(plan: FoldedRecords, compared: Record) -> None:
+    """Of a plan: ledgers that its snapshots attest, and that nobody knows here: other hosts write there. What a first
+    look sees is as it is to be."""
+    if not isinstance(ids := compared.get("strangers"), list):
+        return
+    first = WRITER not in plan.accesses
+    plan.accesses.setdefault(WRITER, [])
+    for ledger in ids:
+        _see(plan, WRITER, str(ledger), compared, usual=first)
+
+
 def _host(name: str) -> str:
     """Each container has a name of its own, made at random: they are one."""
     return A_CONTAINER if _RANDOM.fullmatch(name) else name
@@ -94,7 +105,7 @@ def _see(plan: FoldedRecords, what: str, name: str, record: Record, *, usual: bo
     known.append(name)
     del known[:-MOST_KNOWN]
     of = what.partition(" ")[0]
-    if not usual and not _learning(plan, record) and (of == KEY or len(known) > 1):
+    if not usual and not _learning(plan, record) and (of in (KEY, WRITER) or len(known) > 1):
         _note(plan, of, name, record)
 
 
@@ -107,7 +118,7 @@ def _recovery(plan: FoldedRecords, record: Record) -> None:
 
 
 def _learning(plan: FoldedRecords, record: Record) -> bool:
-    return plan.access_since is not None and utc(record["time"]) - utc(plan.access_since) < LEARNED
+    return plan.access_since is None or utc(record["time"]) - utc(plan.access_since) < LEARNED
 
 
 def _note(plan: FoldedRecords, what: str, name: str, record: Record) -> None:

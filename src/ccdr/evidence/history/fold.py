@@ -10,7 +10,7 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.evidence.attested import ATTESTATION
-from ccdr.evidence.history.accesses import ACCESSES, take_access
+from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
     ANSWERED,
@@ -180,7 +180,9 @@ def _take_vanished(history: Histories, record: Record) -> None:
     gone = record.get("vanished")
     if of_another_host(record):
         return
-    history.setdefault((record["plan"], None), AssetHistory()).newest[COMPARED] = record
+    own = history.setdefault((record["plan"], None), AssetHistory())
+    own.newest[COMPARED] = record
+    take_strangers(own, record)
     if isinstance(gone, dict):
         for asset, ids in gone.items():
             of = history.setdefault((record["plan"], str(asset)), AssetHistory())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from ccdr.evidence.history.accesses import HOST, KEY, RECOVERY, USER, about
+from ccdr.evidence.history.accesses import HOST, KEY, RECOVERY, USER, WRITER, about
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.pauses import windows, within
 from ccdr.model.trouble import Problem, Trouble
@@ -15,6 +15,7 @@ _SAID = {
     HOST: ("the host {name} did something for this plan for the first time", "new host {name}"),
     USER: ("{name} did something for this plan for the first time", "new user {name}"),
     KEY: ("a key that was not there before opens a repository of it: {name}", "new key {name}"),
+    WRITER: ("another host, of the ledger {name}, stored a snapshot of this plan for the first time", "new writer"),
     RECOVERY: ("its data was brought back (run {name}) outside of a pause or an incident", "recovery {name}"),
 }
 
@@ -25,7 +26,7 @@ def unusual_of(history: AssetHistory) -> Iterator[Problem]:
         what, name, time, number = one
         if what == RECOVERY and expected(history, utc(time)):
             continue
-        text, why = (said.format(name=name[:16] if what == KEY else name) for said in _SAID[what])
+        text, why = (said.format(name=name[:16] if what in (KEY, WRITER) else name) for said in _SAID[what])
         text = f"{text}, at {to_the_second(time)} (record {number})"
         yield Problem(Trouble.ACCESS_UNUSUAL, text, utc(time), about=about(one), why=why)
 

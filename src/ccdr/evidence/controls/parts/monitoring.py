@@ -94,7 +94,8 @@ def accesses(known: Known) -> Iterator[Observed]:
         else:
             count = dict.fromkeys((HOST, USER, KEY), 0)
             for what, names in history.accesses.items():
-                count[what.partition(" ")[0]] += len(names)
+                if (of := what.partition(" ")[0]) in count:
+                    count[of] += len(names)
             seen = ", ".join(so_many(number, word) for word, number in count.items())
             yield Observed(PRESENT, f"nothing that was not seen before: {seen}", plan.name, None, behind(last))
 
