@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -16,16 +15,15 @@ from typing import Any
 import pytest
 from tests.support.harness import PASSWORD, Quiet, ShiftedClock, Site
 from tests.support.repositories import add_key_cheaply, new_repository
+from tests.support.rotating import add_cheaply, killed
 from tests.support.schema import document_misfits as misfits
 from tests.support.signed import key, signed, signers
 
 from ccdr.jobs.approvals import Given
 from ccdr.jobs.examining import examine
 from ccdr.jobs.repository_keys import Rotation, changing, rotate
-from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.plans import load_named
-from ccdr.storage.restic import Restic
 from ccdr.telling.status import upkeep_problems
 
 OTHER = "another horse, another battery, 4711"
@@ -68,11 +66,7 @@ def site(backed_up: Site, tmp_path: Path) -> Site:
 def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
     """restic's own keys take half a second each time; those that commands add (`site.run`) are real."""
 
-    def add(repo: Restic, password_file: Path) -> None:
-        by = Path(repo.env["RESTIC_PASSWORD_FILE"]).read_text().strip()
-        add_key_cheaply(Path(repo.location), by, password_file.read_text().strip())
-
-    monkeypatch.setattr(changing, "add_key", add)
+    monkeypatch.setattr(changing, "add_key", add_cheaply)
 
 
 def test_a_password_is_added_listed_and_removed_and_nothing_tells_it(site: Site) -> None:
@@ -153,35 +147,6 @@ def rotated(site: Site, **given: Any) -> Rotation:
     return rotate(site.loaded(), plans, site.services(), Quiet(), **given)
 
 
-class Killed:
-    """`Progress` that ends the process at the step of this number, as a power cut would."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def step(self, text: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def amount(self, done: int, total: int | None) -> None: ...
-
-
-def killed(site: Site, services: Services, at: int) -> bool:
-    """A rotation in a process of its own that is killed at its step of this number; was it?"""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            rotate(site.loaded(), [site.loaded()], services, Killed(at))
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, status
-    return os.WIFSIGNALED(status)
-
-
 def test_killed_at_each_step_it_goes_on_and_at_no_moment_does_nobody_open_it(site: Site) -> None:
     """One after the other: each call goes on from where the one before was killed, one step later."""
     new_repository(site.log, PASSWORD)
@@ -191,7 +156,7 @@ def test_killed_at_each_step_it_goes_on_and_at_no_moment_does_nobody_open_it(sit
     before = keys(site)
     seen: list[set[str]] = []
     for at in range(40):
-        if not killed(site, site.services(), at):
+        if not killed(site.root, at):
             break
         assert opens(site.repo, site.root / "plans/outbound.key") and opens(site.log, site.root / "plans/outbound.key")
         seen.append({p.name for p in (site.root / "plans").glob("outbound.key*")})

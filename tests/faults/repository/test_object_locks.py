@@ -22,10 +22,11 @@ from ccdr.storage.object_locks import Locks, in_use
 from ccdr.storage.s3 import Bucket
 
 BUCKET = "locked"
+ASKS_FIRST = "GetObjectLockConfiguration"
 # Each may do what its role needs, and nothing else.
 ROLES = {
     "backup": ["Read", "Write", "List"],
-    "keeper": ["List", "GetObjectRetention", "PutObjectRetention"],
+    "keeper": ["List", "GetObjectRetention", "PutObjectRetention", "GetBucketObjectLockConfiguration"],
 }
 
 
@@ -87,17 +88,19 @@ def test_what_is_in_use_is_locked_for_as_long_as_the_plan_says_and_no_object_is_
     done = extend(site.loaded(), "primary", site.services(), Quiet())
     assert done.result == "DONE" and done.objects == done.extended > 3 and done.hidden == done.overwritten == 0, done
     assert done.holds_until is not None and 41 < days(done.holds_until) < 42.5
-    assert set(asked) == {"ListObjectVersions", "GetObjectRetention", "PutObjectRetention"}
+    assert set(asked) == {ASKS_FIRST, "ListObjectVersions", "GetObjectRetention", "PutObjectRetention"}
     there = in_use(store.bucket(BUCKET), "r/")
     with store.bucket(BUCKET).asked("for a test") as client:
         locks = Locks(store.bucket(BUCKET), client)
         assert {round(days(locks.until(v) or datetime.now(UTC))) for v in there.versions} == {42}
     asked.clear()
     again = extend(site.loaded(), "primary", site.services(), Quiet())
-    assert again.held == again.objects and again.extended == 0 and set(asked) == {"ListObjectVersions"}, "remembered"
+    assert again.held == again.objects and again.extended == 0 and set(asked) == {ASKS_FIRST, "ListObjectVersions"}, (
+        "remembered"
+    )
     asked.clear()
     again = extend(site.loaded(), "primary", site.services(), Quiet(), ask_all=True)
-    assert again.held == again.objects and set(asked) == {"ListObjectVersions", "GetObjectRetention"}
+    assert again.held == again.objects and set(asked) == {ASKS_FIRST, "ListObjectVersions", "GetObjectRetention"}
     site.ledger_holds()
 
 
@@ -173,6 +176,26 @@ def test_the_keepers_credential_can_neither_read_nor_write_nor_remove(site: Site
     key = first.key if first else "r/config"
     assert refused(keeper.get_object, Key=key) and refused(keeper.put_object, Key=key, Body=b"x")
     assert refused(keeper.delete_object, Key=key)
+
+
+def test_doctor_tries_the_keepers_credential(site: Site) -> None:
+    def seen() -> dict[str, Any]:
+        done = site.run("doctor", "p", "--only", "backups", "--no-canary")
+        assert "lock's credential" in str(done.json), done
+        (look,) = [one for one in done.json["checks"] if one["what"] == "lock's credential"]
+        found: dict[str, Any] = look
+        return found
+
+    path = site.root / "plans/keeper.env"
+    kept = path.read_text()
+    try:
+        assert seen()["state"] == "OK" and "locked until" in seen()["found"], seen()
+        path.write_text((site.root / "plans/backup.env").read_text())
+        assert seen()["state"] == "FAIL" and "the one that backs up" in seen()["found"]
+        path.write_text(kept.replace("keeperkeeper", "keeperwrong"))
+        assert seen()["state"] == "FAIL"
+    finally:
+        path.write_text(kept)
 
 
 def test_stopped_halfway_it_goes_on_and_puts_no_lock_twice(
