@@ -122,13 +122,10 @@ def follow(history: Histories, record: Record) -> bool:
     if not understood(record) or _strays(history, record):
         _pass_over(history, WRONG, record)
         return False
+    if plan is not None and record["kind"] in ACCESSES:
+        _take_access(history, plan, record)
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        if plan is not None and record["kind"] in ACCESSES:
-            own = history.get((plan, None))
-            if own is None:
-                own = history[plan, None] = AssetHistory()
-            take_access(own, record)
         other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
             history.setdefault((plan, None), AssetHistory()).take_another_host(record)
@@ -165,6 +162,14 @@ def _take_capture(history: Histories, test: Record) -> None:
             if of == asset and name is not None and name.partition("@")[0] == plan:
                 place.proven.pop(one, None)
                 place.proven[one] = "FAIL"
+
+
+def _take_access(history: Histories, plan: str, record: Record) -> None:
+    own = history.get((plan, None))
+    if own is None:
+        own = history[plan, None] = AssetHistory()
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        take_access(own, record)
 
 
 def _take_recovered(history: Histories, record: Record) -> None:
