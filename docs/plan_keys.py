@@ -19,10 +19,10 @@ A key without a default must be there, unless its row says *optional*. A duratio
 to the plan. Every check may have a `name:` as well, which people read and the ledger records.
 """
 TABLE = "| key | takes | default | says |\n|---|---|---|---|\n"
-OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retention": "retention", "Upkeep": "upkeep",
-             "Notify": "notify", "PlanLimits": "limits", "Target": "a target", "NewServer": "new_server",
-             "RunbookState": "runbook_state", "Approval": "approval", "Access": "access",
-             "PlanIncidents": "incidents", "LockKept": "a lock",
+OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "LockKept": "lock of a repository",
+             "Retention": "retention", "Upkeep": "upkeep", "Notify": "notify", "PlanLimits": "limits",
+             "Target": "a target", "NewServer": "new_server", "RunbookState": "runbook_state",
+             "Approval": "approval", "Access": "access", "PlanIncidents": "incidents",
              "RoleCredential": "credential of a role", "AuditorCredential": "credential of the auditor"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",

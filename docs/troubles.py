@@ -164,6 +164,12 @@ MEANS = {
         "oldest version is locked ([what to do](../how-to/keys.md#somebody-wrote-over-it)); until there is one version "
         "again"
     ),
+    Trouble.ACCESS_UNUSUAL: (
+        "a host or a user did something for the plan, or stored a snapshot of it, for the first time; a key that was "
+        "not there before opens its repository (one that a rotation put there is none); or its data was brought back "
+        "outside of a pause, a runbook or an incident. Not in a plan's first week; until somebody acknowledges it, "
+        "which answers for it for good"
+    ),
     Trouble.COPY_FAILED: (
         "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it could not "
         "be copied ([A second copy](../how-to/second-copy.md)); until one has gone well"

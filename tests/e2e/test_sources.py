@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,8 @@ def by_tcp(site: Site, server: Server, database: str, **more: Any) -> None:
 def test_tcp_on_loopback_with_a_password_file(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database)
     proven(site)
+    spoken = site.records("backup.end")[-1]["tls"]
+    assert (spoken["version"], spoken["verified"]) == ("TLSv1.3", False), "as the client does where it may"
 
 
 def test_who_holds_the_sources_password_reads_its_rows_and_changes_none(
@@ -258,6 +261,9 @@ def test_missing_source_password_is_refused_before_anything_is_done(site: Site, 
 def test_verified_tls_with_the_right_ca(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database, host="localhost", tls="verify", ca_file=str(server.certs / "ca.crt"))
     proven(site)
+    spoken = site.records("backup.end")[-1]["tls"]
+    assert (spoken["version"], spoken["verified"]) == ("TLSv1.3", True) and "AES" in spoken["cipher"]
+    assert spoken["ca_sha256"] == sha256((server.certs / "ca.crt").read_bytes()).hexdigest()
 
 
 def test_verified_tls_refuses_another_ca(site: Site, server: Server, database: str) -> None:

@@ -586,3 +586,10 @@ def test_history_that_a_dump_cannot_hold_is_no_backup(site: Site, maria: MariaSo
     assert (done.code, done.json["result"]) == (1, "FAILED"), done
     assert done.json["reason"] == "the history of table tariff is by transaction, which a dump cannot hold"
     assert "`method: physical`" in done.json["hint"]
+
+
+def test_how_the_client_was_connected_is_recorded_as_the_server_tells_it(maria: MariaSource, centre: Site) -> None:
+    centre.backed_up()
+    spoken = centre.records("backup.end")[-1].get("tls") or {"version": "", "verified": False}
+    asked = "select variable_value from information_schema.session_status where variable_name = 'SSL_VERSION'"
+    assert (spoken["version"], spoken["verified"]) == (maria.sql(asked), False)

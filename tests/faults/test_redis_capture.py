@@ -272,6 +272,8 @@ def test_tls_is_verified(site: Site, tmp_path: Path, clients: str) -> None:
         reach = f"host: 127.0.0.1, port: {port}, tls: verify, ca_file: {keys}/ca.crt"
         own = f", cert_file: {keys}/client.crt, key_file: {keys}/client.key"
         queues(site, source, connection=reach + own if clients == "yes" else reach).backed_up()
+        spoken = site.records("backup.end")[-1]["tls"]
+        assert (spoken["version"], spoken["verified"]) == ("TLSv1.3", True), spoken
         passes(site)
         queues(site, source, connection=reach.replace("/ca.crt", "/other.crt") + own)
         failed(site.run("backup", "p"), site, "the TLS certificate is not accepted")

@@ -25,7 +25,7 @@ class History:
     records: tuple[int, ...] = ()
     at: float = 0.1
     wrong: tuple[Trouble, ...] = ()  # what only the host knows of
-    plan: str = "p"  # or one that is to be `approved`
+    plan: str = "p"  # or one that is to be `approved`, or whose packs are to be `locked`
 
 
 def nothing(_: Chronicle) -> None: ...
@@ -174,6 +174,19 @@ SECRET = {
 def examined(past: Chronicle, site: str | None = "Iasi", repository: dict[str, Any] = OPENED, **more: Any) -> None:
     body = {"site": site, "repositories": {"primary": repository}, "sources": {}, "secrets": [SECRET]}
     past.wrote(-3, "plan.examined", asset=None, **body | more)
+
+
+def begun_from(past: Chronicle, hours: float = -1.0, host: str = "h") -> None:
+    """A backup that was begun, and ended."""
+    past.stored(hours, f"s{hours}{host}", begun=True)
+    past.records[-2]["host"] = host
+
+
+def extended(past: Chronicle, hours: float, result: str = "DONE", **more: Any) -> None:
+    """Locks of what is in use were pushed forward; they end after 39 days."""
+    body = {"repository": "primary", "objects": 9, "extended": 9, "held": 0, "keep": 35 * 86400.0, "seconds": 1.0}
+    ends = rfc3339(past.at(39 * DAY)) if result == "DONE" else None
+    past.wrote(hours, "lock.extended", asset=None, result=result, holds_until=ends, **body | more)
 
 
 GROWTH = {"processed": 5, "added": 5, "packed": 5, "files": 1, "new": 1, "changed": 0}
@@ -387,6 +400,25 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing)],
         FAILING: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
         STALE: [History(well, (3,), at=9)],
+    },
+    "monitoring-and-audit/access": {
+        PRESENT: [History(examined, (1,)), History(then(examined, begun_from), (1,))],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(then(lambda p: begun_from(p, -30 * DAY), examined, lambda p: begun_from(p, -1, "h2")), (3,)),
+            History(then(lambda p: begun_from(p, -30 * DAY), *(lambda p, k=k: examined(p, repository=OPENED | {"key_ids": k}) for k in ([NOUGHT], [NOUGHT, "1" * 64]))), (4,)),
+        ],
+        STALE: [History(examined, (1,), at=3 * DAY)],
+    },
+    "threats/object-locks": {
+        PRESENT: [History(lambda p: extended(p, -3), (1,), plan="locked")],
+        LACKING: [History(nothing), History(nothing, plan="locked")],
+        FAILING: [
+            History(lambda p: (extended(p, -3), extended(p, -2, "FAILED", reason="refused")), (2,), plan="locked"),
+            History(lambda p: extended(p, -3, overwritten=1), (1,), plan="locked"),
+            History(lambda p: extended(p, -3), (1,), at=9 * DAY, plan="locked"),
+        ],
+        STALE: [History(lambda p: extended(p, -3), (1,), at=3 * DAY, plan="locked")],
     },
     "physical-security/copies": {
         PRESENT: [History(lambda p: copied(p, -2), (1, 4))],

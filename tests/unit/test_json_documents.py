@@ -93,6 +93,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     shutil.rmtree(other.state / "ledger")
     other.run("backup", "p")  # which learns from the repository that there was one
     yield "ledger recover", other.run("ledger", "recover")
+    yield from keys_carried_out(site)
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
     yield from incidents_carried_out(site)
@@ -106,14 +107,22 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
 
 
 def keys_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
-    new = f"{site.root}/another.key"
-    yield "repository key add", site.run("repository", "key", "add", "p", "--generate", new, "--dry-run")
-    added = site.run("repository", "key", "add", "p", "--generate", new)
-    yield "repository key add", added
+    """What a key takes time for, tests/faults/repository/test_keys.py carries out."""
     yield "repository key list", site.run("repository", "key", "list", "p")
-    yield "repository key remove", site.run("repository", "key", "remove", "p", added.json["added"]["primary"])
-    yield "repository key rotate", site.run("repository", "key", "rotate", "p", "--dry-run")
-    yield "repository key rotate", site.run("repository", "key", "rotate", "p")
+    for verb, *args in (["add", "--generate", f"{site.root}/another.key"], ["remove", "KEY"], ["rotate"]):
+        (key,) = (site.repo / "keys").iterdir()
+        args = [key.name if one == "KEY" else one for one in args]
+        yield f"repository key {verb}", site.run("repository", "key", verb, "p", *args, "--dry-run")
+    path = site.root / "plans/p.yaml"
+    plan = path.read_text("utf-8")
+    site.write(
+        "plans/bucket.yaml",
+        plan.replace("plan: p", "plan: bucket").replace(
+            f"url: {site.repo}", "url: 's3:http://127.0.0.1:1/b', lock: {keep: 35d, env_file: key}"
+        ),
+    )
+    yield "lock extend", site.run("lock", "extend", "bucket", "--dry-run")
+    (site.root / "plans/bucket.yaml").unlink()
 
 
 def incidents_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

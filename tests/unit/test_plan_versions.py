@@ -209,7 +209,7 @@ ASSET = AssetFacts(
 FACTS = PlanFacts(
     "UTC", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 86400.0}, "0 5 * * 0", "0 6 * * *", 30,
     {"crm": ASSET, "queues": replace(ASSET, engine="redis")},
-    RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30), {"urls_file": "u" * 64, "ping_file": "p" * 64},
+    RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30, kept_locked=35 * 86400.0), {"urls_file": "u" * 64, "ping_file": "p" * 64},
     {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
     ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
 )  # fmt: skip
@@ -282,6 +282,8 @@ WEAKENINGS = {
     "a repository at the source's site": (Code.REPOSITORY_NEARER, with_repository(apart=False)),
     "locked for fewer days": (Code.OBJECT_LOCK_SHORTER, with_repository(lock_days=29)),
     "not locked": (Code.OBJECT_LOCK_SHORTER, with_repository(lock_days=0)),
+    "in use, locked for less time": (Code.LOCK_KEPT_SHORTER, with_repository(kept_locked=86400.0)),
+    "in use, not locked": (Code.LOCK_KEPT_SHORTER, with_repository(kept_locked=0.0)),
     "a copy gone": (Code.COPY_GONE, replace(FACTS, copies={})),
     "another copy": (Code.COPY_CHANGED, with_copy(repository=replace(FACTS.copies["far"].repository, location="s" * 64))),
     "copied rarer": (Code.COPY_RARER, with_copy(schedule="0 4 * * 0")),

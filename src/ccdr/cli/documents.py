@@ -534,11 +534,28 @@ class Demo(Doc):
     exit: int
 
 
-LockExtended = result_of("LockExtended", "lock.extended", "tenant", "who", hint=Text, record=_Record)
+class LockExtended(Doc):
+    """One repository's: what was pushed forward, what was locked for long enough already (seconds, `keep`), what a
+    delete marker hides, and what somebody wrote anew."""
+
+    plan: str
+    repository: str
+    result: Literal["DONE", "PARTIAL", "FAILED"]
+    reason: Text
+    hint: Text
+    objects: int
+    extended: int
+    held: int
+    hidden: int
+    overwritten: int
+    keep: float
+    holds_until: Annotated[Text, about("when the first of these locks ends, RFC 3339, UTC")]
+    seconds: float
+    record: _Record
 
 
 class LocksExtended(Doc):
-    locks: list_of(LockExtended)  # type: ignore[valid-type]
+    locks: list[LockExtended]
 
 
 class WouldLock(Doc):
@@ -653,7 +670,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "test": (Test, PassedOver, Tests, WouldTest, Control, Controls, WouldDamage),
     "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
-_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, LockExtended, *WITHIN_REPORT)
+_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)
 
 
 def _printed(command: str) -> list[type[Struct]]:

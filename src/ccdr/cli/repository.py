@@ -13,7 +13,7 @@ from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import EXIT_STATUS, as_one, dry_run_option, from_option, plan_argument, verb
 from ccdr.model.errors import Exit, UsageProblem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import PRIMARY, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.jobs.repository_keys import Opened, Rotation
@@ -41,13 +41,24 @@ def key() -> None:
 
 
 def _there(plan: str, site: str | None) -> tuple[LoadedPlan, Services, list[Opened]]:
-    from ccdr.jobs.copies import from_site
     from ccdr.jobs.repository_keys import repositories_of
 
     options = settings()
     own = options.services()
-    loaded, _ = from_site(options.load(plan), own, site)
-    return loaded, own, repositories_of(loaded, own, loaded.plan.seen_from)
+    loaded, name = _which(options.load(plan), own, site)
+    return loaded, own, repositories_of(loaded, own, name)
+
+
+def _which(loaded: LoadedPlan, services: Services, site: str | None) -> tuple[LoadedPlan, str | None]:
+    """The plan as it is seen from what `--from` names, and what records call that: a copy, or the ledger's own
+    repository; None: the plan's."""
+    from ccdr.jobs.copies import from_site
+    from ccdr.jobs.repository_keys.opened import LEDGER
+
+    if site == LEDGER and loaded.plan.ledger_repository is not None:
+        return loaded, LEDGER
+    seen, _ = from_site(loaded, services, site)
+    return seen, seen.plan.seen_from
 
 
 @verb(short_help="List the keys of PLAN's repository.")
@@ -60,7 +71,7 @@ def list_(plan: str, site: str | None) -> Exit:
     \b
     Examples:
       ccdr repository key list outbound
-      ccdr repository key list outbound --from offsite     a copy's repository
+      ccdr repository key list outbound --from offsite     a copy's repository; or ledger_repository
     """
     from ccdr.jobs.repository_keys import keys_listed
 
@@ -198,16 +209,15 @@ def rotate(plan: str, given: Path | None, keep_old: bool, site: str | None, goin
       ccdr repository key rotate outbound --keep-old         then: copy the password file to the other hosts
       ccdr repository key rotate outbound --approval remove.txt
     """
-    from ccdr.jobs.copies import from_site
     from ccdr.jobs.repository_keys import rotate as do
 
     options = settings()
     plans, services = options.every(), options.services()
-    loaded, _ = from_site(options.load(plan), services, site)
+    loaded, name = _which(options.load(plan), services, site)
     if dry_run:
-        from ccdr.jobs.repository_keys import opened_by
+        from ccdr.jobs.repository_keys.opened import opened_by, stated_in
 
-        path = loaded.plan.repository.password_file
+        path = stated_in(loaded)[name or PRIMARY].password_file
         there = opened_by(path, plans, services) if path is not None else []
         return _would(plan, "rotate", [f"{one.named} of {one.plan}" for one in there])
     with progress() as watched:
@@ -216,7 +226,7 @@ def rotate(plan: str, given: Path | None, keep_old: bool, site: str | None, goin
             plans,
             services,
             watched,
-            name=loaded.plan.seen_from,
+            name=name,
             new_password_file=given,
             keep_old=keep_old,
             given=going_on.given(loaded, services),

@@ -21,10 +21,10 @@ def write_secret(path: Path, text: str, like: os.stat_result | None = None) -> N
     """Write it where nothing is yet: whole or not at all, mode 0600, on disk when this returns. `like`: with that
     file's owner, and its owner's and group's rights. CcdrError where that cannot be; UsageProblem where something is
     there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # of one name: what a killed process left goes, too
     try:
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()  # of a process that had our number, and was killed
+            temporary.unlink()
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             if like is not None:

@@ -15,13 +15,23 @@ WITHIN = 5.0  # seconds
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def handshake(host: str, port: int, *, ca_file: Path | None = None, named: bool = True) -> Tls | None:
+def handshake(
+    host: str,
+    port: int,
+    *,
+    ca_file: Path | None = None,
+    named: bool = True,
+    own: tuple[Path, Path] | None = None,
+) -> Tls | None:
     """As a client would: verified by the CAs in `ca_file`, or the system's. `named`: the certificate is to be of that
-    name. None where nobody answers, or not by TLS."""
+    name. `own`: our certificate and its key, for a server that asks for one. None where nobody answers, or not by TLS.
+    """
     used = ca_file or _system_cas()
     with contextlib.suppress(OSError, ssl.SSLError):
         context = ssl.create_default_context(cafile=None if used is None else str(used))
         context.check_hostname = named
+        if own is not None:
+            context.load_cert_chain(*own)
         try:
             return _shaken(host, port, context, verified=True, ca_sha256=digest_of_ca(used) if used else None)
         except ssl.SSLCertVerificationError:

@@ -87,6 +87,7 @@ class Trouble(StrEnum):
     CHECK_LATE = "check_late"
     LOCK_SHORT = "lock_short"  # what is in use can be removed sooner than the plan wants: Object Lock
     OBJECTS_OVERWRITTEN = "objects_overwritten"  # what restic never writes twice was written again
+    ACCESS_UNUSUAL = "access_unusual"  # a new host, user or key, or a recovery that nobody announced
     COPY_FAILED = "copy_failed"  # the last copying to one of the plan's copies, or some of it
     COPY_LATE = "copy_late"
     COPY_VANISHED = "copy_vanished"  # gone from a copy, and no retention has removed it
@@ -323,6 +324,8 @@ _NEXT = {
     "its credential; docs/how-to/keys.md",
     Trouble.OBJECTS_OVERWRITTEN: "find out who wrote there, and withdraw that credential; the oldest version is the "
     "true one: docs/how-to/keys.md, Somebody wrote over it",
+    Trouble.ACCESS_UNUSUAL: "ccdr ledger show   says who and from where; find out whether they should have; "
+    'ccdr ack ACCESS_UNUSUAL {plan} --until 30d --why "…"   once you know',
     Trouble.COPY_FAILED: "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on "
     "from where it was",
     Trouble.COPY_LATE: "ccdr copy {plan}   copies now; check that cron calls `ccdr run` here",

@@ -82,12 +82,14 @@ class AssetFacts:
 class RepositoryFacts:
     """`location` is a digest of where it lies, `on_host`: a path on this host; `apart`: its site is another than the
     source's, as the plan says. `lock_days`: for how long the plan wants what is stored locked against whoever holds the
-    key, 0 where it does not; None where an older record does not say."""
+    key, `kept_locked` for how long (seconds) what is in use, 0 where it does not; None where an older record does not
+    say."""
 
     location: str
     on_host: bool
     apart: bool
     lock_days: int | None = None
+    kept_locked: float | None = None
 
 
 @dataclass(frozen=True)
@@ -274,15 +276,16 @@ def _copy_from(body: Mapping[str, Any]) -> CopyFacts:
 def _repository(plan: Plan, it: Repository) -> RepositoryFacts:
     where = sha256(it.location.encode("utf-8", "surrogateescape")).hexdigest()
     apart = None not in (plan.site, it.site) and plan.site != it.site
-    return RepositoryFacts(where, it.is_local, apart, it.lock_days or 0)
+    return RepositoryFacts(where, it.is_local, apart, it.lock_days or 0, it.lock.keep if it.lock else 0.0)
 
 
 def _repository_from(body: Mapping[str, Any] | None) -> RepositoryFacts | None:
     if body is None:
         return None
-    days = body.get("lock_days")
+    days, kept = body.get("lock_days"), body.get("kept_locked")
     location, lock = _text(body["location"]), None if days is None else int(days)
-    return RepositoryFacts(location, body["on_host"] is True, body["apart"] is True, lock)
+    held = None if kept is None else float(kept)
+    return RepositoryFacts(location, body["on_host"] is True, body["apart"] is True, lock, held)
 
 
 def _is_bound(check: AnyCheck, key: str) -> bool:

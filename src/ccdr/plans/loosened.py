@@ -54,6 +54,7 @@ class Code(StrEnum):
     REPOSITORY_CHANGED = "REPOSITORY_CHANGED"
     REPOSITORY_NEARER = "REPOSITORY_NEARER"  # it lies where the source does, and did not
     OBJECT_LOCK_SHORTER = "OBJECT_LOCK_SHORTER"  # what is stored is locked for fewer days, or not at all
+    LOCK_KEPT_SHORTER = "LOCK_KEPT_SHORTER"  # what is in use is kept locked for less time, or not at all
     COPY_GONE = "COPY_GONE"  # one of the plan's copies is not filled any more
     COPY_CHANGED = "COPY_CHANGED"  # … it is another repository
     COPY_RARER = "COPY_RARER"
@@ -150,6 +151,8 @@ def _repository(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         yield Loosening(Code.REPOSITORY_NEARER, None, "another site", "no other site", "apart")
     if was.lock_days and now.lock_days is not None and now.lock_days < was.lock_days:
         yield Loosening(Code.OBJECT_LOCK_SHORTER, None, was.lock_days, now.lock_days or None)
+    if was.kept_locked and now.kept_locked is not None and now.kept_locked < was.kept_locked:
+        yield Loosening(Code.LOCK_KEPT_SHORTER, None, was.kept_locked, now.kept_locked or None)
 
 
 def _approval(was: ApprovalFacts | None, now: ApprovalFacts | None) -> Iterator[Loosening]:

@@ -8,7 +8,15 @@ from ccdr.plans.loosened import Code, Loosening, Value, loosened
 from ccdr.plans.versions import FileState, Judged
 
 _SECONDS = frozenset(
-    (Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER, Code.SETTLE_LONGER)
+    (
+        Code.RPO_LONGER,
+        Code.RTO_LONGER,
+        Code.MTD_LONGER,
+        Code.LOG_RARER,
+        Code.HOLD_LONGER,
+        Code.SETTLE_LONGER,
+        Code.LOCK_KEPT_SHORTER,
+    )
 )
 # By code: what was loosened, with `{before}`, `{after}` and `{item}`.
 _WORDS = {
@@ -44,6 +52,7 @@ _WORDS = {
     Code.REPOSITORY_CHANGED: "its repository is another one: no snapshot from before is there",
     Code.REPOSITORY_NEARER: "its repository lay on {before} and lies on {after}: one failure destroys both",
     Code.OBJECT_LOCK_SHORTER: "the Object Lock that it wants for its repository was {before} and is {after}",
+    Code.LOCK_KEPT_SHORTER: "it kept what is in use locked for {before}, and now for {after}",
     Code.COPY_GONE: "its copy {item} was removed from the plan: nothing is copied there any more",
     Code.COPY_CHANGED: "its copy {item} is another repository: what was copied before is not there",
     Code.COPY_RARER: "its copy {item} was filled at “{before}” and is filled at “{after}”",

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ccdr.storage.s3 import Bucket
+from ccdr.model.errors import CcdrError
+from ccdr.storage.s3 import Bucket, Refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,7 +27,13 @@ A_SECOND = 50.0  # requests at most: a store serves backups meanwhile
 # What a snapshot needs to come back; `log/` is the repository of the shipped log, below the plan's.
 _OURS = re.compile(r"(log/)?(config|(keys|snapshots|index)/[0-9a-f]{64}|data/[0-9a-f]{2}/[0-9a-f]{64})")
 _GONE = ("NoSuchKey", "NoSuchVersion", "404")
+_NO_LOCK = ("InvalidRequest", "ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration")
+_MADE_WITH = "a bucket has Object Lock from when it is made, or never: `object_lock:` of the plan, docs/how-to/keys.md"
 _UNLOCKED = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError")
+
+
+class NoObjectLock(CcdrError):
+    """Nothing in that bucket can be locked."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +152,36 @@ class Locks:
 
 @contextlib.contextmanager
 def locks(bucket: Bucket) -> Iterator[Locks]:
-    """To ask and to put, as the bucket's credential may. Refused, RepositoryUnavailable."""
-    with bucket.asked("about the Object Lock of what it holds") as client:
-        yield Locks(bucket, client)
+    """To ask and to put, as the bucket's credential may. Refused, RepositoryUnavailable; NoObjectLock where the bucket
+    has none: some stores take a lock there all the same, and hold to nothing."""
+    with contextlib.suppress(Refused):  # it may not ask
+        if bucket.object_lock() is None:
+            raise NoObjectLock(f"the bucket {bucket.name} has no Object Lock", hint=_MADE_WITH)
+    try:
+        with bucket.asked("about the Object Lock of what it holds") as client:
+            yield Locks(bucket, client)
+    except Refused as refused:
+        if refused.code in _NO_LOCK:
+            refused.hint = _MADE_WITH
+        raise
+
+
+def lock_of_config(bucket: Bucket, prefix: str) -> datetime | None:
+    """Until when the repository's config is locked: one question, as a try of the credential. None where it is not, or
+    is not there. Refused, RepositoryUnavailable."""
+    with bucket.asked("for the versions it holds") as client:
+        listed = client.list_object_versions(Bucket=bucket.name, Prefix=f"{prefix}config", MaxKeys=1)
+    for entry in listed.get("Versions", []):
+        with locks(bucket) as asking, contextlib.suppress(KeyError):
+            return asking.until(LockedVersion(entry["Key"], str(entry.get("VersionId") or "null")))
+    return None
+
+
+def may_read(bucket: Bucket, key: str) -> bool:
+    """May its credential? What is read is thrown away."""
+    with contextlib.suppress(Refused):
+        return bucket.contents(key) is not None
+    return False
 
 
 def _code(error: Exception) -> str:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.harness import PASSWORD, Quiet, Site
+from tests.support.harness import PASSWORD, Quiet, ShiftedClock, Site
 from tests.support.repositories import add_key_cheaply, new_repository
+from tests.support.rotating import add_cheaply, killed
+from tests.support.schema import document_misfits as misfits
 from tests.support.signed import key, signed, signers
 
 from ccdr.jobs.approvals import Given
+from ccdr.jobs.examining import examine
 from ccdr.jobs.repository_keys import Rotation, changing, rotate
-from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
 from ccdr.plans import load_named
-from ccdr.storage.restic import Restic
+from ccdr.telling.status import upkeep_problems
 
 OTHER = "another horse, another battery, 4711"
 
@@ -63,11 +66,7 @@ def site(backed_up: Site, tmp_path: Path) -> Site:
 def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
     """restic's own keys take half a second each time; those that commands add (`site.run`) are real."""
 
-    def add(repo: Restic, password_file: Path) -> None:
-        by = Path(repo.env["RESTIC_PASSWORD_FILE"]).read_text().strip()
-        add_key_cheaply(Path(repo.location), by, password_file.read_text().strip())
-
-    monkeypatch.setattr(changing, "add_key", add)
+    monkeypatch.setattr(changing, "add_key", add_cheaply)
 
 
 def test_a_password_is_added_listed_and_removed_and_nothing_tells_it(site: Site) -> None:
@@ -85,6 +84,7 @@ def test_a_password_is_added_listed_and_removed_and_nothing_tells_it(site: Site)
     assert again.code == 0 and len(keys(site)) == 2, "what it opens already stays as it is"
     removed = site.run("repository", "key", "remove", "p", new[:8])
     assert removed.code == 0 and keys(site) == {own}, removed
+    assert not misfits("repository key add", added.json) and not misfits("repository key remove", removed.json)
     assert any("master key did not change" in note for note in removed.json["notes"])
     told = [(r["kind"], r["key"], r["keys"], r["why"]) for r in site.records() if r["kind"].startswith("repository.")]
     assert told == [
@@ -124,6 +124,7 @@ def test_a_rotation_leaves_one_password_and_it_opens_all_that_was_stored(site: S
     done = site.run("repository", "key", "rotate", "p")
     assert done.code == 0, done
     (new,) = keys(site)
+    assert not misfits("repository key rotate", done.json)
     assert done.json["new"] == {"p: primary": new} and done.json["removed"] == {"p: primary": [old]}
     assert done.json["previous"] is None and not list((site.root / "plans").glob("key.*"))
     assert stat.S_IMODE((site.root / "plans/key").stat().st_mode) == 0o640, "its owner and modes stay"
@@ -146,35 +147,6 @@ def rotated(site: Site, **given: Any) -> Rotation:
     return rotate(site.loaded(), plans, site.services(), Quiet(), **given)
 
 
-class Killed:
-    """`Progress` that ends the process at the step of this number, as a power cut would."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def step(self, text: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def amount(self, done: int, total: int | None) -> None: ...
-
-
-def killed(site: Site, services: Services, at: int) -> bool:
-    """A rotation in a process of its own that is killed at its step of this number; was it?"""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            rotate(site.loaded(), [site.loaded()], services, Killed(at))
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, status
-    return os.WIFSIGNALED(status)
-
-
 def test_killed_at_each_step_it_goes_on_and_at_no_moment_does_nobody_open_it(site: Site) -> None:
     """One after the other: each call goes on from where the one before was killed, one step later."""
     new_repository(site.log, PASSWORD)
@@ -184,7 +156,7 @@ def test_killed_at_each_step_it_goes_on_and_at_no_moment_does_nobody_open_it(sit
     before = keys(site)
     seen: list[set[str]] = []
     for at in range(40):
-        if not killed(site, site.services(), at):
+        if not killed(site.root, at):
             break
         assert opens(site.repo, site.root / "plans/outbound.key") and opens(site.log, site.root / "plans/outbound.key")
         seen.append({p.name for p in (site.root / "plans").glob("outbound.key*")})
@@ -268,3 +240,57 @@ def test_where_the_plan_is_to_be_approved_a_key_goes_by_four_eyes_alone(site: Si
     refused = site.run("repository", "key", "remove", "p", other, "--approval", str(file))
     assert refused.code == 2 and keys(site) == {new, other}, "an approval is of one key, and for once"
     assert json.dumps(site.records("approval.refused")[-1]["why"]) == '"another_operation"'
+
+
+def test_a_key_that_somebody_added_past_ccdr_is_told_until_somebody_answers_for_it(site: Site) -> None:
+    clock = ShiftedClock()
+    services = site.services(clock)
+
+    def codes() -> set[str]:
+        return {p.trouble.name for p in upkeep_problems([site.loaded()], services)["p"]} & {"ACCESS_UNUSUAL"}
+
+    examine([site.loaded()], [], services)
+    clock.shift = timedelta(days=8)
+    examine([site.loaded()], [], services)
+    assert codes() == set(), "the healthy twin: it was there before"
+    added = add_key_cheaply(site.repo, PASSWORD, OTHER)
+    examine([site.loaded()], [], services)
+    assert codes() == {"ACCESS_UNUSUAL"}
+    (plan,) = site.run("status", "p").json["plans"]
+    (told,) = [t for t in plan["troubles"] if t["code"] == "ACCESS_UNUSUAL"]
+    assert added[:16] in told["text"] and "ccdr ack ACCESS_UNUSUAL p" in told["next_step"]
+    done = site.run("ack", "ACCESS_UNUSUAL", "p", "--until", "1d", "--why", "it is mine")
+    assert done.code == 0, done
+    assert codes() == set() and not site.run("status", "p").json["acknowledged"], "it is answered for, for good"
+    site.ledger_holds()
+
+
+def refusal(site: Site, **given: Any) -> str:
+    before = keys(site)
+    with pytest.raises(UsageProblem) as refused:
+        rotated(site, **given)
+    assert keys(site) == before and not list((site.root / "plans").glob("key.[np]*")), "nothing was begun"
+    return f"{refused.value} {refused.value.hint}"
+
+
+def test_what_ccdr_cannot_put_another_password_into_is_left_alone(site: Site) -> None:
+    key, path = site.root / "plans/key", site.root / "plans/p.yaml"
+    kept = key.rename(site.root / "kept")
+    key.symlink_to(kept)
+    assert "is a link" in refusal(site)
+    key.unlink()
+    kept.rename(key)
+    path.write_text(path.read_text().replace("password_file: key", f"password_command: [cat, {key}]"))
+    assert "from a command" in refusal(site) and "--generate" in refusal(site)
+
+
+def test_a_persons_own_password_is_taken_if_it_is_a_good_one(site: Site) -> None:
+    weak = site.write("weak.key", "hunter2hunter2\n", mode=0o600)
+    assert "may be guessed" in refusal(site, new_password_file=weak)
+    assert "needs no approval" in refusal(site, given=Given(reason="in a hurry"))
+    own = site.write("own.key", OTHER + "\n", mode=0o600)
+    assert rotated(site, new_password_file=own, keep_old=True).previous is not None
+    assert (site.root / "plans/key").read_text() == OTHER + "\n"
+    with pytest.raises(UsageProblem, match="under way"):
+        rotated(site, new_password_file=own)
+    assert rotated(site).previous is None and opens(site.repo, own)

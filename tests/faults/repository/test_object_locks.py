@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.harness import Quiet, Site
+from tests.support.schema import document_misfits as misfits
 
 from ccdr.demo.store import DemoStore, start
 from ccdr.jobs.object_locks import extend
@@ -21,10 +22,11 @@ from ccdr.storage.object_locks import Locks, in_use
 from ccdr.storage.s3 import Bucket
 
 BUCKET = "locked"
+ASKS_FIRST = "GetObjectLockConfiguration"
 # Each may do what its role needs, and nothing else.
 ROLES = {
     "backup": ["Read", "Write", "List"],
-    "keeper": ["List", "GetObjectRetention", "PutObjectRetention"],
+    "keeper": ["List", "GetObjectRetention", "PutObjectRetention", "GetBucketObjectLockConfiguration"],
 }
 
 
@@ -86,17 +88,19 @@ def test_what_is_in_use_is_locked_for_as_long_as_the_plan_says_and_no_object_is_
     done = extend(site.loaded(), "primary", site.services(), Quiet())
     assert done.result == "DONE" and done.objects == done.extended > 3 and done.hidden == done.overwritten == 0, done
     assert done.holds_until is not None and 41 < days(done.holds_until) < 42.5
-    assert set(asked) == {"ListObjectVersions", "GetObjectRetention", "PutObjectRetention"}
+    assert set(asked) == {ASKS_FIRST, "ListObjectVersions", "GetObjectRetention", "PutObjectRetention"}
     there = in_use(store.bucket(BUCKET), "r/")
     with store.bucket(BUCKET).asked("for a test") as client:
         locks = Locks(store.bucket(BUCKET), client)
         assert {round(days(locks.until(v) or datetime.now(UTC))) for v in there.versions} == {42}
     asked.clear()
     again = extend(site.loaded(), "primary", site.services(), Quiet())
-    assert again.held == again.objects and again.extended == 0 and set(asked) == {"ListObjectVersions"}, "remembered"
+    assert again.held == again.objects and again.extended == 0 and set(asked) == {ASKS_FIRST, "ListObjectVersions"}, (
+        "remembered"
+    )
     asked.clear()
     again = extend(site.loaded(), "primary", site.services(), Quiet(), ask_all=True)
-    assert again.held == again.objects and set(asked) == {"ListObjectVersions", "GetObjectRetention"}
+    assert again.held == again.objects and set(asked) == {ASKS_FIRST, "ListObjectVersions", "GetObjectRetention"}
     site.ledger_holds()
 
 
@@ -130,6 +134,7 @@ def test_whatever_the_backups_credential_does_all_comes_back_from_versions(
     assert site.run("snapshots", "p").code != 0, "it looks destroyed"
     done = site.run("lock", "extend", "p")
     (found,) = done.json["locks"]
+    assert not misfits("lock extend", done.json)
     assert done.code == 1 and found["overwritten"] == len(there[::2]) - 1 and found["hidden"] == len(there[1::2]), found
     (plan,) = site.run("status", "p").json["plans"]
     assert "OBJECTS_OVERWRITTEN" in {t["code"] for t in plan["troubles"]}
@@ -163,3 +168,81 @@ def came_back(store: DemoStore, into: Path, site: Site) -> None:
         assert done.returncode == 0, done.stderr
     (one,) = (into / "back").rglob("one")
     assert one.read_bytes() == (site.root / "tree/one").read_bytes()
+
+
+def test_the_keepers_credential_can_neither_read_nor_write_nor_remove(site: Site, store: DemoStore) -> None:
+    keeper = by(store, "keeper").client()
+    (first, *_) = in_use(store.bucket(BUCKET), "r/").versions or [None]
+    key = first.key if first else "r/config"
+    assert refused(keeper.get_object, Key=key) and refused(keeper.put_object, Key=key, Body=b"x")
+    assert refused(keeper.delete_object, Key=key)
+
+
+def test_doctor_tries_the_keepers_credential(site: Site) -> None:
+    def seen() -> dict[str, Any]:
+        done = site.run("doctor", "p", "--only", "backups", "--no-canary")
+        assert "lock's credential" in str(done.json), done
+        (look,) = [one for one in done.json["checks"] if one["what"] == "lock's credential"]
+        found: dict[str, Any] = look
+        return found
+
+    path = site.root / "plans/keeper.env"
+    kept = path.read_text()
+    try:
+        assert seen()["state"] == "OK" and "locked until" in seen()["found"], seen()
+        path.write_text((site.root / "plans/backup.env").read_text())
+        assert seen()["state"] == "FAIL" and "the one that backs up" in seen()["found"]
+        path.write_text(kept.replace("keeperkeeper", "keeperwrong"))
+        assert seen()["state"] == "FAIL"
+    finally:
+        path.write_text(kept)
+
+
+def test_stopped_halfway_it_goes_on_and_puts_no_lock_twice(
+    site: Site, store: DemoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that is locked for longer than asked for stays so."""
+    bucket, prefix = "goes-on", "r/"
+    store.bucket(bucket).ensure(lock_days=1)
+    client = store.bucket(bucket).client()
+    for n in range(6):
+        client.put_object(Bucket=bucket, Key=f"{prefix}data/{n:02x}/{n:064x}", Body=b"pack")
+    there = in_use(store.bucket(bucket), prefix).versions
+    long = datetime.now(UTC).replace(microsecond=0) + timedelta(days=400)
+    Locks(store.bucket(bucket), client).lock(there[0], long)
+    path = site.root / "plans/q.yaml"
+    text = (site.root / "plans/p.yaml").read_text().replace("plan: p", "plan: q").replace(BUCKET, bucket)
+    path.write_text(text.replace("env_file: keeper.env", "env_file: admin.env"))
+    site.write("plans/admin.env", store.env_file(), mode=0o600)
+    put: list[str] = []
+    real = Locks.lock
+
+    def stopping(locks: Locks, version: Any, until: datetime) -> None:
+        if len(put) == 3:
+            raise SystemExit  # as a kill would, nothing after it is done
+        put.append(version.key)
+        real(locks, version, until)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Locks, "lock", stopping)
+        extend(site.loaded("q"), "primary", site.services(), Quiet())
+    assert len(put) == 3
+    done = extend(site.loaded("q"), "primary", site.services(), Quiet())
+    assert (done.extended, done.held, done.requests) == (2, 4, 4), "three and the long one are remembered, or asked for"
+    assert Locks(store.bucket(bucket), client).until(there[0]) == long
+    path.unlink()
+
+
+def test_a_bucket_without_object_lock_is_told(site: Site, store: DemoStore) -> None:
+    bucket = "unlocked"
+    store.bucket(bucket).create_versioned(patience=10)
+    store.bucket(bucket).client().put_object(Bucket=bucket, Key="r/config", Body=b"x")
+    path = site.root / "plans/q.yaml"
+    text = (site.root / "plans/p.yaml").read_text().replace("plan: p", "plan: q").replace(BUCKET, bucket)
+    path.write_text(text.replace("env_file: keeper.env", "env_file: admin.env"))
+    site.write("plans/admin.env", store.env_file(), mode=0o600)
+    done = extend(site.loaded("q"), "primary", site.services(), Quiet())
+    assert done.result == "FAILED" and done.hint is not None and "when it is made" in done.hint, done
+    (record,) = (r for r in site.records("lock.extended") if r["plan"] == "q" and r["result"] == "FAILED")
+    assert record["holds_until"] is None
+    path.unlink()

@@ -38,6 +38,15 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan whose packs in use are to be locked."""
+    site = Site(tmp_path_factory.mktemp("locked"), bare=True)
+    url = "{url: 's3:http://127.0.0.1:1/b', password_file: key, lock: {keep: 35d, env_file: key}}"
+    site.plan("crm: {engine: files, paths: [/spool]}", repository=url)
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
 def to_be_approved(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A plan that is to be approved."""
     site = Site(tmp_path_factory.mktemp("approved"), bare=True)

@@ -4,17 +4,21 @@ no secret."""
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.support.harness import PASSWORD, ShiftedClock, Site
+from tests.support.repositories import new_repository
 from tests.support.sites import copy_of
 from tests.support.stored import settled_file
+from tests.support.tls import certificates_in, serving
 
 from ccdr.host.strength import weak
-from ccdr.jobs.examining import examine_daily, way_to
+from ccdr.jobs.examining import examine, examine_daily, way_to
+from ccdr.storage.restic import Restic
 
 STRONG = "GPnY3bX9u0cVt1mQz7sKeR5wLhA2dF8j"
 
@@ -36,6 +40,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture
 def site(stored: Site, tmp_path: Path) -> Site:
     return copy_of(stored, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates_in(tmp_path_factory.mktemp("certificates"))
 
 
 def hygiene(site: Site, plan: str = "p") -> tuple[str, str]:
@@ -137,3 +146,42 @@ def test_the_way_to_a_repository(url: str, way: str) -> None:
 )
 def test_a_password_that_may_be_guessed(secret: str, of_repository: bool, may_be_guessed: bool) -> None:
     assert weak(secret, of_repository=of_repository) is may_be_guessed
+
+
+def test_the_tls_of_a_repository_is_seen_though_it_does_not_open(
+    site: Site, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that speaks TLS and nothing else, by the CA that the plan's `env_file` names."""
+    monkeypatch.setattr(Restic, "impatient", lambda repo, real=Restic.impatient: real(repo, 1.0))
+    with serving(certificates) as port:
+        site.write("plans/ca.env", f"RESTIC_CACERT={certificates}/ca.crt\n", mode=0o600)
+        site.plan(
+            "a: {engine: files, paths: [/etc]}",
+            name="q",
+            repository=f"{{url: 'rest:https://localhost:{port}/', password_file: other, env_file: ca.env}}",
+        )
+        examine([site.loaded("q")], [], site.services())
+    seen = site.records("plan.examined")[-1]["repositories"]["primary"]
+    assert (seen["way"], seen["format"]) == ("tls", None)
+    assert (seen["tls"]["version"], seen["tls"]["verified"]) == ("TLSv1.3", True)
+    site.ledger_holds()
+
+
+def test_the_repositories_of_the_ledger_and_of_the_shipped_log_are_looked_at_too(site: Site) -> None:
+    at = new_repository(site.root / "of-the-ledger", STRONG)
+    path = site.root / "plans/p.yaml"
+    ships = "replicated: {engine: postgres, method: physical, connection: {user: u, database: d}, log_shipping: {interval: 60s}}"
+    ledger = f"ledger_repository: {{url: {at}, password_file: other, site: Cluj}}\n"
+    path.write_text(path.read_text().replace("assets:", f"{ledger}assets:\n  {ships}", 1))
+    examine([site.loaded()], [], site.services())
+    seen = site.records("plan.examined")[-1]["repositories"]
+    assert set(seen) == {"primary", "ledger_repository"}, "no log was shipped yet"
+    assert (seen["ledger_repository"]["site"], seen["ledger_repository"]["keys"]) == ("Cluj", 1)
+    log = new_repository(site.repo.resolve() / "log", PASSWORD)
+    try:
+        examine([site.loaded()], [], site.services())
+        seen = site.records("plan.examined")[-1]["repositories"]
+        assert set(seen) == {"primary", "primary.log", "ledger_repository"}
+        assert [key.name for key in (log / "keys").iterdir()] == seen["primary.log"]["key_ids"]
+    finally:
+        shutil.rmtree(log)

@@ -30,9 +30,9 @@ def past(job: Job) -> Chronicle:
     ("part", "state", "history"), CASES, ids=[f"{part} {state} {n}" for n, (part, state, _) in enumerate(CASES)]
 )
 def test_a_part_is_in_the_state_that_its_records_tell(
-    job: Job, to_be_approved: Job, part: str, state: ControlState, history: History
+    job: Job, to_be_approved: Job, locked: Job, part: str, state: ControlState, history: History
 ) -> None:
-    job = to_be_approved if history.plan == "approved" else job
+    job = {"approved": to_be_approved, "locked": locked}.get(history.plan, job)
     past = about(job)
     history.tell(past)
     found = part_of(known_of(job, past, history.at, *history.wrong), part)

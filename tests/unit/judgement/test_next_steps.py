@@ -75,6 +75,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.CHECK_LATE: ("ccdr run",),
     Trouble.LOCK_SHORT: ("ccdr run", "ccdr lock extend p"),
     Trouble.OBJECTS_OVERWRITTEN: ("ccdr lock extend p",),
+    Trouble.ACCESS_UNUSUAL: ("ccdr status p",),
     Trouble.COPY_FAILED: ("ccdr copy p", "ccdr run"),
     Trouble.COPY_LATE: ("ccdr run",),
     Trouble.COPY_VANISHED: ("ccdr copy p",),

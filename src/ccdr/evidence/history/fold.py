@@ -10,6 +10,7 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.evidence.attested import ATTESTATION
+from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
     ACCESS_REVIEWED,
@@ -129,6 +130,8 @@ def follow(history: Histories, record: Record) -> bool:
     if not understood(record) or _strays(history, record):
         _pass_over(history, WRONG, record)
         return False
+    if plan is not None and record["kind"] in ACCESSES:
+        _take_access(history, plan, record)
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         other = TOLD_BY in record and of_another_host(record)
@@ -171,6 +174,14 @@ def _take_capture(history: Histories, test: Record) -> None:
                 place.proven[one] = "FAIL"
 
 
+def _take_access(history: Histories, plan: str, record: Record) -> None:
+    own = history.get((plan, None))
+    if own is None:
+        own = history[plan, None] = AssetHistory()
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        take_access(own, record)
+
+
 def _take_recovered(history: Histories, record: Record) -> None:
     """What was brought back onto a server, or as one, is another source from now on."""
     with contextlib.suppress(KeyError, TypeError, AttributeError):
@@ -201,7 +212,9 @@ def _take_vanished(history: Histories, record: Record) -> None:
     gone = record.get("vanished")
     if of_another_host(record):
         return
-    history.setdefault((record["plan"], None), AssetHistory()).newest[COMPARED] = record
+    own = history.setdefault((record["plan"], None), AssetHistory())
+    own.newest[COMPARED] = record
+    take_strangers(own, record)
     if isinstance(gone, dict):
         for asset, ids in gone.items():
             of = history.setdefault((record["plan"], str(asset)), AssetHistory())

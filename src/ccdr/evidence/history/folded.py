@@ -10,6 +10,7 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES
 from ccdr.evidence.attested import ATTESTATION, key_of
+from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
@@ -183,6 +184,11 @@ class FoldedRecords:
     repository_keys: dict[str, list[Any]] = field(default_factory=dict)
     removed_keys: list[str] = field(default_factory=list)  # … and those that were removed since
 
+    # Of a plan: since when somebody came near its data; who and what did so far (hosts, users, keys), by what it is …
+    access_since: str | None = None
+    accesses: dict[str, list[str]] = field(default_factory=dict)
+    unusual: list[list[Any]] = field(default_factory=list)  # … and what of that nobody has answered for: accesses.py
+
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
         self.passed_over[why] = [count + 1, seq]
@@ -201,6 +207,7 @@ class FoldedRecords:
         if kind == ACK:
             self.acks[record["code"]] = record
             self._take_answer(record)
+            answer_access(self, record)
             return
         if kind == ATTESTATION:
             self.attested[key_of(record)] = record

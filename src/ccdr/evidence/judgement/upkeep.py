@@ -11,6 +11,7 @@ from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
 from ccdr.evidence.judgement.access import access_of
+from ccdr.evidence.judgement.accesses import unusual_of
 from ccdr.evidence.judgement.approvals import approval_of
 from ccdr.evidence.judgement.object_locks import locks_of
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
@@ -54,6 +55,7 @@ def judge_upkeep(
         *approval_of(loaded, history, now),
         *access_of(loaded, history, now),
         *locks_of(loaded, history, now),
+        *unusual_of(history),
         *_paused(history, now),
         *_recovery(history, now),
     )

@@ -97,3 +97,7 @@ class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
         ),
     ] = None
     whole: Annotated[bool | None, about("were all of its snapshots looked at? false: only the newest")] = None
+    strangers: Annotated[
+        list[LedgerId] | None,
+        about("ledgers that they attest, and nobody knows here; null: not all were looked at"),
+    ] = None

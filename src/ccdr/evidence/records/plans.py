@@ -58,6 +58,9 @@ class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     lock_days: Annotated[
         Count | None, about("the Object Lock that the plan wants, days; 0: none; null: not known, of an older record")
     ] = None
+    kept_locked: Annotated[
+        Seconds | None, about("for how long what is in use is to stay locked; 0: it is not; null: not known")
+    ] = None
 
 
 class RecordedCopyFacts(Value, frozen=True, kw_only=True, gc=False):

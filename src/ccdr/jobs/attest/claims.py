@@ -20,6 +20,7 @@ from ccdr.storage.listing import RepoSnapshot
 
 MOST_NAMED = 3  # problems of one kind
 MOST_MEANWHILE = 10_000  # records that others write between a run's start and its end
+MOST_STRANGERS = 50
 TAG = "ccdr"
 
 
@@ -38,6 +39,7 @@ class LedgerComparison:
     whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
     vanished: Mapping[str, Sequence[str]] | None = None  # by asset: snapshots that are gone; None: not looked for
     beside: Mapping[str, int] = field(default_factory=dict)  # by the ledger's id
+    strangers: tuple[str, ...] = ()  # ids of the ledgers that are attested, and not known here
 
     @property
     def result(self) -> str:
@@ -139,8 +141,19 @@ def compare(
         lost = ()
     newest = max((claim.attested.seq for claim in own), default=0)
     whole = not most or len(backups) <= most
+    strangers = sorted({c.attested.ledger for c in claims} - {*lineage.known, *lineage.beside})[:MOST_STRANGERS]
     return LedgerComparison(
-        plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished, of_others
+        plan,
+        len(own),
+        len(claims) - len(own),
+        unattested,
+        newest,
+        tuple(problems),
+        lost,
+        whole,
+        vanished,
+        of_others,
+        tuple(strangers),
     )
 
 

@@ -73,6 +73,7 @@ def record(services: Services, outcome: LedgerComparison, *, whole: bool = True,
             "problems": list(outcome.problems),
             "vanished": None if outcome.vanished is None else {of: list(gone) for of, gone in outcome.vanished.items()},
             "whole": whole,
+            "strangers": list(outcome.strangers) if whole else None,
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
     keep(services.state, services.ledger, anew=begins)

@@ -18,6 +18,7 @@ from ccdr.jobs.attest import attestation
 from ccdr.jobs.backup.canaries import digests_of
 from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.backup.storing import Storing
+from ccdr.jobs.backup.way_there import tls_seen
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.parents import base_for
 from ccdr.jobs.shipping import log_of
@@ -101,7 +102,7 @@ class BackupRun:
                 base,
                 self.storing.stream,
             )
-            self._result.tls = facts.tls
+            self._result.tls = facts.tls or tls_seen(job.engine)
             if self._member is not None:
                 self._member.ready()
             if job.engine.shipping is not None:  # first: the log is to lead on from here

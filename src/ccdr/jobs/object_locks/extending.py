@@ -18,7 +18,7 @@ from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.object_locks.remembered import Remembered
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CcdrError, Exit, UsageProblem, failure_of
+from ccdr.model.errors import Exit, Locked, UsageProblem, failure_of
 from ccdr.model.object_lock import slack
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import PRIMARY, RecordRef, rfc3339, utc
@@ -104,7 +104,7 @@ def extend_daily(plans: Sequence[LoadedPlan], services: Services) -> list[LockEx
             last = history.newest.get(f"{LOCK_EXTENDED}.{name}")
             fresh = last is not None and now - EVERY < utc(last["time"]) <= now + SET_BACK
             if may_extend(settings) and not (fresh and last is not None and last["result"] == DONE):
-                with contextlib.suppress(CcdrError):  # another process is at it
+                with contextlib.suppress(Locked):  # another process is at it
                     done.append(extend(loaded, name, services, _Nobody(), within=WITHIN_RUN))
     return done
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.host.secrets import env_file
-from ccdr.model.values import Probe, so_many
-from ccdr.plans import LoadedPlan
+from ccdr.model.values import Probe, rfc3339, so_many
+from ccdr.plans import LoadedPlan, Repository
+from ccdr.storage.object_locks import lock_of_config, may_read
 from ccdr.storage.s3 import LOCKED_FOR, Bucket, CanaryTrial, ObjectLock, Refused
 
+_RIGHTS = "allow it what docs/how-to/keys.md, Lock what is in use, names"
 NARROW = (
     "give each backup host a credential that may get, put and list, and may delete only below locks/; prune from "
     "elsewhere, with a credential that may delete"
@@ -37,6 +39,7 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
     if versioning:
         yield _versioning(store, versioning)
     yield _strangers(store, prefix)
+    yield from _keeper(settings, store, prefix)
     try:
         lock = store.object_lock()
     except Refused as refused:
@@ -49,6 +52,33 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
             yield _enforced(tried)
         if not (tried.lock_refusal and lock and lock.mode):  # there, what cannot be deleted may just be locked
             yield _deletion(tried, lock)
+
+
+def _keeper(settings: Repository, store: Bucket, prefix: str) -> Iterator[Probe]:
+    """The credential that pushes locks forward, where it is on this host: may it ask, and can it do nothing more?"""
+    what = "lock's credential"
+    if settings.lock is None or not settings.lock.env_file.is_file():
+        return
+    found = Bucket.of(settings.url, env_file(settings.lock.env_file))
+    assert found is not None, "the repository is in a bucket"
+    keeper = found[0]
+    if keeper.access_key == store.access_key:
+        yield Probe.fail(what, "it is the one that backs up", "give `lock: env_file` a credential of its own")
+        return
+    try:
+        until = lock_of_config(keeper, prefix)
+    except Refused as refused:
+        yield Probe.fail(what, str(refused), _RIGHTS)
+        return
+    if may_read(keeper, f"{prefix}config"):
+        yield Probe.warn(
+            what,
+            "it may read what is stored, and need not",
+            _RIGHTS,
+        )
+        return
+    held = f"config is locked until {rfc3339(until)[:10]}" if until is not None else "config is not locked yet"
+    yield Probe.ok(what, f"it may list versions and ask for locks, and read nothing; {held}")
 
 
 def _missing(store: Bucket, loaded: LoadedPlan, *, known: bool) -> Probe:

@@ -48,6 +48,7 @@ HEADLINES = {
     Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
     Trouble.LOCK_SHORT: "locks of backups end TOO SOON",
     Trouble.OBJECTS_OVERWRITTEN: "stored objects were OVERWRITTEN",
+    Trouble.ACCESS_UNUSUAL: "UNUSUAL ACCESS to backups",
     Trouble.SNAPSHOT_SUSPECT: "a snapshot looks ENCRYPTED or EMPTIED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.REPOSITORY_NEAR: "repository beside its source",

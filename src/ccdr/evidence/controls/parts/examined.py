@@ -17,6 +17,7 @@ from ccdr.plans.floors import below_tls
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
 _FLOOR = "raise what the server speaks, or `tls:` of floors.yaml; then ccdr backup takes a new look"
+_ROTATE = "ccdr repository key rotate {}   sets a new one, and removes the old one; docs/how-to/keys.md"
 _WAYS = {
     "this_host": "on this host",
     "loopback": "by this host's loopback",
@@ -25,7 +26,8 @@ _WAYS = {
     "by_itself": "by its store's own program",
     "plain": "in plain text",
 }
-Seen = tuple[ControlState, str]
+# The third is the next step, where it is not to look again.
+Seen = tuple[ControlState, str] | tuple[ControlState, str, str]
 _Look = Callable[[Record, Known], Iterator[Seen]]
 
 
@@ -45,11 +47,12 @@ def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
         yield Observed(LACKING, "nobody has looked yet", plan.name, step=_LOOK)
         return
     found = list(look(last, known))
-    if all(state is PRESENT for state, _ in found) and known.now - utc(last["time"]) > LOOKED_AT:
+    if all(one[0] is PRESENT for one in found) and known.now - utc(last["time"]) > LOOKED_AT:
         text = f"it was last looked at on {to_the_second(last['time'])}"
         found = [(LATE, text)]
-    for state, text in found:
-        yield Observed(state, text, plan.name, None, behind(last), None if state is PRESENT else _LOOK)
+    for one in found:
+        step = one[2].format(plan.name) if len(one) == 3 else _LOOK
+        yield Observed(one[0], one[1], plan.name, None, behind(last), None if one[0] is PRESENT else step)
 
 
 def _repositories(record: Record, known: Known) -> Iterator[Seen]:
@@ -61,7 +64,8 @@ def _repositories(record: Record, known: Known) -> Iterator[Seen]:
         elif of.get("format") is None:
             yield LACKING, f"{where} could not be opened, so nobody knows its format"
         elif key is not None and known.now - utc(key) > limit:
-            yield LATE, f"a password of {where} was set on {to_the_second(key)}: older than {limit.days} days"
+            text = f"a password of {where} was set on {to_the_second(key)}: older than {limit.days} days"
+            yield LATE, text, _ROTATE
         else:
             keys = so_many(int(of.get("keys") or 0), "password")
             yield PRESENT, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
@@ -75,8 +79,9 @@ def tls(known: Known) -> Iterator[Observed]:
         last = known.history(plan.name, asset.asset).last_good_backup
         if last is not None and isinstance(seen := last.get("tls"), dict):
             way = ((known.history(plan.name).newest.get(EXAMINED) or {}).get("sources") or {}).get(asset.asset)
-            state, text = _spoken(seen, known, "the source", beyond=way not in ("this_host", "loopback"))
-            yield Observed(state, text, plan.name, asset.asset, behind(last), None if state is PRESENT else _FLOOR)
+            spoken = _spoken(seen, known, "the source", beyond=way not in ("this_host", "loopback"))
+            step = None if spoken[0] is PRESENT else _FLOOR
+            yield Observed(spoken[0], spoken[1], plan.name, asset.asset, behind(last), step)
 
 
 def _tls_of_repositories(record: Record, known: Known) -> Iterator[Seen]:

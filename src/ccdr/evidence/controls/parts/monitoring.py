@@ -9,14 +9,16 @@ from ccdr.evidence.acknowledged import TAMPERING
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
+from ccdr.evidence.history.accesses import HOST, KEY, USER
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import COMPARED, MISSED, NOT_BEGUN
+from ccdr.evidence.history.kinds import COMPARED, EXAMINED, MISSED, NOT_BEGUN
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.values import AGREES, VERIFIED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import DUTIES, so_many, to_the_second, utc
 
+_LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
 _HOLDS, _DIFFERS = "HOLDS", "DIFFERS"
 MISSED_LATELY = timedelta(days=7)  # for as long due times that passed without a run are a finding
 _OVERDUE = (
@@ -75,6 +77,27 @@ def _comparison(known: Known, plan: PlanKnown) -> Observed:
         return Observed(LATE, text, name, None, behind(last), "check that cron calls `ccdr run`")
     count = so_many(int(last.get("snapshots") or 0), "snapshot attests", "snapshots attest")
     return Observed(PRESENT, f"{count} the ledger, none is missing, on {at}", name, None, behind(last))
+
+
+def accesses(known: Known) -> Iterator[Observed]:
+    """Who and what came near each plan's data, and whether somebody has looked at what was new of it."""
+    for plan in known.plans:
+        history = known.history(plan.name)
+        last = history.newest.get(EXAMINED)
+        if unusual := first_of(plan.care, (Trouble.ACCESS_UNUSUAL,)):
+            yield by_problem(FAILING, unusual, plan.name, None, last)
+        elif last is None:
+            yield Observed(LACKING, "nobody has looked yet which keys its repositories have", plan.name, step=_LOOK)
+        elif known.now - utc(last["time"]) > LOOKED_AT:
+            text = f"its repositories' keys were last looked at on {to_the_second(last['time'])}"
+            yield Observed(LATE, text, plan.name, None, behind(last), _LOOK)
+        else:
+            count = dict.fromkeys((HOST, USER, KEY), 0)
+            for what, names in history.accesses.items():
+                if (of := what.partition(" ")[0]) in count:
+                    count[of] += len(names)
+            seen = ", ".join(so_many(number, word) for word, number in count.items())
+            yield Observed(PRESENT, f"nothing that was not seen before: {seen}", plan.name, None, behind(last))
 
 
 def runs(known: Known) -> Iterator[Observed]:
