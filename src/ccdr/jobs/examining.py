@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.servers.connection import Peer
+from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.host.signatures import SignatureRefused
 from ccdr.host.strength import weak
+from ccdr.jobs.approvals.plans import block_of, holds
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import PRIMARY, RecordRef, rfc3339, utc
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
 from ccdr.plans.repository_url import http_address, is_loopback
+from ccdr.plans.versions import PLAN_VERSION
 from ccdr.plans.yamlfile import Where, dotted
 
 EVERY = timedelta(days=1)
@@ -31,16 +35,18 @@ _LARGEST = 1 << 16
 
 
 def examine_daily(plans: Sequence[LoadedPlan], services: Services) -> list[RecordRef]:
-    """Those that nobody has looked at for a day; not while the ledger is less than a day old. CcdrError where it cannot
-    be read or written."""
+    """Those that nobody has looked at for a day, or since they were changed; not while the ledger is less than a day
+    old. CcdrError where it cannot be read or written."""
     now, histories = services.clock.now(), services.histories()
     first = next(iter(services.ledger.records()), None)
     if first is None or now - EVERY < utc(first["time"]) <= now + SET_BACK:
         return []
     due = []
     for loaded in plans:
-        last = histories.get((loaded.plan.plan, None), AssetHistory()).newest.get(EXAMINED)
-        if last is None or not now - EVERY < utc(last["time"]) <= now + SET_BACK:
+        newest = histories.get((loaded.plan.plan, None), AssetHistory()).newest
+        last, version = newest.get(EXAMINED), newest.get(PLAN_VERSION)
+        changed = last is not None and version is not None and version["seq"] > last["seq"]
+        if last is None or changed or not now - EVERY < utc(last["time"]) <= now + SET_BACK:
             due.append(loaded)
     return examine(due, plans, services)
 
@@ -62,7 +68,25 @@ def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -
         "repositories": {name: _repository(one, loaded, services) for name, one in repositories.items()},
         "sources": {name: way for name, engine in plan.assets.items() if (way := _way_to_source(engine))},
         "secrets": [_secret(where, path, shared) for where, path in secret_files(plan)],
+        "approval": _approval(loaded, services),
     }
+
+
+def _approval(loaded: LoadedPlan, services: Services) -> str | None:
+    """Who may approve changes: what they once signed holds no longer than they may."""
+    approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
+    if approved is None:
+        return None
+    try:
+        if (block := block_of(loaded, services)) is None:
+            return None
+        signer, by = holds(approved, block, services), approved["by"]
+    except SignatureRefused:
+        return "refused"
+    except UsageProblem:
+        return "unreadable"
+    same = (signer.name, signer.key, signer.user_verified) == (by["name"], by["key"], by.get("user_verified"))
+    return "holds" if same else "refused"
 
 
 def _repository(settings: Repository, loaded: LoadedPlan, services: Services) -> dict[str, Any]:
