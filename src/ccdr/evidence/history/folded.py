@@ -28,6 +28,7 @@ from ccdr.evidence.history.kinds import (
     NOT_BEGUN,
     PASSED,
     PRUNED,
+    RECOVER_END,
     RUNBOOK_END,
     RUNBOOK_START,
     RUNBOOK_STEP,
@@ -164,6 +165,10 @@ class FoldedRecords:
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
+    # Of a plan: the newest recovery that brought back every asset that it had then; and of each asset that the newest
+    # one of it did not bring back, where that stands, and when it was.
+    whole_recovery: Record | None = None
+    not_recovered: dict[str, dict[str, Any]] = field(default_factory=dict)
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
     returned: list[list[Any]] = field(default_factory=list)
 
@@ -220,6 +225,8 @@ class FoldedRecords:
         elif kind == CONTROLLED:
             self._take_fetched(record)
             self._take_control(record)
+        elif kind == RECOVER_END:
+            self._take_recovery(record)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
@@ -406,6 +413,19 @@ class FoldedRecords:
                 self.not_caught[damage["kind"]] = record
             elif record["result"] == CAUGHT:
                 self.not_caught.pop(damage["kind"], None)
+
+    def _take_recovery(self, record: Record) -> None:
+        done = {str(one["asset"]) for one in record["assets"] if one["state"] == "done"}
+        named = ((self.newest.get(PLAN_VERSION) or {}).get("facts") or {}).get("assets")
+        if named is None:
+            named = [one["asset"] for one in (self.whole_recovery or {}).get("assets") or ()]
+        if record["state"] == "done" and done.issuperset(named):
+            self.whole_recovery = record
+        where = {key: record[key] for key in ("seq", "time", "kind", TOLD_BY) if key in record}
+        for one in record["assets"]:
+            self.not_recovered.pop(str(one["asset"]), None)
+            if one["state"] != "done":
+                self.not_recovered[str(one["asset"])] = where
 
     def _take_log(self, record: Record) -> None:
         if record.get("anew") is True or record.get("branched") is True:

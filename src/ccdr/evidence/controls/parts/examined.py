@@ -12,6 +12,7 @@ from ccdr.evidence.controls.values import ControlState, Observed, Query, behind
 from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import so_many, to_the_second, utc
+from ccdr.plans.versions import PLAN_VERSION
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
 _WAYS = {
@@ -45,6 +46,11 @@ def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
     if all(state is PRESENT for state, _ in found) and known.now - utc(last["time"]) > LOOKED_AT:
         text = f"it was last looked at on {to_the_second(last['time'])}"
         found = [(LATE, text)]
+    changed = known.history(plan.name).newest.get(PLAN_VERSION)
+    if all(state is PRESENT for state, _ in found) and changed is not None and changed["seq"] > last["seq"]:
+        text = "the plan was changed since it was last looked at"
+        yield Observed(LACKING, text, plan.name, None, behind(last, changed), _LOOK)
+        return
     for state, text in found:
         yield Observed(state, text, plan.name, None, behind(last), None if state is PRESENT else _LOOK)
 
