@@ -84,4 +84,4 @@ def test_those_beside_the_plans_take_the_place_of_ours(tmp_path: Path) -> None:
 
 
 def test_editors_have_a_schema() -> None:
-    assert set(floors_schema()["properties"]) == {"versions", "ages"}
+    assert set(floors_schema()["properties"]) == {"versions", "tls", "ages"}
