@@ -352,7 +352,7 @@ class FoldedRecords:
             return
         source = (record.get("snapshot") or {}).get("source_sha256")
         if source != self.grown_of:
-            self.grown, self.grown_of, self.canaries = [], source, {}
+            self.grown, self.grown_of = [], source
         if growth := record.get("growth"):
             self.grown = [*self.grown, [growth[key] for key in COUNTED]][-KNOWN:]
         self.canaries |= {name: digest for name, digest in (record.get("canaries") or {}).items() if digest}
