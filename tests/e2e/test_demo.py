@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,13 @@ import pytest
 from tests.support.harness import Site, eventually
 
 from ccdr.host.state import State
+from ccdr.jobs.daily_verification import verify_now
 from ccdr.sandbox.docker import STATE
 
+SHOWN = {
+    "restore-tests", "objectives", "backups", "repositories", "isolation", "versions", "plan-versions", "approval",
+    "four-eyes", "ledger", "comparisons", "runs", "checks", "retention", "erasures", "card-data", "secrets",
+}  # fmt: skip
 ASSETS = ("crm", "recordings", "crm-server", "dialler", "queues", "cdr", "configuration")
 
 
@@ -121,8 +126,17 @@ def test_each_measure_has_evidence_or_says_who_must_attest_it(demo: Demo) -> Non
     assert len(found) == 12 and {one["state"] for one in found} <= {"evidence_present", "not_covered"}
     parts = {part["id"]: part for one in found for part in one["parts"]}
     shown = {name for name, part in parts.items() if part["state"] == "evidence_present"}
-    assert shown >= {"restore-tests", "objectives", "backups", "repositories", "isolation", "versions"}
+    assert shown >= SHOWN, SHOWN - shown
     assert all(part["who_must_attest"] for part in parts.values() if part["state"] == "not_covered")
+
+
+def test_an_erased_caller_is_erased_again_in_what_is_restored(demo: Demo) -> None:
+    (record,) = demo.site.records("erasure.replay")
+    assert (record["asset"], record["result"], record["entries"]) == ("cdr", "PROVEN", 2), record
+    assert sum(one["found_before"] for one in record["found"]) == 2 and not sum(
+        one["found_after"] for one in record["found"]
+    )
+    assert "erased again in the restored cdr" in demo.said
 
 
 def test_calls_fit_their_recordings(demo: Demo) -> None:
@@ -142,7 +156,80 @@ def test_what_came_by_the_log_is_restored(demo: Demo) -> None:
     assert len(backups) == 1 and rows["actual"] == "102000" and record["recovery"]["reached"]["at"]
 
 
-def test_kept_it_can_be_tried_and_cleaning_ends_all_of_it(demo: Demo) -> None:
+def signer_gone(site: Site) -> None:
+    (site.root / "allowed_signers").write_text("")
+    site.run("controls", "--examine")
+
+
+def secret_open(site: Site) -> None:
+    (site.root / "plans/secrets/outbound.env").chmod(0o644)
+    site.run("controls", "--examine")
+
+
+def record_changed(site: Site) -> None:
+    """The last: nothing that comes after it holds."""
+    path = sorted((site.root / "state/ledger").glob("*.jsonl"))[0]
+    changed = path.read_text("utf-8").replace("PASS", "FAIL", 1)
+    assert changed != path.read_text("utf-8")
+    path.write_text(changed, "utf-8")
+    verify_now(site.services())
+
+
+def floor_raised(site: Site) -> None:
+    (site.root / "floors.yaml").write_text('versions: {restic: "99.0"}\n')
+
+
+def canary_touched(site: Site) -> None:
+    path = site.root / "switchboard/configuration/0000-do-not-touch.conf"
+    path.write_text("encrypted\n")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert site.run("backup", "outbound", "--asset", "configuration").code == 1
+
+
+def another_erased(site: Site) -> None:
+    site.write("erased.yaml", "asset: cdr\nrows: [{table: cdr, key: {src: '+999610000043'}}]\n", mode=0o600)
+    assert site.run("erasure", "add", "outbound", "--selector", str(site.root / "erased.yaml")).code == 0
+
+
+def attestation_ended(site: Site) -> None:
+    assert site.run("attest", "card-data", "--end", "--statement", "cards are taken now").code == 0
+
+
+def checks_blinded(site: Site) -> None:
+    site.write("restore_tests/cdr.yaml", "restore_test: cdr\nchecks:\n  - {kind: rows, table: cdr, at_least: 10}\n")
+    argv = ("test", "outbound", "--asset", "cdr", "--negative-control", "--damage", "row_changed", "--seed", "1")
+    assert site.run(*argv).json["result"] == "PASSED"
+
+
+def check_failed(site: Site) -> None:
+    site.write(
+        "restore_tests/configuration.yaml",
+        "restore_test: configuration\nchecks:\n  - {kind: command, name: no, argv: ['false']}\n",
+    )
+    assert site.run("test", "outbound", "--asset", "configuration").code == 1
+
+
+# By measure: a part of it that the demo shows, how that is broken, and as what it is told then.
+BROKEN: dict[str, tuple[str, Callable[[Site], None], str]] = {
+    "policies-and-training": ("approval", signer_gone, "failing"),
+    "access-control": ("four-eyes", signer_gone, "failing"),
+    "workplace-hygiene": ("secrets", secret_open, "failing"),
+    "updates": ("versions", floor_raised, "failing"),
+    "legal-compliance": ("erasures", another_erased, "stale"),
+    "threats": ("leaps", canary_touched, "failing"),
+    "security-testing": ("negative-controls", checks_blinded, "failing"),
+    "backup-and-recovery": ("restore-tests", check_failed, "failing"),
+    "monitoring-and-audit": ("ledger", record_changed, "failing"),
+}
+
+
+def part_of(site: Site, measure: str, part: str) -> str:
+    (found,) = [one for one in site.run("controls").json["measures"] if one["id"] == measure]
+    (state,) = [one["state"] for one in found["parts"] if one["id"] == part]
+    return str(state)
+
+
+def test_kept_it_can_be_tried(demo: Demo) -> None:
     site = demo.site
     assert {name.rsplit("-", 1)[1] for name in demo.containers()} == {"crm", "dialler", "queues"}
     checked = site.run("plan", "check")
@@ -150,6 +237,26 @@ def test_kept_it_can_be_tried_and_cleaning_ends_all_of_it(demo: Demo) -> None:
     assert site.run("backup", "outbound", "--asset", "queues").code == 0
     assert site.run("run").code == 0  # nothing is due; it starts what ships the log
     assert eventually(lambda: any("ship outbound" in command for command in demo.at_work()))
+
+
+def test_what_is_attested_no_more_is_not_covered(demo: Demo) -> None:
+    assert part_of(demo.site, "legal-compliance", "card-data") == "evidence_present"
+    attestation_ended(demo.site)
+    assert part_of(demo.site, "legal-compliance", "card-data") == "not_covered"
+
+
+@pytest.mark.parametrize("measure", BROKEN)
+def test_each_measure_that_it_shows_turns_when_that_is_broken(demo: Demo, measure: str) -> None:
+    """On the demo's own data. What was broken stays so: each is asked for its own part."""
+    part, broken, then = BROKEN[measure]
+    if measure != "access-control":  # the same signer
+        of_one_asset = part in ("leaps", "negative-controls")
+        assert part_of(demo.site, measure, part) == ("not_covered" if of_one_asset else "evidence_present")
+    broken(demo.site)
+    assert part_of(demo.site, measure, part) == then
+
+
+def test_cleaning_ends_all_of_it(demo: Demo) -> None:
     done = demo.clean()
     assert done.returncode == 0 and not (demo.root / ".demo").exists(), done.stderr
     assert demo.at_work() == [] and demo.containers() == set()

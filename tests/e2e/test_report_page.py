@@ -179,7 +179,7 @@ class Outline(HTMLParser):
             self.tables.append([])
         elif tag == "caption":
             self.tables[-1].append("caption")
-        self.bare_heads += tag == "th" and given.get("scope") not in ("col", "row")
+        self.bare_heads += tag == "th" and given.get("scope") not in ("col", "row", "rowgroup")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "svg":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.copied import copied, with_copies
 from tests.support.harness import Site
 
 WORDS = [
@@ -121,6 +122,20 @@ def test_files_that_were_encrypted_are_told_and_busy_days_are_not(recordings: tu
     assert status["last_good_backup"]["snapshot"]["id"] == good, "what counts is the one before it"
 
 
+def test_files_that_were_encrypted_by_parts_are_told_once_half_of_them_is(recordings: tuple[Site, bool]) -> None:
+    """Neither part is half of them, and what was stored between is the one that counts."""
+    site, text = recordings
+    paths = sorted((site.root / "spool").iterdir())
+    part = len(paths) * 2 // 5
+    for path in paths[:part]:
+        encrypted(path)
+    assert backed_up(site) == [], "two fifths"
+    for path in paths[part : 2 * part]:
+        encrypted(path)
+    assert ("incompressible" if text else "files_replaced") in backed_up(site), "and two more"
+    assert "SNAPSHOT_SUSPECT" in troubles(site)
+
+
 SCHEMA = "create table call (id integer primary key, customer text, phone text, note text); create index by_customer on call (customer);"
 
 
@@ -215,3 +230,58 @@ def test_a_canary_that_was_touched_is_told_until_somebody_answers(tmp_path: Path
     encrypted(tree / "00-canary")
     assert backed_up(site) == ["canary_changed"] and "SNAPSHOT_SUSPECT" in troubles(site), "that answer was of another"
     site.ledger_holds()
+
+
+def test_a_canary_that_no_backup_finds_is_no_evidence_and_one_that_it_finds_is(tmp_path: Path) -> None:
+    """Nor is one that the plan names no more."""
+    site, tree = Site(tmp_path), tmp_path / "spool"
+    tree.mkdir()
+    record(tree, range(3), text=True)
+
+    def seen() -> tuple[str, str]:
+        (measure,) = [m for m in site.run("controls").json["measures"] if m["id"] == "threats"]
+        (part,) = [p for p in measure["parts"] if p["id"] == "leaps"]
+        return part["state"], part["observed"][0]["text"]
+
+    site.recordings(tree, f"canaries: {{front: {{path: {tree}/00-canary}}}}")
+    site.backed_up()
+    assert seen()[0] == "not_covered", "a name that was mistyped guards nothing"
+    (tree / "00-canary").write_text("nobody opens this")
+    settle(tree / "00-canary")
+    site.backed_up()
+    assert seen()[0] == "evidence_present" and "1 canary as" in seen()[1]
+    site.recordings(tree)
+    site.backed_up()
+    assert seen()[0] == "not_covered", seen()
+
+
+def test_what_is_suspect_is_so_at_a_copy_of_it(tmp_path: Path) -> None:
+    """It is no better there: neither is it the newest that counts, nor does the good one before it go."""
+    site = with_copies(tmp_path, extra="retention: {keep_last: 1}\n", more=", retention: {keep_last: 1}")
+    (canary := tmp_path / "tree/00-canary").write_text("nobody opens this")
+    settle(canary)
+    path = site.root / "plans/p.yaml"
+    path.write_text(
+        path.read_text().replace("  settle: 1s\n", f"  settle: 1s\n    canaries: {{front: {{path: {canary}}}}}\n")
+    )
+    assert backed_up(site) == []
+    good = site.records("backup.end")[-1]["snapshot"]
+    copied(site)
+    assert site.run("test", "p", "--from", "offsite").code == 0
+    encrypted(canary)
+    assert backed_up(site) == ["canary_changed"]
+    suspect = site.records("backup.end")[-1]["snapshot"]
+    site.run("copy", "p")
+    newest = site.records("copy.end")[-1]["newest"]
+    assert newest == {"recordings": good["consistent_point"]}, "what counts there is the one before it"
+    shown = {s["id"]: s for s in site.run("snapshots", "p", "--from", "offsite").json["snapshots"]}
+    assert suspect["id"] in shown and "suspect" in str(shown[suspect["id"]]), shown
+    given = ("--under", str(tmp_path / "back"), "--yes-i-mean", "p", "--from", "offsite")
+    latest = site.run("recover", "p", *given)
+    assert latest.code == 3 and "suspect" in latest.json["error"], latest
+    site.run("upkeep", "p", "--prune", "--from", "offsite")
+    assert good["id"] in {s["id"] for s in site.run("snapshots", "p", "--from", "offsite").json["snapshots"]}
+    answer = ("ack", "SNAPSHOT_SUSPECT", "p", "--asset", "recordings", "--until", "1d", "--why", "it was me")
+    assert site.run(*answer).code == 0
+    copied(site)
+    assert site.records("copy.end")[-1]["newest"] == {"recordings": suspect["consistent_point"]}, "the twin"

@@ -38,7 +38,7 @@ def known_of(job: Job, past: Chronicle, at: float = SOON, *wrong: Trouble, **mor
             "histories": histories,
             "lineage": lineage,
             "of_ledger": own,
-            "floors": load_floors(None).floors,
+            "floors": load_floors(None).value,
         }
         | more
     )

@@ -60,6 +60,63 @@ def test_a_busy_day_is_no_attack(what: str) -> None:
     assert signs(now, before) == []
 
 
+STEPWISE = {
+    "a dump, by halves": (DUMPS, [usual(110 * MiB, 48 * MiB, 36 * MiB), usual(115 * MiB, 48 * MiB, 36 * MiB)], [Sign.INCOMPRESSIBLE]),
+    "a dump, by fifths, with days between": (
+        DUMPS,
+        [usual(100 * MiB, 20 * MiB, 15 * MiB), DUMPS[-1], *[usual(100 * MiB, 20 * MiB, 15 * MiB)] * 2],
+        [Sign.INCOMPRESSIBLE],
+    ),
+    "recordings, by thirds": (
+        TREE,
+        [usual(921 * MiB, 300 * MiB, 299 * MiB, 1020, 0, 340), usual(921 * MiB, 300 * MiB, 299 * MiB, 1020, 0, 340)],
+        [Sign.FILES_REPLACED],
+    ),
+    "emptied in two steps": (TREE, [usual(180 * MiB, 0, 0, 200, 0, 0), usual(20 * MiB, 0, 0, 20, 0, 0)], [Sign.SHRUNK]),
+}  # fmt: skip
+ORDINARY = {
+    "photographs loaded, the next day old rows deleted": (
+        DUMPS,
+        [usual(200 * MiB, 100 * MiB, 99 * MiB), usual(130 * MiB, 2 * MiB, 400_000)],
+    ),
+    "an archive day, then a campaign": (
+        TREE,
+        [usual(92 * MiB, 20 * MiB, 19 * MiB, 102, 20, 0), usual(900 * MiB, 800 * MiB, 790 * MiB, 1000, 898, 0)],
+    ),
+    "a reindex, then every row written anew": (DUMPS, [usual(100 * MiB, 100 * MiB, 22 * MiB)] * 2),
+    "a fifth of the pictures in it replaced each day": (
+        [DUMPS[0], *[usual(100 * MiB, 20 * MiB, 18 * MiB)] * 4],
+        [usual(100 * MiB, 20 * MiB, 18 * MiB)] * 4,
+    ),
+    "a tenth of the recordings goes each day, and comes": (
+        [TREE[0], *[usual(900 * MiB, 90 * MiB, 89 * MiB, 1000, 100, 0)] * 4],
+        [usual(900 * MiB, 90 * MiB, 89 * MiB, 1000, 100, 0)] * 5,
+    ),
+}  # fmt: skip
+
+
+def told_of(before: list[Growth], days: list[Growth]) -> list[list[Sign]]:
+    """Day by day, what is told; what was told of is nothing to go by."""
+    told, known = [], list(before)
+    for day in days:
+        told.append(signs(day, known))
+        known += [day] if not told[-1] else []
+    return told
+
+
+@pytest.mark.parametrize("what", STEPWISE)
+def test_an_attack_that_goes_by_small_steps_is_told_at_the_one_by_which_half_is_gone(what: str) -> None:
+    before, days, expected = STEPWISE[what]
+    *earlier, last = told_of(before, days)
+    assert last == expected and not any(earlier), earlier
+
+
+@pytest.mark.parametrize("what", ORDINARY)
+def test_some_busy_days_after_one_another_are_no_attack(what: str) -> None:
+    before, days = ORDINARY[what]
+    assert not any(told_of(before, days))
+
+
 def test_of_an_asset_that_is_hardly_known_nothing_is_said() -> None:
     before, now, _ = ATTACKS["a dump whose columns were encrypted"]
     assert signs(now, before[:2]) == [] and signs(now, before[:3]) != []

@@ -69,8 +69,8 @@ def controls(
     if printed is not None:
         click.echo(used.map.raw if printed == "map" else used.floors.raw, nl=False)
         return Exit.OK
-    if unknown := [one for one in wanted if one not in used.map.map.frameworks]:
-        hint = f"it has {', '.join(used.map.map.frameworks)}"
+    if unknown := [one for one in wanted if one not in used.map.value.frameworks]:
+        hint = f"it has {', '.join(used.map.value.frameworks)}"
         raise UsageProblem(f"the map has no framework {', '.join(map(ascii, unknown))}", hint=hint)
     loaded, wrong_plans = options.load_all(names)
     for error in wrong_plans:

@@ -15,7 +15,7 @@ from ccdr.cli.settings import settings
 from ccdr.cli.test import tell
 from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit
-from ccdr.model.values import Achieved, Verdict, human_bytes, human_seconds
+from ccdr.model.values import Achieved, Verdict, human_bytes, human_seconds, so_many
 
 if TYPE_CHECKING:
     from ccdr.demo.show import Shown
@@ -130,12 +130,20 @@ def _tell(shown: Shown, *, verbose: bool) -> None:
         found = control.damaged is not None and control.damaged.verdict is Verdict.FAIL
         then = "its test FAILed it, as it must" if found else f"and {control.reason}"
         click.echo(f"{word(control.result)}  a restored copy of {control.asset} was damaged ({control.what}): {then}\n")
+    _tell_erased(shown)
     _tell_together(shown)
     table(
         ("asset", "store and method", "verdict", "came back, and compared", "RPO", "RTO", *SHOWN_PHASES.values()),
         [_row(shown, test) for test in shown.tests] + ([] if shown.damaged is None else [_damaged(shown.damaged)]),
     )
     _tell_end(shown)
+
+
+def _tell_erased(shown: Shown) -> None:
+    for test in shown.tests:
+        if (outcome := test.erasure) is not None:
+            people = so_many(outcome.entries, "entry", "entries")
+            click.echo(f"{word(outcome.result)}  {people} of the register: erased again in the restored {test.asset}\n")
 
 
 def _tell_together(shown: Shown) -> None:
@@ -192,7 +200,10 @@ def _tell_end(shown: Shown) -> None:
     click.echo(f"The first backups stored {stored[0]}, the second ones {stored[-1]}.")
     good = shown.exit_code is Exit.OK
     click.echo(f"\n{'as it should be' if good else 'NOT as it should be'}, in {human_seconds(shown.seconds)}")
+    for note in shown.notes:
+        click.echo(f"NOT done: {note}")
     click.echo(f"look around: {_called()} --plans {where}/plans --state {where}/state status")
+    click.echo(f"the twelve measures: {_called()} --plans {where}/plans --state {where}/state controls")
     if not shown.kept:
         click.echo("its servers have ended; `ccdr demo --keep` leaves them running, to back up and test yourself")
     else:

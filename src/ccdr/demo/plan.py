@@ -17,16 +17,15 @@ KEY = "repository.key"
 SPOOL = "/var/spool/recordings"  # where the restore tests that ship have the recordings
 
 
-def write_plan(work: Path, centre: Centre, images: Images, server: DemoStore) -> LoadedPlan:
-    """In `work`: `plans/`, with secrets, and `restore_tests/`."""
+def write_plan(work: Path, centre: Centre, images: Images, server: DemoStore, approval: str = "") -> LoadedPlan:
+    """In `work`: `plans/`, with secrets, and `restore_tests/`. `approval` is the plan's block of that name."""
     _restore_tests(work / "restore_tests", centre)
     places = work / "plans" / "secrets"
     write_secret(places / KEY, secrets.token_urlsafe(24) + "\n")
     write_secret(places / "outbound.env", server.env_file())
     write_secret(places / "queues.pw", f"{centre.queues.password}\n")
-    return _written(
-        work, "plan.yaml", work / "restore_tests", _addresses(centre, images, f"s3:{server.endpoint}/{BUCKET}")
-    )
+    values = _addresses(centre, images, f"s3:{server.endpoint}/{BUCKET}") | {"approval": approval}
+    return _written(work, "plan.yaml", work / "restore_tests", values)
 
 
 def write_damaged(elsewhere: Path, work: Path, centre: Centre, images: Images) -> LoadedPlan:

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ccdr.demo import plan, store
+from ccdr.demo import evidence, plan, store
 from ccdr.demo.centre import Centre, open_centre
 from ccdr.demo.images import Images
 from ccdr.demo.needs import find_needs
 from ccdr.demo.servers import Home
+from ccdr.demo.switchboard import CALLER
 from ccdr.evidence.history.kinds import CAUGHT
 from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult
-from ccdr.jobs.examining import examine
 from ccdr.jobs.group_backup import GroupResult, backup_together
 from ccdr.jobs.negative_control import NegativeControl, negative_control
 from ccdr.jobs.restore_test import AT, RestoreTest, restore_test
@@ -59,6 +59,8 @@ class Shown:
     held: dict[str, dict[str, int]] = field(default_factory=dict)
     damaged: RestoreTest | None = None
     control: NegativeControl | None = None
+    approver: evidence.Approver | None = None
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     kept: bool = False
 
@@ -68,7 +70,7 @@ class Shown:
         codes = [b.exit_code for round_ in self.rounds for b in round_] + [t.exit_code for t in self.tests]
         if self.damaged is None or self.damaged.verdict is not Verdict.FAIL:
             codes.append(Exit.FINDING)
-        if self.control is None or self.control.result != CAUGHT:
+        if self.control is None or self.control.result != CAUGHT or self.notes:
             codes.append(Exit.FINDING)
         return worst(codes)
 
@@ -83,9 +85,12 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     (work / MARKER).touch()
     own = services(work / "state")
     home = Home(docker, work.absolute(), f"demo-{secrets.token_hex(3)}", keep)
+    signer = evidence.approver(work)
     with running(home, images, progress) as (centre, server):
-        loaded = plan.write_plan(work, centre, images, server)
-        shown = Shown(work, loaded, kept=keep)
+        planted = own.clock.now()
+        loaded = plan.write_plan(work, centre, images, server, signer.block if signer is not None else "")
+        shown = Shown(work, loaded, kept=keep, approver=signer)
+        evidence.approved(loaded, own, signer)
         jobs = [Job(loaded, asset) for asset in loaded.plan.assets]
         progress.step(f"the first backup of {len(jobs)} stores")
         round_of(shown, jobs, own, progress)
@@ -93,6 +98,9 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
         centre.carry_on()
         progress.step("the second backup; the server's log is shipped instead")
         round_of(shown, [job for job in jobs if job.engine.shipping is None], own, progress)
+        progress.step("a caller is erased at the switchboard, and stands in the register of erasures")
+        centre.switchboard.erase(CALLER)
+        evidence.erased(loaded, own, planted)
         progress.step("restoring all of it into sandboxes, and a copy with one byte flipped")
         shown.damaged, *shown.tests = side_by_side(
             [
@@ -101,10 +109,10 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
             ],
             AT_ONCE,
         )
-        examine([loaded], [loaded], own)  # while the store answers: what `ccdr controls` shows of keys and ways
         (controlled,) = [job for job in jobs if job.control is not None]
         progress.step(f"damaging a restored copy of {controlled.asset}, which its test must find")
         shown.control = negative_control(controlled, own, progress)
+        shown.notes += evidence.looked_after(loaded, own, progress)
         for test in shown.tests:
             shown.held[test.asset] = _held(own, Job(loaded, test.asset), test)
     shown.seconds = time.monotonic() - began

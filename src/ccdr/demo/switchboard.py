@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CALLS, NEW_CALLS = 20_000, 300
+CALLER = "+999610000042"  # somebody who called once, and asks to be erased
+NOBODY = "+999600000000"  # a canary: nobody has this number, and nobody dials it
 AGE_S = 300.0  # seconds: nobody is writing these files
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -25,6 +27,10 @@ CREATE VIEW answered AS SELECT * FROM cdr WHERE disposition = 'ANSWERED';
 CREATE TABLE last_change (id INTEGER PRIMARY KEY CHECK (id = 1), at TEXT);
 CREATE TRIGGER cdr_told AFTER INSERT ON cdr BEGIN INSERT OR REPLACE INTO last_change VALUES (1, NEW.started_at); END;
 INSERT INTO trunk (name, channels) VALUES ('sip-north', 120), ('sip-south', 60), ('isdn', 30);
+"""
+_CANARY = """
+INSERT INTO cdr (started_at, src, dst, trunk_id, duration, billsec, disposition, uniqueid)
+VALUES ('2026-01-01T00:00:00.000Z', ?, '100', 1, 1, 1, 'ANSWERED', 'canary')
 """
 # One a minute up to now, after those that there are.
 _RECORDS = """
@@ -59,6 +65,8 @@ class Switchboard:
         _configure(self.configuration)
         with contextlib.closing(sqlite3.connect(self.cdr, check_same_thread=False)) as self._database:
             self._database.executescript(_SCHEMA)
+            with self._database:
+                self._database.execute(_CANARY, (NOBODY,))
             self._write(CALLS)
             yield
 
@@ -67,6 +75,11 @@ class Switchboard:
         self._write(NEW_CALLS)
         _written(self.configuration / "queues.d" / "retention.conf", "[retention]\nstrategy = rrmemory\nmaxlen = 40\n")
         _written(self.configuration / "trunks.d" / "sip-north.conf", "[sip-north]\nchannels = 150\n", 0o640)
+
+    def erase(self, caller: str) -> None:
+        """Somebody asked for it, and the switchboard's owner does so."""
+        with self._database:
+            self._database.execute("DELETE FROM cdr WHERE src = ?", (caller,))
 
     def _write(self, calls: int) -> None:
         with self._database:
@@ -84,6 +97,7 @@ def _configure(root: Path) -> None:
         _written(root / "seats.d" / f"{seat}.conf", f"[{seat}]\ncontext = agents\nmailbox = {seat}@default\n", 0o640)
     _written(root / "extensions.conf", "[inbound]\nexten => _X.,1,AGI(route.sh)\n same => n,Queue(${QUEUE})\n")
     _written(root / "route.sh", '#!/bin/sh\necho "SET VARIABLE QUEUE sales"\n', 0o750)
+    _written(root / "0000-do-not-touch.conf", "; a canary: whatever changes this file has no business here\n")
     (root / "default-queue.conf").symlink_to("queues.d/sales.conf")
 
 

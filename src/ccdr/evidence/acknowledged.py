@@ -11,16 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from math import ceil, floor, log2
 from operator import gt, ne
 from typing import Any
 
+from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
-from ccdr.model.schema import parse_duration
 from ccdr.model.trouble import Problem, Trouble, Worse
-from ccdr.model.values import TOLD_BY, number_of, rfc3339, utc
+from ccdr.model.values import TOLD_BY, number_of, utc
 
 ACK = "ack"  # the record's kind
 BEGUN, ENDED = "begun", "ended"  # what it did
@@ -71,7 +71,6 @@ def can_be(trouble: Trouble) -> bool:
 
 
 Record = Mapping[str, Any]
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
 _UNITS = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -210,27 +209,13 @@ def exit_of(problems: Iterable[Problem]) -> Exit:
 
 def until_of(text: str, now: datetime) -> datetime:
     """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
-    try:
-        until = now + timedelta(seconds=parse_duration(text))
-    except OverflowError:
-        until = now + 2 * LONGEST
-    except ValueError:
-        try:
-            day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
-            until = datetime.combine(day, time(), UTC) + timedelta(days=1) if day else utc(text)
-        except (ValueError, OverflowError):
-            raise UsageProblem(
-                f"--until {text!a} is no duration, no date and no time with a zone",
-                hint="write 14d, a date like 2026-12-24, or a time like 2026-12-24T08:00:00Z",
-            ) from None
-    if until <= now:
-        raise UsageProblem(f"--until {rfc3339(until)} is past", hint="write a later time, or 14d")
+    until = moment_of(text, now, "14d")
     if until - now > LONGEST:
         raise UsageProblem(
             f"--until is more than {LONGEST.days} days ahead",
             hint="write 90d at most: a trouble that lasts longer is decided on anew each quarter",
         )
-    return until.replace(microsecond=0)
+    return until
 
 
 def why_of(text: str) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.approvals import AHEAD, NONCE, SHA256, misfit, read, written
+from ccdr.evidence.until import refuse_past
+from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import UsageProblem
-from ccdr.model.schema import parse_duration
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import number_of, rfc3339, to_the_second, utc
 
@@ -23,7 +24,6 @@ MADE, ENDED = "made", "ended"  # what it did
 NAMESPACE = "ccdr-attestation"  # what is signed for: a key may be restricted to it in allowed_signers
 TOLD_BEFORE = timedelta(days=30)
 SCOPE = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _YEAR = timedelta(days=366)
 
 
@@ -202,28 +202,14 @@ def scope_of(text: str) -> str:
 
 def until_of(text: str, item: str, now: datetime) -> datetime:
     """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
-    longest = ATTESTABLE[item].longest
-    try:
-        until = now + timedelta(seconds=parse_duration(text))
-    except OverflowError:
-        until = now + 2 * longest
-    except ValueError:
-        try:
-            day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
-            until = datetime.combine(day, time(), UTC) + timedelta(days=1) if day else utc(text)
-        except (ValueError, OverflowError):
-            raise UsageProblem(
-                f"--until {text[:40]!a} is no duration, no date and no time with a zone",
-                hint="write 365d, a date like 2027-12-24, or a time like 2027-12-24T08:00:00Z",
-            ) from None
+    until = moment_of(text, now, f"{ATTESTABLE[item].longest.days}d")
     refuse_until(until, item, now)
-    return until.replace(microsecond=0)
+    return until
 
 
 def refuse_until(until: datetime, item: str, now: datetime) -> None:
     longest = ATTESTABLE[item].longest
-    if until <= now:
-        raise UsageProblem(f"--until {rfc3339(until)} is past", hint="write a later time")
+    refuse_past(until, now, f"{longest.days}d")
     if until - now > longest:
         raise UsageProblem(
             f"--until is more than {longest.days} days ahead: so long {item} does not hold",

@@ -17,6 +17,7 @@ from ccdr.evidence.attested import (
     NAMESPACE,
     Attestation,
     ToAttest,
+    key_of,
     refuse_until,
     standing,
 )
@@ -28,7 +29,7 @@ from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import rfc3339, utc
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def to_attest(
 ) -> ToAttest:
     """What is to be signed or recorded: the words are kept from now on. UsageProblem where the evidence cannot be
     read."""
-    digest, now = _digest_of(evidence), services.clock.now().replace(microsecond=0)
+    digest, now = _digest_of(evidence), services.clock.now()
     return ToAttest(item, scope, keep_payload(services.state, statement), digest, until, now, nonce())
 
 
@@ -83,6 +84,7 @@ def attest(
         raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
     refuse_until(given.valid_until, given.item, min(given.made, now))
     refuse_until(given.valid_until, given.item, now)
+    _refuse_replayed(given, services)
     by = None
     if signature is not None:
         text = signed if signed is not None else given.text()
@@ -100,6 +102,19 @@ def attest(
         "who": who().body(),
     }
     return _recorded(services, body)
+
+
+def _refuse_replayed(given: ToAttest, services: Services) -> None:
+    """What was signed once, and has been ended or attested anew since, does not hold again by the same signature."""
+    known = services.histories().get((None, None), AssetHistory()).attested
+    newest = known.get(key_of({"item": given.item, "scope": given.scope}))
+    if newest is None or utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
+        return
+    if given.made <= utc(newest["made"]):
+        raise UsageProblem(
+            f"this was written before what is recorded of {given.item} (record {newest['seq']}), or is that itself",
+            hint="write it anew with --write, and have that signed",
+        )
 
 
 def end(item: str, scope: str | None, why: str, services: Services) -> Attested:

@@ -14,13 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccdr.engines.servers.connection import Peer
+from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.host.signatures import SignatureRefused
 from ccdr.host.strength import weak
 from ccdr.host.tls import handshake
+from ccdr.jobs.approvals.plans import block_of, holds
 from ccdr.jobs.repository_keys.opened import LEDGER, log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
 from ccdr.model.values import RecordRef, rfc3339, utc
@@ -28,6 +31,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import elsewhere_too, open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
 from ccdr.plans.repository_url import http_address, is_loopback
+from ccdr.plans.versions import PLAN_VERSION
 from ccdr.plans.yamlfile import Where, dotted
 from ccdr.storage.repository_keys import MOST_KEYS, keys_of
 from ccdr.storage.restic import Restic
@@ -37,16 +41,18 @@ _LARGEST = 1 << 16
 
 
 def examine_daily(plans: Sequence[LoadedPlan], services: Services) -> list[RecordRef]:
-    """Those that nobody has looked at for a day; not while the ledger is less than a day old. CcdrError where it cannot
-    be read or written."""
+    """Those that nobody has looked at for a day, or since they were changed; not while the ledger is less than a day
+    old. CcdrError where it cannot be read or written."""
     now, histories = services.clock.now(), services.histories()
     first = next(iter(services.ledger.records()), None)
     if first is None or now - EVERY < utc(first["time"]) <= now + SET_BACK:
         return []
     due = []
     for loaded in plans:
-        last = histories.get((loaded.plan.plan, None), AssetHistory()).newest.get(EXAMINED)
-        if last is None or not now - EVERY < utc(last["time"]) <= now + SET_BACK:
+        newest = histories.get((loaded.plan.plan, None), AssetHistory()).newest
+        last, version = newest.get(EXAMINED), newest.get(PLAN_VERSION)
+        changed = last is not None and version is not None and version["seq"] > last["seq"]
+        if last is None or changed or not now - EVERY < utc(last["time"]) <= now + SET_BACK:
             due.append(loaded)
     return examine(due, plans, services)
 
@@ -71,7 +77,25 @@ def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -
             for where, path in secret_files(plan)
             if path.exists() or not elsewhere_too(where)
         ],
+        "approval": _approval(loaded, services),
     }
+
+
+def _approval(loaded: LoadedPlan, services: Services) -> str | None:
+    """Who may approve changes: what they once signed holds no longer than they may."""
+    approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
+    if approved is None:
+        return None
+    try:
+        if (block := block_of(loaded, services)) is None:
+            return None
+        signer, by = holds(approved, block, services), approved["by"]
+    except SignatureRefused:
+        return "refused"
+    except UsageProblem:
+        return "unreadable"
+    same = (signer.name, signer.key, signer.user_verified) == (by["name"], by["key"], by.get("user_verified"))
+    return "holds" if same else "refused"
 
 
 def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,19 +6,16 @@ A law is quoted, with its source. A standard that is sold is cited by number, in
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ccdr.model.errors import PlanInvalid
 from ccdr.model.schema import Name, Strict, Text
-from ccdr.plans.problems import as_problems, checked, did_you_mean
+from ccdr.plans.own_file import OwnFile, load
+from ccdr.plans.problems import did_you_mean
 from ccdr.plans.shape import editor_schema, listed
-from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
+from ccdr.plans.yamlfile import Document, Where, YamlProblem
 
 BESIDE = "controls.yaml"  # beside the directory of plans
 
@@ -50,36 +47,14 @@ class ControlMap(Strict):
     frameworks: Annotated[dict[Name, Framework], Field(min_length=1)] = Field(description="by a short name")
 
 
-@dataclass(frozen=True)
-class LoadedMap:
-    """A map that is right; `path` None: the one that comes with ccdr. `raw` are its bytes."""
-
-    map: ControlMap
-    path: Path | None
-    raw: bytes
-
-    def as_json(self) -> dict[str, object]:
-        return {"file": self.path and str(self.path), "sha256": sha256(self.raw).hexdigest()}
-
-
-def packaged() -> bytes:
-    """The map that comes with ccdr, to be copied and edited."""
-    return files("ccdr.plans").joinpath(BESIDE).read_bytes()
+LoadedMap = OwnFile[ControlMap]
 
 
 def load_map(path: Path | None, known: Mapping[str, Collection[str]]) -> LoadedMap:
     """`known` are the measures, with their parts. PlanInvalid with every mistake; UsageProblem where it cannot be
     read."""
-    raw = packaged() if path is None else read_bytes(path)
-    shown = path or Path(BESIDE)
-    document, findings = parse(raw)
-    value = None
-    if document is not None:
-        value, more = checked(ControlMap, document, shown.parent.absolute(), Any)
-        findings += [*more, *_across(document, known)]
-    if findings or value is None:
-        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr controls --print map` prints one that is right")
-    return LoadedMap(value, path, raw)
+    hint = "`ccdr controls --print map` prints one that is right"
+    return load(ControlMap, BESIDE, path, hint, lambda document: _across(document, known))
 
 
 def map_schema() -> dict[str, Any]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from ccdr.model.errors import PlanInvalid
 from ccdr.model.schema import Duration, Strict, Text
 from ccdr.model.tls import Tls, number_of
-from ccdr.plans.problems import as_problems, checked
+from ccdr.plans.own_file import OwnFile, load
 from ccdr.plans.shape import editor_schema
-from ccdr.plans.yamlfile import parse, read_bytes
 
 BESIDE = "floors.yaml"  # beside the directory of plans
 _NUMBERS = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,5}", re.ASCII)
@@ -97,35 +92,12 @@ def _padded(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return (*numbers, *(0,) * (6 - len(numbers)))
 
 
-@dataclass(frozen=True)
-class LoadedFloors:
-    """Floors that are right; `path` None: those that come with ccdr. `raw` are their bytes."""
-
-    floors: Floors
-    path: Path | None
-    raw: bytes
-
-    def as_json(self) -> dict[str, object]:
-        return {"file": self.path and str(self.path), "sha256": sha256(self.raw).hexdigest()}
-
-
-def packaged() -> bytes:
-    """The file that comes with ccdr, to be copied and edited."""
-    return files("ccdr.plans").joinpath(BESIDE).read_bytes()
+LoadedFloors = OwnFile[Floors]
 
 
 def load_floors(path: Path | None) -> LoadedFloors:
     """PlanInvalid with every mistake; UsageProblem where it cannot be read."""
-    raw = packaged() if path is None else read_bytes(path)
-    shown = path or Path(BESIDE)
-    document, findings = parse(raw)
-    value = None
-    if document is not None:
-        value, more = checked(Floors, document, shown.parent.absolute(), Any)
-        findings += more
-    if findings or value is None:
-        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr controls --print floors` prints one that is right")
-    return LoadedFloors(value, path, raw)
+    return load(Floors, BESIDE, path, "`ccdr controls --print floors` prints one that is right")
 
 
 def floors_schema() -> dict[str, Any]:

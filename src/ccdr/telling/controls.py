@@ -78,7 +78,7 @@ def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histori
         lineage=services.lineage(),
         of_ledger=ledger_problems(plans, services, histories, newest),
         of_people=attestation_problems(services, histories),
-        floors=used.floors.floors,
+        floors=used.floors.value,
     )
     return judged(known, services, used)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +16,12 @@ from tests.support.listeners import web_server
 from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
 
 from ccdr.evidence.acknowledged import exit_of
-from ccdr.evidence.attested import ATTESTABLE, judge
+from ccdr.evidence.attested import ATTESTABLE, ToAttest, judge
 from ccdr.evidence.records.schema import schema_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.signatures import SignatureRefused
-from ccdr.jobs.attesting import holds
+from ccdr.jobs.attesting import attest, holds
+from ccdr.model.errors import UsageProblem
 from ccdr.run.ending import end_run
 from ccdr.run.tasks import RunResult
 from ccdr.telling.status import attestation_problems
@@ -184,6 +186,26 @@ def test_a_record_alone_has_signed_nothing(room: Room) -> None:
         holds({**record, "evidence_sha256": "0" * 64}, room.signers, services)
 
 
+def test_what_was_ended_or_attested_anew_does_not_hold_again_by_the_old_signature(room: Room) -> None:
+    """It lies in the ledger, and the text can be had again from its record."""
+    text = room.site.root / "text"
+    room.attest("--write", str(text))
+    text.with_name("text.sig").write_text(signed(text.read_text(), room.ana, "ccdr-attestation"))
+    taken = ("attest", "--signed", str(text), "--signers", str(room.signers))
+    assert room.site.run(*taken).code == 0
+    for _ in range(2):
+        done = room.site.run(*taken)
+        assert done.code == 2 and "before what is recorded" in done.json["error"], done
+        assert room.site.run("attest", "staff-training", "--end", "--statement", "it was not so").code == 0
+        assert room.states() == []
+        assert room.attest().code == 0, "the twin: it is attested anew"
+    made = ToAttest.read(text.read_text())
+    services = room.site.services(Ticking(made.made + timedelta(days=1)))
+    given = replace(made, made=made.made - timedelta(hours=1), nonce="0" * 32)
+    with pytest.raises(UsageProblem, match="before what is recorded"):
+        attest(given, services, None, room.signers)
+
+
 def test_every_item_that_there_is_may_be_recorded() -> None:
     assert set(schema_of("attestation")["properties"]["item"]["enum"]) == set(ATTESTABLE)
     page = (Path(__file__).parents[3] / "docs/how-to/attest.md").read_text("utf-8")
@@ -193,8 +215,6 @@ def test_every_item_that_there_is_may_be_recorded() -> None:
 
 def test_openssh_itself_verifies_what_was_recorded(room: Room) -> None:
     """As an auditor does: from the record's values and the file of signers."""
-    from ccdr.evidence.attested import ToAttest
-
     room.attest("--key", str(room.ana))
     (record,) = room.site.records("attestation")
     sig = room.site.root / "sig"

@@ -256,3 +256,42 @@ def test_a_plan_that_asks_for_more_is_approved_by_more(room: Room) -> None:
     assert room.approve().code == 0
     room.plan(", second_factor: true")
     assert room.approve().code == 2 and len(room.site.records("plan.approved")) == 1
+
+
+def test_what_was_signed_for_an_older_version_does_not_bring_it_back(room: Room) -> None:
+    """The ledger holds each signature, and the text can be had again from its record."""
+    first = room.text("first")
+    sig(first, signed(first.read_text(), room.ana))
+    older = room.text("older")
+    sig(older, signed(older.read_text(), room.ana))
+    assert room.approve("--signed", str(first)).code == 0
+    before = (room.site.root / "plans/p.yaml").read_text()
+    room.plan(rest="retention: {keep_within: 35d}\n")
+    assert room.approve().code == 0
+    (room.site.root / "plans/p.yaml").write_text(before)
+    for text in (first, older):
+        done = room.approve("--signed", str(text))
+        assert done.code == 2 and "before what stands now" in done.json["error"], done
+    room.site.run("backup", "p")
+    assert room.codes() == {"PLAN_UNAPPROVED"}
+    assert room.approve().code == 0 and room.codes() == set(), "the twin: it is signed anew"
+
+
+def test_who_may_not_approve_any_more_has_not_approved(room: Room) -> None:
+    """Their signature is verified again each day, and whenever somebody asks for it."""
+
+    def looks() -> tuple[str, set[str], str]:
+        measures = {m["id"]: m for m in room.site.run("controls", "--examine").json["measures"]}
+        (part,) = [p for p in measures["policies-and-training"]["parts"] if p["id"] == "approval"]
+        return part["state"], room.codes(), room.site.records("plan.examined")[-1]["approval"]
+
+    room.approve()
+    assert looks() == ("evidence_present", set(), "holds")
+    signers(room.signers, {"dan@x": room.mallory})
+    assert looks() == ("failing", {"PLAN_UNAPPROVED"}, "refused")
+    room.signers.chmod(0o666)
+    assert looks() == ("failing", {"PLAN_UNAPPROVED"}, "unreadable")
+    signers(room.signers, {"ana@x": room.ana})
+    assert looks() == ("evidence_present", set(), "holds"), "it holds again by who may"
+    assert room.approve().code == 0 and room.codes() == set()
+    room.site.ledger_holds()

@@ -308,6 +308,27 @@ def test_who_breaks_the_glass_is_told_of_at_once_and_it_is_red_until_reviewed(ro
     room.site.ledger_holds()
 
 
+def test_who_broke_the_glass_does_not_review_it(room: Room) -> None:
+    """As far as this host knows them by an account: `sudo` tells whose it was."""
+    room.approved()
+    room.site.env["SUDO_USER"] = "dan"
+    assert room.pruned("--break-glass", REASON).code == 0
+    del room.site.env["SUDO_USER"]
+    for by, code in (("dan", 2), ("ana", 0)):
+        done = room.site.run("approval", "review", "p", "--found", "so it was", "--key", str(room.keys[by]))
+        assert done.code == code, done
+        assert ("BREAK_GLASS" in room.codes()) == (by == "dan")
+
+
+def test_two_that_carry_one_request_out_at_once_use_it_once(ready: Room) -> None:
+    room = ready
+    argv = ("upkeep", "p", "--prune", "--approval", str(room.file), "--json")
+    both = [room.site.start(*argv) for _ in range(4)]
+    codes = sorted(process.wait(120) for process in both)
+    assert codes[0] == 0 and set(codes[1:]) <= {2, 5}, codes
+    assert len(room.site.records("approval.used")) == 1 == len(room.site.records("prune.start"))
+
+
 def test_it_is_recorded_before_anything_is_done_and_goes_on_though_nobody_can_be_told(room: Room) -> None:
     room.site.write("plans/urls", "json://127.0.0.1:1/hook\n", mode=0o600)
     path = room.site.root / "plans/p.yaml"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ccdr.model.errors import PlanInvalid
-from ccdr.plans.floors import Floors, floors_schema, load_floors, numbers_of, packaged
+from ccdr.plans.floors import Floors, floors_schema, load_floors, numbers_of
+from ccdr.plans.own_file import packaged
 from ccdr.telling.controls import floors_beside
 
 LINES = ("10.6.20", "10.11.10", "11.4.4")
@@ -75,11 +76,11 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, sa
 
 def test_those_beside_the_plans_take_the_place_of_ours(tmp_path: Path) -> None:
     plans = tmp_path / "plans"
-    assert floors_beside(plans).raw == packaged() and floors_beside(plans).path is None
+    assert floors_beside(plans).raw == packaged("floors.yaml") and floors_beside(plans).path is None
     (tmp_path / "floors.yaml").write_text(GOOD, "utf-8")
     own = floors_beside(plans)
-    assert own.path == tmp_path / "floors.yaml" and own.floors.below("postgres", "17.5") == "17.6"
-    assert own.floors.ages.versions == 31 * 86400, "what is not said is as ours"
+    assert own.path == tmp_path / "floors.yaml" and own.value.below("postgres", "17.5") == "17.6"
+    assert own.value.ages.versions == 31 * 86400, "what is not said is as ours"
 
 
 def test_editors_have_a_schema() -> None:

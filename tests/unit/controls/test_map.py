@@ -16,8 +16,9 @@ from ccdr.evidence.controls.judged import judge_measures
 from ccdr.evidence.controls.registry import NAMES
 from ccdr.evidence.controls.values import ControlState
 from ccdr.model.errors import PlanInvalid, UsageProblem
-from ccdr.plans.control_map import load_map, map_schema, packaged
+from ccdr.plans.control_map import load_map, map_schema
 from ccdr.plans.job import Job
+from ccdr.plans.own_file import packaged
 from ccdr.telling.controls import map_beside
 
 FRAMEWORKS = {"gdpr", "hipaa", "pci-dss", "nis2", "dora", "iso-27001", "iso-22301", "soc-2", "nist-800-53"}
@@ -41,7 +42,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_map_that_comes_with_ccdr_has_every_framework_and_quotes_laws_alone() -> None:
-    frameworks = load_map(None, NAMES).map.frameworks
+    frameworks = load_map(None, NAMES).value.frameworks
     assert set(frameworks) == FRAMEWORKS
     laws = {name for name, one in frameworks.items() if one.kind == "law"}
     assert laws == {"gdpr", "hipaa", "nis2", "dora"}
@@ -53,7 +54,7 @@ def test_the_map_that_comes_with_ccdr_has_every_framework_and_quotes_laws_alone(
 def test_each_measure_answers_something() -> None:
     named = {
         m
-        for one in load_map(None, NAMES).map.frameworks.values()
+        for one in load_map(None, NAMES).value.frameworks.values()
         for r in one.requirements.values()
         for m in r.measures
     }
@@ -62,7 +63,7 @@ def test_each_measure_answers_something() -> None:
 
 def test_a_users_own_map_is_read(tmp_path: Path) -> None:
     loaded = load_map(written(tmp_path, GOOD), NAMES)
-    assert list(loaded.map.frameworks["local"].requirements) == ["12.10"]
+    assert list(loaded.value.frameworks["local"].requirements) == ["12.10"]
     assert loaded.as_json()["file"] == str(tmp_path / "controls.yaml")
 
 
@@ -97,14 +98,14 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
 
 def test_the_map_beside_the_plans_takes_the_place_of_ours_and_one_that_is_named_of_both(tmp_path: Path) -> None:
     plans = tmp_path / "plans"
-    assert map_beside(plans).raw == packaged()
+    assert map_beside(plans).raw == packaged("controls.yaml")
     written(tmp_path, GOOD)
-    assert set(map_beside(plans).map.frameworks) == {"local"}
+    assert set(map_beside(plans).value.frameworks) == {"local"}
     other = tmp_path / "other.yaml"
     with pytest.raises(UsageProblem, match="does not exist"):
         map_beside(plans, other)
-    other.write_bytes(packaged())
-    assert set(map_beside(plans, other).map.frameworks) == FRAMEWORKS
+    other.write_bytes(packaged("controls.yaml"))
+    assert set(map_beside(plans, other).value.frameworks) == FRAMEWORKS
 
 
 def test_a_requirement_is_in_the_state_of_the_worst_that_answers_it(job: Job, tmp_path: Path) -> None:

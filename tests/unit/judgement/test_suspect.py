@@ -62,6 +62,17 @@ def test_a_leap_is_told_once_three_are_known_and_of_the_same_source_alone(job: J
     assert of(past, job).suspicion(Growth(**GROWTH), {}, source) == [], "a day like others"
 
 
+def test_a_canary_is_known_though_its_source_has_another_name(job: Job, past: Chronicle) -> None:
+    """Else whoever changes a path in the plan has what there is then taken for what is to be."""
+    for hours in (-5, -4):
+        past.stored(hours, f"s{hours}", growth=GROWTH, canaries={"front": digest("c")})
+    elsewhere = source_digest("/elsewhere")
+    assert of(past, job).suspicion(None, {"front": digest("c")}, elsewhere) == [], "the twin"
+    assert of(past, job).suspicion(None, {"front": digest("d")}, elsewhere) == [Sign.CANARY_CHANGED]
+    past.stored(-3, "moved", source="/elsewhere", growth=GROWTH, canaries={"front": digest("c")})
+    assert of(past, job).suspicion(None, {"front": None}, elsewhere) == [Sign.CANARY_GONE]
+
+
 def test_what_came_after_an_attack_is_nothing_to_go_by(job: Job, past: Chronicle) -> None:
     for hours in (-5, -4, -3):
         past.stored(hours, f"s{hours}", growth=GROWTH, canaries={"front": digest("c")})

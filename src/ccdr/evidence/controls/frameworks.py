@@ -53,7 +53,7 @@ def judge_frameworks(loaded: LoadedMap, measures: Sequence[MeasureState]) -> lis
     states = dict(_states(measures))
     return [
         FrameworkState(name, one, tuple(_judged(number, asked, states) for number, asked in one.requirements.items()))
-        for name, one in loaded.map.frameworks.items()
+        for name, one in loaded.value.frameworks.items()
     ]
 
 

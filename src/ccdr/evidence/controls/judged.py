@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
+from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.registry import EVERY, MEASURES
 from ccdr.evidence.controls.values import ControlState, MeasureState, Observed, Part, PartState
 from ccdr.model.errors import Exit
+from ccdr.model.values import utc
 
 
 def judge_measures(known: Known, parts: Sequence[Part] = EVERY) -> list[MeasureState]:
@@ -19,10 +23,19 @@ def _shown(part: Part, known: Known) -> tuple[Observed, ...]:
     """What is of another hand, or damaged, may hold anything below its envelope: it shows nothing, and is never well.
     The verification of the ledger tells of it."""
     try:
-        return tuple(part.shows(known))
+        return tuple(_in_time(one, known.now) for one in part.shows(known))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         text = "a record that it rests on is not as any ccdr writes it"
         return (Observed(ControlState.FAILING, text, step="ccdr ledger verify   lists all damage"),)
+
+
+def _in_time(one: Observed, now: datetime) -> Observed:
+    """What is dated in the future shows nothing of now: a clock was ahead then, or is set back now, so that nothing
+    ever gets old."""
+    if one.state is not ControlState.EVIDENCE_PRESENT or all(utc(r.time) <= now + AHEAD for r in one.records):
+        return one
+    text = f"{one.text}; but its record is dated in the future: a clock is wrong, or was"
+    return replace(one, state=ControlState.FAILING, text=text, step="check the clock of this host")
 
 
 def exit_of_measures(measures: Sequence[MeasureState]) -> Exit:

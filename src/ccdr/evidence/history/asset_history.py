@@ -363,10 +363,11 @@ class AssetHistory(FoldedRecords):
         *,
         drains: bool = False,
     ) -> list[Sign]:
-        """What a backup that was just stored looks like, against those before it of the same source."""
-        if source != self.grown_of:
-            return []
-        found = signs(growth, [Growth(*one) for one in self.grown], drains=drains) if growth is not None else []
+        """What a backup that was just stored looks like, against those before it of the same source; a canary is to be
+        the same wherever its source is now."""
+        found = []
+        if growth is not None and source == self.grown_of:
+            found = signs(growth, [Growth(*one) for one in self.grown], drains=drains)
         was = [(self.canaries[name], digest) for name, digest in canaries.items() if name in self.canaries]
         found += [Sign.CANARY_CHANGED] if any(now not in (before, None) for before, now in was) else []
         return found + ([Sign.CANARY_GONE] if any(now is None for _, now in was) else [])

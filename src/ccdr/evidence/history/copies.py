@@ -1,5 +1,5 @@
 """The records of a plan's copies have a history of their own: what is found at one of them says nothing of another, but
-that a snapshot was captured badly says it of all."""
+that a snapshot was captured badly, or looks as if its source had been encrypted, says it of all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def seen_from(known: Histories, plan: str, copy: str) -> Histories:
 
 def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
     bad = {one: "FAIL" for one in own.captured_badly if one not in here.proven}
-    return replace(here, proven={**bad, **here.proven}, begun_here=own.begun_here, checks_at_start={})
+    seen = replace(here, proven={**bad, **here.proven}, begun_here=own.begun_here, checks_at_start={})
+    return replace(seen, suspect=own.suspect, suspected=own.suspected)  # a copy of it is no better
 
 
 def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:

@@ -33,6 +33,7 @@ from ccdr.evidence.history.kinds import (
     NOT_BEGUN,
     PASSED,
     PRUNED,
+    RECOVER_END,
     RUNBOOK_END,
     RUNBOOK_START,
     RUNBOOK_STEP,
@@ -172,6 +173,10 @@ class FoldedRecords:
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
+    # Of a plan: the newest recovery that brought back every asset that it had then; and of each asset that the newest
+    # one of it did not bring back, where that stands, and when it was.
+    whole_recovery: Record | None = None
+    not_recovered: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Of a plan: its incidents by their names, the closed ones up to a point, as `incidents.py` has them; and recoveries
     # that none of them tells of.
     incidents: dict[str, Entry] = field(default_factory=dict)
@@ -256,6 +261,8 @@ class FoldedRecords:
         elif kind == CONTROLLED:
             self._take_fetched(record)
             self._take_control(record)
+        elif kind == RECOVER_END:
+            self._take_recovery(record)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
@@ -353,7 +360,7 @@ class FoldedRecords:
             return
         source = (record.get("snapshot") or {}).get("source_sha256")
         if source != self.grown_of:
-            self.grown, self.grown_of, self.canaries = [], source, {}
+            self.grown, self.grown_of = [], source
         if growth := record.get("growth"):
             self.grown = [*self.grown, [growth[key] for key in COUNTED]][-KNOWN:]
         self.canaries |= {name: digest for name, digest in (record.get("canaries") or {}).items() if digest}
@@ -461,6 +468,19 @@ class FoldedRecords:
                 self.not_caught[damage["kind"]] = record
             elif record["result"] == CAUGHT and _same_damage(self.not_caught.get(damage["kind"]), damage):
                 del self.not_caught[damage["kind"]]
+
+    def _take_recovery(self, record: Record) -> None:
+        done = {str(one["asset"]) for one in record["assets"] if one["state"] == "done"}
+        named = ((self.newest.get(PLAN_VERSION) or {}).get("facts") or {}).get("assets")
+        if named is None:
+            named = [one["asset"] for one in (self.whole_recovery or {}).get("assets") or ()]
+        if record["state"] == "done" and done.issuperset(named):
+            self.whole_recovery = record
+        where = {key: record[key] for key in ("seq", "time", "kind", TOLD_BY) if key in record}
+        for one in record["assets"]:
+            self.not_recovered.pop(str(one["asset"]), None)
+            if one["state"] != "done":
+                self.not_recovered[str(one["asset"])] = where
 
     def _take_log(self, record: Record) -> None:
         if record.get("anew") is True or record.get("branched") is True:

@@ -1,5 +1,6 @@
 """Is the version of a plan that is in force approved, and when is it to be looked at again? By records alone: whether a
-signature holds is asked when it is recorded, and again by whoever acts upon it (jobs/approvals/)."""
+signature holds is asked when it is recorded, again each day (`plan.examined`), and by whoever acts upon it
+(jobs/approvals/)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from datetime import datetime
 
 from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339, to_the_second, utc
@@ -67,6 +69,18 @@ def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str 
     block = loaded.plan.approval
     if block is not None and block.second_factor and approved["by"].get("user_verified") is not True:
         return f"{which} is to be approved by a second factor, and {approved['by']['name']} signed without one"
+    looked = history.newest.get(EXAMINED)
+    if looked is not None and looked["seq"] > approved["seq"]:
+        return _by_whom(str(looked.get("approval")), f"{which}, by {approved['by']['name']},", str(looked["time"]))
+    return None
+
+
+def _by_whom(found: str, which: str, at: str) -> str | None:
+    """That the signature was verified again since, and did not hold."""
+    if found == "refused":
+        return f"the approval of {which} does not hold any more: who signed it may not approve, {to_the_second(at)}"
+    if found == "unreadable":
+        return f"the approval of {which} could not be verified: who may approve could not be read, {to_the_second(at)}"
     return None
 
 

@@ -48,3 +48,10 @@ class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
     ]
     sources: Annotated[dict[str, Way], about("of the assets that a server holds, by name")] = {}
     secrets: list[ExaminedSecret] = []
+    approval: Annotated[
+        Literal["holds", "refused", "unreadable"] | None,
+        about(
+            "the newest approval's signature, verified again: `refused`: it is none of who may approve now; "
+            "`unreadable`: who may could not be read; null: nobody has approved it"
+        ),
+    ] = None

@@ -8,8 +8,7 @@ file of signers that is there. Where nobody else can be had, the glass is broken
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -18,104 +17,36 @@ from ccdr.evidence.approvals import (
     AHEAD,
     APPROVAL_REFUSED,
     APPROVAL_USED,
-    GLASS_BROKEN,
-    GLASS_REVIEWED,
     LONGEST,
     PLAN_APPROVED,
     REQUESTED,
     Operation,
     Request,
-    ToReview,
     nonce,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.payloads import keep_payload, payload
-from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers, verify
-from ccdr.host.who import who
 from ccdr.jobs import in_force
+from ccdr.jobs.approvals.glass import break_glass
 from ccdr.jobs.approvals.plans import PAGE, block_of, holds, signed_by, verified
-from ccdr.jobs.pausing import wake
+from ccdr.jobs.approvals.wanted import (
+    FREELY,
+    NOTHING,
+    Allowed,
+    ApprovalRefused,
+    Given,
+    NotApproved,
+    Wanted,
+    whose,
+)
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.model import Approval
 from ccdr.plans.versions import digest_of, files_of
 
 _TRIES = 500  # of a fiftieth of a second: another request is carried out meanwhile
-
-
-class NotApproved(CcdrError):
-    """The version of the plan is not approved, and what it says of removal is not carried out."""
-
-    exit_code = Exit.FINDING
-
-
-class ApprovalRefused(UsageProblem):
-    """There is no approval for it that holds; nothing was done. `code` says why, for records."""
-
-    def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Given:
-    """By what somebody goes on: a request that another has signed, or a reason to break the glass. Neither: nothing."""
-
-    text: str | None = None
-    requested: str = ""  # the requester's signature
-    approved: str = ""  # the other's
-    reason: str | None = None  # to break the glass …
-    tell: Callable[[], None] = field(default=lambda: None, compare=False)  # … and who is told of that, at once
-
-
-NOTHING = Given()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What somebody is about to do. `about` is one word more, an id, where there is more to say."""
-
-    operation: Operation
-    loaded: LoadedPlan
-    about: str = "-"
-
-    @property
-    def plan(self) -> str:
-        return self.loaded.plan.plan
-
-    @property
-    def asked(self) -> str:
-        """As a command asks for it."""
-        return self.operation.value + ("" if self.about == "-" else f" --about {self.about}")
-
-    @property
-    def version(self) -> str:
-        return digest_of(files_of(self.loaded))
-
-    @property
-    def repository(self) -> str:
-        return sha256(self.loaded.plan.repository.location.encode("utf-8", "surrogateescape")).hexdigest()
-
-    def body(self) -> dict[str, object]:
-        """For records."""
-        return {"operation": self.operation.value, "about": None if self.about == "-" else self.about}
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """What may be done now. `snapshots` are those that may be removed; None: all that the plan says."""
-
-    snapshots: frozenset[str] | None = None
-    by: str | None = None  # for people: who approved it
-
-    def may_go(self, snapshot: str) -> bool:
-        return self.snapshots is None or snapshot in self.snapshots
-
-
-FREELY = Allowed()
 
 
 # --- asking for it ------------------------------------------------------------------------------------------------
@@ -188,7 +119,7 @@ def allowed(wanted: Wanted, services: Services, given: Given) -> Allowed:
             )
         return FREELY
     if given.reason is not None:
-        return _break_glass(wanted, services, given)
+        return break_glass(wanted, services, given)
     try:
         return _by_request(wanted, services, given, block)
     except UsageProblem as error:
@@ -283,7 +214,7 @@ def _record_use(
         "nonce": asked.nonce,
         "requested": signed_by(requester, given.requested),
         "approved": signed_by(approver, given.approved),
-        **_whose(wanted.loaded),
+        **whose(wanted.loaded),
     }
     services.ledger.append(APPROVAL_USED, plan=wanted.plan, asset=None, run=None, body=body)
 
@@ -291,96 +222,5 @@ def _record_use(
 def _record_refusal(wanted: Wanted, services: Services, given: Given, error: UsageProblem) -> None:
     digest = None if given.text is None else sha256(given.text.encode("utf-8", "surrogateescape")).hexdigest()
     code = error.code if isinstance(error, ApprovalRefused) else "unreadable"
-    body = {**wanted.body(), "why": code, "request_sha256": digest, **_whose(wanted.loaded)}
+    body = {**wanted.body(), "why": code, "request_sha256": digest, **whose(wanted.loaded)}
     services.ledger.append(APPROVAL_REFUSED, plan=wanted.plan, asset=None, run=None, body=body)
-
-
-# --- without ------------------------------------------------------------------------------------------------------
-
-
-def _break_glass(wanted: Wanted, services: Services, given: Given) -> Allowed:
-    """Recorded and told before anything is done: CcdrError where it cannot be recorded."""
-    in_force.record(wanted.loaded, services)
-    body = {
-        **wanted.body(),
-        "digest": wanted.version,
-        "repository": wanted.repository,
-        "why_sha256": keep_payload(services.state, given.reason or ""),
-        "nonce": nonce(),
-        **_whose(wanted.loaded),
-    }
-    services.ledger.append(GLASS_BROKEN, plan=wanted.plan, asset=None, run=None, body=body)
-    wake(services)
-    given.tell()
-    return FREELY
-
-
-@dataclass(frozen=True)
-class BrokenGlass:
-    """What was done without an approval, and nobody has reviewed. `why` is None where the words were taken back."""
-
-    plan: str
-    operation: str
-    at: str
-    actor: str
-    nonce: str
-    seq: int
-    why: str | None
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "plan": self.plan,
-            "operation": self.operation,
-            "at": self.at,
-            "by": self.actor,
-            "record": self.seq,
-            "why": self.why,
-        }
-
-
-def to_be_reviewed(services: Services, plans: Collection[str] = ()) -> list[BrokenGlass]:
-    """Of these plans, or of all, oldest first."""
-
-    def of(plan: str, record: Record) -> BrokenGlass:
-        why = payload(services.state, record.get("why_sha256"))
-        operation, at = str(record["operation"]), str(record["time"])
-        return BrokenGlass(plan, operation, at, str(record["actor"]), str(record["nonce"]), int(record["seq"]), why)
-
-    of_plans = {plan: history for (plan, asset), history in services.histories().items() if plan and asset is None}
-    found = (of(name, one) for name, h in of_plans.items() if not plans or name in plans for one in h.glass.values())
-    return sorted(found, key=lambda one: one.seq)
-
-
-def to_review(plan: str, broken: BrokenGlass, services: Services) -> ToReview:
-    """What is to be signed."""
-    return ToReview(plan, broken.nonce, services.clock.now().replace(microsecond=0), nonce())
-
-
-def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str, found: str) -> Signer:
-    """Record that somebody who may approve has looked at it. UsageProblem where there is none such, or they may not."""
-    given, plan = ToReview.read(text), loaded.plan.plan
-    block = block_of(loaded, services)
-    if block is None:
-        raise UsageProblem(
-            f"{plan} has no `approval:` any more: who may review it, nobody says", hint="put the block back"
-        )
-    if given.plan != plan or given.of not in {one.nonce for one in to_be_reviewed(services, [plan])}:
-        raise UsageProblem(f"nothing of {plan} waits for that review", hint=f"`ccdr approval review {plan}` lists it")
-    if given.made > services.clock.now() + AHEAD:
-        raise UsageProblem("it is dated in the future", hint=f"`ccdr approval review {plan}` writes it anew")
-    signer = verified(text, signature, block, services)
-    body = {
-        "of": given.of,
-        "why_sha256": keep_payload(services.state, found),
-        "made": rfc3339(given.made),
-        "nonce": given.nonce,
-        "by": signed_by(signer, signature),
-        **_whose(loaded),
-    }
-    services.ledger.append(GLASS_REVIEWED, plan=plan, asset=None, run=None, body=body)
-    wake(services)
-    return signer
-
-
-def _whose(loaded: LoadedPlan) -> dict[str, object]:
-    return {"tenant": loaded.plan.tenant_of(None), "who": who().body()}

@@ -45,8 +45,9 @@ class ApprovedPlan:
 
 def to_approve(loaded: LoadedPlan, services: Services) -> PlanToApprove:
     """What is to be signed. UsageProblem where the plan is not to be approved."""
-    block, now = _asked(loaded, services), services.clock.now().replace(microsecond=0)
-    return PlanToApprove(loaded.plan.plan, digest_of(files_of(loaded)), block.review_by(now), now, nonce())
+    block, now = _asked(loaded, services), services.clock.now()
+    review_by = block.review_by(now.replace(microsecond=0))
+    return PlanToApprove(loaded.plan.plan, digest_of(files_of(loaded)), review_by, now, nonce())
 
 
 def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -> ApprovedPlan:
@@ -66,6 +67,7 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
             f"`review: {block.review}` does not allow that now",
             hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
         )
+    _refuse_replayed(given, services)
     signer = verified(text, signature, block, services)
     if loaded.plan.approval is not None:  # it may ask for more than the version before it
         _factors(signer, loaded.plan.approval)
@@ -82,6 +84,19 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
     }
     seq = services.ledger.append(PLAN_APPROVED, plan=plan, asset=None, run=None, body=body).seq
     return ApprovedPlan(plan, digest, signer, given.review_by, seq)
+
+
+def _refuse_replayed(given: PlanToApprove, services: Services) -> None:
+    """A ledger holds each signature, and the text can be had again from its record: whoever reads that could bring an
+    older version back into force by what was signed for it then."""
+    newest = services.histories().get((given.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
+    if newest is None or utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
+        return
+    if given.made <= utc(newest["made"]):
+        raise UsageProblem(
+            f"this was signed for {given.plan} before what stands now (record {newest['seq']}), or is that itself",
+            hint=f"`ccdr plan approve {given.plan} --write FILE` writes what is to be signed now",
+        )
 
 
 def holds(record: Record, block: Approval, services: Services) -> Signer:

@@ -18,8 +18,7 @@ from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
 from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
 from ccdr.evidence.judgement.counting import answered_for
 from ccdr.host.state import Run
-from ccdr.jobs.approvals import NOTHING, Allowed, Given, Wanted, allowed, scheduled
-from ccdr.jobs.approvals.four_eyes import FREELY
+from ccdr.jobs.approvals import FREELY, NOTHING, Allowed, Given, Wanted, allowed, scheduled
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of

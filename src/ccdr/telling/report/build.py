@@ -203,7 +203,7 @@ def _controls(
         lineage=_verified_by(end, ledger.lineage, services),
         of_ledger=ledger.troubles,
         of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
-        floors=used.floors.floors,
+        floors=used.floors.value,
     )
     return judged_controls(known, services, used)
 

@@ -14,6 +14,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.tls import Tls
 from ccdr.model.values import so_many, to_the_second, utc
 from ccdr.plans.floors import below_tls
+from ccdr.plans.versions import PLAN_VERSION
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
 _FLOOR = "raise what the server speaks, or `tls:` of floors.yaml; then ccdr backup takes a new look"
@@ -50,6 +51,11 @@ def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
     if all(one[0] is PRESENT for one in found) and known.now - utc(last["time"]) > LOOKED_AT:
         text = f"it was last looked at on {to_the_second(last['time'])}"
         found = [(LATE, text)]
+    changed = known.history(plan.name).newest.get(PLAN_VERSION)
+    if all(one[0] is PRESENT for one in found) and changed is not None and changed["seq"] > last["seq"]:
+        text = "the plan was changed since it was last looked at"
+        yield Observed(LACKING, text, plan.name, None, behind(last, changed), _LOOK)
+        return
     for one in found:
         step = one[2].format(plan.name) if len(one) == 3 else _LOOK
         yield Observed(one[0], one[1], plan.name, None, behind(last), None if one[0] is PRESENT else step)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.parts.shared import (
+    FAILING,
+    LACKING,
+    LATE,
+    PRESENT,
+    YEARLY,
+    failed_before,
+    first_of,
+    taken_out,
+)
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import to_the_second, utc
@@ -32,3 +41,6 @@ def negative_controls(known: Known) -> Iterator[Observed]:
             kind = str((last.get("damage") or {}).get("kind")).replace("_", " ")
             text = f"a copy damaged on purpose ({kind}) was found bad on {to_the_second(last['time'])}"
             yield Observed(PRESENT, text, *where, behind(last))
+    for name, out, history in taken_out(known):
+        missed = next(iter(history.not_caught.values()), None)
+        yield from failed_before(known, name, out, missed, "a damaged copy of it passed its restore test")

@@ -6,7 +6,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.parts.shared import (
+    FAILING,
+    LACKING,
+    LATE,
+    PRESENT,
+    YEARLY,
+    failed_before,
+    first_of,
+    taken_out,
+)
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import CHECKED, RECOVER_END, RECOVER_START
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -57,6 +66,8 @@ def restore_tests(known: Known) -> Iterator[Observed]:
     """Each asset's newest restore test with a verdict."""
     for plan, asset in known.assets:
         yield _restore_test(known, plan, asset)
+    for name, out, history in taken_out(known):
+        yield from failed_before(known, name, out, history.failure or history.log_failure, "its restore test failed")
 
 
 def _restore_test(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
@@ -155,15 +166,41 @@ def _recovery(known: Known, plan: PlanKnown) -> Observed:
         text = f"the recovery of {to_the_second(crashed['time'])} crashed, and none was carried out since"
         return Observed(FAILING, text, plan.name, None, behind(crashed))
     if end is None:
-        step = f"ccdr recover {plan.name} --under DIR   brings all of it back beside what is there"
-        return Observed(LACKING, "it was never recovered as a whole", plan.name, None, (), step)
-    at, achieved = to_the_second(end["time"]), end["rto"]
+        return Observed(LACKING, "it was never recovered as a whole", plan.name, None, (), _all_of_it(plan))
+    at, assets = to_the_second(end["time"]), plan.loaded.plan.assets
+    if lost := {asset: record for asset, record in history.not_recovered.items() if asset in assets}:
+        text = f"{', '.join(lost)} did not come back in the newest recovery of {'it' if len(lost) == 1 else 'them'}"
+        return Observed(FAILING, text, plan.name, None, behind(*lost.values()))
     if end["state"] != "done":
         return Observed(FAILING, f"the recovery of {at} came to no good end", plan.name, None, behind(end))
-    took = f"{human_seconds(achieved['achieved_s'])} of {human_seconds(achieved['objective_s'])}"
-    if achieved["verdict"] == ObjectiveVerdict.BREACHED:
-        return Observed(FAILING, f"the recovery of {at} took {took}", plan.name, None, behind(end))
-    if known.now - utc(end["time"]) > YEARLY:  # DORA 11(6): tests at least yearly
-        return Observed(LATE, f"the last recovery is more than a year old: {at}", plan.name, None, behind(end))
-    text = f"{so_many(len(end['assets']), 'asset')} recovered on {at}, in {took}"
-    return Observed(PRESENT, text, plan.name, None, behind(end))
+    if (slow := next((one for one in (end, history.whole_recovery) if one and _breached(one)), None)) is not None:
+        text = f"the recovery of {to_the_second(slow['time'])} took {_took(slow)}"
+        return Observed(FAILING, text, plan.name, None, behind(slow))
+    return _whole(known, plan, history.whole_recovery, end)
+
+
+def _whole(known: Known, plan: PlanKnown, whole: Record | None, newest: Record) -> Observed:
+    """What came back of some assets alone, with nothing to be said against it, shows nothing of all of them."""
+    done = {str(one["asset"]) for one in (whole or {}).get("assets") or ()}
+    if missing := [asset for asset in plan.loaded.plan.assets if asset not in done]:
+        text = "it was never recovered as a whole" if whole is None else "it has other assets now than were recovered"
+        text += f"; never with the others: {', '.join(missing)}" if whole is not None else ""
+        return Observed(LACKING, text, plan.name, None, behind(whole or newest), _all_of_it(plan))
+    assert whole is not None
+    at = to_the_second(whole["time"])
+    if known.now - utc(whole["time"]) > YEARLY:  # DORA 11(6): tests at least yearly
+        return Observed(LATE, f"the last recovery is more than a year old: {at}", plan.name, None, behind(whole))
+    text = f"{so_many(len(whole['assets']), 'asset')} recovered on {at}, in {_took(whole)}"
+    return Observed(PRESENT, text, plan.name, None, behind(whole))
+
+
+def _breached(end: Record) -> bool:
+    return bool(end["rto"]["verdict"] == ObjectiveVerdict.BREACHED)
+
+
+def _took(end: Record) -> str:
+    return f"{human_seconds(end['rto']['achieved_s'])} of {human_seconds(end['rto']['objective_s'])}"
+
+
+def _all_of_it(plan: PlanKnown) -> str:
+    return f"ccdr recover {plan.name} --under DIR   brings all of it back beside what is there"

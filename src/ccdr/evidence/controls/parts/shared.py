@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 
-from ccdr.evidence.controls.values import ControlState
+from ccdr.evidence.approvals import PLAN_APPROVED
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.values import ControlState, Observed, behind
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.approvals import unapproved
+from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import of_another_host, to_the_second, utc
+from ccdr.plans.versions import PLAN_VERSION
 
 PRESENT, FAILING, LATE, LACKING = (
     ControlState.EVIDENCE_PRESENT,
@@ -16,9 +23,43 @@ PRESENT, FAILING, LATE, LACKING = (
 )
 LOOKED_AT = timedelta(days=2)  # how long it shows something that it was looked at; `ccdr run` looks each day
 YEARLY = timedelta(days=366)
+TAKEN_OUT = timedelta(days=90)  # for which what failed is told of an asset that no plan names any more
 
 
 def first_of(problems: Iterable[Problem], troubles: Collection[Trouble]) -> Problem | None:
     """The first that nobody has acknowledged, else the first at all."""
     there = [p for p in problems if p.trouble in troubles]
     return min(there, key=lambda p: p.acknowledged is not None, default=None)
+
+
+def taken_out(known: Known) -> Iterator[tuple[str, str, AssetHistory]]:
+    """Assets that no plan names any more: nobody judges them, and what was wrong with them is not over by that. Where
+    somebody else has approved the plan as it is now, they have answered for it."""
+    plans = {plan.name: plan for plan in known.plans}
+    for (name, asset), history in known.histories.items():
+        if name is None or asset is None or "@" in name:
+            continue
+        plan = plans.get(name)
+        if plan is None and not _gone(known, name):
+            continue  # another host's, or one that was not asked for
+        if plan is None or not (asset in plan.loaded.plan.assets or _approved(known, plan)):
+            yield name, asset, history
+
+
+def _gone(known: Known, plan: str) -> bool:
+    """Was it recorded that it has no file any more?"""
+    version = known.history(plan).newest.get(PLAN_VERSION)
+    return version is not None and version.get("files") == {}
+
+
+def _approved(known: Known, plan: PlanKnown) -> bool:
+    history = known.history(plan.name)
+    return PLAN_APPROVED in history.newest and unapproved(plan.loaded, history, known.now) is None
+
+
+def failed_before(known: Known, plan: str, asset: str, failed: Record | None, what: str) -> Iterator[Observed]:
+    """That it was taken out of its plan with this against it: `what`, in words that begin a sentence."""
+    if failed is not None and not of_another_host(failed) and known.now - utc(failed["time"]) < TAKEN_OUT:
+        text = f"{what} on {to_the_second(failed['time'])}, and no plan names it any more"
+        step = f"put it back into the plan; else it is told for {TAKEN_OUT.days} days"
+        yield Observed(ControlState.FAILING, text, plan, asset, behind(failed), step)

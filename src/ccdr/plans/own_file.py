@@ -1,0 +1,55 @@
+"""A file that comes with ccdr, and in whose place users may put their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ccdr.model.errors import PlanInvalid
+from ccdr.model.schema import Strict
+from ccdr.plans.problems import as_problems, checked
+from ccdr.plans.yamlfile import Document, YamlProblem, parse, read_bytes
+
+M = TypeVar("M", bound=Strict)
+
+
+@dataclass(frozen=True)
+class OwnFile(Generic[M]):
+    """One that is right, as `value`; `path` None: the one that comes with ccdr. `raw` are its bytes."""
+
+    value: M
+    path: Path | None
+    raw: bytes
+
+    def as_json(self) -> dict[str, object]:
+        return {"file": self.path and str(self.path), "sha256": sha256(self.raw).hexdigest()}
+
+
+def packaged(name: str) -> bytes:
+    """What comes with ccdr, to be copied and edited."""
+    return files("ccdr.plans").joinpath(name).read_bytes()
+
+
+def load(
+    model: type[M],
+    name: str,
+    path: Path | None,
+    hint: str,
+    across: Callable[[Document], Iterable[YamlProblem]] = lambda _: (),
+) -> OwnFile[M]:
+    """`name` is ccdr's own, read where no `path` is given; `across` finds what no single field shows. PlanInvalid with
+    every mistake; UsageProblem where it cannot be read."""
+    raw = packaged(name) if path is None else read_bytes(path)
+    shown = path or Path(name)
+    document, findings = parse(raw)
+    value = None
+    if document is not None:
+        value, more = checked(model, document, shown.parent.absolute(), Any)
+        findings += [*more, *across(document)]
+    if findings or value is None:
+        raise PlanInvalid(as_problems(shown, findings), hint=hint)
+    return OwnFile(value, path, raw)
