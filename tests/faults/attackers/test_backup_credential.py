@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.faults.repository.test_snapshots import planted as forged
 from tests.support.attacking import Held, borrowed, forged_pass, in_a_locked_bucket, planted
 from tests.support.harness import PASSWORD, Quiet, Ran, Site
 from tests.support.repository_damage import ids
@@ -140,6 +141,14 @@ def test_a_snapshot_of_other_data_fails_a_check_that_knows_the_asset(twin: Site,
     assert tested(twin) == (0, "PASS")
     planted(twin, tmp_path / "theirs")
     assert tested(twin) == (1, "FAIL")
+
+
+def test_a_manifest_that_claims_a_newer_ccdr_stops_tests_until_somebody_removes_it(twin: Site) -> None:
+    fake = forged(twin, lambda body: body.update(format=99))
+    done = twin.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE") and fake[:8] in done.json["reason"], done
+    restic_of(twin.root, "forget", fake)
+    assert tested(twin) == (0, "PASS")
 
 
 def test_a_snapshot_that_borrows_a_run_of_ours_is_found(
