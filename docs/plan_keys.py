@@ -21,7 +21,8 @@ to the plan. Every check may have a `name:` as well, which people read and the l
 TABLE = "| key | takes | default | says |\n|---|---|---|---|\n"
 OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retention": "retention", "Upkeep": "upkeep",
              "Notify": "notify", "PlanLimits": "limits", "Target": "a target", "NewServer": "new_server",
-             "RunbookState": "runbook_state", "Approval": "approval"}  # fmt: skip
+             "RunbookState": "runbook_state", "Approval": "approval", "Access": "access",
+             "RoleCredential": "a role's credential", "AuditorCredential": "the auditor's credential"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",
     "BackupSettings": "backup",

@@ -61,6 +61,16 @@ MEANS = {
         "somebody did without an approval what needs one, and gave a reason; until somebody who may approve has "
         "reviewed it, and signed that ([Break glass](../how-to/approve.md#break-glass))"
     ),
+    Trouble.ACCESS_BROKEN: (
+        "when the roles' credentials were last tried at the store, one of them could do more than its role; until "
+        "`ccdr access test` finds that none can ([Access](../how-to/access.md))"
+    ),
+    Trouble.ACCESS_REVIEW: (
+        "who has access was last looked at more than three months ago, or something was found that is to be changed; until "
+        "somebody looks again, and records it "
+        "([Access](../how-to/access.md#review-who-has-access))"
+    ),
+    Trouble.ACCESS_REVIEW_ENDS: "a review of access is three months old within a month; no finding",
     Trouble.PLAN_REVIEW: (
         "the day has passed on which the approved plan was to be looked at again; until somebody signs it anew"
     ),
@@ -146,6 +156,15 @@ MEANS = {
     Trouble.CHECK_LATE: (
         "a check of the repository came due twice since the last try, or since it became this host's to do"
     ),
+    Trouble.LOCK_SHORT: (
+        "what is in use in a bucket can be removed sooner than `lock: keep` of the plan wants, or ccdr could not push "
+        "its Object Lock forward; until it did ([Keys and locks](../how-to/keys.md))"
+    ),
+    Trouble.OBJECTS_OVERWRITTEN: (
+        "an object of a repository has another version, with other contents: somebody overwrote it. The "
+        "oldest version is locked ([what to do](../how-to/keys.md#somebody-wrote-over-it)); until there is one version "
+        "again"
+    ),
     Trouble.COPY_FAILED: (
         "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it could not "
         "be copied ([A second copy](../how-to/second-copy.md)); until one has gone well"
@@ -174,6 +193,13 @@ MEANS = {
         "([Attest](../how-to/attest.md))"
     ),
     Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
+    Trouble.INCIDENT_OVERDUE: (
+        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; until "
+        "somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
+    ),
+    Trouble.INCIDENT_DUE: (
+        "an incident has to be notified within a quarter of the time that there is for it; no finding"
+    ),
     Trouble.MISSED: "due times passed without a try; told once, and never over",
     Trouble.UNTOLD: (
         "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"

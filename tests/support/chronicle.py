@@ -41,6 +41,7 @@ class Chronicle:
     source: str
     plan: str = "p"
     asset: str = "crm"
+    repository: str = NOUGHT  # a digest of where it lies
     records: list[dict[str, Any]] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     there: list[Snapshot] = field(default_factory=list)

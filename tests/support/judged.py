@@ -22,7 +22,9 @@ NOON = "2026-11-24T"
 
 
 def about(job: Job) -> Chronicle:
-    return Chronicle(END, str(job.engine.source_name), job.plan, job.asset)
+    there = job.loaded.facts.repository
+    assert there is not None
+    return Chronicle(END, str(job.engine.source_name), job.plan, job.asset, there.location)
 
 
 def well(past: Chronicle, **more: Any) -> Chronicle:

@@ -41,9 +41,10 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     from ccdr.jobs.backup.backup import backup as back_up
     from ccdr.jobs.group_backup import backup_together
     from ccdr.jobs.plan_in_repository import store
+    from ccdr.plans.access import Role
 
     options = settings()
-    jobs = options.jobs(plan, assets)
+    jobs = options.jobs(plan, assets, Role.BACKUP)
     if dry_run:
         return _dry_run(jobs)
     services = options.services()

@@ -197,12 +197,14 @@ def _recover(
     from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, reading_on, recovering
+    from ccdr.plans.access import Role
+    from ccdr.plans.roles import as_role
     from ccdr.plans.trust import confirm
 
     options = settings()
     loaded, known = options.load(plan), _known(options, glass)
     request = asked.request(loaded, options, known)
-    loaded, services = from_site(loaded, options.services(), asked.site)
+    loaded, services = from_site(as_role(loaded, Role.RESTORE), options.services(), asked.site)
     with contextlib.ExitStack() as stack:
         undisturbed = stack.enter_context(reading_on(loaded, services))
         outlook, request = _looked_ahead(loaded, request, services)
@@ -291,6 +293,8 @@ def _typed(request: RecoverRequest) -> list[Command]:
 def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest, resuming
+    from ccdr.plans.access import Role
+    from ccdr.plans.roles import as_role
 
     options = settings()
     services = options.services()
@@ -301,7 +305,7 @@ def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
         )
     loaded, known = options.load(told.plan), _known(options, glass)
     decision = Decision.read(told.decided)
-    loaded, services = from_site(loaded, services, decision.site)
+    loaded, services = from_site(as_role(loaded, Role.RESTORE), services, decision.site)
     agree(loaded, decision.starts)
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:

@@ -190,9 +190,10 @@ def restore(
     """
     from ccdr.jobs.copies import jobs_from
     from ccdr.jobs.restore import restoring
+    from ccdr.plans.access import Role
 
     options = settings()
-    (job,), services = jobs_from(options.jobs(plan, [asset]), options.services(), site)
+    (job,), services = jobs_from(options.jobs(plan, [asset], Role.RESTORE), options.services(), site)
     request = asked.request(job, options)
     with contextlib.ExitStack() as stack:
         with progress() as watched:
@@ -342,5 +343,7 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""
     click.echo(f"took {human_seconds(sum(result.phases.values()))} ({phases}){estimated}")
+    for line in result.incident.lines:
+        click.echo(line)
     if result.record is not None:
         click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")

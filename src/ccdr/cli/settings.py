@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.model.errors import PlanInvalid
     from ccdr.plans import LoadedPlan
+    from ccdr.plans.access import Role
     from ccdr.plans.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,12 +81,14 @@ class Settings:
             raise wrong[0]
         return loaded
 
-    def jobs(self, name: str, named: Sequence[str] = ()) -> list[Job]:
-        """The plan's assets in its order, or those that were named; UsageProblem where there is none such."""
+    def jobs(self, name: str, named: Sequence[str] = (), role: Role | None = None) -> list[Job]:
+        """The plan's assets in its order, or those that were named, with the role's own credential where there is one
+        here; UsageProblem where there is none such."""
         from ccdr.model.errors import UsageProblem
         from ccdr.plans.job import Job
+        from ccdr.plans.roles import as_role
 
-        loaded = self.load(name)
+        loaded = self.load(name) if role is None else as_role(self.load(name), role)
         assets = list(loaded.plan.assets)
         for asset in named:
             if asset not in assets:

@@ -32,9 +32,10 @@ def ship(plan: str, assets: tuple[str, ...], once: bool) -> Exit:
     from ccdr.host import interrupts
     from ccdr.jobs.shipping.ship import ship as ship_log
     from ccdr.model.errors import UsageProblem
+    from ccdr.plans.access import Role
 
     options = settings()
-    jobs = [job for job in options.jobs(plan, assets) if assets or job.engine.shipping is not None]
+    jobs = [job for job in options.jobs(plan, assets, Role.BACKUP) if assets or job.engine.shipping is not None]
     if not jobs:
         raise UsageProblem(
             f"no asset of {plan} ships its log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"

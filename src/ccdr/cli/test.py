@@ -94,6 +94,7 @@ def test(
     """
     from ccdr.jobs.attest import store_due
     from ccdr.jobs.copies import jobs_from
+    from ccdr.plans.access import Role
 
     options = settings()
     if control or damage is not None or seed is not None:
@@ -103,8 +104,8 @@ def test(
             raise UsageProblem("a negative control restores the newest snapshot, and keeps nothing", hint=ALONE)
         if not control:
             raise UsageProblem("--damage and --seed are of --negative-control", hint=ALONE)
-        return by_damage(options.jobs(plan, assets), options.services(), damage, seed, dry_run=dry_run)
-    stated, services = jobs_from(options.jobs(plan, assets), options.services(), site)
+        return by_damage(options.jobs(plan, assets, Role.VERIFY), options.services(), damage, seed, dry_run=dry_run)
+    stated, services = jobs_from(options.jobs(plan, assets, Role.VERIFY), options.services(), site)
     jobs = _holding(stated, snapshot, services)
     if not dry_run:
         tell_paused(services, plan)

@@ -60,6 +60,8 @@ def upkeep(
     """
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.upkeep import check, prune
+    from ccdr.plans.access import Role
+    from ccdr.plans.roles import as_role
 
     options = settings()
     if all_data and only == "prune":
@@ -79,9 +81,15 @@ def upkeep(
         tell_paused(services, plan.plan.plan)
         if only in (None, "prune"):
             given = going_on.given(plan, services)
-            outcomes.of("prune", partial(prune, plan, services, dry_run=dry_run, given=given), _tell_prune)
+            outcomes.of(
+                "prune", partial(prune, as_role(plan, Role.PRUNE), services, dry_run=dry_run, given=given), _tell_prune
+            )
         if only in (None, "check"):
-            outcomes.of("check", partial(check, plan, services, dry_run=dry_run, all_data=all_data), _tell_check)
+            outcomes.of(
+                "check",
+                partial(check, as_role(plan, Role.VERIFY), services, dry_run=dry_run, all_data=all_data),
+                _tell_check,
+            )
     if options.json:
         print_json(outcomes.documents[0] if len(names) == 1 else {"plans": outcomes.documents})
     return worst(outcomes.codes)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +61,10 @@ def program() -> str:
     return weed
 
 
-def start(data: Path, *, outlive: bool = False) -> DemoStore:
+def start(data: Path, *, outlive: bool = False, beside: Mapping[str, Sequence[object]] | None = None) -> DemoStore:
     """Start a server with its data below `data`; the first bucket waits until it answers. It ends with this
-    process unless it is to `outlive` it; `stop_left` finds it then.
+    process unless it is to `outlive` it; `stop_left` finds it then. `beside` are more identities, and policies, as
+    `ccdr access policies --server seaweedfs` prints them.
 
     Raises CcdrError where `weed` is not installed.
     """
@@ -77,7 +79,9 @@ def start(data: Path, *, outlive: bool = False) -> DemoStore:
     }
     config = data / "s3.json"
     config.touch(mode=0o600)
-    config.write_text(json.dumps({"identities": [identity]}), "utf-8")
+    more = dict(beside or {})
+    everybody = {**more, "identities": [identity, *more.get("identities", ())]}
+    config.write_text(json.dumps(everybody), "utf-8")
     ports = dict(zip(("master", "volume", "filer", "s3"), _free_ports(4), strict=True))
     argv = [weed, "-logtostderr=true", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
     argv += [f"-{role}.port={port}" for role, port in ports.items()]

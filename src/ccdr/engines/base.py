@@ -17,6 +17,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
 from ccdr.model.schema import AbsolutePath, Cron, Duration, Name, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest, rfc3339
+from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import Capture, StoredNode, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
@@ -295,6 +296,10 @@ class EngineConfig(Strict):
         """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and
         where the source does not answer."""
         raise UsageProblem(f"{self.engine_name} answers no SQL", hint="ask it by a `command` or an `http` step")
+
+    def accounts(self, source: Source) -> Accounts:
+        """Whoever may read files may read these."""
+        return Accounts()
 
     def new_server(self, site: Site) -> ServerMaker:
         raise UsageProblem(

@@ -15,6 +15,7 @@ from ccdr.engines import EngineConfig
 from ccdr.host.nearby import DISK, near
 from ccdr.model.schema import Strict, zone_of
 from ccdr.model.values import human_seconds
+from ccdr.plans.access import RoleCredential
 from ccdr.plans.model import Plan, Repository
 from ccdr.plans.repository_url import bucket_of
 from ccdr.plans.yamlfile import Where, YamlProblem
@@ -33,6 +34,8 @@ def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[
     for where, message in _plan(plan):
         yield YamlProblem(line(where), where, message)
     for where, path in secret_files(plan):
+        if elsewhere_too(where) and not path.exists():
+            continue
         if fault := open_secret(path):
             yield YamlProblem(line(where), where, fault)
 
@@ -195,7 +198,10 @@ def _too_far_apart(plan: Plan, asset: EngineConfig, check: AnyCheck) -> Iterator
 
 
 def secret_files(model: Strict, where: Where = ()) -> Iterator[tuple[Where, Path]]:
-    """Every file that holds a secret: passwords of any engine, the repository's environment, addresses to tell."""
+    """Every file that holds a secret: passwords of any engine, the repository's environment, addresses to tell. Of the
+    roles' credentials only those that lie here: the others are on other hosts, and nowhere else."""
+    if isinstance(model, RoleCredential) and not model.here:
+        return
     for field in type(model).model_fields:
         value = getattr(model, field)
         if field.endswith("_file") and field not in PUBLIC and isinstance(value, Path):
@@ -206,6 +212,11 @@ def secret_files(model: Strict, where: Where = ()) -> Iterator[tuple[Where, Path
             for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(entry, Strict):
                     yield from secret_files(entry, (*where, field, key))
+
+
+def elsewhere_too(where: Where) -> bool:
+    """A file that lies on one host alone, whichever of those that act by the plan it is."""
+    return where[-2:] == ("lock", "env_file")
 
 
 def open_secret(path: Path) -> str | None:

@@ -102,6 +102,16 @@ def http_address(url: str) -> str | None:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
+def place_in_bucket(url: str) -> tuple[str, str] | None:
+    """The bucket of an S3 repository, and the prefix that its keys have there, which ends in a slash or is empty; None
+    for any other."""
+    if not url.startswith("s3:"):
+        return None
+    path = url.partition("://")[2] if "://" in url else url.removeprefix("s3:").lstrip("/")
+    bucket, _, prefix = path.partition("/")[2].strip("/").partition("/")
+    return bucket, f"{prefix}/" if prefix else ""
+
+
 def bucket_of(url: str) -> tuple[str, str] | None:
     """The store, and the bucket there, of an S3 repository; None for any other."""
     address = http_address(url)

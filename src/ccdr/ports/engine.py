@@ -15,6 +15,7 @@ from ccdr.ports.place import Place, Progress, Source
 from ccdr.ports.restored import Restored
 
 if TYPE_CHECKING:  # contracts name each other
+    from ccdr.ports.accounts import Accounts
     from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
     from ccdr.ports.check import CheckContext
     from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
@@ -70,6 +71,9 @@ class Engine(Restored, Protocol):
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and
         where the source does not answer; UsageProblem where the engine answers no SQL."""
+
+    def accounts(self, source: Source) -> Accounts:
+        """Who may do what at the source, as it is now; none where it has no accounts of its own."""
 
     def refused(self, stderr: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""

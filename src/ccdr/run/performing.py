@@ -14,9 +14,19 @@ from ccdr.jobs.services import Services, Trigger
 from ccdr.jobs.upkeep import check, prune
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import LATEST, Verb, Verdict
+from ccdr.plans.access import Role
 from ccdr.plans.job import Job
+from ccdr.plans.roles import as_role
 from ccdr.ports.place import Progress
 from ccdr.run.tasks import Performed, Task
+
+_ROLES = {
+    Verb.BACKUP: Role.BACKUP,
+    Verb.TEST: Role.VERIFY,
+    Verb.CONTROL: Role.VERIFY,
+    Verb.CHECK: Role.VERIFY,
+    Verb.PRUNE: Role.PRUNE,
+}
 
 
 def perform_group(
@@ -45,7 +55,7 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     if task.verb is Verb.CONTROL:
         controlled = negative_control(_job(task), services, progress, trigger=trigger)
         return Performed(controlled, controlled.result in (CAUGHT, PASSED))
-    loaded, services = from_site(task.loaded, services, task.copy)
+    loaded, services = from_site(as_role(task.loaded, _ROLES[task.verb]), services, task.copy)
     if task.verb is Verb.PRUNE:
         pruned = prune(loaded, services, progress, trigger=trigger)
         return Performed(pruned, pruned.result == DONE)
@@ -65,4 +75,4 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
 
 def _job(task: Task) -> Job:
     assert task.asset is not None
-    return Job(task.loaded, task.asset)
+    return Job(as_role(task.loaded, _ROLES[task.verb]), task.asset)

@@ -28,7 +28,7 @@ ANYBODY = (
     "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
 )
 _NO_BUCKET = ("NoSuchBucket", "404")
-_UNKNOWN_CALL = ("NotImplemented", "MethodNotAllowed", "501", "405")
+UNKNOWN_CALL = ("NotImplemented", "MethodNotAllowed", "501", "405")
 _OF_A_KEY = {
     "InvalidAccessKeyId": "does not know the access key (InvalidAccessKeyId)",
     "SignatureDoesNotMatch": "does not take the secret key (SignatureDoesNotMatch)",
@@ -190,7 +190,7 @@ class Bucket:
         how: dict[str, Any] = {"Bucket": self.name, "ObjectLockEnabledForBucket": lock_days is not None}
         if self.region != "us-east-1" and self.endpoint.endswith(".amazonaws.com"):
             how["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
-        with self._asked("to be made") as client:
+        with self.asked("to be made") as client:
             client.create_bucket(**how)
             client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
             if lock_days is not None:
@@ -203,14 +203,14 @@ class Bucket:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys of all objects that begin so, page by page."""
-        with self._asked("what it holds") as client:
+        with self.asked("what it holds") as client:
             for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
                 yield from (entry["Key"] for entry in page.get("Contents", []))
 
     def contents(self, key: str) -> bytes | None:
         """A small object; None where there is none."""
         try:
-            with self._asked("for an object") as client:
+            with self.asked("for an object") as client:
                 return client.get_object(Bucket=self.name, Key=key)["Body"].read()
         except Refused as refused:
             if refused.code in ("NoSuchKey", "404"):
@@ -221,7 +221,7 @@ class Bucket:
         """Write a small object where there is none of that key; was there none? A store that knows no conditions
         writes it all the same."""
         try:
-            with self._asked("to take an object") as client:
+            with self.asked("to take an object") as client:
                 client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
         except Refused as refused:
             if refused.code in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
@@ -233,18 +233,18 @@ class Bucket:
 
     def versioning(self) -> str:
         """`Enabled`, `Suspended` or `Off`."""
-        with self._asked("for its versioning") as client:
+        with self.asked("for its versioning") as client:
             return client.get_bucket_versioning(Bucket=self.name).get("Status") or "Off"
 
     def object_lock(self) -> ObjectLock | None:
         """None where the bucket, or the store, has none."""
         try:
-            with self._asked("for its Object Lock") as client:
+            with self.asked("for its Object Lock") as client:
                 configuration = (
                     client.get_object_lock_configuration(Bucket=self.name).get("ObjectLockConfiguration") or {}
                 )
         except Refused as refused:
-            if refused.code in ("ObjectLockConfigurationNotFoundError", *_UNKNOWN_CALL):
+            if refused.code in ("ObjectLockConfigurationNotFoundError", *UNKNOWN_CALL):
                 return None
             raise
         if configuration.get("ObjectLockEnabled") != "Enabled":
@@ -256,7 +256,7 @@ class Bucket:
     def strangers(self, prefix: str) -> list[str]:
         """What whoever knows the address may do without a credential: sentences, empty where nothing."""
         sentences = []
-        with self._asked("as a stranger", anonymous=True) as client:
+        with self.asked("as a stranger", anonymous=True) as client:
             from botocore.exceptions import ClientError
 
             for sentence, call in (
@@ -269,11 +269,11 @@ class Bucket:
                 except ClientError as error:
                     if _status(error) not in (401, 403, 404):
                         raise
-        with contextlib.suppress(Refused), self._asked("for its ACL") as client:  # not every credential may ask
+        with contextlib.suppress(Refused), self.asked("for its ACL") as client:  # not every credential may ask
             for grant in client.get_bucket_acl(Bucket=self.name).get("Grants", []):
                 if "Grantee" in grant and grant["Grantee"].get("URI") in ANYBODY:
                     sentences.append(f"its ACL grants {grant.get('Permission')} to anybody")
-        with contextlib.suppress(Refused), self._asked("for its policy") as client:
+        with contextlib.suppress(Refused), self.asked("for its policy") as client:
             sentences += _open_statements(client.get_bucket_policy(Bucket=self.name)["Policy"])
         return sentences
 
@@ -285,7 +285,7 @@ class Bucket:
         Takes LOCKED_FOR seconds and a little where it locks.
         """
         place = f"{prefix}{CANARY}"
-        with self._asked("to delete a canary") as client:
+        with self.asked("to delete a canary") as client:
             now, left = self._left(client, place)
             tried = [self._deleted(client, key, version) for key, version in left]
             if left and not any(tried):
@@ -298,12 +298,12 @@ class Bucket:
             try:
                 put = client.put_object(Bucket=self.name, Key=key, Body=b"canary", **extra)
             except Exception as error:
-                if not _refusal(error):
+                if not refusal(error):
                     raise
                 if lock:  # it may be that right alone which is missing
-                    return replace(self.canary(prefix, lock=False), lock_refusal=_code(error))
+                    return replace(self.canary(prefix, lock=False), lock_refusal=code_of(error))
                 # What is not there can be deleted by whoever may delete.
-                return CanaryTrial(None, self._deleted(client, key, "null"), lock_refusal=_code(error))
+                return CanaryTrial(None, self._deleted(client, key, "null"), lock_refusal=code_of(error))
             version = put.get("VersionId") or "null"  # by name: without one, a deletion may leave a marker
             if not lock:
                 return CanaryTrial(None, self._deleted(client, key, version))
@@ -323,11 +323,11 @@ class Bucket:
         try:
             listing = client.list_object_versions(Bucket=self.name, Prefix=place)
         except Exception as error:
-            if not _refusal(error):
+            if not refusal(error):
                 raise
             raise Refused(
-                f"the bucket {self.name} does not let this credential list versions ({_code(error)})",
-                _code(error),
+                f"the bucket {self.name} does not let this credential list versions ({code_of(error)})",
+                code_of(error),
                 hint="allow the credential s3:ListBucketVersions",
             ) from None
         date = listing["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
@@ -342,7 +342,7 @@ class Bucket:
         try:
             client.delete_object(Bucket=self.name, Key=key, VersionId=version)
         except Exception as error:
-            if _refusal(error):  # stores have many words for a version that is locked
+            if refusal(error):  # stores have many words for a version that is locked
                 return False
             raise
         try:
@@ -354,15 +354,16 @@ class Bucket:
         raise Refused(f"{self.endpoint} answers that it deleted a version, and still has it", "Contradiction")
 
     @contextlib.contextmanager
-    def _asked(self, what: str, *, anonymous: bool = False) -> Iterator[S3Client]:
+    def asked(self, what: str, *, anonymous: bool = False, by: S3Client | None = None) -> Iterator[S3Client]:
+        """Ask, by this client where it is given; what goes wrong is told as `what` was asked."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            yield self._client(timeout=5, anonymous=anonymous)
+            yield by or self._client(timeout=5, anonymous=anonymous)
         except ClientError as error:
             message = error.response.get("Error", {}).get("Message") or str(error)
             raise Refused(
-                f"the bucket {self.name}, asked {what}, answered {_code(error)}: {message}", _code(error)
+                f"the bucket {self.name}, asked {what}, answered {code_of(error)}: {message}", code_of(error)
             ) from None
         except BotoCoreError as error:
             raise RepositoryUnavailable(
@@ -371,14 +372,14 @@ class Bucket:
             ) from None
 
 
-def _code(error: Exception) -> str:
+def code_of(error: Exception) -> str:
     response: Mapping[str, Any] = getattr(error, "response", {})
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _refusal(error: Exception) -> bool:
+def refusal(error: Exception) -> bool:
     """The store knows us and what we speak of, and does not do it."""
-    return 400 <= _status(error) < 500 and _status(error) != 404 and _code(error) not in _WRONG_KEY
+    return 400 <= _status(error) < 500 and _status(error) != 404 and code_of(error) not in _WRONG_KEY
 
 
 def _status(error: Exception) -> int:

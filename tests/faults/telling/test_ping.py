@@ -38,6 +38,9 @@ def test_pinged_when_all_went_well_and_only_then(world: World, mailbox: Mailbox,
 PINGED_ALL_THE_SAME = {
     Trouble.PLAN_UNAPPROVED,  # what it says is done all the same
     Trouble.PLAN_REVIEW,
+    Trouble.ACCESS_BROKEN,  # what is backed up is whole, until somebody uses it
+    Trouble.ACCESS_REVIEW,
+    Trouble.ACCESS_REVIEW_ENDS,
     Trouble.ATTESTATION_STALE,
     Trouble.ATTESTATION_ENDS,
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import ClassVar, Literal, Self
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
+from ccdr.engines.mariadb.accounts_seen import accounts_of
 from ccdr.engines.mariadb.client import answers, client_version, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.inventory import Inventory
@@ -24,6 +26,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text
 from ccdr.model.values import Manifest
+from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -98,18 +101,24 @@ class MariaDB(MethodsConfig[Method]):
         c = self.connection
         sql = f"""SELECT JSON_ARRAY(VERSION(), @@version_comment,
             (SELECT SUM(data_length + index_length) FROM information_schema.tables
-             WHERE table_schema = {quote_text(c.database)}));"""
-        ((version, comment, size),) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+             WHERE table_schema = {quote_text(c.database)}),
+            {_of_session("ssl_version")}, {_of_session("ssl_cipher")});"""
+        (told,) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+        version, comment, size, spoken, cipher = told
         if "MariaDB" not in version:
             raise BackupFailed(
                 f"the server is {version} ({comment}), and not MariaDB",
                 hint="MySQL is not supported: an asset of `engine: files` can keep what its own tools write",
             )
-        return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
+        tls = c.as_encrypted(spoken, cipher)
+        return SourceFacts(version, major_of(version), None if size is None else int(size), tls)
 
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         c = self.connection
         return questions.rows(source.place, c.login(source.credentials), c.database, sql)
+
+    def accounts(self, source: Source) -> Accounts:
+        return accounts_of(partial(self.ask, source))
 
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None
@@ -154,7 +163,8 @@ class MariaDB(MethodsConfig[Method]):
 
         manifest = context.manifest
         login = self._captured(manifest).restored(manifest)
-        return erasing.erase(context.sandbox, login, _database(manifest), wanted, in_part=in_part)
+        database = _database(manifest)
+        return erasing.erase(context.sandbox, login, database, wanted, called=database, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 
@@ -180,6 +190,10 @@ class _Loading(MariaDB):
 
     def client(self, major: str | None) -> ClientNeed:
         return replace(super().client(major), on_host=False, loads=True)
+
+
+def _of_session(name: str) -> str:
+    return f"(SELECT variable_value FROM information_schema.session_status WHERE variable_name = '{name.upper()}')"
 
 
 def _database(manifest: Manifest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, Literal, Self
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import questions
+from ccdr.engines.postgres.accounts import accounts_of
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
@@ -22,6 +24,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import Duration, Size, Strict, Text
 from ccdr.model.values import FileDigest, Manifest
+from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -116,15 +119,21 @@ class Postgres(MethodsConfig[Method]):
         )
 
     def probe(self, source: Source) -> SourceFacts:
-        sql = f"select current_setting('server_version'), {self._captures().size_sql}"
+        own = "(select {} from pg_stat_ssl where pid = pg_backend_pid() and ssl)"
+        tls = f"{own.format('version')}, {own.format('cipher')}"
+        sql = f"select current_setting('server_version'), {tls}, {self._captures().size_sql}"
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
         output = source.place.run([*PSQL, "-c", sql], env=env, what="asking the source")
-        version, _, size = output.stdout.strip().partition("|")
-        return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
+        version, spoken, cipher, size = output.stdout.strip().split("|")
+        encrypted = self.connection.as_encrypted(spoken, cipher)
+        return SourceFacts(version.split()[0], major_of(version), int(size), encrypted)
 
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
         return questions.rows(source.place, env, sql)
+
+    def accounts(self, source: Source) -> Accounts:
+        return accounts_of(partial(self.ask, source), self.connection.database)
 
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None

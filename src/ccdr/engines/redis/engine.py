@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import erasing, identity, rights
+from ccdr.engines.redis.accounts import accounts_of
 from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
 from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
@@ -33,6 +34,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import Size, Text, WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
+from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
@@ -101,6 +103,9 @@ class Redis(EngineConfig):
             major=release.major,
             bytes=int(info.get("used_memory", 0)) or None,
         )
+
+    def accounts(self, source: Source) -> Accounts:
+        return accounts_of(self._client(source))
 
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None

@@ -24,6 +24,8 @@ from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
+from ccdr.plans.access import Role
+from ccdr.plans.roles import as_role
 from ccdr.storage import upkeep as storage
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
@@ -139,12 +141,14 @@ def _stored(
 ) -> LedgerCopy:
     old = before or LedgerCopy(rfc3339(now))
     try:
-        repo = services.repository(loaded, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
+        of_ledger = loaded.plan.repository == loaded.plan.ledger_repository
+        writing = loaded if of_ledger else as_role(loaded, Role.BACKUP)
+        repo = services.repository(writing, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
         with services.state.reading(repo.location):
-            if old.stored is None and loaded.plan.repository == loaded.plan.ledger_repository:
+            if old.stored is None and of_ledger:
                 services.make_if_missing(repo)  # the one that is the ledger's own, with the first that is stored there
             seq = store(repo, services)
-        if loaded.plan.repository == loaded.plan.ledger_repository:  # no plan's upkeep comes by there
+        if of_ledger:  # no plan's upkeep comes by there
             with contextlib.suppress(CcdrError):
                 prune_stored(repo, now)
         return LedgerCopy(rfc3339(now), rfc3339(now), seq, None, ledger)

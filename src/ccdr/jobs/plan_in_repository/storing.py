@@ -18,6 +18,8 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Verb, rfc3339, utc
 from ccdr.plans import LoadedPlan
+from ccdr.plans.access import Role
+from ccdr.plans.roles import as_role
 from ccdr.plans.trust import confirmed, require_confirmed
 from ccdr.plans.versions import PLAN_FORMAT, PLAN_STORED, digest_of, files_of
 from ccdr.storage.catalogue import OURS
@@ -82,7 +84,7 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
     if held and note.within(note.seen, LOOK, now):
         return
     _write_note(loaded, services, _Note(note.digest, note.repository, note.seen, rfc3339(now)))
-    repo = services.repository(loaded, limits_of(loaded), gentle=True)
+    repo = services.repository(as_role(loaded, Role.BACKUP), limits_of(loaded), gentle=True)
     with services.state.reading(repo.location):
         if not (held and _there(repo, loaded.plan.plan, digest, now)):
             snapshot = _stored(loaded, services, repo, digest)

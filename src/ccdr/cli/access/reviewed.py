@@ -1,0 +1,223 @@
+"""`ccdr access review`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from ccdr.cli.approving import FILE, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.output import print_json, table
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import as_one, complete_plans, verb
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import rfc3339, so_many
+
+if TYPE_CHECKING:
+    from ccdr.jobs.access import Export, Reviewed
+    from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What somebody has looked at, and what they found."""
+
+    looked_at: Path | None
+    found: str | None
+    to_be_changed: bool
+
+    @property
+    def empty(self) -> bool:
+        return self.looked_at is None and self.found is None and not self.to_be_changed
+
+
+@dataclass(frozen=True)
+class _Signing:
+    """By which key, or where it was signed; none: `actor` stands for it."""
+
+    key: Path | None
+    into: Path | None
+    signed: Path | None
+
+    @property
+    def empty(self) -> bool:
+        return self.key is None and self.into is None and self.signed is None
+
+
+@verb(short_help="Export who may do what, and record that it was looked at.")
+@click.argument("plan", metavar="PLAN|all", shell_complete=complete_plans)
+@click.option("--out", type=FILE, metavar="FILE", help="Write the export there, as JSON, to be looked at.")
+@click.option("--looked-at", type=FILE, metavar="FILE", help="Record that somebody has looked at this export.")
+@click.option("--found", metavar="TEXT", help="What they found: at most 500 characters, kept apart.")
+@click.option(
+    "--to-be-changed", is_flag=True, help="Somebody has what they should not have: failing until reviewed anew."
+)
+@signing_options
+@as_one("look", _Look)
+@as_one("signing", _Signing)
+def review(plan: str, out: Path | None, look: _Look, signing: _Signing) -> Exit:
+    """Export who may do what of PLAN, as the systems tell now and not as the plan says: the bucket's policy and grants,
+    what was tried of each role's credential, accounts of each source's server (roles, memberships, what they read and
+    write), the passwords of the repositories (when, by whom and where they were set), owner and mode of secrets, plans
+    and state, and who may approve. What could not be read is said. It holds no customer's data, no secret and no hash
+    of one.
+
+    A person looks at it, and has that recorded with the digest of what they looked at: `ccdr controls` then shows it
+    for three months from the export, and `ccdr status` tells a month before that ends. With a key it is signed
+    (`ssh-keygen -Y sign -n ccdr-access-review`) by somebody who stands in the plan's file of signers.
+
+    \b
+    Examples:
+      ccdr access review outbound
+      ccdr access review outbound --out access.json
+      ccdr access review outbound --looked-at access.json --found "as agreed in May" --key ~/.ssh/id_ed25519
+      ccdr access review outbound --looked-at access.json --found "a leaver's key is still there" --to-be-changed
+      ccdr access review all --out access.json
+    """
+    options = settings()
+    loaded = options.every() if plan == ALL else [options.load(plan)]
+    services = options.services()
+    if signing.signed is not None or look.looked_at is not None:
+        if out is not None:
+            raise UsageProblem("--out asks the systems, and --looked-at records: give one of them")
+        return _record(plan, loaded, look, signing, services)
+    if not look.empty or not signing.empty:
+        raise UsageProblem("what was looked at?", hint=f'ccdr access review {plan} --looked-at FILE --found "…"')
+    return _export(plan, loaded, out, services)
+
+
+def _export(plan: str, loaded: list[LoadedPlan], out: Path | None, services: Services) -> Exit:
+    from ccdr.jobs.access import review as ask
+
+    with progress() as watched:
+        made = [ask(one, services, watched) for one in loaded]
+    document: dict[str, Any] = made[0].as_json() if plan != ALL else {"plans": [one.as_json() for one in made]}
+    if out is not None:
+        _write(out, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if settings().json:
+        print_json(document)
+    else:
+        for one in made:
+            _tell(one)
+    if out is not None:
+        click.echo(
+            f"ccdr: {out} has it: look at it, then  ccdr access review {plan} --looked-at {out} --found …", err=True
+        )
+    return Exit.OK
+
+
+def _write(out: Path, text: bytes) -> None:
+    from ccdr.host.files import write_durably
+
+    if not out.absolute().parent.is_dir():
+        raise UsageProblem(f"{out.parent} does not exist", hint="name a file in a directory that is there")
+    try:
+        write_durably(out.resolve(), text)
+    except CcdrError as error:
+        raise CcdrError(str(error), hint="free space, or name another place with --out") from None
+
+
+def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: _Signing, services: Services) -> Exit:
+    from ccdr.evidence.access import NAMESPACE, ToReview
+    from ccdr.evidence.acknowledged import words_of
+    from ccdr.host.signatures import sign
+    from ccdr.jobs.access import looked_at, record_review
+
+    if signing.signed is not None:
+        if not look.empty or signing.key is not None or signing.into is not None or plan == ALL:
+            hint = "ccdr access review PLAN --signed FILE"
+            raise UsageProblem("--signed takes nothing else: all of it stands in FILE", hint=hint)
+        text, signature = signed_text(signing.signed)
+        return _told([record_review(loaded[0], ToReview.read(text), services, signature, text)])
+    if look.found is None or look.looked_at is None:
+        hint = f'ccdr access review {plan} --looked-at FILE --found "as agreed in May"'
+        raise UsageProblem("--found is missing: what did whoever looked at it find?", hint=hint)
+    found, done = words_of(look.found, "--found"), []
+    if not signing.empty:
+        one_way(signing.key, signing.into, None, f"ccdr access review {plan}")
+    if signing.into is not None and plan == ALL:
+        raise UsageProblem("--write is for one plan: each has a text of its own to be signed", hint="name the plan")
+    given = [looked_at(one, look.looked_at, found, services, in_order=not look.to_be_changed) for one in loaded]
+    if signing.into is not None:
+        return write_to_sign(
+            signing.into, given[0].text(), NAMESPACE, f"ccdr access review {plan} --signed {signing.into}"
+        )
+    for one, what in zip(loaded, given, strict=True):
+        by = sign(what.text(), signing.key, NAMESPACE, services.host) if signing.key is not None else None
+        done.append(record_review(one, what, services, by))
+    return _told(done)
+
+
+def _told(done: list[Reviewed]) -> Exit:
+    if settings().json:
+        print_json({"reviewed": [one.as_json() for one in done]})
+        return Exit.OK
+    for one in done:
+        signed = "" if one.review.key else " (not signed)"
+        click.echo(f"reviewed  {one.plan}  until {rfc3339(one.review.valid_until)}, by {one.review.by}{signed}")
+        if not one.review.in_order:
+            click.echo("  something is to be changed: `ccdr controls` is failing until it is reviewed anew")
+    return Exit.OK
+
+
+def _tell(made: Export) -> None:
+    click.echo(f"who may do what: {made.plan}, asked on {made.host} at {rfc3339(made.at)}")
+    of = made.sections
+    _section("store", ("repository", "what", "who", "may"), [_store_row(one) for one in of["store"]])
+    keys = [(k["repository"], k["id"], k["created"][:10], f"{k['user']}@{k['host']}") for k in of["repository_keys"]]
+    _section("passwords of the repositories", ("repository", "id", "set", "by"), keys)
+    for one in of["databases"]:
+        rows = [_account_row(account) for account in one["accounts"]]
+        heading = ("account", "logs in", "everywhere", "member of", "reads/writes")
+        _section(f"accounts of {one['asset']} ({one['engine']})", heading, rows)
+    files = [
+        (f["what"], f"{f['owner']}:{f['group']}", f["mode"], ", ".join(f["replaceable_by_others_at"]) or "-", f["path"])
+        for f in of["files"]
+    ]
+    _section("files of this host", ("what", "owner", "mode", "others may replace it at", "path"), files)
+    signers = [
+        (", ".join(s["names"]), s["type"], "yes" if s["second_factor"] else "no", s["key"]) for s in of["approvers"]
+    ]
+    _section("who may approve", ("name", "type", "second factor", "key"), signers)
+    _section("not read", ("what", "why"), [(one["what"], one["why"]) for one in made.unread])
+    click.echo(f"\n{so_many(made.entries, 'line')}; {so_many(len(made.unread), 'thing')} could not be read")
+
+
+def _section(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    if rows:
+        click.echo(f"\n{title}")
+        table(headings, rows)
+
+
+def _store_row(one: dict[str, Any]) -> tuple[str, str, str, str]:
+    if one["kind"] == "credential":
+        ends = f"key …{one['key_ends_in']}" if one["key_ends_in"] else "-" if one["here"] else "not on this host"
+        return one["repository"], "credential", one["role"], ends
+    if one["kind"] == "trial":
+        return one["repository"], "tried", one["promise"], one["result"]
+    if one["kind"] == "policy":
+        some = "" if not one["condition"] else ", on a condition"
+        actions = f"{', '.join(one['actions'])} on {', '.join(one['resources'])}{some}"
+        return one["repository"], "policy", ", ".join(one["principal"]), f"{one['effect']} {actions}"
+    return one["repository"], "grant", one["to"], str(one["permission"])
+
+
+def _account_row(account: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    reach = [
+        f"{r['where']}: {r['reads']}/{r['writes']} of {r['of']}"
+        if r["of"] is not None
+        else " ".join((r["where"], *r["rights"]))
+        for r in account["reach"]
+    ]
+    until = f", until {account['valid_until']}" if account["valid_until"] else ""
+    logs_in = f"{'yes' if account['logs_in'] else 'no'}{until}"
+    rights, groups = ", ".join(account["rights"]) or "-", ", ".join(account["member_of"]) or "-"
+    return account["name"], logs_in, rights, groups, "; ".join(reach) or "-"

@@ -1,0 +1,68 @@
+"""Who may do what: the credential of each role as it was tried at the store, and the review of who has access."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.evidence.access import Review
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.judgement.access import too_old, tried
+from ccdr.evidence.verdicts import Record
+from ccdr.model.access import SAYS, Held, Promise
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import so_many, to_the_second
+
+
+def roles(known: Known) -> Iterator[Observed]:
+    """Each plan's promises, as they were last tried. What its store cannot separate nothing here shows."""
+    for plan in known.plans:
+        yield from _roles(known, plan)
+
+
+def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
+    last, step = tried(plan.loaded, known.history(plan.name)), f"ccdr access test {plan.name}   tries them"
+    if last is None:
+        text = "nobody has tried the credentials of its roles at the store of its repository"
+        yield Observed(LACKING, text, plan.name, step=f"{step}; docs/how-to/access.md")
+        return
+    if wrong := first_of(plan.care, (Trouble.ACCESS_BROKEN,)):
+        yield by_problem(FAILING, wrong, plan.name, None, last)
+        return
+    at = to_the_second(str(last["time"]))
+    if too_old(last, known.now):
+        yield Observed(LATE, f"the roles' credentials were last tried on {at}", plan.name, None, behind(last), step)
+        return
+    open_ = [one for one in last["promises"] if one["result"] != Held.HELD.value]
+    for one in open_:
+        what = SAYS[Promise(one["promise"])]
+        here = "cannot be separated here" if one["result"] == Held.CANNOT_SEPARATE.value else "was not shown"
+        yield Observed(LACKING, f"that {what} {here}: {one['why']}", plan.name, None, behind(last), step)
+    if not open_:
+        count = so_many(len(last["promises"]), "promise")
+        yield Observed(
+            PRESENT, f"{count} of the roles' credentials held when tried on {at}", plan.name, None, behind(last)
+        )
+
+
+def reviews(known: Known) -> Iterator[Observed]:
+    """Each plan's newest review of who has access."""
+    for plan in known.plans:
+        record = known.history(plan.name).newest.get(ACCESS_REVIEWED)
+        step = f"ccdr access review {plan.name} --out FILE   asks the systems; docs/how-to/access.md"
+        if record is None:
+            yield Observed(LACKING, "nobody has looked at who has access", plan.name, step=step)
+        elif wrong := first_of(plan.care, (Trouble.ACCESS_REVIEW,)):
+            yield by_problem(LATE if Review.of(record).in_order else FAILING, wrong, plan.name, None, record)
+        else:
+            yield _review(Review.of(record), record, plan.name)
+
+
+def _review(review: Review, record: Record, plan: str) -> Observed:
+    signed = "" if review.key else ", and not signed"
+    unread = f"; {so_many(review.unread, 'thing')} could not be read" if review.unread else ""
+    lines, until = so_many(review.entries, "line"), f"{review.valid_until:%Y-%m-%d}"
+    text = f"{review.by} has looked at {lines} of who has access{signed}, until {until}{unread}"
+    return Observed(PRESENT, text, plan, None, behind(record))

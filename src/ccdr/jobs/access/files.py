@@ -1,0 +1,119 @@
+"""Who may read or change what ccdr goes by on this host: secrets, plans, state; and by whose keys is approved."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import grp
+import pwd
+import shlex
+import stat
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.host.signatures import trusted_signers
+from ccdr.model.errors import UsageProblem
+from ccdr.plans import LoadedPlan
+from ccdr.plans.lint import secret_files
+from ccdr.plans.model import Approval
+from ccdr.plans.yamlfile import dotted
+
+Lacks = Callable[[str, str], None]
+OF_STATE = ("ledger", "catalogue", "payloads", "private", "cache", "plans", "runs")
+_KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
+
+
+def files_of(loaded: LoadedPlan, state: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
+    """Each with owner, group and mode, and the directories above it that others than their owner may write to."""
+    named = [(f"secret: {dotted(where)}", path) for where, path in secret_files(loaded.plan)]
+    named += [("plan", loaded.path), ("state", state)]
+    named += [(f"state: {name}", state / name) for name in OF_STATE if (state / name).exists()]
+    if loaded.plan.approval is not None:
+        named.append(("who may approve", loaded.plan.approval.signers))
+    for what, path in named:
+        try:
+            found = path.stat()
+        except OSError as error:
+            lacks(f"{what} ({path})", f"it cannot be looked at: {error.strerror}")
+            continue
+        yield {
+            "what": what,
+            "path": str(path),
+            "owner": _user(found.st_uid),
+            "group": _group(found.st_gid),
+            "mode": f"{stat.S_IMODE(found.st_mode):04o}",
+            "others_may": _others(found.st_mode),
+            "replaceable_by_others_at": [str(place) for place in _writable(path)],
+        }
+
+
+def _others(mode: int) -> list[str]:
+    """What others than its owner may do with it."""
+    kinds = (("read", stat.S_IRGRP | stat.S_IROTH), ("write", stat.S_IWGRP | stat.S_IWOTH))
+    return [word for word, bits in kinds if mode & bits]
+
+
+def _writable(path: Path) -> Iterator[Path]:
+    """Directories by which somebody else could put another file in its place; not those with a sticky bit."""
+    for place in path.absolute().parents:
+        try:
+            found = place.stat()
+        except OSError:
+            continue
+        shared = stat.S_IWOTH | (stat.S_IWGRP if found.st_gid not in (0, found.st_uid) else 0)
+        if found.st_mode & shared and not found.st_mode & stat.S_ISVTX:
+            yield place
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def signers_of(loaded: LoadedPlan, lacks: Lacks) -> Iterator[dict[str, Any]]:
+    """By whose keys something is approved or signed, as the file of signers has them."""
+    path = (loaded.plan.approval or Approval()).signers
+    if loaded.plan.approval is None and not path.exists():
+        return
+    try:
+        text = trusted_signers(path)
+    except UsageProblem as error:
+        lacks("who may approve", str(error))
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        told = _signer(line)
+        if told is None:
+            lacks(f"line {number} of {path}", "it is none of OpenSSH's allowed_signers")
+        else:
+            yield told
+
+
+def _signer(line: str) -> dict[str, Any] | None:
+    """`principals [options] keytype base64 …`."""
+    try:
+        words = shlex.split(line, posix=False)
+        at = next(n for n, word in enumerate(words[1:], 1) if word.startswith(_KEY_TYPES))
+        blob = base64.b64decode(words[at + 1], validate=True)
+    except (ValueError, StopIteration, IndexError, binascii.Error):
+        return None
+    printed = base64.b64encode(sha256(blob).digest()).decode().rstrip("=")
+    return {
+        "names": words[0].strip('"').split(","),
+        "key": f"SHA256:{printed}",
+        "type": words[at],
+        "second_factor": words[at].startswith("sk-"),
+        "options": [word for option in words[1:at] for word in option.split(",")],
+    }
