@@ -97,8 +97,8 @@ def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) 
 
 
 def _by_turns(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
-    """Has a host whose ledger is not known here backed up the same asset since this one did? Two may do so, by one plan:
-    all count as one asset. Whoever has copied a plan to a host with other data has not meant that."""
+    """Has a host whose ledger is not known here backed up the same asset since this one did? Two may do so by one plan,
+    and count as one asset: whoever has copied a plan to a host with other data has not meant that."""
     lineage, here = services.lineage(), installation(services.state, services.ledger.host)
     known = (None, *lineage.known, *lineage.beside)
     backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("asset") == job.asset]
@@ -108,6 +108,6 @@ def _by_turns(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> l
     if not since:
         return []
     return [
-        f"another host has backed up {job.asset} by this plan, too, last on {rfc3339(max(since))}: if its data are others, "
-        "give it a plan of its own; if they are the same, `ccdr ledger collect DIR` adds its ledger"
+        f"another host has backed up {job.asset} by this plan, too, last on {rfc3339(max(since))}: if its data are "
+        "others, give it a plan of its own; if they are the same, `ccdr ledger collect DIR` adds its ledger"
     ]
