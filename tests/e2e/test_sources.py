@@ -235,7 +235,7 @@ def test_who_holds_the_sources_password_reads_its_rows_and_changes_none(
 
     assert asked("select count(*) from call").stdout.strip() == "50"
     assert "permission denied" in asked("delete from call").stderr
-    proven(site)
+    site.backed_up()
 
 
 def test_wrong_source_password_is_a_failed_backup(site: Site, server: Server, database: str) -> None:

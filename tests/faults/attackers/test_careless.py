@@ -86,8 +86,24 @@ def test_a_host_that_was_cloned_with_its_state_is_found(twin: Site, tmp_path: Pa
     assert contradicted(clone)
 
 
+def by_turns(site: Site) -> bool:
+    """Does its next backup say that another host backs the same asset up?"""
+    return any("another host has backed up recordings" in note for note in site.backed_up().json["notes"])
+
+
 def test_a_plan_that_is_copied_to_a_host_with_other_data_counts_both_as_one_asset(twin: Site, tmp_path: Path) -> None:
-    there = planted(twin, tmp_path / "there")
-    assert len(ids(there)) == 1
+    planted(twin, tmp_path / "there")
     assert twin.run("test", "p").code == 0
     assert len(ids(twin)) == 3
+
+
+def test_a_backup_says_that_another_host_backs_the_same_asset_up_until_its_ledger_is_known(
+    twin: Site, tmp_path: Path
+) -> None:
+    there = other_host(twin, tmp_path / "there")
+    assert not by_turns(twin), "its healthy twin"
+    assert by_turns(there), "at its first"
+    assert by_turns(twin) and not by_turns(twin), "nobody else has, since"
+    there.backed_up()
+    assert twin.run("ledger", "collect", str(there.state)).code == 0
+    assert not by_turns(twin)

@@ -9,6 +9,7 @@ from functools import partial
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, STORED
 from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.lineage.own_records import installation
 from ccdr.host.files import remove_tree
 from ccdr.jobs.attest import compared
 from ccdr.jobs.backup.attempt import BackupRun
@@ -20,7 +21,7 @@ from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import (
     CcdrError,
 )
-from ccdr.model.values import source_digest
+from ccdr.model.values import rfc3339, source_digest
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.storage.listing import RepoSnapshot
@@ -67,6 +68,7 @@ def backup(
             if attempt.storing.listed is not None:
                 with contextlib.suppress(CcdrError):
                     result.notes += _contradicted(job, services, attempt.storing.listed)
+                    result.notes += _by_turns(job, services, attempt.storing.listed)
             result.record = recorded.end(result.body())
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
@@ -92,3 +94,20 @@ def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) 
     outcome = compared(services, job.plan, listed, recent=True)
     problems = [f"the ledger: {problem}" for problem in outcome.problems]
     return [*problems, *(f"the ledger of this host is lost: {one}" for one in outcome.lost)]
+
+
+def _by_turns(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
+    """Has a host whose ledger is not known here backed up the same asset since this one did? Two may do so by one plan,
+    and count as one asset: whoever has copied a plan to a host with other data has not meant that."""
+    lineage, here = services.lineage(), installation(services.state, services.ledger.host)
+    known = (None, *lineage.known, *lineage.beside)
+    backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("asset") == job.asset]
+    others = [s for s in backups if s.tag("ledger") not in known and s.tag("installation") != here]
+    last = max((s.time for s in backups if s not in others), default=None)
+    since = [s.time for s in others if last is None or s.time > last]
+    if not since:
+        return []
+    return [
+        f"another host has backed up {job.asset} by this plan, too, last on {rfc3339(max(since))}: if its data are "
+        "others, give it a plan of its own; if they are the same, `ccdr ledger collect DIR` adds its ledger"
+    ]
