@@ -126,7 +126,7 @@ def test_what_is_overdue_turns_status_red_and_what_was_filed_does_not(centre: Si
     assert red.code == 1 and "INCIDENT_OVERDUE" in codes(red), red
     assert part(centre)["state"] == "failing"
     page = centre.root / "report.html"
-    assert centre.run("report", "--out", str(page)).code == 1
+    assert centre.run("report", "--format", "html", "--out", str(page)).code == 1
     text = page.read_text("utf-8")
     assert 'id="incidents"' in text and name in text and "OVERDUE" in text
     assert centre.run("ack", "INCIDENT_OVERDUE", "p", "--why", "x", "--until", "1d").code == 2
