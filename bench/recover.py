@@ -3,8 +3,8 @@
 .venv/bin/python bench/recover.py [--quick] [--recordings 50000] [--rounds 3]
 
 The demo's centre, a MariaDB server with its log shipped beside it, and an archive of recordings (about 3 GB in all),
-on a host that has bucket and key alone. By hand is by_hand/recover.sh: each store by restic and its own tools, with the
-same checks, all at once; it takes as long as the slowest.
+on a host that has bucket and key alone. By hand is by_hand/recover.sh: each store by restic and its own tools, with
+their checks (not the plan's own queries, nor a comparison of stores), all at once; it takes as long as the slowest.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ TABLE = "| key | takes | default | says |\n|---|---|---|---|\n"
 OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retention": "retention", "Upkeep": "upkeep",
              "Notify": "notify", "PlanLimits": "limits", "Target": "a target", "NewServer": "new_server",
              "RunbookState": "runbook_state", "Approval": "approval", "Access": "access",
+             "PlanIncidents": "incidents", "LockKept": "a lock",
              "RoleCredential": "credential of a role", "AuditorCredential": "credential of the auditor"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",

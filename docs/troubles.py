@@ -155,6 +155,15 @@ MEANS = {
     Trouble.CHECK_LATE: (
         "a check of the repository came due twice since the last try, or since it became this host's to do"
     ),
+    Trouble.LOCK_SHORT: (
+        "what is in use in a bucket can be removed sooner than `lock: keep` of the plan wants, or ccdr could not push "
+        "its Object Lock forward; until it did ([Keys and locks](../how-to/keys.md))"
+    ),
+    Trouble.OBJECTS_OVERWRITTEN: (
+        "an object of a repository has another version, with other contents: somebody overwrote it. The "
+        "oldest version is locked ([what to do](../how-to/keys.md#somebody-wrote-over-it)); until there is one version "
+        "again"
+    ),
     Trouble.COPY_FAILED: (
         "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it could not "
         "be copied ([A second copy](../how-to/second-copy.md)); until one has gone well"
@@ -183,6 +192,13 @@ MEANS = {
         "([Attest](../how-to/attest.md))"
     ),
     Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
+    Trouble.INCIDENT_OVERDUE: (
+        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; "
+        "until somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
+    ),
+    Trouble.INCIDENT_DUE: (
+        "an incident has to be notified within a quarter of the time that there is for it; no finding"
+    ),
     Trouble.MISSED: "due times passed without a try; told once, and never over",
     Trouble.UNTOLD: (
         "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"

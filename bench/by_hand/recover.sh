@@ -1,6 +1,6 @@
 #!/bin/bash
 # What `ccdr recover` stands for, with restic and the servers' own tools: every store onto a new server or directory,
-# all side by side, with the same checks. Prints how long each took, in seconds; the whole is as long as the longest.
+# all side by side, with the tools' own checks. Prints how long each took, in seconds; the whole is as long as the longest.
 # Each store's variable says ID:DIRECTORY of its snapshot, as `restic restore` takes it; STORES names those there are.
 set -euo pipefail
 : "${WORK:?}" "${NAME:?}" "${STORES:?}" "${RESTIC_REPOSITORY:?}" "${RESTIC_PASSWORD_FILE:?}" "${POSTGRES:?}" "${MARIADB:?}"

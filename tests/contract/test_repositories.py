@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,26 @@ def test_two_assets_that_want_a_missing_repository_at_once_make_one(tmp_path: Pa
         for future in [pool.submit(wanted) for _ in range(3)]:
             future.result()
     assert len(list((site.repo / "keys").iterdir())) == 1
+
+
+def test_the_store_tells_whether_a_list_of_snapshots_is_whole(tmp_path: Path) -> None:
+    """Whoever was added to the register of erasures meanwhile is in a snapshot that the list lacks."""
+    site = Site(tmp_path)
+    site.plan("tree:\n  engine: files\n  paths: [/usr/share/doc]")
+    (tmp_path / "voice").write_bytes(b"hello")
+    loaded = site.loaded()
+    repo = site.services().repository(loaded, loaded.plan.limits_of("tree"))
+
+    def stored(tag: str) -> None:
+        backup = restic(site.repo, "backup", "--tag", tag, str(tmp_path / "voice"))
+        assert backup.returncode == 0, backup.stderr
+
+    stored("mine")
+    listed = repo.snapshots(["mine"])
+    assert len(listed) == 1 and not repo.holds_others_than(listed)
+    assert repo.holds_others_than([])
+    stored("somebody's")
+    assert repo.snapshots(["mine"]) == listed and repo.holds_others_than(listed), "nobody knows what that is"
+    assert not repo.holds_others_than([*listed, *repo.snapshots(["somebody's"])])
+    elsewhere = replace(repo, location="rest:http://127.0.0.1:1/")
+    assert elsewhere.holds_others_than(listed), "only restic can look there"

@@ -204,6 +204,37 @@ def test_tcp_on_loopback_with_a_password_file(site: Site, server: Server, databa
     proven(site)
 
 
+def test_who_holds_the_sources_password_reads_its_rows_and_changes_none(
+    site: Site, server: Server, database: str
+) -> None:
+    """As root on the host that backs up does; the role is the one that the docs have made for ccdr."""
+    by_tcp(site, server, database, user="ccdr_backup")
+    password = (site.root / "plans/keeper.pw").read_text().strip()
+    server.psql("alter role ccdr_backup password '{}'".format(password.replace("'", "''")))
+
+    def asked(sql: str) -> subprocess.CompletedProcess[str]:
+        argv = [
+            "docker",
+            "exec",
+            "-i",
+            "-e",
+            f"PGPASSWORD={password}",
+            server.container,
+            "psql",
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+        ]
+        argv += ["-h", "127.0.0.1", "-p", str(server.port), "-U", "ccdr_backup", "-d", database, "-f", "-"]
+        argv += ["-v", "ON_ERROR_STOP=1"]
+        return subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
+
+    assert asked("select count(*) from call").stdout.strip() == "50"
+    assert "permission denied" in asked("delete from call").stderr
+    proven(site)
+
+
 def test_wrong_source_password_is_a_failed_backup(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database)
     site.write("plans/keeper.pw", "not the password\n", mode=0o600)

@@ -1,4 +1,4 @@
-"""The reaper: removes what is ours and dead, or expired; touches nothing else."""
+"""The reaper: removes what is ours and dead, or has ended and expired; touches nothing else."""
 
 from __future__ import annotations
 
@@ -45,17 +45,19 @@ def site(stored: Site, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def planted(source: Source, site: Site) -> Iterator[Callable[..., str]]:
-    """Containers and volumes that somebody left: planted(name, run, state, expires)."""
+    """Containers and volumes that somebody left: planted(kind, name, labels). A container runs, unless it is to have
+    ended."""
     image = docker("inspect", "-f", "{{.Config.Image}}", source.container)
     made: list[tuple[str, str]] = []
 
-    def plant(kind: str, name: str, labels: dict[str, str]) -> str:
+    def plant(kind: str, name: str, labels: dict[str, str], *, ended: bool = False) -> str:
         flags = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
         name = f"{name}-{State(site.state).id}"
         if kind == "volume":
             docker("volume", "create", *flags, name)
         else:
-            docker("run", "-d", "--network", "none", "--name", name, *flags, image, "sleep", "600")
+            docker("run", "-d", "--network", "none", "--name", name, *flags, image, "sleep", "0" if ended else "600")
+            assert not ended or docker("wait", name) == "0"
         made.append((kind, name))
         return name
 
@@ -104,12 +106,12 @@ def test_reap_removes_ours_and_nothing_else(site: Site, planted: Callable[..., s
     assert not any(State(site.state).id in name for name in again.json["removed"])
 
 
-def test_reap_removes_what_has_expired_whosever_it_is(site: Site, planted: Callable[..., str]) -> None:
+def test_reap_removes_what_has_ended_and_expired_whosever_it_is(site: Site, planted: Callable[..., str]) -> None:
     expired = {"ccdr.run": "20200101T000000-aaaaaa", "ccdr.state": "0" * 12, "ccdr.expires": soon(hours=-1)}
 
     def removed_by_us() -> bool:
         """False where another ccdr of this machine was quicker: it is anybody's to remove."""
-        names = [planted(kind, "reap-expired", expired) for kind in ("container", "volume")]
+        names = [planted("container", "reap-expired", expired, ended=True), planted("volume", "reap-expired", expired)]
         planned = site.run("sandbox", "reap", "--dry-run")
         stayed = all(there(name) for name in names)
         done = site.run("sandbox", "reap")
@@ -121,6 +123,25 @@ def test_reap_removes_what_has_expired_whosever_it_is(site: Site, planted: Calla
 
     assert eventually(removed_by_us, 60)
     site.ledger_holds()
+
+
+def test_what_another_installation_runs_stays_whatever_our_clock_says(
+    site: Site, source: Source, planted: Callable[..., str]
+) -> None:
+    """Nobody here can ask whether its run is alive."""
+    theirs = {"ccdr.run": "20200101T000000-aaaaaa", "ccdr.state": "0" * 12}
+    running = planted("container", "reap-running", theirs | {"ccdr.expires": soon(hours=-1)})
+    fresh = planted("container", "reap-fresh", theirs | {"ccdr.expires": soon(hours=24)}, ended=True)
+    volume = planted("volume", "reap-held", theirs | {"ccdr.expires": soon(hours=-1)})
+    image = docker("inspect", "-f", "{{.Config.Image}}", source.container)
+    label = f"ccdr.run={theirs['ccdr.run']}"
+    holds = docker("run", "-d", "--network", "none", "--label", label, "-v", f"{volume}:/data", image, "sleep", "600")
+    try:
+        done = reaped_later(site, days=400)
+        assert not {running, fresh, volume} & {said.split()[-1] for said in done.removed} and not done.problems, done
+        assert all(there(name) for name in (running, fresh, volume, holds))
+    finally:
+        docker("rm", "-f", holds)
 
 
 def test_reap_leaves_a_live_run_alone(site: Site, source: Source) -> None:

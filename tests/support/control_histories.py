@@ -57,6 +57,39 @@ def recovery_crashed(past: Chronicle) -> None:
     past.wrote(-9 * DAY, "recover.start", asset=None, plan_sha256=NOUGHT, assets=[])
 
 
+CLOCK = {"clock": "gdpr-33", "law": "GDPR 33(1)", "to": "authority", "within_s": 259200.0, "before_s": 64800.0}
+
+
+def opened(past: Chronicle, hours: float, name: str = "inc-1", run: str | None = None, **more: Any) -> int:
+    """An incident whose one clock is due 72 hours later."""
+    body = {
+        "incident": name,
+        "by": "recover" if run else "person",
+        "kinds": ["availability"],
+        "aware_at": rfc3339(past.at(hours)),
+        "role": "controller",
+        "clocks": [{**CLOCK, "due": rfc3339(past.at(hours + 72))}],
+        "recovery": run,
+        "boot": None,
+        "elapsed_s": 1.0,
+    }
+    return past.wrote(hours, "incident.opened", asset=None, **body | more)
+
+
+def filed(past: Chronicle, hours: float, name: str = "inc-1", clock: str = "gdpr-33", **more: Any) -> int:
+    body = {"incident": name, "clock": clock, "filed_at": rfc3339(past.at(hours)), "receipt_sha256": NOUGHT}
+    return past.wrote(hours, "incident.filed", asset=None, **body | more)
+
+
+def closed(past: Chronicle, hours: float, name: str = "inc-1", cause: str = "rehearsal", **more: Any) -> int:
+    body = {"incident": name, "cause": cause, "effects_sha256": NOUGHT, "remedy_sha256": NOUGHT, "not_due": ["gdpr-33"]}
+    return past.wrote(hours, "incident.closed", asset=None, **body | more)
+
+
+def begun(past: Chronicle, hours: float, run: str) -> int:
+    return past.wrote(hours, "recover.start", run, asset=None, plan_sha256=NOUGHT, assets=[])
+
+
 def then(*told: Callable[[Chronicle], object]) -> Callable[[Chronicle], None]:
     def tell(past: Chronicle) -> None:
         for one in told:
@@ -131,6 +164,7 @@ def versioned(past: Chronicle, restic: str) -> None:
 
 
 OPENED = {"way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z"}
+SPOKEN = {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "verified": True, "ca_sha256": NOUGHT}
 SECRET = {
     "place": "repository.password_file", "there": True, "open_to_others": False, "changed": "2026-11-01T00:00:00Z",
     "weak": False, "also_in": [],
@@ -410,6 +444,20 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         FAILING: [History(lambda p: examined(p, sources={"crm": "plain"}), (1,))],
         STALE: [History(examined, (1,), at=3 * DAY)],
     },
+    "encryption/tls": {
+        PRESENT: [
+            History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
+            History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN)), (1, 2)),
+        ],
+        LACKING: [History(nothing), History(examined, (1,))],
+        FAILING: [
+            History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"version": "TLSv1.1"}}), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"verified": False}}), (1,)),
+            History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN | {"version": "TLSv1"})), (1, 2)),
+        ],
+        STALE: [History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,), at=3 * DAY)],
+    },
     "physical-security/sites": {
         PRESENT: [History(examined, (1,))],
         LACKING: [
@@ -472,6 +520,24 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         LACKING: [History(nothing), History(well, (3,))],
         FAILING: [History(lambda p: (grown(p), p.stored(-0.2, "z", suspect=["incompressible"], growth=GROWTH)), (5,))],
         STALE: [History(grown, (4,), at=9)],
+    },
+    "incident-reporting/incidents": {
+        PRESENT: [
+            History(lambda p: opened(p, -5), (1,)),
+            History(lambda p: (opened(p, -80), filed(p, -30)), (1,)),
+            History(lambda p: (begun(p, -5, "r-1"), opened(p, -4.9, run="r-1")), (2,)),
+            History(lambda p: (opened(p, -80), closed(p, -30)), (1,)),
+        ],
+        LACKING: [History(nothing)],
+        FAILING: [
+            History(lambda p: opened(p, -80), (1,)),
+            History(lambda p: begun(p, -5, "r-1"), (1,)),
+            History(lambda p: (opened(p, -6, run="r-0"), begun(p, -5, "r-1")), (2,)),
+        ],
+        STALE: [
+            History(lambda p: (opened(p, -80), closed(p, -30)), (1,), at=YEAR),
+            History(lambda p: (opened(p, -100), filed(p, -90)), (1,), at=91 * DAY),
+        ],
     },
     "legal-compliance/erasures": {
         PRESENT: [History(lambda p: (erased(p, -5), replayed(p, -4)), (1, 2))],

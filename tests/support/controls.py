@@ -9,7 +9,9 @@ from ccdr.evidence.controls.judged import judge_measures
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.registry import EVERY
 from ccdr.evidence.controls.values import MeasureState, PartState
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.copies import of_copies
+from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.model.trouble import Problem, Trouble
@@ -25,7 +27,8 @@ def known_of(job: Job, past: Chronicle, at: float = SOON, *wrong: Trouble, **mor
     """Of a plan with one asset; `wrong` is what the host alone knows of."""
     histories, now = past.histories, past.at(at)
     own = tuple(Problem(trouble, "so it was found") for trouble in wrong)
-    care = (*judge_upkeep(job.loaded, histories, now), *of_copies(job.loaded, histories, now), *own)
+    due = judge_incidents(job.plan, histories.get((job.plan, None), AssetHistory()).incidents, Clocks(now))
+    care = (*judge_upkeep(job.loaded, histories, now), *of_copies(job.loaded, histories, now), *due, *own)
     plan = PlanKnown(job.loaded, [judged(job, past, at)], care)
     lineage = reduce(Lineage.take, (r for r in past.records if r["kind"].startswith("ledger.")), Lineage())
     return Known(

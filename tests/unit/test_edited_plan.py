@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from ccdr.plans.edited import edited
+from ccdr.plans.edited import SHARED, ByHand, edited
 
 PLAN = """\
 # Ours. Do not touch (ă).
@@ -64,4 +66,27 @@ def test_what_it_cannot_be_sure_of_it_leaves_to_a_person(plan: str, path: tuple[
     values: dict[tuple[str, ...], str | None] = {path: "new"}
     if plan.startswith("a: &x"):
         values[("b", "host")] = "other"
-    assert edited(plan.encode(), values) is None
+    with pytest.raises(ByHand):
+        edited(plan.encode(), values)
+
+
+SHARES = """\
+assets:
+  crm: {engine: postgres, connection: &server {host: db1, user: ccdr}}
+  whole: {engine: postgres, method: physical, connection: *server}
+"""
+WHOLE = ("assets", "whole", "connection")
+
+
+def test_what_stands_for_two_places_is_not_changed_for_one_of_them() -> None:
+    for path in (CRM, WHOLE):
+        for key, value in (("host", "new"), ("port", "5433"), ("user", None)):
+            with pytest.raises(ByHand, match=re.escape(SHARED)):
+                edited(SHARES.encode(), {(*path, key): value})
+
+
+def test_what_stands_for_two_places_that_change_alike_is_changed_once() -> None:
+    both = {(*path, key): value for path in (CRM, WHOLE) for key, value in (("host", "new"), ("port", "5433"))}
+    assert edited(SHARES.encode(), both) == SHARES.replace("{host: db1,", "{port: 5433, host: new,")
+    with pytest.raises(ByHand, match=re.escape(SHARED)):
+        edited(SHARES.encode(), both | {(*WHOLE, "host"): "other"})

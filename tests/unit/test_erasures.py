@@ -16,7 +16,7 @@ from tests.support.harness import Site
 from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
 from ccdr.engines.postgres.erasing import erase as erase_postgres
-from ccdr.engines.servers.erasing import Reference, Schema, Table, script
+from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script
 from ccdr.jobs.erasure.anchors import require_agreement
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
@@ -181,12 +181,12 @@ def test_what_refers_to_a_row_goes_before_it_and_a_circle_is_cut() -> None:
         'delete from "s.call"',
         'delete from "s.customer"',
     ]
-    assert set(made.touched) == {"s.customer", "s.call", "s.voice"}, "the server sets the other one to null"
+    assert set(made.tables(SCHEMA)) == {f'"s.{name}"' for name in ("customer", "call", "voice", "note")}
 
 
 def test_no_value_stands_in_a_statement_as_it_is() -> None:
     for dialect in (_Postgres(), _MariaDB()):
-        assert PHONE not in str(dialect.value("longtext", PHONE)) and "721" not in str(dialect.value("text", PHONE))
+        assert PHONE not in str(dialect.values("longtext", PHONE)) and "721" not in str(dialect.values("text", PHONE))
 
 
 def test_however_many_people_there_are_each_table_is_looked_at_as_often() -> None:
@@ -201,7 +201,35 @@ def test_what_is_not_there_is_no_proof() -> None:
             script(SCHEMA, missing, _Postgres())
     assert script(SCHEMA, wanted("client", may_lack=True), _Postgres()).lacking == 1
     with pytest.raises(TestBroken, match="holds numbers"):
-        _MariaDB().value("decimal(20,0)", "abc")  # which MariaDB would take for 0
+        _MariaDB().values("decimal(20,0)", "abc")  # which MariaDB would take for 0
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("s.customer", ["s.customer"]),
+        ("customer", ["s.customer", "t.customer"]),
+        ("S.Customer", ["s.customer"]),
+        ('t."call"', ["t.call"]),
+        ("CALL", ["t.call"]),
+        ("u.customer", []),
+        ("client", []),
+        ("Mixed", ["t.Mixed"]),
+        ("mixed", ["t.mixed"]),
+        ("MIXED", ["t.Mixed", "t.mixed"]),
+        ("b.dotted", ["a.b.dotted"]),
+    ],
+)
+def test_every_table_that_a_name_may_mean_is_found(name: str, found: list[str]) -> None:
+    assert meant(["s.customer", "t.customer", "t.call", "t.Mixed", "t.mixed", "a.b.dotted"], name) == found
+
+
+def test_a_name_may_be_written_as_the_source_has_it() -> None:
+    """MariaDB's database has another name where it is restored, and SQLite's none."""
+    assert meant(["here.customer"], "crm.customer", "here", "crm") == ["here.customer"]
+    assert meant(["my.db.customer"], "customer", "my.db", "crm") == ["my.db.customer"]
+    assert meant(["customer"], "main.customer", called="main") == ["customer"]
+    assert meant(["here.customer"], "other.customer", "here", "crm") == []
 
 
 # --- the day from which no copy holds them ------------------------------------------------------------------------
@@ -269,16 +297,16 @@ class Told:
         return Output(0, self.answers.pop(0), NO_WORDS)
 
 
-TABLES = 's.customer,"""s"".""customer""","{""phone"": ""text""}"\n'
+TABLES = 's.customer,"""s"".""customer""",r,f,"{""phone"": ""text""}",,\n'
 
 
 def test_a_person_is_named_neither_in_arguments_nor_as_they_are_and_is_looked_for_once_more_after_the_commit() -> None:
     counted = "b|0|0|1\n"
-    place = Told([TABLES, "", "s\n", '"""s"".""customer""",remember,O\n', counted, "", ""])
+    place = Told([TABLES, "", 'trigger,"""s"".""customer""",remember,O\n', counted, "", ""])
     person = [Wanted("e-000001", PERSON)]
     replayed = erase_postgres(place, {"PGOPTIONS": ""}, person, in_part=False)  # type: ignore[arg-type]
     assert [(one.before, one.after) for one in replayed.entries] == [(1, 0)]
-    script_ = place.stdin[4]
+    script_ = place.stdin[3]
     told = ["begin;", "disable trigger remember", "delete from", "enable trigger remember", "commit;", "select 'a'"]
     assert [script_.index(word) for word in told] == sorted(script_.index(word) for word in told)
     assert not any("721" in word for word in (*place.argv, *place.stdin))
@@ -286,6 +314,6 @@ def test_a_person_is_named_neither_in_arguments_nor_as_they_are_and_is_looked_fo
 
 def test_who_is_still_there_after_the_commit_is_found() -> None:
     """A rule or a trigger may keep them, or put them back."""
-    place = Told([TABLES, "", "s\n", "", "b|0|0|1\na|0|0|1\n", "", ""])
+    place = Told([TABLES, "", "", "b|0|0|1\na|0|0|1\n", "", ""])
     person = [Wanted("e-000001", PERSON)]
     assert erase_postgres(place, {"PGOPTIONS": ""}, person, in_part=False).after == 1  # type: ignore[arg-type]

@@ -100,6 +100,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield from erasures_carried_out(site)
     yield from approvals_carried_out(site)
     yield from access_carried_out(site)
+    yield from keys_carried_out(site)
 
 
 def access_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
@@ -118,6 +119,17 @@ def access_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     for args in ([], ["--role", "backup"], ["--server", "seaweedfs"]):
         yield "access policies", site.run("access", "policies", "p", *args)
     path.write_text(plan, "utf-8")
+
+
+def keys_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    new = f"{site.root}/another.key"
+    yield "repository key add", site.run("repository", "key", "add", "p", "--generate", new, "--dry-run")
+    added = site.run("repository", "key", "add", "p", "--generate", new)
+    yield "repository key add", added
+    yield "repository key list", site.run("repository", "key", "list", "p")
+    yield "repository key remove", site.run("repository", "key", "remove", "p", added.json["added"]["primary"])
+    yield "repository key rotate", site.run("repository", "key", "rotate", "p", "--dry-run")
+    yield "repository key rotate", site.run("repository", "key", "rotate", "p")
 
 
 def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

@@ -10,24 +10,26 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.support.harness import Site
+from tests.support.harness import ShiftedClock, Site
 
 from ccdr.host.state import Run
 from ccdr.jobs.leftovers import CLIENT, Cleared, clear_leftovers
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
+from ccdr.ports.place import Clock
 from ccdr.sandbox.docker import EXPIRES, RUN, STATE, Leftover
 
-DEAD = "20200101T000000-aaaaaa"
+DEAD, OTHER = "20200101T000000-aaaaaa", "0" * 12  # a run, and an installation
 
 
 @dataclass
 class Labelled:
-    """Docker, as far as the reaper asks it: containers of other programs on this machine cannot be had to leave these
-    alone, since whatever has expired is anybody's to remove."""
+    """Docker, as far as the reaper asks it: its host's clock cannot be set, nor can containers of other programs be had
+    to leave these alone. `clock` None: it does not tell the time."""
 
     state: str
     there: list[Leftover] = field(default_factory=list)
+    clock: Clock | None = field(default_factory=ShiftedClock)
 
     def leftovers(self) -> list[Leftover]:
         return list(self.there)
@@ -36,9 +38,12 @@ class Labelled:
         self.there.remove(leftover)
         return []
 
-    def has(self, name: str, run: str, *, state: str | None = None, expires: timedelta) -> None:
+    def now(self) -> datetime | None:
+        return None if self.clock is None else self.clock.now()
+
+    def has(self, name: str, run: str, *, state: str | None = None, expires: timedelta, ended: bool = False) -> None:
         labels = {RUN: run, STATE: state or self.state, EXPIRES: rfc3339(datetime.now(UTC) + expires)}
-        self.there.append(Leftover("container", name, labels))
+        self.there.append(Leftover("container", name, labels, ended))
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,25 @@ def test_a_run_that_is_alive_keeps_its_containers_however_long_it_takes(
     assert alive.scratch.is_dir()
 
 
-def test_what_another_installation_labelled_goes_once_it_has_expired_and_not_before(
+def test_what_another_installation_labelled_goes_once_it_has_ended_and_expired_and_not_before(
     services: Services, docker: Labelled
 ) -> None:
-    docker.has("theirs", DEAD, state="0" * 12, expires=AHEAD)
-    docker.has("theirs, long ago", DEAD, state="0" * 12, expires=PAST)
+    docker.has("theirs", DEAD, state=OTHER, expires=AHEAD, ended=True)
+    docker.has("theirs, at work", DEAD, state=OTHER, expires=PAST)
+    docker.has("theirs, long ago", DEAD, state=OTHER, expires=PAST, ended=True)
     assert clear_leftovers(services).removed == ["container theirs, long ago"]
-    assert [one.name for one in docker.there] == ["theirs"]
+    assert [one.name for one in docker.there] == ["theirs", "theirs, at work"]
+
+
+@pytest.mark.parametrize("theirs", [ShiftedClock(), None], ids=["told", "not told"])
+def test_a_clock_of_ours_that_jumped_says_nothing_about_what_another_installation_left(
+    services: Services, docker: Labelled, theirs: Clock | None
+) -> None:
+    docker.clock = theirs
+    docker.has("theirs", DEAD, state=OTHER, expires=AHEAD)
+    docker.has("theirs, ended", DEAD, state=OTHER, expires=AHEAD, ended=True)
+    assert clear_leftovers(replace(services, clock=ShiftedClock(timedelta(days=400)))).removed == []
+    assert len(docker.there) == 2
 
 
 @pytest.fixture

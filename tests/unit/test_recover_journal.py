@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.sealing import a_key
 
 from ccdr.host.state import State
 from ccdr.jobs.recover import journal as journal_room
-from ccdr.jobs.recover.journal import FORMAT, Journal, newest, read, this_moment
+from ccdr.jobs.recover.journal import FORMAT, Journal, Told, newest, read, require_sealed, this_moment
 from ccdr.jobs.recover.left_before import left_before
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import UNTIMED, RecoveryResult, StepResult
 from ccdr.jobs.recover.sessions import Away, Moment
 from ccdr.jobs.recover.states import Predicted
+from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
 from ccdr.model.forks import Fork
-from ccdr.model.values import rfc3339
+from ccdr.model.values import CheckResult, Verdict, rfc3339
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.log import RecoveryTarget
 
@@ -56,7 +59,7 @@ def state(tmp_path: Path) -> State:
 
 
 def begun(state: State, run: str = "20261124T031200-aaaaaa") -> Journal:
-    journal = Journal.begin(state, run, {"began": NOW.isoformat(), **DECISION.as_json()})
+    journal = Journal.begin(state, run, {"began": NOW.isoformat(), **DECISION.as_json()}, a_key)
     journal.session(NOW, "alice")
     return journal
 
@@ -90,7 +93,7 @@ def test_a_line_that_was_not_written_whole_says_nothing_and_is_gone_once_it_goes
     path.write_bytes(whole + b'{"asset":"crm","stage":"nam')
     torn = read(told.directory)
     assert torn.assets["crm"].stage == "begun"
-    Journal.again(torn).session(NOW, "bob")
+    Journal.again(torn, a_key).session(NOW, "bob")
     assert path.read_bytes().startswith(whole + b'{"session":')
     assert [json.loads(line) for line in path.read_bytes().splitlines()]
 
@@ -110,9 +113,9 @@ def a_process(state: State, clock: Clock, wall: float, *, resumed: bool) -> None
     at = NOW + timedelta(seconds=wall)
     told = newest(state, "p")
     journal = (
-        Journal.again(told, clock)
+        Journal.again(told, a_key, clock)
         if resumed and told
-        else Journal.begin(state, "r", {"began": rfc3339(NOW), **DECISION.as_json()}, clock)
+        else Journal.begin(state, "r", {"began": rfc3339(NOW), **DECISION.as_json()}, a_key, clock)
     )
     worked = told.worked if told else 0.0
     journal.session(at, "alice")
@@ -184,6 +187,21 @@ def test_an_unknown_time_is_not_measured_and_told(untimed: bool) -> None:
         assert (rto["verdict"], rto["achieved_s"], result.found, result.exit_code) == ("MET", 10.0, [], 0)
 
 
+@pytest.mark.parametrize("status", [Verdict.INCONCLUSIVE, Verdict.PASS], ids=["broken", "healthy"])
+def test_what_is_back_and_could_not_be_looked_at_says_so_and_what_looks_once_more(status: Verdict) -> None:
+    """As where somebody ended the sandbox in which a check ran: all is there, and exit status 3 needs its reason."""
+    restore = RestoreResult("p", "web", "r", result=RESTORED, checks=[CheckResult("rows", "rows", status, "", "")])
+    steps = {"web": StepResult(DECISION.assets[1], state="done", restore=restore)}
+    result = RecoveryResult(DECISION, "r", 60.0, 60.0, 0.0, steps, worked=10.0)
+    result.conclude()
+    assert result.state == "done"
+    if status is Verdict.PASS:
+        assert (result.exit_code, result.why, result.next_step) == (0, [], None)
+    else:
+        assert (result.exit_code, result.why) == (3, ["a check of web is INCONCLUSIVE"])
+        assert result.next_step is not None and "`ccdr recover check p` looks once more" in result.next_step
+
+
 def test_the_newest_is_gone_on_with_and_of_the_plan_that_was_named(state: State) -> None:
     begun(state, "20261124T031200-aaaaaa")
     begun(state, "20261125T031200-aaaaaa")
@@ -234,6 +252,64 @@ def test_a_line_that_was_edited_is_an_error_and_no_traceback(state: State, line:
         read(told.directory)
 
 
+def some_lines(state: State) -> Told:
+    journal = begun(state)
+    journal.reached("crm", "begun", NOW, 1.0, {"run": "one"})
+    Journal.again(read(journal.directory), a_key).reached("crm", "fetched", NOW, 2.0, {})
+    return read(journal.directory)
+
+
+NAMED = b'{"asset":"crm","stage":"named","at":"2026-11-24T03:12:00Z","elapsed_s":1,"facts":{}%s}\n'
+ENDED_LINE = b'{"ended":"done","at":"2026-11-24T03:12:00Z","elapsed_s":1%s}\n'
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda lines: [*lines, NAMED % b""],
+        lambda lines: [*lines, NAMED % (b',"seal":"' + b"0" * 64 + b'"')],
+        lambda lines: [*lines, ENDED_LINE % b""],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: [*lines[:-2], lines[-1]],
+        lambda lines: [*lines[:-2], lines[-1], lines[-2]],
+        lambda lines: [*lines[:-1], lines[-1].replace(b"fetched", b"checked")],
+        lambda lines: [*lines[:-1], lines[-1].replace(b'"elapsed_s":2.0', b'"elapsed_s":0.1')],
+    ],
+)
+def test_what_nobody_with_the_repositorys_password_wrote_is_not_believed(
+    state: State, forged: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    """The twin: as it was written; and with a line less, which whoever is killed leaves, too."""
+    told = some_lines(state)
+    path = told.directory / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    require_sealed(told, a_key)
+    path.write_bytes(b"".join(forged(lines)))
+    with pytest.raises(CcdrError, match=r"is not believed: its line \d was not written there with"):
+        require_sealed(told, a_key)
+    path.write_bytes(b"".join(lines[:-1]))
+    require_sealed(told, a_key)
+    with pytest.raises(CcdrError, match="its line 1") as refused:
+        require_sealed(told, lambda: b"another")
+    assert str(refused.value.hint).startswith("was the password changed")
+
+
+def test_a_journal_of_another_recovery_is_not_believed_in_its_place(state: State) -> None:
+    told = some_lines(state)
+    elsewhere = told.directory.rename(told.directory.with_name("20991231T000000-ffffff"))
+    with pytest.raises(CcdrError, match="its line 1"):
+        require_sealed(replace(told, directory=elsewhere), a_key)
+
+
+@pytest.mark.parametrize("run", ["../../etc", "", "a/b", "a.b"])
+def test_a_run_that_would_lead_elsewhere_is_none(state: State, run: str) -> None:
+    """Directories are removed by such names."""
+    journal = begun(state)
+    journal.reached("crm", "begun", NOW, 1.0, {"run": run})
+    with pytest.raises(CcdrError, match="is not one that ccdr wrote"):
+        read(journal.directory)
+
+
 @pytest.mark.parametrize(("kind", "bears"), [("directory", "r-2"), ("new_server", "r-1")], ids=["restore", "recovery"])
 def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it(
     state: State, tmp_path: Path, kind: str, bears: str
@@ -244,7 +320,7 @@ def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it
     where = Target(directory=to) if kind == "directory" else Target(new_server=NewServer(directory=to))
     crm = replace(DECISION.assets[0], where=where)
     decision = replace(DECISION, assets=(crm, *DECISION.assets[1:]))
-    journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.as_json()})
+    journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.as_json()}, a_key)
     journal.session(NOW, "a")
     (bare,) = left_before(state, "p")
     assert "of 2026-11-24T03:12:00Z is unfinished: `ccdr recover --resume p` goes on" in bare

@@ -18,6 +18,11 @@ from ccdr.model.values import so_many
 if TYPE_CHECKING:
     from ccdr.jobs.approvals import BrokenGlass
 
+_THEN = {
+    "recover": "ccdr recover {plan}",
+    "prune": "ccdr upkeep {plan} --prune",
+    "key-remove": "ccdr repository key remove {plan} {about}",
+}
 OPERATIONS = ("prune", "retention", "key-remove", "register", "recover")
 
 
@@ -79,9 +84,8 @@ def request(
         snapshots = [d.snapshot.id for _, d in planned.each() if not d.keep]
     asked, signature = ask(Wanted(Operation(operation), loaded, about), services, key, span, snapshots, host)
     _write(out.with_name(f"{out.name}.requested"), signature)
-    then = "ccdr recover" if operation == Operation.RECOVER else "ccdr upkeep"
-    more = " --prune" if operation == Operation.PRUNE else ""
-    code = write_to_sign(out, asked.text(), NAMESPACE, f"{then} {plan}{more} --approval {out}")
+    then = _THEN.get(Operation(operation), "ccdr upkeep {plan}").format(plan=plan, about=about)
+    code = write_to_sign(out, asked.text(), NAMESPACE, f"{then} --approval {out}")
     if not options.json and operation == Operation.PRUNE:
         click.echo(f"  it names {so_many(len(snapshots), 'snapshot')} that would go", err=True)
     return code

@@ -32,6 +32,16 @@ from ccdr.cli.erasure.documents import (
     ErasureReviewed,
     ErasureWithdrawn,
 )
+from ccdr.cli.incident.documents import (
+    IncidentClocksDocument,
+    IncidentDocument,
+    IncidentDraft,
+    IncidentRegister,
+    IncidentRegisterWritten,
+    Incidents,
+    ShownIncident,
+    WouldOpen,
+)
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
@@ -73,19 +83,36 @@ class CapacityDocument(Doc):
     full_in_s: int | None
 
 
+class ThenRed(Doc):
+    """A comparison of two stores that came back apart, and so may stay red."""
+
+    asset: Annotated[str, about("whose check it is")]
+    check: Annotated[str, about("its name")]
+    newer: str
+    older: str
+    ahead_s: Annotated[float, about("by how much the newer one is")]
+    acknowledge: Annotated[str, about("what a person types who has decided that it may stay so")]
+
+
 _Record = RecordRefDocument | None
 Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
 Group = result_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
-Restore = result_of("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+_Incident = (
+    IncidentDocument | None
+)  # that it belongs to, as `ccdr incident list` tells it; null where none could be recorded
+Restore = result_of("Restore", "restore.end", asset=str, incident=_Incident, hint=Text, record=_Record)
 Recovery = result_of(
     "Recovery",
     "recover.end",
     "assets",
     steps=list[Map],
     in_the_plan=list[Map],
-    edited_plan=Text,
+    edited_plan=Annotated[Text, about("path of the plan as it is to be, for a person to put in its place")],
+    edit_by_hand=Annotated[Text, about("why no such file was written where the plan is to change")],
+    incident=_Incident,
+    then_red=list[ThenRed],
     hint=Text,
     record=_Record,
 )
@@ -316,6 +343,7 @@ class PlanStatus(Doc):
     troubles: list[ProblemDocument]
     private: list[str]
     paused: Annotated[PausedDocument | None, about("its pause, while it is paused")]
+    incidents: Annotated[list[IncidentDocument], about("those that are open, with what is due next")]
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
@@ -506,6 +534,54 @@ class Demo(Doc):
     exit: int
 
 
+LockExtended = result_of("LockExtended", "lock.extended", "tenant", "who", hint=Text, record=_Record)
+
+
+class LocksExtended(Doc):
+    locks: list_of(LockExtended)  # type: ignore[valid-type]
+
+
+class WouldLock(Doc):
+    would_lock: list[Map]
+
+
+class RepositoryKeys(Doc):
+    """The keys of a plan's repository, and of the shipped log's below it."""
+
+    plan: str
+    repositories: list[Map]
+
+
+class KeysAdded(Doc):
+    """`added`: by repository, the full id of the key that the file's password opens."""
+
+    plan: str
+    added: dict[str, str]
+    password_file: str
+
+
+class KeysRemoved(Doc):
+    plan: str
+    removed: dict[str, str]
+    notes: Annotated[list[str], about("what a removed key does not change")]
+
+
+class KeysRotated(Doc):
+    """`new`: by repository, the key in use; `removed`: those of the old password; `previous`: the file that holds the
+    old password, while it is still valid."""
+
+    plan: str
+    password_file: str
+    new: dict[str, str]
+    removed: dict[str, list[str]]
+    previous: Text
+    notes: list[str]
+
+
+class WouldChangeKeys(Doc):
+    would: Map
+
+
 # By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
 OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "access policies": (PoliciesOfRoles, PolicyOfRole, SeaweedIdentities),
@@ -528,6 +604,15 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "erasure replay": (ErasureReplayed,),
     "erasure review": (ErasureReviewed,),
     "erasure withdraw": (ErasureWithdrawn,),
+    "incident clocks": (IncidentClocksDocument,),
+    "incident close": (ShownIncident,),
+    "incident draft": (IncidentDraft,),
+    "incident list": (Incidents,),
+    "incident note": (ShownIncident,),
+    "incident open": (ShownIncident, WouldOpen),
+    "incident register": (IncidentRegister, IncidentRegisterWritten),
+    "incident reopen": (ShownIncident,),
+    "incident show": (ShownIncident,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
     "ledger collect": (Ledgers,),
@@ -536,6 +621,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
     "ledger verify": (VerificationDocument,),
+    "lock extend": (LocksExtended, WouldLock),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
     "plan approve": (PlanApprovedDocument, ToBeSigned),
@@ -546,6 +632,10 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "recover": (Recovery, WouldRecover),
     "recover check": (RecoveryChecked,),
     "report": (ReportDocument, ReportWritten),
+    "repository key add": (KeysAdded, WouldChangeKeys),
+    "repository key list": (RepositoryKeys,),
+    "repository key remove": (KeysRemoved, WouldChangeKeys),
+    "repository key rotate": (KeysRotated, WouldChangeKeys),
     "restore": (Restore, WouldRestore),
     "run": (RunDocument, Schedules),
     "runbook print": (RunbookPrinted,),
@@ -563,7 +653,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "test": (Test, PassedOver, Tests, WouldTest, Control, Controls, WouldDamage),
     "upkeep": (UpkeepDocument, UpkeepOfPlans),
 }
-_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, *WITHIN_REPORT)
+_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver, LockExtended, *WITHIN_REPORT)
 
 
 def _printed(command: str) -> list[type[Struct]]:

@@ -81,7 +81,8 @@ def _sound(options: Settings) -> list[LoadedPlan]:
 @click.option("--restore-test", is_flag=True, help="The schema of a restore-test file instead.")
 @click.option("--controls", is_flag=True, help="The schema of a map of laws and standards (controls.yaml) instead.")
 @click.option("--floors", is_flag=True, help="The schema of floors of versions (floors.yaml) instead.")
-def schema(restore_test: bool, controls: bool, floors: bool) -> Exit:
+@click.option("--incidents", is_flag=True, help="The schema of the clocks of incidents (incidents.yaml) instead.")
+def schema(restore_test: bool, controls: bool, floors: bool, incidents: bool) -> Exit:
     """Print the JSON Schema of a plan file, for editors.
 
     \b
@@ -93,11 +94,21 @@ def schema(restore_test: bool, controls: bool, floors: bool) -> Exit:
     from ccdr.plans import plan_schema, restore_test_schema
     from ccdr.plans.control_map import map_schema
     from ccdr.plans.floors import floors_schema
+    from ccdr.plans.incident_clocks import clocks_schema
 
-    if restore_test + controls + floors > 1:
+    asked = [
+        made
+        for wanted, made in (
+            (restore_test, restore_test_schema),
+            (controls, map_schema),
+            (floors, floors_schema),
+            (incidents, clocks_schema),
+        )
+        if wanted
+    ]
+    if len(asked) > 1:
         raise UsageProblem("more than one schema was asked for", hint="leave the others out")
-    made = map_schema if controls else floors_schema if floors else restore_test_schema if restore_test else plan_schema
-    print_json(made())
+    print_json((asked or [plan_schema])[0]())
     return Exit.OK
 
 

@@ -164,7 +164,7 @@ def _lines(outlook: RecoveryOutlook) -> Iterator[tuple[str, str]]:
     if steps:
         spares = {step.asset: step.instead.asset for step in steps if step.instead is not None and step.instead.in_full}
         points = {step.asset: step.state.point for step in steps}
-        yield from (("then red", text) for text in then_red(steps[0].job.loaded, points, spares))
+        yield from (("then red", one.text) for one in then_red(steps[0].job.loaded, points, spares))
     for step in steps:
         if step.instead is not None:
             yield "same data", rather(step.asset, step.instead)

@@ -33,8 +33,8 @@ def tell_result(result: RecoveryResult) -> None:
         click.echo("before the next backup, so that what is backed up is what lives:")
     for text in result.repoints:
         click.echo(f"  {text}")
-    for text in result.then_red:
-        click.echo(f"then red: {text}")
+    for one in result.then_red:
+        click.echo(f"then red: {one.text}")
     for text in (*result.left_behind, *(text for step in steps if step.restore for text in step.restore.left_behind)):
         click.echo(f"  left behind: {text}")
     for text in result.found:
@@ -47,6 +47,8 @@ def tell_result(result: RecoveryResult) -> None:
     parts.append(f"RTO {human_seconds(result.rto_s)} {word(str(rto['verdict']))}")
     parts.append(f"RPO {human_seconds(result.rpo_s)} {word(str(rpo['verdict']))}")
     click.echo(f"{took}; {'; '.join(parts)}")
+    for line in result.incident.lines:
+        click.echo(line)
     if result.hint:
         click.echo(f"→ {result.hint}")
     if result.record is not None:

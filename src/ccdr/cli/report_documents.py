@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from ccdr.cli.control_documents import Measures
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
+from ccdr.cli.incident.documents import ListedIncident
 from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
@@ -545,6 +546,7 @@ class ReportDocument(Doc):
     plan_versions: list[ReportVersion]
     plan_changes: list[ReportChange]
     controls: Measures
+    incidents: Annotated[list[ListedIncident], about("that were open in some of the period, as they stood at its end")]
     due: list[ReportDue]
     plans: list[ReportPlan]
     assets: list[ReportAsset]

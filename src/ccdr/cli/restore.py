@@ -343,5 +343,7 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""
     click.echo(f"took {human_seconds(sum(result.phases.values()))} ({phases}){estimated}")
+    for line in result.incident.lines:
+        click.echo(line)
     if result.record is not None:
         click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")

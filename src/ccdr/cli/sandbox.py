@@ -20,7 +20,8 @@ def sandbox() -> None:
 def reap(dry_run: bool) -> Exit:
     """Remove what a crash left: our own containers, volumes and scratch whose run is dead or has expired.
 
-    Nothing without our label is touched, and nothing of a run that is still under way.
+    Nothing without our label is touched, and nothing of a run that is still under way. What another ccdr (with another
+    --state) left on the same Docker daemon goes once it has ended, and expired by the clock of the daemon's host.
 
     \b
     Examples:

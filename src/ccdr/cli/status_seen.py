@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ccdr.cli.settings import Settings
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.judgement.asset_status import AssetStatus
+    from ccdr.evidence.judgement.incidents import IncidentNow
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
     from ccdr.jobs.daily_verification import Finding
@@ -42,6 +43,7 @@ class Seen:
     private: Mapping[str, Sequence[str]]
     copies: Sequence[CopyStatus]
     paused: Mapping[str, PausedPlan]
+    incidents: Mapping[str, Sequence[IncidentNow]]  # those that are open
     lineage: Lineage
     verified: Finding | None
     of_ledger: Sequence[Problem]
@@ -78,6 +80,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         answering,
         attestation_problems,
         exit_code,
+        incidents_now,
         ledger_problems,
         private_of,
         upkeep_problems,
@@ -112,6 +115,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         {name: private(history) for name, history in of_plans.items()},
         [one for plan in loaded for one in copies_of(plan, histories, services.clock.now())],
         {one.plan: one for one in paused(services)},
+        {name: incidents_now(name, history, services) for name, history in of_plans.items()},
         lineage,
         verified,
         of_ledger,
@@ -133,6 +137,7 @@ def document(seen: Seen) -> dict[str, object]:
             "troubles": [p.as_json() for p in seen.care[name]],
             "private": list(seen.private[name]),
             "paused": seen.paused[name].as_json() if name in seen.paused else None,
+            "incidents": [one.as_json() for one in seen.incidents[name]],
             "could_not_tell": seen.deaf.get(name, []),
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],

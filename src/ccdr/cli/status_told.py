@@ -68,6 +68,8 @@ def _tell_plans(seen: Seen) -> None:
         for one in seen.copies:
             if one.plan == name:
                 click.echo(str(one))
+        for standing in seen.incidents[name]:
+            click.echo(f"{name}: {standing}")
         _problems(seen.care[name], name, None)
         for path in seen.private[name] if seen.care[name] else ():
             click.echo(f"{name}: {kept(path)}")

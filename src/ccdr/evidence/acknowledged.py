@@ -48,13 +48,21 @@ NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
 # Nobody can tell here: no finding, and no proof either.
 UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
 # What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
-NO_FINDING = frozenset((Trouble.NOT_KNOWN_HERE, Trouble.PAUSED, Trouble.ATTESTATION_ENDS, Trouble.ACCESS_REVIEW_ENDS))
+NO_FINDING = frozenset(
+    (
+        Trouble.NOT_KNOWN_HERE,
+        Trouble.PAUSED,
+        Trouble.ATTESTATION_ENDS,
+        Trouble.ACCESS_REVIEW_ENDS,
+        Trouble.INCIDENT_DUE,
+    )
+)
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
-# Over by a review of its own, and by nothing else.
-REVIEWED = frozenset((Trouble.BREAK_GLASS, Trouble.ERASED_RETURNED))
+# Over by a record of its own (a review, what was filed), and by nothing else.
+REVIEWED = frozenset((Trouble.BREAK_GLASS, Trouble.ERASED_RETURNED, Trouble.INCIDENT_OVERDUE))
 
 
 def can_be(trouble: Trouble) -> bool:
@@ -261,6 +269,11 @@ def code_of(text: str) -> Trouble:
         raise UsageProblem(
             f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
             hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
+        )
+    if code is Trouble.INCIDENT_OVERDUE:
+        raise UsageProblem(
+            f"{name} is not acknowledged: it is over once somebody has recorded that it was filed, or is not due",
+            hint="`ccdr incident note ID --filed CLOCK --receipt FILE`, or --not-due CLOCK; docs/how-to/incidents.md",
         )
     if code in REVIEWED:
         raise UsageProblem(

@@ -33,7 +33,7 @@ def strangers(tree: Path, stands_at: Path) -> Iterator[str]:
     users, groups = Counter[int](), Counter[int]()
     for root, directories, files in os.walk(tree):
         for name in (*directories, *files):
-            status = (Path(root) / name).lstat()
+            status = os.lstat(f"{root}/{name}")  # text: of many files, paths take most of the time
             users[status.st_uid] += 1
             groups[status.st_gid] += 1
     at = shlex.quote(str(stands_at))

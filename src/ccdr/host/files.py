@@ -104,7 +104,7 @@ def extent(tree: Path, leave: Collection[str] = ()) -> tuple[int, int]:
         for name in names:
             if root == str(tree) and name in leave:
                 continue
-            status = (Path(root) / name).lstat()
+            status = os.lstat(f"{root}/{name}")  # text: of many files, paths take most of the time
             if stat.S_ISREG(status.st_mode):
                 files, size = files + 1, size + status.st_size
     return files, size

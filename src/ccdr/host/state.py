@@ -19,6 +19,7 @@ runbook/     each run of a runbook: a line for each happening, never changed
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
 recover/     each recovery's journal, by which `ccdr recover --resume` goes on
+object_locks/ until when what is in use is locked; when lost, the store is asked
 private/     what restore tests found, by name, and what programs said: for people's eyes, and for a week
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache

@@ -11,20 +11,26 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.host.strength import weak
+from ccdr.host.tls import handshake
+from ccdr.jobs.repository_keys.opened import LEDGER, log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import PRIMARY, RecordRef, rfc3339, utc
-from ccdr.plans import LoadedPlan, Repository
-from ccdr.plans.lint import open_to_others, secret_files
+from ccdr.model.tls import Tls
+from ccdr.model.values import RecordRef, rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.lint import elsewhere_too, open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
 from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.plans.yamlfile import Where, dotted
+from ccdr.storage.repository_keys import MOST_KEYS, keys_of
+from ccdr.storage.restic import Restic
 
 EVERY = timedelta(days=1)
 _LARGEST = 1 << 16
@@ -55,23 +61,56 @@ def examine(plans: Iterable[LoadedPlan], every: Sequence[LoadedPlan], services: 
 
 def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -> dict[str, Any]:
     plan = loaded.plan
-    repositories = {PRIMARY: plan.repository, **plan.copies}
     shared = _shared(loaded, [one for one in every if one.plan.plan != plan.plan])
     return {
         "site": plan.site and plan.site[:LONGEST_SITE],
-        "repositories": {name: _repository(one, loaded, services) for name, one in repositories.items()},
+        "repositories": dict(_repositories(loaded, services)),
         "sources": {name: way for name, engine in plan.assets.items() if (way := _way_to_source(engine))},
-        "secrets": [_secret(where, path, shared) for where, path in secret_files(plan)],
+        "secrets": [
+            _secret(where, path, shared)
+            for where, path in secret_files(plan)
+            if path.exists() or not elsewhere_too(where)
+        ],
     }
 
 
-def _repository(settings: Repository, loaded: LoadedPlan, services: Services) -> dict[str, Any]:
-    seen: dict[str, Any] = {"way": way_to(settings.url), "site": settings.site and settings.site[:LONGEST_SITE]}
-    with contextlib.suppress(CcdrError):  # it is told of by what needs it
-        repo = services.opened(settings, limits_of(loaded)).impatient()
-        seen["format"], times = repo.format(), repo.key_times()
-        seen |= {"keys": len(times), "oldest_key": rfc3339(min(times)) if times else None}
-    return seen
+def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each that the plan names, and that of the shipped log below it where one is shipped."""
+    ships = any(engine.shipping is not None for engine in loaded.plan.assets.values())
+    for name, settings in stated_in(loaded).items():
+        seen: dict[str, Any] = {"way": way_to(settings.url), "site": settings.site and settings.site[:LONGEST_SITE]}
+        repo = None
+        with contextlib.suppress(CcdrError):  # it is told of by what needs it
+            repo = services.opened(settings, limits_of(loaded)).impatient()
+            tls = None if seen["way"] != "tls" else _tls_to(settings.url, repo.env)
+            seen["tls"] = tls and tls.body()
+            seen |= _opened(repo)
+        yield name, seen
+        log = None if repo is None else log_below(repo)
+        if log is not None and ships and name != LEDGER:
+            with contextlib.suppress(CcdrError):  # none was shipped yet
+                yield f"{name}.log", {**seen, **_opened(log)}
+
+
+def _opened(repo: Restic) -> dict[str, Any]:
+    """What is seen once it is open. CcdrError where it does not open."""
+    keys = keys_of(repo)
+    times = [key.created for key in keys if key.created is not None]
+    return {
+        "format": repo.format(),
+        "keys": len(keys),
+        "oldest_key": rfc3339(min(times)) if times else None,
+        "key_ids": [key.id for key in keys[-MOST_KEYS:]],
+    }
+
+
+def _tls_to(url: str, env: Mapping[str, str]) -> Tls | None:
+    """As restic would speak with the store: by the CAs that its environment names."""
+    address = urlsplit(http_address(url) or "")
+    ca = env.get("RESTIC_CACERT") or env.get("SSL_CERT_FILE")
+    if address.hostname is None:
+        return None
+    return handshake(address.hostname, address.port or 443, ca_file=Path(ca) if ca else None)
 
 
 def way_to(url: str) -> str:

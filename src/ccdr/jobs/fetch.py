@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.values import FailedBackup
+from ccdr.jobs.newest_first import NewestFirst, counted
 from ccdr.jobs.services import Services
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, UsageProblem
@@ -69,6 +70,25 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
     there = [s for s in services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone]
     ours = [s for s in there if of_source(s, job.engine.source_name)]
     return Candidates(there, ours, [s for s in ours if not dated_in_future(s, now)])
+
+
+def newest_of(
+    job: Job, services: Services, repo: Restic, stored_here: Collection[str], progress: Progress | None = None
+) -> Synchronised:
+    """What the repository tells of the asset, read as far back as needed to be sure which snapshot is the newest of the
+    plan's source: a host that is new to it need not read all."""
+    reading = NewestFirst()
+    reads = counted(progress) if progress is not None else lambda done, of: None
+    while True:
+        synchronised = services.synchronise(
+            job.loaded, repo, [job.asset], stored_here, wanted=reading.wanted, reads=reads
+        )
+        good = candidates(job, services, synchronised).good
+        if not reading.open(job.asset, synchronised):
+            return synchronised
+        if good and reading.settled(job.asset, synchronised, good[-1].consistent_point):
+            return synchronised
+        reading.further([job.asset])
 
 
 def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:

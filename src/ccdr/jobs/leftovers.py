@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from ccdr.host.files import remove_tree
 from ccdr.host.who import who
 from ccdr.jobs.services import Services
 from ccdr.model.errors import Locked
+from ccdr.sandbox.docker import Leftover
 
 CLIENT = "-client"  # a capture's container is named after its run, with this at its end
 
@@ -20,7 +23,7 @@ class Cleared:
 
 
 def clear_leftovers(services: Services, *, dry_run: bool = False, docker: bool = True) -> Cleared:
-    """Remove containers and volumes with our label whose run is dead (if it was this installation's) or has
+    """Remove containers and volumes of this installation whose run is dead, those of another one that have ended and
     expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same.
     Without `docker` it is not asked."""
     done = Cleared()
@@ -43,11 +46,11 @@ def clear_leftovers(services: Services, *, dry_run: bool = False, docker: bool =
 def _clear_docker(services: Services, done: Cleared, dry_run: bool) -> None:
     state, docker, now = services.state, services.lab.docker, services.clock.now()
     leftovers = docker.leftovers()
+    ours, theirs = ([one for one in leftovers if one.of(docker.state) is own] for own in (True, False))
+    dead = [one for one in ours if not state.alive(one.run.removesuffix(CLIENT), now)]
+    dead += _abandoned(theirs, docker.now()) if theirs else []
     for leftover in leftovers:
-        run = leftover.run.removesuffix(CLIENT)
-        alive = leftover.of(docker.state) and state.alive(run, now)
-        dead = leftover.of(docker.state) and not alive
-        if alive or not (dead or leftover.expired(now)):
+        if leftover not in dead:
             done.left.append(f"{leftover.kind} {leftover.name} is in use, or another installation's")
             continue
         if not dry_run:
@@ -60,6 +63,12 @@ def _clear_docker(services: Services, done: Cleared, dry_run: bool) -> None:
             if not dry_run:
                 done.problems += state.forget_run(scratch)
             done.removed.append(f"scratch {scratch.name}, whose sandbox is gone")
+
+
+def _abandoned(theirs: Sequence[Leftover], now: datetime | None) -> list[Leftover]:
+    """Of other installations: their runs cannot be asked for here, so what runs stays. Nor does this host's clock say
+    what has expired, which may have jumped; the clock does that all of them share."""
+    return [one for one in theirs if one.ended and now is not None and one.expired(now)]
 
 
 def _clear_captures(services: Services, done: Cleared, dry_run: bool) -> None:

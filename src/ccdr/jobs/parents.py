@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from ccdr.host.state import Run
 from ccdr.jobs import attest
-from ccdr.jobs.fetch import bases_of, candidates
+from ccdr.jobs.fetch import bases_of, candidates, newest_of
 from ccdr.jobs.services import Services
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, RepositoryMissing
@@ -28,7 +28,7 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
         return Base()
     history = services.history(job)
     try:
-        synchronised = services.synchronise(job.loaded, repo, [job.asset], history.stored_here)
+        synchronised = newest_of(job, services, repo, history.stored_here)
         attest.learned(services, job.plan, synchronised, [job.asset])
         synchronised.understood([job.asset])
         snapshots = candidates(job, services, synchronised)

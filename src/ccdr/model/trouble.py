@@ -85,6 +85,8 @@ class Trouble(StrEnum):
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
     CHECK_LATE = "check_late"
+    LOCK_SHORT = "lock_short"  # what is in use can be removed sooner than the plan wants: Object Lock
+    OBJECTS_OVERWRITTEN = "objects_overwritten"  # what restic never writes twice was written again
     COPY_FAILED = "copy_failed"  # the last copying to one of the plan's copies, or some of it
     COPY_LATE = "copy_late"
     COPY_VANISHED = "copy_vanished"  # gone from a copy, and no retention has removed it
@@ -97,6 +99,8 @@ class Trouble(StrEnum):
     DUTIES = "duties"  # what this host answers for has changed
     ATTESTATION_STALE = "attestation_stale"  # what somebody has attested, and its time is up
     ATTESTATION_ENDS = "attestation_ends"  # within a month: no finding
+    INCIDENT_OVERDUE = "incident_overdue"  # a notification that nobody has recorded as filed, past its time
+    INCIDENT_DUE = "incident_due"  # a notification that is due soon: no finding
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
 
@@ -315,6 +319,10 @@ _NEXT = {
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
+    Trouble.LOCK_SHORT: "ccdr doctor {plan}   looks at the bucket; then ccdr lock extend {plan}   on the host that has "
+    "its credential; docs/how-to/keys.md",
+    Trouble.OBJECTS_OVERWRITTEN: "find out who wrote there, and withdraw that credential; the oldest version is the "
+    "true one: docs/how-to/keys.md, Somebody wrote over it",
     Trouble.COPY_FAILED: "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on "
     "from where it was",
     Trouble.COPY_LATE: "ccdr copy {plan}   copies now; check that cron calls `ccdr run` here",
@@ -330,6 +338,10 @@ _NEXT = {
     Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
     Trouble.ATTESTATION_STALE: "ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
     Trouble.ATTESTATION_ENDS: "ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
+    Trouble.INCIDENT_OVERDUE: "ccdr incident list {plan}   shows what is overdue; file it, then record that: "
+    "docs/how-to/incidents.md",
+    Trouble.INCIDENT_DUE: "ccdr incident list {plan}   shows what is due; ccdr incident draft   writes a draft: "
+    "docs/how-to/incidents.md",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

@@ -10,7 +10,7 @@ from ccdr.model.errors import UsageProblem
 from ccdr.model.values import PRIMARY
 from ccdr.plans.facts import PlanFacts
 from ccdr.plans.loader import LoadedPlan
-from ccdr.plans.model import Plan
+from ccdr.plans.model import Plan, Repository
 from ccdr.plans.shape import listed
 
 
@@ -43,6 +43,12 @@ def seen_from(loaded: LoadedPlan, name: str) -> LoadedPlan:
 def as_in_file(loaded: LoadedPlan) -> LoadedPlan:
     """The inverse of `seen_from`."""
     return loaded.of if isinstance(loaded, PlanAtCopy) and loaded.of is not None else loaded
+
+
+def kept_locked(loaded: LoadedPlan) -> dict[str, Repository]:
+    """The plan's repositories whose Object Lock is pushed forward, by what records call them."""
+    plan = as_in_file(loaded).plan
+    return {name: one for name, one in {PRIMARY: plan.repository, **plan.copies}.items() if one.lock is not None}
 
 
 def copy_named(plan: Plan, where: str) -> str | None:

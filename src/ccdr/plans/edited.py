@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import yaml
 
@@ -14,6 +15,8 @@ from ccdr.plans.yamlfile import parse
 
 Path = tuple[str, ...]
 _PLAIN = re.compile(r"[A-Za-z0-9/_][A-Za-z0-9/_.-]*")
+SHARED = "one value stands for several places of it (an anchor, &name), and not all of them change alike"
+UNSURE = "ccdr cannot be sure of what it would write there"
 _WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off"))
 
 
@@ -24,39 +27,57 @@ class _Change:
     text: str
 
 
-def edited(raw: bytes, values: Mapping[Path, str | None]) -> str | None:
-    """Each path (the names of keys) with its new value; None removes the key. None where that cannot be done and be
-    sure of it: a path that leads nowhere, a value that several places share."""
+class ByHand(Exception):
+    """A person has to do it; says why, as half a sentence."""
+
+
+def edited(raw: bytes, values: Mapping[Path, str | None]) -> str:
+    """Each path (the names of keys) with its new value; None removes the key. ByHand where that cannot be done and be
+    sure of it: a path that leads nowhere, a value that stands for several places which are not all to change."""
     text = raw.decode("utf-8")
-    if parse(raw)[0] is None:
-        return None
+    document, _ = parse(raw)
+    if document is None:
+        raise ByHand("it is no YAML that ccdr reads")
     root = yaml.compose(text, Loader=yaml.SafeLoader)  # its depth is bounded: it was parsed
-    changes = []
+    for one in _changes(text, root, values):
+        text = text[: one.start] + one.text + text[one.end :]
+    after, problems = parse(text.encode("utf-8"))
+    if after is None or problems:
+        raise ByHand(UNSURE)
+    _require_only(values, document.data, after.data)
+    return text
+
+
+def _changes(text: str, root: yaml.Node | None, values: Mapping[Path, str | None]) -> list[_Change]:
+    """The last one first. Places that one value stands for, and that change alike, are changed once."""
+    found: set[_Change] = set()
     for path, value in values.items():
         change = _change(text, root, path, value)
         if change is None:
-            return None
-        changes.append(change)
-    changes.sort(key=lambda one: (one.start, one.end), reverse=True)
-    for later, one in pairwise(changes):
-        if one.end > later.start:  # an anchor's value, or one key named twice
-            return None
-    for one in changes:
-        text = text[: one.start] + one.text + text[one.end :]
-    return text if _is(text, values) else None
+            raise ByHand(f"ccdr cannot tell how to write {'.'.join(path)} there")
+        found.add(change)
+    changes = sorted(found, key=lambda one: (one.start, one.end), reverse=True)
+    if any(one.end > later.start for later, one in pairwise(changes)):
+        raise ByHand(SHARED)
+    return changes
 
 
-def _is(text: str, values: Mapping[Path, str | None]) -> bool:
-    document, problems = parse(text.encode("utf-8"))
-    if document is None or problems:
-        return False
+def _require_only(values: Mapping[Path, str | None], before: Any, after: Any) -> None:
+    """All of these are as they are to be, and nothing else is otherwise: what one value stands for changes with it."""
     for path, value in values.items():
-        found = document.data
-        for name in path:
-            found = found.get(name) if isinstance(found, dict) else None
-        if (None if found is None else str(found)) != value:
-            return False
-    return True
+        now = _taken(after, path)
+        _taken(before, path)
+        if (None if now is None else str(now)) != value:
+            raise ByHand(UNSURE)
+    if before != after:
+        raise ByHand(SHARED)
+
+
+def _taken(data: Any, path: Path) -> Any:
+    """The value at this path, which is left out from there on."""
+    for name in path[:-1]:
+        data = data.get(name) if isinstance(data, dict) else None
+    return data.pop(path[-1], None) if isinstance(data, dict) else None
 
 
 def _change(text: str, node: yaml.Node | None, path: Path, value: str | None) -> _Change | None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ccdr.model.errors import PlanInvalid
 from ccdr.model.schema import Duration, Strict, Text
+from ccdr.model.tls import Tls, number_of
 from ccdr.plans.problems import as_problems, checked
 from ccdr.plans.shape import editor_schema
 from ccdr.plans.yamlfile import parse, read_bytes
@@ -69,6 +70,7 @@ class Floors(Strict):
     versions: dict[Text, Versions] = Field(
         {}, description="by program: ccdr, restic, an engine, pg_dump …: one floor, or one for each major version"
     )
+    tls: Version = Field("1.2", description="of each connection by TLS: its version, at least")
     ages: Ages = Field(Ages(), description="how old things may get")
 
     def below(self, program: str, version: str) -> str | None:
@@ -81,6 +83,14 @@ class Floors(Strict):
         line = [one for one in major if one[:2] == numbers[:2]]  # as of MariaDB, which looks after 11.4 and 11.8
         held_to = max(line) if line else major[0] if len(major) == 1 else min(floors)
         return floors[held_to] if _padded(numbers) < _padded(held_to) else None
+
+
+def below_tls(floors: Floors, spoken: Tls) -> bool:
+    """Is this version of TLS older than the floor? One that nobody told is not."""
+    if spoken.version is None:
+        return False
+    number = numbers_of(number_of(spoken.version) or "0")
+    return number is None or _padded(number) < _padded(numbers_of(floors.tls) or (0,))
 
 
 def _padded(numbers: tuple[int, ...]) -> tuple[int, ...]:

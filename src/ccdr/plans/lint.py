@@ -34,6 +34,8 @@ def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[
     for where, message in _plan(plan):
         yield YamlProblem(line(where), where, message)
     for where, path in secret_files(plan):
+        if elsewhere_too(where) and not path.exists():
+            continue
         if fault := open_secret(path):
             yield YamlProblem(line(where), where, fault)
 
@@ -210,6 +212,11 @@ def secret_files(model: Strict, where: Where = ()) -> Iterator[tuple[Where, Path
             for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(entry, Strict):
                     yield from secret_files(entry, (*where, field, key))
+
+
+def elsewhere_too(where: Where) -> bool:
+    """A file that lies on one host alone, whichever of those that act by the plan it is."""
+    return where[-2:] == ("lock", "env_file")
 
 
 def open_secret(path: Path) -> str | None:

@@ -16,6 +16,7 @@ from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
 from ccdr.plans.access import Access
+from ccdr.plans.incident_clocks import PlanIncidents
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.runbook import RunbookState, Steps
 from ccdr.plans.targets import Targets
@@ -35,6 +36,17 @@ class PlanObjectives(Strict):
     mtd: Duration | None = Field(None, description="how long the service may be away before it is past saving")
 
 
+class LockKept(Strict):
+    """Object Lock of what is in use is pushed forward, day by day, by a credential of its own: packs that new snapshots
+    refer to are as old as the first that held them."""
+
+    keep: Duration = Field(description="for how long, from each day on, what is in use cannot be removed by anybody")
+    env_file: PlanPath = Field(
+        description="file of NAME=value lines: a credential that may list versions, and ask for and put retention; it "
+        "lies on the host that extends alone"
+    )
+
+
 class Repository(WithPassword):
     """A restic repository, and where its password comes from."""
 
@@ -47,6 +59,7 @@ class Repository(WithPassword):
         None,
         description="s3: a bucket that ccdr makes locks each version for so many days (COMPLIANCE); none unless said",
     )
+    lock: LockKept | None = Field(None, description="s3: have the Object Lock of what is in use pushed forward")
 
     @property
     def lock_days(self) -> int | None:
@@ -65,6 +78,12 @@ class Repository(WithPassword):
     def _some_password(self) -> Self:
         if self.password_file is None and self.password_command is None:
             raise ValueError(NO_PASSWORD)
+        return self
+
+    @model_validator(mode="after")
+    def _locks_in_a_bucket(self) -> Self:
+        if self.lock is not None and not self.url.startswith("s3:"):
+            raise ValueError("has `lock:`, and only buckets lock objects: expected a url that begins with s3:")
         return self
 
 
@@ -227,6 +246,9 @@ class Plan(Strict):
         None, description="somebody else approves each version of this plan, and what removes backups out of turn"
     )
     access: Access = Field(Access(), description="the credential of each role at the store of the repository")
+    incidents: PlanIncidents = Field(
+        PlanIncidents(), description="what has to be notified after an incident, and as what"
+    )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(
         {}, description="the steps of an emergency, by name; without it `ccdr runbook` makes one from the plan"

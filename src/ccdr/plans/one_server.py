@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.servers.connection import is_one
@@ -44,17 +45,26 @@ def instead_of(plan: Plan, name: str) -> tuple[str, str] | None:
     """From which other asset it is most likely to be recovered, and why; None where from itself. What is shipped lies
     nearer to any moment, then what is backed up more often; `ccdr recover` goes by the states that there are."""
     mine = plan.assets[name]
-    known = list(plan.assets)
-    others = [o for o, asset in plan.assets.items() if o != name and of_one_server(mine, asset) and holds(asset, mine)]
-
-    def rank(one: str) -> tuple[float, bool, int]:
-        return _distance(plan, one), not is_whole(plan.assets[one]), known.index(one)
-
-    best = min([name, *others], key=rank)
+    best = _likeliest(plan, name, holds)
     if best == name:
         return None
     ships = plan.assets[best].shipping is not None and mine.shipping is None
     return best, "its log is shipped, so that less is lost" if ships else "it holds no less, and is no older"
+
+
+def opened_last(plan: Plan) -> list[str]:
+    """Assets of which another one of their server, or of a part of it, is most likely to be opened at its address."""
+    return [name for name in plan.assets if _likeliest(plan, name, overlap) != name]
+
+
+def _likeliest(plan: Plan, name: str, beside: Callable[[AnyEngine, AnyEngine], bool]) -> str:
+    mine, known = plan.assets[name], list(plan.assets)
+    others = [o for o, asset in plan.assets.items() if o != name and of_one_server(mine, asset) and beside(asset, mine)]
+
+    def rank(one: str) -> tuple[float, bool, int]:
+        return _distance(plan, one), not is_whole(plan.assets[one]), known.index(one)
+
+    return min([name, *others], key=rank)
 
 
 def _distance(plan: Plan, name: str) -> float:

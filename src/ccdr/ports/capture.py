@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.tls import Tls
 from ccdr.model.values import FileDigest, Manifest, Needed, Snapshot
 from ccdr.ports.place import Clock, Digester, Progress, Pulse
 
@@ -43,6 +44,7 @@ class SourceFacts:
     version: str
     major: str
     bytes: int | None = None  # as stored by the source; to check free space in scratch
+    tls: Tls | None = None  # how the connection is encrypted; None where it is not, or the server does not tell
 
 
 UPON, WHOLE = "upon", "whole"

@@ -21,6 +21,7 @@ from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import DIFFERS, Finding, daily
 from ccdr.jobs.examining import examine_daily
+from ccdr.jobs.object_locks import DONE, LockExtension, extend_daily
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
@@ -112,6 +113,7 @@ def end_run(
     try:
         if broken is None:
             examine_daily(plans, services)
+            done.troubles += [_unlocked(one) for one in extend_daily(plans, services) if one.result != DONE]
     except CcdrError as error:
         done.troubles.append(str(error))
     if textfile is not None and broken is None:
@@ -123,6 +125,10 @@ def end_run(
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def _unlocked(one: LockExtension) -> str:
+    return f"{one.plan}: the locks of {one.repository} were not all pushed forward: {one.reason}"
 
 
 def _of_the_run(plans: Sequence[LoadedPlan], result: RunResult, wrong: Sequence[PlanInvalid]) -> Iterator[Concern]:

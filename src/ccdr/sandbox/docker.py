@@ -33,6 +33,7 @@ SHM = 256 * 2**20  # Docker's 64 MiB of /dev/shm makes parallel joins fail
 LOOK_WITHIN = 10  # seconds that a mere look at the daemon may take
 _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes"}
 NOT_AS_ASKED = "`docker info` says which daemon answers, and its plugins: none of them may change what it is asked for"
+ENDED = ("exited", "dead")  # a container's status; one that was just made is about to be started
 GONE_WITHIN = 30.0  # seconds that Docker may take to remove a container
 
 
@@ -336,13 +337,23 @@ class Docker:
         """Containers and volumes that carry our run label, ours and other installations'."""
         ours: dict[str, str | list[str] | bool] = {"label": RUN}
         with _answering("list containers and volumes"):
+            # Volumes first: one that is made meanwhile is not seen without its container.
+            volumes = self._client.volumes.list(filters=ours)
             containers = self._client.containers.list(all=True, filters=ours, ignore_removed=True)
-            leftovers = [Leftover("container", str(c.name), c.labels) for c in containers]
-            leftovers += [
-                Leftover("volume", str(v.name), (v.attrs.get("Labels") or {}))
-                for v in self._client.volumes.list(filters=ours)
-            ]
+        mounted = {mount.get("Name") for c in containers for mount in c.attrs.get("Mounts") or ()}
+        leftovers = [Leftover("container", str(c.name), c.labels, ended=c.status in ENDED) for c in containers]
+        leftovers += [
+            Leftover("volume", str(v.name), v.attrs.get("Labels") or {}, ended=v.name not in mounted) for v in volumes
+        ]
         return leftovers
+
+    def now(self) -> datetime | None:
+        """By the clock of the daemon's host, which every installation there shares; None where it does not say."""
+        with _answering("tell the time"):
+            info: dict[str, Any] = self._client.info()
+        with contextlib.suppress(ValueError):
+            return utc(str(info.get("SystemTime")))
+        return None
 
     def remove(self, leftover: Leftover) -> list[str]:
         """Remove one leftover; returns what could not be removed."""
@@ -379,11 +390,12 @@ def _of_registry(name: str, digests: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something labelled with a run of ours that Docker still has."""
+    """Something labelled with a run of ours that Docker still has. `ended`: nothing runs in it, nor will."""
 
     kind: str
     name: str
     labels: dict[str, str]
+    ended: bool
 
     @property
     def run(self) -> str:

@@ -1,43 +1,94 @@
-"""The passwords that open a repository, as restic lists them: never what they are."""
+"""A repository's passwords: restic keeps a key file for each, and each of them opens the same master key.
+
+A password is given to restic as a file, never as an argument. What a repository's keys are is asked with the password
+that is in use, so that restic itself says which of them that is.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
-from ccdr.model.errors import RepositoryUnavailable
-from ccdr.storage.restic import PROBE_WAIT, Restic
+from ccdr.model.errors import RepositoryClosed, RepositoryUnavailable
+from ccdr.model.values import rfc3339, utc
+from ccdr.storage.restic import Restic
+
+MOST_KEYS = 20  # restic tries no more of them with a password: one that comes after these may open nothing
+MOST_TIMES = 50  # of which the time is read: each costs a call
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class RepositoryKey:
-    """One password: when, by whom and where it was set. `current`: it is the one that was asked with."""
+    """One password's key file. `current`: the password in use opens it. `user` and `host` are what restic noted of who
+    added it; `created` is None where that cannot be read."""
 
     id: str
-    created: str
+    current: bool
+    created: datetime | None
     user: str
     host: str
-    current: bool
+
+    @property
+    def short(self) -> str:
+        return self.id[:8]
 
     def as_json(self) -> dict[str, object]:
         return {
             "id": self.id,
-            "created": self.created,
+            "current": self.current,
+            "created": self.created and rfc3339(self.created),
             "user": self.user,
             "host": self.host,
-            "current": self.current,
         }
 
 
-def keys_of(repo: Restic) -> list[RepositoryKey]:
-    """Raises as `Restic.probe`."""
-    told = repo._run(["key", "list", "--json", "--no-lock"], what="listing keys", within=PROBE_WAIT)
-    try:
-        return [
-            RepositoryKey(
-                str(one["id"]), str(one["created"]), str(one["userName"]), str(one["hostName"]), one["current"] is True
-            )
-            for one in json.loads(told)
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RepositoryUnavailable(f"restic's list of keys cannot be read: {type(error).__name__}") from None
+def with_password_file(repo: Restic, path: Path) -> Restic:
+    """The same repository, opened by what this file holds."""
+    env = {name: value for name, value in repo.env.items() if name != "RESTIC_PASSWORD_COMMAND"}
+    return replace(repo, env={**env, "RESTIC_PASSWORD_FILE": str(path.absolute())})
+
+
+def keys_of(repo: Restic, *, times: bool = True) -> list[RepositoryKey]:
+    """All keys, oldest first; `times`: with when each was set, and by whom, which costs a call each. Raises as
+    `Restic.probe`, RepositoryClosed where the password in use opens none."""
+    # Whatever restic does it opens the repository first: the password in use opens a key, and that decrypts the config.
+    ids = repo.ask(["list", "keys", "--no-lock"], what="listing keys").split()
+    told = json.loads(repo.ask(["key", "list", "--json", "--no-lock"], what="listing keys"))
+    current = tuple(str(one["id"]) for one in told if one.get("current"))  # restic shortens them here
+    if not current:
+        raise RepositoryUnavailable(f"restic does not say which key opens the repository at {repo.location}")
+    keys = [_key(repo, one, one.startswith(current), asked=times and n < MOST_TIMES) for n, one in enumerate(ids)]
+    return sorted(keys, key=lambda key: (key.created is None, key.created or _NEVER, key.id))
+
+
+def _key(repo: Restic, key: str, current: bool, *, asked: bool) -> RepositoryKey:
+    body: dict[str, object] = {}
+    if asked:
+        with contextlib.suppress(ValueError):
+            body = json.loads(repo.ask(["cat", "key", key, "--no-lock"], what="a key"))
+    created = None
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        created = utc(str(body["created"]))
+    return RepositoryKey(key, current, created, str(body.get("username", "")), str(body.get("hostname", "")))
+
+
+def current_key(repo: Restic) -> str | None:
+    """The full id of the key that the password in use opens; None where it opens none. Raises as `Restic.probe` for all
+    else."""
+    with contextlib.suppress(RepositoryClosed):
+        return next(key.id for key in keys_of(repo, times=False) if key.current)
+    return None
+
+
+def add_key(repo: Restic, password_file: Path) -> None:
+    """Have what this file holds open the repository, too."""
+    repo.change(["key", "add", "--new-password-file", str(password_file.absolute())], what="adding a key")
+
+
+def remove_key(repo: Restic, key: str) -> None:
+    """Remove one key by its full id; restic refuses to remove the one in use."""
+    repo.change(["key", "remove", key], what="removing a key")

@@ -29,6 +29,7 @@ from ccdr.model.leaps import Growth
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
+from ccdr.storage.remains import store_at
 from ccdr.storage.restic_failures import as_repository_error, judged
 from ccdr.storage.restic_messages import (
     LOCKED,
@@ -80,15 +81,6 @@ class Restic:
         return int(
             json.loads(self._run(["cat", "config", "--no-lock"], what="its format", within=PROBE_WAIT))["version"]
         )
-
-    def key_times(self, most: int = 20) -> list[datetime]:
-        """When its passwords were set: of `most` of them, each costs a call. Raises as `probe`."""
-        times = []
-        for key in self._run(["list", "keys", "--no-lock"], what="listing keys", within=PROBE_WAIT).split()[:most]:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                body = json.loads(self._run(["cat", "key", key, "--no-lock"], what="a key", within=PROBE_WAIT))
-                times.append(utc(body["created"]))
-        return times
 
     def init(self) -> None:
         """Make it. A bucket that is not there is made first: restic would make one that keeps no versions."""
@@ -239,6 +231,18 @@ class Restic:
             self._held.setdefault(snapshot, (snapshot,))
         return self._held[snapshot] if self.copied else (snapshot,)
 
+    def holds_others_than(self, listed: Sequence[RepoSnapshot]) -> bool:
+        """May it hold a snapshot that this list lacks? By the store's own listing, where it has one: opening a
+        repository costs restic half a second of a processor."""
+        store = store_at(self.location, self.env)
+        if store is None:
+            return True
+        known = {f"snapshots/{name}" for one in listed for name in (one.held_as or (one.id,))}
+        try:
+            return not known.issuperset(store.below("snapshots"))
+        except (OSError, CcdrError):
+            return True
+
     def nodes(self, snapshot: str) -> Iterator[StoredNode]:
         """Every entry that a snapshot holds, its paths' parents included."""
         entries: list[StoredNode] = []
@@ -320,6 +324,19 @@ class Restic:
                 if body.get("exclusive") and datetime.now(UTC) - utc(body["time"]) < STALE_LOCK:
                     return f"{body.get('hostname')} holds the repository for itself since {body['time']}"
         return None
+
+    def ask(self, args: Sequence[str], *, what: str) -> str:
+        """The answer of a short call that changes nothing. Raises as `probe`."""
+        return self._run(args, what=what, within=PROBE_WAIT)
+
+    def change(self, args: Sequence[str], *, what: str, within: float = 2 * PROBE_WAIT) -> None:
+        """A short call that takes restic's lock; a stale one is removed once. Raises as `probe`, or as locked."""
+        argv = [*args, "--retry-lock", f"{self.lock_wait:.0f}s"]
+        try:
+            self._run(argv, what=what, within=within + self.lock_wait)
+        except RepositoryLocked:
+            self._run(["unlock"], what="removing stale locks")
+            self._run(argv, what=what, within=within + self.lock_wait)
 
     def _argv(self, args: Sequence[str]) -> list[str]:
         return ["restic", "-r", self.location, "--cache-dir", str(self.cache), *args]

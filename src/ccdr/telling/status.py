@@ -17,14 +17,16 @@ from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
+from ccdr.evidence.judgement.incidents import Clocks, IncidentNow, judge_incidents, open_incidents
 from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
+from ccdr.host.clock import boot
 from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
-from ccdr.jobs.runbook.opening import VERB as RUNBOOK
+from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
 from ccdr.jobs.shipping.ship import SHIP
@@ -143,9 +145,20 @@ def upkeep_problems(
         wrong += of_copies(p, history, now, at_work=busy or copying)
         acks = history.get((plan, None), AssetHistory()).acks
         own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
-        return (*_with_words(wrong, services.state), *own, *_runbook(plan, history, services))
+        incidents = history.get((plan, None), AssetHistory()).incidents
+        due = acknowledged(judge_incidents(plan, incidents, clocks_of(services)), acks, now)
+        return (*_with_words(wrong, services.state), *own, *_runbook(plan, history, services), *due)
 
     return {p.plan.plan: of(p) for p in plans}
+
+
+def clocks_of(services: Services) -> Clocks:
+    return Clocks(services.clock.now(), services.clock.monotonic(), boot())
+
+
+def incidents_now(plan: str, history: AssetHistory, services: Services) -> list[IncidentNow]:
+    """Those of a plan that are open, with what is due next."""
+    return open_incidents(plan, history.incidents, clocks_of(services))
 
 
 def _runbook(plan: str, histories: Histories, services: Services) -> tuple[Problem, ...]:

@@ -46,3 +46,22 @@ def test_by_breaking_the_glass_it_is_carried_out_where_there_are_no_signers(aski
     assert site.run("recover", "p", *given).code == 0
     (plan,) = site.run("status", "p").json["plans"]
     assert "BREAK_GLASS" in {t["code"] for t in plan["troubles"]}
+
+
+def test_a_step_of_a_runbook_recovers_with_the_approval_that_it_is_handed(asking: tuple[Site, Path, Path]) -> None:
+    """Without it the step fails, and says what goes on."""
+    site, ana, dan = asking
+    path, back, file = site.root / "plans/p.yaml", site.root / "back", site.root / "go.txt"
+    path.write_text(path.read_text() + f"runbook:\n  bring: {{kind: recover, under: {back}}}\n")
+    lacking = site.run("runbook", "run", "p", "--approval", str(file))
+    assert lacking.code == 2 and "go.txt" in lacking.json["error"], lacking
+    assert site.records("runbook.start") == []
+    refused = site.run("runbook", "run", "p")
+    assert refused.code == 3 and "will want another person's approval" in refused.stderr, refused
+    (step,) = refused.json["steps"]
+    assert "`ccdr runbook retry p bring --approval FILE`" in step["hint"] and list(back.iterdir()) == []
+    assert site.run("approval", "request", "p", "recover", "--key", str(ana), "--out", str(file)).code == 0
+    file.with_name("go.txt.sig").write_text(signed(file.read_text(), dan))
+    done = site.run("runbook", "retry", "p", "bring", "--approval", str(file))
+    assert (done.code, done.json["state"]) == (0, "done") and len(site.records("approval.used")) == 1, done
+    assert {path.name for path in back.iterdir()} == {"recordings", "cdr"}

@@ -206,7 +206,7 @@ def edited(site: Site, how: str) -> None:
         decided["run"] = "20991231T000000-ffffff"
         (site.state / "recover" / decided["run"]).mkdir(mode=0o700)
         path = site.state / "recover" / decided["run"] / path.name
-    path.write_text(f"{json.dumps(decided)}\n{rest}")
+    path.write_text(f"{json.dumps(decided, separators=(',', ':'))}\n{rest}")
 
 
 @pytest.mark.parametrize("how", ["target", "snapshot", "run", "twin"])
@@ -226,3 +226,23 @@ def test_a_journal_that_says_another_thing_than_was_decided_is_not_gone_on_with(
         told = centre.run("recover", *asked)
         assert told.code == 3 and "is not believed" in told.json["error"], told
     assert len(centre.records("recover.start")) == begun and not (back / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("line", ["named", "ended"])
+def test_a_journal_that_was_told_of_what_never_happened_is_not_gone_on_with(centre: Site, line: str) -> None:
+    """By somebody who may write the state, and does not have the repository's password."""
+    centre.write("restore_tests/cdr.yaml", CDR.replace("3000", "99999"))
+    back = centre.root / "back"
+    assert recovered(centre, {"cdr": back / "cdr", "recordings": back / "recordings"}).state == "failed"
+    centre.write("restore_tests/cdr.yaml", CDR)
+    (path,) = (centre.state / "recover").glob("*/journal.jsonl")
+    *_, last = path.read_text().splitlines()
+    what: dict[str, object] = {"asset": "cdr", "stage": "named", "facts": {}} if line == "named" else {"ended": "done"}
+    told = {key: value for key, value in json.loads(last).items() if key != "ended"} | what
+    whole = path.read_text()
+    path.write_text(f"{whole}{json.dumps(told, separators=(',', ':'))}\n")
+    refused = centre.run("recover", "--resume", "p")
+    assert refused.code == 3 and "was not written there with this plan's repository password" in refused.json["error"]
+    assert not (back / "cdr").exists()
+    path.write_text(whole)
+    assert centre.run("recover", "--resume", "p").code == 0

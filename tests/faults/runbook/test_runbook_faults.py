@@ -275,6 +275,71 @@ def test_a_journal_that_somebody_changed_is_told_and_not_believed(with_runbook: 
     assert done.code == 3 and "lacks happenings" in done.json["error"] and ran(site) == ["x"]
 
 
+ASKS = f"x: {say('x')}\nask: {{kind: confirm, question: q, depends_on: [x]}}\ny: {say('y', 'depends_on: [ask]')}"
+
+
+def journal_of(site: Site) -> Path:
+    (journal,) = (site.state / "runbook" / "p").glob("*.jsonl")
+    return journal
+
+
+def answered_by_nobody(journal: Path) -> None:
+    """By somebody who may write the state, and does not have the repository's password."""
+    lines = journal.read_bytes().splitlines()
+    last = json.loads(lines[-1])
+    forged = {key: last[key] for key in ("time", "mono", "session", "by", "host", "pid", "boot")}
+    forged |= {"seq": len(lines) + 1, "what": "step.done", "step": "ask", "attempt": 1, "answer": "yes"}
+    journal.write_bytes(b"\n".join([*lines, json.dumps(forged).encode(), b""]))
+
+
+def test_what_somebody_wrote_into_a_journal_is_not_believed_and_ends_up_in_no_record(with_runbook: Written) -> None:
+    site = with_runbook(ASKS)
+    assert site.run("runbook", "run", "p").code == 3
+    answered_by_nobody(journal := journal_of(site))
+    for words in (["resume", "p"], ["skip", "p", "y", "--why", "no need"]):
+        done = site.run("runbook", *words)
+        assert done.code == 3 and "was not written with this plan's repository password" in done.json["error"], done
+    looked = site.run("runbook", "status", "p")
+    assert any("is not believed" in note for note in looked.json["notes"]), looked
+    assert ran(site) == ["x"] and not [
+        r for r in site.records("runbook.step") if r["step"] == "ask" and r["result"] == "DONE"
+    ]
+    done = site.run("runbook", "run", "p", "--afresh", "--why", "somebody wrote there", "--answer", "ask=yes")
+    assert (done.code, ran(site)) == (0, ["x", "x", "y"]) and not journal.read_bytes().count(b'"answer":"yes"'), done
+    results = [r["result"] for r in site.records("runbook.end")]
+    assert results == ["ABANDONED", "DONE"], results
+    site.ledger_holds()
+
+
+@pytest.mark.parametrize("harm", [b"", b"x"], ids=["as it was", "one byte"])
+def test_a_line_that_was_changed_is_not_believed(with_runbook: Written, harm: bytes) -> None:
+    site = with_runbook(ASKS)
+    assert site.run("runbook", "run", "p").code == 3
+    journal = journal_of(site)
+    journal.write_bytes(journal.read_bytes().replace(b'"by":"', b'"by":"' + harm, 1))
+    assert site.run("runbook", "resume", "p", "--answer", "ask=yes").code == (3 if harm else 0)
+
+
+def test_a_runbook_waits_for_no_password_and_what_is_not_sealed_is_told(with_runbook: Written) -> None:
+    """The vault is down: whether it is dead can be found out all the same. With the password it goes on, and what was
+    begun with it does not go on without."""
+    site = with_runbook(ASKS)
+    (key := site.root / "plans/key").rename(away := site.root / "away")
+    begun = site.run("runbook", "run", "p")
+    assert (begun.code, ran(site)) == (3, ["x"]) and "bears no seal" in begun.stderr, begun
+    assert [r["sealed"] for r in site.records("runbook.start")] == [False]
+    away.rename(key)
+    assert site.run("runbook", "resume", "p", "--answer", "ask=yes").code == 0 and ran(site) == ["x", "y"]
+    assert site.run("runbook", "run", "p").code == 3 and [r["sealed"] for r in site.records("runbook.start")] == [
+        False,
+        True,
+    ]
+    key.rename(away)
+    done = site.run("runbook", "resume", "p", "--answer", "ask=yes")
+    assert done.code == 3 and "cannot be told without the repository's password" in done.json["error"], done
+    assert site.run("runbook", "run", "p", "--afresh", "--why", "no vault", "--answer", "ask=yes").code == 0
+
+
 # --- health checks ----------------------------------------------------------------------------------------
 
 

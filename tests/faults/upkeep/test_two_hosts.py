@@ -102,3 +102,15 @@ def test_a_prune_on_another_host_while_a_test_fetches_is_no_bad_backup(site: Sit
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
     assert "elsewhere" in done.json["reason"]
     assert site.run("test", "p").json["verdict"] == "PASS"
+
+
+def test_a_planted_mark_hides_an_older_one_from_a_host_that_does_not_prune(site: Site, elsewhere: Site) -> None:
+    """Which cannot know what another host's prune was to remove. The one that prunes does."""
+    retention(site, "keep_within: 10d")
+    retention(elsewhere, "keep_within: 10d")
+    asked(elsewhere, "backup")
+    plant(site, known(site)[:1])
+    done = elsewhere.run("ledger", "verify", "--repository")
+    assert (done.code, done.json["problems"]) == (0, []), done
+    done = site.run("ledger", "verify", "--repository")
+    assert done.code == 1 and any("it vanished" in said for said in done.json["problems"]), done

@@ -73,6 +73,8 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.PRUNE_LATE: ("ccdr run",),
     Trouble.CHECK_INCONCLUSIVE: ("ccdr upkeep p --check",),
     Trouble.CHECK_LATE: ("ccdr run",),
+    Trouble.LOCK_SHORT: ("ccdr run", "ccdr lock extend p"),
+    Trouble.OBJECTS_OVERWRITTEN: ("ccdr lock extend p",),
     Trouble.COPY_FAILED: ("ccdr copy p", "ccdr run"),
     Trouble.COPY_LATE: ("ccdr run",),
     Trouble.COPY_VANISHED: ("ccdr copy p",),

@@ -24,13 +24,16 @@ from ccdr.model.errors import CcdrError
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
 from ccdr.plans.one_server import instead_of
+from ccdr.plans.runbook_made import RECOVERED
 from ccdr.plans.targets import Target
+from ccdr.telling.runbook import page
 
 NOW = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 ONE = "connection: {host: /one, user: u, database: crm}"
 SERVER = f"server: {{engine: postgres, method: physical, {ONE}, log_shipping: {{}}}}\n"
 DUMP = f"crm: {{engine: postgres, {ONE}}}\n"
 BILLING = "billing: {engine: postgres, connection: {host: /one, user: u, database: billing}}\n"
+OFTEN, SELDOM = (f'backup: {{schedule: "{cron}"}}' for cron in ("*/10 * * * *", "0 */2 * * *"))
 ELSEWHERE = "far: {engine: postgres, connection: {host: /two, user: u, database: crm}}\n"
 
 
@@ -144,6 +147,25 @@ def test_the_one_to_recover_from_has_the_port_of_the_source_and_the_other_the_ne
     assert said.startswith("the new server of crm (a spare) listens at 127.0.0.1:5433")
     given, _ = with_ports(places, jobs, ["server"], lambda *_: False)
     assert ports(given) == {"crm": None, "server": 5433}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)], ids=str)
+@pytest.mark.parametrize("shipped", [True, False])
+def test_the_page_foretells_the_ports_that_a_recovery_gives_where_the_states_lie_as_the_plan_has_it(
+    site: Site, under: RecoverRequest, order: tuple[int, ...], shipped: bool
+) -> None:
+    """Also of a server of which one database is backed up more often than all of it."""
+    server = SERVER if shipped else f"server: {{engine: postgres, method: physical, {ONE}, {SELDOM}}}\n"
+    billing = BILLING.replace("{engine", f"{{{OFTEN}, engine")
+    assets = (DUMP.replace("{engine", f"{{{OFTEN}, engine"), server, billing)
+    jobs = jobs_of(site, *(assets[number] for number in order))
+    loaded = jobs[0].loaded
+    lost: dict[str, tuple[float, float | None]] = {"crm": (600.0, None), "billing": (600.0, None)}
+    lost["server"] = (20.0, None) if shipped else (7200.0, None)
+    places, _ = places_of(jobs, RecoverRequest(under=Path(RECOVERED)))
+    given, moved = with_ports(places, jobs, found(jobs, lost), lambda *_: False)
+    assert (given, moved) == page._ports(loaded)
+    assert page._may_differ(loaded) is not None and len(moved) == 2
 
 
 def test_a_port_that_something_has_or_that_another_was_promised_is_passed_over(

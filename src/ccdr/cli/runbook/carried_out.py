@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import FILE
 from ccdr.cli.output import print_json
 from ccdr.cli.runbook.going import desk_of, go_on, note, outlook_of, records_of, resumed
 from ccdr.cli.runbook.show import tell_steps
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import dry_run_option, plan_argument, verb
-from ccdr.model.errors import Exit, UsageProblem
+from ccdr.model.errors import CcdrError, Exit, Locked, UsageProblem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccdr.jobs.runbook.journal import Journal
     from ccdr.jobs.runbook.opening import Desk
     from ccdr.jobs.runbook.people import Given
     from ccdr.jobs.runbook.states import StepState
@@ -27,6 +31,16 @@ def answer_option(function: F) -> F:
         multiple=True,
         metavar="STEP=ANSWER",
         help="What is answered to a question, given beforehand; may be given several times.",
+    )(function)
+
+
+def approval_option(function: F) -> F:
+    """For a plan that wants another person's approval of a recovery."""
+    return click.option(
+        "--approval",
+        type=FILE,
+        metavar="FILE",
+        help="For the step that recovers: a request that somebody else has signed (FILE, and FILE.sig).",
     )(function)
 
 
@@ -59,10 +73,13 @@ def _answers(desk: Desk, options: tuple[str, ...]) -> dict[str, Given]:
 @verb(short_help="Carry the runbook out.")
 @plan_argument
 @answer_option
+@approval_option
 @click.option("--afresh", is_flag=True, help="End the run that is open, and begin anew; --why says why.")
 @why_option("Why the open run is ended.", required=False)
 @dry_run_option
-def run(plan: str, answers: tuple[str, ...], afresh: bool, why: str | None, dry_run: bool) -> Exit:
+def run(
+    plan: str, answers: tuple[str, ...], approval: Path | None, afresh: bool, why: str | None, dry_run: bool
+) -> Exit:
     """Carry the runbook of PLAN out, from its beginning.
 
     What may begin does, side by side, and a failed step stops only what depends on it. You see what runs, what waits
@@ -75,6 +92,7 @@ def run(plan: str, answers: tuple[str, ...], afresh: bool, why: str | None, dry_
       ccdr runbook run outbound
       ccdr runbook run outbound --dry-run
       ccdr runbook run outbound --answer dead=dead --answer fence="power is off"
+      ccdr runbook run outbound --approval recover.txt     where the plan says `approval: {recover: true}`
     """
     desk = desk_of(plan)
     given = _answers(desk, answers)
@@ -84,9 +102,10 @@ def run(plan: str, answers: tuple[str, ...], afresh: bool, why: str | None, dry_
         raise UsageProblem("--why says why an open run is ended, and --afresh is missing")
     with desk.holding():
         _require_confirmed(desk)
+        _require_approval(desk, approval)
         if afresh:
             _abandon(desk, why)
-        return go_on(desk, desk.begin(), given)
+        return go_on(desk, desk.begin(), given, approval)
 
 
 def _abandon(desk: Desk, why: str | None) -> None:
@@ -97,15 +116,34 @@ def _abandon(desk: Desk, why: str | None) -> None:
     if why is None:
         raise UsageProblem("--afresh ends the run that is open: --why is missing", hint='add --why "…"')
     said = why_of(why)
-    journal = resumed(desk)
+    journal = _open_run(desk)
+    if journal is None:
+        return
     journal.append("ended", state="ABANDONED", text=keep_payload(desk.services.state, said))
     records_of(desk, journal).catch_up()
+
+
+def _open_run(desk: Desk) -> Journal | None:
+    """As far as it is believed: what somebody else has written there ends nothing, and is not recorded."""
+    from ccdr.jobs.runbook.journal import Forged
+
+    found = desk.newest()
+    try:
+        return resumed(desk)
+    except Locked:
+        raise
+    except CcdrError as error:
+        if found is None or (not isinstance(error, Forged) and desk.seals is not None):
+            raise
+        note(f"{error}; it is put aside")
+        return desk.only_believed(found[0], error.before if isinstance(error, Forged) else ())
 
 
 @verb(short_help="Go on with the runbook, after whatever stopped it.")
 @plan_argument
 @answer_option
-def resume(plan: str, answers: tuple[str, ...]) -> Exit:
+@approval_option
+def resume(plan: str, answers: tuple[str, ...], approval: Path | None) -> Exit:
     """Go on with the run of PLAN's runbook that is open: after a crash, a lost connection, a failed step that was
     mended, or to answer a question.
 
@@ -121,19 +159,22 @@ def resume(plan: str, answers: tuple[str, ...]) -> Exit:
     given = _answers(desk, answers)
     with desk.holding():
         _require_confirmed(desk)
-        return go_on(desk, resumed(desk), given)
+        _require_approval(desk, approval)
+        return go_on(desk, resumed(desk), given, approval)
 
 
 @verb(short_help="Try a step again that failed, and go on.")
 @plan_argument
 @step_argument
 @answer_option
-def retry(plan: str, step: str, answers: tuple[str, ...]) -> Exit:
+@approval_option
+def retry(plan: str, step: str, answers: tuple[str, ...], approval: Path | None) -> Exit:
     """Try STEP of the open run again, and go on. Only what failed, or was interrupted, can be tried again.
 
     \b
     Examples:
       ccdr runbook retry outbound recover
+      ccdr runbook retry outbound recover --approval recover.txt
     """
     from ccdr.jobs.runbook.states import StepState
 
@@ -141,6 +182,7 @@ def retry(plan: str, step: str, answers: tuple[str, ...]) -> Exit:
     given = _answers(desk, answers)
     with desk.holding():
         _require_confirmed(desk)
+        _require_approval(desk, approval)
         one = _standing_step(desk, step)
         if one not in (StepState.FAILED, StepState.INTERRUPTED):
             raise UsageProblem(
@@ -149,7 +191,7 @@ def retry(plan: str, step: str, answers: tuple[str, ...]) -> Exit:
             )
         journal = resumed(desk)
         journal.append("step.retried", step=step)
-        return go_on(desk, journal, given)
+        return go_on(desk, journal, given, approval)
 
 
 @verb(short_help="Go on without a step, and say why.")
@@ -242,6 +284,19 @@ def _require_confirmed(desk: Desk) -> None:
     from ccdr.jobs.runbook.trusted import commands_of
 
     agree(desk.loaded, commands_of(desk.runbook))
+
+
+def _require_approval(desk: Desk, approval: Path | None) -> None:
+    """UsageProblem where the file that was given cannot be read: whether it holds is asked by the step. Where none was
+    given and one will be wanted, that is said before anything begins."""
+    from ccdr.cli.approving import GoingOn
+    from ccdr.jobs.runbook.runners import wants_approval
+    from ccdr.plans.runbook import Recover
+
+    if approval is not None:
+        GoingOn(approval, None).given(desk.loaded, desk.services)
+    elif wants_approval(desk.loaded) and any(isinstance(step, Recover) for step in desk.runbook.steps.values()):
+        note(f"a step that recovers will want another person's approval (`ccdr approval request {desk.plan} recover`)")
 
 
 def _dry_run(desk: Desk) -> Exit:

@@ -75,8 +75,8 @@ def records_of(desk: Desk, journal: Journal) -> RunbookRecords:
     return RunbookRecords(desk.services, desk.loaded, desk.runbook, journal, expected)
 
 
-def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
-    """Carry out what may be carried out, and say where it stands then."""
+def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given], approval: Path | None = None) -> Exit:
+    """Carry out what may be carried out, and say where it stands then. A step that recovers is handed `approval`."""
     from ccdr.cli.runbook.shown import Watched, tell_outlook
     from ccdr.cli.runbook.terminal import AtTerminal
     from ccdr.jobs.runbook.course import Course
@@ -88,11 +88,13 @@ def go_on(desk: Desk, journal: Journal, answers: Mapping[str, Given]) -> Exit:
     options, services = settings(), desk.services
     records = records_of(desk, journal)
     records.catch_up()
+    for line in records.incident.lines:
+        note(line)
     there = sys.stdin.isatty() and sys.stderr.isatty()
     watched = Watched(desk, journal.run, records.expected)
     with ExitStack() as stack:
         scratch = stack.enter_context(services.state.run(services.clock))
-        work = Work(desk.loaded, services, scratch, directories(options), watched)
+        work = Work(desk.loaded, services, scratch, directories(options), watched, approval=approval)
         people = AtTerminal(answers, watched) if there else Nobody(answers)
         course = Course(
             desk.runbook,

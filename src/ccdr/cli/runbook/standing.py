@@ -27,6 +27,7 @@ def status(plan: str) -> Exit:
 
     desk = desk_of(plan)
     notes, found, elsewhere = [], desk.newest(), None
+    notes += desk.doubts(found[0]) if found is not None else []
     try:
         elsewhere = desk.elsewhere()
     except CcdrError as error:

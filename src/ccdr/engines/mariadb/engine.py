@@ -101,14 +101,17 @@ class MariaDB(MethodsConfig[Method]):
         c = self.connection
         sql = f"""SELECT JSON_ARRAY(VERSION(), @@version_comment,
             (SELECT SUM(data_length + index_length) FROM information_schema.tables
-             WHERE table_schema = {quote_text(c.database)}));"""
-        ((version, comment, size),) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+             WHERE table_schema = {quote_text(c.database)}),
+            {_of_session("ssl_version")}, {_of_session("ssl_cipher")});"""
+        (told,) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+        version, comment, size, spoken, cipher = told
         if "MariaDB" not in version:
             raise BackupFailed(
                 f"the server is {version} ({comment}), and not MariaDB",
                 hint="MySQL is not supported: an asset of `engine: files` can keep what its own tools write",
             )
-        return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
+        tls = c.as_encrypted(spoken, cipher)
+        return SourceFacts(version, major_of(version), None if size is None else int(size), tls)
 
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         c = self.connection
@@ -160,7 +163,8 @@ class MariaDB(MethodsConfig[Method]):
 
         manifest = context.manifest
         login = self._captured(manifest).restored(manifest)
-        return erasing.erase(context.sandbox, login, _database(manifest), wanted, in_part=in_part)
+        database = _database(manifest)
+        return erasing.erase(context.sandbox, login, database, wanted, called=database, in_part=in_part)
 
     # --- a real server --------------------------------------------------------------------------------
 
@@ -186,6 +190,10 @@ class _Loading(MariaDB):
 
     def client(self, major: str | None) -> ClientNeed:
         return replace(super().client(major), on_host=False, loads=True)
+
+
+def _of_session(name: str) -> str:
+    return f"(SELECT variable_value FROM information_schema.session_status WHERE variable_name = '{name.upper()}')"
 
 
 def _database(manifest: Manifest) -> str:

@@ -15,7 +15,7 @@ from ccdr.ports.place import Place, Pulse
 
 _COLUMNS = """
 SELECT JSON_ARRAY(t.table_name, t.table_type, t.engine, c.column_name, c.data_type, c.character_maximum_length,
-  c.character_set_name, c.collation_name)
+  c.character_set_name, c.collation_name, c.is_nullable)
 FROM information_schema.tables t JOIN information_schema.columns c
   ON c.table_schema = t.table_schema AND c.table_name = t.table_name
 WHERE t.table_schema = {database} AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED');
@@ -47,29 +47,39 @@ class _MariaDB:
     def name(self, name: str) -> str:
         return quote_name(name)
 
-    def keys(self, table: str, columns: Sequence[tuple[str, str]], source: str) -> str:
+    def keys(self, table: str, columns: Sequence[tuple[str, str]]) -> str:
         typed = "".join(f", {name} {kind.partition(':')[0]}" for name, kind in columns)
         return f"create temporary table {table} ({ENTRY} int{typed});"
 
-    def value(self, kind: str, text: str) -> str | None:
+    def keys_of(self, table: str, columns: Sequence[tuple[str, str]], query: str) -> Sequence[str]:
+        return [f"create temporary table {table} as {query};"]
+
+    def values(self, kind: str, text: str) -> Sequence[str]:
         typed, _, longest = kind.partition(":")
         if typed.startswith("decimal"):  # the server would take any text for a number, most often for 0
             wanted = _NUMBER if typed.endswith(",0)") else _DECIMAL
             if not wanted.fullmatch(text):
                 raise TestBroken("the register of erasures names a text where a column holds numbers", hint=_MEND)
-            return text
+            return [text]
         if typed == _NOT:
             raise TestBroken("the register of erasures names a column of a type by which nobody is found", hint=_MEND)
         if longest.isdecimal() and len(text) > int(longest):
-            return None
-        return f"convert(x'{text.encode().hex()}' using utf8mb4)"
+            return []
+        return [f"convert(x'{text.encode().hex()}' using utf8mb4)"]
 
 
 def erase(
-    place: Place, login: Login, database: str, wanted: Sequence[Wanted], pulse: Pulse | None = None, *, in_part: bool
+    place: Place,
+    login: Login,
+    database: str,
+    wanted: Sequence[Wanted],
+    pulse: Pulse | None = None,
+    *,
+    called: str,
+    in_part: bool,
 ) -> Replayed:
-    """As `Restored.erase`."""
-    made = script(_schema(place, login, database), wanted, _MariaDB(), in_part=in_part)
+    """As `Restored.erase`; `called` is the name that the database has at the source."""
+    made = script(_schema(place, login, database, called), wanted, _MariaDB(), in_part=in_part)
     statements = [*made.prepare, *made.counts("b"), *made.erase, "commit;", *made.counts("a")]
     argv = login.client("--batch", "--skip-column-names", database=database)
     try:
@@ -85,16 +95,21 @@ def erase(
     return made.answers([line.split("\t") for line in output.splitlines() if line], wanted)
 
 
-def _schema(place: Place, login: Login, database: str) -> Schema:
+def _schema(place: Place, login: Login, database: str, called: str) -> Schema:
     where = quote_text(database)
     columns: dict[str, dict[str, str]] = {}
+    needed: dict[str, list[str]] = {}
     about: dict[str, tuple[str, str]] = {}
     asked = answers(place, login, _COLUMNS.format(database=where), "asking for tables")
-    for table, kind, engine, column, data, longest, charset, collation in asked:
+    for table, kind, engine, column, data, longest, charset, collation, null in asked:
         about[table] = kind, engine
+        if null == "NO":
+            needed.setdefault(table, []).append(column)
         columns.setdefault(table, {})[column] = _type(data, longest, charset, collation)
     tables = {
-        f"{database}.{name}": _table(f"{quote_name(database)}.{quote_name(name)}", columns[name], *about[name])
+        f"{database}.{name}": _table(
+            f"{quote_name(database)}.{quote_name(name)}", columns[name], needed.get(name, []), *about[name]
+        )
         for name in columns
     }
     found: dict[tuple[str, str], tuple[str, str, list[str], list[str]]] = {}
@@ -114,13 +129,14 @@ def _schema(place: Place, login: Login, database: str) -> Schema:
         )
         for (child, _), (parent, rule, own, to) in found.items()
     ]
-    return Schema(tables, [r for r in references if r.child in tables and r.parent in tables], database)
+    known = [r for r in references if r.child in tables and r.parent in tables]
+    return Schema(tables, known, database, called)
 
 
-def _table(sql: str, columns: dict[str, str], kind: str, engine: str) -> Table:
+def _table(sql: str, columns: dict[str, str], needed: list[str], kind: str, engine: str) -> Table:
     """One that keeps what was deleted: that is looked for as well."""
     counted = f"{sql} for system_time all" if kind == "SYSTEM VERSIONED" else None
-    return Table(sql, columns, counted, engine == "InnoDB")
+    return Table(sql, columns, counted, engine == "InnoDB", needed=needed)
 
 
 def _type(data: str, longest: int | None, charset: str | None, collation: str | None) -> str:

@@ -119,11 +119,14 @@ class Postgres(MethodsConfig[Method]):
         )
 
     def probe(self, source: Source) -> SourceFacts:
-        sql = f"select current_setting('server_version'), {self._captures().size_sql}"
+        own = "(select {} from pg_stat_ssl where pid = pg_backend_pid() and ssl)"
+        tls = f"{own.format('version')}, {own.format('cipher')}"
+        sql = f"select current_setting('server_version'), {tls}, {self._captures().size_sql}"
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
         output = source.place.run([*PSQL, "-c", sql], env=env, what="asking the source")
-        version, _, size = output.stdout.strip().partition("|")
-        return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
+        version, spoken, cipher, size = output.stdout.strip().split("|")
+        encrypted = self.connection.as_encrypted(spoken, cipher)
+        return SourceFacts(version.split()[0], major_of(version), int(size), encrypted)
 
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}

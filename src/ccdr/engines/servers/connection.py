@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from ccdr.host.tls import digest_of_ca
 from ccdr.model.schema import PlanPath, Text, WithPassword
+from ccdr.model.tls import Tls, tls_of
 
 NOWHERE = "192.0.2.1"  # RFC 5737: leads to no server, and is taken for none
 UNKNOWN = "unknown"
@@ -42,6 +44,13 @@ class Peer:
         if self.socket is not None:
             return False
         return self.tls == "verify" or not is_loopback(self.host)
+
+    def as_encrypted(self, version: str | None, cipher: str | None) -> Tls | None:
+        """A connection of ours, as the server told of it; its certificate was verified where that is asked for, else
+        there would be none."""
+        ca = getattr(self, "ca_file", None) or SYSTEM_CAS
+        verified = self.verified_tls
+        return tls_of(version, cipher, verified=verified, ca_sha256=digest_of_ca(ca) if verified else None)
 
     @property
     def described(self) -> str:

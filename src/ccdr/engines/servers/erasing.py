@@ -7,9 +7,9 @@ server does that itself. A chain of references that comes back to a table is cut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from typing import Protocol
 
 from ccdr.model.erasure import Erased, Replayed, Rows, Wanted
@@ -22,12 +22,15 @@ DEEPEST = 12  # references in a row that are followed
 @dataclass(frozen=True)
 class Table:
     """`sql` is its name as a statement has it, `columns` the type of each. `counted`: where rows are looked for, if
-    that is more than the table (with its history); `atomic`: its changes are part of a transaction."""
+    that is more than the table (with its history); `alone`: its own rows, where `sql` has those of other tables, too;
+    `atomic`: its changes are part of a transaction. `needed` are columns that hold no NULL."""
 
     sql: str
     columns: Mapping[str, str]
     counted: str | None = None
     atomic: bool = True
+    alone: str | None = None
+    needed: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,78 @@ class Reference:
 
 @dataclass(frozen=True)
 class Schema:
-    """Tables by `schema.table` (or `table` alone), and what refers to what."""
+    """Tables by `schema.table` (or `table` alone), and what refers to what. `over` has the tables that a table is a
+    partition or an heir of, the nearest ones; `partitions` are those that are partitions. `called` is what an entry may
+    write before a table's name that stands in `first`, or in no schema: the source's own name for it."""
 
     tables: Mapping[str, Table]
     references: Sequence[Reference]
-    first: str = ""  # the schema that a table's name stands in where it names none
+    first: str = ""
+    called: str = ""
+    over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    partitions: Collection[str] = ()
 
-    def named(self, name: str) -> str | None:
-        """None where there is none such, or several."""
-        if name in self.tables:
-            return name
-        if f"{self.first}.{name}" in self.tables:
-            return f"{self.first}.{name}"
-        same = [known for known in self.tables if known.partition(".")[2] == name]
+    def named(self, name: str) -> list[str]:
+        """Every table that this may mean."""
+        return meant(self.tables, name, self.first, self.called)
+
+    def column(self, table: str, name: str) -> str | None:
+        """As the table has it: None where there is none such, or several that differ in case alone."""
+        columns = self.tables[table].columns
+        same = [name] if name in columns else [known for known in columns if known.lower() == name.lower()]
         return same[0] if len(same) == 1 else None
 
-    def of(self, parent: str) -> Iterator[Reference]:
-        return (one for one in self.references if one.parent == parent)
+    def of(self, parent: str) -> Iterator[tuple[Reference, str]]:
+        """What refers to rows of that table, and which table these are in: in a partition or an heir of it, too, that
+        has foreign keys of its own. A partition's rows are referred to by what refers to the whole."""
+        whole = [parent, *self._above(parent, self.partitions)]
+        below = set(self.family(parent)) - {parent}
+        for one in self.references:
+            if one.parent in whole:
+                yield one, parent
+            elif one.parent in below:
+                yield one, one.parent
+
+    def family(self, table: str) -> list[str]:
+        """It, and all that is a partition or an heir of it."""
+        return [one for one in self.tables if one == table or table in self._above(one)]
+
+    def whole(self, table: str) -> str:
+        """The table that it is a partition of, if it is one."""
+        return [table, *self._above(table, self.partitions)][-1]
+
+    def _above(self, table: str, among: Collection[str] | None = None) -> list[str]:
+        found: list[str] = []
+        waiting = [table]
+        while waiting:
+            one = waiting.pop(0)
+            if among is None or one in among:
+                new = [over for over in self.over.get(one, ()) if over not in found]
+                found += new
+                waiting += new
+        return found
+
+
+def meant(tables: Iterable[str], name: str, first: str = "", called: str = "") -> list[str]:
+    """Which of these tables a name means: it may leave the schema out, and where none is written so, it may be in
+    quotes or in another case."""
+    known = {table: _without_schema(table, first) for table in tables}
+    bare = name.removeprefix(f"{called}.") if called else name
+    same = [table for table, own in known.items() if {table, *own} & {name, bare}]
+    if not same:
+        alike = {_alike(name), _alike(name).removeprefix(f"{_alike(called)}." if called else "")}
+        same = [table for table, own in known.items() if alike & {_alike(one) for one in (table, *own)}]
+    return same
+
+
+def _without_schema(table: str, first: str) -> set[str]:
+    if first and table.startswith(f"{first}."):
+        return {table.removeprefix(f"{first}.")}
+    return {part for part in (table.partition(".")[2], table.rpartition(".")[2]) if part}
+
+
+def _alike(name: str) -> str:
+    return name.replace('"', "").replace("`", "").lower()
 
 
 class Dialect(Protocol):
@@ -69,20 +127,25 @@ class Dialect(Protocol):
     def name(self, name: str) -> str:
         """An identifier, quoted."""
 
-    def keys(self, table: str, columns: Sequence[tuple[str, str]], source: str) -> str:
-        """Make a temporary table with the column ENTRY and those of these names and types, empty; `source` is the
-        table that they are of."""
+    def keys(self, table: str, columns: Sequence[tuple[str, str]]) -> str:
+        """Make a temporary table with the column ENTRY and those of these names and types, empty."""
 
-    def value(self, kind: str, text: str) -> str | None:
-        """A value of this type, as an expression that shows it to nobody who reads along; None where no column of the
-        type can hold it."""
+    def keys_of(self, table: str, columns: Sequence[tuple[str, str]], query: str) -> Sequence[str]:
+        """Make one with what a query gives: ENTRY, and columns of these names and types, which compare as those that
+        they are of."""
+
+    def values(self, kind: str, text: str) -> Sequence[str]:
+        """Every value of this type that a text may stand for, each as an expression that shows it to nobody who reads
+        along; none where no column of the type can hold it."""
 
 
 @dataclass(frozen=True)
 class _Node:
-    """Rows that are to go: of `table`, whose `columns` have the values of a line of the temporary table `keys`."""
+    """Rows that are to go: of `table` (`name`, among the schema's), whose `columns` have the values of a line of the
+    temporary table `keys`."""
 
     number: int
+    name: str
     table: str
     keys: str
     columns: tuple[str, ...]  # quoted
@@ -106,14 +169,14 @@ class Script:
     prepare: list[str] = field(default_factory=list)
     erase: list[str] = field(default_factory=list)
     nodes: dict[int, _Node] = field(default_factory=dict)
-    touched: dict[str, str] = field(default_factory=dict)  # tables that rows go from
     lacking: int = 0
     atomic: bool = True
 
-    @property
-    def tables(self) -> list[str]:
-        """That are written to, where only a reference is set to NULL among them."""
-        return list(dict.fromkeys(node.table for node in self.nodes.values()))
+    def tables(self, schema: Schema) -> list[str]:
+        """That are written to, as statements have them: where only a reference is set to NULL among them, and each
+        partition and heir."""
+        names = dict.fromkeys(one for node in self.nodes.values() for one in schema.family(node.name))
+        return [schema.tables[name].sql for name in names]
 
     def counts(self, letter: str) -> list[str]:
         """How many rows of each entry are there, node by node."""
@@ -137,35 +200,49 @@ class Script:
 
 
 def script(schema: Schema, wanted: Sequence[Wanted], dialect: Dialect, *, in_part: bool = False) -> Script:
-    """TestBroken where a table or column is not there that an entry names; `in_part`: where a column is not."""
+    """TestBroken where a table or column is not there that an entry names, or where several tables may be meant.
+    `in_part`: any table may lack."""
     made, numbers = Script(), count()
     groups: dict[tuple[str, tuple[str, ...]], list[tuple[int, Rows]]] = {}
     for number, one in enumerate(wanted):
         for rows in one.selector.rows:
-            table = schema.named(rows.table)
-            if table is None and (rows.may_lack or in_part):
+            tables = schema.named(rows.table)
+            if not tables and (rows.may_lack or in_part):
                 made.lacking += 1
                 continue
-            _require(schema, table, rows, one.id)
-            groups.setdefault((str(table), tuple(c for c, _ in rows.key)), []).append((number, rows))
+            table, columns = _required(schema, tables, rows, one.id)
+            groups.setdefault((table, columns), []).append((number, rows))
     for (table, columns), entries in groups.items():
         _follow(made, schema, dialect, numbers, table, columns, entries)
     return made
 
 
-def _require(schema: Schema, table: str | None, rows: Rows, entry: str) -> None:
-    lacks = None
-    if table is None:
-        lacks = f"the table {rows.table}"
-    elif missing := [c for c, _ in rows.key if c not in schema.tables[table].columns]:
-        lacks = f"the column {missing[0]} of {table}"
-    if lacks:
+def _required(schema: Schema, tables: Sequence[str], rows: Rows, entry: str) -> tuple[str, tuple[str, ...]]:
+    """The one table that is meant, and its columns. That another one of the same name holds nobody, only a person can
+    say."""
+    if len(tables) > 1:
         raise TestBroken(
-            f"entry {entry} of the register of erasures names {lacks}, which is not there: nobody can tell whether "
-            "what it names is",
-            hint="add an entry that names it as this snapshot does, and `may_lack: true` for what older or newer ones "
-            "are without: docs/how-to/erase.md",
+            f"entry {entry} of the register of erasures names the table {rows.table}, and there are several: "
+            f"{', '.join(sorted(tables))}",
+            hint="withdraw it, and add an entry that names each of them that the person is in, with its schema: "
+            "docs/how-to/erase.md",
         )
+    if not tables:
+        raise _lacks(entry, f"the table {rows.table}")
+    columns = [schema.column(tables[0], column) for column, _ in rows.key]
+    for (column, _), known in zip(rows.key, columns, strict=True):
+        if known is None:
+            raise _lacks(entry, f"the column {column} of {tables[0]}")
+    return tables[0], tuple(map(str, columns))
+
+
+def _lacks(entry: str, what: str) -> TestBroken:
+    return TestBroken(
+        f"entry {entry} of the register of erasures names {what}, which is not there: nobody can tell whether "
+        "what it names is",
+        hint="add an entry that names it as this snapshot does, and `may_lack: true` for what older or newer ones "
+        "are without: docs/how-to/erase.md",
+    )
 
 
 def _follow(
@@ -180,45 +257,41 @@ def _follow(
     """What the entries name by these columns of one table, and all that refers to it."""
     of, number = schema.tables[table], next(numbers)
     keys = f"ccdr_erase_{number}"
-    typed = [(f"{VALUE}{i}", of.columns[c]) for i, c in enumerate(columns)]
-    made.prepare.append(dialect.keys(keys, typed, of.sql))
+    made.prepare.append(dialect.keys(keys, _typed(of, columns)))
     for entry, rows in entries:
-        values = [dialect.value(of.columns[c], text) for c, text in rows.key]
-        if all(value is not None for value in values):
-            made.prepare.append(f"insert into {keys} values ({entry}, {', '.join(map(str, values))});")
-    node = _Node(number, of.sql, keys, tuple(map(dialect.name, columns)), True, of.counted or of.sql)
-    _node(made, schema, dialect, numbers, node, table, (table,))
+        values = (dialect.values(of.columns[c], text) for c, (_, text) in zip(columns, rows.key, strict=True))
+        for one in product(*values):
+            made.prepare.append(f"insert into {keys} values ({entry}, {', '.join(one)});")
+    node = _Node(number, table, of.sql, keys, tuple(map(dialect.name, columns)), True, of.counted or of.sql)
+    _node(made, schema, dialect, numbers, node, (schema.whole(table),))
+
+
+def _typed(of: Table, columns: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"{VALUE}{i}", of.columns[c]) for i, c in enumerate(columns)]
 
 
 def _node(
-    made: Script,
-    schema: Schema,
-    dialect: Dialect,
-    numbers: Iterator[int],
-    node: _Node,
-    table: str,
-    path: tuple[str, ...],
+    made: Script, schema: Schema, dialect: Dialect, numbers: Iterator[int], node: _Node, path: tuple[str, ...]
 ) -> None:
     made.nodes[node.number] = node
-    made.touched[table] = node.table
-    made.atomic = made.atomic and schema.tables[table].atomic
-    for reference in schema.of(table):
+    made.atomic = made.atomic and schema.tables[node.name].atomic
+    for reference, at in schema.of(node.name):
         number = next(numbers)
-        keys = f"ccdr_erase_{number}"
+        keys, of = f"ccdr_erase_{number}", schema.tables[at]
         to = ", ".join(f"t.{dialect.name(c)} as {VALUE}{i}" for i, c in enumerate(reference.to))
-        made.prepare.append(
-            f"create temporary table {keys} as select distinct k.{ENTRY}, {to} from {node.keys} k "
-            f"join {node.table} t on {node.on('t.')};"
-        )
-        again = reference.child in path or len(path) >= DEEPEST
+        query = f"select distinct k.{ENTRY}, {to} from {node.keys} k join {of.alone or of.sql} t on {node.on('t.')}"
+        made.prepare += dialect.keys_of(keys, _typed(of, reference.to), query)
+        again = schema.whole(reference.child) in path or len(path) >= DEEPEST
         child = schema.tables[reference.child]
         columns = tuple(map(dialect.name, reference.columns))
-        below = _Node(number, child.sql, keys, columns, False, child.counted or child.sql, again and reference.goes)
+        cut = again and reference.goes
+        below = _Node(number, reference.child, child.sql, keys, columns, False, child.counted or child.sql, cut)
         if again or not reference.goes:
             made.nodes[number] = below
-            if below.cut:
-                nulls = ", ".join(f"{column} = null" for column in columns)
+            if cut:
+                some = [c for c in reference.columns if c not in child.needed] or reference.columns
+                nulls = ", ".join(f"{dialect.name(column)} = null" for column in some)
                 made.erase.append(f"update {child.sql} set {nulls} where {below.rows};")
         else:
-            _node(made, schema, dialect, numbers, below, reference.child, (*path, reference.child))
+            _node(made, schema, dialect, numbers, below, (*path, schema.whole(reference.child)))
     made.erase.append(f"delete from {node.table} where {node.rows};")

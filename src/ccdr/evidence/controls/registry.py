@@ -9,6 +9,7 @@ from ccdr.evidence.controls.parts import (
     approvals,
     erasures,
     examined,
+    incidents,
     monitoring,
     negative,
     places,
@@ -52,6 +53,7 @@ PARTS: tuple[Part, ...] = (
     Part("access-review", ACCESS, "who has access, looked at", _PLAN, access.reviews),
     Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
     Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
+    Part("tls", ENCRYPTION, "TLS of each connection", _PLAN, examined.tls),
     Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),
     Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
     Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
@@ -71,6 +73,7 @@ PARTS: tuple[Part, ...] = (
     Part("retention", LEGAL, "what is past its retention", _PLAN, plans.retention),
     Part("negative-controls", TESTING, "damaged copies are found", _PLAN, negative.negative_controls),
     Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, sandboxes.isolation),
+    Part("incidents", INCIDENTS, "incidents of recoveries, and what was due", _OFFICER, incidents.incidents),
     Part("secrets", HYGIENE, "secrets: who may read them, strength, age, reuse", _PLAN, examined.secrets),
 )
 

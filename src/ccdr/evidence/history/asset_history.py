@@ -56,6 +56,11 @@ class AssetHistory(FoldedRecords):
     """What is known of one asset, or (with no asset) of a plan's upkeep, by what is kept of its records."""
 
     @property
+    def recovering(self) -> bool:
+        """Of a plan: has a recovery of it, or its runbook, begun that has not ended?"""
+        return bool(self.runbook) or any(begun["kind"] == RECOVER_START for begun in self.open_runs.values())
+
+    @property
     def log_recorded(self) -> datetime | None:
         """When the ledger was last told of its log."""
         return utc(self.log[1]) if self.log else None

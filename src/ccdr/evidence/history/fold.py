@@ -26,13 +26,20 @@ from ccdr.evidence.history.kinds import (
     ERASURE_REVIEW,
     EXAMINED,
     GROUP,
+    KEY_ADDED,
+    KEY_REMOVED,
+    KEY_SWITCHED,
+    LOCK_EXTENDED,
     LOGS,
     MISSED,
     NOT_BEGUN,
     PRUNED,
     RECOVER_END,
+    RECOVER_START,
     RECOVERED,
     RESTORE_END,
+    RESTORE_START,
+    RUNBOOK_START,
     RUNBOOKS,
     START_OF,
     STARTS,
@@ -40,6 +47,7 @@ from ccdr.evidence.history.kinds import (
     TEST_START,
 )
 from ccdr.evidence.history.understanding import understood
+from ccdr.evidence.incidents import KINDS as INCIDENTS
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.verdicts import (
@@ -56,7 +64,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 37  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 40  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -65,12 +73,14 @@ _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED, ERASURE_ADD, ERASURE_REPLAY,
-    ERASURE_REVIEW, ACCESS_TESTED, ACCESS_REVIEWED, *RUNBOOKS,
+    ERASURE_REVIEW, ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *RUNBOOKS,
+    *INCIDENTS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
     GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS,
+    *INCIDENTS,
 ))  # fmt: skip
 
 
@@ -129,6 +139,8 @@ def follow(history: Histories, record: Record) -> bool:
         of_test = record["kind"] in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
         history.setdefault((place, asset), AssetHistory()).take(record, checks)
+        if not other:
+            _take_real(history, record)
         if record["kind"] == TEST_END:
             _take_capture(history, record)
             if place != plan and record["verdict"] in ("PASS", "FAIL"):
@@ -165,6 +177,20 @@ def _take_recovered(history: Histories, record: Record) -> None:
         for one in record["assets"]:
             if one["state"] == "done" and one["target"]["kind"] in ("server", "new_server"):
                 history.setdefault((record["plan"], str(one["asset"])), AssetHistory()).renew(str(record["time"]))
+
+
+def _take_real(history: Histories, record: Record) -> None:
+    """What brings data back for real belongs to an incident of its plan; each asset's restore within a recovery, or
+    within a runbook, to that one's. A restore that was refused has done nothing."""
+    kind, plan = record["kind"], record["plan"]
+    if kind not in (RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END) or plan is None:
+        return
+    of_plan = history.setdefault((plan, None), AssetHistory())
+    if kind == RESTORE_END:
+        if record["result"] == "REFUSED":
+            of_plan.nothing_done(record["run"])
+    elif kind != RESTORE_START or not any(at.recovering for at in (of_plan, history.get((_place(record), None))) if at):
+        of_plan.take_recovery(record)
 
 
 def _take_vanished(history: Histories, record: Record) -> None:

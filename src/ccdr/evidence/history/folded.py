@@ -23,6 +23,9 @@ from ccdr.evidence.history.kinds import (
     ERASURE_REPLAY,
     ERASURE_REVIEW,
     GROUP,
+    KEY_ADDED,
+    KEY_REMOVED,
+    LOCK_EXTENDED,
     LOGS,
     MISSED,
     NOT_BEGUN,
@@ -39,6 +42,8 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
+from ccdr.evidence.incidents import KINDS as INCIDENTS
+from ccdr.evidence.incidents import Entry, take_incident, take_recovery, told_of
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
 from ccdr.evidence.verdicts import (
     Record,
@@ -67,6 +72,7 @@ SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_RETURNED = 50  # hand-overs that wait for a review
+MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
 
@@ -164,8 +170,17 @@ class FoldedRecords:
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
+    # Of a plan: its incidents by their names, the closed ones up to a point, as `incidents.py` has them; and recoveries
+    # that none of them tells of.
+    incidents: dict[str, Entry] = field(default_factory=dict)
+    without_incident: list[list[Any]] = field(default_factory=list)
+
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
     returned: list[list[Any]] = field(default_factory=list)
+
+    # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
+    repository_keys: dict[str, list[Any]] = field(default_factory=dict)
+    removed_keys: list[str] = field(default_factory=list)  # … and those that were removed since
 
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
@@ -195,6 +210,19 @@ class FoldedRecords:
         if kind in (ERASURE_REPLAY, ERASURE_REVIEW):
             self._take_erasure(record)
             self.newest[kind] = record
+            return
+        if kind in (KEY_ADDED, KEY_REMOVED):
+            self._take_key(kind, record)
+            self.newest[kind] = record
+            return
+        if kind == LOCK_EXTENDED:
+            self.newest[f"{kind}.{record['repository']}"] = record
+            if record["result"] == DONE:
+                self.newest[f"{kind}.{record['repository']}.done"] = record
+            return
+        if kind in INCIDENTS:
+            take_incident(self.incidents, record)
+            self.without_incident = told_of(self.without_incident, record.get("recovery"))
             return
         if kind == LOGS:
             self._take_log(record)
@@ -263,6 +291,25 @@ class FoldedRecords:
             self.returned = [one for one in self.returned if one[0] != record["of"]]
         elif record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
+
+    def _take_key(self, kind: str, record: Record) -> None:
+        key = str(record["key"])
+        self.repository_keys.pop(key, None)
+        self.removed_keys = [one for one in self.removed_keys if one != key]
+        if kind == KEY_ADDED:
+            self.repository_keys[key] = [record["time"], record["seq"]]
+            while len(self.repository_keys) > MOST_KEYS:
+                del self.repository_keys[next(iter(self.repository_keys))]
+        else:
+            self.removed_keys = [*self.removed_keys, key][-MOST_KEYS:]
+
+    def take_recovery(self, record: Record) -> None:
+        """Of a plan: something of it is brought back for real."""
+        self.without_incident = take_recovery(self.without_incident, self.incidents, record)
+
+    def nothing_done(self, run: object) -> None:
+        """Of a plan: in a run that was to bring something back."""
+        self.without_incident = told_of(self.without_incident, run)
 
     def _take_runbook(self, kind: str, run: str, record: Record) -> None:
         """Of the run that is open; one that is begun anew stands for those before it."""

@@ -12,6 +12,7 @@ from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
 from ccdr.evidence.judgement.access import access_of
 from ccdr.evidence.judgement.approvals import approval_of
+from ccdr.evidence.judgement.object_locks import locks_of
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
@@ -52,6 +53,7 @@ def judge_upkeep(
         *_unstored(loaded, histories, now),
         *approval_of(loaded, history, now),
         *access_of(loaded, history, now),
+        *locks_of(loaded, history, now),
         *_paused(history, now),
         *_recovery(history, now),
     )

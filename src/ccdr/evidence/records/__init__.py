@@ -21,6 +21,7 @@ from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShip
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay, ErasureReview
+from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
@@ -69,6 +70,10 @@ __all__ = [
     "GlassBroken",
     "GlassReviewed",
     "Group",
+    "IncidentClosed",
+    "IncidentFiled",
+    "IncidentNoted",
+    "IncidentOpened",
     "LedgerAcknowledged",
     "LedgerBegin",
     "LedgerCompared",

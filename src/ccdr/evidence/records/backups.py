@@ -18,6 +18,7 @@ from ccdr.evidence.records.values import (
     Phases,
     Reason,
     Record,
+    RecordedTls,
     RecordedTrigger,
     Repository,
     Sentences,
@@ -105,6 +106,7 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
             "what looks as if somebody had encrypted or removed its data: until somebody has looked, it does not count"
         ),
     ] = []
+    tls: Annotated[RecordedTls | None, about("of the connection to the source; null: none, or not told")] = None
     clock_skew_s: Annotated[float | None, about("seconds that the source's clock is ahead of this host's")] = None
     phases: Phases
     tools: Versions = {}

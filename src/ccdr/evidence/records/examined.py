@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.values import Count, OfPlan, Record, Time, Value, about
+from ccdr.evidence.records.values import Count, Digest, OfPlan, Record, RecordedTls, Time, Value, about
 
 Way = Annotated[
     Literal["this_host", "loopback", "tls", "ssh", "by_itself", "plain"],
@@ -17,9 +17,11 @@ class ExaminedRepository(Value, frozen=True, kw_only=True, gc=False):
 
     way: Way
     site: Annotated[str | None, about("where it lies, as the plan says")] = None
+    tls: Annotated[RecordedTls | None, about("of the way there, where that is TLS; null: not seen")] = None
     format: Annotated[Count | None, about("restic's; null: it could not be opened")] = None
     keys: Annotated[Count | None, about("how many passwords open it")] = None
     oldest_key: Annotated[Time | None, about("when the oldest of these was set")] = None
+    key_ids: Annotated[list[Digest], about("the newest of these, by restic's full ids")] = []
 
 
 class ExaminedSecret(Value, frozen=True, kw_only=True, gc=False):
@@ -40,6 +42,9 @@ class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     version: Literal[3]
     site: Annotated[str | None, about("where the source stands, as the plan says")] = None
-    repositories: Annotated[dict[str, ExaminedRepository], about("`primary`, and each copy by its name")]
+    repositories: Annotated[
+        dict[str, ExaminedRepository],
+        about("`primary`, each copy by its name, `ledger_repository`; that of the shipped log below one: `.log`"),
+    ]
     sources: Annotated[dict[str, Way], about("of the assets that a server holds, by name")] = {}
     secrets: list[ExaminedSecret] = []

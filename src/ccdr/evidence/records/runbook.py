@@ -56,6 +56,12 @@ class RunbookStart(Start, frozen=True, kw_only=True, gc=False):
     predicted_s: Annotated[Seconds | None, about("until all is done, as far as times are known; null: none is")] = None
     unknown: Annotated[Count, about("steps whose time nobody has said: they count as nothing in `predicted_s`")] = 0
     taken_over_from: Annotated[str | None, about("the host that had begun it; null: this one did")] = None
+    sealed: Annotated[
+        bool | None,
+        about(
+            "each line of this host's journal of it bears a seal, made with the repository's password; null: not said"
+        ),
+    ] = None
 
 
 class RunbookStep(Record, frozen=True, kw_only=True, gc=False):

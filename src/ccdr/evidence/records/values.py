@@ -142,6 +142,15 @@ def no_such_record(why: str) -> ValueError:
     return ValueError(why)
 
 
+class RecordedTls(Value, frozen=True, kw_only=True, gc=False):
+    """How a connection was encrypted."""
+
+    version: Annotated[str | None, about("as OpenSSL names it: TLSv1.3; null: the server does not tell")] = None
+    cipher: Annotated[str | None, about("its name")] = None
+    verified: Annotated[bool, about("the server's certificate was")]
+    ca_sha256: Annotated[Digest | None, about("of the file of CAs that it was verified by")] = None
+
+
 class GroupOf(Value, frozen=True, kw_only=True, gc=False):
     """The group that an asset was captured with, and the run of the group."""
 

@@ -193,11 +193,12 @@ def allowed(wanted: Wanted, services: Services, given: Given) -> Allowed:
 
 def _by_request(wanted: Wanted, services: Services, given: Given, block: Approval) -> Allowed:
     if given.text is None:
+        about = "" if wanted.about == "-" else f" --about {wanted.about}"
         raise ApprovalRefused(
             "missing",
             f"{wanted.operation.value} of {wanted.plan} needs somebody else's approval (`approval:` of the plan)",
-            hint=f"`ccdr approval request {wanted.plan} {wanted.operation.value} --key KEY --out FILE` asks for it; in "
-            f"an emergency, --break-glass: {PAGE}, Four eyes",
+            hint=f"`ccdr approval request {wanted.plan} {wanted.operation.value}{about} --key KEY --out FILE` asks for "
+            f"it; in an emergency, --break-glass: {PAGE}, Four eyes",
         )
     try:
         asked = Request.read(given.text)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from ccdr.evidence.history.kinds import BACKUP_START
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.beside import directory_of, itself, lies_at, reader
 from ccdr.evidence.lineage.comparing import read
@@ -17,6 +19,7 @@ from ccdr.model.values import ATTESTED, Attestation, RecordRef, Snapshot, rfc333
 from ccdr.storage.listing import RepoSnapshot
 
 MOST_NAMED = 3  # problems of one kind
+MOST_MEANWHILE = 10_000  # records that others write between a run's start and its end
 TAG = "ccdr"
 
 
@@ -120,6 +123,7 @@ def compare(
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.attested.ledger == lineage.ledger]
     problems += _against(services.ledger, own, plan, lineage, whole=True)
+    problems += _borrowed(services, services.ledger, own, plan)
     of_others = dict[str, int]()
     for other in lineage.beside:
         beside = [claim for claim in claims if claim.attested.ledger == other]
@@ -231,8 +235,37 @@ def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str,
     if not directory.is_dir():
         yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return
-    for problem in _against(reader(directory), claims, plan, itself(directory), whole=False):
+    theirs = reader(directory)
+    problems = [*_against(theirs, claims, plan, itself(directory), whole=False)]
+    for problem in [*problems, *_borrowed(services, theirs, claims, plan)]:
         yield f"of the ledger {other[:8]}…, {how}: {problem}"
+
+
+def _borrowed(services: Services, ledger: Ledger, claims: Sequence[_Claim], plan: str) -> Iterator[str]:
+    """Whoever may list snapshots can copy what a good one attests. What its run captured tells: restic gives what it
+    rewrites or copies another id, and leaves the manifest, which a restore test holds it to."""
+    histories = services.histories() if claims else {}
+    for claim in claims:
+        if claim.snapshot in histories.get((plan, claim.asset), AssetHistory()).stored:
+            continue
+        sha256 = services.catalogue.sha256(plan, claim.asset, claim.snapshot)  # else it does not count
+        if sha256 is None or not _knows(ledger, claim, plan):
+            continue
+        captured = _captured(ledger, claim)
+        if captured and captured.get("manifest_sha256") not in (None, sha256):
+            yield f"{claim} claims to be of run {claim.run}, which stored another one, {str(captured.get('id'))[:8]}"
+
+
+def _captured(ledger: Ledger, claim: _Claim) -> Mapping[str, Any] | None:
+    """The snapshot that the claimed run has stored, by its end; None where that is not met, or it stored none."""
+    numbered, first = ledger.numbering(), claim.attested.start + 1
+    for seq in range(first, first + MOST_MEANWHILE):
+        if (record := numbered(seq)) is None:
+            return None
+        if record["kind"] == BACKUP_END and (record["run"], record["asset"]) == (claim.run, claim.asset):
+            stored: Mapping[str, Any] | None = record.get("snapshot")
+            return stored
+    return None
 
 
 def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:

@@ -101,6 +101,7 @@ class BackupRun:
                 base,
                 self.storing.stream,
             )
+            self._result.tls = facts.tls
             if self._member is not None:
                 self._member.ready()
             if job.engine.shipping is not None:  # first: the log is to lead on from here

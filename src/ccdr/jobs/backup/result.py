@@ -11,6 +11,7 @@ from ccdr.model.errors import (
     Exit,
 )
 from ccdr.model.leaps import Growth, Sign
+from ccdr.model.tls import Tls
 from ccdr.model.values import GroupRun, RecordRef, Snapshot, rfc3339, source_digest
 
 
@@ -45,6 +46,7 @@ class BackupResult:
     skew: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
+    tls: Tls | None = None  # how the source's client was connected; None where that is not encrypted, or not told
     beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
@@ -88,6 +90,7 @@ class BackupResult:
             "added_bytes": self.added,
             **({"growth": asdict(self.growth)} if self.growth else {}),
             **({"canaries": self.canaries} if self.canaries else {}),
+            **({"tls": self.tls.body()} if self.tls else {}),
             **({"suspect": [sign.value for sign in self.suspect]} if self.suspect else {}),
             "clock_skew_s": self.skew,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},

@@ -40,22 +40,25 @@ class BeforeHandOver:
     """Of one restore: by the register as it was when that was looked at, and again when it is to be handed over."""
 
     order: Order
+    listed: Sequence[RepoSnapshot]
     replaying: Replaying
 
     @classmethod
     def of(cls, order: Order, listed: Sequence[RepoSnapshot]) -> BeforeHandOver:
         """StillHeld where it could never be handed over, and nobody breaks the glass: that is told before hours go into
         it."""
-        one = cls(order, _opened(order, listed))
+        one = cls(order, listed, _opened(order, listed))
         if one.replaying.due:
             one._tell()
         return one
 
     def due(self) -> bool:
         """Is there anybody to erase? Whoever was added while it was loaded counts."""
-        order = self.order
+        order, repo = self.order, self.order.repo
         with contextlib.suppress(CcdrError):  # it was there when all this began
-            self.replaying = _opened(order, order.repo.snapshots([OURS, f"plan={order.job.plan}"]))
+            if repo.holds_others_than(self.listed):
+                self.listed = repo.snapshots([OURS, f"plan={order.job.plan}"])
+                self.replaying = _opened(order, self.listed)
         return self.replaying.due
 
     @property

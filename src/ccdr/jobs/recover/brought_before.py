@@ -13,7 +13,7 @@ from ccdr.jobs.recover.session import Session
 from ccdr.jobs.recover.since_named import since_named
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.directory import named_before, root_for, take_back
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.left_server import CHANGED, LeftServer
 from ccdr.model.errors import CcdrError, UsageProblem, failure_of
 from ccdr.model.values import human_bytes, so_many
 
@@ -38,7 +38,10 @@ def was_done(session: Session, planned: Planned) -> None:
     if planned.where.new_server is not None:
         with contextlib.suppress(CcdrError):
             left = LeftServer.read(planned.where.new_server.directory)
-            step.start = left.lines if left.untouched else None
+            if past is None or not left.as_written(past.left_sha256):
+                session.result.notes.append(f"{planned.asset}: {CHANGED}")
+            elif left.untouched:
+                step.start = left.lines
 
 
 def look_again(session: Session, view: View) -> None:

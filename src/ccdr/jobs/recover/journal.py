@@ -2,13 +2,15 @@
 
 `journal.jsonl` holds one JSON object a line, each on disk before the work goes on: first what was decided, then what
 was reached, asset by asset. A line that was not written whole is the last one, and says nothing. It is private to
-whoever may read the state: it holds names of places.
+whoever may read the state: it holds names of places. Each line bears a seal, made with the repository's password:
+whoever may write the state cannot add to it what never happened.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,16 +24,20 @@ from ccdr import __version__
 from ccdr.host.clock import boot
 from ccdr.host.state import State
 from ccdr.jobs.recover.sessions import Away, Moment, Session, away
+from ccdr.jobs.sealing import Key, is_seal, seal
 from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
 from ccdr.model.values import rfc3339, to_the_second, utc
 
-FORMAT = 1
+FORMAT = 2
 ROOM = "recover"  # in the state directory
 FILE = "journal.jsonl"
 # What is reached of an asset, in this order. `naming` is told before it is done, all others after.
 STAGES = ("begun", "fetched", "loaded", "checked", "compared", "naming", "named", "opened")
-WROTE = frozenset(("format", "ccdr", "run", "began", "plan_sha256"))  # in its first line: all else was decided
+WROTE = frozenset(("format", "ccdr", "run", "began", "plan_sha256", "seal"))  # in its first line: all else was decided
 NAMED, OPENED, ENDED = "named", "opened", "ended"
+VERB = "recover"  # of the lock, and of a seal
+_SEALED = re.compile(rb'(\{.*),"seal":"([0-9a-f]{64})"\}')
+_RUN = re.compile(r"[A-Za-z0-9-]+")  # of a restore: names of directories are made with it
 
 
 @dataclass
@@ -42,6 +48,11 @@ class Progressed:
     run: str | None = None
     stage: str | None = None
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def left_sha256(self) -> object:
+        """Of what a new server told of itself when it got its name."""
+        return self.facts.get("naming", {}).get("left_sha256")
 
     def past(self, stage: str) -> bool:
         return self.stage is not None and STAGES.index(self.stage) >= STAGES.index(stage)
@@ -90,33 +101,40 @@ def this_moment(at: datetime, monotonic: float) -> Moment:
 
 
 class Journal:
-    """Open for one process at a time: whoever holds the recovery's lock. `monotonic` is the clock that never jumps."""
+    """Open for one process at a time: whoever holds the recovery's lock. `monotonic` is the clock that never jumps.
+    `last` is the seal of its last line; of the first one, what stands for it is the run."""
 
-    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._monotonic, self._lock = path, monotonic, Lock()
+    def __init__(self, path: Path, key: Key, last: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._key, self._last, self._monotonic, self._lock = path, key, last, monotonic, Lock()
 
     @classmethod
     def begin(
-        cls, state: State, run: str, decided: Mapping[str, object], monotonic: Callable[[], float] = time.monotonic
+        cls,
+        state: State,
+        run: str,
+        decided: Mapping[str, object],
+        key: Key,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Journal:
         """CcdrError where it cannot be written: then nothing is begun."""
         directory = state.directory(ROOM, run)
-        journal = cls(directory / FILE, monotonic)
+        journal = cls(directory / FILE, key, run, monotonic)
         journal.write({"format": FORMAT, "ccdr": __version__, "run": run, **decided})
         _sync_directory(directory)
         _sync_directory(directory.parent)
         return journal
 
     @classmethod
-    def again(cls, told: Told, monotonic: Callable[[], float] = time.monotonic) -> Journal:
-        """Go on with it. What was being written when the other one died is left out."""
-        path = told.directory / FILE
+    def again(cls, told: Told, key: Key, monotonic: Callable[[], float] = time.monotonic) -> Journal:
+        """Go on with it. What was being written when the other one died is left out. CcdrError as of
+        `require_sealed`."""
+        path, last = told.directory / FILE, require_sealed(told, key)
         whole = path.read_bytes()
         end = whole.rfind(b"\n") + 1
         if end != len(whole):
             with path.open("r+b") as file:
                 file.truncate(end)
-        return cls(path, monotonic)
+        return cls(path, key, last, monotonic)
 
     @property
     def directory(self) -> Path:
@@ -125,12 +143,14 @@ class Journal:
 
     def write(self, line: Mapping[str, object]) -> None:
         """On disk when it returns."""
-        text = json.dumps(line, separators=(",", ":"), ensure_ascii=True) + "\n"
+        text = json.dumps(line, separators=(",", ":"), ensure_ascii=True).encode("ascii").removesuffix(b"}")
         with self._lock:
+            sealed = seal(self._key, self._last.encode("ascii"), text)
             try:
                 handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 try:
-                    _write_whole(handle, text.encode("ascii"))
+                    _write_whole(handle, text + f',"seal":"{sealed}"}}\n'.encode("ascii"))
+                    self._last = sealed
                     os.fsync(handle)
                 finally:
                     os.close(handle)
@@ -205,6 +225,23 @@ def read(directory: Path) -> Told:
     return told
 
 
+def require_sealed(told: Told, key: Key) -> str:
+    """The seal of the last line. CcdrError where one was not written by whoever has the repository's password, or not
+    at its place; what was cut off at the end is not seen."""
+    path, last = told.directory / FILE, told.directory.name
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        found = _SEALED.fullmatch(line)
+        if found is None or not is_seal(given := found[2].decode(), key, last.encode("ascii", "replace"), found[1]):
+            raise CcdrError(
+                f"the recovery's journal {path} is not believed: its line {number} was not written there with this "
+                "plan's repository password",
+                hint="was the password changed since? Else who may write there? Look at the targets yourself, and "
+                "begin a new recovery",
+            )
+        last = given
+    return last
+
+
 def sum_of(decided: Mapping[str, object]) -> str:
     """SHA-256 of a decision, as it is written or was read: the ledger bears it, which nobody edits unseen."""
     what = {key: value for key, value in decided.items() if key not in WROTE}
@@ -240,6 +277,8 @@ def _take(told: Told, line: Mapping[str, Any]) -> None:
         of.stage = stage
     if stage == "begun":
         of.run, of.facts = str(of.facts["begun"]["run"]), {"begun": of.facts["begun"]}
+        if not _RUN.fullmatch(of.run):
+            raise ValueError("no run")
 
 
 def journals(state: State) -> list[Path]:

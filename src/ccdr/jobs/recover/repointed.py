@@ -21,7 +21,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
-from ccdr.plans.edited import edited
+from ccdr.plans.edited import ByHand, edited
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
 
@@ -82,6 +82,7 @@ def repoint(loaded: LoadedPlan, result: RecoveryResult, services: Services, jour
     }
     spares = {one.asset: one.spare_of for one in done if one.spare_of is not None}
     result.repointed = repointed(loaded, {one.asset: one.where for one in done}, manifests, spares)
+    result.by_hand = by_hand(loaded, result.repointed)
     if journal is not None:
         result.edited = keep_edited(loaded, result.repointed, journal.directory)
     result.repoints = list(lines_of(result.repointed, loaded, result.edited))
@@ -174,15 +175,27 @@ def _files_with(loaded: LoadedPlan, root: Path) -> Iterator[str]:
 
 
 def edited_plan(loaded: LoadedPlan, found: Sequence[Repointed]) -> str | None:
-    """The plan's text with all that is edited in it; None where nothing is, or where a person has to."""
+    """The plan's text with all that is edited in it; None where nothing is. ByHand where a person has to."""
     name = f"plans/{loaded.plan.plan}.yaml"
     values = {("assets", one.asset, *one.key.split(".")): one.now for one in found if one.back is None}
     return edited(loaded.texts[name], values) if values and name in loaded.texts else None
 
 
+def by_hand(loaded: LoadedPlan, found: Sequence[Repointed]) -> str | None:
+    """Why a person has to edit the plan, as half a sentence; None where that is no more than copying a file."""
+    try:
+        edited_plan(loaded, found)
+    except ByHand as why:
+        return str(why)
+    return None
+
+
 def keep_edited(loaded: LoadedPlan, found: Sequence[Repointed], directory: Path) -> Path | None:
     """Beside the recovery's journal, for a person to put in its place."""
-    text = edited_plan(loaded, found)
+    try:
+        text = edited_plan(loaded, found)
+    except ByHand:
+        return None
     if text is None:
         return None
     write_durably(path := directory / loaded.path.name, text)
@@ -204,6 +217,8 @@ def lines_of(found: Sequence[Repointed], loaded: LoadedPlan, kept: Path | None =
     if edits and kept is not None:
         yield "the plan with these changes, all of them at once:"
         yield f"    {shlex.join(['cp', str(kept), str(loaded.path.absolute())])}"
+    elif (why := by_hand(loaded, edits)) is not None:
+        yield f"edit plans/{loaded.plan.plan}.yaml by hand, ccdr writes no copy of it: {why}"
     for one in edits:
         yield f"in {one.file}, {one.asset}: {_edit(one)}"
     for back in dict.fromkeys(one.back for one in found if one.back is not None):

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.jobs.incidents.opening import Told
 from ccdr.jobs.recover.planned import Decision, Planned
+from ccdr.jobs.recover.then_red import ThenRed
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
 from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339, so_many
@@ -119,8 +121,10 @@ class RecoveryResult:
     record: RecordRef | None = None
     repointed: list[Repointed] = field(default_factory=list)  # of the plan, once everything is there
     edited: Path | None = None  # the plan as it is then
+    by_hand: str | None = None  # why that is for a person to write
     repoints: list[str] = field(default_factory=list)  # the same, as lines for people
-    then_red: list[str] = field(default_factory=list)  # comparisons that stay red, and why
+    incident: Told = field(default_factory=Told)  # which it belongs to
+    then_red: list[ThenRed] = field(default_factory=list)  # comparisons that stay red
 
     def conclude(self) -> None:
         """What all of it amounts to, now that nothing is at work."""
@@ -152,6 +156,18 @@ class RecoveryResult:
         if self.state != DONE:
             return []
         return [name for name, of in (("RPO", self.rpo()), ("RTO", self.rto())) if of["verdict"] == "BREACHED"]
+
+    @property
+    def next_step(self) -> str | None:
+        plan, steps = self.decision.plan, self.steps.values()
+        if self.state == PAUSED:
+            return f"`ccdr recover --resume {plan}` goes on, and repeats nothing that is done"
+        if any(step.planned.where.new_server is not None for step in steps):
+            first = "start the new servers; then " if any(step.to_start for step in steps) else ""
+            return f"{first}`ccdr recover check {plan}` looks at all of it where it stands"
+        if self.state == DONE and any(c.status is Verdict.INCONCLUSIVE for step in steps for c in step.checks):
+            return f"it is there, and not all of it could be looked at: `ccdr recover check {plan}` looks once more"
+        return None
 
     @property
     def why(self) -> list[str]:
@@ -236,6 +252,9 @@ class RecoveryResult:
             "steps": steps,
             "in_the_plan": [one.as_json() for one in self.repointed],
             "edited_plan": self.edited and str(self.edited),
+            "edit_by_hand": self.by_hand,
+            "incident": self.incident.as_json(),
+            "then_red": [one.as_json() for one in self.then_red],
             "hint": self.hint,
             "record": record,
         }

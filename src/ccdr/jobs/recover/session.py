@@ -15,6 +15,7 @@ from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
 from ccdr.jobs.restore import Restoring
+from ccdr.jobs.sealing import key_of
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
@@ -51,6 +52,7 @@ class Session:
     ) -> None:
         self.loaded, self.decision, self.services, self.run = loaded, decision, services, run
         self.known, self.told, self.asked = known, told, asked
+        self.key = key_of(loaded, services.host, journals.VERB)
         objectives = loaded.plan.objectives
         steps = {one.asset: StepResult(one) for one in decision.assets}
         self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)
@@ -95,12 +97,12 @@ class Session:
 
     def opens_journal(self) -> None:
         """CcdrError where it cannot be written: then nothing is begun."""
-        now = self.services.clock.now()
+        now, monotonic = self.services.clock.now(), self.services.clock.monotonic
         if self.told is not None:
-            self.journal = Journal.again(self.told, self.services.clock.monotonic)
+            self.journal = Journal.again(self.told, self.key, monotonic)
         else:
             decided = {"began": rfc3339(now), "plan_sha256": self.loaded.sha256, **self.decision.as_json()}
-            self.journal = Journal.begin(self.services.state, self.run.id, decided, self.services.clock.monotonic)
+            self.journal = Journal.begin(self.services.state, self.run.id, decided, self.key, monotonic)
         self.journal.session(now, self.services.ledger.actor)
 
     def past(self, asset: str) -> Progressed | None:

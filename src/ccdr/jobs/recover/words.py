@@ -94,8 +94,10 @@ def rather(asset: str, instead: Instead) -> str:
 def moved_of(moved: Sequence[Moved], instead: Mapping[str, Instead]) -> Iterator[str]:
     """Ports that are not as at the source. A spare's is no surprise: nobody goes there."""
     for one in moved:
-        spare = " (a spare)" if one.asset in instead else ""
+        other = instead.get(one.asset)
+        spare = " (a spare)" if other is not None and other.in_full else ""
         yield (
             f"the new server of {one.asset}{spare} listens at {one.address}:{one.port} once it is started: the port of "
-            f"its source, {one.was}, is taken by that of {one.before}. Another `port:` can be given in a file for --to"
+            f"its source, {one.was}, is taken by that of {one.before}, and this is the next one that is free on this "
+            "host now. Another `port:` can be given in a file for --to"
         )

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
 from ccdr.host import interrupts
+from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
@@ -19,7 +20,7 @@ from ccdr.jobs.recover import journal as journals
 from ccdr.jobs.recover.as_decided import require_as_decided
 from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.brought_before import clear, look_again
-from ccdr.jobs.recover.journal import Told
+from ccdr.jobs.recover.journal import VERB, Told, require_sealed
 from ccdr.jobs.recover.looking import look
 from ccdr.jobs.recover.one_turn import Doing
 from ccdr.jobs.recover.planned import Decision, Planned
@@ -31,14 +32,13 @@ from ccdr.jobs.recover.view import View
 from ccdr.jobs.restore import Restoring
 from ccdr.jobs.restore.directory import make_above
 from ccdr.jobs.restore.result import RESTORED
+from ccdr.jobs.sealing import key_of
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
 from ccdr.model.side_by_side import Means, Task, at_once, may_begin
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.sandbox.lab import memory_available
-
-VERB = "recover"
 
 
 @contextlib.contextmanager
@@ -66,6 +66,7 @@ def resuming(
     with _alone(services, loaded.plan.plan), services.state.run(services.clock) as run:
         told = journals.read(told.directory)  # whoever held the lock may have gone on with it
         require_as_decided(told, services)
+        require_sealed(told, key_of(loaded, services.host, VERB))
         decision = Decision.read(told.decided)
         if not told.unfinished:
             raise UsageProblem(f"the recovery of {told.plan} that began at {rfc3339(told.began)} is done")
@@ -135,6 +136,7 @@ class Recovering:
         session.begins()
         self._recorded.begin(self._about())
         with self._recorded.attempt(self._stopped):
+            self.result.incident = for_recovery(session.loaded, session.services, session.run.id, VERB)
             session.opens_journal()
             if session.decision.under is not None:
                 make_above(session.decision.under)
@@ -231,11 +233,12 @@ class Recovering:
         result.conclude()
         with contextlib.suppress(CcdrError):
             repoint(session.loaded, result, services, session.journal)
-        result.hint = self._next_step() or result.hint
+        result.hint = result.next_step or result.hint
         if session.journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
                 session.journal.ended(result.state, services.clock.now(), result.worked)
         result.record = self._recorded.end(result.body())
+        result.incident = result.incident.at(services.clock.now())
         wake(services)
 
     def _end_each(self) -> None:
@@ -250,15 +253,6 @@ class Recovering:
                 step.state, step.reason = "failed", one.result.reason
             if step.before and step.state == "done":
                 clear(self._session, step.planned)
-
-    def _next_step(self) -> str | None:
-        result, plan = self.result, self._session.loaded.plan.plan
-        if result.state == PAUSED:
-            return f"`ccdr recover --resume {plan}` goes on, and repeats nothing that is done"
-        if any(step.planned.where.new_server is not None for step in result.steps.values()):
-            first = "start the new servers; then " if any(s.to_start for s in result.steps.values()) else ""
-            return f"{first}`ccdr recover check {plan}` looks at all of it where it stands"
-        return None
 
 
 class _Nobody:

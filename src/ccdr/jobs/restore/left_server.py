@@ -24,6 +24,9 @@ LEFT = "ccdr-server.json"  # in the home
 OWN = (LEFT,)
 
 
+CHANGED = f"{LEFT} was changed since, so that the lines by which it is started are not shown"
+
+
 @dataclass(frozen=True)
 class Loaded:
     """Written once the load of `snapshot` has ended, and its files are on disk. `checks` are those of the log."""
@@ -163,6 +166,13 @@ class LeftServer:
         """Where all of this stands."""
         return self.home / LEFT
 
+    def as_written(self, digest: object) -> bool:
+        """Does its file still say what was written there? Its lines are typed by people, as root."""
+        try:
+            return digest_of(self.home) == digest
+        except OSError:
+            return False
+
     @property
     def untouched(self) -> bool:
         """Is all as it was left? A server that was started since has changed it."""
@@ -171,6 +181,11 @@ class LeftServer:
             return same and extent(self.home, OWN) == self.extent
         except OSError:
             return False
+
+
+def digest_of(tree: Path) -> str:
+    """Of the file by which a server tells of itself."""
+    return sha256((tree / LEFT).read_bytes()).hexdigest()
 
 
 def sums_of(tree: Path, names: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ccdr.host.clock import timed
 from ccdr.host.files import remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging
-from ccdr.jobs.restore.left_server import LOADED, LeftServer, Loaded
+from ccdr.jobs.restore.left_server import LOADED, LeftServer, Loaded, digest_of
 from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.jobs.shipping.stored_batch import LOG
@@ -309,7 +309,7 @@ class OntoNewServer:
         """Of all that is to be named: nothing is added to it later."""
         with timed(self.order.services.clock, self.order.result.phases, "finish"):
             self._ended()
-        return {"inodes": self.staging.inodes()}
+        return {"inodes": self.staging.inodes(), "left_sha256": digest_of(self.staging.tree)}
 
     @contextlib.contextmanager
     def beside(self, *, programs: bool) -> Iterator[Held | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.jobs.incidents.opening import Told
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
 from ccdr.model.values import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
@@ -38,6 +39,7 @@ class RestoreResult:
     tools: dict[str, str] = field(default_factory=dict)
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     record: RecordRef | None = None
+    incident: Told = field(default_factory=Told)  # which it belongs to; of a part of a recovery that one tells it
     start: StartLines | None = None  # of a new server: how a person starts it
     log_bytes: int | None = None  # what was fetched of the log, where it is applied
 
@@ -102,6 +104,7 @@ class RestoreResult:
     def as_json(self) -> dict[str, object]:
         record = self.record and self.record.as_json()
         about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        about["incident"] = self.incident.as_json()
         if self.start is not None:
             about["start"] = self.start.as_json()
         return {**about, "record": record}

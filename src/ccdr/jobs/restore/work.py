@@ -17,6 +17,7 @@ from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.erasure.before_hand_over import BeforeHandOver
 from ccdr.jobs.fetch import Candidates, bases_of, candidates
+from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.newest_first import not_looked_at
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore import directory, site
@@ -326,6 +327,8 @@ class Restoring:
         """The first part of `carry_out`: all but its final name. Is it whole, and has it passed what was looked at?"""
         result, way = self.result, self.way
         self._start()
+        if not self.request.goes_on:
+            result.incident = for_recovery(self.job.loaded, self._services, self._run.id, "restore")
 
         def work() -> None:
             way.bring(progress)

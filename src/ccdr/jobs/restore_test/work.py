@@ -9,6 +9,7 @@ from ccdr.jobs import attest
 from ccdr.jobs.fetch import (
     bases_of,
     newer_attempts,
+    newest_of,
 )
 from ccdr.jobs.restore_test.advice import look_closer, never_to_count
 from ccdr.jobs.restore_test.course import CourseOfTest
@@ -75,7 +76,10 @@ def _ask_repository(course: CourseOfTest, selection: str) -> None:
     assets = [job.asset, *dict.fromkeys(c.beside for c in job.checks if c.beside)]
     stored_here = {s for asset in assets for s in services.history(Job(job.loaded, asset)).stored_here}
     try:
-        course.synchronised = services.synchronise(job.loaded, course.repo, assets, stored_here)
+        if course.at is None and selection == "latest" and assets == [job.asset]:
+            course.synchronised = newest_of(job, services, course.repo, stored_here, course.progress)
+        else:
+            course.synchronised = services.synchronise(job.loaded, course.repo, assets, stored_here)
     except RepositoryMissing as error:
         if services.catalogue.knows(job.plan) or course.history.last_backup is not None:
             raise

@@ -54,7 +54,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     of: int = 0
     state: str = ""
     boot: str = ""
-    seal: str = ""  # in a bucket alone: by which other hosts know that one of them has written it
+    seal: str = ""  # by which ccdr knows, here and on other hosts, that one of them has written it
 
 
 _READ = msgspec.json.Decoder(Event)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ccdr.host.who import who
 from ccdr.jobs import in_force
+from ccdr.jobs.incidents.opening import Told, for_recovery
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.journal import Journal
+from ccdr.jobs.runbook.opening import START
 from ccdr.jobs.runbook.states import Standing, StepState
 from ccdr.jobs.runbook.timing import Achieved, achieved, elapsed, forecast
 from ccdr.jobs.services import BY_HAND, Services
@@ -18,7 +20,7 @@ from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import Runbook
 
-START, STEP, END = "runbook.start", "runbook.step", "runbook.end"
+STEP, END = "runbook.step", "runbook.end"
 _RESULTS = {
     "step.done": "DONE",
     "step.failed": "FAILED",
@@ -40,6 +42,7 @@ class RunbookRecords:
     runbook: Runbook
     journal: Journal
     expected: Mapping[str, float]
+    incident: Told = field(default_factory=Told)  # that the run belongs to, once its start was recorded here
 
     def catch_up(self) -> None:
         """Record what has happened since, each happening once. Whoever was stopped between the ledger's line and the
@@ -53,6 +56,8 @@ class RunbookRecords:
             else:
                 plan = self.loaded.plan.plan
                 self.services.ledger.append(kind, plan=plan, asset=None, run=self.journal.run, body=body)
+                if kind == START:
+                    self.incident = for_recovery(self.loaded, self.services, self.journal.run, "runbook")
             self.journal.append("recorded", of=event.seq)
 
     def _waiting(self) -> Iterator[Event]:
@@ -117,6 +122,7 @@ class RunbookRecords:
             "predicted_s": ahead.seconds or None,
             "unknown": len(ahead.unknown),
             "taken_over_from": before,
+            "sealed": self.journal.seals is not None,
         }
 
     @staticmethod

@@ -20,6 +20,7 @@ import msgspec
 from ccdr.host.clock import boot
 from ccdr.host.state import State
 from ccdr.jobs.runbook.events import Event, What, read, written
+from ccdr.jobs.runbook.seals import Seals, bare
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Clock
@@ -29,6 +30,12 @@ SHARED_AGAIN = 30.0  # seconds until a bucket that did not answer is asked again
 _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 
+BUCKET = (
+    "find out who may put there, and whether each host has the same password and ccdr; to go on without that bucket, "
+    "take `runbook_state:` out of the plan"
+)
+
+
 class Taken(Exception):
     """Another host has written the happening of that number."""
 
@@ -36,13 +43,11 @@ class Taken(Exception):
 class Forged(CcdrError):
     """Nobody who has the repository's password has written it; `before` are the happenings before it."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, hint: str = BUCKET, before: Sequence[Event] = ()) -> None:
         super().__init__(
-            f"{where} was not written with this plan's repository password, and is not believed",
-            hint="find out who may put there, and whether each host has the same password and ccdr; to go on without "
-            "that bucket, take `runbook_state:` out of the plan",
+            f"{where} was not written with this plan's repository password, and is not believed", hint=hint
         )
-        self.before: list[Event] = []
+        self.before = list(before)
 
 
 class SharedState(Protocol):
@@ -69,6 +74,11 @@ def runs_here(state: State, plan: str) -> list[str]:
 
 
 def read_journal(path: Path) -> list[Event]:
+    """As `read_sealed`, without the seals."""
+    return [bare(event) for event in read_sealed(path)]
+
+
+def read_sealed(path: Path) -> list[Event]:
     """All of it but a line that was cut off while it was written. CcdrError where it is not what ccdr writes."""
     try:
         raw = path.read_bytes()
@@ -85,7 +95,7 @@ def read_journal(path: Path) -> list[Event]:
 
 @dataclass
 class Journal:
-    """One run's. Whoever appends holds the plan's runbook lock."""
+    """One run's. Whoever appends holds the plan's runbook lock. `seals`: None where nobody can make them."""
 
     path: Path
     run: str
@@ -98,6 +108,7 @@ class Journal:
     shared_up_to: int = 0
     unshared: str | None = None  # why the bucket lacks the last of it
     tell: Callable[[str], None] = lambda _: None
+    seals: Seals | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _broken: CcdrError | None = None
     _not_before: float = float("-inf")
@@ -133,7 +144,7 @@ class Journal:
         )
 
     def _write(self, event: Event) -> None:
-        line = written(event)
+        line = written(self.seals.sealed(self.run, event) if self.seals is not None else event)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             new = not self.path.exists()

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from ccdr.evidence.ledger.ledger import whoami
@@ -23,16 +23,20 @@ from ccdr.jobs.runbook.journal import (
     directory,
     events_of,
     newest_of,
+    read_sealed,
     somebody_else,
 )
+from ccdr.jobs.runbook.seals import VERB, Seals, bare
 from ccdr.jobs.runbook.states import Standing
+from ccdr.jobs.sealing import key_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Locked, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import Runbook, runbook_of
 
-VERB = "runbook"  # of the lock
+START = "runbook.start"
+VAULT = 20.0  # seconds that a `password_command` may be silent
 _SECOND = len("20261128T062056")  # what a run's id tells of when it was begun
 
 
@@ -63,6 +67,21 @@ class Desk:
     tell: Callable[[str], None] = lambda _: None
     host: str = field(default_factory=socket.gethostname)
     by: str = field(default_factory=whoami)
+    _unsealed: dict[str, bool] = field(default_factory=dict, init=False)  # was a run begun so?
+
+    @cached_property
+    def seals(self) -> Seals | None:
+        """None, and told, where the repository's password cannot be had: an emergency waits for no vault."""
+        patient = self.services.host.with_(no_progress=VAULT)
+        made = Seals(self.plan, key_of(self.loaded, patient, VERB))
+        try:
+            made.key()
+        except CcdrError as error:
+            self.tell(
+                f"what this run writes down bears no seal, so that whoever may write there may change it: {error}"
+            )
+            return None
+        return made
 
     @property
     def plan(self) -> str:
@@ -160,6 +179,7 @@ class Desk:
                 f"no run of this runbook is open{when}", hint=f"`ccdr runbook run {self.plan}` begins one"
             )
         run, standing = found
+        self.require_believed(run)
         if lost := _lost(standing):
             raise Locked(
                 lost.reason or "another host carries the runbook out",
@@ -172,6 +192,61 @@ class Desk:
             journal.let_go(error)
             raise TakenOver(error, journal) from None
         return journal
+
+    def require_believed(self, run: str) -> None:
+        """Forged where a line of this host's journal was not written by a ccdr that had the repository's password;
+        CcdrError where nobody can tell. Without seals goes a run only that this host's ledger says was begun so."""
+        path, before = self.path_of(run), list[Event]()
+        for event in read_sealed(path):
+            if event.seal and self.seals is None:
+                raise CcdrError(
+                    f"whether ccdr wrote {path} cannot be told without the repository's password",
+                    hint=f"see that it can be had; or {self._afresh}",
+                )
+            if not self._is_believed(run, event):
+                hint = f"was the password changed since? Else who may write there? {self._afresh}"
+                raise Forged(f"line {event.seq} of {path}", hint, before)
+            before.append(bare(event))
+
+    def doubts(self, run: str) -> list[str]:
+        """As `require_believed` says it, for who only looks: no command is asked for a password then."""
+        if self.loaded.plan.repository.password_file is None:
+            return []
+        try:
+            self.require_believed(run)
+        except CcdrError as error:
+            return [str(error)]
+        return []
+
+    @property
+    def _afresh(self) -> str:
+        return f'`ccdr runbook run {self.plan} --afresh --why "…"` begins anew'
+
+    def _is_believed(self, run: str, event: Event) -> bool:
+        if event.seal:
+            return self.seals is not None and self.seals.good(run, event)
+        return self._began_unsealed(run)
+
+    def _began_unsealed(self, run: str) -> bool:
+        if run not in self._unsealed:
+            records = self.services.ledger.as_read(reverse=True)
+            begun = next((r for r in records if r.get("kind") == START and r.get("run") == run), None)
+            self._unsealed[run] = begun is not None and begun.get("sealed") is False
+        return self._unsealed[run]
+
+    def only_believed(self, run: str, before: Sequence[Event]) -> Journal | None:
+        """Put the journal aside, and keep of it what is believed; None where that is nothing."""
+        path = self.path_of(run)
+        path.replace(path.with_suffix(f".{secrets.token_hex(3)}.forged"))
+        if not before or self.seals is None:
+            return None
+        self._write_all(run, before)
+        return self._journal(run, list(before))
+
+    def _write_all(self, run: str, events: Sequence[Event]) -> None:
+        seals = self.seals
+        sealed = events if seals is None else [seals.sealed(run, event) for event in events]
+        write_durably(self.path_of(run), b"".join(map(written, sealed)))
 
     def take_over(self) -> Journal:
         """Go on with what another host has begun: from now on that one may not. UsageProblem where nothing is there to
@@ -196,7 +271,7 @@ class Desk:
             self.shared.put(run, taken)
         except Taken:
             raise somebody_else(_last_session(self.shared.events(run))) from None
-        write_durably(path, b"".join(map(written, (*standing.events, taken))))
+        self._write_all(run, (*standing.events, taken))
         return self._journal(run, [*standing.events, taken])
 
     def _journal(self, run: str, events: list[Event]) -> Journal:
@@ -211,6 +286,7 @@ class Desk:
             by=self.by,
             host=self.host,
             shared=self.shared,
+            seals=self.seals,
             events=events,
             shared_up_to=len(events) if events and events[-1].what == "taken_over" else 0,
             tell=self.tell,

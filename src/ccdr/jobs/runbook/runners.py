@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ccdr.host.processes import Host
 from ccdr.jobs.recover import journal as recovery
-from ccdr.jobs.recover.work import VERB as RECOVER
 from ccdr.jobs.runbook.questions import BETWEEN, http, sql
 from ccdr.jobs.runbook.recoveries import RECOVERY, all_of, of_this_run
 from ccdr.jobs.runbook.sources import look_at
@@ -21,6 +20,7 @@ from ccdr.jobs.runbook.work import Runner, StepResult, Work, nap
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CcdrError, CommandFailed, Exit
 from ccdr.model.schema import format_duration
+from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook import AnyStep, Check, Command, Recover
 from ccdr.plans.runbook_made import CCDR
 
@@ -106,7 +106,7 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     """`ccdr recover` keeps a journal of its own: what it had begun for this step is gone on with, never begun again."""
     assert isinstance(step, Recover)
     plan = work.loaded.plan.plan
-    while work.since is not None and work.services.state.held(plan, "", RECOVER):
+    while work.since is not None and work.services.state.held(plan, "", recovery.VERB):
         nap(BETWEEN)  # it outlived whoever had begun it, and goes on
     told = recovery.newest(work.services.state, plan) if work.since is not None else None
     before = {one.run for one in all_of(plan, work.services.state)}
@@ -116,10 +116,19 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
             return StepResult(True, "it was brought back before ccdr was stopped", facts={RECOVERY: told.run})
         words: tuple[str, ...] = ("recover", "--resume", plan)
     else:
-        words = (*recover_words(step, plan), "--yes-i-mean", plan)
+        approval = ("--approval", str(work.approval.absolute())) if work.approval is not None else ()
+        words = (*recover_words(step, plan), "--yes-i-mean", plan, *approval)
     done = run_command((CCDR, *words), work, timeout=LONGEST, meanwhile=_HowFar(work, name))
     begun = [one.run for one in all_of(plan, work.services.state) if one.run not in before]
+    if not done.ok and not begun and "--resume" not in words and wants_approval(work.loaded):
+        retry = f"`ccdr runbook retry {plan} {name} --approval FILE`"
+        done = replace(done, hint=f"the plan wants another person's approval of a recovery: {retry} gives it")
     return replace(done, facts={RECOVERY: ", ".join(begun)} if begun else {})
+
+
+def wants_approval(loaded: LoadedPlan) -> bool:
+    """Of a recovery."""
+    return loaded.plan.approval is not None and loaded.plan.approval.recover
 
 
 @dataclass

@@ -1,30 +1,24 @@
 """The bucket of a plan's `runbook_state:` as a run's journal sees it.
 
 Whoever may put there could write what never happened: a triage that found all dead, a step that is done. So each
-happening bears a seal, made with the repository's password: every host that may go on has that, and a credential for
-the bucket does not give it.
+happening bears a seal (`seals.py`), which a credential for the bucket does not give.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from hashlib import scrypt, sha256
-
-import msgspec
+from functools import partial
 
 from ccdr.host.processes import Host
-from ccdr.host.secrets import env_file, password
+from ccdr.host.secrets import env_file
 from ccdr.jobs.runbook.events import Event, read, written
 from ccdr.jobs.runbook.journal import Forged, SharedState, Taken
+from ccdr.jobs.runbook.seals import VERB, Seals, bare
+from ccdr.jobs.sealing import key_of
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan
 from ccdr.storage.runbook_bucket import OnceOnly, WrittenBefore
 from ccdr.storage.s3 import Bucket
-
-Key = Callable[[], bytes]
 
 
 @dataclass
@@ -63,33 +57,21 @@ def shared_of(loaded: LoadedPlan, host: Host) -> SharedState | None:
     if found is None:
         raise UsageProblem("runbook_state: is no bucket", hint="write it like s3:https://s3.example/ccdr-runbooks")
     bucket, prefix = found
-    plan = loaded.plan.plan
-
-    @cache
-    def key() -> bytes:
-        secret = password(loaded.plan.repository, host, what="repository") or ""
-        return scrypt(secret.encode(), salt=f"ccdr runbook {plan}".encode(), n=2**14, r=8, p=1, dklen=32)
-
-    return SharedInBucket(OnceOnly(bucket, prefix, plan, partial(sealed, key, plan), partial(opened, key, plan)))
+    seals = Seals(loaded.plan.plan, key_of(loaded, host, VERB))
+    return SharedInBucket(OnceOnly(bucket, prefix, seals.plan, partial(_sealed, seals), partial(_opened, seals)))
 
 
-def sealed(key: Key, plan: str, run: str, event: Event) -> bytes:
-    return written(msgspec.structs.replace(event, seal=_seal(key, plan, run, event)))
+def _sealed(seals: Seals, run: str, event: Event) -> bytes:
+    return written(seals.sealed(run, event))
 
 
-def opened(key: Key, plan: str, run: str, line: bytes, where: str) -> Event:
+def _opened(seals: Seals, run: str, line: bytes, where: str) -> Event:
     """Forged where no host that has the repository's password has written it, as the happening of that number of that
     run."""
     try:
         event = read(line, where)
     except CcdrError:
         raise Forged(where) from None
-    bare = msgspec.structs.replace(event, seal="")
-    number = f"/{event.seq:08}.json"
-    if not where.endswith(number) or not hmac.compare_digest(event.seal, _seal(key, plan, run, bare)):
+    if not where.endswith(f"/{event.seq:08}.json") or not seals.good(run, event):
         raise Forged(where)
-    return bare
-
-
-def _seal(key: Key, plan: str, run: str, event: Event) -> str:
-    return hmac.new(key(), f"{plan}\n{run}\n".encode() + written(event), sha256).hexdigest()
+    return bare(event)

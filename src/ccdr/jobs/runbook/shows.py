@@ -8,7 +8,7 @@ from ccdr.host.state import State
 from ccdr.jobs.plan_in_repository.needed import BACKUPS, secrets_of
 from ccdr.jobs.recover.planned import Decision
 from ccdr.jobs.recover.repointed import kept_edited, lines_of, repointed
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.left_server import CHANGED, LeftServer
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.recoveries import of_this_run, told_in
 from ccdr.model.errors import CcdrError
@@ -53,7 +53,11 @@ def _to_start(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iter
                 nothing = False
                 yield f"{planned.asset}: {error}"
                 continue
-            if left.untouched and planned.spare_of is None:
+            past = told.assets.get(planned.asset)
+            if past is None or not left.as_written(past.left_sha256):
+                nothing = False
+                yield f"{planned.asset}: {CHANGED}"
+            elif left.untouched and planned.spare_of is None:
                 nothing = False
                 yield f"{planned.asset}, which nobody has started yet, {BY_DEBIAN}"
                 yield from _literal(left.lines)

@@ -35,7 +35,8 @@ class StepResult:
 @dataclass(frozen=True)
 class Work:
     """What a runner is handed. `since`: when an earlier attempt was first begun, which may have got somewhere. `begun`
-    is when the run was, `recoveries` are those that its steps have told of."""
+    is when the run was, `recoveries` are those that its steps have told of. `approval` is a request that somebody else
+    has signed: for the recovery that a step begins."""
 
     loaded: LoadedPlan
     services: Services
@@ -45,6 +46,7 @@ class Work:
     since: datetime | None = None
     begun: datetime | None = None
     recoveries: tuple[str, ...] = ()
+    approval: Path | None = None
 
 
 class Runner(Protocol):

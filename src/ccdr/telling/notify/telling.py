@@ -69,6 +69,7 @@ NOT_WELL = frozenset(
         Trouble.LOG_GAP,
         Trouble.RUNBOOK_STANDS,
         Trouble.ERASED_RETURNED,
+        Trouble.INCIDENT_OVERDUE,
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,

@@ -17,6 +17,7 @@ from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
+from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.own_records import Lineage, verified_of
@@ -40,11 +41,13 @@ from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
+from ccdr.telling.incidents.view import Listed
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.copies import copy_reports
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.headline import Answer, answer, over_the_period
+from ccdr.telling.report.incidents import incidents_in
 from ccdr.telling.report.interruptions import interruptions
 from ccdr.telling.report.judge import judge_asset, judge_plan
 from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
@@ -110,6 +113,7 @@ class Report:
     judged_by: tuple[Judged, ...] = ()
     noted: tuple[Noted, ...] = ()  # what somebody has taken note of
     controls: Controls | None = None
+    incidents: tuple[Listed, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
@@ -174,6 +178,7 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
+        incidents=incidents_in(evidence.histories, period),
         controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours()),
     )
 
@@ -379,7 +384,9 @@ def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period
     if period.until_now:
         return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
     of_plan = judge_upkeep(loaded, evidence.histories, period.end)
-    return (*of_plan, *of_copies(loaded, evidence.histories, period.end))
+    incidents = evidence.history(loaded.plan.plan, None).incidents
+    due = judge_incidents(loaded.plan.plan, incidents, Clocks(period.end))
+    return (*of_plan, *of_copies(loaded, evidence.histories, period.end), *due)
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:

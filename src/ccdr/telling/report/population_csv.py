@@ -92,11 +92,11 @@ def csv_text(report: Report) -> Iterator[bytes]:
         f"made {rfc3339(report.made_at)} by {report.made_by} on {report.host}"
     )
     closing = {"what": "report", "outcome": "COMPLETE", "count": str(report.population.rows), "reason": about}
-    yield _encoded([_joined(closing.get(column) for column in COLUMNS)])
+    yield _encoded([joined(closing.get(column) for column in COLUMNS)])
 
 
 def _texts(runs: Iterable[RecordedRun]) -> Iterator[bytes]:
-    lines = [_joined(COLUMNS)]
+    lines = [joined(COLUMNS)]
     for run in runs:
         lines.append(_line(run))
         if len(lines) >= _ROWS:
@@ -167,7 +167,8 @@ def _measured(run: RecordedRun) -> str:
     return ",".join(_cell(v) if isinstance(v, str) else str(v) if type(v) in (int, float) else "" for v in values)
 
 
-def _joined(texts: Iterable[str | None]) -> str:
+def joined(texts: Iterable[str | None]) -> str:
+    """A line of CSV."""
     return ",".join(map(_cell, texts)) + "\r\n"
 
 

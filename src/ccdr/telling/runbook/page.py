@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.engines import AnyEngine
-from ccdr.jobs.recover.doubles import with_ports
+from ccdr.jobs.recover.doubles import Moved, with_ports
 from ccdr.jobs.recover.repointed import lines_of, repointed
 from ccdr.jobs.restore.left_server import LEFT
 from ccdr.jobs.restore.site import owner_of
@@ -27,7 +27,7 @@ from ccdr.model.values import Manifest
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.model import Plan
-from ccdr.plans.one_server import instead_of
+from ccdr.plans.one_server import instead_of, opened_last
 from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual, Recover
 from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
 from ccdr.plans.targets import NewServer, Target
@@ -80,7 +80,7 @@ def page(
         env=env,
         bare=list(_bare(plan, key, env)),
         assets=list(_assets(loaded, measured)),
-        twice=list(_twice(plan)),
+        twice=[*_twice(plan), *filter(None, [_may_differ(loaded)])],
         pointed=_pointed(loaded, manifests),
         ships=any(asset.shipping is not None for asset in plan.assets.values()),
         together=_together(runbook, expected, measured),
@@ -163,12 +163,28 @@ def _bare(plan: Plan, key: str, env: str | None) -> Iterator[str]:
         yield typed(f"ccdr plan trust {plan.plan}", "only where it refuses the plan's commands")
 
 
+def _ports(loaded: LoadedPlan) -> tuple[dict[str, Target], list[Moved]]:
+    """Where each is brought, new servers each at a port of its own, as a recovery gives them where all are free."""
+    plan, jobs = loaded.plan, [Job(loaded, name) for name in loaded.plan.assets]
+    return with_ports({name: place_of(plan, name) for name in plan.assets}, jobs, opened_last(plan), lambda *_: False)
+
+
 def _places(loaded: LoadedPlan) -> tuple[dict[str, Target], dict[str, str]]:
-    """Where each is brought, new servers each at a port of its own; and of which others they are spares."""
+    """Where each is brought; and of which others they are spares."""
     plan = loaded.plan
     spares = {name: found[0] for name in plan.assets if (found := instead_of(plan, name)) is not None}
-    jobs = [Job(loaded, name) for name in plan.assets]
-    return with_ports({name: place_of(plan, name) for name in plan.assets}, jobs, spares, lambda *_: False)[0], spares
+    return _ports(loaded)[0], spares
+
+
+def _may_differ(loaded: LoadedPlan) -> str | None:
+    """Which host it will be, and what listens there then, no page knows."""
+    if not (moved := _ports(loaded)[1]):
+        return None
+    ports = ", ".join(f"{one.port} for {one.asset}" for one in moved)
+    return (
+        f"Two new servers cannot listen at one port: {ports} may be another one, where that is taken on the host. Then "
+        "`ccdr recover` says so before it begins, and what it prints counts, not 6."
+    )
 
 
 def _pointed(loaded: LoadedPlan, manifests: Mapping[str, Manifest]) -> list[str]:

@@ -68,7 +68,10 @@ class Loaded:
         return identity.compare(context, self.login, self.jobs, working=self.working)
 
     def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
-        return erasing.erase(context.sandbox, self.login, self.working, wanted, self.pulse, in_part=in_part)
+        called = self.inventory.database
+        return erasing.erase(
+            context.sandbox, self.login, self.working, wanted, self.pulse, called=called, in_part=in_part
+        )
 
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         return questions.integrity(context, self.login, working=self.working)

@@ -11,9 +11,12 @@ from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_A
 from ccdr.evidence.controls.values import ControlState, Observed, Query, behind
 from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.evidence.verdicts import Record
+from ccdr.model.tls import Tls
 from ccdr.model.values import so_many, to_the_second, utc
+from ccdr.plans.floors import below_tls
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
+_FLOOR = "raise what the server speaks, or `tls:` of floors.yaml; then ccdr backup takes a new look"
 _WAYS = {
     "this_host": "on this host",
     "loopback": "by this host's loopback",
@@ -62,6 +65,41 @@ def _repositories(record: Record, known: Known) -> Iterator[Seen]:
         else:
             keys = so_many(int(of.get("keys") or 0), "password")
             yield PRESENT, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
+
+
+def tls(known: Known) -> Iterator[Observed]:
+    """Each connection by TLS: of repositories as last looked at, of servers as the newest backup was taken."""
+    for plan in known.plans:
+        yield from _of(known, plan, _tls_of_repositories)
+    for plan, asset in known.assets:
+        last = known.history(plan.name, asset.asset).last_good_backup
+        if last is not None and isinstance(seen := last.get("tls"), dict):
+            way = ((known.history(plan.name).newest.get(EXAMINED) or {}).get("sources") or {}).get(asset.asset)
+            state, text = _spoken(seen, known, "the source", beyond=way not in ("this_host", "loopback"))
+            yield Observed(state, text, plan.name, asset.asset, behind(last), None if state is PRESENT else _FLOOR)
+
+
+def _tls_of_repositories(record: Record, known: Known) -> Iterator[Seen]:
+    there = {name: of for name, of in record["repositories"].items() if of["way"] == "tls"}
+    for name, of in there.items():
+        if isinstance(of.get("tls"), dict):
+            yield _spoken(of["tls"], known, f"repository {name}", beyond=True)
+        else:
+            yield LACKING, f"nobody saw which TLS repository {name} speaks: it did not answer this host directly"
+    if not there:
+        yield PRESENT, "no repository of it is reached by TLS"
+
+
+def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -> Seen:
+    """`beyond`: it leaves this host."""
+    version, by = seen.get("version"), f", by the CAs {str(seen['ca_sha256'])[:8]}" if seen.get("ca_sha256") else ""
+    spoken = Tls(version, seen.get("cipher"), seen["verified"] is True)
+    if beyond and not spoken.verified:
+        return FAILING, f"{what} is reached by {version or 'TLS'}, and its certificate does not verify"
+    if below_tls(known.floors, spoken):
+        return FAILING, f"{what} speaks {version}: below the floor, TLS {known.floors.tls}"
+    verified = f"verified{by}" if spoken.verified else "on this host"
+    return PRESENT, f"{what} speaks {version or 'TLS'}, {verified}"
 
 
 def _sources(record: Record, _: Known) -> Iterator[Seen]:

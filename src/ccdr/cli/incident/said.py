@@ -1,0 +1,136 @@
+"""`ccdr incident note`, `close` and `reopen`: what a person says of an incident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.incident.shared import incident_argument, tell_incident, time_of, zone_of_incident
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import as_one, verb
+from ccdr.model.errors import Exit, UsageProblem
+
+if TYPE_CHECKING:
+    from ccdr.jobs.incidents import Known
+    from ccdr.jobs.services import Services
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+CAUSES = (
+    "hardware", "software", "human_error", "attack", "third_party", "disaster", "unknown", "rehearsal", "false_alarm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What is noted: that something was filed, is not due, counts as well; or words alone."""
+
+    text: str | None
+    filed: str | None
+    receipt: Path | None
+    filed_at: str | None
+    not_due: tuple[str, ...]
+    clocks: tuple[str, ...]
+
+
+@verb(short_help="Note something of an incident; that a notification was filed, too.")
+@incident_argument
+@click.option("--text", metavar="TEXT", help="What is to be known, or why: at most 500 characters.")
+@click.option("--filed", metavar="CLOCK", help="The notification that was filed, by its clock's name.")
+@click.option("--receipt", type=FILE, metavar="FILE", help="What shows that: its SHA-256 is recorded, it stays here.")
+@click.option("--filed-at", metavar="TIME", help="When it was filed (default: now).")
+@click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --text says why.")
+@click.option("--clock", "clocks", metavar="CLOCK", multiple=True, help="This clock of incidents.yaml counts as well.")
+@as_one("said", _Said)
+def note(name: str, said: _Said) -> Exit:
+    """Note something of the incident ID: words, that a notification was filed, that none is due.
+
+    That it was filed is recorded with who says so, when it was, and the SHA-256 of the receipt; the words are kept
+    apart, in the state directory. What is filed in phases (GDPR 33(4)) counts as filed with the first of them.
+
+    \b
+    Examples:
+      ccdr incident note inc-20261124-3f9a2c --text "the provider confirms: the disk array lost power"
+      ccdr incident note inc-20261124-3f9a2c --filed gdpr-33 --receipt receipt.pdf --filed-at "2026-11-25 10:12"
+      ccdr incident note inc-20261124-3f9a2c --not-due gdpr-33 --text "no personal data was affected, see INC-1234"
+      ccdr incident note inc-20261124-3f9a2c --clock hipaa-410
+    """
+    from ccdr.jobs.incidents import find
+
+    services = settings().services()
+    known = find(services, name)
+    return tell_incident(_noted(known, said, services), services)
+
+
+def _noted(known: Known, said: _Said, services: Services) -> Known:
+    from ccdr.evidence.acknowledged import words_of
+    from ccdr.jobs.incidents import file, not_due, noting
+
+    asked = [bool(said.filed), bool(said.not_due), bool(said.clocks)]
+    if sum(asked) > 1:
+        raise UsageProblem("--filed, --not-due and --clock are three things", hint="note them one by one")
+    if said.filed is None and (said.receipt is not None or said.filed_at is not None):
+        raise UsageProblem("which notification was filed?", hint=f"ccdr incident note {known.name} --filed CLOCK …")
+    words = None if said.text is None else words_of(said.text, "--text")
+    if said.filed is not None:
+        if said.receipt is None:
+            hint = f"ccdr incident note {known.name} --filed {said.filed} --receipt FILE"
+            raise UsageProblem("--receipt is missing: a notification is filed by its receipt", hint=hint)
+        at = None if said.filed_at is None else time_of(said.filed_at, zone_of_incident(known), "--filed-at")
+        return file(known, services, said.filed, said.receipt, at, words)
+    if said.clocks:
+        from ccdr.plans.incident_clocks import clocks_beside
+
+        return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words)
+    if words is None:
+        raise UsageProblem("--text is missing: say what is to be noted, or why", hint='--text "…"')
+    if said.not_due:
+        return not_due(known, services, said.not_due, words)
+    return noting.note(known, services, words)
+
+
+@verb(short_help="Close an incident: its cause, effects and remedy.")
+@incident_argument
+@click.option("--cause", type=click.Choice(CAUSES), required=True, help="What it came from.")
+@click.option("--effects", metavar="TEXT", required=True, help="What came of it: at most 500 characters.")
+@click.option("--remedy", metavar="TEXT", required=True, help="The remedial action taken: at most 500 characters.")
+@click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --effects says why.")
+def close(name: str, cause: str, effects: str, remedy: str, not_due: tuple[str, ...]) -> Exit:
+    """Close the incident ID with what GDPR 33(5) wants documented. After a rehearsal, or a false alarm, nothing is to
+    be notified; else each notification was filed, or is said not to be due.
+
+    \b
+    Examples:
+      ccdr incident close inc-20261124-3f9a2c --cause rehearsal --effects "none" --remedy "none needed"
+      ccdr incident close inc-20261124-3f9a2c --cause hardware --effects "two hours without the CRM, nothing lost" \\
+        --remedy "recovered onto db2; the array is replaced" --not-due gdpr-33
+    """
+    from ccdr.evidence.acknowledged import words_of
+    from ccdr.jobs.incidents import close as closed
+    from ccdr.jobs.incidents import find
+
+    services = settings().services()
+    what, done = words_of(effects, "--effects"), words_of(remedy, "--remedy")
+    return tell_incident(closed(find(services, name), services, cause, what, done, not_due), services)
+
+
+@verb(short_help="Open a closed incident once more.")
+@incident_argument
+@click.option("--why", metavar="TEXT", required=True, help="Why it is not over: at most 500 characters.")
+def reopen(name: str, why: str) -> Exit:
+    """Open the incident ID once more, by a record of its own. What was filed stays so; its other clocks count as they
+    did, from when the organisation became aware of it.
+
+    \b
+    Examples:
+      ccdr incident reopen inc-20261124-3f9a2c --why "recordings were read after all, INC-1240"
+    """
+    from ccdr.evidence.acknowledged import words_of
+    from ccdr.jobs.incidents import find
+    from ccdr.jobs.incidents import reopen as reopened
+
+    services = settings().services()
+    words = words_of(why, "--why", "say why it is not over: people will ask")
+    return tell_incident(reopened(find(services, name), services, words), services)

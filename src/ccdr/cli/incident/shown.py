@@ -1,0 +1,101 @@
+"""`ccdr incident show`, `list` and `clocks`."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr.cli.incident.shared import incident_argument, tell_incident
+from ccdr.cli.output import print_json, table
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import complete_plans, verb
+from ccdr.model.errors import Exit
+from ccdr.model.values import to_the_second
+
+
+@verb(short_help="Show all of an incident.")
+@incident_argument
+def show(name: str) -> Exit:
+    """Show the incident ID: its clocks, what was filed, what was said. Exits with 1 where something is overdue.
+
+    \b
+    Examples:
+      ccdr incident show inc-20261124-3f9a2c
+      ccdr incident show inc-20261124-3f9a2c --json
+    """
+    from ccdr.jobs.incidents import find
+
+    services = settings().services()
+    return tell_incident(find(services, name), services)
+
+
+@verb(name="list", short_help="List incidents, with what is due next.")
+@click.argument("names", metavar="[PLAN]...", nargs=-1, shell_complete=complete_plans)
+@click.option("--all", "every", is_flag=True, help="Closed ones, too.")
+def list_(names: tuple[str, ...], every: bool) -> Exit:
+    """List the incidents that are open, of PLAN or of all plans, each with what is due next. Exits with 1 where
+    something is overdue.
+
+    \b
+    Examples:
+      ccdr incident list
+      ccdr incident list outbound --all
+    """
+    from ccdr.telling.incidents import listed
+
+    services = settings().services()
+    there = [one for one in listed(services, names or None) if every or one.incident.open]
+    if settings().json:
+        print_json({"incidents": [one.as_json() for one in there]})
+    elif not there:
+        click.echo("no incident is open" if not every else "there was no incident")
+    else:
+        rows = [
+            (
+                one.incident.name,
+                one.incident.plan,
+                "open" if one.incident.open else "closed",
+                ", ".join(one.incident.kinds),
+                to_the_second(one.incident.aware_at),
+                one.next if one.incident.open else f"cause: {one.incident.cause}",
+            )
+            for one in there
+        ]
+        table(("incident", "plan", "", "kind", "aware since", ""), rows)
+    return Exit.FINDING if any(one.overdue for one in there) else Exit.OK
+
+
+@verb(short_help="List the clocks that incidents may have.")
+@click.option("--print", "printed", is_flag=True, help="Print the file that is used, to be copied and edited.")
+def clocks(printed: bool) -> Exit:
+    """List what has to be notified after an incident, and how soon: by incidents.yaml beside the directory of plans, or
+    by the file that comes with ccdr.
+
+    \b
+    Examples:
+      ccdr incident clocks
+      ccdr incident clocks --print > incidents.yaml
+    """
+    from ccdr.plans.incident_clocks import clocks_beside
+
+    used = clocks_beside(settings().plans)
+    if printed:
+        click.echo(used.raw, nl=False)
+        return Exit.OK
+    of_roles = {role: getattr(used.value.roles, role) for role in ("controller", "processor")}
+    if settings().json:
+        listed = {name: one.model_dump(mode="json") for name, one in used.value.clocks.items()}
+        print_json({"file": used.path and str(used.path), "sha256": used.sha256, "roles": of_roles, "clocks": listed})
+        return Exit.OK
+    rows = [
+        (
+            name,
+            one.law,
+            one.to,
+            f"{one.within or f'{one.months} months'}{f' after {one.after}' if one.after else ''}",
+            ", ".join(role for role, names in of_roles.items() if name in names),
+        )
+        for name, one in used.value.clocks.items()
+    ]
+    table(("clock", "law", "to", "within", "of the role"), rows)
+    click.echo(f"by {used.shown}")
+    return Exit.OK

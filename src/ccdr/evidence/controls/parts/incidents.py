@@ -1,0 +1,58 @@
+"""Incident reporting: has each recovery its incident, and is nothing overdue of any?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.values import Observed, RecordBehind
+from ccdr.evidence.incidents import OPENED, Incident, incidents_of
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import rfc3339, so_many, to_the_second, utc
+
+UNCLOSED = timedelta(days=90)  # for so long an incident may be open though nothing is left to be notified
+
+
+def incidents(known: Known) -> Iterator[Observed]:
+    """Each plan: the newest incidents, and recoveries of the last year that have none."""
+    for plan in known.plans:
+        history = known.history(plan.name)
+        there = incidents_of(plan.name, history.incidents)
+        if overdue := first_of(plan.care, (Trouble.INCIDENT_OVERDUE,)):
+            late = [one for one in there if one.open and any(duty.overdue(known.now) for duty in one.duties)]
+            records = tuple(_record(one) for one in late)
+            yield Observed(FAILING, overdue.text, plan.name, None, records, overdue.step)
+        elif without := [one for one in history.without_incident if known.now - utc(one[2]) <= YEARLY]:
+            run, seq, time, kind = without[-1]
+            text = f"{so_many(len(without), 'recovery', 'recoveries')} without an incident, the last one of {time[:10]}"
+            step = f'ccdr incident open {plan.name} --kind availability --why "…" --recovery {run}'
+            yield Observed(FAILING, text, plan.name, None, (RecordBehind(seq, time, kind),), step)
+        elif not there:
+            text = "no incident was ever opened: neither a recovery nor a rehearsal of one has shown that it is"
+            step = f"ccdr recover {plan.name} --under DIR   rehearses it; docs/how-to/incidents.md"
+            yield Observed(LACKING, text, plan.name, step=step)
+        else:
+            yield _of(plan.name, there, known.now)
+
+
+def _of(plan: str, there: list[Incident], now: datetime) -> Observed:
+    last, open_ = there[-1], [one for one in there if one.open]
+    forgotten = [one for one in open_ if one.next_due is None and now - one.opened_at > UNCLOSED]
+    if forgotten:
+        text = (
+            f"{forgotten[0].name} is open since {forgotten[0].opened_at:%Y-%m-%d}, and nothing is left to be notified"
+        )
+        step = f"ccdr incident close {forgotten[0].name}   with its cause, its effects and the remedy"
+        return Observed(LATE, text, plan, None, (_record(forgotten[0]),), step)
+    if not open_ and now - last.opened_at > YEARLY:
+        text = f"the last incident, or rehearsal of one, is more than a year old: {last.opened_at:%Y-%m-%d}"
+        return Observed(LATE, text, plan, None, (_record(last),), f"ccdr recover {plan} --under DIR   rehearses one")
+    how = f"{so_many(len(open_), 'incident')} open, none overdue" if open_ else "all closed"
+    text = f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}"
+    return Observed(PRESENT, text, plan, None, tuple(_record(one) for one in (open_ or [last])))
+
+
+def _record(one: Incident) -> RecordBehind:
+    return RecordBehind(one.records[0], rfc3339(one.opened_at), OPENED)

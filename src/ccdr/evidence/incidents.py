@@ -1,0 +1,326 @@
+"""Incidents as records tell of them: which are open, what is to be notified by when, which recoveries have none. Pure.
+
+What an incident has to notify, and until when, stands in its own records: a file of clocks that was edited later
+changes nothing of it. Nothing is overwritten: an incident that was closed is open again by a record of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ccdr.evidence.verdicts import Record
+from ccdr.model.deadlines import Length, deadline
+from ccdr.model.schema import zone_of
+from ccdr.model.values import number_of, rfc3339, utc
+
+OPENED, NOTED, FILED, CLOSED = "incident.opened", "incident.noted", "incident.filed", "incident.closed"
+KINDS = frozenset((OPENED, NOTED, FILED, CLOSED))
+NOTHING_TO_NOTIFY = frozenset(("rehearsal", "false_alarm"))
+CAUSES = (
+    "hardware", "software", "human_error", "attack", "third_party", "disaster", "unknown", "rehearsal", "false_alarm",
+)  # fmt: skip
+BREACHES = ("availability", "confidentiality", "integrity")
+AHEAD = timedelta(minutes=5)  # that the clock of who writes may be
+MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
+MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
+
+Entry = dict[str, Any]
+
+
+# --- the fold: what is kept of each ----------------------------------------------------------------------------------
+
+
+def take_incident(entries: dict[str, Entry], record: Record) -> None:
+    """Take one record. What belongs to an incident that nobody opened tells nothing."""
+    kind, name, seq = record["kind"], str(record["incident"]), int(number_of(record))
+    if kind == OPENED:
+        before = entries.pop(name, None)
+        entries[name] = _opened(record, seq, before)
+        _forget_oldest(entries)
+        return
+    if (entry := entries.get(name)) is None:
+        return
+    entry["records"].append(seq)
+    if kind == NOTED:
+        _note(entry, record, seq)
+    elif kind == FILED:
+        _file(entry, record, seq)
+    else:
+        for clock in record.get("not_due") or ():
+            _settle(entry, clock, seq)
+        entry["closed"] = {"seq": seq, "time": str(record["time"]), "cause": record["cause"]}
+
+
+def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
+    if before is not None:  # open once more: what was filed stays filed, what the closing alone had settled is due
+        closing = record.get("reopens")
+        clocks = {
+            n: {**one, "not_due": None} if one["not_due"] == closing else one for n, one in before["clocks"].items()
+        }
+        runs, records = _with(before["runs"], record), [*before["records"], seq]
+        return {**before, "closed": None, "clocks": clocks, "runs": runs, "records": records}
+    clocks = {str(one["clock"]): _clock(one) for one in record.get("clocks") or ()}
+    keys = ("by", "kinds", "aware_at", "role", "timezone", "actor", "host", "tenant", "boot", "elapsed_s", "why_sha256")
+    opened = {key: record.get(key) for key in keys}
+    runs, time = _with([], record), str(record["time"])
+    return {**opened, "time": time, "clocks": clocks, "runs": runs, "records": [seq], "closed": None}
+
+
+def _clock(stated: Mapping[str, Any]) -> Entry:
+    keys = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
+    return {**{key: stated.get(key) for key in keys}, "filed": None, "not_due": None}
+
+
+def _with(runs: list[str], record: Record) -> list[str]:
+    run = record.get("recovery")
+    return [*runs, str(run)] if run is not None and run not in runs else runs
+
+
+def _note(entry: Entry, record: Record, seq: int) -> None:
+    entry["runs"] = _with(entry["runs"], record)
+    for clock in record.get("not_due") or ():
+        _settle(entry, clock, seq)
+    for one in record.get("clocks") or ():
+        there = entry["clocks"].get(one["clock"])
+        if there is None or not there["filed"]:
+            entry["clocks"][str(one["clock"])] = _clock(one)
+
+
+def _settle(entry: Entry, clock: str, seq: int) -> None:
+    if (one := entry["clocks"].get(clock)) is not None and not one["filed"]:
+        one["not_due"] = seq
+
+
+def _file(entry: Entry, record: Record, seq: int) -> None:
+    one = entry["clocks"].get(record["clock"])
+    if one is not None and not one["filed"]:  # what is filed in phases (GDPR 33(4)) was filed with the first
+        receipt = str(record["receipt_sha256"])
+        one["filed"] = {"seq": seq, "at": str(record["filed_at"]), "recorded": str(record["time"]), "receipt": receipt}
+        one["not_due"] = None
+        for then in record.get("then_due") or ():
+            if (later := entry["clocks"].get(then["clock"])) is not None:
+                later["due"] = str(then["due"])
+
+
+def _forget_oldest(entries: dict[str, Entry]) -> None:
+    closed = [name for name, entry in entries.items() if entry["closed"]]
+    for name in closed[: max(0, len(closed) - MOST_CLOSED)]:
+        del entries[name]
+
+
+# --- what is asked of it ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Duty:
+    """One notification of an incident. `due` of one that is counted from another's filing is by when that is due, until
+    that was filed."""
+
+    clock: str
+    law: str
+    to: str
+    due: datetime
+    before: timedelta
+    filed_at: datetime | None = None
+    filed_in: int | None = None  # the record
+    receipt: str | None = None
+    not_due_by: int | None = None  # the record in which somebody said that nothing is to be notified
+
+    @property
+    def settled(self) -> bool:
+        return self.filed_in is not None or self.not_due_by is not None
+
+    @property
+    def late(self) -> bool:
+        """Was it filed, and too late?"""
+        return self.filed_at is not None and self.filed_at > self.due
+
+    def overdue(self, now: datetime) -> bool:
+        return not self.settled and now > self.due
+
+    def soon(self, now: datetime) -> bool:
+        return not self.settled and self.due - self.before <= now <= self.due
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "clock": self.clock,
+            "law": self.law,
+            "to": self.to,
+            "due": rfc3339(self.due),
+            "filed_at": self.filed_at and rfc3339(self.filed_at),
+            "receipt_sha256": self.receipt,
+            "filed_record": self.filed_in,
+            "not_due_record": self.not_due_by,
+        }
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One, as its records tell of it so far. `runs` are the recoveries that belong to it, `records` all of its own."""
+
+    name: str
+    plan: str
+    tenant: str
+    by: str
+    kinds: tuple[str, ...]
+    aware_at: datetime
+    opened_at: datetime
+    actor: str
+    host: str
+    role: str
+    duties: tuple[Duty, ...]
+    runs: tuple[str, ...]
+    records: tuple[int, ...]
+    closed: int | None = None
+    closed_at: datetime | None = None
+    cause: str | None = None
+    why: str | None = None  # the digest by which the words are kept, apart
+
+    @property
+    def open(self) -> bool:
+        return self.closed is None
+
+    @property
+    def next_due(self) -> Duty | None:
+        """What is to be notified first, of what nobody has filed yet."""
+        return min((one for one in self.duties if not one.settled), key=lambda one: one.due, default=None)
+
+    @property
+    def unsettled(self) -> list[str]:
+        return [one.clock for one in self.duties if not one.settled]
+
+    def as_json(self) -> dict[str, object]:
+        due = self.next_due if self.open else None
+        return {
+            "incident": self.name,
+            "plan": self.plan,
+            "tenant": self.tenant,
+            "state": "open" if self.open else "closed",
+            "opened_by": self.by,
+            "kinds": list(self.kinds),
+            "aware_at": rfc3339(self.aware_at),
+            "opened_at": rfc3339(self.opened_at),
+            "actor": self.actor,
+            "host": self.host,
+            "role": self.role,
+            "next_due": due and due.as_json(),
+            "duties": [one.as_json() for one in self.duties],
+            "recoveries": list(self.runs),
+            "closed_at": self.closed_at and rfc3339(self.closed_at),
+            "cause": self.cause,
+            "records": list(self.records),
+        }
+
+
+def incident_of(plan: str, name: str, entry: Entry) -> Incident:
+    closed = entry["closed"] or {}
+    return Incident(
+        name,
+        plan,
+        str(entry["tenant"] or "default"),
+        str(entry["by"]),
+        tuple(entry["kinds"]),
+        utc(entry["aware_at"]),
+        utc(entry["time"]),
+        str(entry["actor"]),
+        str(entry["host"]),
+        str(entry["role"]),
+        tuple(_duties(entry)),
+        tuple(entry["runs"]),
+        tuple(entry["records"]),
+        closed.get("seq"),
+        utc(closed["time"]) if closed else None,
+        closed.get("cause"),
+        entry["why_sha256"],
+    )
+
+
+def incidents_of(plan: str, entries: Mapping[str, Entry]) -> list[Incident]:
+    """In the order in which they were opened."""
+    there = (incident_of(plan, name, entry) for name, entry in entries.items())
+    return sorted(there, key=lambda one: one.records[0])
+
+
+def open_one(plan: str, entries: Mapping[str, Entry]) -> Incident | None:
+    """The newest that is open: what a recovery belongs to."""
+    return next((one for one in reversed(incidents_of(plan, entries)) if one.open), None)
+
+
+def due_of(clocks: Mapping[str, Entry], name: str, aware: datetime, zone: str) -> datetime:
+    """When a clock is due; of one that is counted from another's filing by when that is due, where it is among these
+    and not filed yet."""
+    one, seen = clocks[name], {name}
+    chain = [one]
+    while chain[-1]["due"] is None and (after := chain[-1]["after"]) in clocks and after not in seen:
+        seen.add(str(after))
+        chain.append(clocks[str(after)])
+    first = chain.pop()
+    at = utc(first["due"]) if first["due"] is not None else _after(aware, first, zone)
+    for later in reversed(chain):
+        at = _after(at, later, zone)
+    return at
+
+
+def _after(start: datetime, clock: Entry, zone: str) -> datetime:
+    length = Length(float(clock["within_s"] or 0), int(clock["months"] or 0), bool(clock["days"]))
+    return deadline(start, length, zone_of(zone))
+
+
+def _duties(entry: Entry) -> Iterator[Duty]:
+    clocks, aware = entry["clocks"], utc(entry["aware_at"])
+    for name, one in clocks.items():
+        filed = one["filed"] or {}
+        not_due = None if filed else _not_due(clocks, name)
+        yield Duty(
+            name,
+            str(one["law"]),
+            str(one["to"]),
+            due_of(clocks, name, aware, str(entry["timezone"] or "UTC")),
+            timedelta(seconds=float(one["before_s"] or 0)),
+            utc(filed["at"]) if filed else None,
+            filed.get("seq"),
+            filed.get("receipt"),
+            not_due,
+        )
+
+
+def _not_due(clocks: Mapping[str, Entry], name: str) -> int | None:
+    """The record that says so, of it or of what it follows: without that one there is nothing to follow."""
+    seen: set[str] = set()
+    at: Any = name
+    while at in clocks and at not in seen:
+        seen.add(at)
+        if clocks[at]["not_due"] is not None:
+            return int(clocks[at]["not_due"])
+        at = clocks[at]["after"]
+    return None
+
+
+def no_earlier(entry: Entry, now: datetime, elapsed: float, boot: str | None) -> datetime:
+    """`now`, or what this machine's clock that nobody sets says that it is at least, where the incident was opened
+    since it started: a clock that was set back gives nobody more time."""
+    began = entry["elapsed_s"]
+    if boot is None or entry["boot"] != boot or began is None or elapsed < began:
+        return now
+    return max(now, utc(entry["time"]) + timedelta(seconds=elapsed - began))
+
+
+# --- recoveries, each of which is to have one ------------------------------------------------------------------------
+
+Without = list[list[Any]]  # of each: its run, the record of its start, when that was, the record's kind
+
+
+def take_recovery(without: Without, entries: Mapping[str, Entry], record: Record) -> Without:
+    """A recovery has begun: until an incident tells of its run it is without one."""
+    run, number = str(record["run"]), int(number_of(record))
+    if any(run in entry["runs"] for entry in entries.values()):
+        return without
+    return [*without, [run, number, str(record["time"]), str(record["kind"])]][-MOST_WITHOUT:]
+
+
+def told_of(without: Without, run: object) -> Without:
+    """An incident tells of this run; or nothing was done in it."""
+    return [one for one in without if one[0] != run]

@@ -1,0 +1,135 @@
+"""What records tell of an incident, for whoever drafts a notification: values, each with its record's number.
+
+Of closed kinds alone: times, counts, names that the plan gives its assets. What people wrote is not among them, nor is
+where anything lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ccdr.evidence.history.kinds import (
+    RECOVER_END,
+    RECOVER_START,
+    RESTORE_END,
+    RESTORE_START,
+    RUNBOOK_END,
+    RUNBOOK_START,
+)
+from ccdr.evidence.verdicts import Record
+from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.services import Services
+from ccdr.model.values import utc
+
+_OF_RUNS = (RECOVER_START, RECOVER_END, RUNBOOK_START, RUNBOOK_END, RESTORE_START, RESTORE_END)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is so: `what` says which sentence tells it, `seq` which record it is from."""
+
+    what: str
+    seq: int
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of one incident: what happened, what was done about it, what is lost, what was filed already."""
+
+    happened: tuple[Fact, ...]
+    done: tuple[Fact, ...]
+    lost: tuple[Fact, ...]
+    filed: tuple[Fact, ...]
+
+
+def facts_of(known: Known, services: Services) -> Facts:
+    """CcdrError where the ledger cannot be read."""
+    one, records = known.incident, _of_runs(known, services)
+    opened = Fact("opened", one.records[0], {"at": one.opened_at, "by": one.by})
+    kinds = Fact("kinds", one.records[0], {"kinds": one.kinds})
+    aware = Fact("aware", one.records[0], {"at": one.aware_at})
+    closed = [Fact("closed", one.closed, {"at": one.closed_at, "cause": one.cause})] if one.closed else []
+    filed = (
+        Fact("filed", duty.filed_in, {"at": duty.filed_at, "law": duty.law})
+        for duty in one.duties
+        if duty.filed_in is not None
+    )
+    return Facts(
+        (aware, opened, kinds, *closed),
+        (*(fact for record in records for fact in _done(record)), *_tested(known, services)),
+        tuple(fact for record in records for fact in _lost(record)),
+        tuple(filed),
+    )
+
+
+def _of_runs(known: Known, services: Services) -> list[Record]:
+    """The starts and ends of its recoveries, in order."""
+    first, runs = known.incident.records[0], set(known.incident.runs)
+    found: list[Record] = []
+    for kind in _OF_RUNS if runs else ():
+        for record in services.ledger.newest(kind):
+            if record["run"] in runs:
+                found.append(record)
+            elif int(record["seq"]) < first - _BEFORE:
+                break
+    return sorted(found, key=lambda record: int(record["seq"]))
+
+
+_BEFORE = 100_000  # records: a person may open an incident for a recovery that was some time ago
+
+
+def _done(record: Record) -> Iterator[Fact]:
+    seq, at, kind = int(record["seq"]), utc(record["time"]), record["kind"]
+    if kind == RECOVER_START:
+        yield Fact("recovery_began", seq, {"at": at, "assets": [str(one["asset"]) for one in record["assets"]]})
+    elif kind == RECOVER_END:
+        assets = record["assets"]
+        passed, checks = _checks(check for one in assets for check in one.get("checks") or ())
+        done = sum(one["state"] == "done" for one in assets)
+        took = (record["rto"] or {}).get("achieved_s")
+        yield Fact(f"recovery_{record['state']}", seq, {"at": at, "done": done, "of": len(assets), "took": took})
+        if checks:
+            yield Fact("checked", seq, {"passed": passed, "of": checks})
+    elif kind == RUNBOOK_START:
+        yield Fact("runbook_began", seq, {"at": at, "steps": len(record["steps"])})
+    elif kind == RUNBOOK_END:
+        yield Fact("runbook_ended", seq, {"at": at, "done": record["done"], "took": record["elapsed_s"]})
+    elif kind == RESTORE_START:
+        yield Fact("restore_began", seq, {"at": at, "asset": record["asset"]})
+    elif record["result"] == "RESTORED":
+        passed, checks = _checks(record.get("checks") or ())
+        yield Fact("restored", seq, {"at": at, "asset": record["asset"]})
+        if checks:
+            yield Fact("checked", seq, {"passed": passed, "of": checks})
+
+
+def _checks(checks: object) -> tuple[int, int]:
+    statuses = [check["status"] for check in checks]  # type: ignore[attr-defined]
+    return statuses.count("PASS"), len([one for one in statuses if one != "SKIPPED"])
+
+
+def _lost(record: Record) -> Iterator[Fact]:
+    """Up to when what was brought back goes: what was written later is not in it."""
+    seq, kind = int(record["seq"]), record["kind"]
+    if kind == RECOVER_END:
+        for one in record["assets"]:
+            if one["state"] == "done" and one.get("point"):
+                yield Fact("state_of", seq, {"asset": str(one["asset"]), "point": _time(one["point"])})
+    elif kind == RESTORE_END and record["result"] == "RESTORED" and (snapshot := record.get("snapshot")):
+        yield Fact("state_of", seq, {"asset": record["asset"], "point": _time(snapshot["consistent_point"])})
+
+
+def _tested(known: Known, services: Services) -> Iterator[Fact]:
+    """What was shown before it happened: each asset's newest restore test with a verdict."""
+    for (plan, asset), history in services.histories().items():
+        test = history.last_conclusive_test
+        if plan == known.plan and asset and test and int(test["seq"]) < known.incident.records[0]:
+            values = {"asset": asset, "at": utc(test["time"]), "passed": test["verdict"] == "PASS"}
+            yield Fact("tested", int(test["seq"]), values)
+
+
+def _time(text: object) -> datetime:
+    return utc(str(text))

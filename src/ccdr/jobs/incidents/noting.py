@@ -1,0 +1,177 @@
+"""What a person says of an incident later: a note, that a notification was filed or is not due, that it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from hashlib import file_digest
+from pathlib import Path
+
+from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTIFY, OPENED
+from ccdr.evidence.payloads import keep_payload
+from ccdr.host.clock import boot
+from ccdr.host.who import who
+from ccdr.jobs.incidents.known import Known, find
+from ccdr.jobs.incidents.opening import recorded_clocks
+from ccdr.jobs.pausing import wake
+from ccdr.jobs.services import Services
+from ccdr.model.deadlines import Length, deadline
+from ccdr.model.errors import UsageProblem
+from ccdr.model.schema import zone_of
+from ccdr.model.values import rfc3339
+from ccdr.plans.incident_clocks import LoadedClocks
+
+
+def note(one: Known, services: Services, words: str) -> Known:
+    """Words that belong to it; also to one that is closed."""
+    return _noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
+
+
+def not_due(one: Known, services: Services, clocks: Collection[str], why: str) -> Known:
+    """Nothing is to be notified by these clocks, as a person says. UsageProblem where one is none of its own, or was
+    filed."""
+    _require_open(one)
+    _require(one, clocks)
+    if filed := [d.clock for d in one.incident.duties if d.clock in clocks and d.filed_in is not None]:
+        raise UsageProblem(f"{', '.join(filed)} was filed already", hint=f"`ccdr incident show {one.name}` says when")
+    return _noted(
+        one,
+        services,
+        {"what": "not_due", "not_due": list(clocks), "why_sha256": keep_payload(services.state, why)},
+    )
+
+
+def count_also(one: Known, services: Services, names: Sequence[str], clocks: LoadedClocks, why: str | None) -> Known:
+    """These clocks count as well, since the organisation became aware of it. UsageProblem where the file has none
+    such."""
+    _require_open(one)
+    if unknown := [name for name in names if name not in clocks.value.clocks]:
+        raise UsageProblem(
+            f"{clocks.shown} has no clock {', '.join(map(ascii, unknown))}", hint="`ccdr incident clocks`"
+        )
+    own = {duty.clock for duty in one.incident.duties}
+    also = [name for name in recorded_clocks(clocks, [*own & clocks.value.clocks.keys(), *names],
+                                             one.incident.aware_at, _zone(one)) if name["clock"] in names]  # fmt: skip
+    words = keep_payload(services.state, why) if why else None
+    return _noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
+
+
+def file(
+    one: Known, services: Services, clock: str, receipt: Path, at: datetime | None = None, words: str | None = None
+) -> Known:
+    """A person says that it was filed, then, and which receipt shows it: its digest is recorded. UsageProblem where the
+    receipt cannot be read, or the time cannot be."""
+    _require(one, [clock])
+    now = services.clock.now()
+    filed_at = at or now
+    if filed_at > now + AHEAD:
+        raise UsageProblem(f"--filed-at {rfc3339(filed_at)} is in the future: it is {rfc3339(now)} now")
+    if filed_at < one.incident.aware_at:
+        raise UsageProblem(
+            f"--filed-at {rfc3339(filed_at)} is before anybody was aware of it, {rfc3339(one.incident.aware_at)}",
+            hint="a time without a zone is in the plan's `timezone:`",
+        )
+    body = {
+        "incident": one.name,
+        "clock": clock,
+        "filed_at": rfc3339(filed_at),
+        "receipt_sha256": _digest_of(receipt),
+        "then_due": [
+            {"clock": name, "due": rfc3339(deadline(filed_at, _length(stated), zone_of(_zone(one))))}
+            for name, stated in one.entry["clocks"].items()
+            if stated["after"] == clock
+        ],
+        "why_sha256": keep_payload(services.state, words) if words else None,
+        **_whose(one),
+    }
+    return _append(one, services, FILED, body)
+
+
+def close(one: Known, services: Services, cause: str, effects: str, remedy: str, not_due: Sequence[str] = ()) -> Known:
+    """It is over. UsageProblem where something is left to be notified, unless that is said not to be due, or nothing
+    has happened (a rehearsal, a false alarm)."""
+    _require_open(one)
+    _require(one, not_due)
+    left = one.incident.unsettled
+    settled = left if cause in NOTHING_TO_NOTIFY else [name for name in left if name in not_due]
+    if lacking := [name for name in left if name not in settled]:
+        raise UsageProblem(
+            f"{one.name} still has to notify {', '.join(lacking)}",
+            hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]} --receipt FILE`), or say "
+            f"that it is not due: --not-due {lacking[0]}; --effects then says why",
+        )
+    body = {
+        "incident": one.name,
+        "cause": cause,
+        "effects_sha256": keep_payload(services.state, effects),
+        "remedy_sha256": keep_payload(services.state, remedy),
+        "not_due": settled,
+        **_whose(one),
+    }
+    return _append(one, services, CLOSED, body)
+
+
+def reopen(one: Known, services: Services, why: str) -> Known:
+    """It is open once more, by a record of its own: what was filed stays so, and its other clocks count as they did."""
+    if one.incident.open:
+        raise UsageProblem(f"{one.name} is open", hint=f"`ccdr incident note {one.name}` adds to it")
+    first = one.records[0]
+    body = {
+        **{key: first[key] for key in ("incident", "kinds", "aware_at", "role", "timezone")},
+        "by": "person",
+        "clocks": [],
+        "reopens": one.incident.closed,
+        "why_sha256": keep_payload(services.state, why),
+        "boot": boot(),
+        "elapsed_s": services.clock.monotonic(),
+        **_whose(one),
+    }
+    return _append(one, services, OPENED, body)
+
+
+def _noted(one: Known, services: Services, body: Mapping[str, object]) -> Known:
+    return _append(one, services, NOTED, {"incident": one.name, **body, **_whose(one)})
+
+
+def _append(one: Known, services: Services, kind: str, body: Mapping[str, object]) -> Known:
+    services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=body)
+    wake(services)
+    return find(services, one.name)
+
+
+def _whose(one: Known) -> dict[str, object]:
+    return {"tenant": one.incident.tenant, "who": who().body()}
+
+
+def _zone(one: Known) -> str:
+    return str(one.entry["timezone"] or "UTC")
+
+
+def _length(stated: Mapping[str, object]) -> Length:
+    return Length(float(str(stated["within_s"] or 0)), int(str(stated["months"] or 0)), bool(stated["days"]))
+
+
+def _require_open(one: Known) -> None:
+    if not one.incident.open:
+        raise UsageProblem(
+            f"{one.name} is closed, by record {one.incident.closed}",
+            hint=f'`ccdr incident reopen {one.name} --why "…"` opens it once more',
+        )
+
+
+def _require(one: Known, clocks: Collection[str]) -> None:
+    own = [duty.clock for duty in one.incident.duties]
+    if unknown := [name for name in clocks if name not in own]:
+        there = f"it has {', '.join(own)}" if own else "it has none"
+        also = f"`ccdr incident note {one.name} --clock {unknown[0]}` lets one more count"
+        raise UsageProblem(f"{one.name} has no clock {', '.join(map(ascii, unknown))}", hint=f"{there}; {also}")
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        with path.open("rb") as opened:
+            if not path.is_file():
+                raise UsageProblem(f"{path} is no file: a receipt is one file", hint="make an archive of several")
+            return file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageProblem(f"{path}, the receipt, cannot be read: {error.strerror}") from None

@@ -1,0 +1,172 @@
+"""Opens an incident: a person does, or a recovery, which is never delayed or failed by that."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.incidents import AHEAD, NOTED, OPENED, Incident, incidents_of, open_one
+from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
+from ccdr.evidence.payloads import keep_payload
+from ccdr.host.clock import boot
+from ccdr.host.who import who
+from ccdr.jobs import in_force
+from ccdr.jobs.pausing import wake
+from ccdr.jobs.services import Services
+from ccdr.model.deadlines import deadline
+from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
+from ccdr.model.values import rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks, unknown_of
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a recovery says of its incident: `standing` is None where there could be none, and `why` then says why, or
+    what else is to be known."""
+
+    standing: IncidentNow | None = None
+    why: str | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """For people: which it is, and what is due next; or why there is none."""
+        return [*([str(self.standing)] if self.standing else []), *([self.why] if self.why else [])]
+
+    def at(self, now: datetime) -> Told:
+        """The same, some time later."""
+        return self if self.standing is None else replace(self, standing=replace(self.standing, now=now))
+
+    def as_json(self) -> dict[str, object] | None:
+        return None if self.standing is None else self.standing.as_json()
+
+
+def open_by_hand(
+    loaded: LoadedPlan,
+    services: Services,
+    kinds: Sequence[str],
+    why: str,
+    aware: datetime | None = None,
+    recovery: str | None = None,
+) -> Incident:
+    """Open from now on; its clocks count since `aware`. `recovery`: the run that it is opened for. PlanInvalid, with
+    every mistake, where the clocks are wrong; UsageProblem where the time is yet to come; CcdrError where the disk
+    refuses."""
+    now = services.clock.now()
+    if aware is not None and aware > now + AHEAD:
+        raise UsageProblem(
+            f"--aware-at {rfc3339(aware)} is in the future: it is {rfc3339(now)} now",
+            hint="a time without a zone is in the plan's `timezone:`",
+        )
+    clocks = clocks_beside(loaded.path.parent)
+    if wrong := unknown_clocks(loaded, clocks):
+        raise PlanInvalid(wrong, hint="`ccdr incident clocks` lists those that there are")
+    in_force.record(loaded, services)
+    body = _opened(loaded, services, clocks, list(clocks.value.of(loaded.plan.incidents)), aware or now)
+    words = {"why_sha256": keep_payload(services.state, why), "recovery": recovery}
+    return _append(loaded, services, {**body, "by": "person", "kinds": list(kinds), **words})
+
+
+def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> Told:
+    """The incident that a recovery belongs to: the one that is open for the plan, in which it is noted, or a new one.
+    Whatever goes wrong with that is told, and hinders nothing: it raises nothing but an interrupt."""
+    plan = loaded.plan.plan
+    try:
+        entries = services.histories().get((plan, None), AssetHistory()).incidents
+        if there := open_one(plan, entries):
+            noted = {"incident": there.name, "what": "recovery", "recovery": run, "tenant": there.tenant}
+            services.ledger.append(NOTED, plan=plan, asset=None, run=run, body={**noted, "who": who().body()})
+            return Told(standing_of(services, plan, there.name))
+        clocks, why = _clocks_for_recovery(loaded)
+        names = [one for one in clocks.value.of(loaded.plan.incidents) if one in clocks.value.clocks]
+        body = _opened(loaded, services, clocks, names, services.clock.now())
+        opened = _append(loaded, services, {**body, "by": by, "kinds": ["availability"], "recovery": run})
+        return Told(standing_of(services, plan, opened.name), why)
+    except Exception as error:  # whatever it was: what is to be brought back does not wait for it
+        reason = failure_of(error).reason
+        step = f'`ccdr incident open {plan} --kind availability --why "…" --recovery {run}` opens it'
+        return Told(why=f"no incident could be recorded for this recovery: {reason}; {step}")
+
+
+def standing_of(services: Services, plan: str, name: str) -> IncidentNow | None:
+    """As it stands now; None where the ledger's histories do not tell of it (any more)."""
+    entries = services.histories().get((plan, None), AssetHistory()).incidents
+    clocks = Clocks(services.clock.now(), services.clock.monotonic(), boot())
+    there = next((one for one in incidents_of(plan, entries) if one.name == name), None)
+    return None if there is None else IncidentNow(there, clocks.of(entries[name]))
+
+
+def unknown_clocks(loaded: LoadedPlan, clocks: LoadedClocks) -> list[FileProblem]:
+    """Clocks that the plan names and that there are not."""
+    found = unknown_of(loaded.plan.incidents.clocks or (), clocks.value.clocks)
+    where = [(("incidents", "clocks", index), message) for index, message in found]
+    return [FileProblem(str(loaded.path), loaded.line(at), f"incidents.clocks[{at[2]}]", f"{text} ({clocks.shown})")
+            for at, text in where]  # fmt: skip
+
+
+def recorded_clocks(
+    clocks: LoadedClocks, names: Iterable[str], aware: datetime, loaded_zone: str
+) -> list[dict[str, object]]:
+    """As a record has them: each counts from `aware`, or from when another of them is filed."""
+    from ccdr.model.schema import zone_of
+
+    known, wanted = clocks.value.clocks, list(names)
+
+    def recorded(name: str) -> Mapping[str, object]:
+        one, length = known[name], known[name].length
+        after = one.after if one.after in wanted else None
+        return {
+            "clock": name,
+            "law": one.law,
+            "to": one.to,
+            "due": None if after else rfc3339(deadline(aware, length, zone_of(loaded_zone))),
+            "after": after,
+            "within_s": length.seconds,
+            "days": length.days,
+            "months": length.months,
+            "before_s": one.before,
+        }
+
+    return [dict(recorded(name)) for name in dict.fromkeys(wanted)]
+
+
+def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:
+    """Those that are asked for; where that cannot be had, ccdr's own, and why."""
+    try:
+        clocks = clocks_beside(loaded.path.parent)
+    except (PlanInvalid, UsageProblem) as error:
+        where = str(error.problems[0]) if isinstance(error, PlanInvalid) else str(error)
+        return load_clocks(None), f"the incident has ccdr's own clocks, as yours are wrong: {where}"
+    if wrong := unknown_clocks(loaded, clocks):
+        return clocks, f"the incident lacks a clock: {wrong[0]}"
+    return clocks, None
+
+
+def _opened(
+    loaded: LoadedPlan, services: Services, clocks: LoadedClocks, names: Sequence[str], aware: datetime
+) -> dict[str, object]:
+    plan, now = loaded.plan, services.clock.now()
+    return {
+        "incident": f"inc-{now:%Y%m%d}-{secrets.token_hex(3)}",
+        "aware_at": rfc3339(aware),
+        "role": plan.incidents.role,
+        "timezone": plan.timezone,
+        "clocks": recorded_clocks(clocks, names, aware, plan.timezone),
+        "clocks_sha256": clocks.sha256,
+        "boot": boot(),
+        "elapsed_s": services.clock.monotonic(),
+        "tenant": plan.tenant_of(None),
+        "who": who().body(),
+    }
+
+
+def _append(loaded: LoadedPlan, services: Services, body: Mapping[str, object]) -> Incident:
+    plan, name = loaded.plan.plan, str(body["incident"])
+    run = body.get("recovery")
+    services.ledger.append(OPENED, plan=plan, asset=None, run=None if run is None else str(run), body=body)
+    wake(services)
+    entries = services.histories()[plan, None].incidents
+    return next(one for one in incidents_of(plan, entries) if one.name == name)

@@ -1,0 +1,156 @@
+"""List, add and remove passwords of a plan's repository, one by one."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ccdr.evidence.approvals import Operation
+from ccdr.evidence.history.kinds import KEY_ADDED, KEY_REMOVED
+from ccdr.host.secret_files import new_secret, write_secret
+from ccdr.host.secrets import SHORTEST, password
+from ccdr.host.strength import weak
+from ccdr.host.who import who
+from ccdr.jobs import in_force
+from ccdr.jobs.approvals import Given, Wanted, allowed
+from ccdr.jobs.repository_keys.opened import Opened, Stated, every_of
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.schema import WithPassword
+from ccdr.plans import LoadedPlan
+from ccdr.storage.repository_keys import MOST_KEYS, RepositoryKey, add_key, current_key, keys_of, remove_key
+
+KEYS = "keys"  # what is locked while passwords are changed
+_GUESSED = "`ccdr repository key add PLAN --generate FILE` makes one that nobody can guess"
+
+
+def keys_listed(places: Iterable[Opened]) -> list[tuple[Opened, list[RepositoryKey]]]:
+    """The keys of each of these, oldest first. Raises as `Restic.probe`."""
+    return [(one, keys_of(one.repo)) for one in places]
+
+
+def key_named(listed: Sequence[tuple[Opened, list[RepositoryKey]]], text: str) -> tuple[Opened, list[RepositoryKey]]:
+    """Which key a person means: the repository, and the key first of all of its keys. UsageProblem where it is none, or
+    several."""
+    found = [(one, key, keys) for one, keys in listed for key in keys if key.id.startswith(text.lower())]
+    if len(found) != 1 or len(text) < 6:
+        known = ", ".join(key.short for _, keys in listed for key in keys)
+        which = "no key" if not found else "more than one key, or is shorter than 6 characters"
+        raise UsageProblem(f"{text[:64]!a} names {which} of this repository", hint=f"there are {known}")
+    one, key, keys = found[0]
+    return one, [key, *(other for other in keys if other is not key)]
+
+
+def checked_secret_file(path: Path, services: Services) -> str:
+    """The new password. UsageProblem where it is not there, may be guessed, or others than its owner may read it."""
+    settings = WithPassword(password_file=path, password_command=None)
+    secret = password(settings, services.host, what="the new password", shortest=SHORTEST) or ""
+    if weak(secret, of_repository=True):
+        raise UsageProblem(f"{path} holds a password that may be guessed", hint=_GUESSED)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise UsageProblem(f"others than its owner may read {path}", hint=f"chmod 600 {path}; a new password is better")
+    return secret
+
+
+def add(
+    places: Sequence[Opened], path: Path, services: Services, *, generate: bool = False
+) -> list[tuple[Opened, str]]:
+    """Have what this file holds open these repositories, too; what it opens already stays as it is. The key that it
+    opens at each. Every one was tried when this returns. `generate`: the file is made first."""
+    plan = places[0].loaded
+    with services.state.lock(plan.plan.plan, "", KEYS):
+        in_force.record(plan, services)
+        if generate:
+            write_secret(path, new_secret())
+        checked_secret_file(path, services)
+        return [(one, opened_also(one, path, services, "command")) for one in places]
+
+
+def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
+    """The key of this repository that the file's password opens: it is added where there is none, tried, recorded."""
+    by_it = one.by(path, services)
+    key, count = current_key(by_it), None
+    if key is None:
+        count = len(keys_of(one.repo, times=False)) + 1
+        if count > MOST_KEYS:
+            raise UsageProblem(
+                f"{one.named} of {one.plan} has {MOST_KEYS} keys: restic tries no more of them",
+                hint=f"`ccdr repository key list {one.plan}` shows them; remove those that nobody needs",
+            )
+        add_key(one.repo, path)
+        key = current_key(by_it)
+    if key is None:
+        raise CcdrError(
+            f"restic added a key to {one.named} of {one.plan}, and the new password does not open it",
+            hint="the old password still does; look at the store, then try again",
+        )
+    if key not in known_keys(one, services):
+        record(KEY_ADDED, one, key, why, services, count=count)
+    return key
+
+
+def remove(
+    listed: Sequence[tuple[Opened, list[RepositoryKey]]],
+    text: str,
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    given: Given,
+) -> tuple[Opened, RepositoryKey]:
+    """Remove the key that a person names. UsageProblem where it is in use, or the last one; ApprovalRefused where the
+    plan wants an approval, and there is none that holds."""
+    one, (key, *others) = key_named(listed, text)
+    if not others:
+        raise UsageProblem(
+            f"{key.short} is the last key of {one.named}: without it nobody opens the repository",
+            hint=f"`ccdr repository key add {one.plan}` adds another first",
+        )
+    if key.current:
+        raise UsageProblem(
+            f"{key.short} is the key that the plan's own password opens",
+            hint=f"`ccdr repository key rotate {one.plan}` puts another in its place",
+        )
+    if user := used_elsewhere(one, key.id, every_of(plans), services):
+        raise UsageProblem(f"{key.short} is the key that the plan {user} opens it by", hint="change that plan first")
+    with services.state.lock(one.plan, "", KEYS):
+        allowed(Wanted(Operation.KEY_REMOVE, one.loaded, key.id), services, given)
+        in_force.record(one.loaded, services)
+        removed(one, key.id, services, "command")
+    return one, key
+
+
+def removed(one: Opened, key: str, services: Services, why: str) -> None:
+    """Remove it, see that it is gone and that the password in use still opens all, and record it."""
+    remove_key(one.repo, key)
+    left = keys_of(one.repo, times=False)
+    if key in {other.id for other in left}:
+        raise CcdrError(
+            f"restic removed key {key[:8]} of {one.named}, and it is still there",
+            hint="check that this host's credential may delete below keys/: an append-only one may not",
+        )
+    record(KEY_REMOVED, one, key, why, services, count=len(left))
+
+
+def used_elsewhere(one: Opened, key: str, others: Iterable[Stated], services: Services) -> str | None:
+    """The plan of those that name the same place, and open it by this key."""
+    for loaded, name, settings in others:
+        own = (loaded.plan.plan, name) == (one.plan, one.repository)
+        if own or settings.location.rstrip("/") != one.settings.location.rstrip("/"):
+            continue
+        other = replace(services.opened(settings, limits_of(loaded)), location=one.repo.location)
+        if current_key(other) == key:
+            return loaded.plan.plan
+    return None
+
+
+def known_keys(one: Opened, services: Services) -> dict[str, object]:
+    """The keys of this plan's repositories whose adding is recorded here, and whose removal is not."""
+    history = services.histories().get((one.plan, None))
+    return {} if history is None else dict(history.repository_keys)
+
+
+def record(kind: str, one: Opened, key: str, why: str, services: Services, *, count: int | None = None) -> None:
+    keys = len(keys_of(one.repo, times=False)) if count is None else count
+    body = {**one.body(), "key": key, "why": why, "keys": keys, "who": who().body()}
+    services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=body)

@@ -1,0 +1,192 @@
+"""What has to be notified after an incident, and how soon: the file that comes with ccdr, or a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ccdr.model.deadlines import Length
+from ccdr.model.errors import PlanInvalid
+from ccdr.model.schema import Duration, Name, Strict, Text, parse_duration
+from ccdr.plans.problems import as_problems, checked, did_you_mean
+from ccdr.plans.shape import editor_schema, listed
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
+
+BESIDE = "incidents.yaml"  # beside the directory of plans
+LONGEST_LAW = 60  # characters that records hold
+
+Role = Literal["controller", "processor"]
+Receiver = Literal["authority", "customers"]
+
+
+class PlanIncidents(Strict):
+    """What an incident of this plan has to be notified by."""
+
+    role: Role = Field(
+        "controller", description="what the organisation is of the plan's data, by GDPR 4(7) and (8): whom it notifies"
+    )
+    clocks: tuple[Name, ...] | None = Field(
+        None, description="what has to be notified, by its names in incidents.yaml; those of the role unless said"
+    )
+
+
+def _within(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _short(text: str) -> str:
+    if len(text) > LONGEST_LAW:
+        raise ValueError(
+            f"has {len(text)} characters, expected at most {LONGEST_LAW}: an article, or a contract's name"
+        )
+    return text
+
+
+class Clock(Strict):
+    """One notification that a law, a contract or a rule of one's own asks for."""
+
+    law: Annotated[Text, AfterValidator(_short)] = Field(description="the article, or the contract")
+    to: Receiver = Field(description="`customers` are the controllers where the role is processor, else the persons")
+    within: Annotated[Text, AfterValidator(_within)] | None = Field(
+        None, description="so many elapsed hours (72h), or calendar days (60d)"
+    )
+    months: int | None = Field(None, ge=1, le=120, description="or so many calendar months")
+    after: Name | None = Field(None, description="counted from when this clock's notification was filed")
+    told_before: Duration | None = Field(
+        None, description="how long before it is due ccdr tells of it; a quarter of its time unless said"
+    )
+    quote: Text | None = Field(None, description="the law's own words")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.within is None) == (self.months is None):
+            raise ValueError("says not how long it is, expected one of `within` and `months`")
+        return self
+
+    @property
+    def length(self) -> Length:
+        if self.within is None:
+            return Length(months=self.months or 0)
+        return Length(parse_duration(self.within), days=self.within.endswith("d"))
+
+    @property
+    def before(self) -> float:
+        """Seconds before it is due."""
+        return self.told_before if self.told_before is not None else self.length.about.total_seconds() / 4
+
+
+class Roles(Strict):
+    """The clocks of an incident whose plan names none."""
+
+    controller: tuple[Name, ...] = Field((), description="where the organisation decides on the data")
+    processor: tuple[Name, ...] = Field((), description="where it works for others")
+
+
+class IncidentClocks(Strict):
+    """What has to be notified after an incident, to whom, and how soon."""
+
+    roles: Roles = Field(description="which clocks an incident has, where the plan does not say")
+    clocks: Annotated[dict[Name, Clock], Field(min_length=1)] = Field(description="by a short name")
+
+    def of(self, incidents: PlanIncidents) -> tuple[str, ...]:
+        """Those that an incident of such a plan has; the plan may name some that there are not."""
+        named = incidents.clocks
+        return named if named is not None else getattr(self.roles, incidents.role)
+
+
+@dataclass(frozen=True)
+class LoadedClocks:
+    """A file of clocks that is right; `path` None: the one that comes with ccdr. `raw` are its bytes."""
+
+    value: IncidentClocks
+    path: Path | None
+    raw: bytes
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.raw).hexdigest()
+
+    @property
+    def shown(self) -> str:
+        return str(self.path or f"ccdr's own {BESIDE}")
+
+
+def packaged() -> bytes:
+    """The file that comes with ccdr, to be copied and edited."""
+    return files("ccdr.plans").joinpath(BESIDE).read_bytes()
+
+
+def load_clocks(path: Path | None) -> LoadedClocks:
+    """PlanInvalid with every mistake; UsageProblem where it cannot be read."""
+    raw = packaged() if path is None else read_bytes(path)
+    shown = path or Path(BESIDE)
+    document, findings = parse(raw)
+    value = None
+    if document is not None:
+        value, more = checked(IncidentClocks, document, shown.parent.absolute(), Any)
+        findings += [*more, *_across(document)]
+    if findings or value is None:
+        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr incident clocks --print` prints one that is right")
+    return LoadedClocks(value, path, raw)
+
+
+def clocks_beside(plans: Path) -> LoadedClocks:
+    """The one beside the directory of plans, or the one that comes with ccdr. Raises as `load_clocks`."""
+    beside = plans.parent / BESIDE
+    return load_clocks(beside if beside.exists() else None)
+
+
+def clocks_schema() -> dict[str, Any]:
+    """JSON Schema of such a file, for editors."""
+    return editor_schema(IncidentClocks)
+
+
+def unknown_of(names: Sequence[str], known: Mapping[str, object]) -> Iterator[tuple[int, str]]:
+    """Of a list of clocks those that there are not, by their places, and what may be meant."""
+    for index, name in enumerate(names):
+        if name not in known:
+            meant = did_you_mean(name, known)
+            there = f"did you mean {meant}?" if meant else f"expected one of {listed(sorted(known))}"
+            yield index, f"is no clock, {there}"
+
+
+def _across(document: Document) -> Iterator[YamlProblem]:
+    """What no single field shows; from the data, so that it is told with the fields' own problems."""
+    clocks, roles = _mapping(document.data, "clocks"), _mapping(document.data, "roles")
+    for role, named in roles.items():
+        if isinstance(named, list) and all(isinstance(one, str) for one in named):
+            for index, message in unknown_of(named, clocks):
+                yield _problem(document, ("roles", role, index), message)
+    for name, stated in clocks.items():
+        after = stated.get("after") if isinstance(stated, dict) else None
+        if not isinstance(after, str):
+            continue
+        for _, message in unknown_of([after], clocks):
+            yield _problem(document, ("clocks", name, "after"), message)
+        if name in _before(name, clocks):
+            yield _problem(document, ("clocks", name, "after"), "comes back to itself, expected a clock that ends")
+
+
+def _before(name: str, clocks: Mapping[str, Any]) -> list[str]:
+    """What it follows, one after another."""
+    found: list[str] = []
+    at: Any = name
+    while isinstance(stated := clocks.get(at), dict) and isinstance(at := stated.get("after"), str) and at not in found:
+        found.append(at)
+    return found
+
+
+def _problem(document: Document, at: Where, message: str) -> YamlProblem:
+    return YamlProblem(document.line(at), at, message)
+
+
+def _mapping(data: Any, key: str) -> dict[str, Any]:
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,87 @@
+"""One incident as it is shown: with the words that people wrote, which are kept apart from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ccdr.evidence.incidents import CLOSED, FILED, NOTED, OPENED, Incident
+from ccdr.evidence.judgement.incidents import IncidentNow
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.verdicts import Record
+from ccdr.jobs.incidents import Known, of_ledger
+from ccdr.jobs.services import Services
+from ccdr.telling.status import clocks_of
+
+Said = tuple[str, str, str | None]  # when, what it is, the words (None: taken back)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An incident and what time it is by its clocks."""
+
+    standing: IncidentNow
+
+    @property
+    def incident(self) -> Incident:
+        return self.standing.incident
+
+    @property
+    def next(self) -> str:
+        return self.standing.next
+
+    @property
+    def overdue(self) -> bool:
+        return self.incident.open and any(duty.overdue(self.standing.now) for duty in self.incident.duties)
+
+    def as_json(self) -> dict[str, object]:
+        return {**self.incident.as_json(), "overdue": self.overdue}
+
+
+@dataclass(frozen=True)
+class IncidentShown(Listed):
+    words: list[Said]
+
+    @property
+    def now(self) -> datetime:
+        return self.standing.now
+
+    def as_json(self) -> dict[str, object]:
+        said = [{"at": at, "what": what, "text": text} for at, what, text in self.words]
+        return {**super().as_json(), "words": said}
+
+
+def listed(services: Services, plans: Sequence[str] | None = None) -> list[Listed]:
+    """All of this host's, closed ones too, in the order in which they were opened."""
+    clocks = clocks_of(services)
+    return [Listed(IncidentNow(one.incident, clocks.of(one.entry))) for one in of_ledger(services, plans)]
+
+
+def shown(known: Known, services: Services) -> IncidentShown:
+    now = clocks_of(services).of(known.entry)
+    return IncidentShown(IncidentNow(known.incident, now), list(said_of(known, services)))
+
+
+def said_of(known: Known, services: Services) -> Iterator[Said]:
+    """What people wrote, in order."""
+    for record in known.records:
+        for what, key in _WORDS[str(record["kind"])]:
+            if (digest := record.get(key)) is not None:
+                yield str(record["time"]), _label(what, record), payload(services.state, digest)
+
+
+_WORDS = {
+    OPENED: (("why", "why_sha256"),),
+    NOTED: (("note", "why_sha256"),),
+    FILED: (("filed", "why_sha256"),),
+    CLOSED: (("effects", "effects_sha256"), ("remedy", "remedy_sha256")),
+}
+
+
+def _label(what: str, record: Record) -> str:
+    if what == "why" and record.get("reopens"):
+        return "opened once more"
+    if what == "note" and record.get("what") == "not_due":
+        return f"not due ({', '.join(record.get('not_due') or ())})"
+    return what

@@ -1,0 +1,179 @@
+"""Incidents by their records: what is due, what is overdue, and what settles it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.control_histories import CLOCK, begun, closed, filed, opened
+from tests.support.drawn import examples
+
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.incidents import MOST_CLOSED, Incident, incidents_of, open_one
+from ccdr.evidence.judgement.incidents import Clocks, judge_incidents, open_incidents
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import rfc3339
+
+NIS2 = {"clock": "nis2-23", "law": "NIS2 23(4)(b)", "to": "authority", "within_s": 259200.0, "before_s": 64800.0}
+FINAL = {
+    "clock": "final",
+    "law": "NIS2 23(4)(d)",
+    "to": "authority",
+    "after": "nis2-23",
+    "months": 1,
+    "before_s": 604800.0,
+}
+
+
+def history(past: Chronicle) -> AssetHistory:
+    return past.history(None)
+
+
+def found(past: Chronicle, at: float) -> list[Problem]:
+    return list(judge_incidents(past.plan, history(past).incidents, Clocks(past.at(at))))
+
+
+def only(past: Chronicle) -> Incident:
+    (one,) = incidents_of(past.plan, history(past).incidents)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("hours", "troubles"),
+    [
+        (1, []),
+        (53.9, []),
+        (54, [Trouble.INCIDENT_DUE]),
+        (72, [Trouble.INCIDENT_DUE]),
+        (72.01, [Trouble.INCIDENT_OVERDUE]),
+    ],
+)
+def test_a_notification_is_told_of_in_the_last_quarter_of_its_time_and_is_overdue_past_it(
+    past: Chronicle, hours: float, troubles: list[Trouble]
+) -> None:
+    opened(past, 0)
+    assert [p.trouble for p in found(past, hours)] == troubles
+
+
+def test_what_was_filed_is_no_more_due_though_it_was_late(past: Chronicle) -> None:
+    opened(past, 0)
+    assert found(past, 80)
+    filed(past, 81)
+    (duty,) = only(past).duties
+    assert not found(past, 82) and duty.late and duty.filed_in == 2
+
+
+def test_what_is_filed_in_phases_was_filed_with_the_first(past: Chronicle) -> None:
+    opened(past, 0)
+    filed(past, 10)
+    filed(past, 100)
+    (duty,) = only(past).duties
+    assert (duty.filed_at, duty.late) == (past.at(10), False)
+
+
+def test_a_person_may_say_that_it_is_not_due(past: Chronicle) -> None:
+    opened(past, 0)
+    past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="not_due", not_due=["gdpr-33"])
+    assert not found(past, 90) and only(past).duties[0].not_due_by == 2
+    assert only(past).next_due is None and only(past).open
+
+
+def test_a_closing_settles_what_it_names_and_another_opening_takes_that_back(past: Chronicle) -> None:
+    opened(past, 0)
+    closed(past, 1)
+    assert not found(past, 90) and only(past).cause == "rehearsal"
+    opened(past, 2, reopens=2, clocks=[])
+    assert [p.trouble for p in found(past, 90)] == [Trouble.INCIDENT_OVERDUE]
+    one = only(past)
+    assert one.open and one.records == (1, 2, 3) and one.aware_at == past.at(0), "nothing is overwritten"
+
+
+def test_what_was_filed_stays_so_when_it_is_opened_once_more(past: Chronicle) -> None:
+    opened(past, 0)
+    filed(past, 1)
+    closed(past, 2, not_due=[])
+    opened(past, 3, reopens=3, clocks=[])
+    assert not found(past, 90) and only(past).duties[0].filed_in == 2
+
+
+def test_a_final_report_counts_from_when_the_notification_was_filed(past: Chronicle) -> None:
+    opened(past, 0, clocks=[{**NIS2, "due": rfc3339(past.at(72))}, FINAL])
+    before = {one.clock: one.due for one in only(past).duties}
+    assert before["final"] == past.at(72).replace(month=12, day=27), "a month after that is due, until it is filed"
+    then = [{"clock": "final", "due": rfc3339(past.at(24 * 31))}]
+    filed(past, 24, clock="nis2-23", then_due=then)
+    assert {one.clock: one.due for one in only(past).duties}["final"] == past.at(24 * 31)
+    assert [p.trouble for p in found(past, 24 * 32)] == [Trouble.INCIDENT_OVERDUE]
+
+
+def test_where_nothing_is_to_be_notified_nothing_follows_it(past: Chronicle) -> None:
+    opened(past, 0, clocks=[{**NIS2, "due": rfc3339(past.at(72))}, FINAL])
+    past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="not_due", not_due=["nis2-23"])
+    assert not found(past, 24 * 90) and not only(past).unsettled
+
+
+@given(st.floats(-1000, 1000), st.floats(0, 500))
+@settings(max_examples=examples(100))
+def test_a_clock_that_was_set_back_gives_nobody_more_time(turned: float, elapsed: float) -> None:
+    from tests.support.judged import END
+
+    past = Chronicle(END, "/x")
+    opened(past, 0, boot=NOUGHT, elapsed_s=3600.0)
+    entries = history(past).incidents
+    clocks = Clocks(past.at(turned), 3600.0 + elapsed * 3600, NOUGHT)
+    (standing,) = open_incidents("p", entries, clocks)
+    assert standing.now >= past.at(elapsed) - timedelta(seconds=1) and standing.now >= clocks.now
+    other = Clocks(past.at(turned), 3600.0 + elapsed * 3600, "1" * 64)
+    assert open_incidents("p", entries, other)[0].now == other.now, "of another start of the machine nothing is known"
+
+
+def test_a_recovery_belongs_to_the_newest_that_is_open(past: Chronicle) -> None:
+    opened(past, 0)
+    opened(past, 1, "inc-2")
+    entries = history(past).incidents
+    assert (one := open_one("p", entries)) and one.name == "inc-2"
+    closed(past, 2, "inc-2")
+    assert (one := open_one("p", history(past).incidents)) and one.name == "inc-1"
+    closed(past, 3)
+    assert open_one("p", history(past).incidents) is None
+
+
+def test_each_recovery_for_real_is_without_an_incident_until_one_tells_of_it(past: Chronicle) -> None:
+    begun(past, 0, "r-1")
+    past.began(1, "restore", "part-of-it")  # its asset's
+    assert [run for run, *_ in history(past).without_incident] == ["r-1"]
+    opened(past, 2, run="r-1")
+    assert history(past).without_incident == []
+    past.began(3, "restore", "inside")
+    assert history(past).without_incident == [], "the recovery has not ended: it is a part of it"
+
+
+def test_a_restore_for_real_wants_one_and_one_that_was_refused_does_not(past: Chronicle) -> None:
+    past.began(0, "restore", "by-hand")
+    past.began(1, "restore", "refused")
+    target = {"kind": "directory", "name": None}
+    past.wrote(2, "restore.end", "refused", result="REFUSED", target=target, phases={}, checks=[])
+    assert [run for run, *_ in history(past).without_incident] == ["by-hand"]
+    opened(past, 3)
+    past.wrote(4, "incident.noted", "by-hand", asset=None, incident="inc-1", what="recovery", recovery="by-hand")
+    assert history(past).without_incident == [] and only(past).runs == ("by-hand",)
+
+
+def test_of_closed_ones_the_newest_are_kept_and_open_ones_all(past: Chronicle) -> None:
+    opened(past, 0, "inc-open")
+    for number in range(MOST_CLOSED + 5):
+        opened(past, 1, f"inc-{number}")
+        closed(past, 2, f"inc-{number}")
+    entries = history(past).incidents
+    assert "inc-open" in entries and len(entries) == MOST_CLOSED + 2, "the last one was open when it was last tidied"
+
+
+def test_a_clock_that_is_added_counts_as_well(past: Chronicle) -> None:
+    opened(past, 0, clocks=[])
+    assert not found(past, 90)
+    also = [{**CLOCK, "due": rfc3339(past.at(72))}]
+    past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="clocks", clocks=also)
+    assert [p.trouble for p in found(past, 90)] == [Trouble.INCIDENT_OVERDUE]

@@ -1,0 +1,88 @@
+"""What has to be notified after an incident: ccdr's own file is right, and each mistake of a user's is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Site
+
+from ccdr.jobs.incidents.opening import recorded_clocks, unknown_clocks
+from ccdr.model.errors import PlanInvalid
+from ccdr.model.values import utc
+from ccdr.plans.incident_clocks import PlanIncidents, clocks_beside, clocks_schema, load_clocks, packaged
+
+GOOD = """\
+roles:
+  controller: [gdpr-33]
+clocks:
+  gdpr-33: {law: "GDPR 33(1)", to: authority, within: 72h}
+  local:
+    law: "our contract, 7.3"
+    to: customers
+    within: 4h
+    told_before: 1h
+"""
+
+
+def test_the_file_that_comes_with_ccdr_is_right_and_says_what_each_role_has_to_notify() -> None:
+    own = load_clocks(None).value
+    assert own.of(PlanIncidents()) == ("gdpr-33",)
+    assert own.of(PlanIncidents(role="processor")) == ("gdpr-33-2",)
+    assert own.of(PlanIncidents(clocks=("nis2-23",))) == ("nis2-23",)
+    lengths = {name: one.within or f"{one.months} month" for name, one in own.clocks.items()}
+    assert lengths == {
+        "gdpr-33": "72h",
+        "gdpr-33-2": "24h",
+        "gdpr-34": "72h",
+        "hipaa-404": "60d",
+        "hipaa-410": "60d",
+        "nis2-23-warning": "24h",
+        "nis2-23": "72h",
+        "nis2-23-final": "1 month",
+    }
+    assert all(one.quote for one in own.clocks.values()), "the law's own words"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("72h", "3 days", "4: clocks.gdpr-33.within"),
+        ("within: 72h", "within: 72h, months: 1", "4: clocks.gdpr-33"),
+        (", within: 72h", "", "4: clocks.gdpr-33"),
+        ("to: authority", "to: press", "4: clocks.gdpr-33.to"),
+        ("[gdpr-33]", "[gdpr-3]", "2: roles.controller[0]: is no clock, did you mean gdpr-33?"),
+        ("within: 72h", "within: 72h, after: nothing", "4: clocks.gdpr-33.after: is no clock"),
+        ("within: 72h", "within: 72h, after: gdpr-33", "4: clocks.gdpr-33.after: comes back to itself"),
+        ("    told_before: 1h", "    told_befor: 1h", "9: clocks.local.told_befor"),
+        ("our contract, 7.3", "x" * 61, "6: clocks.local.law"),
+    ],
+)
+def test_each_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "incidents.yaml"
+    path.write_text(GOOD)
+    assert clocks_beside(tmp_path / "plans").value.clocks["local"].before == 3600
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(PlanInvalid) as wrong:
+        clocks_beside(tmp_path / "plans")
+    assert any(f"{path}:{said}" in str(problem) for problem in wrong.value.problems), wrong.value.problems
+
+
+def test_its_schema_is_for_editors() -> None:
+    assert {"roles", "clocks"} == set(clocks_schema()["properties"])
+    assert b"GDPR 33(1)" in packaged()
+
+
+def test_a_clock_that_the_plan_names_and_there_is_not_is_named_with_its_line(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {clocks: [gdpr-33, nis-23]}\n")
+    (wrong,) = unknown_clocks(site.loaded(), load_clocks(None))
+    assert "incidents.clocks[1]: is no clock, did you mean nis2-23?" in str(wrong) and wrong.line > 1
+
+
+def test_what_follows_another_is_due_when_that_is_filed_and_what_follows_none_from_the_beginning() -> None:
+    aware = utc("2026-11-24T12:00:00Z")
+    both = recorded_clocks(load_clocks(None), ["nis2-23", "nis2-23-final"], aware, "UTC")
+    assert [(one["due"], one["after"]) for one in both] == [("2026-11-27T12:00:00Z", None), (None, "nis2-23")]
+    (alone,) = recorded_clocks(load_clocks(None), ["nis2-23-final"], aware, "UTC")
+    assert (alone["due"], alone["after"]) == ("2026-12-24T12:00:00Z", None)

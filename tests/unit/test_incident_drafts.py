@@ -1,0 +1,123 @@
+"""What is written for others of an incident: every fact has words in each language, and Romanian counts as people do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.chronicle import Chronicle
+from tests.support.control_histories import closed, filed, opened
+from tests.support.judged import END
+
+from ccdr.evidence.incidents import CAUSES, Incident, incidents_of
+from ccdr.jobs.incidents.facts import Fact, Facts
+from ccdr.telling.incidents.draft import Language, draft
+from ccdr.telling.incidents.english import ENGLISH
+from ccdr.telling.incidents.romanian import ROMANIAN, lasted, so_many
+
+LANGUAGES = {"en": ENGLISH, "ro": ROMANIAN}
+DONE = {"at": END, "done": 2, "of": 3, "took": 3720.0}
+EVERY = (
+    Fact("aware", 1, {"at": END}),
+    Fact("opened", 1, {"at": END, "by": "recover"}),
+    Fact("opened", 1, {"at": END, "by": "person"}),
+    Fact("kinds", 1, {"kinds": ["availability", "confidentiality", "integrity"]}),
+    Fact("recovery_began", 2, {"at": END, "assets": ["crm", "cdr"]}),
+    Fact("recovery_done", 3, DONE),
+    Fact("recovery_paused_by_failed_step", 3, {**DONE, "took": None}),
+    Fact("recovery_failed", 3, {**DONE, "took": None}),
+    Fact("checked", 3, {"passed": 20, "of": 21}),
+    Fact("runbook_began", 4, {"at": END, "steps": 5}),
+    Fact("runbook_ended", 5, {"at": END, "done": 1, "took": 60.0}),
+    Fact("restore_began", 6, {"at": END, "asset": "crm"}),
+    Fact("restored", 7, {"at": END, "asset": "crm"}),
+    Fact("tested", 8, {"at": END, "asset": "crm", "passed": True}),
+    Fact("state_of", 9, {"asset": "crm", "point": END}),
+    Fact("filed", 10, {"at": END, "law": "GDPR 33(1)"}),
+    *(Fact("closed", 11, {"at": END, "cause": cause}) for cause in CAUSES),
+)
+FACTS = Facts(EVERY[:4], EVERY[4:13], EVERY[14:15], EVERY[15:16])
+
+
+@pytest.fixture
+def incident() -> Incident:
+    past = Chronicle(END, "/x")
+    opened(past, 0)
+    (one,) = incidents_of("p", past.history(None).incidents)
+    return one
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_each_fact_has_words_and_each_language_the_same(language: Language) -> None:
+    assert {one.what for one in EVERY} == language.facts.keys()
+    for one in EVERY:
+        text = language.facts[one.what](one.values)
+        assert (text.endswith(".") and "{" not in text and text[0].isupper()) or one.what in ("restored", "state_of")
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+@pytest.mark.parametrize("role", ["controller", "processor"])
+@pytest.mark.parametrize("to", ["authority", "customers"])
+def test_it_has_what_33_3_asks_for_in_order(incident: Incident, language: Language, role: str, to: str) -> None:
+    text = draft(replace(incident, role=role), FACTS, to, END, language)
+    at = [text.index(f"## ({letter})") for letter in "abcd"]
+    assert at == sorted(at)
+    assert "33(3)" in text or "articolul 33 alineatul (3)" in text
+    persons = to == "customers" and role == "controller"
+    assert ("34(2)" in text or "34 alineatul (2)" in text) == persons
+    assert language.not_yours in text if (to, role) == ("authority", "processor") else language.not_yours not in text
+    assert language.before in text or persons
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_what_comes_late_says_why(incident: Incident, language: Language) -> None:
+    late = draft(incident, FACTS, "authority", END + timedelta(hours=73), language)
+    assert language.late.heading in late
+    assert language.late.heading not in draft(incident, FACTS, "authority", END, language)
+
+
+def test_what_was_filed_late_says_why_too() -> None:
+    past = Chronicle(END, "/x")
+    opened(past, 0)
+    filed(past, 80)
+    closed(past, 81, not_due=[])
+    (one,) = incidents_of("p", past.history(None).incidents)
+    assert ENGLISH.late.heading in draft(one, FACTS, "authority", END, ENGLISH)
+
+
+def test_romanian_has_its_letters_and_none_of_the_old_ones() -> None:
+    text = draft(incident_of(), FACTS, "authority", END, ROMANIAN)
+    assert {"ă", "â", "î", "ș", "ț"} <= set(text)
+    assert not set("şţŞŢãÃ") & set(text), "comma below, no cedilla"
+
+
+def incident_of() -> Incident:
+    past = Chronicle(END, "/x")
+    opened(past, 0)
+    return incidents_of("p", past.history(None).incidents)[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "1 pas"), (2, "2 pași"), (19, "19 pași"), (20, "20 de pași"), (100, "100 de pași"), (101, "101 pași"),
+     (119, "119 pași"), (120, "120 de pași"), (0, "0 pași")],
+)  # fmt: skip
+def test_numbers_from_twenty_on_want_de(count: int, said: str) -> None:
+    assert so_many(count, "pas", "pași") == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "mai puțin de o secundă"),
+        (1, "1 secundă"),
+        (25, "25 de secunde"),
+        (3720, "1 oră și 2 minute"),
+        (7200, "2 ore"),
+        (90061, "1 zi și 1 oră"),
+        (86400 * 21, "21 de zile"),
+    ],
+)
+def test_how_long_it_took_is_said_as_people_do(seconds: float, said: str) -> None:
+    assert lasted(seconds) == said
