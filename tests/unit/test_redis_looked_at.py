@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,37 @@ def test_a_password_that_is_lost_is_told_with_what_sets_a_new_one(tmp_path: Path
     secret = tmp_path / "pw"
     made = maker(tmp_path, password_file=str(secret))
     (note,) = [text for text in made.notes(manifest(), None) if "no repository holds" in text]  # type: ignore[arg-type]
+    assert f"mkdir -p {tmp_path}; " in note, "bootstrap makes no directory for it"
     assert str(secret) in note and 'ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" ccdr_backup' in note
     secret.write_text("here\n")
     assert not any("no repository holds" in text for text in made.notes(manifest(), None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [("on #{} ~* +@all", False), ("on #{}0 ~* +@all", True), ("on nopass ~* +@all", False), (None, False)],
+    ids=["the same", "another", "none needed", "no such user"],
+)
+def test_a_password_that_the_captured_users_do_not_have_is_told_at_the_end(
+    tmp_path: Path, rule: str | None, told: bool
+) -> None:
+    """Made anew before the recovery, it is in a file, and not in the server."""
+    (secret := tmp_path / "pw").write_text("word\n")
+    known = hashlib.sha256(b"word").hexdigest()
+    own = "" if rule is None else f"user ccdr_backup {rule.format(known).replace(known + '0', known[::-1])}\n"
+    (tmp_path / "users.acl").write_text(f"user default on nopass\n{own}")
+    note = maker(tmp_path, password_file=str(secret))._other_password(manifest(), tmp_path)
+    assert (note is not None) is told
+    assert note is None or ("ACL SETUSER" in note and "word" not in note.replace("password", ""))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"save": "", "appendonly": "no"}, True), ({"save": "", "appendonly": "yes"}, False), ({"save": "60 1"}, False)],
+)
+def test_a_server_that_keeps_nothing_by_itself_says_so(tmp_path: Path, settings: dict[str, str], told: bool) -> None:
+    """Each start of it would go back to the hour of the disaster."""
+    held = manifest()
+    held = replace(held, contents={**held.contents, "settings": settings})
+    notes = maker(tmp_path).notes(held, None)  # type: ignore[arg-type]
+    assert any("it keeps nothing by itself" in text and "appendonly yes" in text for text in notes) is told

@@ -170,4 +170,11 @@ def none_by(states: AssetStates, moment: datetime) -> str:
     ahead = (first - moment).total_seconds()
     after = f", {human_seconds(ahead)} after that" if math.isfinite(ahead) and ahead >= 0 else ""
     tail = "" if len(usable) == 1 else f", the last of {rfc3339(last)}"
-    return f"{states.asset}: no state of it is as old as that; the first is of {rfc3339(first)}{after}{tail}"
+    passed = [s for s in states.there if s.id in states.bad and s.consistent_point <= moment]
+    older = (
+        f"; {passed[-1].short} of {rfc3339(passed[-1].consistent_point)} is not taken: {states.bad[passed[-1].id]} "
+        f"(`ccdr restore --asset {states.asset} --snapshot {passed[-1].short}` takes it)"
+        if passed
+        else ""
+    )
+    return f"{states.asset}: no state of it is as old as that; the first is of {rfc3339(first)}{after}{tail}{older}"

@@ -97,7 +97,13 @@ class Doing:
         else:
             one = session.open[asset]
             results = self._comparing.compare(one, there, lacking)
-            well = one.add(results, OfAsset(view, asset))
+            spare_of = step.planned.spare_of
+            well = one.add(results, OfAsset(view, asset), judged=spare_of is None)
+            if spare_of is not None and any(check.status is Verdict.FAIL for check in results):
+                session.result.notes.append(
+                    f"{asset}: it is brought back though a comparison failed: it is a spare of {spare_of}, and not "
+                    "what lives. Look at that one before anybody uses it"
+                )
         if well:
             known = all(check.status is not Verdict.INCONCLUSIVE for check in results)
             session.reached(asset, "compared", {"with": sorted(there) if known else []})

@@ -339,12 +339,13 @@ class Restoring:
 
         return self._guarded(work, progress)
 
-    def add(self, checks: Sequence[CheckResult], progress: Progress) -> bool:
-        """Between the two: what others looked at. What they had put off is no longer told as passed over."""
+    def add(self, checks: Sequence[CheckResult], progress: Progress, *, judged: bool = True) -> bool:
+        """Between the two: what others looked at. What they had put off is no longer told as passed over. Without
+        `judged` they stop nothing, and are findings."""
         result, names = self.result, {check.name.split(":")[0] for check in checks}
         result.checks = [c for c in result.checks if c.status is not Verdict.SKIPPED or c.name not in names]
         result.checks += checks
-        return self._guarded(self._judge, progress)
+        return self._guarded(self._judge, progress) if judged else True
 
     def finish(self, progress: Progress) -> bool:
         """The second part of `carry_out`: its final name."""
@@ -362,6 +363,12 @@ class Restoring:
         result = self.result
         if result.bad_checks and not self.request.despite_failed_checks:
             advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
+            if self.request.goes_on:
+                advice = (
+                    f"look at it there. Is it right, and red for what was lost, restore it alone with `ccdr restore "
+                    f"{self.job.plan} --asset {self.job.asset} --despite-failed-checks`; else bring it to an earlier "
+                    f"moment: `ccdr recover {self.job.plan} --assets {self.job.asset} --at TIME`"
+                )
             result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
 
     def _erase(self, progress: Progress) -> None:
