@@ -22,6 +22,7 @@ TABLE = "| key | takes | default | says |\n|---|---|---|---|\n"
 OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retention": "retention", "Upkeep": "upkeep",
              "Notify": "notify", "PlanLimits": "limits", "Target": "a target", "NewServer": "new_server",
              "RunbookState": "runbook_state", "Approval": "approval", "Access": "access",
+             "PlanIncidents": "incidents", "LockKept": "a lock",
              "RoleCredential": "a role's credential", "AuditorCredential": "the auditor's credential"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",

@@ -66,8 +66,8 @@ MEANS = {
         "`ccdr access test` finds that none can ([Access](../how-to/access.md))"
     ),
     Trouble.ACCESS_REVIEW: (
-        "who has access was last looked at more than three months ago, or something was found that is to be changed; until "
-        "somebody looks again, and records it "
+        "who has access was last looked at more than three months ago, or something was found that is to be changed; "
+        "until somebody looks again, and records it "
         "([Access](../how-to/access.md#review-who-has-access))"
     ),
     Trouble.ACCESS_REVIEW_ENDS: "a review of access is three months old within a month; no finding",
@@ -194,8 +194,8 @@ MEANS = {
     ),
     Trouble.ATTESTATION_ENDS: "an attestation ends within a month; no finding",
     Trouble.INCIDENT_OVERDUE: (
-        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; until "
-        "somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
+        "an incident has to be notified, the time for that has passed, and nobody has recorded that it was filed; "
+        "until somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
     ),
     Trouble.INCIDENT_DUE: (
         "an incident has to be notified within a quarter of the time that there is for it; no finding"

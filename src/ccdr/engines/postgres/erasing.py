@@ -151,8 +151,7 @@ def _cannot(error: CommandFailed) -> TestBroken:
 def _made_anew(place: Place, env: Mapping[str, str], tables: Sequence[str], pulse: Pulse | None) -> None:
     """Materialised views and statistics hold values of the rows that are gone."""
     upon = {
-        str(view): json.loads(others) if others else []
-        for view, others in questions.rows(place, env, _VIEWS, pulse)
+        str(view): json.loads(others) if others else [] for view, others in questions.rows(place, env, _VIEWS, pulse)
     }
     views = [view for view in TopologicalSorter(upon).static_order() if view in upon]
     anew = [f"refresh materialized view {view};" for view in views]

@@ -279,9 +279,7 @@ def _node(
         number = next(numbers)
         keys, of = f"ccdr_erase_{number}", schema.tables[at]
         to = ", ".join(f"t.{dialect.name(c)} as {VALUE}{i}" for i, c in enumerate(reference.to))
-        query = (
-            f"select distinct k.{ENTRY}, {to} from {node.keys} k join {of.alone or of.sql} t on {node.on('t.')}"
-        )
+        query = f"select distinct k.{ENTRY}, {to} from {node.keys} k join {of.alone or of.sql} t on {node.on('t.')}"
         made.prepare += dialect.keys_of(keys, _typed(of, reference.to), query)
         again = schema.whole(reference.child) in path or len(path) >= DEEPEST
         child = schema.tables[reference.child]
