@@ -19,7 +19,6 @@ from ccdr.model.values import ATTESTED, Attestation, RecordRef, Snapshot, rfc333
 from ccdr.storage.listing import RepoSnapshot
 
 MOST_NAMED = 3  # problems of one kind
-MOST_MEANWHILE = 10_000  # records that others write between a run's start and its end
 MOST_STRANGERS = 50
 TAG = "ccdr"
 
@@ -252,6 +251,9 @@ def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str,
     problems = [*_against(theirs, claims, plan, itself(directory), whole=False)]
     for problem in [*problems, *_borrowed(services, theirs, claims, plan)]:
         yield f"of the ledger {other[:8]}…, {how}: {problem}"
+
+
+MOST_MEANWHILE = 10_000  # records that others write between a run's start and its end
 
 
 def _borrowed(services: Services, ledger: Ledger, claims: Sequence[_Claim], plan: str) -> Iterator[str]:
