@@ -71,8 +71,10 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         assert "denied" in ask(container, socket, "select 1", APP, "wrong")
         assert ask(container, socket, "select count(*) from crm.live_agent") == "0"
         assert any("1 MEMORY table (live_agent) will be empty" in note for note in done.json["notes"])
-        (refill,) = done.json["start"]["then"]
-        subprocess.run(["docker", "exec", container, "sh", "-ec", refill], check=True, capture_output=True)
+        wait, refill = done.json["start"]["then"]
+        assert " --wait=" in wait, "the lines are pasted together with those that start it"
+        for line in (wait, refill):
+            subprocess.run(["docker", "exec", container, "sh", "-ec", line], check=True, capture_output=True)
         assert ask(container, socket, "select count(*) from crm.live_agent") == "2"
         (look,) = done.json["start"]["look"]
         told = subprocess.run(

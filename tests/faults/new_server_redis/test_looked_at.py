@@ -65,3 +65,22 @@ def test_it_is_opened_for_its_checks_and_asked_once_it_is_started(captured_site:
         assert ask(container, "redis", socket, "ACL", "SETUSER", "default", "-eval") == "OK"
         done = site.run("recover", "check", "p")
         assert (done.code, statuses(done)["keys"]) == (0, {"SKIPPED"}), "its user may not count"
+
+        by_its_password(site, container, socket)
+
+
+def by_its_password(site: Site, container: str, socket: str) -> None:
+    """With a wrong one the client would go on as `default`, in database 0, and count what is there."""
+    plan = site.root / "plans/p.yaml"
+    assert ask(container, "redis", socket, "ACL", "SETUSER", "backup", "on", ">right", "~*", "+@all") == "OK"
+    plan.write_text(plan.read_text().replace("connection: {", "connection: {user: backup, password_file: b.pw, ", 1))
+    for word, code in (("wrong", 3), ("right", 1)):  # a queue is gone: that is found
+        site.write("plans/b.pw", f"{word}\n", mode=0o600)
+        done = site.run("recover", "check", "p")
+        assert done.code == code, done
+        (step,) = done.json["steps"]
+        if word == "wrong":
+            assert step["checks"] == [] and "refused user or password" in step["reason"], done
+            assert "A password that is lost" in step["hint"]
+        else:
+            assert statuses(done)["keys"] == {"PASS", "FAIL"}, done

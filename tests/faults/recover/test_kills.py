@@ -205,7 +205,7 @@ def test_a_new_server_whose_load_had_ended_is_opened_again_and_not_loaded_again(
         (step,) = done.json["steps"]
         assert step["brought_before"] is there and fetched(site) == 0, step
         assert stage == "fetched" or "fetch" not in step["phases"], step
-        assert step["start"]["debian"] and "`ccdr recover check p`" in done.json["hint"], "how it goes on"
+        assert step["start"]["debian"] and "`ccdr recover check p --opened`" in done.json["hint"], "how it goes on"
     assert [p.name for p in (site.root / "back").iterdir()] == ["crm"] and (home / "ccdr-server.json").is_file()
     owner = (home / "data").stat().st_uid, (home / "data").stat().st_gid
     before = as_it_is(home)

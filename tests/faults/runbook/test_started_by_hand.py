@@ -1,5 +1,5 @@
 """A server's files as restic restores them: below directories of root alone, with a configuration that names the places
-where they were. The page's lines start a server on them."""
+where they were. The page's lines start a server on them. A dump lies there likewise, and is loaded by whom they name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import pytest
 from tests.conftest import _image
+from tests.support.harness import Site
 from tests.support.mariadb_source import MAJOR, image_of
 
+from ccdr.telling.runbook import by_hand
 from ccdr.telling.runbook.by_hand import START_MARIADB, START_POSTGRES
 
 POSTGRES = """set -e
@@ -39,6 +41,8 @@ data_directory = '/gone/data'
 hba_file = '/gone/data/pg_hba.conf'
 ident_file = '/gone/data/pg_ident.conf'
 unix_socket_directories = '/gone/run'
+logging_collector = on
+log_directory = '/gone/log'
 END"""
 ELSEWHERE = "rm $D/data/postgresql.conf $D/data/pg_hba.conf $D/data/pg_ident.conf"  # as Debian has them
 
@@ -57,6 +61,31 @@ def _typed(lines: Sequence[str]) -> str:
 @pytest.mark.parametrize("damage", [":", OLD_PLACES, ELSEWHERE], ids=["as it is", "old places", "no configuration"])
 def test_postgresql_is_started_by_the_pages_lines(damage: str) -> None:
     assert _answered(_image(), POSTGRES.format(damage=damage, lines=_typed(START_POSTGRES))) == "42"
+
+
+DUMP = """set -e
+export PATH=$PATH:/usr/lib/postgresql/17/bin
+su postgres -c 'initdb -D /tmp/empty && pg_ctl -D /tmp/empty -w -o "-c unix_socket_directories=/var/run/postgresql" start' > /tmp/said
+install -d -m 700 /restore /restore/crm /restore/crm/var
+D=/restore/crm/var
+touch $D/ccdr-manifest.json
+su postgres -c 'createdb crm && psql -qd crm -c "create table call as select 42 as n" && cd /tmp && pg_dump -Fd -f /tmp/dump crm && dropdb crm'
+mv /tmp/dump $D/dump
+echo 'create role agent;' > $D/roles.sql
+chown -R root:root $D && chmod -R go-rwx $D
+unset D
+{lines}
+su postgres -c 'psql -d crm -Atc "select n from call"'
+"""
+
+
+def test_a_dump_is_loaded_by_the_pages_lines(site: Site) -> None:
+    """As restic gives it back: for root alone, who is nobody to the server."""
+    site.plan("crm: {engine: postgres, connection: {host: /one, user: u, database: crm}}")
+    plan = site.loaded().plan
+    (lines,) = (p.lines for p in by_hand.parts(plan, "crm", plan.assets["crm"]) if p.says.startswith("Load it"))
+    script = DUMP.replace("{lines}", _typed(lines))
+    assert _answered(_image(), f"mkdir -p /var/run/postgresql && chown postgres /var/run/postgresql\n{script}") == "42"
 
 
 def test_mariadb_is_started_by_the_pages_lines() -> None:

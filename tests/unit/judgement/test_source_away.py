@@ -86,7 +86,7 @@ def test_only_what_says_that_nobody_is_there_counts(words: str, nobody: bool) ->
 @pytest.mark.parametrize(
     ("state", "hours", "asset", "leads"),
     [
-        ("done", -1, "hourly", "start the new servers (`ccdr recover check p` says which do not answer)"),
+        ("done", -1, "hourly", "start the new servers (`ccdr recover check p --opened` says which do not answer)"),
         ("done", -25, "hourly", WAY),
         ("failed", -1, "hourly", WAY),
         ("done", -1, "other", WAY),

@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[3] / "docs/how-to/recover.md"
 CONNECTION = "connection: {host: /one, user: u, database: DATABASE}"
 # Where the page says it in a way that needs less to be filled in: its directories, its socket, its own file names.
 OWN = re.compile(
-    r"\$D\b|\$\(command|/restore|\$LOG|\$O\b|^PATH=|^ASK=|/tmp|echo exit|^LOG=|^while read|^read -r first|^install -d -o mysql|/data/"
+    r"\$D\b|\$\(command|/restore|\$LOG|\$O\b|^PATH=|^ASK=|/tmp|echo exit|^END$|<<|^LOG=|^while read|^read -r first|^install -d -o mysql|/data/"
 )
 
 

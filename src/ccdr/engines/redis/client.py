@@ -14,7 +14,7 @@ from typing import Any
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.kinds import Product
 from ccdr.model.errors import CommandFailed
-from ccdr.ports.place import Place
+from ccdr.ports.place import Output, Place
 
 SECRET = "redis-password"  # noqa: S105 - a file's name
 ANSWER = 30.0  # seconds for the first answer of all
@@ -22,6 +22,8 @@ LOOK_EVERY = 10.0  # seconds between two questions how far the server has come
 ASKING = "asking the source"
 _FROM_FILE = 'secret=$1; shift; exec "$@" <"$secret"'
 _BEFORE = 'secret=$1; shift; cat -- "$secret" - | "$@"'  # what follows the password are commands
+# The client says so, goes on as `default`, leaves out what else it was to do first (`-n`), and ends with 0.
+_NOT_LET_IN = re.compile(r"^AUTH failed: WRONGPASS", re.MULTILINE)
 _NOT_FOR_US = re.compile(r"NOPERM|unknown (sub)?command", re.IGNORECASE)
 # Either program can ask either server.
 _FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
@@ -53,12 +55,20 @@ class Client:
 
     def run(self, *words: str, what: str, watch: Path | None = None, pulse: Callable[[], object] | None = None) -> str:
         """What the client printed; CommandFailed for an error of the server too."""
-        return self.place.run([*self._argv(_FROM_FILE), *words], what=what, watch=watch, pulse=pulse).stdout
+        argv = [*self._argv(_FROM_FILE), *words]
+        return self._let_in(self.place.run(argv, what=what, watch=watch, pulse=pulse), argv, what)
 
     def typed(self, words: Sequence[str], *, database: int, what: str) -> str:
         """As `run`, of one command whose words are nobody's to read: they go to its standard input."""
         command = " ".join(map(_as_typed, words))
-        return self.place.run([*self._argv(_BEFORE), "-n", str(database)], stdin=f"{command}\n", what=what).stdout
+        argv = [*self._argv(_BEFORE), "-n", str(database)]
+        return self._let_in(self.place.run(argv, stdin=f"{command}\n", what=what), argv, what)
+
+    @staticmethod
+    def _let_in(answer: Output, argv: Sequence[str], what: str) -> str:
+        if answer.stderr.search(_NOT_LET_IN):
+            raise CommandFailed(argv, 1, answer.stderr, what=what)
+        return answer.stdout
 
     def _argv(self, with_secret: str) -> list[str]:
         program = [self.kind.cli] if self.kind else ["sh", "-c", _FIRST, "redis-cli"]

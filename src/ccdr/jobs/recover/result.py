@@ -163,8 +163,9 @@ class RecoveryResult:
         if self.state == PAUSED:
             return f"`ccdr recover --resume {plan}` goes on, and repeats nothing that is done"
         if any(step.planned.where.new_server is not None for step in steps):
-            first = "start the new servers; then " if any(step.to_start for step in steps) else ""
-            return f"{first}`ccdr recover check {plan}` looks at all of it where it stands"
+            started = any(step.to_start for step in steps)
+            first, opened = ("start the new servers; then ", " --opened") if started else ("", "")
+            return f"{first}`ccdr recover check {plan}{opened}` looks at all of it where it stands"
         if self.state == DONE and any(c.status is Verdict.INCONCLUSIVE for step in steps for c in step.checks):
             return f"it is there, and not all of it could be looked at: `ccdr recover check {plan}` looks once more"
         return None

@@ -157,7 +157,11 @@ class Opening:
                 )
             )
             ours = self.maker.is_it(source)
-        except (CommandFailed, TestBroken):
+        except CommandFailed as error:
+            if engine.refused(error.stderr):
+                raise self._not_let_in(error) from None
+            return None
+        except TestBroken:
             return None
         if not ours:
             raise CcdrError(
@@ -165,6 +169,15 @@ class Opening:
                 hint=f"see who listens there (`ss -ltnp`); the checked one is in {left.home}",
             )
         return source
+
+    def _not_let_in(self, error: CommandFailed) -> CcdrError:
+        left, job, why = self.left, self.job, error.stderr.answer
+        return CcdrError(
+            f"the server at {left.address}:{left.port} answers, and refused user or password of {job.asset}"
+            f"{f': {why}' if why else ''}",
+            hint="is the password the one that this server has? docs/how-to/recover.md, A password that is lost, says "
+            "how to set another",
+        )
 
 
 def _any_socket(directory: Path) -> bool:

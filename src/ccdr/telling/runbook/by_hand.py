@@ -45,7 +45,7 @@ START_POSTGRES = (
     _passable("$D"),
     'O="-c data_directory=$D/data -c hba_file=$D/data/pg_hba.conf -c ident_file=$D/data/pg_ident.conf"',
     """su postgres -c "$(command -v pg_ctl) -D $D/data -l /tmp/server.log \\""",
-    """  -o '$O -c unix_socket_directories=/tmp' start\"""",
+    """  -o '$O -c unix_socket_directories=/tmp -c logging_collector=off' start\"""",
 )
 START_MARIADB = (
     "chown -R mysql:mysql $D/data",
@@ -85,7 +85,7 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
                 "stopped; let no old -wal, -shm or -journal stand beside it."
             )
         case "redis", _:
-            yield from _redis()
+            yield from _redis(name)
         case "postgres", "physical":
             yield from _postgres_physical(name)
         case "postgres", _:
@@ -93,7 +93,7 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
         case "mariadb", "physical":
             yield from _mariadb_physical(name)
         case "mariadb", _:
-            yield from _mariadb(asset)
+            yield from _mariadb(name, asset)
     if asset.shipping is not None:
         yield from _log(plan, name)
         yield from _log_of_postgres(name) if asset.engine_name == "postgres" else _log_of_mariadb(name)
@@ -111,13 +111,18 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
             (f"restic restore STREAM --target {FETCHED}/{name}/…/ccdr-capture", "sha256sum dump"),
         )
     yield Part(
-        "Load it into an EMPTY server of the same major version, never one that may still hold data. In the manifest's "
-        "directory, as the superuser:",
+        "Load it into an EMPTY server of the same major version (installed anew, Debian has one), never one that may "
+        "still hold data. As root: its superuser gets the files, and loads them. “Already exists” is harmless.",
         (
-            typed("psql -X -d postgres -f roles.sql", '"already exists" is harmless'),
+            _found(name),
+            "chown -R postgres $D",
+            _passable("$D"),
+            "cd $D && su postgres <<'END'",
+            "psql -X -d postgres -f roles.sql",
             "pg_restore -C -j2 --exit-on-error --section=pre-data --section=data -d postgres dump",
             f"pg_restore -j2 --exit-on-error --section=post-data -d {_database(asset)} dump",
             f"psql -X -d {_database(asset)} -c analyze",
+            "END",
         ),
     )
 
@@ -242,12 +247,14 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
     )
 
 
-def _mariadb(asset: AnyEngine) -> Iterator[Part]:
+def _mariadb(name: str, asset: AnyEngine) -> Iterator[Part]:
     of = _database(asset)
     yield Part(
-        "Load it into a server of the same series or a newer one, which has no database of that name. In the "
-        "manifest's directory, as an administrator:",
+        "Load it into a server of the same series or a newer one, which has no database of that name, as an "
+        "administrator:",
         (
+            _found(name),
+            "cd $D",
             "mariadb -e 'SET GLOBAL event_scheduler = OFF'",
             "mariadb < database.sql",
             typed("mariadb --force < users.sql", '"failed" is harmless'),
@@ -262,11 +269,13 @@ def _mariadb(asset: AnyEngine) -> Iterator[Part]:
     )
 
 
-def _redis() -> Iterator[Part]:
+def _redis(name: str) -> Iterator[Part]:
     yield Part(
         "A server reads dump.rdb only when it starts, and with `appendonly yes` not at all: it starts EMPTY. Stop "
-        "Sentinel first. In the manifest's directory, as root (for Valkey read valkey):",
+        "Sentinel first. As root (for Valkey read valkey):",
         (
+            _found(name),
+            "cd $D",
             "systemctl stop redis-server",
             "mv /var/lib/redis /var/lib/redis.was",
             "install -d -o redis -g redis -m 750 /var/lib/redis",

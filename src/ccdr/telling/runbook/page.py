@@ -258,7 +258,8 @@ def _starts(loaded: LoadedPlan, manifests: Mapping[str, Manifest]) -> Iterator[M
 def _kept(place: Target) -> str:
     """What shows the lines that start a new server, once it is made."""
     assert place.new_server is not None
-    lines = """.start | "Debian:", .debian[], "or Docker:", .docker[], "then:", .then[], .look[]"""
+    lines = """.start | "Debian:", .debian[], "or Docker:", .docker[],
+  "then (by Docker with \\(.inside) before each):", .then[], .look[]"""
     return f"jq -r '{lines}' \\\n  {shlex.quote(str(place.new_server.directory / LEFT))}"
 
 

@@ -115,6 +115,7 @@ MEMORY = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{MEMORY}"""
 _KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} > {HOME}/{MEMORY}"""
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{MEMORY}"
+STARTING = 24  # times, five seconds apart, that a client knocks at a server which was started just now
 _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
 # Once by its own configuration, but for where it listens and what it would write beside its data: does it start?
 _ONCE = f"""set -e
@@ -437,7 +438,8 @@ class Maker:
             return ()
         as_they_are = f"--init-command=SET SESSION {AS_THEY_ARE}"
         argv = ["mariadb", f"--socket={self._socket}", "--comments", "--binary-mode", as_they_are]
-        return (f"{shlex.join(argv)} < {shlex.quote(str(self.site.home / MEMORY))}",)
+        wait = shlex.join(["mariadb-admin", f"--socket={self._socket}", f"--wait={STARTING}", "ping"])
+        return wait, f"{shlex.join(argv)} < {shlex.quote(str(self.site.home / MEMORY))}"
 
     # --- once it is opened ----------------------------------------------------------------------------
 
