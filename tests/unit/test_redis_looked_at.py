@@ -68,3 +68,21 @@ def test_a_password_that_is_lost_is_told_with_what_sets_a_new_one(tmp_path: Path
     assert str(secret) in note and 'ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" ccdr_backup' in note
     secret.write_text("here\n")
     assert not any("no repository holds" in text for text in made.notes(manifest(), None))  # type: ignore[arg-type]
+
+
+def test_a_server_that_keeps_nothing_is_told_with_the_way_out(tmp_path: Path) -> None:
+    """Its RDB lies there all the same: each start would read the hour of the disaster again."""
+
+    def told(save: str, appendonly: str, stated: dict[str, str]) -> list[str]:
+        of = manifest()
+        of.contents["settings"] = {"save": save, "appendonly": appendonly}
+        made = Maker(maker(tmp_path).asset, Site(tmp_path, settings=stated))
+        return [note for note in made.notes(of, None) if note.startswith("it keeps nothing")]  # type: ignore[arg-type]
+
+    (note,) = told("", "no", {})
+    assert 'settings: {appendonly: "yes"}' in note
+    line = note.split("`")[-2]
+    subprocess.run(["sh", "-c", line], check=True)
+    assert (tmp_path / "redis.conf").read_text() == "save 3600 1\nsave 300 100\nsave 60 10000\n"
+    for kept in (told("3600 1", "no", {}), told("", "yes", {}), told("", "no", {"appendonly": "yes"})):
+        assert not kept
