@@ -10,6 +10,7 @@ from datetime import datetime
 from ccdr.model.values import Snapshot, human_seconds, rfc3339
 from ccdr.ports.log import RecoveryTarget
 
+OF_ANOTHER_SOURCE = "it is of another source than the plan names now"
 
 @dataclass(frozen=True)
 class Candidate:
@@ -170,4 +171,12 @@ def none_by(states: AssetStates, moment: datetime) -> str:
     ahead = (first - moment).total_seconds()
     after = f", {human_seconds(ahead)} after that" if math.isfinite(ahead) and ahead >= 0 else ""
     tail = "" if len(usable) == 1 else f", the last of {rfc3339(last)}"
-    return f"{states.asset}: no state of it is as old as that; the first is of {rfc3339(first)}{after}{tail}"
+    text = f"{states.asset}: no state of it is as old as that; the first is of {rfc3339(first)}{after}{tail}"
+    before = [s for s in states.there if states.bad.get(s.id) == OF_ANOTHER_SOURCE and s.consistent_point <= moment]
+    if not before:
+        return text
+    old = before[-1]
+    return (
+        f"{text}. Before the plan named its place of now: {old.short} of {rfc3339(old.consistent_point)}, which "
+        f"`ccdr restore {old.plan} --asset {old.asset} --snapshot {old.short} …` brings back by itself"
+    )
