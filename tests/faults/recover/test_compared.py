@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.faults.recover.conftest import TWO
 from tests.faults.recover.test_kills import CRM, CRM_CHECKS
 from tests.support.harness import SQLITE_SMALL, Site, Source, ask_sqlite, small_database
@@ -127,3 +128,52 @@ def test_rows_without_the_files_they_are_compared_with_are_not_known_to_fit(site
     again = site.run("recover", "--resume", "p")
     assert (again.code, again.json["state"]) == (0, "done"), again
     assert compared(again.json) == ["PASS", "PASS", "PASS"]
+
+
+@pytest.fixture
+def doubled(three: Site, target: Target, tmp_path: Path) -> Iterator[Site]:
+    """The rows are protected twice; what holds them without being compared is newer, so that the other is its spare."""
+    made = copy_of(three, tmp_path / "site")
+    plan = made.root / "plans" / "p.yaml"
+    document = yaml.safe_load(plan.read_text())
+    document["assets"]["whole"] = {**document["assets"]["crm"], "restore_test": None}
+    plan.write_text(yaml.safe_dump(document))
+    assert made.run("backup", "p", "--asset", "whole").code == 0
+    made.write("pw", f"{PASSWORD}\n", mode=0o600)
+    (made.root / "back").mkdir()
+    made.write(
+        "targets.yaml",
+        f"targets:\n  recordings: {{directory: {made.root}/back/recordings}}\n"
+        f"  crm: {{server: '{target.url('back')}', password_file: pw}}\n"
+        f"  whole: {{directory: {made.root}/back/whole}}\n",
+    )
+    yield made
+    target.clear()
+
+
+def test_a_spare_that_does_not_fit_to_another_store_leaves_the_recovery_whole(doubled: Site, target: Target) -> None:
+    """Nobody starts it, and what is to be started is there: that was foretold, and is told."""
+    checks = (CRM_CHECKS + RECONCILE).replace("select path from recorded", "select path || 'x' from recorded")
+    doubled.write("restore_tests/crm.yaml", checks)
+    done = doubled.run(*asked(doubled))
+    spares = {s["asset"]: s["spare_of"] for s in done.json["steps"]}
+    assert spares == {"recordings": None, "crm": "whole", "whole": None}, done
+    told = [
+        done.stderr[-1500:],
+        done.json["reason"],
+        *[(s["asset"], s["state"], s["reason"]) for s in done.json["steps"]],
+    ]
+    assert (done.code, done.json["state"], done.json["rto"]["verdict"]) == (0, "done", "MET"), told
+    assert "FAIL" in compared(done.json) and "back" in target.databases
+    assert any(n.startswith("crm: it is a spare, and did not pass") for n in done.json["notes"]), done.json["notes"]
+    again = doubled.run("recover", "check", "p")
+    assert again.code == 0 and "FAIL" in compared(again.json), again
+
+
+def test_a_spare_that_is_bad_by_itself_fails_and_says_how_to_do_without(doubled: Site, target: Target) -> None:
+    doubled.write("restore_tests/crm.yaml", CRM_CHECKS.replace("3000", "300000"))
+    done = doubled.run(*asked(doubled))
+    assert (done.code, done.json["state"]) == (1, "failed") and "back" not in target.databases, done
+    hint = next(s["hint"] for s in done.json["steps"] if s["asset"] == "crm")
+    assert "whole has the same data" in hint and "--except crm" in hint, hint
+    assert "ccdr restore p --asset crm … --despite-failed-checks" in hint, "`ccdr recover` has no such option"

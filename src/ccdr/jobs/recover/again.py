@@ -50,6 +50,7 @@ class CheckedAgain:
     hint: str | None = None
     left_behind: list[str] = field(default_factory=list)
     put_back: str | None = None  # where it was before all
+    borne: list[str] = field(default_factory=list)  # of a spare: what does not fit to other stores, and fails nothing
 
     @property
     def at(self) -> str:
@@ -57,7 +58,7 @@ class CheckedAgain:
 
     @property
     def code(self) -> Exit:
-        statuses = {check.status for check in self.checks}
+        statuses = {check.status for check in self.checks if check.name not in self.borne}
         codes = [Exit.FINDING] if Verdict.FAIL in statuses else []
         if self.reason is not None or Verdict.INCONCLUSIVE in statuses:
             codes.append(Exit.NOT_CARRIED_OUT)
@@ -346,5 +347,7 @@ def check_again(
                 names = {check.name.split(":")[0] for check in results}
                 kept = [c for c in found[asset].checks if c.status is not Verdict.SKIPPED or c.name not in names]
                 found[asset].checks = [*kept, *results]
+                if found[asset].planned.spare_of is not None:
+                    found[asset].borne = [c.name for c in results if c.status is Verdict.FAIL]
         comparing.keep(services.clock.now())
     return list(found.values())

@@ -10,6 +10,8 @@ from datetime import datetime
 from ccdr.model.values import Snapshot, human_seconds, rfc3339
 from ccdr.ports.log import RecoveryTarget
 
+OF_ANOTHER_SOURCE = "it is of another source than the plan names now"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -170,10 +172,10 @@ def none_by(states: AssetStates, moment: datetime) -> str:
     ahead = (first - moment).total_seconds()
     after = f", {human_seconds(ahead)} after that" if math.isfinite(ahead) and ahead >= 0 else ""
     tail = "" if len(usable) == 1 else f", the last of {rfc3339(last)}"
-    passed = [s for s in states.there if s.id in states.bad and s.consistent_point <= moment]
+    passed = [s for s in states.there if states.bad.get(s.id) == OF_ANOTHER_SOURCE and s.consistent_point <= moment]
     older = (
         f"; {passed[-1].short} of {rfc3339(passed[-1].consistent_point)} is not taken: {states.bad[passed[-1].id]} "
-        f"(`ccdr restore --asset {states.asset} --snapshot {passed[-1].short}` takes it)"
+        f"(`ccdr restore {passed[-1].plan} --asset {states.asset} --snapshot {passed[-1].short}` takes it)"
         if passed
         else ""
     )

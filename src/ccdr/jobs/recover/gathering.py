@@ -14,7 +14,7 @@ from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
 from ccdr.jobs.newest_first import NewestFirst, not_looked_at
 from ccdr.jobs.recover.asking import Asked, ask, ask_further
 from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
-from ccdr.jobs.recover.choosing import AssetStates, chosen
+from ccdr.jobs.recover.choosing import OF_ANOTHER_SOURCE, AssetStates, chosen
 from ccdr.jobs.recover.measured import Told, told_of
 from ccdr.jobs.recover.request import Question, RecoverRequest
 from ccdr.jobs.services import Services
@@ -173,7 +173,7 @@ def _why_not(job: Job, snapshot: Snapshot, found: Gathered, now: datetime, *, on
     """Why a snapshot is not to be taken; None where it is."""
     candidates_, history = found.there[job.asset], found.histories[job.asset]
     if not of_source(snapshot, job.engine.source_name):
-        return "it is of another source than the plan names now"
+        return OF_ANOTHER_SOURCE
     if dated_in_future(snapshot, now):
         return "its date is in the future: a clock was wrong"
     if missing := chain.lacks(snapshot, candidates_.there):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from ccdr.jobs.recover.again import Standing
@@ -57,6 +57,9 @@ class Doing:
         asset, restore = step.planned.asset, step.restore
         if restore is not None and restore.reason is not None:
             step.reason, step.hint = restore.reason, restore.hint
+        if (first := step.planned.spare_of) is not None:
+            without = f"it is a spare: {first} has the same data, and all else is whole without it (`--except {asset}`)"
+            step.hint = f"{without}; {step.hint}" if step.hint else without
         step.state = "failed"
         if asset in self._session.rooms:
             self._session.rooms[asset].close()
@@ -90,26 +93,31 @@ class Doing:
                 there[name] = self._there(name, view)
             except CcdrError as error:
                 lacking[name] = f"could not be compared with {name}: {error}"
+        results = self._comparing.compare(self._there(asset, view), there, lacking)
+        bad = [check.name for check in results if check.status is Verdict.FAIL]
+        borne = bad if step.planned.spare_of is not None else []
+        if borne:
+            self._bear(step, borne)
         if step.before:
-            results = step.compared = self._comparing.compare(self._there(asset, view), there, lacking)
-            bad = [check.name for check in results if check.status is Verdict.FAIL]
-            step.reason, well = f"checks failed: {', '.join(bad)}" if bad else step.reason, not bad
+            step.compared, well = results, bad == borne
+            step.reason = step.reason if well else f"checks failed: {', '.join(bad)}"
         else:
-            one = session.open[asset]
-            results = self._comparing.compare(one, there, lacking)
-            spare_of = step.planned.spare_of
-            well = one.add(results, OfAsset(view, asset), judged=spare_of is None)
-            if spare_of is not None and any(check.status is Verdict.FAIL for check in results):
-                session.result.notes.append(
-                    f"{asset}: it is brought back though a comparison failed: it is a spare of {spare_of}, and not "
-                    "what lives. Look at that one before anybody uses it"
-                )
+            well = session.open[asset].add(results, OfAsset(view, asset), borne)
         if well:
             known = all(check.status is not Verdict.INCONCLUSIVE for check in results)
             session.reached(asset, "compared", {"with": sorted(there) if known else []})
             if step.before:
                 view.phase(asset, step.state)
         return well
+
+    def _bear(self, step: StepResult, bad: Sequence[str]) -> None:
+        """A spare that does not fit to other stores is told: what nobody starts is no reason to have nothing."""
+        asset, first = step.planned.asset, step.planned.spare_of
+        step.borne += bad
+        self._session.result.notes.append(
+            f"{asset}: it is a spare, and did not pass: {', '.join(bad)}. The recovery is whole without it: {first} is "
+            f"what is started. `--except {asset}` leaves it out"
+        )
 
     def _there(self, asset: str, view: View) -> Brought:
         """As it stands before it has its name; or, where it was brought before, by its name. CcdrError where it does

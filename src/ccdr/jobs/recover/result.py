@@ -41,6 +41,7 @@ class StepResult:
     ended_s: float | None = None
     start: StartLines | None = None  # what a person does to open a new server
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
+    borne: list[str] = field(default_factory=list)  # checks of a spare that did not pass, and fail nothing
 
     @property
     def to_start(self) -> bool:
@@ -50,16 +51,18 @@ class StepResult:
     @property
     def bad(self) -> bool:
         """Did what was brought back turn out to be bad?"""
-        return any(c.status is Verdict.FAIL for c in self.compared) or (
-            self.restore is not None and self.restore.exit is Exit.FINDING
-        )
+        return Verdict.FAIL in self._counting or (self.restore is not None and self.restore.exit is Exit.FINDING)
 
     @property
     def codes(self) -> list[Exit]:
-        statuses = {check.status for check in self.compared}
+        statuses = self._counting
         codes = [Exit.FINDING] if Verdict.FAIL in statuses else []
         codes += [Exit.NOT_CARRIED_OUT] if Verdict.INCONCLUSIVE in statuses else []
         return codes + self._own_codes
+
+    @property
+    def _counting(self) -> set[Verdict]:
+        return {check.status for check in self.compared if check.name not in self.borne}
 
     @property
     def _own_codes(self) -> list[Exit]:
@@ -176,7 +179,7 @@ class RecoveryResult:
         why = [f"{name} BREACHED" for name in self.breached]
         why += [so_many(len(self.found), "finding")] if self.found else []
         for name, step in self.steps.items():
-            statuses = {check.status for check in step.checks}
+            statuses = {check.status for check in step.checks if check.name not in step.borne}
             if step.state != DONE:
                 why.append(f"{name} is {step.state}")
             elif Verdict.FAIL in statuses or Verdict.INCONCLUSIVE in statuses:

@@ -42,6 +42,7 @@ class RestoreResult:
     incident: Told = field(default_factory=Told)  # which it belongs to; of a part of a recovery that one tells it
     start: StartLines | None = None  # of a new server: how a person starts it
     log_bytes: int | None = None  # what was fetched of the log, where it is applied
+    borne: list[str] = field(default_factory=list)  # checks that did not pass, and that are no reason to give it up
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
         self.result, self.reason, self.hint, self.exit = FAILED, reason, for_plan(hint, self.plan), exit_code
@@ -52,7 +53,7 @@ class RestoreResult:
 
     @property
     def bad_checks(self) -> list[str]:
-        return [c.name for c in self.checks if c.status is Verdict.FAIL]
+        return [c.name for c in self.checks if c.status is Verdict.FAIL and c.name not in self.borne]
 
     @property
     def exit_code(self) -> Exit:

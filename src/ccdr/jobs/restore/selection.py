@@ -84,8 +84,14 @@ class Selection:
                 why = f"snapshot {chosen.short} is suspect, and nobody has answered for that (SNAPSHOT_SUSPECT)"
             raise UsageProblem(
                 why if chosen.note is None else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint=f"{instead}; to restore it anyway, add --despite-failed-test",
+                hint=f"{instead}; to restore it anyway, {self._anyway(chosen)}",
             )
+
+    def _anyway(self, chosen: Snapshot) -> str:
+        if not self.request.goes_on:
+            return "add --despite-failed-test"
+        of = f"ccdr restore {self.job.plan} --asset {self.job.asset} --snapshot {chosen.short} --despite-failed-test"
+        return f"do so alone, a recovery does not: `{of} …`"
 
     def _notes(self, chosen: Snapshot, synchronised: Synchronised) -> Iterator[str]:
         """What is not as it should be around it: its source, its date, and newer ones that cannot be restored."""

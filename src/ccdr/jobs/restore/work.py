@@ -339,13 +339,14 @@ class Restoring:
 
         return self._guarded(work, progress)
 
-    def add(self, checks: Sequence[CheckResult], progress: Progress, *, judged: bool = True) -> bool:
-        """Between the two: what others looked at. What they had put off is no longer told as passed over. Without
-        `judged` they stop nothing, and are findings."""
+    def add(self, checks: Sequence[CheckResult], progress: Progress, borne: Sequence[str] = ()) -> bool:
+        """Between the two: what others looked at. What they had put off is no longer told as passed over. What did not
+        pass and is `borne` does not end it."""
         result, names = self.result, {check.name.split(":")[0] for check in checks}
+        result.borne += borne
         result.checks = [c for c in result.checks if c.status is not Verdict.SKIPPED or c.name not in names]
         result.checks += checks
-        return self._guarded(self._judge, progress) if judged else True
+        return self._guarded(self._judge, progress)
 
     def finish(self, progress: Progress) -> bool:
         """The second part of `carry_out`: its final name."""
@@ -362,14 +363,18 @@ class Restoring:
     def _judge(self) -> None:
         result = self.result
         if result.bad_checks and not self.request.despite_failed_checks:
-            advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
-            if self.request.goes_on:
-                advice = (
-                    f"look at it there. Is it right, and red for what was lost, restore it alone with `ccdr restore "
-                    f"{self.job.plan} --asset {self.job.asset} --despite-failed-checks`; else bring it to an earlier "
-                    f"moment: `ccdr recover {self.job.plan} --assets {self.job.asset} --at TIME`"
-                )
+            again = self._in_a_recovery if self.request.goes_on else "restore again with --despite-failed-checks"
+            advice = f"look at it there; restore an older snapshot, or {again}"
             result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
+
+    @property
+    def _in_a_recovery(self) -> str:
+        """A recovery has no such option: its asset alone is restored then."""
+        job = self.job
+        return (
+            f"leave it out (--except {job.asset}) and restore it alone: "
+            f"ccdr restore {job.plan} --asset {job.asset} … --despite-failed-checks"
+        )
 
     def _erase(self, progress: Progress) -> None:
         """Whoever was erased at the source is erased here, after all that compares it with what was captured."""
