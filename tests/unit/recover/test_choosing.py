@@ -81,16 +81,6 @@ def test_who_has_no_state_is_told_which_is_the_first_and_which_the_last() -> Non
     assert "no state of it that can be taken" in none_by(states("crm", 10, bad={10: "it failed"}), at(50))
 
 
-def test_who_has_one_that_is_not_taken_is_told_why_and_what_takes_it() -> None:
-    """As after a recovery, that has changed where the plan says its source is."""
-    known = states("crm", 10, 20, bad={10: "it is of another source than the plan names now"})
-    text = none_by(known, at(15))
-    older = known.there[0]
-    assert f"; {older.short} of 2026-11-24T12:10:00Z is not taken: it is of another source" in text
-    assert f"`ccdr restore --asset crm --snapshot {older.short}` takes it" in text
-    assert "not taken" not in none_by(known, at(5)), "nor would that be by the moment"
-
-
 class Taken(NamedTuple):
     """One member's snapshots: minutes, and which of them failed; each was taken by the run of its place in the list."""
 
