@@ -12,8 +12,8 @@ from ccdr.engines.redis.server import PrivateServer
 from ccdr.model.erasure import Erased, Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
 
-# ARGV: `count` or `erase`, and a list of patterns for each entry. Gives how many keys each one names. A key may be called
-# what is a pattern as well; one that is named whole goes though its time is over, which hides it.
+# ARGV: `count` or `erase`, and a list of patterns for each entry. Gives how many keys each one names. A key may have a
+# name that is a pattern as well; one that is named whole goes though its time is over, which hides it.
 _ERASE = """\
 local function each(pattern, act)
   if redis.call('EXISTS', pattern) == 1 then act(pattern) end
