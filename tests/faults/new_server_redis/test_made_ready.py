@@ -80,14 +80,15 @@ def test_who_was_erased_is_in_no_file_of_it(site: Site, tmp_path: Path) -> None:
     with redis_server("redis", "--appendonly", "yes", *LIMITS, guarded=True) as source:
         small(source)
         source.fill("SET caller:40721000017 x\nSET caller:40721000018 y\nRPUSH seen:40721000017 a")
+        source.fill("SET seen[40721000017] x")
         source.fill("SET caller:40721000017 z", database=3)
         queues(site, source, extra=f"image: {image_of('redis')}")
         site.backed_up()
-    added(site, "asset: queues\nkeys: ['caller:40721000017', '*:40721000017']\n", CANARY)
+    added(site, "asset: queues\nkeys: ['caller:40721000017', '*:40721000017', 'seen[40721000017]']\n", CANARY)
     restored(site, home := tmp_path / "new")
     held = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert b"40721000017" not in held and b"40721000018" in held
     (replay,) = site.records("erasure.replay")
-    assert (replay["result"], [one["found_before"] for one in replay["found"]]) == ("PROVEN", [3, 1])
+    assert (replay["result"], [one["found_before"] for one in replay["found"]]) == ("PROVEN", [4, 1])
     proof = site.run("erasure", "prove", "p")
     assert (proof.code, proof.json["proofs"][0]["result"]) == (0, "PROVEN"), proof

@@ -4,10 +4,10 @@ through standard input, and in hexadecimal: neither arguments nor a server's log
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text
+from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text, rows_of
 from ccdr.engines.servers.erasing import ENTRY, Reference, Schema, Table, script
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -28,6 +28,8 @@ FROM information_schema.key_column_usage k JOIN information_schema.referential_c
 WHERE k.table_schema = {database} AND k.referenced_table_schema = {database}
 ORDER BY k.table_name, k.constraint_name, k.ordinal_position;
 """
+_SAMPLES = "SELECT DISTINCT JSON_QUOTE(table_name) FROM mysql.column_stats WHERE db_name = {database};"
+_DROP = "DELETE FROM mysql.column_stats WHERE db_name = {database} AND table_name IN ({tables});\nFLUSH TABLES;"
 # A value that does not fit is an error, and not another value that does.
 _BEGIN = "SET SESSION sql_mode='STRICT_ALL_TABLES', foreign_key_checks=1;\nSTART TRANSACTION;\n"
 _WHOLE = ("tinyint", "smallint", "mediumint", "int", "bigint", "year")
@@ -79,7 +81,8 @@ def erase(
     in_part: bool,
 ) -> Replayed:
     """As `Restored.erase`; `called` is the name that the database has at the source."""
-    made = script(_schema(place, login, database, called), wanted, _MariaDB(), in_part=in_part)
+    schema = _schema(place, login, database, called)
+    made = script(schema, wanted, _MariaDB(), in_part=in_part)
     statements = [*made.prepare, *made.counts("b"), *made.erase, "commit;", *made.counts("a")]
     argv = login.client("--batch", "--skip-column-names", database=database)
     try:
@@ -92,7 +95,22 @@ def erase(
             "docs/how-to/erase.md",
             words=error.stderr,
         ) from None
-    return made.answers([line.split("\t") for line in output.splitlines() if line], wanted)
+    replayed = made.answers([line.split("\t") for line in output.splitlines() if line], wanted)
+    if replayed.before:
+        _without_samples(place, login, database, {node.name for node in made.nodes.values()})
+    return replayed
+
+
+def _without_samples(place: Place, login: Login, database: str, tables: Collection[str]) -> None:
+    """What `ANALYZE TABLE … PERSISTENT` has kept of values: who may not read it has not brought it there either."""
+    of = quote_text(database)
+    try:
+        kept = {str(name) for name in answers(place, login, _SAMPLES.format(database=of), "asking for statistics")}
+    except CommandFailed:
+        return
+    if gone := sorted(kept & {name.removeprefix(f"{database}.") for name in tables}):
+        names = ", ".join(map(quote_text, gone))
+        rows_of(place, login, _DROP.format(database=of, tables=names), "removing statistics")
 
 
 def _schema(place: Place, login: Login, database: str, called: str) -> Schema:

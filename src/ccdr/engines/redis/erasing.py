@@ -12,13 +12,12 @@ from ccdr.engines.redis.server import PrivateServer
 from ccdr.model.erasure import Erased, Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
 
-# ARGV: `count` or `erase`, and a list of patterns for each entry. Gives how many keys each one names.
+# ARGV: `count` or `erase`, and a list of patterns for each entry. Gives how many keys each one names. A key may have a
+# name that is a pattern as well; one that is named whole goes though its time is over, which hides it.
 _ERASE = """\
 local function each(pattern, act)
-  if not string.find(pattern, '[%*%?%[\\\\]') then
-    if redis.call('EXISTS', pattern) == 1 then act(pattern) end
-    return
-  end
+  if redis.call('EXISTS', pattern) == 1 then act(pattern) end
+  if not string.find(pattern, '[%*%?%[\\\\]') then return end
   local cursor = '0'
   repeat
     local page = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', 10000)
@@ -29,7 +28,10 @@ end
 local counts = {}
 for entry, patterns in ipairs(cjson.decode(ARGV[2])) do
   local found = {}
-  for _, pattern in ipairs(patterns) do each(pattern, function(key) found[key] = true end) end
+  for _, pattern in ipairs(patterns) do
+    each(pattern, function(key) found[key] = true end)
+    if ARGV[1] == 'erase' then redis.call('DEL', pattern) end
+  end
   local count = 0
   for key in pairs(found) do
     count = count + 1
