@@ -24,7 +24,7 @@ def compared(monkeypatch: pytest.MonkeyPatch, state: State, spare_of: str | None
     restoring.result, restoring._keep, restoring._unknown = RestoreResult("p", "crm", "r"), True, True
     restoring.request = SimpleNamespace(despite_failed_checks=False, goes_on=True)
     restoring.job, restoring._older, restoring._way = SimpleNamespace(plan="p", asset="crm"), True, SimpleNamespace()
-    step = SimpleNamespace(planned=SimpleNamespace(spare_of=spare_of), before=False, state="bringing")
+    step = SimpleNamespace(planned=SimpleNamespace(asset="crm", spare_of=spare_of), before=False, state="bringing", borne=[])
     session = SimpleNamespace(
         run=None,
         services=SimpleNamespace(state=state),
@@ -53,7 +53,8 @@ def test_a_comparison_of_a_spare_is_a_finding_and_stops_nothing(
     bad = [] if status is Verdict.PASS else ["every call's recording: rows"]
     assert done is well and told.restore.bad_checks == ([] if well else bad)
     assert told.restore.borne == (bad if well else [])
-    assert any("a spare of whole" in note for note in told.notes) is (status is Verdict.FAIL and spare_of is not None)
+    noted = any("it is a spare" in note and "whole is what is started" in note for note in told.notes)
+    assert noted is (status is Verdict.FAIL and spare_of is not None)
     if not well:
         assert "--except crm" in told.restore.hint
         assert "ccdr restore p --asset crm … --despite-failed-checks" in told.restore.hint
