@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def test_a_password_that_is_lost_is_told_with_what_sets_a_new_one(tmp_path: Path
     secret = tmp_path / "pw"
     made = maker(tmp_path, password_file=str(secret))
     (note,) = [text for text in made.notes(manifest(), None) if "no repository holds" in text]  # type: ignore[arg-type]
+    assert f"mkdir -p {tmp_path}; " in note, "bootstrap makes no directory for it"
     assert str(secret) in note and 'ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" ccdr_backup' in note
     secret.write_text("here\n")
     assert not any("no repository holds" in text for text in made.notes(manifest(), None))  # type: ignore[arg-type]
@@ -86,3 +88,21 @@ def test_a_server_that_keeps_nothing_is_told_with_the_way_out(tmp_path: Path) ->
     assert (tmp_path / "redis.conf").read_text() == "save 3600 1\nsave 300 100\nsave 60 10000\n"
     for kept in (told("3600 1", "no", {}), told("", "yes", {}), told("", "no", {"appendonly": "yes"})):
         assert not kept
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [("on #{} ~* +@all", False), ("on #{}0 ~* +@all", True), ("on nopass ~* +@all", False), (None, False)],
+    ids=["the same", "another", "none needed", "no such user"],
+)
+def test_a_password_that_the_captured_users_do_not_have_is_told_at_the_end(
+    tmp_path: Path, rule: str | None, told: bool
+) -> None:
+    """Made anew before the recovery, it is in a file, and not in the server."""
+    (secret := tmp_path / "pw").write_text("word\n")
+    known = hashlib.sha256(b"word").hexdigest()
+    own = "" if rule is None else f"user ccdr_backup {rule.format(known).replace(known + '0', known[::-1])}\n"
+    (tmp_path / "users.acl").write_text(f"user default on nopass\n{own}")
+    note = maker(tmp_path, password_file=str(secret))._other_password(manifest(), tmp_path)
+    assert (note is not None) is told
+    assert note is None or ("ACL SETUSER" in note and "word" not in note.replace("password", ""))

@@ -415,8 +415,8 @@ def after_a_crash(plan: str, asset: str, left: str) -> str:
 def after_a_recovery(plan: str) -> str:
     """What leads on from SOURCE_AWAY, where the plan was recovered just now: it is not dead once more."""
     return (
-        f"start the new servers (`ccdr recover check {plan} --opened` says which do not answer), or write their new addresses "
-        "into `connection:`"
+        f"start the new servers (`ccdr recover check {plan} --opened` says which do not answer), or write their new "
+        "addresses into `connection:`"
     )
 
 

@@ -158,7 +158,11 @@ def test_a_spare_that_does_not_fit_to_another_store_leaves_the_recovery_whole(do
     done = doubled.run(*asked(doubled))
     spares = {s["asset"]: s["spare_of"] for s in done.json["steps"]}
     assert spares == {"recordings": None, "crm": "whole", "whole": None}, done
-    told = [done.stderr[-1500:], done.json["reason"], *[(s["asset"], s["state"], s["reason"]) for s in done.json["steps"]]]
+    told = [
+        done.stderr[-1500:],
+        done.json["reason"],
+        *[(s["asset"], s["state"], s["reason"]) for s in done.json["steps"]],
+    ]
     assert (done.code, done.json["state"], done.json["rto"]["verdict"]) == (0, "done", "MET"), told
     assert "FAIL" in compared(done.json) and "back" in target.databases
     assert any(n.startswith("crm: it is a spare, and did not pass") for n in done.json["notes"]), done.json["notes"]

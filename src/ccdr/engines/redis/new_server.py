@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -258,7 +259,8 @@ class Maker:
             lines.append(f"ReadWritePaths=-{self.site.sockets}")
         drop_in = _unit(name).drop_in(self.site, owner, lines)
         box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
-        return []
+        other = self._other_password(manifest, home)
+        return [] if other is None else [other]
 
     def _require_taken(self, box: Place, manifest: Manifest) -> None:
         """Does the server know its settings? Its files come with the load."""
@@ -350,16 +352,37 @@ class Maker:
 
     def _lost_password(self, manifest: Manifest) -> str | None:
         """What to do about one that this host lacks: the server has only its digest, and no repository has it."""
-        connection, secret = self.asset.connection, self.asset.connection.password_file
+        secret = self.asset.connection.password_file
         if not _has_users(manifest) or secret is None or secret.is_file():
             return None
-        user, file = connection.user or "default", shlex.quote(str(secret))
-        typed = f'"ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" {shlex.quote(user)}'
-        line = shlex.join(["sh", "-c", f'IFS= read -r p; printf {typed} "$p" | {self._cli(manifest)} -e'])
+        file, directory = shlex.quote(str(secret)), shlex.quote(str(secret.parent))
         return (
             f"this host lacks {secret}, which no repository holds. Put it back from your copy. There is none? "
-            f"`(umask 077; head -c 24 /dev/urandom | base64 > {file})` makes a new one; once the server is started, "
-            f"`{line} < {file}` sets it there (as its user `default`, if that needs no password)"
+            f"`(umask 077; mkdir -p {directory}; head -c 24 /dev/urandom | base64 > {file})` makes a new one; once the "
+            f"server is started, {self._sets(manifest, secret)}"
+        )
+
+    def _sets(self, manifest: Manifest, secret: Path) -> str:
+        """The line by which the server takes what is in that file."""
+        user = self.asset.connection.user or "default"
+        typed = f'"ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" {shlex.quote(user)}'
+        line = shlex.join(["sh", "-c", f'IFS= read -r p; printf {typed} "$p" | {self._cli(manifest)} -e'])
+        return f"`{line} < {shlex.quote(str(secret))}` sets it there (as its user `default`, if that needs no password)"
+
+    def _other_password(self, manifest: Manifest, home: Path) -> str | None:
+        """That this host has one which the server will not take: by the digests that the captured users have."""
+        secret, user = self.asset.connection.password_file, self.asset.connection.user or "default"
+        try:
+            rules = (home / ACL).read_text("utf-8", "replace").splitlines()
+            word = "" if secret is None else secret.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError):
+            return None
+        mine = next((line.split() for line in rules if line.split()[:2] == ["user", user]), None)
+        if secret is None or mine is None or {"nopass", f"#{sha256(word.encode()).hexdigest()}"} & set(mine):
+            return None
+        return (
+            f"the password in {secret} is none that {user} has in the backup. Is it a new one? Once the server is "
+            f"started, {self._sets(manifest, secret)}"
         )
 
     # --- once it is opened ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ccdr.ports.log import RecoveryTarget
 
 OF_ANOTHER_SOURCE = "it is of another source than the plan names now"
 
+
 @dataclass(frozen=True)
 class Candidate:
     """A state that an asset can be brought to: a snapshot, or what the log (`target`) makes of it as its base; `point`

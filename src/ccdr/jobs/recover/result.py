@@ -51,9 +51,7 @@ class StepResult:
     @property
     def bad(self) -> bool:
         """Did what was brought back turn out to be bad?"""
-        return Verdict.FAIL in self._counting or (
-            self.restore is not None and self.restore.exit is Exit.FINDING
-        )
+        return Verdict.FAIL in self._counting or (self.restore is not None and self.restore.exit is Exit.FINDING)
 
     @property
     def codes(self) -> list[Exit]:
