@@ -37,6 +37,7 @@ def test_an_account_that_was_let_in_is_told_with_the_line_that_lets_it_in_again(
     assert "let the account nobody in as app" in here and "<nobody app>" in here and "no such account" not in here
     assert "this host has no such account (`useradd old crm`)" in gone and "<old crm App Two>" in gone
     assert silent.startswith("batch may log in without a password") and "<ACCOUNT batch>" in silent
+    assert "docker exec" in silent and "needs a password: psql's \\password" in silent
     assert "nobody," not in silent, "this host has that account, and it comes in by its own name"
 
 

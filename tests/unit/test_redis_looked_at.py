@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +72,24 @@ def test_a_password_that_is_lost_is_told_with_what_sets_a_new_one(tmp_path: Path
     assert not any("no repository holds" in text for text in made.notes(manifest(), None))  # type: ignore[arg-type]
 
 
+def test_a_server_that_keeps_nothing_is_told_with_the_way_out(tmp_path: Path) -> None:
+    """Its RDB lies there all the same: each start would read the hour of the disaster again."""
+
+    def told(save: str, appendonly: str, stated: dict[str, str]) -> list[str]:
+        of = manifest()
+        of.contents["settings"] = {"save": save, "appendonly": appendonly}
+        made = Maker(maker(tmp_path).asset, Site(tmp_path, settings=stated))
+        return [note for note in made.notes(of, None) if note.startswith("it keeps nothing")]  # type: ignore[arg-type]
+
+    (note,) = told("", "no", {})
+    assert 'settings: {appendonly: "yes"}' in note
+    line = note.split("`")[-2]
+    subprocess.run(["sh", "-c", line], check=True)
+    assert (tmp_path / "redis.conf").read_text() == "save 3600 1\nsave 300 100\nsave 60 10000\n"
+    for kept in (told("3600 1", "no", {}), told("", "yes", {}), told("", "no", {"appendonly": "yes"})):
+        assert not kept
+
+
 @pytest.mark.parametrize(
     ("rule", "told"),
     [("on #{} ~* +@all", False), ("on #{}0 ~* +@all", True), ("on nopass ~* +@all", False), (None, False)],
@@ -89,15 +106,3 @@ def test_a_password_that_the_captured_users_do_not_have_is_told_at_the_end(
     note = maker(tmp_path, password_file=str(secret))._other_password(manifest(), tmp_path)
     assert (note is not None) is told
     assert note is None or ("ACL SETUSER" in note and "word" not in note.replace("password", ""))
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [({"save": "", "appendonly": "no"}, True), ({"save": "", "appendonly": "yes"}, False), ({"save": "60 1"}, False)],
-)
-def test_a_server_that_keeps_nothing_by_itself_says_so(tmp_path: Path, settings: dict[str, str], told: bool) -> None:
-    """Each start of it would go back to the hour of the disaster."""
-    held = manifest()
-    held = replace(held, contents={**held.contents, "settings": settings})
-    notes = maker(tmp_path).notes(held, None)  # type: ignore[arg-type]
-    assert any("it keeps nothing by itself" in text and "appendonly yes" in text for text in notes) is told

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.approving import GoingOn, going_on_options, may_recover
+from ccdr.cli.by_itself import not_by_itself
 from ccdr.cli.output import print_json
 from ccdr.cli.progress import progress
 from ccdr.cli.recover_check import CHECK, check, known_assets
@@ -376,6 +377,9 @@ def _carry_out(one: Recovering, loaded: LoadedPlan) -> Exit:
         print_json(one.result.as_json())
     else:
         tell_result(one.result)
+        if one.result.state == "done":
+            for line in not_by_itself(one.name, settings().services().state, settings()):
+                click.echo(line)
     return one.result.exit_code
 
 

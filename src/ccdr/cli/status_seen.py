@@ -49,6 +49,7 @@ class Seen:
     of_ledger: Sequence[Problem]
     attested: Sequence[Problem]  # what is stale, and what will be soon
     read_with: Sequence[Chain]
+    by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
     code: Exit
 
     @property
@@ -66,6 +67,7 @@ class Seen:
 
 
 def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> Seen:
+    from ccdr.cli.by_itself import not_by_itself
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
@@ -121,6 +123,11 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         of_ledger,
         stated,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
+        {
+            one.plan.plan: list(not_by_itself(one.plan.plan, services.state, options))
+            for one in loaded
+            if any(histories.get((one.plan.plan, asset), AssetHistory()).begun_here for asset in one.plan.assets)
+        },
         worst([broken, exit_of(of_ledger), exit_of(stated), *map(exit_of, care.values()), exit_code(statuses)]),
     )
 

@@ -77,6 +77,8 @@ def _tell_plans(seen: Seen) -> None:
             who = {str(one): listed([o.verb for o in others if str(o) == str(one)]) for one in others}
             there = "; ".join(f"for {work}: {host}" for host, work in who.items())
             click.echo(f"{name}: this host answers for {listed(seen.own[name])}; {there}")
+        for line in seen.by_hand.get(name, ()):
+            click.echo(line)
         for line in seen.deaf.get(name, []):
             click.echo(f"{name}: a message was not delivered: {line}")
     if unknown := seen.not_known_here:

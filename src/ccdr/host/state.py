@@ -14,6 +14,7 @@ schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
 verified.json where the ledger tells of its newest verification; when lost, it is verified again
 retired.json for how many days runs have not seen what no plan names; when lost, they count from now
+by-itself.json  plans for which `ccdr run` has come without a person who typed it
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 runbook/     each run of a runbook: a line for each happening, never changed
 shipping/    each log that is shipped: its spool, and how far it is stored

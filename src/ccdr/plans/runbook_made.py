@@ -200,6 +200,7 @@ def _made(plan: Plan) -> Iterator[tuple[str, AnyStep]]:
             title="all clear",
             instructions=(
                 f"Does cron, or a timer, call `ccdr run {name}` on this host? That ships the logs, and tests.",
+                f"Where neither does, `ccdr status {name}` has the line for cron. Until then: `ccdr test {name}`.",
                 f"`ccdr status {name}`: what it still names is to be looked after tomorrow.",
                 "The old ones stay fenced: nobody starts them again. Keep what they hold until it was looked at.",
                 "Tell everybody that it is over.",

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.host import interrupts
+from ccdr.host.who import who
 from ccdr.jobs import in_force
+from ccdr.jobs.by_itself import came
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.retired import let_go
 from ccdr.jobs.services import Services
@@ -47,6 +49,8 @@ def run(
     _tidy(services)
     with contextlib.suppress(CcdrError):  # a full disk is told of by what is due
         let_go(plans, stated, services)
+    with contextlib.suppress(CcdrError, OSError):  # it only says that somebody calls this
+        came([loaded.plan.plan for loaded in plans], who(), services)
     in_force.record_all(plans, services)
     with contextlib.suppress(CcdrError):
         for directory in {loaded.path.parent for loaded in plans} if stated else ():

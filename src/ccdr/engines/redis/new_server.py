@@ -149,16 +149,15 @@ class Maker:
             )
         if (lost := self._lost_password(manifest)) is not None:
             notes.append(lost)
-        settings = self._settings(manifest)
-        if settings.get("save") == "" and settings["appendonly"] == "no":
-            notes.append(
-                'it keeps nothing by itself (`save ""`, `appendonly no`, as the source had it): each time that it is '
-                "started it holds what the backup held. For a server that keeps what it gets: `settings: {appendonly: "
-                f'"yes"}}` at its target; or, once it is started, `{self._cli(manifest)} CONFIG SET appendonly yes`, '
-                "then `CONFIG REWRITE`"
-            )
         if manifest.contents["settings"] is None:
             notes.append("the backup holds no settings (+config|get): it has its program's own, and those of the plan")
+        if self._keeps_nothing(manifest):
+            conf = shlex.quote(str(self.site.home / f"{kind_of(manifest).name}.conf"))
+            notes.append(
+                'it keeps nothing, as its source did (`save ""`, `appendonly no`): each start reads the state of the '
+                'backup again. So that it keeps what comes, state `settings: {appendonly: "yes"}` at the target; or, '
+                f"before it is started: `printf 'save 3600 1\\nsave 300 100\\nsave 60 10000\\n' >> {conf}`"
+            )
         if manifest.contents["cluster_node"]:
             notes.append("the source was one node of a cluster: the new server stands alone, with that node's keys")
         if self.asset.modules:
@@ -172,6 +171,11 @@ class Maker:
         captured = manifest.contents["settings"]
         known = {str(n): str(v) for n, v in captured.items()} if isinstance(captured, Mapping) else {}
         return {"appendonly": "no", **known, **asked_for(self.site)}
+
+    def _keeps_nothing(self, manifest: Manifest) -> bool:
+        """Neither file is written, though the one that was brought back lies there, and is read at each start."""
+        settings = self._settings(manifest)
+        return settings["appendonly"] == "no" and settings.get("save") == ""
 
     # --- the load -------------------------------------------------------------------------------------
 

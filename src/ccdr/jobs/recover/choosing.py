@@ -172,11 +172,12 @@ def none_by(states: AssetStates, moment: datetime) -> str:
     ahead = (first - moment).total_seconds()
     after = f", {human_seconds(ahead)} after that" if math.isfinite(ahead) and ahead >= 0 else ""
     tail = "" if len(usable) == 1 else f", the last of {rfc3339(last)}"
-    passed = [s for s in states.there if states.bad.get(s.id) == OF_ANOTHER_SOURCE and s.consistent_point <= moment]
-    older = (
-        f"; {passed[-1].short} of {rfc3339(passed[-1].consistent_point)} is not taken: {states.bad[passed[-1].id]} "
-        f"(`ccdr restore {passed[-1].plan} --asset {states.asset} --snapshot {passed[-1].short}` takes it)"
-        if passed
-        else ""
+    text = f"{states.asset}: no state of it is as old as that; the first is of {rfc3339(first)}{after}{tail}"
+    before = [s for s in states.there if states.bad.get(s.id) == OF_ANOTHER_SOURCE and s.consistent_point <= moment]
+    if not before:
+        return text
+    old = before[-1]
+    return (
+        f"{text}. Before the plan named its place of now: {old.short} of {rfc3339(old.consistent_point)}, which "
+        f"`ccdr restore {old.plan} --asset {old.asset} --snapshot {old.short} …` brings back by itself"
     )
-    return f"{states.asset}: no state of it is as old as that; the first is of {rfc3339(first)}{after}{tail}{older}"

@@ -324,4 +324,7 @@ def _told_whose(owner: Owner, user: str) -> list[str]:
         mine = f"on this host that is {pwd.getpwuid(owner.uid).pw_name}"
     except KeyError:
         mine = "this host has no such user"
-    return [f"its files belong to {owner.uid}:{owner.gid}, the {user} of the image; {mine}"]
+    return [
+        f"its files belong to {owner.uid}:{owner.gid}, the {user} of the image; {mine}. The lines that "
+        "start it go by that: change nothing, and run nothing else here as that number"
+    ]

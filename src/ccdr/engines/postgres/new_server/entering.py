@@ -53,7 +53,9 @@ class Entering:
         if outside:
             yield (
                 f"{', '.join(outside)} may log in without a password, and this host has no accounts of these names: "
-                f"nobody is let in as them. Once it is started: {letting_in('ACCOUNT', outside[0])}"
+                "nobody is let in as them. For each, ACCOUNT being what its application runs as here, once it is "
+                f"started: {letting_in('ACCOUNT', outside[0])} (where Docker started it, psql may run by `docker exec` "
+                "and echo here). One that comes by network needs a password: psql's \\password, as the superuser"
             )
 
 

@@ -1,0 +1,25 @@
+"""A plan that nothing calls `ccdr run` for: status and a recovery say so, as a note, until one has come."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from tests.support.harness import Site
+
+NOTE, LINE = "p: no `ccdr run` has come by itself here yet", "> /etc/cron.d/ccdr-p"
+
+
+def said(site: Site, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(site.argv(*args), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def test_that_no_run_has_come_by_itself_is_said_until_one_has(centre: Site) -> None:
+    first = said(centre, "status", "p")
+    assert NOTE in first.stdout and LINE in first.stdout, first
+    done = said(centre, "recover", "p", "--under", str(centre.root / "back/1"), "--yes-i-mean", "p")
+    assert done.returncode == 0 and LINE in done.stdout.splitlines()[-1], done
+    (centre.state / "by-itself.json").write_text(json.dumps({"p": "2026-11-28T09:00:00.000000Z"}))
+    later = said(centre, "status", "p")
+    assert "by itself" not in later.stdout
+    assert later.returncode == first.returncode, "it is a note, and no finding"
