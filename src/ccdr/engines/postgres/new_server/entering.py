@@ -54,8 +54,8 @@ class Entering:
             yield (
                 f"{', '.join(outside)} may log in without a password, and this host has no accounts of these names: "
                 "nobody is let in as them. For each, ACCOUNT being what its application runs as here, once it is "
-                f"started: {letting_in('ACCOUNT', outside[0])} (where Docker started it, psql may run by `docker exec` "
-                "and echo here). One that comes by network needs a password: psql's \\password, as the superuser"
+                f"started: {letting_in('ACCOUNT', outside[0])} (where Docker started it, psql may run by `docker "
+                "exec`, and echo here). One that comes by network needs a password: psql's \\password, as the superuser"
             )
 
 
