@@ -1,6 +1,6 @@
 """What the demo adds for the twelve measures: each thing is done as a user does it, and true of the sample.
 
-One person has both keys here, so its approvals show how that is done, and nothing of the sample's people.
+One person has all keys here, so its approvals show how that is done, and nothing of the sample's people.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.demo.switchboard import CALLER, NOBODY
-from ccdr.evidence.approvals import NAMESPACE
+from ccdr.evidence.approvals import NAMESPACE, Operation
 from ccdr.evidence.attested import NAMESPACE as ATTESTATION
 from ccdr.host.processes import Host
 from ccdr.host.signatures import sign, trusted_signers
-from ccdr.jobs.approvals import approve, to_approve
+from ccdr.jobs.approvals import NOTHING, Given, Wanted, approve, request, to_approve
 from ccdr.jobs.attest.comparison import compare_due
 from ccdr.jobs.attesting import attest, to_attest
 from ccdr.jobs.daily_verification import verify_now
@@ -31,17 +31,18 @@ from ccdr.model.errors import CommandFailed, UsageProblem
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
 
-APPROVER = "approver@demo"
+APPROVER, REQUESTER = "approver@demo", "requester@demo"
 ASSET, TABLE, COLUMN = "cdr", "cdr", "src"
-HOLDS = timedelta(days=30)
+HOLDS, HOUR = timedelta(days=30), timedelta(hours=1)
 SAYS = "the sample's callers and cards are made up by ccdr, and no security code is among them"
 
 
 @dataclass(frozen=True)
 class Approver:
-    """A key made for this demo, and the file in which its owner stands as who may approve."""
+    """Keys made for this demo, and the file in which their owners stand: who may approve, and who asks for it."""
 
     key: Path
+    requester: Path
     signers: Path
 
     @property
@@ -52,16 +53,21 @@ class Approver:
 
 def approver(work: Path) -> Approver | None:
     """None where nobody can approve here: there is no ssh-keygen, or others than root could write who may."""
-    made = Approver(work.absolute() / "approver", work.absolute() / "allowed_signers")
+    where = work.absolute()
+    made = Approver(where / "approver", where / "requester", where / "allowed_signers")
     with contextlib.suppress(CommandFailed, UsageProblem, OSError):
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", APPROVER, "-f", str(made.key)]
-        Host().run(words, what="ssh-keygen")
-        public = made.key.with_suffix(".pub").read_text("ascii").rsplit(" ", 1)[0]
-        made.signers.write_text(f"{APPROVER} {public}\n", "ascii")
+        lines = [_signer(name, key) for name, key in ((APPROVER, made.key), (REQUESTER, made.requester))]
+        made.signers.write_text("".join(lines), "ascii")
         made.signers.chmod(0o644)
         trusted_signers(made.signers)
         return made
     return None
+
+
+def _signer(name: str, key: Path) -> str:
+    """A new key, and its line of the file of signers."""
+    Host().run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)], what="ssh-keygen")
+    return f"{name} {key.with_suffix('.pub').read_text('ascii').rsplit(' ', 1)[0]}\n"
 
 
 def approved(loaded: LoadedPlan, own: Services, by: Approver | None) -> None:
@@ -77,11 +83,19 @@ def approved(loaded: LoadedPlan, own: Services, by: Approver | None) -> None:
     attest(given, own, signature, by.signers if by is not None else Path("/nonexistent"))
 
 
-def erased(loaded: LoadedPlan, own: Services, planted: datetime) -> None:
-    """A caller is in the register who is in the newest snapshot still, and a canary that is in each since `planted`."""
+def erased(loaded: LoadedPlan, own: Services, planted: datetime, by: Approver | None) -> None:
+    """A caller is in the register who is in the newest snapshot still, and a canary that is in each since `planted`.
+    Where the plan wants it, somebody else has approved each entry."""
     for number, at, canary in ((NOBODY, planted, True), (CALLER, own.clock.now(), False)):
-        selector = Selector(ASSET, rows=(Rows(TABLE, ((COLUMN, number),)),))
-        add(loaded, Asked(selector, at, canary), own)
+        asked = Asked(Selector(ASSET, rows=(Rows(TABLE, ((COLUMN, number),)),)), at, canary)
+        about = add(loaded, asked, own, dry_run=True).about
+        given = NOTHING if by is None or about is None else _given(Wanted(Operation.REGISTER, loaded, about), own, by)
+        add(loaded, asked, own, given)
+
+
+def _given(wanted: Wanted, own: Services, by: Approver) -> Given:
+    asked, requested = request(wanted, own, by.requester, HOUR, ())
+    return Given(asked.text(), requested, sign(asked.text(), by.key, NAMESPACE, own.host))
 
 
 def looked_after(loaded: LoadedPlan, own: Services, progress: Progress) -> Iterator[str]:

@@ -100,7 +100,7 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
         round_of(shown, [job for job in jobs if job.engine.shipping is None], own, progress)
         progress.step("a caller is erased at the switchboard, and stands in the register of erasures")
         centre.switchboard.erase(CALLER)
-        evidence.erased(loaded, own, planted)
+        evidence.erased(loaded, own, planted, signer)
         progress.step("restoring all of it into sandboxes, and a copy with one byte flipped")
         shown.damaged, *shown.tests = side_by_side(
             [
