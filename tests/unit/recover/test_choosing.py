@@ -181,6 +181,6 @@ def test_the_two_that_lie_furthest_apart_are_named() -> None:
 def test_a_state_from_before_the_place_was_changed_is_named_with_the_command_that_takes_it() -> None:
     """After a recovery the plan names where the new server stands: the history before is still there."""
     text = none_by(states("queues", 10, 20, 30, bad={10: OF_ANOTHER_SOURCE, 20: OF_ANOTHER_SOURCE}), at(25))
-    assert "queues-2" in text and "`ccdr restore p --asset queues --snapshot queues-2 …`" in text
+    assert "queues-2" in text and "`ccdr restore p --asset queues --snapshot queues-2`" in text
     for later in (states("queues", 30), states("queues", 10, 30, bad={10: "it failed"})):
         assert "ccdr restore" not in none_by(later, at(25)), "there is none, or it is bad"

@@ -179,5 +179,5 @@ def none_by(states: AssetStates, moment: datetime) -> str:
     old = before[-1]
     return (
         f"{text}. Before the plan named its place of now: {old.short} of {rfc3339(old.consistent_point)}, which "
-        f"`ccdr restore {old.plan} --asset {old.asset} --snapshot {old.short} …` brings back by itself"
+        f"`ccdr restore {old.plan} --asset {old.asset} --snapshot {old.short}` brings back by itself"
     )
