@@ -1,0 +1,34 @@
+"""What is shown of an entry of the register, and what to do where nothing is, in words."""
+
+from __future__ import annotations
+
+from ccdr.model.erasure import EntryState
+
+_WORDS = {
+    EntryState.CANARY: "canary",
+    EntryState.FOUND: "its key finds them",
+    EntryState.NEVER_FOUND: "never found",
+    EntryState.NOT_LOOKED_FOR: "not looked for yet",
+    EntryState.NOT_DUE: "nobody to be found: no snapshot is from before",
+    EntryState.STATED: "nobody to be found, as somebody stated",
+}
+
+
+def word_of(state: EntryState) -> str:
+    return _WORDS[state]
+
+
+def count(found: int | None) -> str:
+    return "-" if found is None else str(found)
+
+
+def step_for(plan: str, entry: str, state: EntryState) -> str:
+    """Of one of which nothing shows that its key finds anybody."""
+    look = f"`ccdr erasure prove {plan} --entry {entry}` looks in the newest snapshot from before they were erased"
+    if state is EntryState.NOT_LOOKED_FOR:
+        return f"nothing shows yet that its key finds anybody: {look}"
+    return (
+        f"no snapshot from before they were erased has shown that its key finds anybody: {look}. If it finds nobody "
+        f"there, the key may be mistyped: `ccdr erasure withdraw {plan} {entry}`, and add it again. If they were never "
+        f"in these backups: `ccdr erasure review {plan} --nobody {entry}`"
+    )
