@@ -29,6 +29,7 @@ def step_for(plan: str, entry: str, state: EntryState) -> str:
         return f"nothing shows yet that its key finds anybody: {look}"
     return (
         f"no snapshot from before they were erased has shown that its key finds anybody: {look}. If it finds nobody "
-        f"there, the key may be mistyped: `ccdr erasure withdraw {plan} {entry}`, and add it again. If they were never "
-        f"in these backups: `ccdr erasure review {plan} --nobody {entry}`"
+        f"there, look in an older one (`--snapshot oldest`). If nobody is there either, the key may be mistyped: "
+        f"`ccdr erasure withdraw {plan} {entry}`, and add it again. If they were never in these backups: "
+        f"`ccdr erasure review {plan} --nobody {entry}`"
     )

@@ -9,7 +9,7 @@ from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import ERASURE_ADD, ERASURE_REPLAY
+from ccdr.evidence.history.kinds import ERASURE_ADD, ERASURE_NOBODY, ERASURE_REPLAY
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.coverage import STALE
 from ccdr.evidence.verdicts import Record
@@ -55,7 +55,8 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
         yield Observed(LACKING, text, *where, behind(added, replayed))
     else:
-        yield Observed(PRESENT, _erased(known.history(plan, asset), replayed), *where, behind(added, replayed))
+        text, stated = _erased(known.history(plan, asset), replayed), newest.get(ERASURE_NOBODY)
+        yield Observed(PRESENT, text, *where, behind(added, replayed, stated))
 
 
 @dataclass(frozen=True)
