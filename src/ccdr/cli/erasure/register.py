@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.approving import GoingOn, going_on_options
-from ccdr.cli.erasure.shown import step_for, word_of
+from ccdr.cli.erasure.shown import step_for, steps_for, word_of
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, dry_run_option, plan_argument, verb
@@ -145,9 +145,8 @@ def list_(plan: str) -> Exit:
             for one in sorted(entries, key=lambda one: one.person or "")
         ]
         table(("entry", "asset", "what", "erased", "found before", "in no copy from", "person"), rows)
-        for one in entries:
-            if (state := shown[one.asset].state(one)) in UNSHOWN:
-                click.echo(f"{one.id}: {step_for(plan, one.id, state)}")
+        for step in steps_for(plan, [(one.id, shown[one.asset].state(one)) for one in entries]):
+            click.echo(step)
         click.echo("as far as this host knows the copies, while backups and prunes go on: docs/how-to/erase.md")
     return Exit.OK
 

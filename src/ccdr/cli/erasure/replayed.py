@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.erasure.shown import count, step_for, word_of
+from ccdr.cli.erasure.shown import count, steps_for, word_of
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import asset_option, assets_option, one_only, plan_argument, target_login_options, verb
-from ccdr.model.erasure import UNSHOWN
 from ccdr.model.errors import Exit, UsageProblem, worst
 
 if TYPE_CHECKING:
@@ -154,9 +153,8 @@ def _tell_proofs(plan: str, proofs: Sequence[Mapping[str, Any]]) -> None:
             click.echo(f"{one['asset']}: {one['reason']}")
         elif not one["canaries"]:
             click.echo(f"{one['asset']}: no canary shows that the probe finds anybody: docs/how-to/erase.md, A canary")
-    for _, entry in each:
-        if entry.state in UNSHOWN:
-            click.echo(f"{entry.id}: {step_for(plan, entry.id, entry.state)}")
+    for step in steps_for(plan, [(entry.id, entry.state) for _, entry in each]):
+        click.echo(step)
 
 
 @verb(short_help="Answer for what left quarantine, or for an entry that finds nobody.")

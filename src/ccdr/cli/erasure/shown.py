@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ccdr.model.erasure import EntryState
+from collections.abc import Iterable, Iterator
 
+from ccdr.model.erasure import UNSHOWN, EntryState
+
+MOST_NAMED = 5
 _WORDS = {
     EntryState.CANARY: "canary",
     EntryState.FOUND: "its key finds them",
@@ -33,3 +36,13 @@ def step_for(plan: str, entry: str, state: EntryState) -> str:
         f"`ccdr erasure withdraw {plan} {entry}`, and add it again. If they were never in these backups: "
         f"`ccdr erasure review {plan} --nobody {entry}`"
     )
+
+
+def steps_for(plan: str, entries: Iterable[tuple[str, EntryState]]) -> Iterator[str]:
+    """The same of many, once for all that are alike; the commands name the first."""
+    known = list(entries)
+    for state in UNSHOWN:
+        ids = [entry for entry, its in known if its is state]
+        if ids:
+            more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+            yield f"{', '.join(ids[:MOST_NAMED])}{more}: {step_for(plan, ids[0], state)}"
