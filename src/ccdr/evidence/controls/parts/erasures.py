@@ -78,9 +78,7 @@ def _nobody_found(unshown: Sequence[_Unshown]) -> str:
     later = [one.id for one in unshown if not one.looked.missing]
     told = []
     if never:
-        told.append(
-            f"{_listed(never)} found nobody in any restored snapshot from before the erasure: the key may be mistyped"
-        )
+        told.append(f"{_listed(never)} found nobody in snapshots from before the erasure: is its key mistyped?")
     if later:
         told.append(f"{_listed(later)} was not looked for in a snapshot from before the erasure")
     return "; ".join(told)
