@@ -3,7 +3,7 @@ Whoever adds a part adds them here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -249,6 +249,15 @@ def replayed(past: Chronicle, hours: float, result: str = "PROVEN", **more: Any)
         "canaries": int(result == "PROVEN"),
     }
     past.wrote(hours, "erasure.replay", **body | more)
+
+
+def nobody_found(past: Chronicle, hours: float, missing: Sequence[str] = ("e-000001",)) -> None:
+    """By an entry that was to be found; the canary of another was."""
+    replayed(past, hours, "ERASED", entries=2, canaries=1, missing=[*missing], not_shown=["e-000001"])
+
+
+def answered_for(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "erasure.nobody", entry="e-000001", missing=1, why_sha256=NOUGHT)
 
 
 SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
@@ -572,11 +581,16 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         ],
     },
     "legal-compliance/erasures": {
-        PRESENT: [History(lambda p: (erased(p, -5), replayed(p, -4)), (1, 2))],
+        PRESENT: [
+            History(lambda p: (erased(p, -5), replayed(p, -4)), (1, 2)),
+            History(lambda p: (erased(p, -5), nobody_found(p, -4), answered_for(p, -3)), (1, 2, 3)),
+        ],
         LACKING: [
             History(nothing),
             History(lambda p: erased(p, -5), (1,)),
             History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED")), (1, 2)),
+            History(lambda p: (erased(p, -5), nobody_found(p, -4)), (1, 2)),
+            History(lambda p: (erased(p, -5), nobody_found(p, -4, missing=())), (1, 2)),
         ],
         FAILING: [
             History(lambda p: (erased(p, -5), replayed(p, -4), replayed(p, -3, "FAILED")), (1, 3)),

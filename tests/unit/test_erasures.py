@@ -24,7 +24,7 @@ from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
 from ccdr.jobs.erasure.selectors import Asked, read
 from ccdr.model.answers import NO_WORDS
-from ccdr.model.erasure import RegisterHead, Rows, Selector, Wanted
+from ccdr.model.erasure import UNSHOWN, EntryState, Looked, RegisterHead, Rows, Selector, Wanted
 from ccdr.model.errors import TestBroken, UsageProblem
 from ccdr.model.values import Snapshot
 from ccdr.ports.place import Output
@@ -109,6 +109,35 @@ def test_what_was_withdrawn_is_replayed_no_more_and_its_selector_is_gone(tmp_pat
     assert after.same(PERSON) is None and len(after.added(PERSON, NOW, NOW, canary=False).standing) == 2
 
 
+def test_entries_of_one_person_are_known_by_what_the_owner_calls_them_and_nobody_reads_it(tmp_path: Path) -> None:
+    voice = Selector("rec", files=("17.wav",))
+    made = register().added(PERSON, NOW, NOW, canary=False, person=PHONE)
+    made = made.added(voice, NOW, NOW, canary=False, person=PHONE)
+    made = made.added(voice, NOW, NOW, canary=False, person="another")
+    again = Register.read("p", *files(made, tmp_path))
+    assert again == made
+    assert [one.id for one in again.of_person(again.entries[3])] == ["e-000003", "e-000004"]
+    assert [one.id for one in again.of_person(again.entries[0])] == ["e-000001"], "nobody has said who that is"
+    assert PHONE not in (tmp_path / CHAIN).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("found", "missing", "stated", "held", "state"),
+    [
+        (0, 0, False, True, EntryState.NOT_LOOKED_FOR),
+        (0, 2, False, True, EntryState.NEVER_FOUND),
+        (1, 2, False, True, EntryState.FOUND),
+        (1, 0, True, False, EntryState.FOUND),
+        (0, 2, True, True, EntryState.STATED),
+        (0, 0, False, False, EntryState.NOT_DUE),
+        (0, 2, False, False, EntryState.NOT_DUE),  # what they might be in is gone
+    ],
+)
+def test_what_is_shown_of_an_entry(found: int, missing: int, stated: bool, held: bool, state: EntryState) -> None:
+    assert Looked(found, missing, stated).state(held=held) is state
+    assert (state in UNSHOWN) == (held and not found and not stated)
+
+
 # --- whom somebody adds -------------------------------------------------------------------------------------------
 
 
@@ -138,6 +167,7 @@ def site(tmp_path: Path) -> Site:
         ("asset: crm\ntable: t\nkey: {id: 1}\nphone: '0721000017'", "keys that a selector does not have"),
         ("asset: crm\ntable: t\nkey: {id: 1}\ncanary: perhaps", "neither true nor false"),
         ("asset: crm\ntable: t\nkey: {id: 1}\nerased_at: yesterday", "no time"),
+        ("asset: crm\ntable: t\nkey: {id: 1}\nperson: [a]", "neither text nor a whole number"),
         ("- a", "no mapping"),
     ],
 )

@@ -18,6 +18,7 @@ from ccdr.evidence.history.fold import Histories, read_history
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.host.clock import SystemClock
+from ccdr.model.erasure import Looked
 from ccdr.model.values import Needed, Snapshot, rfc3339
 
 
@@ -364,3 +365,23 @@ def test_a_test_is_judged_by_what_it_checked_whatever_the_plan_says_when_it_ends
     story.promises(WEAK)
     story.tested("PASS", meanwhile=STRONG)
     assert story.unchecked
+
+
+def of_register(kind: str, seq: int, **body: Any) -> dict[str, Any]:
+    return {"kind": f"erasure.{kind}", "seq": seq, "run": None, "time": rfc3339(NOON), **body}
+
+
+def test_what_was_found_of_an_entry_is_known_until_it_is_withdrawn_or_another_has_its_number() -> None:
+    history = AssetHistory()
+    for n in (1, 2):
+        history.take(of_register("add", n, entry=f"e-00000{n}", withdraws=None))
+    found = [{"id": "e-000001", "found_before": 3, "found_after": 0}]
+    history.take(of_register("replay", 3, found=found, missing=["e-000002"]))
+    history.take(of_register("replay", 4, found=[{**found[0], "found_before": 1}], missing=["e-000002"]))
+    history.take(of_register("nobody", 5, entry="e-000002"))
+    assert history.looked("e-000001") == Looked(found=3)
+    assert history.looked("e-000002") == Looked(missing=2, stated=True)
+    history.take(of_register("add", 6, entry="e-000003", withdraws="e-000002"))
+    assert history.looked_for.keys() == {"e-000001"}
+    history.take(of_register("add", 7, entry="e-000001", withdraws=None))  # of a register that was begun anew
+    assert history.looked("e-000001") == Looked()

@@ -114,6 +114,10 @@ class Services:
         """Of whatever was ever captured, as far as it is known here."""
         return [self.catalogue] if self.there is None else [self.catalogue, self.there.catalogue]
 
+    def catalogue_of(self, copy: str) -> Catalogue:
+        """Of what is known here of a copy."""
+        return Catalogue(self.state.root / "copies" / copy)
+
     @property
     def digest(self) -> Digest:
         return Digest(self.host)

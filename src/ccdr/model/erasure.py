@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -73,6 +74,60 @@ def _listed(value: object) -> list[object]:
 def pseudonym(key: str, selector: Selector) -> str:
     """By what a selector is called in lists and logs: nobody who lacks the register's key can guess back from it."""
     return hmac.new(bytes.fromhex(key), selector.canonical.encode(), sha256).hexdigest()
+
+
+def person_called(key: str, person: str) -> str:
+    """The same of what an owner calls a person by: entries in several assets have it in common."""
+    return hmac.new(bytes.fromhex(key), f"person\n{person}".encode(), sha256).hexdigest()
+
+
+class EntryState(StrEnum):
+    """What replays have shown of an entry so far: that by its key somebody is found, or why that is not shown."""
+
+    CANARY = "canary"  # planted: each replay must find it
+    FOUND = "found"  # in one snapshot at least
+    NEVER_FOUND = "never_found"  # looked for in snapshots from before the person was erased: its key may be wrong
+    NOT_LOOKED_FOR = "not_looked_for"  # there are such snapshots, and none of them was restored since
+    NOT_DUE = "not_due"  # no snapshot here was taken before they were erased: nobody is to be found
+    STATED = "stated"  # a person answers for it that nobody is to be found
+
+
+UNSHOWN = (EntryState.NEVER_FOUND, EntryState.NOT_LOOKED_FOR)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What records tell of an entry: the most that a replay has found of it, in how many snapshots from before the
+    person was erased nobody was found, and whether somebody has stated that nobody is to be."""
+
+    found: int = 0
+    missing: int = 0
+    stated: bool = False
+
+    def state(self, *, held: bool) -> EntryState:
+        """`held`: there is a snapshot from before the person was erased."""
+        if self.found:
+            return EntryState.FOUND
+        if self.stated:
+            return EntryState.STATED
+        if not held:
+            return EntryState.NOT_DUE
+        return EntryState.NEVER_FOUND if self.missing else EntryState.NOT_LOOKED_FOR
+
+
+@dataclass(frozen=True)
+class EntryFound:
+    """What one replay found of an entry, and what is shown of it by now. None where it came to no look."""
+
+    id: str
+    what: str
+    state: EntryState
+    found_before: int | None = None
+    found_after: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        counts = {"found_before": self.found_before, "found_after": self.found_after}
+        return {"id": self.id, "what": self.what, **counts, "state": self.state.value}
 
 
 @dataclass(frozen=True)

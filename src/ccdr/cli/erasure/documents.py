@@ -19,6 +19,7 @@ class ErasureEntry(Doc):
     erased_at: str
     added_at: str
     pseudonym: Annotated[str, about("HMAC-SHA-256 of by what they are found, by the register's own key")]
+    person: Annotated[Text, about("the same of what the owner calls them by: one for their entries in all assets")]
 
 
 class CopyHolding(Doc):
@@ -32,6 +33,8 @@ class CopyHolding(Doc):
 
 
 class ErasureListed(ErasureEntry):
+    found_before: Annotated[int, about("the most that a replay has found of it; 0: none has found anybody")]
+    state: Annotated[str, about("canary, found, never_found, not_looked_for, not_due, stated")]
     gone_by: Annotated[Text, about("in no copy from then on, locks included; null: never, or of a canary")]
     copies: list[CopyHolding]
 
@@ -52,16 +55,26 @@ class ErasureRegister(Doc):
     entries: list[ErasureListed]
 
 
+class EntryReplayed(Doc):
+    """Of one entry: what a replay found, null where it came to no look, and what is shown of it by now."""
+
+    id: str
+    what: str
+    found_before: int | None
+    found_after: int | None
+    state: Annotated[str, about("canary, found, never_found, not_looked_for, not_due, stated")]
+
+
 class ErasureProof(Doc):
     """Of one asset, restored into a sandbox."""
 
     plan: str
     asset: str
     verdict: Annotated[str, about("of the restore test")]
-    result: Annotated[Text, about("PROVEN, ERASED (without a canary) or FAILED; null where it came to no replay")]
+    result: Annotated[Text, about("PROVEN, ERASED (not all is shown) or FAILED; null where it came to no replay")]
     reason: Text
     snapshot: Text
-    entries: int
+    entries: list[EntryReplayed]
     canaries: int
     erased: int
     left: int
@@ -75,7 +88,7 @@ class ErasureReplayed(Doc):
     asset: str
     result: Text
     reason: Text
-    entries: int
+    entries: list[EntryReplayed]
     canaries: int
     erased: int
     left: int
@@ -95,4 +108,4 @@ class ErasureWithdrawn(Doc):
 
 
 class ErasureReviewed(Doc):
-    reviewed: Annotated[list[Map], about("plan, asset, and the number of the replay's record")]
+    reviewed: Annotated[list[Map], about("plan, asset, record: of the replay; or of what was stated of `entry`")]

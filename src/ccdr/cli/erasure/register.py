@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.approving import GoingOn, going_on_options
+from ccdr.cli.erasure.shown import step_for, steps_for, word_of
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, dry_run_option, plan_argument, verb
+from ccdr.model.erasure import UNSHOWN, EntryState
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.erasure.horizon import Horizon, Known
     from ccdr.jobs.erasure.register import Entry
+    from ccdr.jobs.erasure.shown import Shown
 
 SHOWN = 12  # digits of a pseudonym
 
@@ -51,6 +54,7 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     from ccdr.jobs.erasure import selectors
     from ccdr.jobs.erasure.adding import add as add_entry
     from ccdr.jobs.erasure.horizon import horizons
+    from ccdr.jobs.erasure.shown import Shown
     from ccdr.plans.lint import open_to_others
 
     options = settings()
@@ -63,8 +67,9 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     added = add_entry(loaded, asked, services, given, dry_run=dry_run)
     entry = added.entry
     gone = None if entry.canary else horizons(loaded, services, entry.asset, entry.erased_at)
+    listed = Shown.of(loaded, services, entry.asset)
     body = {
-        **_listed(plan, entry, gone),
+        **_listed(plan, entry, gone, listed),
         "entries": added.entries,
         "known": added.known,
         "about": added.about,
@@ -80,7 +85,9 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     what = "would be added" if dry_run else "added"
     click.echo(f"{what}: {entry.id}, {entry.what} in {plan}/{entry.asset}")
     if gone is not None:
-        click.echo(f"no copy holds them from: {_day(gone)}")
+        click.echo(f"no copy holds what {entry.id} names in {entry.asset} from: {_day(gone)}")
+        click.echo("what they left in other assets needs an entry for each of these")
+        _tell_shown(plan, entry, listed.state(entry))
     if added.about is not None:
         click.echo(f"it takes an approval: ccdr approval request {plan} register --about {added.about} …")
     if not dry_run:
@@ -97,6 +104,8 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
 def list_(plan: str) -> Exit:
     """What the register of PLAN holds: entries by their ids and keyed digests. Nobody is named.
 
+    `found before` is the most that a replay has found of an entry: where it is none, its key may be mistyped.
+
     \b
     Examples:
       ccdr erasure list outbound
@@ -104,6 +113,7 @@ def list_(plan: str) -> Exit:
     """
     from ccdr.jobs.erasure.adding import opened
     from ccdr.jobs.erasure.horizon import horizons
+    from ccdr.jobs.erasure.shown import Shown
     from ccdr.jobs.services import limits_of
 
     options = settings()
@@ -113,10 +123,12 @@ def list_(plan: str) -> Exit:
         register = opened(loaded, services, repo)
     entries = register.standing if register else []
     known: Known = {}
+    shown = {asset: Shown.of(loaded, services, asset) for asset in {one.asset for one in entries}}
     gone = {one.id: horizons(loaded, services, one.asset, one.erased_at, known) for one in entries if not one.canary}
     if options.json:
         head = register.head.as_json() if register else None
-        print_json({"plan": plan, "head": head, "entries": [_listed(plan, one, gone.get(one.id)) for one in entries]})
+        listed = [_listed(plan, one, gone.get(one.id), shown[one.asset]) for one in entries]
+        print_json({"plan": plan, "head": head, "entries": listed})
     elif not entries:
         click.echo(f"the register of {plan} holds nobody")
     else:
@@ -126,12 +138,15 @@ def list_(plan: str) -> Exit:
                 one.asset,
                 f"{one.what}, canary" if one.canary else one.what,
                 rfc3339(one.erased_at),
+                _found(one, shown[one.asset]),
                 _day(gone.get(one.id)),
-                one.pseudonym[:SHOWN],
+                (one.person or one.pseudonym)[:SHOWN],
             )
-            for one in entries
+            for one in sorted(entries, key=lambda one: one.person or "")
         ]
-        table(("entry", "asset", "what", "erased", "in no copy from", "pseudonym"), rows)
+        table(("entry", "asset", "what", "erased", "found before", "in no copy from", "person"), rows)
+        for step in steps_for(plan, [(one.id, shown[one.asset].state(one)) for one in entries]):
+            click.echo(step)
         click.echo("as far as this host knows the copies, while backups and prunes go on: docs/how-to/erase.md")
     return Exit.OK
 
@@ -169,6 +184,13 @@ def withdraw(plan: str, entry: str, why: str, going_on: GoingOn) -> Exit:
     return Exit.OK
 
 
+def _tell_shown(plan: str, entry: Entry, state: EntryState) -> None:
+    if state is EntryState.NOT_DUE:
+        click.echo("no snapshot that this host knows of was taken before they were erased: nobody is to be found by it")
+    elif state in UNSHOWN:
+        click.echo(step_for(plan, entry.id, state))
+
+
 def _day(found: Sequence[Horizon] | None) -> str:
     from ccdr.jobs.erasure.horizon import latest
 
@@ -178,12 +200,19 @@ def _day(found: Sequence[Horizon] | None) -> str:
     return day.strftime("%Y-%m-%d") if day else "never: " + next(one.why for one in found if one.gone_by is None)
 
 
-def _listed(plan: str, entry: Entry, found: Sequence[Horizon] | None) -> dict[str, object]:
+def _found(entry: Entry, shown: Shown) -> str:
+    found = shown.looked(entry).found
+    return str(found) if found else word_of(shown.state(entry))
+
+
+def _listed(plan: str, entry: Entry, found: Sequence[Horizon] | None, shown: Shown) -> dict[str, object]:
     from ccdr.jobs.erasure.horizon import latest
 
     day = latest(found) if found is not None else None
     return {
         **_as_json(plan, entry),
+        "found_before": shown.looked(entry).found,
+        "state": shown.state(entry).value,
         "gone_by": day and rfc3339(day),
         "copies": [one.as_json() for one in found or ()],
     }
@@ -199,4 +228,5 @@ def _as_json(plan: str, entry: Entry) -> dict[str, object]:
         "erased_at": rfc3339(entry.erased_at),
         "added_at": rfc3339(entry.added_at),
         "pseudonym": entry.pseudonym,
+        "person": entry.person,
     }

@@ -34,6 +34,7 @@ from ccdr.evidence.verdicts import (
     reached_for,
 )
 from ccdr.model import parents as chain
+from ccdr.model.erasure import Looked
 from ccdr.model.leaps import Growth, Sign, signs
 from ccdr.model.measure import Point
 from ccdr.model.values import (
@@ -54,6 +55,11 @@ NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.m
 @dataclass(slots=True)
 class AssetHistory(FoldedRecords):
     """What is known of one asset, or (with no asset) of a plan's upkeep, by what is kept of its records."""
+
+    def looked(self, entry: str) -> Looked:
+        """What replays have shown of an entry of the register of erasures."""
+        found, missing, stated = self.looked_for.get(entry, (0, 0, 0))
+        return Looked(found, missing, bool(stated))
 
     @property
     def recovering(self) -> bool:

@@ -30,6 +30,7 @@ def seen_from(known: Histories, plan: str, copy: str) -> Histories:
 def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
     bad = {one: "FAIL" for one in own.captured_badly if one not in here.proven}
     seen = replace(here, proven={**bad, **here.proven}, begun_here=own.begun_here, checks_at_start={})
+    seen = replace(seen, looked_for=own.looked_for)
     return replace(seen, suspect=own.suspect, suspected=own.suspected)  # a copy of it is no better
 
 

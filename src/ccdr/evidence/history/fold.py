@@ -22,9 +22,7 @@ from ccdr.evidence.history.kinds import (
     CONTROLLED,
     COPIED,
     DUTIES,
-    ERASURE_ADD,
-    ERASURE_REPLAY,
-    ERASURE_REVIEW,
+    ERASURES,
     EXAMINED,
     GROUP,
     KEY_ADDED,
@@ -65,7 +63,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 40  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 41  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -73,14 +71,14 @@ Beside = list[list[object]]  # ledgers that are read with ours, as `Population.k
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
-    PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED, ERASURE_ADD, ERASURE_REPLAY,
-    ERASURE_REVIEW, ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *RUNBOOKS,
+    PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
+    ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *ERASURES, *RUNBOOKS,
     *INCIDENTS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
-    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, *RUNBOOKS,
+    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, *ERASURES, *RUNBOOKS,
     *INCIDENTS,
 ))  # fmt: skip
 

@@ -22,8 +22,10 @@ from ccdr.evidence.history.kinds import (
     DAMAGED,
     DONE,
     DUTIES,
-    ERASURE_REPLAY,
+    ERASURE_ADD,
+    ERASURE_NOBODY,
     ERASURE_REVIEW,
+    ERASURES,
     GROUP,
     KEY_ADDED,
     KEY_REMOVED,
@@ -184,6 +186,9 @@ class FoldedRecords:
 
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
     returned: list[list[Any]] = field(default_factory=list)
+    # Of each entry of the register of erasures that stands: the most that was found of it, how many snapshots that
+    # should hold it did not, and 1 where somebody has stated that nobody is to be found (`Looked`).
+    looked_for: dict[str, list[int]] = field(default_factory=dict)
 
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
     repository_keys: dict[str, list[Any]] = field(default_factory=dict)
@@ -220,7 +225,7 @@ class FoldedRecords:
         if kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
             return
-        if kind in (ERASURE_REPLAY, ERASURE_REVIEW):
+        if kind in ERASURES:
             self._take_erasure(record)
             self.newest[kind] = record
             return
@@ -302,10 +307,26 @@ class FoldedRecords:
             self.newest[kind] = record
 
     def _take_erasure(self, record: Record) -> None:
-        if record["kind"] == ERASURE_REVIEW:
+        kind = record["kind"]
+        if kind == ERASURE_REVIEW:
             self.returned = [one for one in self.returned if one[0] != record["of"]]
-        elif record.get("handed_over") is True:
+        elif kind == ERASURE_ADD:
+            self.looked_for.pop(str(record.get("withdraws")), None)
+            if record.get("withdraws") is None:
+                self.looked_for[str(record["entry"])] = [0, 0, 0]  # also of a register that was begun anew
+        elif kind == ERASURE_NOBODY:
+            self.looked_for.setdefault(str(record["entry"]), [0, 0, 0])[2] = 1
+        else:
+            self._take_replay(record)
+
+    def _take_replay(self, record: Record) -> None:
+        if record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
+        for one in record.get("found") or ():
+            of = self.looked_for.setdefault(str(one["id"]), [0, 0, 0])
+            of[0] = max(of[0], int(one["found_before"]))
+        for entry in record.get("missing") or ():
+            self.looked_for.setdefault(str(entry), [0, 0, 0])[1] += 1
 
     def _take_key(self, kind: str, record: Record) -> None:
         key = str(record["key"])

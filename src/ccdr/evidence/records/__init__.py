@@ -20,7 +20,7 @@ from ccdr.evidence.records.approvals import (
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
-from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay, ErasureReview
+from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
@@ -65,6 +65,7 @@ __all__ = [
     "CopyStart",
     "Duties",
     "ErasureAdd",
+    "ErasureNobody",
     "ErasureReplay",
     "ErasureReview",
     "GlassBroken",

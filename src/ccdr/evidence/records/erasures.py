@@ -49,6 +49,9 @@ class ErasureAdd(Record, frozen=True, kw_only=True, gc=False):
     pseudonym: Annotated[Digest, about("HMAC-SHA-256 of the selector, by the register's own key")]
     rule_version: Count
     head: Annotated[RecordedHead, about("of the register with this entry")]
+    person: Annotated[
+        Digest | None, about("HMAC-SHA-256 of what the owner calls the person by; entries in several assets share it")
+    ] = None
     withdraws: Annotated[EntryId | None, about("the entry that was wrong, and is replayed no more")] = None
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart: why withdrawn")] = None
     snapshot: Annotated[Digest, about("that holds the register")]
@@ -71,7 +74,8 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     """The register was replayed on what was restored, before that was handed over; or was not, and why.
 
     `PROVEN`: nobody is found any more, and a planted canary was before, so that the probe finds who is there. `ERASED`:
-    nobody is found any more, and no canary shows that the probe would. `FAILED`: all else.
+    nobody is found any more, and no canary shows that the probe would, or no replay so far shows that the key of each
+    entry finds anybody. `FAILED`: all else.
     """
 
     kind: Literal["erasure.replay"]
@@ -87,6 +91,13 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     entries: Annotated[Count, about("of the asset, all of which were looked for")] = 0
     canaries: Annotated[Count, about("of these: planted ones that were to be found")] = 0
     found: Annotated[list[FoundEntry], about("entries that were found, or that are canaries")] = []
+    missing: Annotated[
+        list[EntryId], about("entries that were not found, though the snapshot is from before the person was erased")
+    ] = []
+    not_shown: Annotated[
+        list[EntryId],
+        about("entries that no replay so far has found, though there are snapshots from before the person was erased"),
+    ] = []
     atomic: Annotated[bool, about("in one transaction, as far as the tables have them")] = True
     handed_over: Annotated[bool, about("it left quarantine all the same, as somebody broke the glass")] = False
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart: why")] = None
@@ -96,7 +107,8 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         left = sum(one.found_after for one in self.found)
-        if self.result == "PROVEN" and (left or self.head is None or not self.canaries):
+        shown = self.head is not None and self.canaries and not self.not_shown
+        if self.result == "PROVEN" and (left or not shown):
             raise no_such_record("proven, and what it stands on has not shown that")
 
 
@@ -108,6 +120,21 @@ class ErasureReview(Record, frozen=True, kw_only=True, gc=False):
     asset: OfAsset
     version: Literal[3]
     of: Annotated[Count, about("the record of the replay, by number")]
+    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
+class ErasureNobody(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody states of an entry of the register that nobody is to be found by it in any snapshot, and answers for
+    it. It is replayed all the same, and the statement is over once a replay finds somebody."""
+
+    kind: Literal["erasure.nobody"]
+    plan: OfPlan
+    asset: OfAsset
+    version: Literal[3]
+    entry: EntryId
+    missing: Annotated[Count, about("replays by then that did not find it in a snapshot from before")] = 0
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -57,6 +57,7 @@ ALL: tuple[type[Record], ...] = (
     approvals.GlassReviewed,
     approvals.AttestationRecord,
     erasures.ErasureAdd,
+    erasures.ErasureNobody,
     erasures.ErasureReplay,
     erasures.ErasureReview,
     incidents.IncidentOpened,

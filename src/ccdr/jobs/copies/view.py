@@ -10,7 +10,6 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import copy_named
 from ccdr.plans.copies import seen_from as plan_at
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import Catalogue
 
 
 def from_site(loaded: LoadedPlan, services: Services, where: str | None) -> tuple[LoadedPlan, Services]:
@@ -29,5 +28,5 @@ def jobs_from(jobs: Sequence[Job], services: Services, where: str | None) -> tup
 
 def at(loaded: LoadedPlan, services: Services, copy: str) -> Services:
     """What is known here of a copy: which snapshots it holds, and what was done there."""
-    directory = services.state.root / "copies" / copy
-    return replace(services, catalogue=Catalogue(directory), there=SeenFrom(loaded.plan.plan, copy, services.catalogue))
+    there = SeenFrom(loaded.plan.plan, copy, services.catalogue)
+    return replace(services, catalogue=services.catalogue_of(copy), there=there)

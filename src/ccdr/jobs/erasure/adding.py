@@ -65,7 +65,7 @@ def add(
         if before is not None and (same := before.same(asked.selector)) is not None:
             return Added(same, len(before.entries), known=True)
         register = (before or Register.begin(plan)).added(
-            asked.selector, asked.erased_at or now, now, canary=asked.canary
+            asked.selector, asked.erased_at or now, now, canary=asked.canary, person=asked.person
         )
         entry = register.entries[-1]
         about = FIRST if before is None else entry.pseudonym
@@ -87,7 +87,7 @@ def withdraw(loaded: LoadedPlan, entry: str, services: Services, why: str, given
     repo = services.repository(loaded, limits_of(loaded))
     with services.state.lock(plan, "", VERB), services.state.reading(repo.location):
         before = opened(loaded, services, repo)
-        found = next((one for one in before.standing if one.id == entry), None) if before is not None else None
+        found = before.standing_one(entry) if before is not None else None
         if before is None or found is None:
             raise UsageProblem(
                 f"the register of {plan} has no entry {entry!a} that stands", hint=f"`ccdr erasure list {plan}`"
@@ -113,6 +113,7 @@ def _stored(
         "canary": entry.canary,
         "erased_at": rfc3339(entry.erased_at),
         "pseudonym": entry.pseudonym,
+        "person": entry.person,
         "rule_version": entry.rule_version,
         "head": register.head.as_json(),
         "withdraws": entry.withdraws,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.host.state import Run
-from ccdr.jobs.erasure.replaying import Outcome, Replaying
+from ccdr.jobs.erasure.replaying import BY_HAND, Outcome, Replaying
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.result import RestoreResult
@@ -23,8 +23,6 @@ from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Progress
 from ccdr.storage.catalogue import OURS
 from ccdr.storage.restic import Restic
-
-BY_HAND = "by_hand"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ccdr.host.files import write_durably
-from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, pseudonym
+from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, person_called, pseudonym
 from ccdr.model.errors import BackupBad, CcdrError
 from ccdr.model.values import rfc3339, utc
 from ccdr.storage.catalogue import OURS
@@ -37,7 +37,8 @@ class RegisterBad(CcdrError):
 @dataclass(frozen=True)
 class Entry:
     """One person in one asset. `erased_at` is when they were erased at the source; of a canary, when it was planted.
-    `withdraws`: the id of an entry that was wrong, and is replayed no more; it names nobody itself."""
+    `withdraws`: the id of an entry that was wrong, and is replayed no more; it names nobody itself. `person`: a keyed
+    digest of what the owner calls them by, which their entries in other assets have too."""
 
     id: str
     asset: str
@@ -49,6 +50,7 @@ class Entry:
     selector_sha256: str
     rule_version: int
     withdraws: str | None = None
+    person: str | None = None
 
     def line(self, prev: str) -> str:
         return _line(
@@ -64,6 +66,7 @@ class Entry:
                 "rule_version": self.rule_version,
                 "prev": prev,
                 **({"withdraws": self.withdraws} if self.withdraws else {}),
+                **({"person": self.person} if self.person else {}),
             }
         )
 
@@ -80,6 +83,7 @@ class Entry:
             str(body["selector_sha256"]),
             int(body["rule_version"]),
             None if body.get("withdraws") is None else str(body["withdraws"]),
+            None if body.get("person") is None else str(body["person"]),
         )
 
 
@@ -110,7 +114,9 @@ class Register:
             return False
         return _hash(self.lines[head.entries]) == head.hash
 
-    def added(self, selector: Selector, erased_at: datetime, now: datetime, *, canary: bool) -> Register:
+    def added(
+        self, selector: Selector, erased_at: datetime, now: datetime, *, canary: bool, person: str | None = None
+    ) -> Register:
         salt = secrets.token_hex(16)
         entry = Entry(
             f"e-{len(self.entries) + 1:06}",
@@ -122,6 +128,7 @@ class Register:
             pseudonym(self.key, selector),
             _salted(salt, selector),
             RULE_VERSION,
+            person=None if person is None else person_called(self.key, person),
         )
         return Register(
             self.plan,
@@ -146,10 +153,17 @@ class Register:
         withdrawn = {one.withdraws for one in self.entries}
         return [one for one in self.entries if one.withdraws is None and one.id not in withdrawn]
 
+    def standing_one(self, entry: str) -> Entry | None:
+        return next((one for one in self.standing if one.id == entry), None)
+
     def same(self, selector: Selector) -> Entry | None:
         """An entry of the same person."""
         digest = pseudonym(self.key, selector)
         return next((one for one in self.standing if one.pseudonym == digest), None)
+
+    def of_person(self, entry: Entry) -> list[Entry]:
+        """The entry, and those of the same person in other assets, as far as the owner has said so."""
+        return [one for one in self.standing if one == entry or (entry.person and one.person == entry.person)]
 
     def of(self, asset: str) -> list[Entry]:
         return [one for one in self.standing if one.asset == asset]

@@ -14,9 +14,10 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
 from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
+from ccdr.jobs.erasure.shown import Shown
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.erasure import Replayed
+from ccdr.model.erasure import UNSHOWN, EntryFound, Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
 from ccdr.plans import LoadedPlan
@@ -29,6 +30,7 @@ from ccdr.storage.restic import PROBE_WAIT, Restic
 
 PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
 MOST_FOUND = 500  # entries that a record lists
+BY_HAND = "by_hand"  # why it is replayed: what stands somewhere may have been erased from before
 GLASS = "hand it over all the same with --despite-erasures WHY, which stays red until `ccdr erasure review`"
 
 
@@ -48,6 +50,9 @@ class Outcome:
     entries: int = 0
     canaries: int = 0
     found: list[dict[str, object]] = field(default_factory=list)
+    each: list[EntryFound] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # not found, though they must be in this snapshot
+    not_shown: list[str] = field(default_factory=list)  # never found, and somewhere they must be
     erased: int = 0  # rows, keys or files
     left: int = 0
     atomic: bool = True
@@ -63,10 +68,15 @@ class Outcome:
     def check(self) -> CheckResult:
         """As one of the asset's checks."""
         status = Verdict.PASS if self.result != FAILED else Verdict.INCONCLUSIVE if self.broken else Verdict.FAIL
-        shown = f", {so_many(self.canaries, 'canary', 'canaries')} found before" if self.result == PROVEN else ""
-        shown = shown or (", no canary shows that the probe finds anybody" if self.result == ERASED else "")
-        actual = f"{self.erased} erased, {self.left} left{shown}" if self.reason is None else self.reason
+        actual = f"{self.erased} erased, {self.left} left{self._shown}" if self.reason is None else self.reason
         return CheckResult("erasure", "erased people", status, f"nobody of {_entries(self.entries)} left", actual)
+
+    @property
+    def _shown(self) -> str:
+        """What it rests on, and what nothing shows."""
+        canaries = f", {so_many(self.canaries, 'canary', 'canaries')} found before"
+        shown = canaries if self.canaries else ", no canary shows that the probe finds anybody"
+        return f"{shown}, nothing shows that {_listed(self.not_shown)} finds anybody" if self.not_shown else shown
 
 
 def _entries(count: int) -> str:
@@ -161,6 +171,8 @@ class Replaying:
             outcome.failed(str(self.bad), self.bad.hint)
             return outcome
         entries, point = self.entries, at or self.manifest.consistent_point
+        shown = Shown.of(self.loaded, self.services, self.asset)
+        outcome.each = [EntryFound(one.id, one.what, shown.state(one)) for one in entries]
         canaries = {one.id for one in entries if one.canary and one.erased_at <= point and not in_part}
         try:
             assert self.register is not None
@@ -169,20 +181,37 @@ class Replaying:
             why = failure_of(error)
             outcome.failed(f"the register of erasures was not replayed: {why.reason}", why.hint, broken=True)
         else:
+            whole = not in_part and self.purpose != BY_HAND
+            due = {one.id for one in entries if not one.canary and point < one.erased_at} if whole else set()
+            self._show(outcome, replayed, due, canaries, shown)
             self._judge(outcome, replayed, canaries)
             self._note(outcome, replayed, point)
         outcome.seconds = self.services.clock.monotonic() - began
         return outcome
 
+    def _show(self, outcome: Outcome, replayed: Replayed, due: set[str], canaries: set[str], shown: Shown) -> None:
+        """Of each entry, what was found, and whether its key is shown to find anybody by now."""
+        known = {one.id: one for one in self.entries}
+        outcome.each = [
+            EntryFound(
+                one.id,
+                known[one.id].what,
+                shown.after(known[one.id], one.before, due=one.id in due),
+                one.before,
+                one.after,
+            )
+            for one in replayed.entries
+        ]
+        outcome.missing = [one.id for one in replayed.entries if one.id in due and not one.before]
+        outcome.not_shown = [one.id for one in outcome.each if one.state in UNSHOWN]
+        found = [one for one in replayed.entries if one.id in canaries or one.before or one.beside or one.after]
+        found.sort(key=lambda one: shown.looked(known[one.id]).found > 0)  # of whom nothing tells yet comes first
+        outcome.found = [{**one.as_json(), "canary": one.id in canaries} for one in found[:MOST_FOUND]]
+
     def _judge(self, outcome: Outcome, replayed: Replayed, canaries: set[str]) -> None:
         missed = sorted(one.id for one in replayed.entries if one.id in canaries and not one.before)
         outcome.canaries, outcome.atomic = len(canaries), replayed.atomic
         outcome.erased, outcome.left = replayed.before - replayed.after, replayed.after
-        outcome.found = [
-            {**one.as_json(), "canary": one.id in canaries}
-            for one in replayed.entries
-            if one.id in canaries or one.before or one.beside or one.after
-        ][:MOST_FOUND]
         if replayed.after:
             left = [one.id for one in replayed.entries if one.after]
             outcome.failed(
@@ -195,7 +224,7 @@ class Replaying:
                 hint="was it taken out of the source? Plant it there again, and back up; or " + GLASS,
             )
         else:
-            outcome.result = PROVEN if canaries else ERASED
+            outcome.result = PROVEN if canaries and not outcome.not_shown else ERASED
 
     def _note(self, outcome: Outcome, replayed: Replayed, point: datetime) -> None:
         """Who was erased before the snapshot was taken was not to be in it."""
@@ -224,6 +253,8 @@ class Replaying:
             "entries": outcome.entries,
             "canaries": outcome.canaries,
             "found": outcome.found,
+            "missing": outcome.missing,
+            "not_shown": outcome.not_shown,
             "atomic": outcome.atomic,
             "handed_over": broken_glass is not None,
             "why_sha256": why,

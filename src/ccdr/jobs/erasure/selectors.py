@@ -16,7 +16,7 @@ from ccdr.model.values import utc
 from ccdr.plans import Plan
 from ccdr.plans.yamlfile import MAX_BYTES, parse, read_bytes
 
-_KEYS = {"asset", "rows", "table", "key", "keys", "files", "erased_at", "canary", "may_lack"}
+_KEYS = {"asset", "rows", "table", "key", "keys", "files", "erased_at", "canary", "may_lack", "person"}
 _KINDS = {"postgres": "rows", "mariadb": "rows", "sqlite": "rows", "redis": "keys", "files": "files"}
 HINT = "docs/how-to/erase.md shows one for each engine"
 
@@ -26,6 +26,7 @@ class Asked:
     selector: Selector
     erased_at: datetime | None
     canary: bool
+    person: str | None = None  # what the owner calls them by, in each asset
 
 
 def read(source: str, plan: Plan) -> Asked:
@@ -48,7 +49,9 @@ def read(source: str, plan: Plan) -> Asked:
     if not isinstance(body.get("canary", False), bool):
         raise _wrong(f"{where}: `canary:` is neither true nor false")
     engine = plan.assets[asset].engine_name
-    return Asked(_selector(where, asset, engine, body), _time(where, body.get("erased_at")), body.get("canary") is True)
+    person = None if body.get("person") is None else _text(where, "`person:`", body["person"])
+    selector, erased_at = _selector(where, asset, engine, body), _time(where, body.get("erased_at"))
+    return Asked(selector, erased_at, body.get("canary") is True, person)
 
 
 def _selector(where: str, asset: str, engine: str, body: Mapping[str, Any]) -> Selector:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
-from ccdr.evidence.history.kinds import ERASURE_ADD, ERASURE_REPLAY
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import ERASURE_ADD, ERASURE_NOBODY, ERASURE_REPLAY
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.coverage import STALE
+from ccdr.evidence.verdicts import Record
+from ccdr.model.erasure import Looked
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import so_many, to_the_second
 
-_PROVEN, _FAILED = "PROVEN", "FAILED"
+_FAILED = "FAILED"
 
 
 def erasures(known: Known) -> Iterator[Observed]:
@@ -45,10 +49,57 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
         at = to_the_second(replayed["time"])
         text = f"the register was last replayed on {at}: before its newest entry, or too long ago"
         yield Observed(LATE, text, *where, behind(added, replayed), f"ccdr test {plan} --asset {asset}")
-    elif replayed["result"] != _PROVEN:
+    elif unshown := _unshown(known.history(plan, asset), replayed):
+        yield Observed(LACKING, _nobody_found(unshown), *where, behind(added, replayed), _look(plan, unshown[0].id))
+    elif not replayed["canaries"]:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
         yield Observed(LACKING, text, *where, behind(added, replayed))
     else:
-        people = so_many(int(replayed["entries"]), "entry", "entries")
-        text = f"{people} of the register erased again on {to_the_second(replayed['time'])}, found by a canary"
-        yield Observed(PRESENT, text, *where, behind(added, replayed))
+        text, stated = _erased(known.history(plan, asset), replayed), newest.get(ERASURE_NOBODY)
+        yield Observed(PRESENT, text, *where, behind(added, replayed, stated))
+
+
+@dataclass(frozen=True)
+class _Unshown:
+    id: str
+    looked: Looked
+
+
+def _unshown(history: AssetHistory, replayed: Record) -> list[_Unshown]:
+    """Entries that nothing shows to find anybody: of the newest replay, without those that were found, answered for or
+    withdrawn since."""
+    standing = [one for one in replayed.get("not_shown") or () if one in history.looked_for]
+    each = [_Unshown(one, history.looked(one)) for one in standing]
+    return [one for one in each if not one.looked.found and not one.looked.stated]
+
+
+def _nobody_found(unshown: Sequence[_Unshown]) -> str:
+    never = [one.id for one in unshown if one.looked.missing]
+    later = [one.id for one in unshown if not one.looked.missing]
+    told = []
+    if never:
+        told.append(f"{_listed(never)} found nobody in snapshots from before the erasure: is its key mistyped?")
+    if later:
+        told.append(f"{_listed(later)} was not looked for in a snapshot from before the erasure")
+    return "; ".join(told)
+
+
+def _look(plan: str, entry: str) -> str:
+    return f"ccdr erasure prove {plan} --entry {entry}   then mend or answer for it: docs/how-to/erase.md"
+
+
+def _erased(history: AssetHistory, replayed: Record) -> str:
+    """What the newest replay, and those before it, show of all entries."""
+    entries, each = int(replayed["entries"]), [history.looked(one) for one in history.looked_for]
+    found = min(entries, sum(one.found > 0 for one in each))
+    stated = [one for one in history.looked_for if history.looked(one).stated and not history.looked(one).found]
+    text = f"{so_many(entries, 'entry', 'entries')} of the register replayed on {to_the_second(replayed['time'])}: "
+    text += f"a canary was found, and nobody after; {found} found in a snapshot before"
+    if nobody := max(0, entries - found - len(stated)):
+        text += f", {nobody} with no snapshot from before the erasure"
+    return f"{text}, {_listed(stated)} with nobody to be found, as a person states" if stated else text
+
+
+def _listed(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:5])
+    return shown if len(ids) <= 5 else f"{shown} and {len(ids) - 5} more"
