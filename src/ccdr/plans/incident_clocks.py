@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -59,6 +59,11 @@ class Clock(Strict):
     )
     months: int | None = Field(None, ge=1, le=120, description="or so many calendar months")
     after: Name | None = Field(None, description="counted from when this clock's notification was filed")
+    since: Literal["aware", "stated"] = Field(
+        "aware",
+        description="counted from when the organisation became aware of it; `stated`: from when a person says, with "
+        "`--since`, so that no incident has it from the beginning",
+    )
     told_before: Duration | None = Field(
         None, description="how long before it is due ccdr tells of it; a quarter of its time unless said"
     )
@@ -68,6 +73,8 @@ class Clock(Strict):
     def _one_length(self) -> Self:
         if (self.within is None) == (self.months is None):
             raise ValueError("says not how long it is, expected one of `within` and `months`")
+        if self.after is not None and self.since == "stated":
+            raise ValueError("is counted from two times, expected one of `after` and `since: stated`")
         return self
 
     @property
@@ -99,6 +106,17 @@ class IncidentClocks(Strict):
         """Those that an incident of such a plan has; the plan may name some that there are not."""
         named = incidents.clocks
         return named if named is not None else getattr(self.roles, incidents.role)
+
+    def complete(self, names: Iterable[str]) -> list[str]:
+        """These, each behind what it is counted from: without that one nobody could tell when it is due. KeyError where
+        there is none of a name."""
+        found: dict[str, None] = {}
+        for name in names:
+            chain = [name]
+            while (after := self.clocks[chain[-1]].after) is not None and after not in chain:
+                chain.append(after)
+            found |= dict.fromkeys(reversed(chain))
+        return list(found)
 
 
 @dataclass(frozen=True)
@@ -157,6 +175,16 @@ def unknown_of(names: Sequence[str], known: Mapping[str, object]) -> Iterator[tu
             yield index, f"is no clock, {there}"
 
 
+def stated_of(names: Sequence[str], known: Mapping[str, Clock]) -> Iterator[tuple[int, str]]:
+    """Of a list of clocks those that no incident has from the beginning, by their places."""
+    for index, name in enumerate(names):
+        if name in known and known[name].since == "stated":
+            yield (
+                index,
+                f"is counted from when a person says, expected: ccdr incident note ID --clock {name} --since TIME",
+            )
+
+
 def _across(document: Document) -> Iterator[YamlProblem]:
     """What no single field shows; from the data, so that it is told with the fields' own problems."""
     clocks, roles = _mapping(document.data, "clocks"), _mapping(document.data, "roles")
@@ -164,6 +192,10 @@ def _across(document: Document) -> Iterator[YamlProblem]:
         if isinstance(named, list) and all(isinstance(one, str) for one in named):
             for index, message in unknown_of(named, clocks):
                 yield _problem(document, ("roles", role, index), message)
+            for index, name in enumerate(named):
+                if isinstance(of := clocks.get(name), dict) and of.get("since") == "stated":
+                    message = "is counted from when a person says (`since: stated`), expected none such"
+                    yield _problem(document, ("roles", role, index), message)
     for name, stated in clocks.items():
         after = stated.get("after") if isinstance(stated, dict) else None
         if not isinstance(after, str):

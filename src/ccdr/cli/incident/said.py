@@ -33,6 +33,7 @@ class _Said:
     filed_at: str | None
     not_due: tuple[str, ...]
     clocks: tuple[str, ...]
+    since: str | None
 
 
 @verb(short_help="Note something of an incident; that a notification was filed, too.")
@@ -43,6 +44,7 @@ class _Said:
 @click.option("--filed-at", metavar="TIME", help="When it was filed (default: now).")
 @click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --text says why.")
 @click.option("--clock", "clocks", metavar="CLOCK", multiple=True, help="This clock of incidents.yaml counts as well.")
+@click.option("--since", metavar="TIME", help="With --clock: when they asked, or when it was handled (NIS2 23(4)).")
 @as_one("said", _Said)
 def note(name: str, said: _Said) -> Exit:
     """Note something of the incident ID: words, that a notification was filed, that none is due.
@@ -56,6 +58,7 @@ def note(name: str, said: _Said) -> Exit:
       ccdr incident note inc-20261124-3f9a2c --filed gdpr-33 --receipt receipt.pdf --filed-at "2026-11-25 10:12"
       ccdr incident note inc-20261124-3f9a2c --not-due gdpr-33 --text "no personal data was affected, see INC-1234"
       ccdr incident note inc-20261124-3f9a2c --clock hipaa-410
+      ccdr incident note inc-20261124-3f9a2c --clock nis2-23-interim --since "2026-11-30 09:00"
     """
     from ccdr.jobs.incidents import find
 
@@ -83,7 +86,10 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
     if said.clocks:
         from ccdr.plans.incident_clocks import clocks_beside
 
-        return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words)
+        since = None if said.since is None else time_of(said.since, zone_of_incident(known), "--since")
+        return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words, since)
+    if said.since is not None:
+        raise UsageProblem("--since says from when a clock counts: which one?", hint="--clock CLOCK --since TIME")
     if words is None:
         raise UsageProblem("--text is missing: say what is to be noted, or why", hint='--text "…"')
     if said.not_due:
