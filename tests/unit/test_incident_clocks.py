@@ -10,7 +10,10 @@ from tests.support.harness import Site
 from ccdr.jobs.incidents.opening import recorded_clocks, unknown_clocks
 from ccdr.model.errors import PlanInvalid
 from ccdr.model.values import utc
+from ccdr.plans.facts import PlanFacts
 from ccdr.plans.incident_clocks import PlanIncidents, clocks_beside, clocks_schema, load_clocks, packaged
+from ccdr.plans.loosened import Code, loosened
+from ccdr.plans.words import sentence
 
 GOOD = """\
 roles:
@@ -108,3 +111,33 @@ def test_what_counts_from_when_a_person_says_is_no_clock_of_a_plan(tmp_path: Pat
 def test_the_law_is_quoted_whole_or_says_where_it_is_not() -> None:
     quote = load_clocks(None).value.clocks["gdpr-33"].quote
     assert quote and "unless the personal data breach is unlikely to result in a risk" in quote
+
+
+def sentences(site: Site, before: PlanFacts) -> list[str]:
+    return [sentence(one) for one in loosened(before, site.loaded().facts)]
+
+
+def test_a_role_by_which_less_has_to_be_notified_is_a_loosening_of_the_plan(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {role: controller}\n")
+    before = site.loaded().facts
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {role: processor}\n")
+    (told,) = sentences(site, before)
+    assert told == "its incidents had the clock gdpr-33 (3d), and do not have it any more"
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {clocks: [gdpr-33, nis2-23-final]}\n")
+    assert sentences(site, before) == []
+    assert site.loaded().facts.clocks and "nis2-23" in site.loaded().facts.clocks
+
+
+def test_so_is_a_clock_that_a_file_of_ones_own_takes_away_or_gives_more_time(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan("crm: {engine: files, paths: [/x]}")
+    site.write("incidents.yaml", GOOD.replace("[gdpr-33]", "[gdpr-33, local]"))
+    before = site.loaded().facts
+    site.write("incidents.yaml", GOOD.replace("within: 72h", "within: 99h"))
+    assert [one.code for one in loosened(before, site.loaded().facts)] == [
+        Code.INCIDENT_CLOCK_LONGER,
+        Code.INCIDENT_CLOCK_GONE,
+    ]
+    site.write("incidents.yaml", "nothing of this")
+    assert [one.item for one in loosened(before, site.loaded().facts)] == ["local"], "ccdr's own are taken then"

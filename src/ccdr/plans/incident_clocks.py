@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.model.deadlines import Length
-from ccdr.model.errors import PlanInvalid
+from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.schema import Duration, Name, Strict, Text, parse_duration
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.shape import editor_schema, listed
@@ -158,7 +159,23 @@ def load_clocks(path: Path | None) -> LoadedClocks:
 def clocks_beside(plans: Path) -> LoadedClocks:
     """The one beside the directory of plans, or the one that comes with ccdr. Raises as `load_clocks`."""
     beside = plans.parent / BESIDE
-    return load_clocks(beside if beside.exists() else None)
+    return load_clocks(beside) if beside.exists() else _own()
+
+
+def lengths_of(incidents: PlanIncidents, plans: Path) -> dict[str, float]:
+    """What an incident of such a plan has to be notified by, and within how many seconds, as a recovery takes it: where
+    the file beside the plans is wrong, by ccdr's own. CcdrError where the disk refuses."""
+    try:
+        clocks = clocks_beside(plans).value
+    except (PlanInvalid, UsageProblem):
+        clocks = _own().value
+    named = [name for name in clocks.of(incidents) if name in clocks.clocks and clocks.clocks[name].since == "aware"]
+    return {name: clocks.clocks[name].length.about.total_seconds() for name in sorted(clocks.complete(named))}
+
+
+@cache
+def _own() -> LoadedClocks:
+    return load_clocks(None)
 
 
 def clocks_schema() -> dict[str, Any]:
