@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import UTC
 from pathlib import Path
 
@@ -58,6 +61,33 @@ def test_a_final_report_of_an_older_incident_counts_from_the_notification_once_t
     duties = {one["clock"]: one for one in site.run("incident", "note", "inc-older", *filed).json["duties"]}
     due = deadline(utc(duties["nis2-23"]["filed_at"]), Length(months=1), UTC)
     assert duties["nis2-23-final"]["due"] == rfc3339(due)
+
+
+def test_the_register_has_the_risk_and_whom_it_concerns_in_a_persons_own_words(site: Site) -> None:
+    name = opened(site)
+    site.run("incident", "note", name, "--risk", "high", "--risk-why", "voices", "--persons", "about 40 callers")
+    weight = ("--risk", "unlikely", "--risk-why", "the disk was encrypted", "--records", "some 90 recordings")
+    closing = ("--cause", "loss_or_theft", "--effects", "none", "--remedy", "none", "--not-due", "gdpr-33-2")
+    done = site.run("incident", "close", name, *closing, *weight)
+    assert done.code == 0 and done.json["cause"] == "loss_or_theft", done
+    (row,) = site.run("incident", "register").json["incidents"]
+    assert (row["risk"], row["risk_why"]) == ("unlikely", "the disk was encrypted"), "what was said last"
+    assert (row["persons_concerned"], row["records_concerned"]) == ("about 40 callers", "some 90 recordings")
+    assert row["notes"] == [row["notes"][0]] and "a laptop is gone" in row["notes"][0]
+    out = site.root / "register.csv"
+    site.run("incident", "register", "--format", "csv", "--out", str(out))
+    first, *_ = csv.DictReader(io.StringIO(out.read_text()))
+    assert (first["risk"], first["persons_concerned"]) == ("unlikely", "about 40 callers")
+    recorded = json.dumps(site.records())
+    assert "40 callers" not in recorded and "encrypted" not in recorded, "the ledger has digests alone"
+    site.ledger_holds()
+
+
+def test_a_close_that_is_refused_records_nothing_of_its_weight(site: Site) -> None:
+    name = opened(site)
+    closing = ("--cause", "attack", "--effects", "x", "--remedy", "x", "--persons", "40")
+    assert site.run("incident", "close", name, *closing).code == 2
+    assert not site.records("incident.noted")
 
 
 def test_what_they_ask_for_counts_from_when_they_asked(site: Site) -> None:
@@ -118,6 +148,10 @@ def test_what_cannot_be_is_refused_and_nothing_is_recorded(site: Site, args: lis
         (["--clock", "nis2-23-interim", "--since", "2020-01-01 00:00"], "when you became aware of it"),
         (["--clock", "hipaa-410", "--since", "2020-01-01 00:00"], "--since is not for hipaa-410"),
         (["--since", "2020-01-01 00:00", "--text", "x"], "which one?"),
+        (["--risk", "high"], "--risk-why is missing"),
+        (["--risk-why", "x"], "--risk is missing"),
+        (["--persons", "x", "--clock", "gdpr-33"], "are four things"),
+        (["--records", " "], "--records says nothing"),
         ([], "--text is missing"),
     ],
 )

@@ -11,6 +11,7 @@ from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTI
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot
 from ccdr.host.who import who
+from ccdr.jobs.incidents.assessing import Assessment
 from ccdr.jobs.incidents.known import Known, find
 from ccdr.jobs.incidents.opening import recorded_clocks
 from ccdr.jobs.pausing import wake
@@ -25,6 +26,12 @@ from ccdr.plans.incident_clocks import LoadedClocks
 def note(one: Known, services: Services, words: str) -> Known:
     """Words that belong to it; also to one that is closed."""
     return _noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
+
+
+def assess(one: Known, services: Services, said: Assessment, words: str | None = None) -> Known:
+    """What a person says of its weight; also of one that is closed."""
+    why = None if words is None else keep_payload(services.state, words)
+    return _noted(one, services, {**said.kept(services), "why_sha256": why})
 
 
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str) -> Known:
@@ -137,7 +144,15 @@ def file(
     return _append(one, services, FILED, body)
 
 
-def close(one: Known, services: Services, cause: str, effects: str, remedy: str, not_due: Sequence[str] = ()) -> Known:
+def close(
+    one: Known,
+    services: Services,
+    cause: str,
+    effects: str,
+    remedy: str,
+    not_due: Sequence[str] = (),
+    said: Assessment | None = None,
+) -> Known:
     """It is over. UsageProblem where something is left to be notified, unless that is said not to be due, or nothing
     has happened (a rehearsal, a false alarm)."""
     _require_open(one)
@@ -150,6 +165,8 @@ def close(one: Known, services: Services, cause: str, effects: str, remedy: str,
             hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]} --receipt FILE`), or say "
             f"that it is not due: --not-due {lacking[0]}; --effects then says why",
         )
+    if said:
+        assess(one, services, said)
     body = {
         "incident": one.name,
         "cause": cause,

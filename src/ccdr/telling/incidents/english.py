@@ -18,6 +18,7 @@ _CAUSES = {
     "hardware": "a failure of hardware",
     "software": "a failure of software",
     "human_error": "a human error",
+    "loss_or_theft": "the loss or theft of a device or a document",
     "attack": "an attack",
     "third_party": "a failure of a third party",
     "disaster": "a disaster at the site",

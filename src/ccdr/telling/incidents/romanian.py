@@ -18,6 +18,7 @@ _CAUSES = {
     "hardware": "o defecțiune a echipamentelor",
     "software": "o eroare a programelor",
     "human_error": "o eroare umană",
+    "loss_or_theft": "pierderea sau furtul unui dispozitiv sau document",
     "attack": "un atac",
     "third_party": "o deficiență a unui terț",
     "disaster": "un dezastru la sediu",
