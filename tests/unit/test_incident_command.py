@@ -160,3 +160,11 @@ def test_a_note_that_cannot_be_is_refused(site: Site, args: list[str], said: str
     done = site.run("incident", "note", name, *args)
     assert done.code == 2 and said in done.json["error"], done
     assert len([r for r in site.records() if r["kind"].startswith("incident.")]) == 1
+
+
+def test_the_controls_show_each_notification_that_is_overdue(site: Site) -> None:
+    late = ("--aware-at", "2026-01-05 08:00")
+    done = site.run("incident", "open", "p", "--kind", "availability", "--why", "x", *late)
+    site.run("incident", "note", done.json["incident"], "--clock", "nis2-23-warning", "--clock", "nis2-23")
+    told = json.dumps(site.run("controls").json)
+    assert all(f"({clock}), was due by" in told for clock in ("gdpr-33-2", "nis2-23-warning", "nis2-23"))
