@@ -115,10 +115,11 @@ def test_a_romanian_letter_names_the_law_in_romanian_and_lets_the_operator_decid
     assert "(operatorul sau persoana împuternicită de operator) decide" in text
 
 
-def test_a_letter_of_gdpr_has_no_deadline_of_nis2(incident: Incident) -> None:
-    nis2 = replace(incident.duties[0], clock="nis2-23", law="NIS2 23(4)(b)")
-    text = draft(replace(incident, duties=(*incident.duties, nis2)), FACTS, "authority", END, ENGLISH)
-    assert "GDPR 33(1): due by" in text and "NIS2 23" not in text
+@pytest.mark.parametrize(("clock", "law"), [("nis2-23", "NIS2 23(4)(b)"), ("hipaa-408", "45 CFR 164.408(b)")])
+def test_a_letter_of_gdpr_has_no_deadline_of_another_law(incident: Incident, clock: str, law: str) -> None:
+    other = replace(incident.duties[0], clock=clock, law=law, due=END - timedelta(hours=1))
+    text = draft(replace(incident, duties=(*incident.duties, other)), FACTS, "authority", END, ENGLISH)
+    assert "GDPR 33(1): due by" in text and law not in text and ENGLISH.late.heading not in text
 
 
 def test_what_was_filed_late_says_why_too() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr import __version__
-from ccdr.evidence.incidents import OWN_DRAFTS, Duty, Incident
+from ccdr.evidence.incidents import NO_DRAFTS, OWN_DRAFTS, Duty, Incident
 from ccdr.jobs.incidents.facts import Fact, Facts
 
 Sentence = Callable[[Mapping[str, object]], str]
@@ -111,7 +111,7 @@ def _measures(facts: Facts, receiver: str) -> Iterator[Fact]:
 
 
 def _dues(incident: Incident, to: str) -> list[Duty]:
-    return [one for one in incident.duties if one.to == to and one.clock not in OWN_DRAFTS]
+    return [one for one in incident.duties if one.to == to and one.clock not in (*OWN_DRAFTS, *NO_DRAFTS)]
 
 
 def due_lines(incident: Incident, duties: Sequence[Duty], language: Language) -> Iterator[str]:
