@@ -10,7 +10,10 @@ from tests.support.harness import Site
 from ccdr.jobs.incidents.opening import recorded_clocks, unknown_clocks
 from ccdr.model.errors import PlanInvalid
 from ccdr.model.values import utc
+from ccdr.plans.facts import PlanFacts
 from ccdr.plans.incident_clocks import PlanIncidents, clocks_beside, clocks_schema, load_clocks, packaged
+from ccdr.plans.loosened import Code, loosened
+from ccdr.plans.words import sentence
 
 GOOD = """\
 roles:
@@ -36,10 +39,14 @@ def test_the_file_that_comes_with_ccdr_is_right_and_says_what_each_role_has_to_n
         "gdpr-33-2": "24h",
         "gdpr-34": "72h",
         "hipaa-404": "60d",
+        "hipaa-408": "60d",
         "hipaa-410": "60d",
         "nis2-23-warning": "24h",
         "nis2-23": "72h",
+        "nis2-23-interim": "72h",
         "nis2-23-final": "1 month",
+        "nis2-23-progress": "1 month",
+        "nis2-23-handled": "1 month",
     }
     assert all(one.quote for one in own.clocks.values()), "the law's own words"
 
@@ -54,6 +61,8 @@ def test_the_file_that_comes_with_ccdr_is_right_and_says_what_each_role_has_to_n
         ("[gdpr-33]", "[gdpr-3]", "2: roles.controller[0]: is no clock, did you mean gdpr-33?"),
         ("within: 72h", "within: 72h, after: nothing", "4: clocks.gdpr-33.after: is no clock"),
         ("within: 72h", "within: 72h, after: gdpr-33", "4: clocks.gdpr-33.after: comes back to itself"),
+        ("within: 72h", "within: 72h, since: stated", "2: roles.controller[0]: is counted from when a person says"),
+        ("within: 4h", "within: 4h\n    after: gdpr-33\n    since: stated", "5: clocks.local"),
         ("    told_before: 1h", "    told_befor: 1h", "9: clocks.local.told_befor"),
         ("our contract, 7.3", "x" * 61, "6: clocks.local.law"),
     ],
@@ -84,9 +93,51 @@ def test_a_clock_that_the_plan_names_and_there_is_not_is_named_with_its_line(tmp
     assert any("incidents.yaml:2: clocks.mine.to" in line for line in site.run("plan", "check").json["lint"])
 
 
-def test_what_follows_another_is_due_when_that_is_filed_and_what_follows_none_from_the_beginning() -> None:
+def test_what_follows_another_is_due_when_that_is_filed_which_counts_as_well() -> None:
     aware = utc("2026-11-24T12:00:00Z")
-    both = recorded_clocks(load_clocks(None), ["nis2-23", "nis2-23-final"], aware, "UTC")
-    assert [(one["due"], one["after"]) for one in both] == [("2026-11-27T12:00:00Z", None), (None, "nis2-23")]
-    (alone,) = recorded_clocks(load_clocks(None), ["nis2-23-final"], aware, "UTC")
-    assert (alone["due"], alone["after"]) == ("2026-12-24T12:00:00Z", None)
+    for named in (["nis2-23", "nis2-23-final"], ["nis2-23-final"], ["nis2-23-final", "nis2-23"]):
+        both = recorded_clocks(load_clocks(None), named, aware, "UTC")
+        stated = {one["clock"]: (one["due"], one["after"]) for one in both}
+        assert stated == {"nis2-23": ("2026-11-27T12:00:00Z", None), "nis2-23-final": (None, "nis2-23")}
+
+
+def test_what_counts_from_when_a_person_says_is_no_clock_of_a_plan(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {clocks: [gdpr-33, nis2-23-interim]}\n")
+    (wrong,) = unknown_clocks(site.loaded(), load_clocks(None))
+    assert "incidents.clocks[1]: is counted from when a person says" in str(wrong)
+
+
+def test_the_law_is_quoted_whole_or_says_where_it_is_not() -> None:
+    quote = load_clocks(None).value.clocks["gdpr-33"].quote
+    assert quote and "unless the personal data breach is unlikely to result in a risk" in quote
+
+
+def sentences(site: Site, before: PlanFacts) -> list[str]:
+    return [sentence(one) for one in loosened(before, site.loaded().facts)]
+
+
+def test_a_role_by_which_less_has_to_be_notified_is_a_loosening_of_the_plan(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {role: controller}\n")
+    before = site.loaded().facts
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {role: processor}\n")
+    (told,) = sentences(site, before)
+    assert told == "its incidents had the clock gdpr-33 (3d), and do not have it any more"
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {clocks: [gdpr-33, nis2-23-final]}\n")
+    assert sentences(site, before) == []
+    assert site.loaded().facts.clocks and "nis2-23" in site.loaded().facts.clocks
+
+
+def test_so_is_a_clock_that_a_file_of_ones_own_takes_away_or_gives_more_time(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan("crm: {engine: files, paths: [/x]}")
+    site.write("incidents.yaml", GOOD.replace("[gdpr-33]", "[gdpr-33, local]"))
+    before = site.loaded().facts
+    site.write("incidents.yaml", GOOD.replace("within: 72h", "within: 99h"))
+    assert [one.code for one in loosened(before, site.loaded().facts)] == [
+        Code.INCIDENT_CLOCK_LONGER,
+        Code.INCIDENT_CLOCK_GONE,
+    ]
+    site.write("incidents.yaml", "nothing of this")
+    assert [one.item for one in loosened(before, site.loaded().facts)] == ["local"], "ccdr's own are taken then"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import UTC
 from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
 
+from ccdr.jobs.incidents import find
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.values import rfc3339, utc
 
@@ -33,6 +37,82 @@ def test_what_follows_a_notification_that_was_filed_counts_from_then(site: Site)
     added = site.run("incident", "note", name, "--clock", "nis2-23-final").json["duties"]
     final = next(d for d in added if d["clock"] == "nis2-23-final")
     assert final["due"] == rfc3339(deadline(utc(at["filed_at"]), Length(months=1), UTC))
+
+
+def test_a_final_report_brings_the_notification_that_it_is_counted_from(site: Site) -> None:
+    name = opened(site)
+    added = site.run("incident", "note", name, "--clock", "nis2-23-final").json
+    dues = {one["clock"]: utc(one["due"]) for one in added["duties"]}
+    assert dues["nis2-23"] == deadline(utc(added["aware_at"]), Length(72 * 3600), UTC)
+    assert dues["nis2-23-final"] == deadline(dues["nis2-23"], Length(months=1), UTC)
+
+
+def test_a_final_report_of_an_older_incident_counts_from_the_notification_once_there_is_one(site: Site) -> None:
+    name = opened(site)
+    site.run("incident", "note", name, "--clock", "nis2-23-final")
+    services = site.services()
+    known = find(services, name)
+    alone = {**known.records[-1]["clocks"][1], "after": None, "due": known.records[0]["aware_at"]}
+    body = {key: known.records[0][key] for key in ("kinds", "aware_at", "role", "timezone", "boot", "elapsed_s")}
+    older = {**body, "incident": "inc-older", "by": "person", "clocks": [alone]}
+    services.ledger.append("incident.opened", plan="p", asset=None, run=None, body=older)
+    site.run("incident", "note", "inc-older", "--clock", "nis2-23")
+    filed = ("--filed", "nis2-23", "--receipt", "/etc/hostname")
+    duties = {one["clock"]: one for one in site.run("incident", "note", "inc-older", *filed).json["duties"]}
+    due = deadline(utc(duties["nis2-23"]["filed_at"]), Length(months=1), UTC)
+    assert duties["nis2-23-final"]["due"] == rfc3339(due)
+
+
+def test_the_register_has_the_risk_and_whom_it_concerns_in_a_persons_own_words(site: Site) -> None:
+    name = opened(site)
+    site.run("incident", "note", name, "--risk", "high", "--risk-why", "voices", "--persons", "about 40 callers")
+    weight = ("--risk", "unlikely", "--risk-why", "the disk was encrypted", "--records", "some 90 recordings")
+    closing = ("--cause", "loss_or_theft", "--effects", "none", "--remedy", "none", "--not-due", "gdpr-33-2")
+    done = site.run("incident", "close", name, *closing, *weight)
+    assert done.code == 0 and done.json["cause"] == "loss_or_theft", done
+    (row,) = site.run("incident", "register").json["incidents"]
+    assert (row["risk"], row["risk_why"]) == ("unlikely", "the disk was encrypted"), "what was said last"
+    assert (row["persons_concerned"], row["records_concerned"]) == ("about 40 callers", "some 90 recordings")
+    assert row["notes"] == [row["notes"][0]] and "a laptop is gone" in row["notes"][0]
+    out = site.root / "register.csv"
+    site.run("incident", "register", "--format", "csv", "--out", str(out))
+    first, *_ = csv.DictReader(io.StringIO(out.read_text()))
+    assert (first["risk"], first["persons_concerned"]) == ("unlikely", "about 40 callers")
+    recorded = json.dumps(site.records())
+    assert "40 callers" not in recorded and "encrypted" not in recorded, "the ledger has digests alone"
+    site.ledger_holds()
+
+
+def test_a_close_that_is_refused_records_nothing_of_its_weight(site: Site) -> None:
+    name = opened(site)
+    closing = ("--cause", "attack", "--effects", "x", "--remedy", "x", "--persons", "40")
+    assert site.run("incident", "close", name, *closing).code == 2
+    assert not site.records("incident.noted")
+
+
+def test_what_they_ask_for_counts_from_when_they_asked(site: Site) -> None:
+    name = opened(site)
+    aware = site.run("incident", "show", name).json["aware_at"]
+    added = site.run("incident", "note", name, "--clock", "nis2-23-interim", "--since", aware)
+    (one,) = (duty for duty in added.json["duties"] if duty["clock"] == "nis2-23-interim")
+    assert utc(one["due"]) == deadline(utc(aware), Length(72 * 3600), UTC)
+
+
+def test_an_early_warning_is_drafted_by_its_clock_and_what_has_no_draft_says_so(site: Site) -> None:
+    name = opened(site)
+    for clock in ("nis2-23-warning", "hipaa-410"):
+        site.run("incident", "note", name, "--clock", clock)
+    done = site.run("incident", "draft", name, "--for", "nis2-23-warning")
+    assert done.code == 0 and "unlawful or malicious acts" in done.json["text"] and done.json["to"] == "authority"
+    assert "Articles 33(2)" in site.run("incident", "draft", name, "--for", "gdpr-33-2").json["text"]
+    for args, said in (
+        (["--for", "hipaa-410"], "ccdr has no draft for 45 CFR 164.410(b)"),
+        (["--for", "nis2-23"], "has no clock 'nis2-23'"),
+        ([], "a draft needs one of --to and --for"),
+        (["--to", "authority", "--for", "nis2-23-warning"], "a draft needs one of --to and --for"),
+    ):
+        refused = site.run("incident", "draft", name, *args)
+        assert refused.code == 2 and said in refused.json["error"], refused
 
 
 @pytest.mark.parametrize(
@@ -64,6 +144,14 @@ def test_what_cannot_be_is_refused_and_nothing_is_recorded(site: Site, args: lis
         (["--receipt", "/etc/hostname"], "which notification was filed?"),
         (["--not-due", "gdpr-33-2"], "--text is missing"),
         (["--clock", "gdpr-3"], "has no clock 'gdpr-3'"),
+        (["--clock", "nis2-23-interim"], "--since is missing"),
+        (["--clock", "nis2-23-interim", "--since", "2020-01-01 00:00"], "when you became aware of it"),
+        (["--clock", "hipaa-410", "--since", "2020-01-01 00:00"], "--since is not for hipaa-410"),
+        (["--since", "2020-01-01 00:00", "--text", "x"], "which one?"),
+        (["--risk", "high"], "--risk-why is missing"),
+        (["--risk-why", "x"], "--risk is missing"),
+        (["--persons", "x", "--clock", "gdpr-33"], "are four things"),
+        (["--records", " "], "--records says nothing"),
         ([], "--text is missing"),
     ],
 )
@@ -72,3 +160,11 @@ def test_a_note_that_cannot_be_is_refused(site: Site, args: list[str], said: str
     done = site.run("incident", "note", name, *args)
     assert done.code == 2 and said in done.json["error"], done
     assert len([r for r in site.records() if r["kind"].startswith("incident.")]) == 1
+
+
+def test_the_controls_show_each_notification_that_is_overdue(site: Site) -> None:
+    late = ("--aware-at", "2026-01-05 08:00")
+    done = site.run("incident", "open", "p", "--kind", "availability", "--why", "x", *late)
+    site.run("incident", "note", done.json["incident"], "--clock", "nis2-23-warning", "--clock", "nis2-23")
+    told = json.dumps(site.run("controls").json)
+    assert all(f"({clock}), was due by" in told for clock in ("gdpr-33-2", "nis2-23-warning", "nis2-23"))

@@ -77,6 +77,51 @@ def test_what_comes_late_says_why(incident: Incident, language: Language) -> Non
     assert language.late.heading not in draft(incident, FACTS, "authority", END, language)
 
 
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_only_the_authority_is_told_why_it_comes_late_and_whether_it_is_the_first(
+    incident: Incident, language: Language
+) -> None:
+    long_after = END + timedelta(days=9)
+    assert language.late.heading in draft(incident, FACTS, "authority", long_after, language)
+    for role in ("processor", "controller"):
+        duties = (replace(incident.duties[0], to="customers"),)
+        text = draft(replace(incident, role=role, duties=duties), FACTS, "customers", long_after, language)
+        assert language.late.heading not in text and language.late.law not in text
+        assert language.phase not in text and language.if_late not in text
+    assert language.phase in (in_time := draft(incident, FACTS, "authority", END, language))
+    assert language.if_late in in_time
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+@pytest.mark.parametrize("to", ["authority", "customers"])
+def test_each_draft_asks_when_it_happened_was_found_and_ended(incident: Incident, language: Language, to: str) -> None:
+    text = draft(incident, FACTS, to, END, language)
+    assert all(language.blank.format(what=what) in text for what in language.when.blanks) and language.when.blanks[2]
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_a_test_of_backups_is_no_measure_that_the_persons_are_told_of(incident: Incident, language: Language) -> None:
+    tested = language.facts["tested"](EVERY[13].values)
+    facts = Facts(EVERY[:4], EVERY[4:14], (), ())
+    assert tested in draft(incident, facts, "authority", END, language)
+    assert tested not in draft(incident, facts, "customers", END, language)
+    assert tested in draft(replace(incident, role="processor"), facts, "customers", END, language)
+
+
+def test_a_romanian_letter_names_the_law_in_romanian_and_lets_the_operator_decide(incident: Incident) -> None:
+    text = draft(incident, FACTS, "authority", END, ROMANIAN)
+    assert "RGPD, articolul 33 alineatul (1): termen" in text and "RGPD, articolul 33 alineatul (1): notificat" in text
+    assert "GDPR" not in text.replace("RGPD", "")
+    assert "(operatorul sau persoana împuternicită de operator) decide" in text
+
+
+@pytest.mark.parametrize(("clock", "law"), [("nis2-23", "NIS2 23(4)(b)"), ("hipaa-408", "45 CFR 164.408(b)")])
+def test_a_letter_of_gdpr_has_no_deadline_of_another_law(incident: Incident, clock: str, law: str) -> None:
+    other = replace(incident.duties[0], clock=clock, law=law, due=END - timedelta(hours=1))
+    text = draft(replace(incident, duties=(*incident.duties, other)), FACTS, "authority", END, ENGLISH)
+    assert "GDPR 33(1): due by" in text and law not in text and ENGLISH.late.heading not in text
+
+
 def test_what_was_filed_late_says_why_too() -> None:
     past = Chronicle(END, "/x")
     opened(past, 0)

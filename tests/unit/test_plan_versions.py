@@ -212,6 +212,7 @@ FACTS = PlanFacts(
     RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30, kept_locked=35 * 86400.0), {"urls_file": "u" * 64, "ping_file": "p" * 64},
     {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
     ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
+    {"gdpr-33": 72 * 3600.0},
 )  # fmt: skip
 
 
@@ -289,6 +290,9 @@ WEAKENINGS = {
     "copied rarer": (Code.COPY_RARER, with_copy(schedule="0 4 * * 0")),
     "a copy keeps for shorter": (Code.COPY_RETENTION_SHORTER, with_copy(retention={"keep_last": 2.0})),
     "a copy tested rarer": (Code.COPY_TESTED_RARER, with_copy(test_every=8)),
+    "another role, and its clock": (Code.INCIDENT_CLOCK_GONE, replace(FACTS, clocks={"gdpr-33-2": 86400.0})),
+    "no clocks": (Code.INCIDENT_CLOCK_GONE, replace(FACTS, clocks={})),
+    "a clock of more hours": (Code.INCIDENT_CLOCK_LONGER, replace(FACTS, clocks={"gdpr-33": 73 * 3600.0})),
     "nobody is told": (Code.NOTIFY_GONE, replace(FACTS, told={"ping_file": "p" * 64})),
     "no ping": (Code.NOTIFY_GONE, replace(FACTS, told={"urls_file": "u" * 64})),
     "others are told": (Code.NOTIFY_CHANGED, replace(FACTS, told={**FACTS.told, "urls_file": "v" * 64})),
@@ -302,6 +306,7 @@ TIGHTENINGS = {
     "a copy more": replace(FACTS, copies={**FACTS.copies, "cold": FACTS.copies["far"]}),
     "a copy keeps for longer": with_copy(retention={"keep_last": 4.0}),
     "locked for as long, as far as is known": with_repository(lock_days=None),
+    "a clock more": replace(FACTS, clocks={"gdpr-33": 71 * 3600.0, "nis2-23": 72 * 3600.0}),
     "rpo": with_asset(rpo=60.0),
     "rto": with_asset(rto=60.0),
     "mtd": replace(FACTS, mtd=60.0),
@@ -340,7 +345,11 @@ def test_what_is_more_or_the_same_is_no_loosening(what):
 
 def test_what_an_older_record_does_not_say_is_no_loosening():
     older = replace(
-        FACTS, repository=None, told=None, assets={"crm": replace(ASSET, settle=None, image=None, control=None)}
+        FACTS,
+        repository=None,
+        told=None,
+        clocks=None,
+        assets={"crm": replace(ASSET, settle=None, image=None, control=None)},
     )
     assert facts_from(json.loads(json.dumps(older.as_json()))) == older
     known = replace(FACTS, assets={"crm": ASSET})
@@ -349,6 +358,7 @@ def test_what_an_older_record_does_not_say_is_no_loosening():
     del (
         body["repository"],
         body["told"],
+        body["clocks"],
         body["assets"]["crm"]["settle"],
         body["assets"]["crm"]["image"],
         body["assets"]["crm"]["control"],

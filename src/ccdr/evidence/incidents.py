@@ -20,8 +20,12 @@ OPENED, NOTED, FILED, CLOSED = "incident.opened", "incident.noted", "incident.fi
 KINDS = frozenset((OPENED, NOTED, FILED, CLOSED))
 NOTHING_TO_NOTIFY = frozenset(("rehearsal", "false_alarm"))
 CAUSES = (
-    "hardware", "software", "human_error", "attack", "third_party", "disaster", "unknown", "rehearsal", "false_alarm",
+    "hardware", "software", "human_error", "loss_or_theft", "attack", "third_party", "disaster",
+    "unknown", "rehearsal", "false_alarm",
 )  # fmt: skip
+# Clocks whose notification asks for other things than GDPR 33(3): it has a draft of its own.
+OWN_DRAFTS = ("nis2-23-warning", "nis2-23", "nis2-23-interim", "nis2-23-final", "nis2-23-progress", "nis2-23-handled")
+NO_DRAFTS = ("hipaa-404", "hipaa-408", "hipaa-410")  # … for which ccdr has none: no letter of GDPR 33 is about them
 BREACHES = ("availability", "confidentiality", "integrity")
 AHEAD = timedelta(minutes=5)  # that the clock of who writes may be
 MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself

@@ -120,7 +120,8 @@ class PlanFacts:
     """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
     `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
     which people or programs are told, a digest of the file's name that holds the addresses. These two are None where an
-    older record does not say; `copies`, by name, are none then."""
+    older record does not say; `copies`, by name, are none then. `clocks` are what an incident has to be notified by,
+    each with its seconds; None where an older record does not say."""
 
     timezone: str
     mtd: float | None
@@ -133,6 +134,7 @@ class PlanFacts:
     told: Mapping[str, str] | None = None
     copies: Mapping[str, CopyFacts] = field(default_factory=dict)
     approval: ApprovalFacts | None = None
+    clocks: Bounds | None = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -143,8 +145,8 @@ class PlanFacts:
         return {"format": FORMAT, **asdict(self)}
 
 
-def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
-    """Of a plan, and each asset's checks."""
+def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bounds | None = None) -> PlanFacts:
+    """Of a plan, each asset's checks, and the clocks of its incidents, which another file may say."""
     kept = plan.retention
     return PlanFacts(
         timezone=plan.timezone,
@@ -157,6 +159,7 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
         repository=_repository(plan, plan.repository),
         copies={name: _copy(plan, copy) for name, copy in plan.copies.items()},
         approval=_approval(plan.approval),
+        clocks=clocks,
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
             for way in ("urls_file", "ping_file")
@@ -182,6 +185,7 @@ def facts_from(body: Mapping[str, Any]) -> PlanFacts:
             told=None if (told := body.get("told")) is None else {_text(k): _text(v) for k, v in told.items()},
             copies={_text(name): _copy_from(copy) for name, copy in (body.get("copies") or {}).items()},
             approval=_approval_from(body.get("approval")),
+            clocks=None if (clocks := body.get("clocks")) is None else _bounds(clocks),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None

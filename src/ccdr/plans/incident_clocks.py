@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.model.deadlines import Length
-from ccdr.model.errors import PlanInvalid
+from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.schema import Duration, Name, Strict, Text, parse_duration
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.shape import editor_schema, listed
@@ -59,6 +60,11 @@ class Clock(Strict):
     )
     months: int | None = Field(None, ge=1, le=120, description="or so many calendar months")
     after: Name | None = Field(None, description="counted from when this clock's notification was filed")
+    since: Literal["aware", "stated"] = Field(
+        "aware",
+        description="counted from when the organisation became aware of it; `stated`: from when a person says, with "
+        "`--since`, so that no incident has it from the beginning",
+    )
     told_before: Duration | None = Field(
         None, description="how long before it is due ccdr tells of it; a quarter of its time unless said"
     )
@@ -68,6 +74,8 @@ class Clock(Strict):
     def _one_length(self) -> Self:
         if (self.within is None) == (self.months is None):
             raise ValueError("says not how long it is, expected one of `within` and `months`")
+        if self.after is not None and self.since == "stated":
+            raise ValueError("is counted from two times, expected one of `after` and `since: stated`")
         return self
 
     @property
@@ -99,6 +107,17 @@ class IncidentClocks(Strict):
         """Those that an incident of such a plan has; the plan may name some that there are not."""
         named = incidents.clocks
         return named if named is not None else getattr(self.roles, incidents.role)
+
+    def complete(self, names: Iterable[str]) -> list[str]:
+        """These, each behind what it is counted from: without that one nobody could tell when it is due. KeyError where
+        there is none of a name."""
+        found: dict[str, None] = {}
+        for name in names:
+            chain = [name]
+            while (after := self.clocks[chain[-1]].after) is not None and after not in chain:
+                chain.append(after)
+            found |= dict.fromkeys(reversed(chain))
+        return list(found)
 
 
 @dataclass(frozen=True)
@@ -140,7 +159,23 @@ def load_clocks(path: Path | None) -> LoadedClocks:
 def clocks_beside(plans: Path) -> LoadedClocks:
     """The one beside the directory of plans, or the one that comes with ccdr. Raises as `load_clocks`."""
     beside = plans.parent / BESIDE
-    return load_clocks(beside if beside.exists() else None)
+    return load_clocks(beside) if beside.exists() else _own()
+
+
+def lengths_of(incidents: PlanIncidents, plans: Path) -> dict[str, float]:
+    """What an incident of such a plan has to be notified by, and within how many seconds, as a recovery takes it: where
+    the file beside the plans is wrong, by ccdr's own. CcdrError where the disk refuses."""
+    try:
+        clocks = clocks_beside(plans).value
+    except (PlanInvalid, UsageProblem):
+        clocks = _own().value
+    named = [name for name in clocks.of(incidents) if name in clocks.clocks and clocks.clocks[name].since == "aware"]
+    return {name: clocks.clocks[name].length.about.total_seconds() for name in sorted(clocks.complete(named))}
+
+
+@cache
+def _own() -> LoadedClocks:
+    return load_clocks(None)
 
 
 def clocks_schema() -> dict[str, Any]:
@@ -157,6 +192,16 @@ def unknown_of(names: Sequence[str], known: Mapping[str, object]) -> Iterator[tu
             yield index, f"is no clock, {there}"
 
 
+def stated_of(names: Sequence[str], known: Mapping[str, Clock]) -> Iterator[tuple[int, str]]:
+    """Of a list of clocks those that no incident has from the beginning, by their places."""
+    for index, name in enumerate(names):
+        if name in known and known[name].since == "stated":
+            yield (
+                index,
+                f"is counted from when a person says, expected: ccdr incident note ID --clock {name} --since TIME",
+            )
+
+
 def _across(document: Document) -> Iterator[YamlProblem]:
     """What no single field shows; from the data, so that it is told with the fields' own problems."""
     clocks, roles = _mapping(document.data, "clocks"), _mapping(document.data, "roles")
@@ -164,6 +209,10 @@ def _across(document: Document) -> Iterator[YamlProblem]:
         if isinstance(named, list) and all(isinstance(one, str) for one in named):
             for index, message in unknown_of(named, clocks):
                 yield _problem(document, ("roles", role, index), message)
+            for index, name in enumerate(named):
+                if isinstance(of := clocks.get(name), dict) and of.get("since") == "stated":
+                    message = "is counted from when a person says (`since: stated`), expected none such"
+                    yield _problem(document, ("roles", role, index), message)
     for name, stated in clocks.items():
         after = stated.get("after") if isinstance(stated, dict) else None
         if not isinstance(after, str):

@@ -21,6 +21,7 @@ from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem
 from ccdr.model.order import circle_of
 from ccdr.model.schema import format_duration, parse_duration
 from ccdr.plans.facts import PlanFacts, facts_of
+from ccdr.plans.incident_clocks import lengths_of
 from ccdr.plans.lint import lint
 from ccdr.plans.model import NO_PASSWORD, Plan, for_recovery
 from ccdr.plans.problems import as_problems, checked, did_you_mean
@@ -57,7 +58,7 @@ class LoadedPlan:
     @cached_property
     def facts(self) -> PlanFacts:
         """What it promises, as records may hold it."""
-        return facts_of(self.plan, self.checks)
+        return facts_of(self.plan, self.checks, lengths_of(self.plan.incidents, self.path.parent))
 
     @cached_property
     def lint(self) -> tuple[FileProblem, ...]:

@@ -63,6 +63,8 @@ class Code(StrEnum):
     APPROVAL_GONE = "APPROVAL_GONE"  # nobody is to approve the plan any more
     APPROVAL_CHANGED = "APPROVAL_CHANGED"  # who may is another file
     APPROVAL_WEAKER = "APPROVAL_WEAKER"  # it holds for longer, or asks for less
+    INCIDENT_CLOCK_GONE = "INCIDENT_CLOCK_GONE"  # an incident has not to be notified by it any more
+    INCIDENT_CLOCK_LONGER = "INCIDENT_CLOCK_LONGER"
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -132,6 +134,7 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
     yield from _repository(before, after)
     yield from _copies(before, after)
     yield from _approval(before.approval, after.approval)
+    yield from _clocks(before.clocks, after.clocks)
     for way, name in (before.told or {}).items():
         now = None if after.told is None else after.told.get(way)
         if now != name:
@@ -169,6 +172,17 @@ def _approval(was: ApprovalFacts | None, now: ApprovalFacts | None) -> Iterator[
     for item in ("second_factor", "recover"):
         if getattr(was, item) and not getattr(now, item):
             yield Loosening(Code.APPROVAL_WEAKER, None, "true", "false", item)
+
+
+def _clocks(was: Bounds | None, now: Bounds | None) -> Iterator[Loosening]:
+    """`item` is the clock's name: it may be gone as the plan's role is another."""
+    if was is None or now is None:
+        return
+    for name, within in was.items():
+        if name not in now:
+            yield Loosening(Code.INCIDENT_CLOCK_GONE, None, within, None, name)
+        elif now[name] > within:
+            yield Loosening(Code.INCIDENT_CLOCK_LONGER, None, within, now[name], name)
 
 
 def _copies(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:

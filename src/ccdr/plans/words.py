@@ -16,6 +16,8 @@ _SECONDS = frozenset(
         Code.HOLD_LONGER,
         Code.SETTLE_LONGER,
         Code.LOCK_KEPT_SHORTER,
+        Code.INCIDENT_CLOCK_GONE,
+        Code.INCIDENT_CLOCK_LONGER,
     )
 )
 # By code: what was loosened, with `{before}`, `{after}` and `{item}`.
@@ -61,6 +63,8 @@ _WORDS = {
     Code.APPROVAL_GONE: "nobody is to approve it any more: its `approval:` is gone",
     Code.APPROVAL_CHANGED: "who may approve it stands in another file",
     Code.APPROVAL_WEAKER: "its approval asked for {item} {before} and asks for {after}",
+    Code.INCIDENT_CLOCK_GONE: "its incidents had the clock {item} ({before}), and do not have it any more",
+    Code.INCIDENT_CLOCK_LONGER: "its incidents had {before} by the clock {item}, and have {after}",
     Code.NOTIFY_GONE: "its {item} was removed: people or programs get no more messages by it",
     Code.NOTIFY_CHANGED: "its {item} is another file: the people who get messages may have changed",
     Code.HOLD_LONGER: "ccdr reported a snapshot held past its time after {before}, and now after {after}",

@@ -83,6 +83,10 @@ class IncidentDraft(Doc):
 
 
 class RegisteredIncident(IncidentDocument):
+    risk: Annotated[Text, about("as a person says: unlikely, risk or high; null: nobody says it")]
+    risk_why: Text
+    persons_concerned: Text
+    records_concerned: Text
     facts: Annotated[list[str], about("sentences of ours, each with its record")]
     effects: Text
     remedial_action: Text

@@ -9,23 +9,83 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.incident.shared import incident_argument, tell_incident, time_of, zone_of_incident
-from ccdr.cli.settings import settings
+from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import as_one, verb
 from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
-    from ccdr.jobs.incidents import Known
+    from ccdr.jobs.incidents import Assessment, Known
     from ccdr.jobs.services import Services
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 CAUSES = (
-    "hardware", "software", "human_error", "attack", "third_party", "disaster", "unknown", "rehearsal", "false_alarm",
+    "hardware", "software", "human_error", "loss_or_theft", "attack", "third_party", "disaster",
+    "unknown", "rehearsal", "false_alarm",
 )  # fmt: skip
+RISKS = ("unlikely", "risk", "high")
+
+
+def weight_options(function: F) -> F:
+    """What the register has a column for, in a person's own words."""
+    for option in reversed(
+        (
+            click.option(
+                "--risk", type=click.Choice(RISKS), help="To people, by GDPR 33(1) and 34(1); with --risk-why."
+            ),
+            click.option("--risk-why", metavar="TEXT", help="Why that is the risk."),
+            click.option("--persons", metavar="TEXT", help="Categories and number of the persons concerned."),
+            click.option("--records", metavar="TEXT", help="Categories and number of the data records concerned."),
+        )
+    ):
+        function = option(function)
+    return function
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What is noted: that something was filed, is not due, counts as well; or words alone."""
+class _Weight:
+    """What is said of its weight."""
+
+    risk: str | None
+    risk_why: str | None
+    persons: str | None
+    records: str | None
+
+    def assessment(self) -> Assessment:
+        """UsageProblem where a risk has no reason, or a reason no risk."""
+        from ccdr.evidence.acknowledged import words_of
+        from ccdr.jobs.incidents import Assessment
+
+        if (self.risk is None) != (self.risk_why is None):
+            lacking = "--risk-why" if self.risk_why is None else "--risk"
+            raise UsageProblem(
+                f"{lacking} is missing: the register wants the risk, and why it is that",
+                hint='--risk unlikely --risk-why "the disk was encrypted"',
+            )
+
+        def words(text: str | None, option: str) -> str | None:
+            return None if text is None else words_of(text, option)
+
+        return Assessment(
+            self.risk,
+            words(self.risk_why, "--risk-why"),
+            words(self.persons, "--persons"),
+            words(self.records, "--records"),
+        )
+
+
+@dataclass(frozen=True)
+class _Closing(_Weight):
+    """What an incident is closed with."""
+
+    cause: str
+    effects: str
+    remedy: str
+    not_due: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Said(_Weight):
+    """What is noted: that something was filed, is not due, counts as well; its weight; or words alone."""
 
     text: str | None
     filed: str | None
@@ -33,6 +93,7 @@ class _Said:
     filed_at: str | None
     not_due: tuple[str, ...]
     clocks: tuple[str, ...]
+    since: str | None
 
 
 @verb(short_help="Note something of an incident; that a notification was filed, too.")
@@ -43,6 +104,8 @@ class _Said:
 @click.option("--filed-at", metavar="TIME", help="When it was filed (default: now).")
 @click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --text says why.")
 @click.option("--clock", "clocks", metavar="CLOCK", multiple=True, help="This clock of incidents.yaml counts as well.")
+@click.option("--since", metavar="TIME", help="With --clock: when they asked, or when it was handled (NIS2 23(4)).")
+@weight_options
 @as_one("said", _Said)
 def note(name: str, said: _Said) -> Exit:
     """Note something of the incident ID: words, that a notification was filed, that none is due.
@@ -56,6 +119,8 @@ def note(name: str, said: _Said) -> Exit:
       ccdr incident note inc-20261124-3f9a2c --filed gdpr-33 --receipt receipt.pdf --filed-at "2026-11-25 10:12"
       ccdr incident note inc-20261124-3f9a2c --not-due gdpr-33 --text "no personal data was affected, see INC-1234"
       ccdr incident note inc-20261124-3f9a2c --clock hipaa-410
+      ccdr incident note inc-20261124-3f9a2c --clock nis2-23-interim --since "2026-11-30 09:00"
+      ccdr incident note inc-20261124-3f9a2c --risk unlikely --risk-why "the disk was encrypted" --persons "about 40"
     """
     from ccdr.jobs.incidents import find
 
@@ -66,11 +131,15 @@ def note(name: str, said: _Said) -> Exit:
 
 def _noted(known: Known, said: _Said, services: Services) -> Known:
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.jobs.incidents import file, not_due, noting
+    from ccdr.jobs.incidents import assess, file, not_due, noting
 
-    asked = [bool(said.filed), bool(said.not_due), bool(said.clocks)]
+    weight = said.assessment()
+    asked = [bool(said.filed), bool(said.not_due), bool(said.clocks), bool(weight)]
     if sum(asked) > 1:
-        raise UsageProblem("--filed, --not-due and --clock are three things", hint="note them one by one")
+        raise UsageProblem(
+            "--filed, --not-due, --clock, and --risk with --persons and --records are four things",
+            hint="note them one by one",
+        )
     if said.filed is None and (said.receipt is not None or said.filed_at is not None):
         raise UsageProblem("which notification was filed?", hint=f"ccdr incident note {known.name} --filed CLOCK …")
     words = None if said.text is None else words_of(said.text, "--text")
@@ -83,7 +152,12 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
     if said.clocks:
         from ccdr.plans.incident_clocks import clocks_beside
 
-        return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words)
+        since = None if said.since is None else time_of(said.since, zone_of_incident(known), "--since")
+        return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words, since)
+    if said.since is not None:
+        raise UsageProblem("--since says from when a clock counts: which one?", hint="--clock CLOCK --since TIME")
+    if weight:
+        return assess(known, services, weight, words)
     if words is None:
         raise UsageProblem("--text is missing: say what is to be noted, or why", hint='--text "…"')
     if said.not_due:
@@ -97,7 +171,9 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
 @click.option("--effects", metavar="TEXT", required=True, help="What came of it: at most 500 characters.")
 @click.option("--remedy", metavar="TEXT", required=True, help="The remedial action taken: at most 500 characters.")
 @click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --effects says why.")
-def close(name: str, cause: str, effects: str, remedy: str, not_due: tuple[str, ...]) -> Exit:
+@weight_options
+@as_one("said", _Closing)
+def close(name: str, said: _Closing) -> Exit:
     """Close the incident ID with what GDPR 33(5) wants documented. After a rehearsal, or a false alarm, nothing is to
     be notified; else each notification was filed, or is said not to be due.
 
@@ -112,8 +188,10 @@ def close(name: str, cause: str, effects: str, remedy: str, not_due: tuple[str, 
     from ccdr.jobs.incidents import find
 
     services = settings().services()
-    what, done = words_of(effects, "--effects"), words_of(remedy, "--remedy")
-    return tell_incident(closed(find(services, name), services, cause, what, done, not_due), services)
+    what, done = words_of(said.effects, "--effects"), words_of(said.remedy, "--remedy")
+    weight = said.assessment()
+    known = closed(find(services, name), services, said.cause, what, done, said.not_due, weight)
+    return tell_incident(known, services)
 
 
 @verb(short_help="Open a closed incident once more.")

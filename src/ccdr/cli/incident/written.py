@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,45 +18,47 @@ from ccdr.cli.verbs import complete_plans, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import so_many
 
+if TYPE_CHECKING:
+    from ccdr.evidence.incidents import Incident
+    from ccdr.jobs.incidents import Known
+    from ccdr.jobs.incidents.facts import Facts
+    from ccdr.jobs.services import Services
+
 OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 @verb(short_help="Draft a notification from recorded facts.")
 @incident_argument
-@click.option(
-    "--to", type=click.Choice(["authority", "customers"]), required=True, help="The authority; controllers, or persons."
-)
+@click.option("--to", type=click.Choice(["authority", "customers"]), help="The authority; controllers, or persons.")
+@click.option("--for", "clock", metavar="CLOCK", help="What this clock asks for, in place of --to.")
 @click.option("--lang", type=click.Choice(["en", "ro"]), default="en", show_default=True, help="In which language.")
 @click.option("--out", type=OUT, metavar="FILE", help="Write it there (mode 0600), where nothing is yet.")
-def draft(name: str, to: str, lang: str, out: Path | None) -> Exit:
+def draft(name: str, to: str | None, clock: str | None, lang: str, out: Path | None) -> Exit:
     """Draft a notification of the incident ID from recorded facts alone, each with its record. What ccdr cannot know is
     a blank that says so. Nothing is sent: a person completes it, decides, and files it.
 
     For the authority it has what GDPR 33(3)(a) to (d) asks for. For customers: of a processor the controllers (33(2)),
-    else the persons (34(2)).
+    else the persons (34(2)). What NIS2 23(4) asks for has a draft of its own: --for with its clock.
 
     \b
     Examples:
       ccdr incident draft inc-20261124-3f9a2c --to authority
       ccdr incident draft inc-20261124-3f9a2c --to customers --lang ro --out informare.md
+      ccdr incident draft inc-20261124-3f9a2c --for nis2-23-warning
     """
     from ccdr.jobs.incidents import find
     from ccdr.jobs.incidents.facts import facts_of
-    from ccdr.telling.incidents.draft import draft as drafted
-    from ccdr.telling.incidents.draft import receiver_of
     from ccdr.telling.incidents.english import ENGLISH
     from ccdr.telling.incidents.romanian import ROMANIAN
-    from ccdr.telling.status import clocks_of
 
     services = settings().services()
     known = find(services, name)
+    of = _asked(known.incident, to, clock)
     language = {"en": ENGLISH, "ro": ROMANIAN}[lang]
-    now = clocks_of(services).of(known.entry)
-    text = drafted(known.incident, facts_of(known, services), to, now, language)
+    to_whom, text = _drafted(known, facts_of(known, services), of, lang, services)
     if out is not None:
         _write(out, [text.encode()])
     if settings().json:
-        to_whom = receiver_of(known.incident, to)
         print_json({"incident": name, "to": to_whom, "lang": lang, "out": out and str(out), "text": text})
     elif out is None:
         click.echo(text, nl=False)
@@ -63,6 +66,43 @@ def draft(name: str, to: str, lang: str, out: Path | None) -> Exit:
         blanks = text.count(language.blank.partition(":")[0])
         click.echo(f"{out} is a draft with {so_many(blanks, 'blank')} to be filled in; nothing was sent")
     return Exit.OK
+
+
+def _asked(incident: Incident, to: str | None, clock: str | None) -> str:
+    """To whom, or one of the clocks that have a draft of their own. UsageProblem where ccdr has none for it."""
+    from ccdr.evidence.incidents import OWN_DRAFTS
+
+    if (to is None) == (clock is None):
+        raise UsageProblem("a draft needs one of --to and --for", hint="--to authority, --to customers, or --for CLOCK")
+    if to is not None:
+        return to
+    duty = next((one for one in incident.duties if one.clock == clock), None)
+    if duty is None:
+        there = ", ".join(one.clock for one in incident.duties) or "none"
+        also = f"`ccdr incident note {incident.name} --clock CLOCK` lets one more count"
+        raise UsageProblem(f"{incident.name} has no clock {str(clock)[:40]!a}", hint=f"it has {there}; {also}")
+    if duty.clock in OWN_DRAFTS:
+        return duty.clock
+    if duty.clock not in ("gdpr-33", "gdpr-33-2", "gdpr-34"):
+        hint = f"take facts from `ccdr incident draft {incident.name} --to {duty.to}` into the form that it asks for"
+        raise UsageProblem(f"ccdr has no draft for {duty.law} ({duty.clock})", hint=hint)
+    return duty.to
+
+
+def _drafted(known: Known, facts: Facts, of: str, lang: str, services: Services) -> tuple[str, str]:
+    """To whom it is, and its text."""
+    from ccdr.evidence.incidents import OWN_DRAFTS
+    from ccdr.telling.incidents.draft import draft, receiver_of
+    from ccdr.telling.incidents.english import ENGLISH
+    from ccdr.telling.incidents.nis2 import NIS2_ENGLISH, NIS2_ROMANIAN, nis2_draft
+    from ccdr.telling.incidents.romanian import ROMANIAN
+    from ccdr.telling.status import clocks_of
+
+    language, forms = {"en": (ENGLISH, NIS2_ENGLISH), "ro": (ROMANIAN, NIS2_ROMANIAN)}[lang]
+    now = clocks_of(services).of(known.entry)
+    if of in OWN_DRAFTS:
+        return "authority", nis2_draft(known.incident, facts, of, now, language, forms)
+    return receiver_of(known.incident, of), draft(known.incident, facts, of, now, language)
 
 
 @verb(short_help="Export the register of GDPR 33(5).")

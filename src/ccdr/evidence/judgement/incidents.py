@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.incidents import Duty, Entry, Incident, incident_of, no_earlier
+from ccdr.evidence.incidents import OWN_DRAFTS, Duty, Entry, Incident, incident_of, no_earlier
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import human_seconds, rfc3339, to_the_second
 
@@ -89,7 +89,8 @@ def _of(one: IncidentNow, duty: Duty) -> Iterator[Problem]:
 
 def _step(incident: Incident, duty: Duty) -> str:
     filed = f"ccdr incident note {incident.name} --filed {duty.clock} --receipt FILE"
+    of = f"--for {duty.clock}" if duty.clock in OWN_DRAFTS else f"--to {duty.to}"
     return (
-        f"ccdr incident draft {incident.name} --to {duty.to}   writes a draft; {filed}   records that it was filed; "
+        f"ccdr incident draft {incident.name} {of}   writes a draft; {filed}   records that it was filed; "
         "docs/how-to/incidents.md"
     )

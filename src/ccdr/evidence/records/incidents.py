@@ -26,7 +26,16 @@ Kinds = Annotated[
     list[Literal["availability", "confidentiality", "integrity"]], about("what was, or may have been, breached")
 ]
 Cause = Literal[
-    "hardware", "software", "human_error", "attack", "third_party", "disaster", "unknown", "rehearsal", "false_alarm"
+    "hardware",
+    "software",
+    "human_error",
+    "loss_or_theft",
+    "attack",
+    "third_party",
+    "disaster",
+    "unknown",
+    "rehearsal",
+    "false_alarm",
 ]
 
 
@@ -70,16 +79,24 @@ class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
 
 class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
     """Something belongs to an incident: a person's `note`; a `recovery` that was begun while it was open; that
-    notifications are `not_due`, as a person says who answers for that; or `clocks` that count from now on as well."""
+    notifications are `not_due`, as a person says who answers for that; `clocks` that count from now on as well; or how
+    it was `assessed`: as what risk, and how many it concerns."""
 
     kind: Literal["incident.noted"]
     plan: OfPlan
     version: Literal[3]
     incident: IncidentId
-    what: Literal["note", "recovery", "not_due", "clocks"]
+    what: Literal["note", "recovery", "not_due", "clocks", "assessed"]
     recovery: Annotated[str | None, about("the run")] = None
     not_due: Annotated[list[Word], about("the clocks")] = []
     clocks: list[RecordedClock] = []
+    risk: Annotated[
+        Literal["unlikely", "risk", "high"] | None,
+        about("to people's rights and freedoms, by GDPR 33(1) and 34(1); null: nobody says it here"),
+    ] = None
+    risk_sha256: Annotated[Words, about("why that is the risk")] = None
+    persons_sha256: Annotated[Words, about("how many persons it concerns, of which categories")] = None
+    records_sha256: Annotated[Words, about("how many records of personal data it concerns")] = None
     why_sha256: Words = None
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -102,6 +102,10 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     ] = None
     copies: Annotated[dict[str, RecordedCopyFacts], about("further repositories that all of it is copied to")] = {}
     approval: Annotated[RecordedApprovalFacts | None, about("null: nobody is to approve it")] = None
+    clocks: Annotated[
+        dict[str, float] | None,
+        about("what an incident has to be notified by: seconds, by the clock's name; null: not known"),
+    ] = None
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):

@@ -1,16 +1,20 @@
 """Incidents: each recovery opens one, or a person does; what is noted of it, what was filed, how it ended.
 
 `opening.py` opens one, by hand or by a recovery, which it never delays; `noting.py` is all that a person says of it
-later; `known.py` finds one by its name, `facts.py` what records tell of it, for a draft. Nothing is filed by ccdr.
+later, `assessing.py` what they say of its weight; `known.py` finds one by its name, `facts.py` what records tell of it,
+for a draft. Nothing is filed by ccdr.
 """
 
+from ccdr.jobs.incidents.assessing import Assessment
 from ccdr.jobs.incidents.known import Known, find, of_ledger
-from ccdr.jobs.incidents.noting import close, file, not_due, note, reopen
+from ccdr.jobs.incidents.noting import assess, close, file, not_due, note, reopen
 from ccdr.jobs.incidents.opening import Told, for_recovery, open_by_hand
 
 __all__ = [
+    "Assessment",
     "Known",
     "Told",
+    "assess",
     "close",
     "file",
     "find",

@@ -17,7 +17,9 @@ from ccdr.evidence.history.kinds import (
     RESTORE_START,
     RUNBOOK_END,
     RUNBOOK_START,
+    TEST_END,
 )
+from ccdr.evidence.incidents import Incident
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.incidents.known import Known
 from ccdr.jobs.services import Services
@@ -59,7 +61,7 @@ def facts_of(known: Known, services: Services) -> Facts:
     )
     return Facts(
         (aware, opened, kinds, *closed),
-        (*(fact for record in records for fact in _done(record)), *_tested(known, services)),
+        (*(fact for record in records for fact in _done(record)), *_tested(one, services)),
         tuple(fact for record in records for fact in _lost(record)),
         tuple(filed),
     )
@@ -122,13 +124,24 @@ def _lost(record: Record) -> Iterator[Fact]:
         yield Fact("state_of", seq, {"asset": record["asset"], "point": _time(snapshot["consistent_point"])})
 
 
-def _tested(known: Known, services: Services) -> Iterator[Fact]:
-    """What was shown before it happened: each asset's newest restore test with a verdict."""
-    for (plan, asset), history in services.histories().items():
-        test = history.last_conclusive_test
-        if plan == known.plan and asset and test and int(test["seq"]) < known.incident.records[0]:
-            values = {"asset": asset, "at": utc(test["time"]), "passed": test["verdict"] == "PASS"}
-            yield Fact("tested", int(test["seq"]), values)
+def _tested(one: Incident, services: Services) -> Iterator[Fact]:
+    """What was shown before anybody was aware of it, of a breach that backups are a measure against: each asset's
+    newest restore test with a verdict. When it was typed in tells nothing of what came before it."""
+    if not {"availability", "integrity"} & set(one.kinds):
+        return
+    assets = {asset for plan, asset in services.histories() if plan == one.plan and asset}
+    for record in services.ledger.newest(TEST_END) if assets else ():
+        if int(record["seq"]) < one.records[0] - _BEFORE:
+            break
+        asset, at = record["asset"], utc(record["time"])
+        if record["plan"] != one.plan or record["verdict"] not in ("PASS", "FAIL") or asset not in assets:
+            continue
+        if at >= min(one.aware_at, one.opened_at):
+            continue
+        yield Fact("tested", int(record["seq"]), {"asset": asset, "at": at, "passed": record["verdict"] == "PASS"})
+        assets.discard(asset)
+        if not assets:
+            break
 
 
 def _time(text: object) -> datetime:

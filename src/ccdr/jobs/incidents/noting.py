@@ -11,6 +11,7 @@ from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTI
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot
 from ccdr.host.who import who
+from ccdr.jobs.incidents.assessing import Assessment
 from ccdr.jobs.incidents.known import Known, find
 from ccdr.jobs.incidents.opening import recorded_clocks
 from ccdr.jobs.pausing import wake
@@ -27,6 +28,12 @@ def note(one: Known, services: Services, words: str) -> Known:
     return _noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
 
 
+def assess(one: Known, services: Services, said: Assessment, words: str | None = None) -> Known:
+    """What a person says of its weight; also of one that is closed."""
+    why = None if words is None else keep_payload(services.state, words)
+    return _noted(one, services, {**said.kept(services), "why_sha256": why})
+
+
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str) -> Known:
     """Nothing is to be notified by these clocks, as a person says. UsageProblem where one is none of its own, or was
     filed."""
@@ -41,20 +48,69 @@ def not_due(one: Known, services: Services, clocks: Collection[str], why: str) -
     )
 
 
-def count_also(one: Known, services: Services, names: Sequence[str], clocks: LoadedClocks, why: str | None) -> Known:
-    """These clocks count as well, since the organisation became aware of it. UsageProblem where the file has none
-    such."""
+def count_also(
+    one: Known,
+    services: Services,
+    names: Sequence[str],
+    clocks: LoadedClocks,
+    why: str | None,
+    since: datetime | None = None,
+) -> Known:
+    """These clocks count as well, since the organisation became aware of it, and what they are counted from; those that
+    are counted from when a person says, from `since`. UsageProblem where the file has none such, or `since` is said of
+    another, or is not said."""
     _require_open(one)
     if unknown := [name for name in names if name not in clocks.value.clocks]:
         raise UsageProblem(
             f"{clocks.shown} has no clock {', '.join(map(ascii, unknown))}", hint="`ccdr incident clocks`"
         )
-    own = [duty.clock for duty in one.incident.duties if duty.clock in clocks.value.clocks]
-    every = recorded_clocks(clocks, [*own, *names], one.incident.aware_at, _zone(one))  # one may follow another
+    _require_since(one, services, names, clocks, since)
+    stated = recorded_clocks(clocks, names, since or one.incident.aware_at, _zone(one))
+    there = {duty.clock: duty for duty in one.incident.duties}
+    wanted = [clock for clock in stated if clock["clock"] in names or clock["clock"] not in there]
     filed = {duty.clock: duty.filed_at for duty in one.incident.duties if duty.filed_at is not None}
-    also = [_after_filing(stated, filed, _zone(one)) for stated in every if stated["clock"] in names]
+    also = [_after_filing(clock, filed, _zone(one)) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
     words = keep_payload(services.state, why) if why else None
     return _noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
+
+
+def _require_since(
+    one: Known, services: Services, names: Sequence[str], clocks: LoadedClocks, since: datetime | None
+) -> None:
+    stated = [name for name in names if clocks.value.clocks[name].since == "stated"]
+    if since is None and stated:
+        raise UsageProblem(
+            f"--since is missing: {stated[0]} is counted from when you say",
+            hint=f'ccdr incident note {one.name} --clock {stated[0]} --since "2026-11-24 06:30"',
+        )
+    if since is None:
+        return
+    if others := [name for name in names if name not in stated]:
+        raise UsageProblem(
+            f"--since is not for {others[0]}: it is counted from when you became aware of it, or from what it follows"
+        )
+    now = services.clock.now()
+    if not one.incident.aware_at <= since <= now + AHEAD:
+        raise UsageProblem(
+            f"--since {rfc3339(since)} is not between {rfc3339(one.incident.aware_at)}, when you became aware of it, "
+            f"and now, {rfc3339(now)}",
+            hint="a time without a zone is in the plan's `timezone:`",
+        )
+
+
+def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Clocks of the incident that are counted from one of these, and were not, as it had none such: from now on they
+    are."""
+    names = {str(clock["clock"]) for clock in new}
+    settled = {duty.clock for duty in one.incident.duties if duty.settled}
+    own = {
+        name
+        for name, stated in one.entry["clocks"].items()
+        if name not in names | settled and stated["after"] is None and name in clocks.value.clocks
+    }
+    followers = [name for name in own if clocks.value.clocks[name].after in names]
+    every = recorded_clocks(clocks, followers, one.incident.aware_at, _zone(one))
+    return [clock for clock in every if clock["clock"] in followers]
 
 
 def file(
@@ -88,7 +144,15 @@ def file(
     return _append(one, services, FILED, body)
 
 
-def close(one: Known, services: Services, cause: str, effects: str, remedy: str, not_due: Sequence[str] = ()) -> Known:
+def close(
+    one: Known,
+    services: Services,
+    cause: str,
+    effects: str,
+    remedy: str,
+    not_due: Sequence[str] = (),
+    said: Assessment | None = None,
+) -> Known:
     """It is over. UsageProblem where something is left to be notified, unless that is said not to be due, or nothing
     has happened (a rehearsal, a false alarm)."""
     _require_open(one)
@@ -101,6 +165,8 @@ def close(one: Known, services: Services, cause: str, effects: str, remedy: str,
             hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]} --receipt FILE`), or say "
             f"that it is not due: --not-due {lacking[0]}; --effects then says why",
         )
+    if said:
+        assess(one, services, said)
     body = {
         "incident": one.name,
         "cause": cause,

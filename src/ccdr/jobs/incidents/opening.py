@@ -21,7 +21,7 @@ from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
 from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks, unknown_of
+from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks, stated_of, unknown_of
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,15 @@ def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> T
     plan = loaded.plan.plan
     try:
         entries = services.histories().get((plan, None), AssetHistory()).incidents
-        if known := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
-            return Told(standing_of(services, plan, known.name))
+        if told := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
+            return Told(standing_of(services, plan, told.name))
         if there := open_one(plan, entries):
             noted = {"incident": there.name, "what": "recovery", "recovery": run, "tenant": there.tenant}
             services.ledger.append(NOTED, plan=plan, asset=None, run=run, body={**noted, "who": who().body()})
             return Told(standing_of(services, plan, there.name))
         clocks, why = _clocks_for_recovery(loaded)
-        names = [one for one in clocks.value.of(loaded.plan.incidents) if one in clocks.value.clocks]
+        known = clocks.value.clocks
+        names = [n for n in clocks.value.of(loaded.plan.incidents) if n in known and known[n].since == "aware"]
         body = _opened(loaded, services, clocks, names, services.clock.now())
         opened = _append(loaded, services, {**body, "by": by, "kinds": ["availability"], "recovery": run})
         return Told(standing_of(services, plan, opened.name), why)
@@ -104,26 +105,27 @@ def standing_of(services: Services, plan: str, name: str) -> IncidentNow | None:
 
 
 def unknown_clocks(loaded: LoadedPlan, clocks: LoadedClocks) -> list[FileProblem]:
-    """Clocks that the plan names and that there are not."""
-    found = unknown_of(loaded.plan.incidents.clocks or (), clocks.value.clocks)
+    """Clocks that the plan names and that there are not, or that no incident has from the beginning."""
+    named, known = loaded.plan.incidents.clocks or (), clocks.value.clocks
+    found = [*unknown_of(named, known), *stated_of(named, known)]
     where = [(("incidents", "clocks", index), message) for index, message in found]
     return [FileProblem(str(loaded.path), loaded.line(at), f"incidents.clocks[{at[2]}]", f"{text} ({clocks.shown})")
             for at, text in where]  # fmt: skip
 
 
 def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime, zone: str) -> list[dict[str, object]]:
-    """As a record has them: each counts from `aware`, or from when another of them is filed."""
-    known, wanted = clocks.value.clocks, list(dict.fromkeys(names))
+    """As a record has them: each counts from `aware`, or from when another of them is filed, which counts as well
+    though nobody named it."""
+    known, wanted = clocks.value.clocks, clocks.value.complete(names)
 
     def recorded(name: str) -> dict[str, object]:
         one, length = known[name], known[name].length
-        after = one.after if one.after in wanted else None
         return {
             "clock": name,
             "law": one.law,
             "to": one.to,
-            "due": None if after else rfc3339(deadline(aware, length, zone_of(zone))),
-            "after": after,
+            "due": None if one.after else rfc3339(deadline(aware, length, zone_of(zone))),
+            "after": one.after,
             "within_s": length.seconds,
             "days": length.days,
             "months": length.months,

@@ -18,6 +18,7 @@ _CAUSES = {
     "hardware": "a failure of hardware",
     "software": "a failure of software",
     "human_error": "a human error",
+    "loss_or_theft": "the loss or theft of a device or a document",
     "attack": "an attack",
     "third_party": "a failure of a third party",
     "disaster": "a disaster at the site",
@@ -72,8 +73,8 @@ _FACTS: dict[str, Any] = {
     "restore_began": lambda v: f"A restore of {v['asset']} from its backup was begun at {_at(v)}.",
     "restored": lambda v: f"{v['asset']} was restored at {_at(v)}.",
     "tested": lambda v: (
-        f"Before the incident, a restore test of the backups of {v['asset']} {'passed' if v['passed'] else 'FAILED'} "
-        f"at {_at(v)}."
+        f"Before the organisation became aware of it, a restore test of the backups of {v['asset']} "
+        f"{'passed' if v['passed'] else 'FAILED'} at {_at(v)}."
     ),
     "state_of": lambda v: (
         f"{v['asset']} was brought back to its state of {_at(v, 'point')}: what was written to it later is not in it."
@@ -99,9 +100,9 @@ ENGLISH = Language(
         ),
     },
     about="Drafted by ccdr {version} at {at} from its records of the incident {name} (plan {plan}). Nothing was sent.",
-    instructions="Complete every [TO BE FILLED IN …], delete what does not apply, and let whoever answers for data "
-    "protection decide whether it is sent. “(record N)” names the record that a fact is from; remove it before "
-    "sending.",
+    instructions="Complete every [TO BE FILLED IN …], delete what does not apply, and let the organisation "
+    "decide, with the advice of its data protection officer, whether it is sent. “(record N)” names the record that a "
+    "fact is from; remove it before sending.",
     blank="[TO BE FILLED IN: {what}]",
     record="(record {seq})",
     who=Section(
@@ -110,7 +111,18 @@ ENGLISH = Language(
         (
             "name and address of the organisation",
             "to whom this is sent",
-            "whether this is a first or a later notification (Article 33(4))",
+        ),
+    ),
+    phase="whether this is a first or a later notification (Article 33(4))",
+    if_late="only where it is notified later than 72 hours after the organisation became aware of it: the reasons for "
+    "the delay (Article 33(1))",
+    when=Section(
+        "When it happened",
+        "",
+        (
+            "when it happened, or when it began",
+            "when it was discovered, by whom and how",
+            "when it ended, or that it still goes on",
         ),
     ),
     nature=Section(
@@ -149,6 +161,7 @@ ENGLISH = Language(
     "in points (b), (c) and (d) of Article 33(3).” (Article 34(2))",
     before="What was notified already",
     due="{law}: due by {at}",
+    laws={},
     late=Section(
         "Reasons for the delay",
         "“Where the notification to the supervisory authority is not made within 72 hours, it shall be accompanied by "

@@ -7,7 +7,7 @@ bytes before it (`head -n -1 FILE | sha256sum`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +16,7 @@ from ccdr import __version__
 from ccdr.evidence.incidents import Incident
 from ccdr.evidence.payloads import payload
 from ccdr.jobs.incidents import Known, of_ledger
+from ccdr.jobs.incidents.assessing import SAID, assessed
 from ccdr.jobs.incidents.facts import Facts, facts_of
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
@@ -27,8 +28,11 @@ from ccdr.telling.report.population_csv import joined
 GONE = "(not kept here any more)"
 COLUMNS = (
     "incident", "plan", "tenant", "state", "kinds", "opened_by", "aware_at", "opened_at", "closed_at", "role", "cause",
+    "risk", "risk_why", "persons_concerned", "records_concerned",
     "facts", "effects", "remedial_action", "notifications", "notes", "recoveries", "records",
 )  # fmt: skip
+
+_SAID = ("risk", *SAID.values())
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Row:
 
     known: Known
     facts: Facts
+    said: Mapping[str, str]  # of its weight, by columns
     effects: str
     remedy: str
     notes: tuple[str, ...]
@@ -55,6 +60,7 @@ class Row:
             "closed_at": rfc3339(one.closed_at) if one.closed_at else "",
             "role": one.role,
             "cause": one.cause or "",
+            **{column: self.said.get(column, "") for column in _SAID},
             "facts": " ".join(self.sentences),
             "effects": self.effects,
             "remedial_action": self.remedy,
@@ -72,6 +78,7 @@ class Row:
     def as_json(self) -> dict[str, object]:
         return {
             **self.known.incident.as_json(),
+            **{column: self.said.get(column) for column in _SAID},
             "facts": self.sentences,
             "effects": self.effects or None,
             "remedial_action": self.remedy or None,
@@ -143,11 +150,16 @@ def _row(known: Known, services: Services) -> Row:
         digest = closing.get(key)
         return "" if digest is None else payload(services.state, digest) or GONE
 
-    notes = (f"{at} {what}: {text or GONE}" for at, what, text in said_of(known, services) if what not in _APART)
-    return Row(known, facts_of(known, services), words("effects_sha256"), words("remedy_sha256"), tuple(notes))
+    notes = (
+        f"{at} {what}: {text or GONE}" for at, what, text in said_of(known, services) if not what.startswith(_APART)
+    )
+    found = assessed(known.records)
+    said = {column: payload(services.state, found[key]) or GONE for key, column in SAID.items() if key in found}
+    said |= {"risk": str(found["risk"])} if "risk" in found else {}
+    return Row(known, facts_of(known, services), said, words("effects_sha256"), words("remedy_sha256"), tuple(notes))
 
 
-_APART = ("effects", "remedy")
+_APART = ("effects", "remedy", "risk (", "persons concerned", "records concerned")
 
 
 def _notifications(one: Incident) -> Iterator[str]:

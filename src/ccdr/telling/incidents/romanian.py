@@ -1,6 +1,5 @@
-"""The words of drafts in Romanian. The law is quoted from Regulation (EU) 2016/679, its Romanian text; where that "
-"text of
-33(1) is unclear, it is told in other words."""
+"""The words of drafts in Romanian. The law is quoted from Regulation (EU) 2016/679, its Romanian text; where that text
+of 33(1) is unclear, it is told in other words."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ _CAUSES = {
     "hardware": "o defecțiune a echipamentelor",
     "software": "o eroare a programelor",
     "human_error": "o eroare umană",
+    "loss_or_theft": "pierderea sau furtul unui dispozitiv sau document",
     "attack": "un atac",
     "third_party": "o deficiență a unui terț",
     "disaster": "un dezastru la sediu",
@@ -87,8 +87,8 @@ def _checked(values: Mapping[str, object]) -> str:
 def _tested(values: Mapping[str, object]) -> str:
     how = "a reușit" if values["passed"] else "a EȘUAT"
     return (
-        f"Înainte de incident, un test de restaurare a copiilor de siguranță pentru {values['asset']} {how} la "
-        f"{_at(values)}."
+        "Înainte ca organizația să ia cunoștință de incident, un test de restaurare a copiilor de siguranță pentru "
+        f"{values['asset']} {how} la {_at(values)}."
     )
 
 
@@ -143,9 +143,9 @@ ROMANIAN = Language(
     about="Redactat de ccdr {version} la {at} din înregistrările sale despre incidentul {name} (planul {plan}). Nu a "
     "fost "
     "trimis nimic.",
-    instructions="Completați fiecare [DE COMPLETAT …], ștergeți ce nu este cazul și lăsați responsabilul cu "
-    "protecția datelor să decidă dacă se trimite. „(înregistrarea N)” arată din ce înregistrare provine un fapt; "
-    "eliminați-o înainte de trimitere.",
+    instructions="Completați fiecare [DE COMPLETAT …], ștergeți ce nu este cazul. Organizația (operatorul "
+    "sau persoana împuternicită de operator) decide dacă se trimite, după consultarea responsabilului cu protecția "
+    "datelor. „(înregistrarea N)” arată din ce înregistrare provine un fapt; eliminați-o înainte de trimitere.",
     blank="[DE COMPLETAT: {what}]",
     record="(înregistrarea {seq})",
     who=Section(
@@ -154,7 +154,18 @@ ROMANIAN = Language(
         (
             "denumirea și adresa organizației",
             "cui i se trimite",
-            "dacă este prima notificare sau una ulterioară (articolul 33 alineatul (4))",
+        ),
+    ),
+    phase="dacă este prima notificare sau una ulterioară (articolul 33 alineatul (4))",
+    if_late="numai dacă se notifică la mai mult de 72 de ore după ce organizația a luat cunoștință de încălcare: "
+    "motivele întârzierii (articolul 33 alineatul (1))",
+    when=Section(
+        "Când s-a produs",
+        "",
+        (
+            "când s-a produs sau când a început",
+            "când, de către cine și cum a fost descoperită",
+            "când s-a încheiat sau dacă încă continuă",
         ),
     ),
     nature=Section(
@@ -202,6 +213,12 @@ ROMANIAN = Language(
     "34 alineatul (2))",
     before="Ce s-a notificat deja",
     due="{law}: termen {at}",
+    laws={
+        "GDPR 33(1)": "RGPD, articolul 33 alineatul (1)",
+        "GDPR 33(2)": "RGPD, articolul 33 alineatul (2)",
+        "GDPR 34(1)": "RGPD, articolul 34 alineatul (1)",
+        **{f"NIS2 23(4)({one})": f"Directiva NIS 2, articolul 23 alineatul (4) litera ({one})" for one in "abcde"},
+    },
     late=Section(
         "Motivele întârzierii",
         "Articolul 33 alineatul (1): o notificare făcută după mai mult de 72 de ore este însoțită de o explicație "

@@ -73,7 +73,12 @@ def said_of(known: Known, services: Services) -> Iterator[Said]:
 
 _WORDS = {
     OPENED: (("why", "why_sha256"),),
-    NOTED: (("note", "why_sha256"),),
+    NOTED: (
+        ("note", "why_sha256"),
+        ("risk", "risk_sha256"),
+        ("persons concerned", "persons_sha256"),
+        ("records concerned", "records_sha256"),
+    ),
     FILED: (("filed", "why_sha256"),),
     CLOSED: (("effects", "effects_sha256"), ("remedy", "remedy_sha256")),
 }
@@ -84,4 +89,4 @@ def _label(what: str, record: Record) -> str:
         return "opened once more"
     if what == "note" and record.get("what") == "not_due":
         return f"not due ({', '.join(record.get('not_due') or ())})"
-    return what
+    return f"{what} ({record['risk']})" if what == "risk" else what

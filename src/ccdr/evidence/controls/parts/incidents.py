@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY
 from ccdr.evidence.controls.values import Observed, RecordBehind
 from ccdr.evidence.incidents import OPENED, Incident, incidents_of
 from ccdr.model.trouble import Trouble
@@ -20,10 +20,10 @@ def incidents(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         history = known.history(plan.name)
         there = incidents_of(plan.name, history.incidents)
-        if overdue := first_of(plan.care, (Trouble.INCIDENT_OVERDUE,)):
-            late = [one for one in there if one.open and any(duty.overdue(known.now) for duty in one.duties)]
-            records = tuple(_record(one) for one in late)
-            yield Observed(FAILING, overdue.text, plan.name, None, records, overdue.step)
+        if overdue := [one for one in plan.care if one.trouble is Trouble.INCIDENT_OVERDUE]:
+            for one in overdue:  # each notification that is: they go to different people
+                records = tuple(_record(of) for of in there if (one.about or "").split(" ")[0] == of.name)
+                yield Observed(FAILING, one.text, plan.name, None, records, one.step)
         elif without := [one for one in history.without_incident if known.now - utc(one[2]) <= YEARLY]:
             run, seq, time, kind = without[-1]
             text = f"{so_many(len(without), 'recovery', 'recoveries')} without an incident, the last one of {time[:10]}"
