@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ from ccdr.model.values import rfc3339, so_many, to_the_second
 if TYPE_CHECKING:
     from ccdr.evidence.controls.frameworks import FrameworkState
     from ccdr.evidence.controls.values import MeasureState, Observed, PartState
+    from ccdr.plans.own_file import OwnFile
 
 PRESENT = "evidence_present"
 MOST_LISTED, FEW = 10, 2  # of what is not well; of what is
@@ -89,7 +90,14 @@ def controls(
     else:
         _tell(found.measures)
         _tell_frameworks(found.frameworks, wanted)
+        click.echo(f"\nlaws and standards by {_used(found.map)}\nversions by {_used(found.floors)}")
     return worst([exit_of_measures(found.measures), *(e.exit_code for e in wrong_plans)])
+
+
+def _used(file: OwnFile[Any]) -> str:
+    """Which file it was judged by."""
+    told = file.as_json()
+    return f"{told['file'] or 'the file that comes with ccdr'} (SHA-256 {told['sha256']})"
 
 
 def _tell(measures: Sequence[MeasureState]) -> None:

@@ -204,6 +204,7 @@ def _controls(
         of_ledger=ledger.troubles,
         of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
         floors=used.floors.value,
+        lowered=used.lowered,
     )
     return judged_controls(known, services, used)
 
