@@ -393,10 +393,13 @@ def test_an_asset_that_was_taken_out_of_the_plan_stays_in_the_population_of_its_
     story.nights(1, 30)
     story.says(ONE)
     story.acts(BEGIN + 20 * DAY)
-    said = story.tells()[1]
+    made, said = story.tells()
     assert backups(said) == (30 + 20, 20)
     [change] = said["plan_changes"]
     assert [(one["code"], one["asset"]) for one in change["loosenings"]] == [("ASSET_GONE", "queues")]
+    assert change["changed_keys"] == ["assets.queues (gone)"]
+    page = "".join(map(bytes.decode, html(made)))
+    assert "What was changed" in page and "assets.queues (gone)" in page
 
 
 def test_a_file_that_was_edited_promises_nothing_before_somebody_acts_by_it(story: Story) -> None:

@@ -223,11 +223,11 @@ def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository:
                roles={"verify": "works"}, promises=promises)  # fmt: skip
 
 
-def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0) -> None:
+def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0, **more: Any) -> None:
     times = {"exported": rfc3339(past.at(hours)), "made": rfc3339(past.at(hours))}
     until = rfc3339(past.at(hours + 92 * DAY))
     past.wrote(hours, "access.reviewed", asset=None, export_sha256=NOUGHT, entries=9, unread=unread, result=result,
-               found_sha256=NOUGHT, valid_until=until, nonce=NOUGHT[:32], **times)  # fmt: skip
+               found_sha256=NOUGHT, valid_until=until, nonce=NOUGHT[:32], **times, **more)  # fmt: skip
 
 
 def _register(entries: int) -> dict[str, Any]:
@@ -550,9 +550,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "access-control/access-review": {
         PRESENT: [
             History(lambda p: access_reviewed(p, -3), (1,)),
-            History(lambda p: (access_reviewed(p, -9, "to_be_changed"), access_reviewed(p, -3, unread=2)), (2,)),
+            History(lambda p: (access_reviewed(p, -9, "to_be_changed"), access_reviewed(p, -3)), (2,)),
+            History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,)),
         ],
-        LACKING: [History(nothing)],
+        LACKING: [
+            History(nothing),
+            History(lambda p: access_reviewed(p, -3, unread=2), (1,)),
+            History(lambda p: access_reviewed(p, -3, unread=2, not_read=["accounts of crm"]), (1,)),
+        ],
         FAILING: [History(lambda p: access_reviewed(p, -3, "to_be_changed"), (1,))],
         STALE: [History(lambda p: access_reviewed(p, -93 * DAY), (1,))],
     },

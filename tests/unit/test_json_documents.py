@@ -174,7 +174,7 @@ def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     known = signers(site.root / "signers", {"ana@x": ana})
     plan = path.read_text("utf-8")
     path.write_text(plan.replace("assets:", f"approval: {{signers: {known}}}\nassets:", 1), "utf-8")
-    for args in (["--write", f"{site.root}/to-sign"], ["--key", str(ana)]):
+    for args in ([], ["--write", f"{site.root}/to-sign"], ["--key", str(ana)], []):
         yield "plan approve", site.run("plan", "approve", "p", *args)
     wanted = ("approval", "request", "p", "prune", "--key", str(ana), "--out", f"{site.root}/wanted")
     yield "approval request", site.run(*wanted)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ccdr.cli.settings import F
     from ccdr.jobs.approvals import ApprovedPlan, Given
+    from ccdr.jobs.approvals.preview import ToBeApproved
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
 
@@ -150,8 +151,11 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
     It is of this version alone: a plan that was changed, or whose restore tests were, is to be approved again. Until
     then `ccdr status` tells of it, backups and restore tests go on, and nothing is pruned.
 
+    Without an option it shows what would be signed, and which keys differ from the version that was approved last.
+
     \b
     Examples:
+      ccdr plan approve outbound                          shows what would be signed, and how
       ccdr plan approve outbound --key ~/.ssh/id_ed25519
       ccdr plan approve outbound --write outbound.txt     then: ssh-keygen -Y sign -n ccdr-approval -f KEY outbound.txt
       ccdr plan approve outbound --signed outbound.txt    reads outbound.txt.sig, too
@@ -160,10 +164,13 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
     from ccdr.host.signatures import sign
     from ccdr.jobs.approvals import approve as record
     from ccdr.jobs.approvals import to_approve
+    from ccdr.jobs.approvals.preview import to_be_approved
 
-    one_way(key, into, signed, f"ccdr plan approve {plan}")
     options = settings()
     loaded, services = options.load(plan), options.services()
+    if key is into is signed is None:
+        return _preview(to_be_approved(loaded, services))
+    one_way(key, into, signed, f"ccdr plan approve {plan}")
     if signed is not None:
         return _tell(record(loaded, services, *signed_text(signed)))
     text = to_approve(loaded, services).text()
@@ -171,6 +178,26 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
         return write_to_sign(into, text, NAMESPACE, f"ccdr plan approve {plan} --signed {into}")
     assert key is not None
     return _tell(record(loaded, services, text, sign(text, key, NAMESPACE, services.host)))
+
+
+def _preview(shown: ToBeApproved) -> Exit:
+    if settings().json:
+        print_json(shown.as_json())
+        return Exit.OK
+    click.echo(f"would be signed: version {shown.version} of {shown.plan}, to be looked at again by", nl=False)
+    click.echo(f" {shown.review_by:%Y-%m-%d}")
+    for name, digest in shown.files.items():
+        click.echo(f"  {digest}  {name}")
+    if shown.before is None:
+        click.echo("no version of it was approved before")
+    elif shown.before == shown.version:
+        click.echo("it is the version that was approved last" + (f"; {shown.why}" if shown.why else ""))
+    else:
+        keys = "its files are gone" if shown.keys is None else ", ".join(shown.keys) or "comments and layout alone"
+        click.echo(f"changed since version {shown.before[:8]}, approved last: {keys}")
+    signs, writes = shown.next
+    click.echo(f"→ {signs}   signs it here\n→ {writes}   writes it, for who signs elsewhere", err=True)
+    return Exit.OK
 
 
 def _tell(done: ApprovedPlan) -> Exit:

@@ -105,14 +105,14 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
 
 def _given(item: str, scope: str | None, stated: _Stated, services: Services) -> ToAttest:
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.evidence.attested import until_of
+    from ccdr.evidence.attested import ATTESTABLE, until_of
     from ccdr.jobs.attesting import to_attest
 
     wanted = {"--statement": stated.statement, "--evidence": stated.evidence, "--until": stated.until}
     if missing := [name for name, one in wanted.items() if one is None]:
         raise UsageProblem(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
-            hint=f'ccdr attest {item} --statement "…" --evidence FILE --until 365d',
+            hint=f'ccdr attest {item} --statement "…" --evidence FILE --until {ATTESTABLE[item].until}',
         )
     assert stated.statement is not None and stated.evidence is not None and stated.until is not None
     words, until = words_of(stated.statement, "--statement"), until_of(stated.until, item, services.clock.now())

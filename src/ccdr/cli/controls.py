@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,9 +18,10 @@ from ccdr.model.values import rfc3339, so_many, to_the_second
 if TYPE_CHECKING:
     from ccdr.evidence.controls.frameworks import FrameworkState
     from ccdr.evidence.controls.values import MeasureState, Observed, PartState
+    from ccdr.plans.own_file import OwnFile
 
 PRESENT = "evidence_present"
-MOST_LISTED, FEW = 10, 2  # of what is not well; of what is
+MOST_LISTED, FEW = 10, 5  # places, of what is not well; of what is
 
 
 @verb(short_help="Which evidence there is for the twelve measures.")
@@ -89,7 +90,14 @@ def controls(
     else:
         _tell(found.measures)
         _tell_frameworks(found.frameworks, wanted)
+        click.echo(f"\nlaws and standards by {_used(found.map)}\nversions by {_used(found.floors)}")
     return worst([exit_of_measures(found.measures), *(e.exit_code for e in wrong_plans)])
+
+
+def _used(file: OwnFile[Any]) -> str:
+    """Which file it was judged by."""
+    told = file.as_json()
+    return f"{told['file'] or 'the file that comes with ccdr'} (SHA-256 {told['sha256']})"
 
 
 def _tell(measures: Sequence[MeasureState]) -> None:
@@ -107,8 +115,8 @@ def _newest(measure: MeasureState) -> str:
 
 
 def _tell_part(part: PartState) -> None:
-    """What shows it is told in one line where there is much of it, and what is not well up to a point: --verbose, and
-    --json, tell all."""
+    """What shows it is told in one line for each place, and all of it up to a point: --verbose, and --json, tell the
+    rest."""
     click.echo(f"  {part.part.title}: {word(part.state.value)}")
     if part.owner is not None:
         click.echo(f"    to be attested, or shown, by: {part.owner}")
@@ -123,13 +131,21 @@ def _tell_part(part: PartState) -> None:
         step = one.step
     if not whole and len(wrong) > MOST_LISTED:
         click.echo(f"    and {len(wrong) - MOST_LISTED} more: --verbose tells all")
-    for one in well if whole or len(well) <= FEW else ():
+    there = list(_by_place(well))
+    for one in there if whole else there[:FEW]:
         click.echo(f"    {_line(one)}")
-    if not whole and len(well) > FEW:
-        places = ", ".join(one.where for one in well[:MOST_LISTED]) + (", …" if len(well) > MOST_LISTED else "")
-        newest = max((r for one in well for r in one.records), key=lambda r: r.time, default=None)
-        upto = f", the newest by record {newest.seq} of {to_the_second(newest.time)}" if newest else ""
-        click.echo(f"    {PRESENT}: of {len(well)} ({places}){upto}; --verbose tells all")
+    if not whole and len(there) > FEW:
+        click.echo(f"    {PRESENT}: {len(there) - FEW} more like these: --verbose tells all")
+
+
+def _by_place(well: Sequence[Observed]) -> Iterator[Observed]:
+    """All that is well of one place in one line."""
+    of: dict[tuple[str | None, str | None], list[Observed]] = {}
+    for one in well:
+        of.setdefault((one.plan, one.asset), []).append(one)
+    for there in of.values():
+        text = "; ".join(dict.fromkeys(one.text for one in there))
+        yield replace(there[0], text=text, records=tuple(dict.fromkeys(r for one in there for r in one.records)))
 
 
 def _line(one: Observed) -> str:

@@ -198,6 +198,21 @@ class PlanApprovedDocument(Doc):
     record: int
 
 
+class PlanToBeApproved(Doc):
+    """What would be signed: this version of the plan, as it stands."""
+
+    plan: str
+    version: Annotated[str, about("the digest that is signed")]
+    review_by: Time
+    files: Annotated[dict[str, str], about("SHA-256 of each file of it, by its name")]
+    approved_before: Annotated[Text, about("the version that was approved last; null: none was")]
+    changed_keys: Annotated[
+        list[str] | None, about("names of keys that differ from that one; null: there is none, or its files are gone")
+    ]
+    why: Annotated[Text, about("why the version in force is not approved; null where it is")]
+    next: list[str]
+
+
 class ToBeSigned(Doc):
     """What is to be signed was written; who has signed it goes on with `next`."""
 
@@ -641,7 +656,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "lock extend": (LocksExtended, WouldLock),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
-    "plan approve": (PlanApprovedDocument, ToBeSigned),
+    "plan approve": (PlanApprovedDocument, ToBeSigned, PlanToBeApproved),
     "plan check": (PlanCheck,),
     "plan schema": (AnySchema,),
     "plan show": (PlanShown,),

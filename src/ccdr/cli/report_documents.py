@@ -238,6 +238,9 @@ class ReportChange(Doc):
     by: str
     before: ReportVersionOf
     after: ReportVersionOf
+    changed_keys: Annotated[
+        list[str] | None, about("names of keys that differ; null: the files of a version are not at hand")
+    ]
     loosenings: list[ReportLoosening]
 
 

@@ -35,17 +35,30 @@ class Attestable:
     what: str
     longest: timedelta = _YEAR
 
+    @property
+    def until(self) -> str:
+        """The longest, as `--until` takes it."""
+        return f"{self.longest.days}d"
+
 
 ATTESTABLE: Mapping[str, Attestable] = {
     "staff-training": Attestable("policies", "the staff were trained"),
+    "instructions": Attestable("policies", "whoever has access processes data only as the controller instructs"),
+    "emergency-mode": Attestable("policies", "there is a procedure to go on working while systems are down"),
+    "criticality-analysis": Attestable("policies", "which applications and data matter most was assessed"),
+    "documents-kept": Attestable("policies", "policies, plans and evidence are kept for as long as laws ask"),
     "joiners-leavers": Attestable("access", "who joined has their own account, who left has none", timedelta(days=92)),
     "disk-encryption": Attestable("encryption", "the disks of the hosts are encrypted"),
     "siem": Attestable("monitoring", "the logs of the hosts are gathered and looked at"),
     "data-centre": Attestable("physical", "the data centre is certified", 3 * _YEAR),
+    "restore-segregation": Attestable(
+        "physical", "what is restored onto is apart from its source, in place and network"
+    ),
     "host-patching": Attestable("updates", "the hosts' own updates are installed", timedelta(days=31)),
     "firewall-ids": Attestable("threats", "firewall and intrusion detection are there and looked after"),
     "processing-record": Attestable("compliance", "the record of processing activities is kept"),
     "processor-agreements": Attestable("compliance", "agreements with processors and clients are signed (DPA, BAA)"),
+    "assistance": Attestable("compliance", "controllers get what they need of their processor: help, evidence, audits"),
     "card-data": Attestable("compliance", "no security codes of cards are kept, not in recordings either"),
     "penetration-test": Attestable("testing", "somebody from outside has tried to break in"),
     "incident-filings": Attestable("incidents", "what had to be notified was, and the receipts are kept"),
@@ -180,9 +193,9 @@ def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Pr
 
 def _again(one: Attestation) -> str:
     of = f" --of {one.scope}" if one.scope else ""
-    return (
-        f'ccdr attest {one.item}{of} --statement "…" --evidence FILE --until D   attests it anew; docs/how-to/attest.md'
-    )
+    until = ATTESTABLE[one.item].until if one.item in ATTESTABLE else "D"
+    command = f'ccdr attest {one.item}{of} --statement "…" --evidence FILE --until {until}'
+    return f"{command}   attests it anew; docs/how-to/attest.md"
 
 
 def item_of(text: str) -> str:
@@ -202,7 +215,7 @@ def scope_of(text: str) -> str:
 
 def until_of(text: str, item: str, now: datetime) -> datetime:
     """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
-    until = moment_of(text, now, f"{ATTESTABLE[item].longest.days}d")
+    until = moment_of(text, now, ATTESTABLE[item].until)
     refuse_until(until, item, now)
     return until
 

@@ -27,9 +27,10 @@ from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
 from ccdr.model.values import RecordRef, rfc3339, utc
-from ccdr.plans import LoadedPlan
+from ccdr.plans import LoadedPlan, control_map, floors
 from ccdr.plans.lint import elsewhere_too, open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
+from ccdr.plans.own_file import digest_beside
 from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.plans.yamlfile import Where, dotted
@@ -77,6 +78,8 @@ def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -
             for where, path in secret_files(plan)
             if path.exists() or not elsewhere_too(where)
         ],
+        "floors_sha256": digest_beside(loaded.path.parent, floors.BESIDE),
+        "controls_sha256": digest_beside(loaded.path.parent, control_map.BESIDE),
         "approval": _approval(loaded, services),
     }
 

@@ -235,6 +235,18 @@ def kept_in(services: Services, plan: str, digest: str) -> Path:
     return services.state.root / "plans" / plan / digest
 
 
+def kept_texts(services: Services, plan: str, digest: str) -> dict[str, bytes] | None:
+    """A version's files as they were kept, by their names; None where they are not there, or not what the digest is
+    of."""
+    directory = kept_in(services, plan, digest)
+    with contextlib.suppress(OSError):
+        paths = [*directory.glob("plans/*.yaml"), *directory.glob("restore_tests/*.yaml")]
+        texts = {str(path.relative_to(directory)): path.read_bytes() for path in paths}
+        if digest_of({name: sha256(text).hexdigest() for name, text in texts.items()}) == digest:
+            return texts
+    return None
+
+
 def _noted(services: Services, plan: str) -> dict[str, Any]:
     try:
         return dict(json.loads(_note(services, plan).read_text("utf-8")))

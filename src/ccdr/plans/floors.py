@@ -14,6 +14,7 @@ from ccdr.plans.own_file import OwnFile, load
 from ccdr.plans.shape import editor_schema
 
 BESIDE = "floors.yaml"  # beside the directory of plans
+TLS = "tls"
 _NUMBERS = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,5}", re.ASCII)
 
 
@@ -78,6 +79,27 @@ class Floors(Strict):
         line = [one for one in major if one[:2] == numbers[:2]]  # as of MariaDB, which looks after 11.4 and 11.8
         held_to = max(line) if line else major[0] if len(major) == 1 else min(floors)
         return floors[held_to] if _padded(numbers) < _padded(held_to) else None
+
+
+def lowered(asked: Floors, ours: Floors) -> dict[str, str]:
+    """What of these asks for less than ours, by program, or `tls`, in words. That a major version is not named is no
+    less: it is held to another one."""
+    found = {
+        name: f"{name} {lower} ({floor})"
+        for name, floors in ours.versions.items()
+        for floor in floors
+        for lower in asked.versions.get(name, ())
+        if _less(lower, floor, lowest=floor == min(floors, key=lambda one: numbers_of(one) or ()))
+    }
+    if _padded(numbers_of(asked.tls) or (0,)) < _padded(numbers_of(ours.tls) or (0,)):
+        found[TLS] = f"TLS {asked.tls} ({ours.tls})"
+    return found
+
+
+def _less(lower: str, floor: str, *, lowest: bool) -> bool:
+    """Than the floor of its own major version, or than all of them."""
+    asked, ours = numbers_of(lower) or (0,), numbers_of(floor) or (0,)
+    return (lowest or asked[: len(ours) - 1] == ours[:-1]) and _padded(asked) < _padded(ours)
 
 
 def below_tls(floors: Floors, spoken: Tls) -> bool:

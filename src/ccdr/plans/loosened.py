@@ -95,11 +95,13 @@ class Loosening:
 
 @dataclass(frozen=True)
 class PlanChange:
-    """One version that took another's place, and what it does not promise any more."""
+    """One version that took another's place, and what it does not promise any more. `keys` names what differs; None
+    where a version's files are not at hand."""
 
     before: PlanRevision
     after: PlanRevision
     loosenings: tuple[Loosening, ...]
+    keys: tuple[str, ...] | None = None
 
 
 def changes(versions: Sequence[PlanRevision], start: datetime, end: datetime) -> list[PlanChange]:

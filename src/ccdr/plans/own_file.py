@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -32,6 +33,15 @@ class OwnFile(Generic[M]):
 def packaged(name: str) -> bytes:
     """What comes with ccdr, to be copied and edited."""
     return files("ccdr.plans").joinpath(name).read_bytes()
+
+
+def digest_beside(plans: Path, name: str) -> str | None:
+    """SHA-256 of the file of this name beside the directory of plans, or of ccdr's own; None where it cannot be
+    read."""
+    path = plans.absolute().parent / name
+    with contextlib.suppress(OSError):
+        return sha256(path.read_bytes() if path.exists() else packaged(name)).hexdigest()
+    return None
 
 
 def load(

@@ -39,6 +39,11 @@ class Asked:
     map: LoadedMap
     floors: LoadedFloors
 
+    @property
+    def lowered(self) -> dict[str, str]:
+        """Where the floors ask for less than ccdr's own."""
+        return {} if self.floors.path is None else floors.lowered(self.floors.value, floors.load_floors(None).value)
+
     @classmethod
     def beside(cls, plans: Path, named: Path | None = None) -> Asked:
         return cls(map_beside(plans, named), floors_beside(plans))
@@ -79,6 +84,7 @@ def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histori
         of_ledger=ledger_problems(plans, services, histories, newest),
         of_people=attestation_problems(services, histories),
         floors=used.floors.value,
+        lowered=used.lowered,
     )
     return judged(known, services, used)
 

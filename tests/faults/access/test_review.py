@@ -121,7 +121,7 @@ def reviewing(site: Site, export: Path) -> Reviewing:
 
 def test_that_somebody_looked_is_recorded_and_told_a_month_before_it_ends(reviewing: Reviewing) -> None:
     assert reviewing.part()[0] == "not_covered"
-    done = reviewing.record("--key", str(reviewing.site.root / "ana"))
+    done = reviewing.record("--key", str(reviewing.site.root / "ana"), "--elsewhere", "Ion Popa, by hand")
     assert done.code == 0, done
     (told,) = done.json["reviewed"]
     digest = sha256(reviewing.export.read_bytes()).hexdigest()
@@ -131,7 +131,7 @@ def test_that_somebody_looked_is_recorded_and_told_a_month_before_it_ends(review
     assert reviewing.told(63) == reviewing.told(91) == {"ACCESS_REVIEW_ENDS"}, "no finding"
     assert reviewing.told(93) == {"ACCESS_REVIEW"}
     text = "".join(path.read_text("utf-8") for path in (reviewing.site.state / "ledger").glob("*.jsonl"))
-    assert "Ionescu" not in text and "leaver" not in text
+    assert "Ionescu" not in text and "Popa" not in text and "leaver" not in text
     reviewing.site.ledger_holds()
 
 
@@ -139,7 +139,18 @@ def test_what_is_to_be_changed_is_failing_until_it_is_reviewed_anew(reviewing: R
     assert reviewing.record("--to-be-changed").code == 0
     assert reviewing.part()[0] == "failing" and reviewing.told(0) == {"ACCESS_REVIEW"}
     assert reviewing.record().json["reviewed"][0]["key"] is None, "nobody signed it"
-    assert reviewing.part()[0] == "evidence_present"
+    assert reviewing.part()[0] == "not_covered", "not failing any more"
+
+
+def test_what_could_not_be_read_is_not_covered_until_somebody_states_who_looked_there(reviewing: Reviewing) -> None:
+    (told,) = reviewing.record("--key", str(reviewing.site.root / "ana")).json["reviewed"]
+    unread = json.loads(reviewing.export.read_bytes())["unread"]
+    assert not told["elsewhere"] and len(told["not_read"]) == told["unread"] == len(unread) > 0
+    assert "what each role's credential may do at the store" in told["not_read"]
+    assert not any("/" in one for one in told["not_read"]), "no path"
+    assert reviewing.part() == ("not_covered", "the plan's owner")
+    assert reviewing.record("--elsewhere", "Ion, the DBA, by hand").json["reviewed"][0]["elsewhere"]
+    assert reviewing.part() == ("evidence_present", None)
 
 
 def test_signed_elsewhere_it_is_the_same(reviewing: Reviewing) -> None:

@@ -176,6 +176,16 @@ def test_what_is_not_as_it_should_be_attests_nothing(room: Room, how: str) -> No
     assert done.code == 2 and room.site.records("attestation") == []
 
 
+@pytest.mark.parametrize(("item", "until"), [("host-patching", "31d"), ("joiners-leavers", "92d"), ("siem", "366d")])
+def test_what_is_suggested_would_be_taken(room: Room, item: str, until: str) -> None:
+    done = room.site.run("attest", item)
+    assert done.code == 2 and done.json["hint"].endswith(f"--until {until}"), done
+    measures = room.site.run("controls").json["measures"]
+    steps = {one["next_step"] for m in measures for p in m["parts"] if p["id"] == item for one in p["observed"]}
+    assert steps == {f'ccdr attest {item} --statement "…" --evidence FILE --until {until}'}
+    assert room.attest(item=item, until=until).code == 0
+
+
 def test_a_record_alone_has_signed_nothing(room: Room) -> None:
     room.attest("--key", str(room.ana))
     (record,) = room.site.records("attestation")

@@ -14,6 +14,7 @@ from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.approvals import block_of
+from ccdr.model.values import utc
 from ccdr.telling.status import upkeep_problems
 
 BLOCK = "approval: {{signers: {signers}{more}}}\n"
@@ -189,6 +190,39 @@ def test_a_review_that_is_overdue_is_told(room: Room) -> None:
     room.approve()
     assert room.codes_in(29) == set() and room.codes_in(31) == {"PLAN_REVIEW"}
     assert room.approve().code == 0, "it is signed anew, as it is"
+
+
+def test_the_period_that_is_signed_is_that_of_the_text_which_is_approved(room: Room) -> None:
+    room.plan(", review: 365d")
+    assert room.approve().code == 0
+    room.plan(", review: 30d")
+    assert room.approve().code == 0
+    first, second = (SystemClock().now() + timedelta(days=days) for days in (29, 31))
+    assert first < utc(room.site.records("plan.approved")[-1]["review_by"]) < second
+    assert room.codes_in(29) == set() and room.codes_in(31) == {"PLAN_REVIEW"}
+
+
+def test_without_an_option_it_shows_what_would_be_signed_and_what_differs(room: Room) -> None:
+    shown = room.approve("--json")
+    assert shown.code == 0 and shown.json["approved_before"] is None and shown.json["changed_keys"] is None
+    assert "nobody has approved" in shown.json["why"] and room.site.records("plan.approved") == []
+    assert room.approve().code == 0
+    first = room.site.records("plan.approved")[0]["digest"]
+    assert shown.json["version"] == first and room.approve("--json").json["why"] is None
+    room.plan(", review: 30d", rest="site: Cluj\n")
+    shown = room.approve("--json")
+    assert shown.json["changed_keys"] == ["approval.review (new)", "site (new)"]
+    assert shown.json["approved_before"] == first != shown.json["version"]
+    process = room.site.start("plan", "approve", "p")
+    out, err = process.communicate()
+    assert process.returncode == 0 and f"changed since version {first[:8]}" in out and "site (new)" in out
+    assert shown.json["version"] in out and "→ ccdr plan approve p --key KEY" in err
+    digest = room.site.records("plan.approved")[0]["digest"]
+    for path in (room.site.state / "plans/p" / digest).rglob("*.yaml"):
+        path.chmod(0o600)
+        path.write_text("changed")
+    gone = room.approve("--json")
+    assert gone.code == 2 and "its files are gone" in gone.json["error"], "what was changed is no version"
 
 
 def test_who_has_not_signed_cannot_have_approved_by_a_record_alone(room: Room) -> None:

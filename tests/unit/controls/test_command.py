@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,31 @@ def test_people_are_told_the_same(site: Site) -> None:
     assert (
         "recoveries of the whole plan: not_covered" in out and "to be attested, or shown, by: the plan's owner" in out
     )
+
+
+def test_what_shows_it_is_told_with_its_values_and_which_files_it_was_judged_by(site: Site) -> None:
+    process = site.start("controls", "p")
+    out, _ = process.communicate()
+    assert re.search(
+        r"evidence_present: p/\w+: RPO achieved [\d.]+ s, objective .+; RTO achieved .+, objective .+", out
+    ), out
+    assert "evidence_present: of " not in out
+    told = site.run("controls", "p").json
+    for file in ("map", "floors"):
+        assert f"the file that comes with ccdr (SHA-256 {told[file]['sha256']})" in out
+    assert site.run("controls", "--examine").code == 0
+    (seen,) = site.records("plan.examined")
+    assert (seen["controls_sha256"], seen["floors_sha256"]) == (told["map"]["sha256"], told["floors"]["sha256"])
+
+
+def test_an_emptied_file_of_floors_is_no_evidence(site: Site, tmp_path: Path) -> None:
+    own = copy_of(site, tmp_path / "own")
+    (own.root / "floors.yaml").write_text("versions: {}\n")
+    (updates,) = [one for one in own.run("controls", "--examine").json["measures"] if one["id"] == "updates"]
+    (versions,) = [one for one in updates["parts"] if one["id"] == "versions"]
+    assert versions["state"] == "not_covered" and "nothing is asked of ccdr, restic" in versions["observed"][0]["text"]
+    digest = sha256(b"versions: {}\n").hexdigest()
+    assert own.records("plan.examined")[-1]["floors_sha256"] == digest
 
 
 def test_laws_and_standards_are_answered_by_measures(site: Site) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ccdr.model.errors import PlanInvalid
-from ccdr.plans.floors import Floors, floors_schema, load_floors, numbers_of
+from ccdr.plans.floors import Floors, floors_schema, load_floors, lowered, numbers_of
 from ccdr.plans.own_file import packaged
 from ccdr.telling.controls import floors_beside
 
@@ -81,6 +82,22 @@ def test_those_beside_the_plans_take_the_place_of_ours(tmp_path: Path) -> None:
     own = floors_beside(plans)
     assert own.path == tmp_path / "floors.yaml" and own.value.below("postgres", "17.5") == "17.6"
     assert own.value.ages.versions == 31 * 86400, "what is not said is as ours"
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"versions": {"restic": "0.16", "postgres": ["16.10", "17.6"]}}, {}),
+        ({"versions": {"restic": "0.1"}}, {"restic": "restic 0.1 (0.16)"}),
+        ({"versions": {"postgres": ["9.0", "17.6"]}}, {"postgres": "postgres 9.0 (14.0)"}),
+        ({"versions": {"mariadb": ["11.8.0"]}}, {}),
+        ({"tls": "1.0"}, {"tls": "TLS 1.0 (1.2)"}),
+        ({"tls": "1.3"}, {}),
+    ],
+)
+def test_what_asks_for_less_than_ours_is_told(own: dict[str, Any], told: dict[str, str]) -> None:
+    assert lowered(Floors(**own), load_floors(None).value) == told
+    assert lowered(load_floors(None).value, load_floors(None).value) == {}
 
 
 def test_editors_have_a_schema() -> None:

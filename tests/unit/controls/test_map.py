@@ -13,7 +13,7 @@ from tests.support.judged import about
 
 from ccdr.evidence.controls.frameworks import judge_frameworks
 from ccdr.evidence.controls.judged import judge_measures
-from ccdr.evidence.controls.registry import NAMES
+from ccdr.evidence.controls.registry import ATTESTED, NAMES
 from ccdr.evidence.controls.values import ControlState
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.plans.control_map import load_map, map_schema
@@ -59,6 +59,22 @@ def test_each_measure_answers_something() -> None:
         for m in r.measures
     }
     assert {one.partition("/")[0] for one in named} == set(NAMES)
+
+
+def test_what_no_record_shows_rests_on_an_attestation() -> None:
+    frameworks = load_map(None, NAMES).value.frameworks
+
+    def measures(law: str, number: str) -> tuple[str, ...]:
+        return frameworks[law].requirements[number].measures
+
+    attested = {f"{one.measure}/{one.id}" for one in ATTESTED}
+    for number in ("164.308(a)(7)(ii)(C)", "164.308(a)(7)(ii)(E)", "164.316(b)(2)(i)"):
+        assert attested & set(measures("hipaa", number)), number
+    assert attested & set(measures("dora", "12(3)"))
+    for number in ("28(3)(f)", "28(3)(h)", "32(4)"):
+        assert attested & set(measures("gdpr", number)), number
+    assert "legal-compliance/retention" in measures("gdpr", "5(1)(e)")
+    assert measures("gdpr", "33(2)") == ("incident-reporting",)
 
 
 def test_a_users_own_map_is_read(tmp_path: Path) -> None:

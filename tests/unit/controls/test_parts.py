@@ -8,7 +8,21 @@ from typing import Any
 
 import pytest
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import CASES, DAY, HISTORIES, History, approved, recovered, version, well
+from tests.support.control_histories import (
+    CASES,
+    DAY,
+    HISTORIES,
+    OPENED,
+    SECRET,
+    SPOKEN,
+    History,
+    approved,
+    examined,
+    recovered,
+    version,
+    versioned,
+    well,
+)
 from tests.support.controls import known_of, measure_of, part_of
 from tests.support.judged import about
 
@@ -18,6 +32,7 @@ from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PA
 from ccdr.evidence.controls.values import ControlState, worst_state
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339
+from ccdr.plans.floors import Floors
 from ccdr.plans.job import Job
 
 
@@ -147,6 +162,60 @@ def test_what_is_not_covered_is_no_finding_and_what_is_failing_or_stale_is_one(j
 
 def test_without_a_backup_an_objective_is_breached(job: Job, past: Chronicle) -> None:
     assert part_of(known_of(job, past), "backup-and-recovery/objectives").state is ControlState.FAILING
+
+
+def test_versions_of_which_nothing_is_asked_are_not_covered(job: Job, past: Chronicle) -> None:
+    versioned(past, "0.18.0")
+    assert part_of(known_of(job, past), "updates/versions").state is ControlState.EVIDENCE_PRESENT, "the twin"
+    for floors, named in ((Floors(), "ccdr, restic"), (Floors(versions={"ccdr": ("0.1",)}), "restic")):
+        found = part_of(known_of(job, past, floors=floors), "updates/versions")
+        assert found.state is ControlState.NOT_COVERED and found.owner, found
+        assert f"nothing is asked of {named} in floors.yaml" in found.observed[0].text
+    less = known_of(job, past, lowered={"restic": "restic 0.1 (0.16)"})
+    assert part_of(less, "updates/versions").state is ControlState.NOT_COVERED
+    examined(past, repository=OPENED | {"tls": SPOKEN})
+    assert part_of(known_of(job, past), "encryption/tls").state is ControlState.EVIDENCE_PRESENT
+    less = known_of(job, past, lowered={"tls": "TLS 1.0 (1.2)"})
+    assert part_of(less, "encryption/tls").state is ControlState.NOT_COVERED
+
+
+def test_a_source_on_this_host_is_told_the_same_before_and_after_somebody_looks(job: Job, past: Chronicle) -> None:
+    """A Unix socket's certificate is verified by nobody, and nothing of it leaves the host."""
+    past.stored(-4, "s", tls=SPOKEN | {"verified": False, "ca_sha256": None})
+
+    def told() -> list[tuple[ControlState, str]]:
+        found = part_of(known_of(job, past), "encryption/tls").observed
+        return [(one.state, one.text) for one in found if one.asset]
+
+    before = told()
+    examined(past, sources={"crm": "this_host"}, repository=OPENED | {"way": "this_host"})
+    assert before == told() == [(ControlState.EVIDENCE_PRESENT, "the source speaks TLSv1.3, on this host")]
+    texts = [one.text for one in part_of(known_of(job, past), "encryption/tls").observed]
+    assert "nothing to show: no repository of it is reached by TLS (primary on this host)" in texts
+
+
+@pytest.mark.parametrize(
+    ("part", "seen", "step"),
+    [
+        ("physical-security/sites", {"site": None}, "add `site:` to the plan"),
+        ("workplace-hygiene/secrets", {"secrets": [SECRET | {"open_to_others": True}]}, "chmod 600 FILE"),
+        ("workplace-hygiene/secrets", {"secrets": [SECRET | {"weak": True}]}, "ccdr repository key rotate p"),
+        (
+            "encryption/tls",
+            {"repository": OPENED | {"tls": SPOKEN | {"verified": False}}},
+            "give the store a certificate that verifies",
+        ),
+        ("encryption/tls", {"repository": OPENED | {"tls": SPOKEN | {"version": "TLSv1.1"}}}, "raise what the store"),
+        ("encryption/repositories", {"repository": OPENED | {"way": "plain"}}, "reach it by https"),
+    ],
+)
+def test_the_next_step_is_what_mends_it(job: Job, past: Chronicle, part: str, seen: dict[str, Any], step: str) -> None:
+    examined(past, **seen)
+    (told,) = [
+        one for one in part_of(known_of(job, past), part).observed if one.state is not ControlState.EVIDENCE_PRESENT
+    ]
+    assert told.step is not None and told.step.startswith(step) and "floors.yaml" not in told.step
+    assert "then ccdr controls --examine" in told.step
 
 
 def test_nothing_is_ever_called_compliant(job: Job, past: Chronicle) -> None:

@@ -170,6 +170,8 @@ class AccessReviewDone(Doc):
     in_order: bool
     entries: int
     unread: int
+    not_read: Annotated[list[str], about("what could not be read, by its name")]
+    elsewhere: Annotated[bool, about("somebody stated who looked at that")]
     valid_until: str
     record: int
 

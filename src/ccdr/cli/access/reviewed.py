@@ -33,10 +33,12 @@ class _Look:
     looked_at: Path | None
     found: str | None
     to_be_changed: bool
+    elsewhere: str | None
 
     @property
     def empty(self) -> bool:
-        return self.looked_at is None and self.found is None and not self.to_be_changed
+        given = (self.looked_at, self.found, self.elsewhere)
+        return all(one is None for one in given) and not self.to_be_changed
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class _Signing:
 @click.option(
     "--to-be-changed", is_flag=True, help="Somebody has what they should not have: failing until reviewed anew."
 )
+@click.option("--elsewhere", metavar="TEXT", help="Who looked, and when, at what could not be read; kept apart.")
 @signing_options
 @as_one("look", _Look)
 @as_one("signing", _Signing)
@@ -71,7 +74,8 @@ def review(plan: str, out: Path | None, look: _Look, signing: _Signing) -> Exit:
     of one.
 
     A person looks at it, and has that recorded with the digest of what they looked at: `ccdr controls` then shows it
-    for three months from the export, and `ccdr status` tells a month before that ends. With a key it is signed
+    for three months from the export, and `ccdr status` tells a month before that ends. What could not be
+    read is not covered until --elsewhere states who looked there. With a key it is signed
     (`ssh-keygen -Y sign -n ccdr-access-review`) by somebody who stands in the plan's file of signers.
 
     \b
@@ -79,6 +83,7 @@ def review(plan: str, out: Path | None, look: _Look, signing: _Signing) -> Exit:
       ccdr access review outbound
       ccdr access review outbound --out access.json
       ccdr access review outbound --looked-at access.json --found "as agreed in May" --key ~/.ssh/id_ed25519
+      ccdr access review outbound --looked-at access.json --found "as agreed" --elsewhere "Ion, the DBA, by hand, 3 May"
       ccdr access review outbound --looked-at access.json --found "a leaver's key is still there" --to-be-changed
       ccdr access review all --out access.json
     """
@@ -145,7 +150,11 @@ def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: _Signing,
         one_way(signing.key, signing.into, None, f"ccdr access review {plan}")
     if signing.into is not None and plan == ALL:
         raise UsageProblem("--write is for one plan: each has a text of its own to be signed", hint="name the plan")
-    given = [looked_at(one, look.looked_at, found, services, in_order=not look.to_be_changed) for one in loaded]
+    elsewhere = None if look.elsewhere is None else words_of(look.elsewhere, "--elsewhere")
+    given = [
+        looked_at(one, look.looked_at, found, services, in_order=not look.to_be_changed, elsewhere=elsewhere)
+        for one in loaded
+    ]
     if signing.into is not None:
         return write_to_sign(
             signing.into, given[0].text(), NAMESPACE, f"ccdr access review {plan} --signed {signing.into}"
@@ -165,6 +174,11 @@ def _told(done: list[Reviewed]) -> Exit:
         click.echo(f"reviewed  {one.plan}  until {rfc3339(one.review.valid_until)}, by {one.review.by}{signed}")
         if not one.review.in_order:
             click.echo("  something is to be changed: `ccdr controls` is failing until it is reviewed anew")
+        elif one.review.unseen:
+            click.echo(
+                f"  {so_many(one.review.unread, 'thing')} could not be read: `ccdr controls` says not_covered until "
+                "--elsewhere states who looked there"
+            )
     return Exit.OK
 
 

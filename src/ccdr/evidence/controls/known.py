@@ -3,7 +3,7 @@ and what else is known at that moment. Values; nothing here looks anything up.""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,6 +40,7 @@ class Known:
     of_ledger: Sequence[Problem] = ()
     of_people: Sequence[Problem] = ()  # what is wrong with attestations
     floors: Floors = field(default_factory=Floors)  # what is asked of versions
+    lowered: Mapping[str, str] = field(default_factory=dict)  # where that is less than ccdr's own: by program, or `tls`
 
     def history(self, plan: str | None, asset: str | None = None) -> AssetHistory:
         """Of an asset; without one, of the plan itself; without a plan, of the host."""

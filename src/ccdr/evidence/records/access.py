@@ -78,10 +78,17 @@ class AccessReviewed(Record, frozen=True, kw_only=True, gc=False):
     exported: Annotated[Time, about("when the systems were asked")]
     entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read, and so was not looked at")]
+    not_read: Annotated[
+        list[str], about("what that was, by its name: accounts of an asset, keys of a repository, a bucket's policy")
+    ] = []
     result: Annotated[
         Literal["in_order", "to_be_changed"], about("whether everybody has what they should have, and nobody more")
     ]
     found_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: what they found")]
+    elsewhere_sha256: Annotated[
+        Digest | None,
+        about("of a salt, a newline and the words, kept apart: who looked at what could not be read; null: nobody did"),
+    ] = None
     valid_until: Time
     made: Annotated[Time, about("when the text was written that was signed")]
     nonce: Nonce

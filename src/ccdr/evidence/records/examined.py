@@ -48,6 +48,8 @@ class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
     ]
     sources: Annotated[dict[str, Way], about("of the assets that a server holds, by name")] = {}
     secrets: list[ExaminedSecret] = []
+    floors_sha256: Annotated[Digest | None, about("of the floors of versions that were in force")] = None
+    controls_sha256: Annotated[Digest | None, about("of the map of laws and standards that was in force")] = None
     approval: Annotated[
         Literal["holds", "refused", "unreadable"] | None,
         about(

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.access import HOLDS, IN_ORDER, NAMESPACE, TO_BE_CHANGED, Review, ToReview
+from ccdr.evidence.access import HOLDS, IN_ORDER, MOST_NAMED, NAME, NAMESPACE, TO_BE_CHANGED, Review, ToReview
 from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ACCESS_TESTED
@@ -163,25 +163,47 @@ class Reviewed:
             "in_order": one.in_order,
             "entries": one.entries,
             "unread": one.unread,
+            "not_read": list(one.not_read),
+            "elsewhere": one.elsewhere,
             "valid_until": rfc3339(one.valid_until),
             "record": one.seq,
         }
 
 
-def looked_at(loaded: LoadedPlan, export: Path, found: str, services: Services, *, in_order: bool) -> ToReview:
-    """What is to be signed or recorded: the words are kept from now on. UsageProblem where the file is no export of
-    this plan's, or too old."""
+def looked_at(
+    loaded: LoadedPlan,
+    export: Path,
+    found: str,
+    services: Services,
+    *,
+    in_order: bool,
+    elsewhere: str | None = None,
+) -> ToReview:
+    """What is to be signed or recorded: the words are kept from now on; `elsewhere` says who looked at what could not
+    be read. UsageProblem where the file is no export of this plan's, or too old."""
     plan, now = loaded.plan.plan, services.clock.now().replace(microsecond=0)
     raw = _read(export)
     told = _of_plan(raw, export, plan)
     exported = _in_time(utc(str(told["at"])), now, plan)
     until, counts = min(exported, now) + HOLDS, (int(told["entries"]), len(told["unread"]))
     result, words = IN_ORDER if in_order else TO_BE_CHANGED, keep_payload(services.state, found)
-    return ToReview(plan, sha256(raw).hexdigest(), exported, *counts, result, words, until, now, nonce())
+    seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
+    names = _not_read(told["unread"])
+    return ToReview(plan, sha256(raw).hexdigest(), exported, *counts, result, words, until, now, nonce(), seen, names)
+
+
+def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
+    """By names that a record may hold, each once."""
+    names = [str(one.get("what")) for one in unread if isinstance(one, dict)]
+    return tuple(dict.fromkeys(one if NAME.fullmatch(one) else "a file of this host" for one in names))[:MOST_NAMED]
 
 
 def record_review(
-    loaded: LoadedPlan, given: ToReview, services: Services, signature: str | None, signed: str | None = None
+    loaded: LoadedPlan,
+    given: ToReview,
+    services: Services,
+    signature: str | None,
+    signed: str | None = None,
 ) -> Reviewed:
     """Record it; `signed` is the text of the signature where that was made elsewhere. UsageProblem where it is of
     another plan, too old, or not signed by who may: then nothing is recorded."""
@@ -204,8 +226,10 @@ def record_review(
         "exported": rfc3339(given.exported),
         "entries": given.entries,
         "unread": given.unread,
+        "not_read": list(given.not_read),
         "result": given.result,
         "found_sha256": given.found,
+        "elsewhere_sha256": given.elsewhere,
         "valid_until": rfc3339(given.valid_until),
         "made": rfc3339(given.made),
         "nonce": given.nonce,

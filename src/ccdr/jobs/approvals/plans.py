@@ -46,7 +46,7 @@ class ApprovedPlan:
 def to_approve(loaded: LoadedPlan, services: Services) -> PlanToApprove:
     """What is to be signed. UsageProblem where the plan is not to be approved."""
     block, now = _asked(loaded, services), services.clock.now()
-    review_by = block.review_by(now.replace(microsecond=0))
+    review_by = _reviewed_as(loaded, block).review_by(now.replace(microsecond=0))
     return PlanToApprove(loaded.plan.plan, digest_of(files_of(loaded)), review_by, now, nonce())
 
 
@@ -61,10 +61,11 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
             f"this approves version {given.digest[:8]} of {given.plan[:63]}, and {plan} is at version {digest[:8]}",
             hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
         )
-    if given.made > now + AHEAD or not now < given.review_by <= block.review_by(given.made):
+    review = _reviewed_as(loaded, block)
+    if given.made > now + AHEAD or not now < given.review_by <= review.review_by(given.made):
         raise UsageProblem(
             f"this approves {plan} until {rfc3339(given.review_by)}, and was made at {rfc3339(given.made)}: the plan's "
-            f"`review: {block.review}` does not allow that now",
+            f"`review: {review.review}` does not allow that now",
             hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
         )
     _refuse_replayed(given, services)
@@ -84,6 +85,11 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
     }
     seq = services.ledger.append(PLAN_APPROVED, plan=plan, asset=None, run=None, body=body).seq
     return ApprovedPlan(plan, digest, signer, given.review_by, seq)
+
+
+def _reviewed_as(loaded: LoadedPlan, block: Approval) -> Approval:
+    """By the period of the text that is signed: its signers, who are those of the version before, sign that, too."""
+    return loaded.plan.approval or block
 
 
 def _refuse_replayed(given: PlanToApprove, services: Services) -> None:

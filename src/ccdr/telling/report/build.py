@@ -29,14 +29,16 @@ from ccdr.evidence.population import Population
 from ccdr.host.clock import boot
 from ccdr.host.state import default_state
 from ccdr.jobs.attest import troubles
-from ccdr.jobs.in_force import judged_by, without_file
+from ccdr.jobs.in_force import judged_by, kept_texts, without_file
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import UNRECORDED
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Snapshot, utc
 from ccdr.plans import LoadedPlan
+from ccdr.plans.changed_keys import changed_keys
 from ccdr.plans.job import Job
+from ccdr.plans.loosened import PlanChange
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.controls import Asked, Controls
@@ -150,7 +152,7 @@ def make_report(
         assets = _judge_assets(plans, services, evidence, period)
         care = {p.plan.plan: _problems(p, services, evidence, period) for p in plans}
         reports = _judge_plans(plans, care, services, evidence, runs, period)
-        promised = promises(evidence)
+        promised = [_with_keys(one, services) for one in promises(evidence)]
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
@@ -183,6 +185,17 @@ def make_report(
     )
 
 
+def _with_keys(promised: PlanPromises, services: Services) -> PlanPromises:
+    """Which keys each change is of, where the files of both versions are kept here."""
+
+    def of(change: PlanChange) -> PlanChange:
+        plan, digests = change.after.plan, (change.before.digest, change.after.digest)
+        before, after = (kept_texts(services, plan, digest) for digest in digests)
+        return change if before is None or after is None else replace(change, keys=changed_keys(before, after))
+
+    return replace(promised, changes=tuple(map(of, promised.changes)))
+
+
 def _controls(
     plans: Sequence[LoadedPlan],
     assets: Sequence[AssetReport],
@@ -204,6 +217,7 @@ def _controls(
         of_ledger=ledger.troubles,
         of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
         floors=used.floors.value,
+        lowered=used.lowered,
     )
     return judged_controls(known, services, used)
 

@@ -221,6 +221,7 @@ def _change(change: PlanChange) -> dict[str, object]:
         "by": after.actor,
         "before": {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
+        "changed_keys": None if change.keys is None else list(change.keys),
         "loosenings": [{**loosening.as_json(), "text": sentence(loosening)} for loosening in change.loosenings],
     }
 

@@ -62,7 +62,14 @@ def reviews(known: Known) -> Iterator[Observed]:
 
 def _review(review: Review, record: Record, plan: str) -> Observed:
     signed = "" if review.key else ", and not signed"
-    unread = f"; {so_many(review.unread, 'thing')} could not be read" if review.unread else ""
     lines, until = so_many(review.entries, "line"), f"{review.valid_until:%Y-%m-%d}"
-    text = f"{review.by} has looked at {lines} of who has access{signed}, until {until}{unread}"
+    text = f"{review.by} has looked at {lines} of who has access{signed}, until {until}"
+    things = so_many(review.unread, "thing")
+    if review.unseen:
+        named = f": {', '.join(review.not_read)}" if review.not_read else ""
+        text += f"; {things} could not be read, and nobody says who looked there{named}"
+        step = f'ccdr access review {plan} --looked-at FILE --found "…" --elsewhere "WHO looked there, and when"'
+        return Observed(LACKING, text, plan, None, behind(record), step)
+    if review.unread:
+        text += f"; {things} could not be read, and it is stated who looked there"
     return Observed(PRESENT, text, plan, None, behind(record))

@@ -15,7 +15,7 @@ def attested(item: str) -> Query:
     """Each attestation of this item that nobody has ended."""
 
     def shown(known: Known) -> Iterator[Observed]:
-        step = f'ccdr attest {item} --statement "…" --evidence FILE --until D'
+        step = f'ccdr attest {item} --statement "…" --evidence FILE --until {ATTESTABLE[item].until}'
         mine = [one for one in standing(known.history(None).attested) if one.item == item]
         noted = {p.about: p.acknowledged for p in known.of_people}
         for one in mine:

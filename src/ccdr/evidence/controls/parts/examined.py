@@ -13,11 +13,17 @@ from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.tls import Tls
 from ccdr.model.values import so_many, to_the_second, utc
-from ccdr.plans.floors import below_tls
+from ccdr.plans.floors import TLS, below_tls
 from ccdr.plans.versions import PLAN_VERSION
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
-_FLOOR = "raise what the server speaks, or `tls:` of floors.yaml; then ccdr backup takes a new look"
+_THEN = "then ccdr controls --examine"
+_FLOOR = "raise what the server speaks; then ccdr backup {} takes a new look"
+_FLOOR_OF_STORE = f"raise what the store speaks; {_THEN}"
+_CERTIFICATE = f"give the store a certificate that verifies, or name its CA (RESTIC_CACERT in `env_file`); {_THEN}"
+_SITE = f"add `site:` to the plan, its repository and its copies; {_THEN}"
+_ELSEWHERE = "keep a copy at another site: docs/how-to/second-copy.md"
+_PLAIN = f"reach it by https, sftp or TLS: change its address in the plan; {_THEN}"
 _ROTATE = "ccdr repository key rotate {}   sets a new one, and removes the old one; docs/how-to/keys.md"
 _WAYS = {
     "this_host": "on this host",
@@ -66,7 +72,7 @@ def _repositories(record: Record, known: Known) -> Iterator[Seen]:
     for name, of in record["repositories"].items():
         where, key = f"repository {name}", of.get("oldest_key")
         if of["way"] == "plain":
-            yield FAILING, f"{where} is reached in plain text"
+            yield FAILING, f"{where} is reached in plain text", _PLAIN
         elif of.get("format") is None:
             yield LACKING, f"{where} could not be opened, so nobody knows its format"
         elif key is not None and known.now - utc(key) > limit:
@@ -77,16 +83,25 @@ def _repositories(record: Record, known: Known) -> Iterator[Seen]:
             yield PRESENT, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
 
 
+_LESS = "raise it there; `ccdr controls --print floors` prints what is in force"
+
+
 def tls(known: Known) -> Iterator[Observed]:
-    """Each connection by TLS: of repositories as last looked at, of servers as the newest backup was taken."""
+    """Each connection by TLS: of repositories as last looked at, of servers as the newest backup was taken. A server
+    whose certificate was not verified is on this host: ccdr verifies that of each other one, else there is no
+    backup."""
+    if known.lowered.get(TLS):
+        for plan in known.plans:
+            yield Observed(
+                LACKING, f"floors.yaml asks for less than ccdr's own: {known.lowered[TLS]}", plan.name, step=_LESS
+            )
     for plan in known.plans:
         yield from _of(known, plan, _tls_of_repositories)
     for plan, asset in known.assets:
         last = known.history(plan.name, asset.asset).last_good_backup
         if last is not None and isinstance(seen := last.get("tls"), dict):
-            way = ((known.history(plan.name).newest.get(EXAMINED) or {}).get("sources") or {}).get(asset.asset)
-            spoken = _spoken(seen, known, "the source", beyond=way not in ("this_host", "loopback"))
-            step = None if spoken[0] is PRESENT else _FLOOR
+            spoken = _spoken(seen, known, "the source", beyond=False)
+            step = None if spoken[0] is PRESENT else _FLOOR.format(plan.name)
             yield Observed(spoken[0], spoken[1], plan.name, asset.asset, behind(last), step)
 
 
@@ -98,7 +113,8 @@ def _tls_of_repositories(record: Record, known: Known) -> Iterator[Seen]:
         else:
             yield LACKING, f"nobody saw which TLS repository {name} speaks: it did not answer this host directly"
     if not there:
-        yield PRESENT, "no repository of it is reached by TLS"
+        ways = ", ".join(f"{name} {_WAYS[of['way']]}" for name, of in record["repositories"].items())
+        yield PRESENT, f"nothing to show: no repository of it is reached by TLS ({ways})"
 
 
 def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -> Seen:
@@ -106,16 +122,16 @@ def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -
     version, by = seen.get("version"), f", by the CAs {str(seen['ca_sha256'])[:8]}" if seen.get("ca_sha256") else ""
     spoken = Tls(version, seen.get("cipher"), seen["verified"] is True)
     if beyond and not spoken.verified:
-        return FAILING, f"{what} is reached by {version or 'TLS'}, and its certificate does not verify"
+        return FAILING, f"{what} is reached by {version or 'TLS'}, and its certificate does not verify", _CERTIFICATE
     if below_tls(known.floors, spoken):
-        return FAILING, f"{what} speaks {version}: below the floor, TLS {known.floors.tls}"
+        return FAILING, f"{what} speaks {version}: below the floor, TLS {known.floors.tls}", _FLOOR_OF_STORE
     verified = f"verified{by}" if spoken.verified else "on this host"
     return PRESENT, f"{what} speaks {version or 'TLS'}, {verified}"
 
 
 def _sources(record: Record, _: Known) -> Iterator[Seen]:
     for name, way in record["sources"].items():
-        yield FAILING if way == "plain" else PRESENT, f"the source of {name} is reached {_WAYS[way]}"
+        yield FAILING if way == "plain" else PRESENT, f"the source of {name} is reached {_WAYS[way]}", _PLAIN
     if not record["sources"]:
         yield PRESENT, "its sources are files of this host"
 
@@ -125,13 +141,13 @@ def _sites(record: Record, _: Known) -> Iterator[Seen]:
     table = ", ".join(f"{name}: {site or 'not said'}" for name, site in {"source": source, **places}.items())
     known = {site for site in places.values() if site is not None}
     if source is None or not known:
-        yield LACKING, f"the plan does not say where all of it lies ({table}): add `site:` to it and its repositories"
+        yield LACKING, f"the plan does not say where all of it lies ({table})", _SITE
     elif known - {source}:
         yield PRESENT, f"not all lies at one site ({table})"
     elif None in places.values():
-        yield LACKING, f"nothing is known to lie elsewhere ({table})"
+        yield LACKING, f"nothing is known to lie elsewhere ({table})", _SITE
     else:
-        yield FAILING, f"source and backups share one site, so one failure destroys both ({table})"
+        yield FAILING, f"source and backups share one site, so one failure destroys both ({table})", _ELSEWHERE
 
 
 def _secrets(record: Record, known: Known) -> Iterator[Seen]:
@@ -147,17 +163,26 @@ def _secrets(record: Record, known: Known) -> Iterator[Seen]:
 
 def _wrong(secret: Mapping[str, Any], known: Known, limit: timedelta) -> Seen | None:
     place, changed = secret["place"], secret.get("changed")
+    named, another = f"stands at {place} of the plan", f"{_another(place)}; {_THEN}"
     if not secret["there"]:
-        return LACKING, f"{place} is not on this host"
+        return LACKING, f"{place} is not on this host", f"put FILE, which {named}, where it is to be; {_THEN}"
     if secret.get("open_to_others"):
-        return FAILING, f"{place} can be read by others than its owner"
+        return FAILING, f"{place} can be read by others than its owner", f"chmod 600 FILE, which {named}; {_THEN}"
     if secret.get("weak"):
-        return FAILING, f"{place} holds a password that may be guessed"
+        return FAILING, f"{place} holds a password that may be guessed", another
     if secret.get("also_in"):
-        return FAILING, f"{place} holds the password that {', '.join(secret['also_in'])} has for something else"
+        text = f"{place} holds the password that {', '.join(secret['also_in'])} has for something else"
+        return FAILING, text, another
     if changed is not None and known.now - utc(changed) > limit:
-        return LATE, f"{place} was last changed on {to_the_second(changed)}: older than {limit.days} days"
+        return LATE, f"{place} was last changed on {to_the_second(changed)}: older than {limit.days} days", another
     return None
+
+
+def _another(place: str) -> str:
+    """How another secret is set."""
+    if place.startswith("repository."):
+        return _ROTATE
+    return f"set another one where it is asked for, and write it into FILE, which stands at {place} of the plan"
 
 
 repositories, sources, sites, secrets = (_asked(look) for look in (_repositories, _sources, _sites, _secrets))

@@ -128,7 +128,8 @@ def _objective(
     if stale:
         text = f"{which} of {got} was measured by a test that is too old by now"
         return Observed(LATE, text, plan.name, asset.asset, behind(record))
-    return Observed(PRESENT, f"{which} {got} of {wanted}", plan.name, asset.asset, behind(record))
+    text = f"{which} achieved {got}, objective {wanted}"
+    return Observed(PRESENT, text, plan.name, asset.asset, behind(record))
 
 
 def checks(known: Known) -> Iterator[Observed]:

@@ -12,8 +12,10 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import to_the_second, utc
 
+_PROGRAMS = ("ccdr", "restic")  # of these, and of the engine, a floor is to be set
 SOURCE = "source"  # what records call the server, or program, that was captured
 _NO_PROGRAM = ("files",)  # its "version" is a format's
+_ASK = "name them in floors.yaml; `ccdr controls --print floors` prints what is in force"
 _RAISE = "update it, or set another floor in floors.yaml; `ccdr controls --print floors` prints what is in force"
 
 
@@ -39,6 +41,12 @@ def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     if known.now - oldest > timedelta(seconds=floors.ages.versions):
         text = f"what versions there are was last recorded on {to_the_second(str(min(r['time'] for r in records)))}"
         return Observed(LATE, text, *where, behind(*records))
+    if unasked := [name for name in (*_PROGRAMS, engine) if name in told and not floors.versions.get(name)]:
+        text = f"nothing is asked of {', '.join(unasked)} in floors.yaml: any version is well"
+        return Observed(LACKING, text, *where, behind(*records), _ASK)
+    if less := [known.lowered[name] for name in sorted(told) if name in known.lowered]:
+        text = f"floors.yaml asks for less than ccdr's own: {', '.join(less)}"
+        return Observed(LACKING, text, *where, behind(*records), _RAISE)
     return Observed(PRESENT, shown, *where, behind(*records))
 
 
