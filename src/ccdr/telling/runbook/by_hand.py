@@ -51,7 +51,8 @@ START_MARIADB = (
     "chown -R mysql:mysql $D/data",
     _passable("$D"),
     "install -d -o mysql -g mysql /run/mysqld",
-    "mariadbd --user=mysql --datadir=$D/data &",
+    "mariadbd --user=mysql --datadir=$D/data --skip-networking &",
+    "mariadb-admin --wait=30 ping",
 )
 
 
@@ -158,13 +159,20 @@ def _postgres_physical(name: str) -> Iterator[Part]:
 
 def _mariadb_physical(name: str) -> Iterator[Part]:
     yield Part(
-        "It is what mariadb-backup has copied, data/. Make it ready with a mariadb-backup of the same series, the "
-        "server stopped. It must end in `completed OK!`.",
+        "It is what mariadb-backup has copied, data/. Compare every file with the SHA-256 that was taken of it (needs "
+        "jq); where that names one, take an older snapshot.",
         (
             _found(name),
-            "mariadb-backup --prepare --target-dir=$D/data",
-            *START_MARIADB,
+            "cd $D &&",
+            """jq -r '.files | to_entries[] | "\\(.value.sha256)  \\(.key)"' ccdr-manifest.json |""",
+            "  sha256sum --quiet -c",
         ),
+    )
+    yield Part(
+        "Make it ready with a mariadb-backup of the same series, the server stopped. It must end in `completed OK!`. "
+        "Then it is started so that nobody reaches it from another host. Once all is right, and a log (below) is "
+        "applied: mariadb-admin shutdown, and start it without --skip-networking.",
+        ("mariadb-backup --prepare --target-dir=$D/data", *START_MARIADB),
     )
 
 
@@ -186,6 +194,14 @@ def _log(plan: Plan, name: str) -> Iterator[Part]:
             f"cd {FETCHED}/{name}-log &&",
             'for f in *.open; do [ ! -e "$f" ] || [ -e "${f%.open}" ] || mv "$f" "${f%.open}"; done',
         ),
+    )
+
+
+def _reach(name: str) -> tuple[str, ...]:
+    """How far the log goes that was fetched."""
+    return (
+        f"LAST=$(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)",
+        """restic -r "$LOG" snapshots "$LAST" --json | jq -r '.[0].tags[] | select(test("^po"))'""",
     )
 
 
@@ -225,8 +241,7 @@ def _log_of_postgres(name: str) -> Iterator[Part]:
         "the log goes (`position=`, `point=`), the last how much of it was applied: as far, where you went to its end. "
         "Does it say less? Then do not use it. Fetch the base anew.",
         (
-            f"LAST=$(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)",
-            """restic -r "$LOG" snapshots "$LAST" --json | jq -r '.[0].tags[] | select(test("^po"))'""",
+            *_reach(name),
             "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
             "su postgres -c \"psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -c '$ASK'\"",
         ),
@@ -241,8 +256,19 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
             "read -r first start rest < $D/data/mariadb_backup_binlog_info",
             f"cd {FETCHED}/{name}-log",
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
-            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" $(cat /tmp/files) > /tmp/c.sql',
-            "mariadb --comments --binary-mode < /tmp/c.sql",
+            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" '
+            "$(cat /tmp/files) > /tmp/c.sql &&",
+            "  mariadb --comments --binary-mode < /tmp/c.sql",
+        ),
+    )
+    yield Part(
+        "An error of either, and it is half applied: fetch the base anew. Without one, how far did it come? The first "
+        "lines say how far the log goes (`position=FILE:PLACE`, `point=`), the last two the file and the place "
+        "(`end_log_pos`) of what was applied last: as far or further, where you went to its end. Is it less? Then do "
+        "not use it.",
+        (
+            *_reach(name),
+            "tail -n 1 /tmp/files; grep -a '^#.* end_log_pos ' /tmp/c.sql | tail -n 1",
         ),
     )
 
