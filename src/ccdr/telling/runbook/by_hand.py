@@ -88,16 +88,16 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
         case "redis", _:
             yield from _redis(name)
         case "postgres", "physical":
-            yield from _postgres_physical(name)
+            yield from _postgres_physical(plan, name, ships=asset.shipping is not None)
         case "postgres", _:
             yield from _postgres(name, asset, streamed=method == "stream")
         case "mariadb", "physical":
             yield from _mariadb_physical(name)
+            if asset.shipping is not None:
+                yield from _log(plan, name)
+                yield from _log_of_mariadb(name)
         case "mariadb", _:
             yield from _mariadb(name, asset)
-    if asset.shipping is not None:
-        yield from _log(plan, name)
-        yield from _log_of_postgres(name) if asset.engine_name == "postgres" else _log_of_mariadb(name)
 
 
 def _database(asset: AnyEngine) -> str:
@@ -128,7 +128,8 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
     )
 
 
-def _postgres_physical(name: str) -> Iterator[Part]:
+def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
+    """In the order in which it is typed: a server that has been started takes no log any more."""
     whole = f"{FETCHED}/{name}-whole"
     yield Part(
         "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
@@ -149,12 +150,16 @@ def _postgres_physical(name: str) -> Iterator[Part]:
             f"D={whole}; pg_verifybackup -q $D/data",
         ),
     )
+    if ships:
+        yield from _log(plan, name)
+        yield _log_for_postgres(name)
     yield Part(
-        "Is there a log to be applied (below)? First that. Then give it to the server's user, and start a server of "
-        "the same major version on it. Its configuration may name the old places: what stands behind -o goes before "
-        "that. It is reached through a socket in /tmp.",
+        "Give it to the server's user, and start a server of the same major version on it. Its configuration may name "
+        "the old places: what stands behind -o goes before that. It is reached through a socket in /tmp.",
         (*START_POSTGRES,),
     )
+    if ships:
+        yield _reached_by_postgres(name)
 
 
 def _mariadb_physical(name: str) -> Iterator[Part]:
@@ -219,14 +224,14 @@ _CHOSEN = (
 )
 
 
-def _log_of_postgres(name: str) -> Iterator[Part]:
+def _log_for_postgres(name: str) -> Part:
     log = f"{FETCHED}/{name}-log"
     # With more than 125 the server ends; with 1 it takes the log to be at its end, and opens.
     command = f"ls {log} > /dev/null || exit 200; [ -e {log}/%f ] || exit 1; cp {log}/%f %p || exit 200"
-    yield Part(
+    return Part(
         "In the same shell, before anybody has started a server on data/. To go back to a moment, add the lines "
-        "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
-        "select pg_wal_replay_resume(). Only then go on: give it to the server's user, and start it.",
+        "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; once it is started, look at it, and end "
+        "the recovery with select pg_wal_replay_resume().",
         (
             f"chown -R postgres:postgres {log}",
             _passable(log),
@@ -236,10 +241,15 @@ def _log_of_postgres(name: str) -> Iterator[Part]:
             "touch $D/data/recovery.signal",
         ),
     )
-    yield Part(
-        "Once it is started, and before anybody uses it: how far did it come? The first lines say how far "
-        "the log goes (`position=`, `point=`), the last how much of it was applied: as far, where you went to its end. "
-        "Does it say less? Then do not use it. Fetch the base anew.",
+
+
+def _reached_by_postgres(name: str) -> Part:
+    return Part(
+        "Before anybody uses it: how far did it come? The first lines say how far the log goes (`position=`, "
+        "`point=`), the last how much of it was applied: as far, where you went to its end. Does it say less? Then do "
+        "not use it. Where /tmp/server.log says of a setting (max_locks_per_transaction, say) “is a lower setting than "
+        "on the primary server, where its value was N”, it only waits: end it (pg_ctl -D $D/data stop, as postgres), "
+        'type O="$O -c max_locks_per_transaction=N", and start it once more as above. Else fetch the base anew.',
         (
             *_reach(name),
             "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
