@@ -126,6 +126,10 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
             "END",
         ),
     )
+    yield Part(
+        "If a role that is no superuser took the backup, roles have no passwords: set them (\\password ROLE, in psql), "
+        "or no application can log in."
+    )
 
 
 def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
@@ -317,6 +321,25 @@ def _redis(name: str) -> Iterator[Part]:
             "install -d -o redis -g redis -m 750 /var/lib/redis",
             "install -o redis -g redis -m 640 dump.rdb /var/lib/redis/dump.rdb",
             "sed -i.was 's/^appendonly .*/appendonly no/' /etc/redis/redis.conf",
-            "systemctl start redis-server && redis-cli INFO keyspace",
+            "systemctl start redis-server",
+            "redis-cli INFO keyspace",
+            """grep -o '"keys":[0-9][0-9]*' ccdr-manifest.json""",
+        ),
+    )
+    yield Part(
+        "The last two must agree, but for what has expired since. Did it have `appendonly yes` (redis.conf.was)? "
+        "Switch that on while the server runs. It writes all it holds; you may stop it again once the second line says 0.",
+        (
+            "redis-cli CONFIG SET appendonly yes",
+            "redis-cli INFO persistence | grep aof_rewrite_in_progress",
+            "redis-cli CONFIG REWRITE",
+        ),
+    )
+    yield Part(
+        "Users are in acl.list, and not in the server yet: it lets anybody in, and refuses applications that have one. "
+        "ACLFILE is what the first line shows. It shows nothing? Put the lines of acl.list into redis.conf; restart it.",
+        (
+            "grep '^aclfile' /etc/redis/redis.conf",
+            "install -o redis -g redis -m 640 acl.list ACLFILE && redis-cli ACL LOAD",
         ),
     )
