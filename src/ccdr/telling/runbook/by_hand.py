@@ -66,7 +66,7 @@ def opening(plan: Plan, password_file: str, env_file: str | None) -> Iterator[st
 
 def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
     tags = f"--tag plan={plan.plan},asset={name},kind=backup"
-    yield Part("Which snapshots are there? The newest is the last one.", (f"restic snapshots {tags}",))
+    yield Part("Which snapshots are there? The newest is the last one.", (f"restic snapshots --compact {tags}",))
     yield Part(
         "Fetch the newest into an empty directory. If restic exits with anything but 0, do not use it: take an older.",
         (f"restic restore {tags} latest --target {FETCHED}/{name}", "echo exit $?"),
@@ -328,7 +328,8 @@ def _redis(name: str) -> Iterator[Part]:
     )
     yield Part(
         "The last two must agree, but for what has expired since. Did it have `appendonly yes` (redis.conf.was)? "
-        "Switch that on while the server runs. It writes all it holds; you may stop it again once the second line says 0.",
+        "Switch that on while the server runs. It writes all it holds; you may stop it again once the second line says "
+        "0.",
         (
             "redis-cli CONFIG SET appendonly yes",
             "redis-cli INFO persistence | grep aof_rewrite_in_progress",
@@ -336,8 +337,9 @@ def _redis(name: str) -> Iterator[Part]:
         ),
     )
     yield Part(
-        "Users are in acl.list, and not in the server yet: it lets anybody in, and refuses applications that have one. "
-        "ACLFILE is what the first line shows. It shows nothing? Put the lines of acl.list into redis.conf; restart it.",
+        "Users are in acl.list (if the backup's user might read them), and not in the server yet: it lets anybody in, "
+        "and refuses applications that have one. ACLFILE is what the first line shows. Does it show nothing? Put the "
+        "lines of acl.list into redis.conf, and restart the server.",
         (
             "grep '^aclfile' /etc/redis/redis.conf",
             "install -o redis -g redis -m 640 acl.list ACLFILE && redis-cli ACL LOAD",
