@@ -29,7 +29,7 @@ from ccdr.plans.job import Job
 from ccdr.plans.model import Plan
 from ccdr.plans.one_server import instead_of, opened_last
 from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual, Recover
-from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
+from ccdr.plans.runbook_made import DR, RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.new_server import Owner
 from ccdr.telling.pages import environment
@@ -42,7 +42,6 @@ _SHOWN = {
     "plan_changes": "What changes in it is in 6, or as `ccdr recover` has said at its end.",
     "missing_secrets": "The files of passwords that the plan names must be there for the backup afterwards.",
 }
-DR = "/srv/dr"  # where a bare host has the plan then
 
 
 def page(
