@@ -276,7 +276,7 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
         ),
     )
     yield Part(
-        "An error of either, and it is half applied: fetch the base anew. Without one, how far did it come? The first "
+        "Did either end with an error? Fetch the base anew. Else, how far did it come? The first "
         "lines say how far the log goes (`position=FILE:PLACE`, `point=`), the last two the file and the place "
         "(`end_log_pos`) of what was applied last: as far or further, where you went to its end. Is it less? Then do "
         "not use it.",
