@@ -49,8 +49,8 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
             "URL": str(lost.repo),
             "KEY": str(new.write("key", f"{PASSWORD}\n", mode=0o600)),
             "STORE.env": str(new.write("store.env", "", mode=0o600)),
-            "/srv/recovery": str(tmp_path / "recovery"),
-            "/srv/recovery/plans": str(tmp_path / "recovery/plans"),
+            "/srv/dr": str(tmp_path / "recovery"),
+            "/srv/dr/plans": str(tmp_path / "recovery/plans"),
             "/srv/restored": str(tmp_path / "restored"),
             "postgresql://postgres@db2.example/crm": target.url("crm"),
             "/root/db2.pw": str(new.root / "db2.pw"),
@@ -64,7 +64,7 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
         assert done.code == 0, done
         shutil.copytree(
             tmp_path / "recovery", new.root, dirs_exist_ok=True
-        )  # "cd /srv/recovery", as its last line says
+        )  # "cd /srv/dr", as its last line says
         for line in lines:
             program, *words = shlex.split(line)
             done = new.run(*(said.get(word, word) for word in words))

@@ -123,7 +123,7 @@ def _by_the_page(site: Site, me: ByHand, image: str) -> None:
     """To the log's end, by the lines of the printed page alone, below directories that restic has made."""
     plan = site.loaded().plan
     parts = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
-    _, fetch, _, verify, _, start, log, apply, look = [
+    _, fetch, _, verify, _, log, apply, start, look = [
         [line.replace("/restore/", f"{me.d}/restore/") for line in lines] for lines in parts
     ]
     me.here(*fetch, *log)

@@ -14,13 +14,13 @@ ASSETS = """
 crm:
   engine: postgres
   method: physical
-  connection: {host: db1.callcentre.example, user: ccdr, database: crm}
+  connection: {host: db1.callcentre.example, user: ccdr, database: crm, password_file: /etc/ccdr/plans/secrets/crm.pw}
   log_shipping: {}
 dialler:
   engine: mariadb
-  connection: {host: db1.callcentre.example, user: ccdr, database: dialler}
+  connection: {host: db1.callcentre.example, user: ccdr, database: dialler, password_file: /etc/ccdr/plans/secrets/dialler.pw}
   depends_on: [crm]
-queues: {engine: redis, connection: {host: 127.0.0.1}}
+queues: {engine: redis, connection: {host: 127.0.0.1, user: ccdr, password_file: /etc/ccdr/plans/secrets/queues.pw}}
 cdr: {engine: sqlite, path: /var/lib/cdr/cdr.db}
 recordings: {engine: files, paths: [/var/spool/recordings], depends_on: [crm]}
 """

@@ -102,11 +102,18 @@ def test_url_and_key_alone_bring_plans_back_and_recover_by_them(host: Site, lost
     [plan] = done.json["plans"]
     assert plan["version"]["host"] and plan["version"]["writer"] and not plan["made"] and not plan["commands"]
     assert done.json["next"][0].startswith("ccdr snapshots p --plans ")
+    assert f" --under {host.root / 'recovered'} --dry-run " in done.json["next"][1]
     shown = asked(host, "snapshots", "p")
     assert shown.code == 0 and [s["counts"] for s in shown.json["snapshots"]] == [True]
     back = asked(host, "restore", "p", "--asset", "recordings", "--to", str(host.root / "back"), "--yes-i-mean", "back")
     assert back.code == 0, back
     assert next((host.root / "back").rglob("a.wav")).read_bytes() == b"sound"
+
+
+def test_where_somebody_recovered_before_the_next_command_leads_into_the_directory_itself(host: Site) -> None:
+    (host.root / "recovered").mkdir()
+    done = bootstrapped(host)
+    assert f" --under {host.root / 'dr/recovered'} " in done.json["next"][2] and (host.root / "dr/recovered").is_dir()
 
 
 def test_a_dry_run_writes_nothing(host: Site) -> None:

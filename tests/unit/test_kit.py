@@ -57,6 +57,9 @@ def test_it_has_places_and_fingerprints_and_no_value(site: Site) -> None:
     assert [command.split()[:2] for command in plan["commands"]] == [
         ["ccdr", "bootstrap"], ["ccdr", "recover"], ["ccdr", "recover"],
     ]  # fmt: skip
+    first, second, last = plan["commands"]
+    assert first.endswith(" --into /srv/dr") and " --under /srv/recovered --plans /srv/dr/plans" in second
+    assert " --opened " in last and "Start the new servers" in text
 
 
 def test_what_a_plan_says_is_text_and_nothing_else_in_it(site: Site) -> None:

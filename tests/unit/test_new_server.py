@@ -6,7 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.support.manifests import a_manifest
 
+from ccdr.engines.mariadb.engine import MariaDB
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
@@ -186,3 +188,25 @@ def test_what_was_loaded_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert again.checks[0].status is Verdict.PASS and again.checks[0].detail is None, "a detail is nobody's to keep"
     (tmp_path / LOADED).write_text("{}")
     assert Loaded.read(tmp_path) is None and Loaded.read(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("engine", [MariaDB, Postgres])
+def test_a_password_that_this_host_lacks_is_told_before_anything_is_done(
+    engine: type[MariaDB | Postgres], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "lacks", lambda *_: None)
+    monkeypatch.setattr(conf, "libraries", lambda *_: ())
+    monkeypatch.setattr(conf, "locales", lambda *_: ())
+    file = tmp_path / "dialler.pw"
+    connection = {"host": "db1.example", "user": "ccdr", "database": "d", "password_file": file}
+    asset = engine.model_validate({"engine": engine.__name__.lower(), "connection": connection})
+    contents = {"version": "17.2", "tables": {}, "timezone": "UTC", "settings": {}, "plugins": {}, "elsewhere": []}
+    maker, manifest = asset.new_server(Site(HOME)), a_manifest(contents=contents)
+
+    def told() -> list[str]:
+        return [note for note in maker.notes(manifest, None) if str(file) in note]  # type: ignore[arg-type]
+
+    (note,) = told()
+    assert "which no repository holds" in note and "as root of this host" in note
+    file.write_text("x\n", "utf-8")
+    assert told() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,17 +77,24 @@ def bootstrap(
 
 
 def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
-    from ccdr.jobs.plan_in_repository.bootstrapping import RECOVERED
-
     state = ["--state", str(options.state)] if options.state and options.state != Settings().state else []
     for one in done.plans:
         if one.wrong is None:
             where = ["--plans", str(one.directory), *state]
             yield shlex.join(["ccdr", "snapshots", one.plan, *where])
             if "recover" in click.get_current_context().find_root().command.commands:  # type: ignore[attr-defined]
-                under = ["--under", str(done.into / RECOVERED)] if one.untargeted else []
+                under = ["--under", str(_below(done.into))] if one.untargeted else []
                 yield shlex.join(["ccdr", "recover", one.plan, *under, "--dry-run", *where])
                 yield shlex.join(["ccdr", "recover", one.plan, *under, *where])
+
+
+def _below(into: Path) -> Path:
+    """Where a recovery may go to: beside it, as the README and the printed pages have it; in it, where something is
+    there already."""
+    from ccdr.jobs.plan_in_repository.bootstrapping import RECOVERED
+
+    beside = into.parent / RECOVERED
+    return into / RECOVERED if os.path.lexists(beside) else beside
 
 
 def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> None:

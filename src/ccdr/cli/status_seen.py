@@ -134,6 +134,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
 
 def document(seen: Seen) -> dict[str, object]:
     from ccdr.jobs.attest import places
+    from ccdr.jobs.by_itself import has_come
 
     plans = [
         {
@@ -148,6 +149,7 @@ def document(seen: Seen) -> dict[str, object]:
             "could_not_tell": seen.deaf.get(name, []),
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],
+            "by_itself": has_come(name, seen.services.state),
             "version": version.as_json(),
         }
         for name, version in zip(seen.shown, seen.judged, strict=True)

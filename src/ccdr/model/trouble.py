@@ -415,6 +415,15 @@ def after_a_crash(plan: str, asset: str, left: str) -> str:
     return f"{what}; then ccdr restore {plan} --asset {asset} --to …   starts again"
 
 
+def after_coming_apart(plan: str, asset: str, when: str) -> str:
+    """What leads on from TEST_FAILED, where the recovery of `when` brought two stores back apart."""
+    return (
+        f'ccdr ack TEST_FAILED {plan} --asset {asset} --until 14d --why "…"   once somebody has looked at which (`ccdr '
+        f"status {plan}` names the file): the recovery of {when} brought its stores back apart, and no backup mends "
+        "that; docs/how-to/recover.md, Stores that came back apart"
+    )
+
+
 def after_a_recovery(plan: str) -> str:
     """What leads on from SOURCE_AWAY, where the plan was recovered just now: it is not dead once more."""
     return (

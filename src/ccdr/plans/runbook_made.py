@@ -16,6 +16,7 @@ from ccdr.plans.targets import Target
 
 S = TypeVar("S", bound=BaseStep)
 CCDR = "ccdr"  # a command's first word: this very program, with the plan's own directories
+DR = "/srv/dr"  # where a bare host has the plan then
 RECOVERED = "/srv/recovered"  # what has no target is brought back below it
 PAUSED_FOR = "12h"  # it ends with the step `resume`; by itself where nobody gets there
 

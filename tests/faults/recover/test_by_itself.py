@@ -17,9 +17,11 @@ def said(site: Site, *args: str) -> subprocess.CompletedProcess[str]:
 def test_that_no_run_has_come_by_itself_is_said_until_one_has(centre: Site) -> None:
     first = said(centre, "status", "p")
     assert NOTE in first.stdout and LINE in first.stdout, first
+    assert json.loads(said(centre, "status", "p", "--json").stdout)["plans"][0]["by_itself"] is False
     done = said(centre, "recover", "p", "--under", str(centre.root / "back/1"), "--yes-i-mean", "p")
     assert done.returncode == 0 and LINE in done.stdout.splitlines()[-1], done
     (centre.state / "by-itself.json").write_text(json.dumps({"p": "2026-11-28T09:00:00.000000Z"}))
     later = said(centre, "status", "p")
+    assert json.loads(said(centre, "status", "p", "--json").stdout)["plans"][0]["by_itself"] is True
     assert "by itself" not in later.stdout
     assert later.returncode == first.returncode, "it is a note, and no finding"

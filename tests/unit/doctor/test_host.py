@@ -135,3 +135,14 @@ def test_what_a_killed_run_left_is_named_with_what_removes_it(plain: Site) -> No
         (look,) = machine.leftovers(services, docker=False)
     assert "capture" not in look.answer, "a backup that is under way has left nothing"
     assert services.state.captures() == [("p", "recordings")], "looking removes nothing"
+
+
+def test_that_no_run_has_come_by_itself_is_a_warning_once_something_was_begun(plain: Site) -> None:
+    state = plain.services().state
+    assert [*machine.called("p", state, begun=False)] == []
+    (look,) = machine.called("p", state, begun=True)
+    assert look.state is WARN and "`ccdr status PLAN` has the line" in str(look.do)
+    state.root.mkdir(exist_ok=True)
+    (state.root / "by-itself.json").write_text('{"p": "2026-11-28T09:00:00Z"}')
+    assert states(machine.called("p", state, begun=True)) == [OK]
+    assert states(machine.called("another", state, begun=True)) == [WARN]

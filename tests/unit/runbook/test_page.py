@@ -87,6 +87,15 @@ def test_it_says_where_the_key_lies_and_never_what_it_is(loaded: LoadedPlan) -> 
     assert not re.search(r"(src|href)=", said) and "url(" not in said and "<script" not in said
 
 
+def test_it_names_each_file_of_a_password_that_must_be_there(loaded: LoadedPlan) -> None:
+    said, file = text_of(printed(loaded)), f"in {loaded.path.parent}: crm.pw"
+    assert said.count(f"For the backup afterwards these must be there, from your copies: {file}.") == 2
+    assert "targets’ passwords" not in said
+    there = Target.model_validate({"server": "mysql://root@db9.example/dialler", "password_file": "/root/db9.pw"})
+    plan = loaded.plan.model_copy(update={"targets": {"dialler": there}})
+    assert re.search(r"targets’ passwords\s*in /root: db9.pw", text_of(printed(replace(loaded, plan=plan))))
+
+
 def test_the_order_has_minutes_and_where_each_is_then(loaded: LoadedPlan) -> None:
     said = text_of(printed(loaded))
     assert re.search(r"crm \(postgres, physical\)\s*–\s*3\s*db1.example port 5433", said)
@@ -188,7 +197,8 @@ def test_of_two_assets_of_one_server_it_says_which_to_start_and_what_the_plan_sa
     assert "mkdir -p /var/spool && mv -T /srv/recovered/rec/var/spool/rec /var/spool/rec" in said
     site.plan(f"crm: {{engine: postgres, {one}}}")
     alone = text_of(printed(site.loaded()))
-    assert said.index("ccdr run p ") < said.index("ccdr backup p\nccdr test p") and "ccdr run p " not in alone
+    assert said.index("ccdr run p ") < said.index("ccdr backup p\nsleep 70 ") < said.index("\nccdr test p")
+    assert "ccdr run p " not in alone and "sleep" not in alone and "ccdr backup p\nccdr test p" in alone
     assert "protect the same server" not in alone and "spare" not in alone
 
 

@@ -101,6 +101,16 @@ def lacks_secret(stated: WithPassword) -> bool:
     return stated.password_file is not None and not stated.password_file.is_file()
 
 
+def without_secret(stated: WithPassword) -> list[str]:
+    """What to know of a new server of it then: nothing where the file is there, or none is named."""
+    if not lacks_secret(stated):
+        return []
+    return [
+        f"this host lacks {stated.password_file}, which no repository holds. Put it back from your copy. There is "
+        "none? Then the changed plan does without: it goes in by the new server's socket, as root of this host"
+    ]
+
+
 def by_network(was: str, address: str) -> str:
     """How a server that listens at an address is reached from this host; as the plan has it, where that is the same."""
     if address in ("*", "0.0.0.0", "::", ""):  # noqa: S104 - compared with

@@ -243,7 +243,7 @@ def _problems(
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=then)
     yield from _returned(history)
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
-    yield from problems_of_tests(job, history, usable)
+    yield from problems_of_tests(job, history, upkeep, usable)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ccdr.evidence.acknowledged import counts, steady
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.came_apart import step_after_coming_apart
 from ccdr.evidence.judgement.coverage import conclusive
 from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.evidence.verdicts import Record, blames_the_log, misfits
@@ -24,10 +26,23 @@ from ccdr.model.values import (
 from ccdr.plans.job import Job
 
 
-def problems_of_tests(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iterator[Problem]:
+@dataclass(frozen=True)
+class _Case:
+    """An asset, and all that its tests are judged by; `usable` snapshots, oldest first."""
+
+    job: Job
+    history: AssetHistory
+    upkeep: AssetHistory
+    usable: Sequence[Snapshot]
+
+
+def problems_of_tests(
+    job: Job, history: AssetHistory, upkeep: AssetHistory, usable: Sequence[Snapshot]
+) -> Iterator[Problem]:
+    """`upkeep` is the plan's history."""
     newest = usable[-1] if usable else None
     last, failure = history.last_test, history.older_failure
-    planned = job.engine.restore_test is not None
+    planned, case = job.engine.restore_test is not None, _Case(job, history, upkeep, usable)
     if last is None:
         text = "never tested" if planned else "never tested, and its plan has no restore test for it"
         yield Problem(Trouble.NEVER_TESTED, text, verb=Verb.TEST)
@@ -37,12 +52,12 @@ def problems_of_tests(job: Job, history: AssetHistory, usable: Sequence[Snapshot
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
         # The one of a newer snapshot, or of log that goes further, keeps its name: it was told before.
         stands = history.older_log_failure if trouble is Trouble.LOG_FAILED else failure
-        yield _of_test(last, trouble, text, job, usable, history, about="newest test" if stands else "")
+        yield _of_test(last, trouble, text, case, about="newest test" if stands else "")
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         when = to_the_second(failure["time"])
         text = f"its restore test of {when} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
-        yield _of_test(failure, _failed(failure), text, job, usable, history)
+        yield _of_test(failure, _failed(failure), text, case)
     if (failed := history.unchecked) is not None:
         text = (
             f"its restore test of {to_the_second(failed['time'])} is FAIL, and later tests passed only with fewer "
@@ -56,7 +71,7 @@ def problems_of_tests(job: Job, history: AssetHistory, usable: Sequence[Snapshot
             f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
             f"passed: {failure.get('reason')}"
         )
-        yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable, history)
+        yield _of_test(failure, Trouble.LOG_FAILED, text, case)
     yield from _without_a_verdict(job, history)
     yield from findings_of(last, Verb.TEST)
 
@@ -72,22 +87,16 @@ def _without_a_verdict(job: Job, history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
 
 
-def _of_test(
-    test: Record,
-    trouble: Trouble,
-    text: str,
-    job: Job,
-    usable: Sequence[Snapshot],
-    history: AssetHistory,
-    about: str = "",
-) -> Problem:
+def _of_test(test: Record, trouble: Trouble, text: str, case: _Case, about: str = "") -> Problem:
     """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
-    tested = (test.get("snapshot") or {}).get("id")
+    job, history, tested = case.job, case.history, (test.get("snapshot") or {}).get("id")
     # restic stores nothing that is there already: another backup would stand on what is damaged.
     todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
-    step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in case.usable))
     if todo is Trouble.REPOSITORY_DAMAGED and history.newest_met_damage:
         step = mend_first(job.plan, job.asset)
+    if todo is Trouble.TEST_FAILED:
+        step = step_after_coming_apart(job, test, case.upkeep) or step
     checks = sorted(
         (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))
     )

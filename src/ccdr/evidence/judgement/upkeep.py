@@ -11,10 +11,10 @@ from ccdr.evidence.history.asset_history import NEVER, AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
 from ccdr.evidence.judgement.access import access_of
-from ccdr.evidence.judgement.accesses import unusual_of
 from ccdr.evidence.judgement.approvals import approval_of
 from ccdr.evidence.judgement.object_locks import locks_of
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
+from ccdr.evidence.judgement.unusual_access import unusual_of
 from ccdr.evidence.pauses import told
 from ccdr.model.fetched import Fetched, month_of
 from ccdr.model.schedule import second_due

@@ -42,7 +42,7 @@ from ccdr.storage.catalogue import OURS
 from ccdr.storage.restic import Restic
 
 VERSIONS = "versions"  # where older versions go, below the directory
-RECOVERED = "recovered"  # where a recovery may go to: there already, so that the next command works
+RECOVERED = "recovered"  # where a recovery may go to, if there is such a place beside it already
 OTHER = "other"  # where a plan goes whose restore tests have names that another plan's have too
 _LARGEST_SECRET = 1 << 20
 

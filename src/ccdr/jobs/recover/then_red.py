@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from ccdr.evidence.judgement.came_apart import ALIKE
 from ccdr.model.values import human_seconds
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-
-ALIKE = 1.0  # seconds that are told of nobody
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,8 @@ def _not_come_as_far(base: Snapshot, newest: StoredBatch) -> TestBroken:
     return TestBroken(
         f"the log is stored up to {rfc3339(newest.point)}, and that is before the base of "
         f"{rfc3339(base.consistent_point)}: there is none yet that leads on from it",
-        hint="`ccdr ship PLAN --once` stores what there is now; if `ccdr ship` is at work, wait for its interval",
+        hint="test again when the log has come as far: `ccdr ship`, which `ccdr run` starts, stores it each "
+        "`interval:` (a minute, by default); where none is at work, `ccdr ship PLAN --once` does so now",
     )
 
 

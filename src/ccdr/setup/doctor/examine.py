@@ -172,6 +172,7 @@ class _Scene:
             "way to the repository": lambda: repository.way(loaded),
             "bucket": lambda: bucket(loaded, canary=self.canary, known=self._ever(loaded)),
             "clock": lambda: repository.clock(loaded, services),
+            "ccdr run": lambda: machine.called(plan, services.state, begun=self._begun(loaded)),
             "upkeep": lambda: readiness.upkeep(loaded, self.known.histories, services.clock.now()),
             "fetched by tests": lambda: readiness.fetching(loaded, self.known.past, services.clock.now()),
         }
@@ -188,6 +189,11 @@ class _Scene:
         name = loaded.plan.plan
         stored = any(h.last_good_backup for (plan, _), h in self.known.histories.items() if plan == name)
         return stored or self.services.catalogue.knows(name)
+
+    def _begun(self, loaded: LoadedPlan) -> bool:
+        """Was anything of it done on this host?"""
+        of = (self.known.histories.get((loaded.plan.plan, asset)) for asset in loaded.plan.assets)
+        return any(history.begun_here for history in of if history is not None)
 
     def _copy(self, loaded: LoadedPlan, name: str) -> Iterator[Probe]:
         """The copy's repository, as the plan's own is looked at."""

@@ -13,6 +13,7 @@ from ccdr import __version__
 from ccdr.host.nearby import mount_here
 from ccdr.host.processes import Host
 from ccdr.host.state import State
+from ccdr.jobs.by_itself import NOT_YET, has_come
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.retired import DAYS, kept
 from ccdr.jobs.services import Services
@@ -196,3 +197,12 @@ def scratch(path: Path) -> Probe:
         return Probe.warn(what, problem, do)
     problem = f"during a test, restored data is unencrypted on {mount.source} ({mount.kind})"
     return Probe.warn(what, problem, do)
+
+
+def called(plan: str, state: State, *, begun: bool) -> Iterator[Probe]:
+    """Does cron, or a timer, call `ccdr run` for it? Nothing is said of a plan of which nothing was `begun` here."""
+    what = "ccdr run"
+    if has_come(plan, state):
+        yield Probe.ok(what, "has come by itself here")
+    elif begun:
+        yield Probe.warn(what, NOT_YET, "`ccdr status PLAN` has the line that has cron call it")

@@ -11,10 +11,9 @@ from ccdr.host.fingerprints import Fingerprint, fingerprint
 from ccdr.model.schema import format_duration
 from ccdr.plans import LoadedPlan, Plan, Repository
 from ccdr.plans.lint import secret_files
+from ccdr.plans.runbook_made import DR, RECOVERED, left_to_start
 from ccdr.plans.trust import Command, commands_of
 from ccdr.plans.versions import digest_of, files_of
-
-INTO = "/srv/recovery"  # where the page's first command writes to
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,15 @@ def _commands(plan: Plan) -> Iterator[tuple[str, str]]:
     words = ["ccdr", "bootstrap", repository.url, "--password-file", _kept_as(repository.password_file, plan, "key")]
     if repository.env_file is not None:
         words += ["--env-file", _kept_as(repository.env_file, plan, "env")]
-    yield "The plans, from the repository alone", shlex.join([*words, "--into", INTO])
-    there = ["--plans", f"{INTO}/plans"]
-    under = ["--under", f"{INTO}/recovered"] if plan.untargeted else []
+    yield "The plans, from the repository alone", shlex.join([*words, "--into", DR])
+    there = ["--plans", f"{DR}/plans"]
+    under = ["--under", RECOVERED] if plan.untargeted else []
     yield "Everything, to one moment", shlex.join(["ccdr", "recover", plan.plan, *under, *there])
-    yield "Is it all there?", shlex.join(["ccdr", "recover", "check", plan.plan, *there])
+    if any(left_to_start(plan, name) for name in plan.assets):
+        first, opened = "Start the new servers, by the lines that it has printed. Is it all there?", ["--opened"]
+    else:
+        first, opened = "Is it all there?", []
+    yield first, shlex.join(["ccdr", "recover", "check", plan.plan, *opened, *there])
 
 
 def _kept_as(path: Path | None, plan: Plan, suffix: str) -> str:

@@ -51,7 +51,8 @@ START_MARIADB = (
     "chown -R mysql:mysql $D/data",
     _passable("$D"),
     "install -d -o mysql -g mysql /run/mysqld",
-    "mariadbd --user=mysql --datadir=$D/data &",
+    "mariadbd --user=mysql --datadir=$D/data --skip-networking &",
+    "mariadb-admin --wait=30 ping",
 )
 
 
@@ -65,7 +66,7 @@ def opening(plan: Plan, password_file: str, env_file: str | None) -> Iterator[st
 
 def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
     tags = f"--tag plan={plan.plan},asset={name},kind=backup"
-    yield Part("Which snapshots are there? The newest is the last one.", (f"restic snapshots {tags}",))
+    yield Part("Which snapshots are there? The newest is the last one.", (f"restic snapshots --compact {tags}",))
     yield Part(
         "Fetch the newest into an empty directory. If restic exits with anything but 0, do not use it: take an older.",
         (f"restic restore {tags} latest --target {FETCHED}/{name}", "echo exit $?"),
@@ -87,16 +88,16 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
         case "redis", _:
             yield from _redis(name)
         case "postgres", "physical":
-            yield from _postgres_physical(name)
+            yield from _postgres_physical(plan, name, ships=asset.shipping is not None)
         case "postgres", _:
             yield from _postgres(name, asset, streamed=method == "stream")
         case "mariadb", "physical":
             yield from _mariadb_physical(name)
+            if asset.shipping is not None:
+                yield from _log(plan, name)
+                yield from _log_of_mariadb(name)
         case "mariadb", _:
             yield from _mariadb(name, asset)
-    if asset.shipping is not None:
-        yield from _log(plan, name)
-        yield from _log_of_postgres(name) if asset.engine_name == "postgres" else _log_of_mariadb(name)
 
 
 def _database(asset: AnyEngine) -> str:
@@ -125,9 +126,14 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
             "END",
         ),
     )
+    yield Part(
+        "If a role that is no superuser took the backup, roles have no passwords: set them (\\password ROLE, in psql), "
+        "or no application can log in."
+    )
 
 
-def _postgres_physical(name: str) -> Iterator[Part]:
+def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
+    """In the order in which it is typed: a server that has been started takes no log any more."""
     whole = f"{FETCHED}/{name}-whole"
     yield Part(
         "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
@@ -148,23 +154,34 @@ def _postgres_physical(name: str) -> Iterator[Part]:
             f"D={whole}; pg_verifybackup -q $D/data",
         ),
     )
+    if ships:
+        yield from _log(plan, name)
+        yield _log_for_postgres(name)
     yield Part(
-        "Is there a log to be applied (below)? First that. Then give it to the server's user, and start a server of "
-        "the same major version on it. Its configuration may name the old places: what stands behind -o goes before "
-        "that. It is reached through a socket in /tmp.",
+        "Give it to the server's user, and start a server of the same major version on it. Its configuration may name "
+        "the old places: what stands behind -o goes before that. It is reached through a socket in /tmp.",
         (*START_POSTGRES,),
     )
+    if ships:
+        yield _reached_by_postgres(name)
 
 
 def _mariadb_physical(name: str) -> Iterator[Part]:
     yield Part(
-        "It is what mariadb-backup has copied, data/. Make it ready with a mariadb-backup of the same series, the "
-        "server stopped. It must end in `completed OK!`.",
+        "It is what mariadb-backup has copied, data/. Compare every file with the SHA-256 that was taken of it (needs "
+        "jq); where that names one, take an older snapshot.",
         (
             _found(name),
-            "mariadb-backup --prepare --target-dir=$D/data",
-            *START_MARIADB,
+            "cd $D &&",
+            """jq -r '.files | to_entries[] | "\\(.value.sha256)  \\(.key)"' ccdr-manifest.json |""",
+            "  sha256sum --quiet -c",
         ),
+    )
+    yield Part(
+        "Make it ready with a mariadb-backup of the same series, the server stopped. It must end in `completed OK!`. "
+        "Then it is started so that nobody reaches it from another host. Once all is right, and a log (below) is "
+        "applied: mariadb-admin shutdown, and start it without --skip-networking.",
+        ("mariadb-backup --prepare --target-dir=$D/data", *START_MARIADB),
     )
 
 
@@ -189,6 +206,14 @@ def _log(plan: Plan, name: str) -> Iterator[Part]:
     )
 
 
+def _reach(name: str) -> tuple[str, ...]:
+    """How far the log goes that was fetched."""
+    return (
+        f"LAST=$(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)",
+        """restic -r "$LOG" snapshots "$LAST" --json | jq -r '.[0].tags[] | select(test("^po"))'""",
+    )
+
+
 # Of the batches of the base's own server, and of its own history (`anew`): the same names come again in another. As
 # docs/how-to/recover.md has it.
 _CHOSEN = (
@@ -203,14 +228,14 @@ _CHOSEN = (
 )
 
 
-def _log_of_postgres(name: str) -> Iterator[Part]:
+def _log_for_postgres(name: str) -> Part:
     log = f"{FETCHED}/{name}-log"
     # With more than 125 the server ends; with 1 it takes the log to be at its end, and opens.
     command = f"ls {log} > /dev/null || exit 200; [ -e {log}/%f ] || exit 1; cp {log}/%f %p || exit 200"
-    yield Part(
+    return Part(
         "In the same shell, before anybody has started a server on data/. To go back to a moment, add the lines "
-        "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; look at it then, and end it with "
-        "select pg_wal_replay_resume(). Only then go on: give it to the server's user, and start it.",
+        "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; once it is started, look at it, and end "
+        "the recovery with select pg_wal_replay_resume().",
         (
             f"chown -R postgres:postgres {log}",
             _passable(log),
@@ -220,13 +245,17 @@ def _log_of_postgres(name: str) -> Iterator[Part]:
             "touch $D/data/recovery.signal",
         ),
     )
-    yield Part(
-        "Once it is started, and before anybody uses it: how far did it come? The first lines say how far "
-        "the log goes (`position=`, `point=`), the last how much of it was applied: as far, where you went to its end. "
-        "Does it say less? Then do not use it. Fetch the base anew.",
+
+
+def _reached_by_postgres(name: str) -> Part:
+    return Part(
+        "Before anybody uses it: how far did it come? The first lines say how far the log goes (`position=`, "
+        "`point=`), the last how much of it was applied: as far, where you went to its end. Does it say less? Then do "
+        "not use it. Where /tmp/server.log says of a setting (max_locks_per_transaction, say) “is a lower setting than "
+        "on the primary server, where its value was N”, it only waits: end it (pg_ctl -D $D/data stop, as postgres), "
+        'type O="$O -c max_locks_per_transaction=N", and start it once more as above. Else fetch the base anew.',
         (
-            f"LAST=$(tail -n 1 {FETCHED}/{name}-batches | cut -d: -f1)",
-            """restic -r "$LOG" snapshots "$LAST" --json | jq -r '.[0].tags[] | select(test("^po"))'""",
+            *_reach(name),
             "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
             "su postgres -c \"psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -c '$ASK'\"",
         ),
@@ -241,8 +270,19 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
             "read -r first start rest < $D/data/mariadb_backup_binlog_info",
             f"cd {FETCHED}/{name}-log",
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
-            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" $(cat /tmp/files) > /tmp/c.sql',
-            "mariadb --comments --binary-mode < /tmp/c.sql",
+            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" '
+            "$(cat /tmp/files) > /tmp/c.sql &&",
+            "  mariadb --comments --binary-mode < /tmp/c.sql",
+        ),
+    )
+    yield Part(
+        "Did either end with an error? Fetch the base anew. Else, how far did it come? The first "
+        "lines say how far the log goes (`position=FILE:PLACE`, `point=`), the last two the file and the place "
+        "(`end_log_pos`) of what was applied last: as far or further, where you went to its end. Is it less? Then do "
+        "not use it.",
+        (
+            *_reach(name),
+            "tail -n 1 /tmp/files; grep -a '^#.* end_log_pos ' /tmp/c.sql | tail -n 1",
         ),
     )
 
@@ -281,6 +321,27 @@ def _redis(name: str) -> Iterator[Part]:
             "install -d -o redis -g redis -m 750 /var/lib/redis",
             "install -o redis -g redis -m 640 dump.rdb /var/lib/redis/dump.rdb",
             "sed -i.was 's/^appendonly .*/appendonly no/' /etc/redis/redis.conf",
-            "systemctl start redis-server && redis-cli INFO keyspace",
+            "systemctl start redis-server",
+            "redis-cli INFO keyspace",
+            """grep -o '"keys":[0-9][0-9]*' ccdr-manifest.json""",
+        ),
+    )
+    yield Part(
+        "The last two must agree, but for what has expired since. Did it have `appendonly yes` (redis.conf.was)? "
+        "Switch that on while the server runs. It writes all it holds; you may stop it again once the second line says "
+        "0.",
+        (
+            "redis-cli CONFIG SET appendonly yes",
+            "redis-cli INFO persistence | grep aof_rewrite_in_progress",
+            "redis-cli CONFIG REWRITE",
+        ),
+    )
+    yield Part(
+        "Users are in acl.list (if the backup's user might read them), and not in the server yet: it lets anybody in, "
+        "and refuses applications that have one. ACLFILE is what the first line shows. Does it show nothing? Put the "
+        "lines of acl.list into redis.conf, and restart the server.",
+        (
+            "grep '^aclfile' /etc/redis/redis.conf",
+            "install -o redis -g redis -m 640 acl.list ACLFILE && redis-cli ACL LOAD",
         ),
     )

@@ -29,20 +29,19 @@ from ccdr.plans.job import Job
 from ccdr.plans.model import Plan
 from ccdr.plans.one_server import instead_of, opened_last
 from ccdr.plans.runbook import AnyStep, Command, Confirm, Decision, Http, Manual, Recover
-from ccdr.plans.runbook_made import RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
+from ccdr.plans.runbook_made import DR, RECOVERED, Runbook, address_of, left_to_start, place_of, where_to
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.new_server import Owner
 from ccdr.telling.pages import environment
 from ccdr.telling.runbook import by_hand, does
 from ccdr.telling.runbook.by_hand import typed
+from ccdr.telling.runbook.passwords import for_backups, for_recovery
 
 _WHOSE = 4242424242  # stands for a number until the line is printed
 _SHOWN = {
     "start_lines": "The lines are in 6, or as `ccdr recover` has printed them at its end; 6 says where they are kept.",
     "plan_changes": "What changes in it is in 6, or as `ccdr recover` has said at its end.",
-    "missing_secrets": "The files of passwords that the plan names must be there for the backup afterwards.",
 }
-DR = "/srv/dr"  # where a bare host has the plan then
 
 
 def page(
@@ -82,24 +81,31 @@ def page(
         assets=list(_assets(loaded, measured)),
         twice=[*_twice(plan), *filter(None, [_may_differ(loaded)])],
         pointed=_pointed(loaded, manifests),
-        ships=any(asset.shipping is not None for asset in plan.assets.values()),
+        ships=_stored_within(plan),
         together=_together(runbook, expected, measured),
         health=[line for step in runbook.steps.values() for line in _health(step)],
         phones=list(_phones(runbook)),
         lies=_lies(plan),
+        for_recovery=for_recovery(plan),
+        for_backups=for_backups(plan),
         env_lies=plan.repository.env_file,
         starts=starts,
         prints=prints,
         typed=typed,
         kept=[_kept(place_of(plan, name)) for name in prints],
         opened=opened,
-        steps=[_step(name, runbook, standing, expected) for name in standing.order],
+        steps=[_step(name, plan, standing, expected) for name in standing.order],
         opening=list(by_hand.opening(plan, key, env)),
         by_hand=[
             {"name": name, "engine": _engine(asset), "parts": list(by_hand.parts(plan, name, asset))}
             for name, asset in plan.assets.items()
         ],
     )
+
+
+def _stored_within(plan: Plan) -> int:
+    """Seconds until what is written now is in the stored log of each asset; 0 where none is shipped."""
+    return max((math.ceil(asset.shipping.interval) + 10 for asset in plan.assets.values() if asset.shipping), default=0)
 
 
 def _minutes(seconds: float | None) -> str:
@@ -288,7 +294,12 @@ def _by_its_files(line: str, home: Path) -> str:
     return line.replace(f"-o {_WHOSE} -g {_WHOSE}", f"-o {of('%u')} -g {of('%g')}")
 
 
-def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str, float]) -> Mapping[str, object]:
+def _shown(what: str, plan: Plan) -> str:
+    return for_backups(plan) if what == "missing_secrets" else _SHOWN[what]
+
+
+def _step(name: str, plan: Plan, standing: Standing, expected: Mapping[str, float]) -> Mapping[str, object]:
+    runbook = standing.runbook
     step = runbook.steps[name]
     told = list(does(step, runbook.plan))
     seconds = expected.get(name)
@@ -298,7 +309,7 @@ def _step(name: str, runbook: Runbook, standing: Standing, expected: Mapping[str
         "phase": step.phase,
         "minutes": None if seconds is None else _minutes(seconds),
         "after": list(dict.fromkeys(standing.needs[name])),
-        "instructions": [*step.instructions, *(_SHOWN[what] for what in step.shows)]
+        "instructions": [*step.instructions, *filter(None, (_shown(what, plan) for what in step.shows))]
         if isinstance(step, Manual)
         else (),
         "typed": [line.removeprefix("runs").strip() for line in told if line.startswith("runs")],

@@ -25,7 +25,7 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
-from ccdr.engines.servers.connection import by_network, lacks_secret
+from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.room import WithRoom
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
@@ -185,7 +185,7 @@ class Maker:
         return [made, f"listens, once it is opened, at {at}{events}"]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
-        inventory, notes = Inventory(manifest.contents), []
+        inventory, notes = Inventory(manifest.contents), without_secret(self.asset.connection)
         if self._copied(manifest) and (lost := manifest.contents.get("memory_tables")):
             assert isinstance(lost, list)
             notes.append(f"{so_many(len(lost), 'MEMORY table comes', 'MEMORY tables come')} back empty")

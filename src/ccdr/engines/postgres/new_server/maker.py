@@ -21,7 +21,7 @@ from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE, STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
-from ccdr.engines.servers.connection import by_network, lacks_secret
+from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.start_lines import inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.answers import lacking
@@ -145,7 +145,7 @@ class PostgresMaker:
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         contents, wanted = manifest.contents, self.site.settings
         captured = self._captured(manifest)
-        notes = list(conf.told(captured, wanted))
+        notes = [*conf.told(captured, wanted), *without_secret(self.asset.connection)]
         if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
             notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
