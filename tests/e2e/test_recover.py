@@ -62,9 +62,7 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
         assert len(lines) == 4 and lines[0].startswith(lines[1])
         done = new.run(*(said.get(word, word) for word in shlex.split(first)[1:]))
         assert done.code == 0, done
-        shutil.copytree(
-            tmp_path / "recovery", new.root, dirs_exist_ok=True
-        )  # "cd /srv/dr", as its last line says
+        shutil.copytree(tmp_path / "recovery", new.root, dirs_exist_ok=True)  # "cd /srv/dr", as its last line says
         for line in lines:
             program, *words = shlex.split(line)
             done = new.run(*(said.get(word, word) for word in words))
