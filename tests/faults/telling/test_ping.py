@@ -41,6 +41,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.ACCESS_BROKEN,  # what is backed up is whole, until somebody uses it
     Trouble.ACCESS_REVIEW,
     Trouble.ACCESS_REVIEW_ENDS,
+    Trouble.INCIDENT_DUE,
     Trouble.ATTESTATION_STALE,
     Trouble.ATTESTATION_ENDS,
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are
