@@ -14,12 +14,10 @@ Why = Annotated[
 ]
 
 
-class KeyAdded(Record, frozen=True, kw_only=True, gc=False):
-    """Another password opens a repository from now on; it was tried."""
+class KeyChanged(Record, frozen=True, kw_only=True, gc=False):
+    """What both records of one key hold."""
 
-    kind: Literal["repository.key.added"]
     plan: OfPlan
-    version: Literal[3]
     repository: Where
     of_log: OfLog = False
     key: KeyId
@@ -29,20 +27,19 @@ class KeyAdded(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
 
-class KeyRemoved(Record, frozen=True, kw_only=True, gc=False):
+class KeyAdded(KeyChanged, frozen=True, kw_only=True, gc=False):
+    """Another password opens a repository from now on; it was tried."""
+
+    kind: Literal["repository.key.added"]
+    version: Literal[3]
+
+
+class KeyRemoved(KeyChanged, frozen=True, kw_only=True, gc=False):
     """A password opens a repository no more. Where the store keeps versions, an old version of the key file still does:
     the master key did not change."""
 
     kind: Literal["repository.key.removed"]
-    plan: OfPlan
     version: Literal[3]
-    repository: Where
-    of_log: OfLog = False
-    key: KeyId
-    why: Why
-    keys: Annotated[Count, about("how many open it now")]
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None
 
 
 class SwitchedKey(Value, frozen=True, kw_only=True, gc=False):
