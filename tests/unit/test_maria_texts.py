@@ -16,7 +16,7 @@ from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import beyond, files, renamed
 from ccdr.engines.mariadb.dump.load import tables_of
 from ccdr.engines.mariadb.inventory import Inventory, as_recorded, comment_digest
-from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
+from ccdr.engines.mariadb.newcomers import newcomers, removing, revoking, rights_in
 from ccdr.engines.mariadb.objects import Objects, Table
 from ccdr.engines.mariadb.physical import method as physical
 from ccdr.engines.servers.connection import may_be_one
@@ -135,7 +135,7 @@ def test_whom_a_database_needs() -> None:
     ]
     assert on_objects[0] == "GRANT UPDATE (`note`) ON `my_new`.`customer` TO `app`@`10.%` WITH GRANT OPTION"
     assert revoking(on_objects)[2] == "REVOKE ALL PRIVILEGES ON PROCEDURE `my_new`.`forget` FROM `app`@`10.%`"
-    assert new.undoing()[0] == "DROP USER IF EXISTS `admin`@`%`" and new.undoing()[-1] == "DROP ROLE IF EXISTS `boss`"
+    assert removing(["boss@", "admin@%"]) == ["DROP USER IF EXISTS `admin`@`%`", "DROP ROLE IF EXISTS `boss`"]
 
 
 def test_definers_that_are_there_may_do_in_the_database_what_they_could() -> None:

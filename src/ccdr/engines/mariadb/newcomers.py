@@ -33,15 +33,12 @@ _RIGHT = re.compile(
 
 @dataclass(frozen=True)
 class Newcomers:
-    """`missing` are named as definers are (`user@host`, a role's host empty)."""
+    """All are named as definers are (`user@host`, a role's host empty)."""
 
-    missing: tuple[str, ...]
+    needed: tuple[str, ...]  # that the source had
+    missing: tuple[str, ...]  # of them, on the server
     statements: tuple[str, ...]  # that make them
     rights: tuple[str, ...]  # in the captured database, of all
-
-    def undoing(self) -> list[str]:
-        """What removes them again."""
-        return [f"DROP {'USER' if host else 'ROLE'} IF EXISTS {sql}" for sql, host in map(_as_sql, self.missing[::-1])]
 
 
 def newcomers(
@@ -60,7 +57,8 @@ def newcomers(
     while more := {name for pair in members if wanted & set(pair) for name in pair} - wanted:
         wanted |= more
     made = {_of(m): s for s in in_order if (m := _MADE.match(s))}
-    missing = [name for name in made if name in wanted and name not in there]  # roles first, as captured
+    needed = [name for name in made if name in wanted]  # roles first, as captured
+    missing = [name for name in needed if name not in there]
     making = [made[name] for name in missing]
     for s in in_order:
         if (m := _GLOBAL.match(s)) and (_of(m) in missing or _of(m) in definers) and _of(m) not in mighty:
@@ -71,7 +69,7 @@ def newcomers(
             making += [s] if {_raw(m["role"]) + "@", _of(m)} <= wanted else []
         elif (m := _DEFAULT.match(s)) and _of(m) in missing:
             making.append(s)
-    return Newcomers(tuple(missing), tuple(making), tuple(rights))
+    return Newcomers(tuple(needed), tuple(missing), tuple(making), tuple(rights))
 
 
 def rights_in(rights: Iterable[str], name: str) -> tuple[list[str], list[str]]:
@@ -96,6 +94,12 @@ def revoking(rights: Iterable[str]) -> list[str]:
             on = f"{right['kind']}{s[right.start(3) - 1 : right.end(3) + 1]}.{right['what']}"
             revokes += [f"REVOKE {rights} ON {on} FROM {account}" for rights in ("ALL PRIVILEGES", "GRANT OPTION")]
     return revokes
+
+
+def removing(accounts: Iterable[str]) -> list[str]:
+    """What removes these again, roles last."""
+    in_order = sorted(accounts, key=lambda account: account.endswith("@"))
+    return [f"DROP {'USER' if host else 'ROLE'} IF EXISTS {sql}" for sql, host in map(_as_sql, in_order)]
 
 
 def orphans_of(inventory: Inventory) -> list[str]:

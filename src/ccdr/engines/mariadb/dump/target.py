@@ -22,6 +22,8 @@ from ccdr.engines.mariadb.dump.moving import Moving, has_moved, is_marked, make_
 from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.server import LACKS
+from ccdr.engines.servers import shared_accounts
+from ccdr.engines.servers.shared_accounts import SharedAccounts
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
@@ -60,7 +62,7 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
     new: newcomers.Newcomers | None = None
     inventory: Inventory | None = None
     restored: Path | None = None
-    accounts: set[str] = field(default_factory=set)  # that the server has
+    shared: SharedAccounts = field(default_factory=SharedAccounts)
 
     @classmethod
     def of(cls, url: str, engine: MariaDB, password_file: Path | None, ca_file: Path | None) -> MariaDBTarget:
@@ -110,7 +112,7 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
         outlook.will.append(
             f"loads into a new database {self.working}, and moves it into {there} {self.name} at the end"
         )
-        self.accounts = accounts.names(place, login)
+        self.shared = shared_accounts.of_server(facts.identity)
         outlook.will.append(
             "makes the users that the database needs and the server lacks, as captured, with rights in it"
         )
@@ -146,9 +148,13 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
     def _make_users(self, source: Source, restored: Path, inventory: Inventory) -> None:
         statements = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
         definers = set(inventory.definers.values())
-        mighty = accounts.mighty(source.place, self._login(source))
-        self.new = newcomers.newcomers(statements, inventory.database, definers, self.accounts, mighty)
-        self._writer(source).run(accounts.script(self.new.statements), "making users")
+        with self.shared.alone:  # another database, restored beside this one, may have brought some by now
+            there = accounts.names(source.place, self._login(source))
+            mighty = accounts.mighty(source.place, self._login(source))
+            self.new = newcomers.newcomers(statements, inventory.database, definers, there, mighty)
+            # Told first: what fails within may have made some of them.
+            self.shared.relied_on(self.run, self.new.needed, self.new.missing)
+            self._writer(source).run(accounts.script(self.new.statements), "making users")
 
     def _load(self, source: Source, restored: Path, inventory: Inventory, pulse: HowFar) -> None:
         """As into a sandbox, but for events, which would fire: triggers after the rows, so that they do not act on
@@ -221,10 +227,11 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
             if self.began:
                 writer.revoke(self._rights, self.working)
                 writer.drop(self.working, "removing what was not finished")
-        if self.new is not None and self.new.missing:
-            users = f"the users {', '.join(self.new.missing)} at {self.shown}"
-            with or_left(left, users, "drop them if nobody uses them"):
-                writer.run(accounts.script(self.new.undoing()), "removing users")
+        with self.shared.alone:
+            if alone := sorted(self.shared.given_up(self.run)):
+                users = f"the users {', '.join(alone)} at {self.shown}"
+                with or_left(left, users, "drop them if nobody uses them"):
+                    writer.run(accounts.script(newcomers.removing(alone)), "removing users")
         return left
 
     def standing(self) -> str:

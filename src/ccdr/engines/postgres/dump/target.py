@@ -20,7 +20,9 @@ from ccdr.engines.postgres.dump import database, fitness, parts, references, rol
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
+from ccdr.engines.servers import shared_accounts
 from ccdr.engines.servers.parts import in_part
+from ccdr.engines.servers.shared_accounts import SharedAccounts
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
@@ -69,8 +71,10 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     once_sure: ClassVar[str] = "rename it yourself once you are sure"
 
     exists: bool = False  # an empty database bears the name already
-    missing: list[str] = field(default_factory=list)  # roles that are to be made
-    made: list[str] = field(default_factory=list)  # the statements that made them
+    captured: set[str] = field(default_factory=set)  # the roles that the backup needs
+    shared: SharedAccounts = field(default_factory=SharedAccounts)
+    roles_sql: str = ""
+    bootstrap: str = ""
     version: str = "0"  # the server's, once it was looked at
 
     @classmethod
@@ -120,11 +124,12 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             outlook.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
         fitness.refuse_locale(place, env, self.connection, inventory, facts.encoding)
         captured = cast("Mapping[str, Any]", manifest.contents["roles"])
-        self.missing = sorted(captured.keys() - set(facts.roles))
-        if self.missing:
-            named = [f"{r} (superuser)" if captured[r][0] else r for r in self.missing]
+        self.captured, self.shared = set(captured), shared_accounts.of_server(facts.identifier or self.shown)
+        missing = sorted(self.captured - set(facts.roles))
+        if missing:
+            named = [f"{r} (superuser)" if captured[r][0] else r for r in missing]
             outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
-        outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(self.missing)))
+        outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(missing)))
         return outlook
 
     def _refuse_unless_empty(self, source: Source) -> None:
@@ -169,11 +174,15 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         return loaded
 
     def _make_roles(self, source: Source, restored: Path, inventory: Inventory) -> None:
-        script = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
-        if wanted := roles.needed(script, self.missing, inventory.bootstrap):
-            admin = self._env(source, MAINTENANCE)
-            self._script(source.place, admin, "\n".join(wanted), "creating roles")
-            self.made = wanted
+        """Those that the server lacks by now: another database, restored beside this one, may have brought some."""
+        self.roles_sql = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
+        self.bootstrap = inventory.bootstrap
+        with self.shared.alone:
+            looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
+            missing = self.captured.difference(fitness.Facts.ask(source.place, looking).roles)
+            if wanted := roles.needed(self.roles_sql, missing, self.bootstrap):
+                self._script(source.place, self._env(source, MAINTENANCE), "\n".join(wanted), "creating roles")
+            self.shared.relied_on(self.run, self.captured, missing)
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -230,9 +239,13 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             for name in (f"{self.working}{BESIDE}", self.working):
                 with or_left(left, f"the database {name} at {self.shown}", "drop it once the server answers"):
                     self._sql(place, admin, f"drop database if exists {name} with (force)")
-        with or_left(left, f"the roles {', '.join(self.missing)} at {self.shown}", "drop them if nobody uses them"):
-            if backwards := roles.undoing(self.made):
-                self._script(place, admin, "\n".join(backwards), "removing roles")
+        with self.shared.alone:
+            alone = self.shared.given_up(self.run)
+            with or_left(
+                left, f"the roles {', '.join(sorted(alone))} at {self.shown}", "drop them if nobody uses them"
+            ):
+                if backwards := roles.undoing(roles.needed(self.roles_sql, alone, self.bootstrap)):
+                    self._script(place, admin, "\n".join(backwards), "removing roles")
         return left
 
     def standing(self) -> str:
