@@ -40,7 +40,8 @@ class NewestFirst:
         if len(new) <= FEW:
             return ordered
         if self.only is not None and asset not in self.only:
-            return []
+            # What was read and is new all the same cannot be read: left out now, it would count as not looked at.
+            return [s for s in ordered if s.id in self.tried]
         by_then = [s for s in ordered if self._by_then(s)]
         depth = self.depth.get(asset, self.first)
         # Those by the moment did not do, all of them: what is told of there being none needs the others.

@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.batches import NOW as BEGAN
 from tests.support.batches import base, batch
 from tests.support.harness import Quiet, Site
+from tests.support.in_memory import room
 from tests.support.listed import ROOT, Repository, an_id
 
 from ccdr.jobs import newest_first
@@ -130,7 +131,24 @@ def choices(found: Gathered, at: datetime | None) -> dict[str, Choice | None]:
     return chosen(list(found.states.values()), at)
 
 
+# Of both assets the newest cannot be read: neither asks for the other's again, round after round.
+UNREADABLE = {
+    "a": [Backup(144, 149, 0.05, readable=False), Backup(131, 587, 0.07)],
+    "b": [
+        Backup(100, 102, 0.8),
+        Backup(92, 247, 0.5, usable=False),
+        Backup(73, 559, 0.4, increment=True),
+        Backup(6, 590),
+        Backup(163, 215, 0.9, readable=False, increment=True),
+        Backup(41, 155, 0.8, usable=False, increment=True),
+        Backup(80, 8, 0.5),
+        Backup(40, 13, 0.8, usable=False, increment=True),
+    ],
+}
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(UNREADABLE, None, False)
 @given(
     st.fixed_dictionaries({name: st.lists(BACKUP, min_size=1, max_size=45) for name in "ab"}),
     st.one_of(st.none(), st.integers(0, 6000)),
@@ -140,7 +158,7 @@ def test_what_is_chosen_is_what_would_be_were_all_of_them_read(
     histories: dict[str, list[Backup]], ago: int | None, group: bool
 ) -> None:
     at = None if ago is None else NOW - MINUTE * ago
-    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as monkey:
+    with tempfile.TemporaryDirectory(dir=room()) as root, pytest.MonkeyPatch.context() as monkey:
         asked = Asked(Path(root), histories, group=group)
         monkey.setattr(gathering, "NewestFirst", partial(newest_first.NewestFirst, first=1))  # the most to decide
         monkey.setattr(newest_first, "NEWEST", 0)
