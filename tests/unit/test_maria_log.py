@@ -98,6 +98,17 @@ def test_a_copy_of_a_replica_is_older_by_what_it_is_behind() -> None:
     assert course.certain(at) == course.certain(None) == NOW - timedelta(seconds=70)
 
 
+@pytest.mark.parametrize(("ahead", "found"), [(-1.4, 0.0), (1.4, 0.0), (-7.0, -7.0), (7.0, 7.0)])
+def test_a_slow_answer_to_a_copy_makes_no_skew_of_its_clock(ahead: float, found: float) -> None:
+    """Asked and answered three seconds apart: what that alone explains is none."""
+    times = iter((NOW, NOW + timedelta(seconds=3)))
+    answer = f"{(NOW + timedelta(seconds=1.5 + ahead)).timestamp():.6f}\nbinlog.000001\t342\n"
+    session = SimpleNamespace(ask=lambda *_, **__: answer)
+    course = Course(session, SimpleNamespace(clock=SimpleNamespace(now=lambda: next(times))))  # type: ignore[arg-type]
+    course.ask_position()
+    assert course.skew == pytest.approx(found, abs=1e-5) and course.seen == [(NOW, ("binlog.000001", 342))]
+
+
 @pytest.mark.parametrize(("server", "lag"), [(Server(), 0), (Server(replica("70")), 70)])
 def test_what_is_shipped_from_a_replica_is_older_by_what_it_is_behind(
     server: Server, lag: int, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from ccdr.engines.mariadb.inventory import as_recorded, facts_of
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.measure import skew
 from ccdr.model.values import rfc3339
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place, Session
@@ -159,7 +160,7 @@ class Course:
         asked = clock.now()
         answers = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
         if not self.seen:
-            self.skew = float(answers[0]) - (asked + (clock.now() - asked) / 2).timestamp()
+            self.skew = skew(asked, clock.now(), float(answers[0]))
         at = None
         if len(answers) > 1:
             file, position = answers[1].split("\t")[:2]
