@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,15 @@ from tests.support.harness import Site, eventually
 from tests.support.pages import commands
 from tests.support.redis_source import SERVERS, image_of, queues, redis_server, small
 
+from ccdr.telling.runbook.by_hand import USERS_IN_CONFIGURATION
+
 # Stands in for systemd: the server runs in the background as its own user, as the package's unit has it.
 SYSTEMCTL = """\
 #!/bin/sh
 case $1 in
 start) setpriv --reuid redis --regid redis --clear-groups redis-server /etc/redis/redis.conf >/dev/null
        until redis-cli PING 2>/dev/null | grep -q PONG; do sleep 0.1; done ;;
+restart) systemctl stop redis-server; systemctl start redis-server ;;
 stop) redis-cli SHUTDOWN NOSAVE >/dev/null 2>&1; while pidof redis-server >/dev/null; do sleep 0.1; done ;;
 esac
 """
@@ -59,7 +63,9 @@ def test_an_rdb_is_brought_back_by_hand(site: Site, server: str, tmp_path: Path)
     assert site.run("restore", "p", "--asset", "queues", "--to", str(target), "--yes-i-mean", "restored").code == 0
     (captured,) = {p.parent for p in target.rglob("dump.rdb")}
     lines = commands("how-to/recover.md", "By hand", "Redis or Valkey")
-    assert lines[0].startswith("systemctl stop") and lines[-1].endswith("CONFIG REWRITE")
+    assert lines[0].startswith("systemctl stop") and lines[-1].startswith("systemctl restart")
+    *lines, in_configuration, restart = lines
+    assert in_configuration == USERS_IN_CONFIGURATION, "as the printed page has it"
     with production(server, captured) as container:
         # The trap that the page names.
         shell(container, server, "systemctl stop redis; install -o redis -g redis dump.rdb /var/lib/redis/dump.rdb")
@@ -75,3 +81,11 @@ def test_an_rdb_is_brought_back_by_hand(site: Site, server: str, tmp_path: Path)
         shell(container, server, "systemctl stop redis; systemctl start redis")
         assert shell(container, server, "redis-cli GET counter").strip() == "41", "by its append-only file now"
         assert shell(container, server, "redis-cli EXISTS spoilt").strip() == "0"
+        before = {line.split()[1] for line in shell(container, server, "redis-cli ACL LIST").splitlines()}
+        shell(container, server, in_configuration)
+        shell(container, server, restart)
+        users = {line.split()[1] for line in shell(container, server, "redis-cli ACL LIST").splitlines()}
+        assert before == {"default"} and users == set(
+            re.findall(r"(?m)^user (\S+)", (captured / "acl.list").read_text())
+        )
+        assert len(users) > 1 and shell(container, server, "redis-cli GET counter").strip() == "41"

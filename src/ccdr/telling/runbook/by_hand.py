@@ -309,6 +309,9 @@ def _mariadb(name: str, asset: AnyEngine) -> Iterator[Part]:
     )
 
 
+USERS_IN_CONFIGURATION = "sed -i '/^user /d' /etc/redis/redis.conf && cat acl.list >> /etc/redis/redis.conf"
+
+
 def _redis(name: str) -> Iterator[Part]:
     yield Part(
         "A server reads dump.rdb only when it starts, and with `appendonly yes` not at all: it starts EMPTY. Stop "
@@ -338,10 +341,12 @@ def _redis(name: str) -> Iterator[Part]:
     )
     yield Part(
         "Users are in acl.list (if the backup's user might read them), and not in the server yet: it lets anybody in, "
-        "and refuses applications that have one. ACLFILE is what the first line shows. Does it show nothing? Put the "
-        "lines of acl.list into redis.conf, and restart the server.",
+        "and refuses applications that have one. ACLFILE is what the first line shows; then type the second. Does it "
+        "show nothing? Then type the third instead: a user may stand in redis.conf only once, and CONFIG REWRITE has "
+        "put `default` there.",
         (
             "grep '^aclfile' /etc/redis/redis.conf",
             "install -o redis -g redis -m 640 acl.list ACLFILE && redis-cli ACL LOAD",
+            f"{USERS_IN_CONFIGURATION} && systemctl restart redis-server",
         ),
     )
