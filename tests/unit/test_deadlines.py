@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 
-from ccdr.model.deadlines import Length, deadline
+from ccdr.model.deadlines import Length, deadline, year_end
 
 BUCHAREST = ZoneInfo("Europe/Bucharest")
 ZONES = st.sampled_from(["UTC", "Europe/Bucharest", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
@@ -45,6 +45,45 @@ def days(count: int) -> Length:
 )
 def test_a_deadline_is_where_a_calendar_on_the_wall_has_it(start: str, length: Length, end: str) -> None:
     assert deadline(there(start), length, BUCHAREST) == there(end).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("aware", "due"),
+    [
+        ("2026-06-15 12:00", "2027-03-01 23:59:59"),
+        ("2027-06-15 12:00", "2028-02-29 23:59:59"),  # a leap year follows
+        ("2028-02-29 12:00", "2029-03-01 23:59:59"),  # it is one
+        ("2099-06-15 12:00", "2100-03-01 23:59:59"),  # none by the century's rule
+        ("2026-12-31 23:59:59", "2027-03-01 23:59:59"),
+        ("2027-01-01 00:00:00", "2028-02-29 23:59:59"),
+    ],
+)
+def test_sixty_days_after_a_years_end_are_the_last_of_february_or_the_first_of_march(aware: str, due: str) -> None:
+    end = year_end(there(aware), BUCHAREST)
+    assert deadline(end, days(60), BUCHAREST) == there(due).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("aware", "due"),
+    [
+        ("2027-12-31 10:00", "2028-02-29 10:00"),
+        ("2028-01-01 10:00", "2028-03-01 10:00"),
+        ("2026-12-31 10:00", "2027-03-01 10:00"),
+        ("2027-01-01 10:00", "2027-03-02 10:00"),
+        ("2026-11-15 10:00", "2027-01-14 10:00"),
+    ],
+)
+def test_sixty_days_go_over_a_years_end_and_a_leap_day(aware: str, due: str) -> None:
+    assert deadline(there(aware), days(60), BUCHAREST) == there(due).astimezone(UTC)
+
+
+@given(MOMENTS, ZONES)
+@settings(max_examples=examples(200))
+def test_a_years_end_is_the_last_second_of_the_year_there(moment: datetime, zone: str) -> None:
+    at = ZoneInfo(zone)
+    end = year_end(moment, at)
+    assert end.astimezone(at).year == moment.astimezone(at).year < (end + timedelta(seconds=1)).astimezone(at).year
+    assert end > moment - timedelta(seconds=1)
 
 
 def test_a_time_of_day_that_comes_twice_is_the_first_and_one_that_never_comes_is_no_later_than_it_would_be() -> None:

@@ -39,7 +39,9 @@ def test_the_file_that_comes_with_ccdr_is_right_and_says_what_each_role_has_to_n
         "gdpr-33-2": "24h",
         "gdpr-34": "72h",
         "hipaa-404": "60d",
+        "hipaa-406": "60d",
         "hipaa-408": "60d",
+        "hipaa-408-yearly": "60d",
         "hipaa-410": "60d",
         "nis2-23-warning": "24h",
         "nis2-23": "72h",
@@ -63,6 +65,8 @@ def test_the_file_that_comes_with_ccdr_is_right_and_says_what_each_role_has_to_n
         ("within: 72h", "within: 72h, after: gdpr-33", "4: clocks.gdpr-33.after: comes back to itself"),
         ("within: 72h", "within: 72h, since: stated", "2: roles.controller[0]: is counted from when a person says"),
         ("within: 4h", "within: 4h\n    after: gdpr-33\n    since: stated", "5: clocks.local"),
+        ("within: 4h", "within: 4h\n    after: gdpr-33\n    since: year_end", "5: clocks.local"),
+        ("within: 4h", "within: 4h\n    since: year", "9: clocks.local.since"),
         ("    told_before: 1h", "    told_befor: 1h", "9: clocks.local.told_befor"),
         ("our contract, 7.3", "x" * 61, "6: clocks.local.law"),
     ],
@@ -99,6 +103,47 @@ def test_what_follows_another_is_due_when_that_is_filed_which_counts_as_well() -
         both = recorded_clocks(load_clocks(None), named, aware, "UTC")
         stated = {one["clock"]: (one["due"], one["after"]) for one in both}
         assert stated == {"nis2-23": ("2026-11-27T12:00:00Z", None), "nis2-23-final": (None, "nis2-23")}
+
+
+def dues(names: list[str], aware: str, zone: str = "UTC") -> dict[str, str]:
+    clocks = recorded_clocks(load_clocks(None), names, utc(aware), zone)
+    return {str(one["clock"]): str(one["due"]) for one in clocks}
+
+
+HIPAA = ["hipaa-404", "hipaa-406", "hipaa-408", "hipaa-410", "hipaa-408-yearly"]
+
+
+@pytest.mark.parametrize(
+    ("aware", "sixty", "yearly"),
+    [
+        ("2026-06-15T12:00:00Z", "2026-08-14T12:00:00Z", "2027-03-01T23:59:59Z"),
+        ("2027-06-15T12:00:00Z", "2027-08-14T12:00:00Z", "2028-02-29T23:59:59Z"),
+        ("2027-12-31T23:59:59Z", "2028-02-29T23:59:59Z", "2028-02-29T23:59:59Z"),
+        ("2028-01-01T00:00:00Z", "2028-03-01T00:00:00Z", "2029-03-01T23:59:59Z"),
+    ],
+)
+def test_hipaa_has_sixty_days_and_of_fewer_than_500_sixty_after_the_years_end(
+    aware: str, sixty: str, yearly: str
+) -> None:
+    assert dues(HIPAA, aware) == {**dict.fromkeys(HIPAA[:4], sixty), "hipaa-408-yearly": yearly}
+
+
+def test_the_year_is_the_one_of_the_plans_time_zone() -> None:
+    aware = "2027-01-01T03:00:00Z"  # in New York the year is not over
+    assert dues(["hipaa-408-yearly"], aware, "America/New_York") == {"hipaa-408-yearly": "2027-03-02T04:59:59Z"}
+    assert dues(["hipaa-408-yearly"], aware) == {"hipaa-408-yearly": "2028-02-29T23:59:59Z"}
+
+
+def test_whom_hipaa_wants_told_is_who_the_law_names() -> None:
+    clocks = load_clocks(None).value.clocks
+    to = {name: (clocks[name].law, clocks[name].to) for name in HIPAA}
+    assert to == {
+        "hipaa-404": ("45 CFR 164.404(b)", "customers"),
+        "hipaa-406": ("45 CFR 164.406(b)", "media"),
+        "hipaa-408": ("45 CFR 164.408(b)", "authority"),
+        "hipaa-408-yearly": ("45 CFR 164.408(c)", "authority"),
+        "hipaa-410": ("45 CFR 164.410(b)", "customers"),
+    }
 
 
 def test_what_counts_from_when_a_person_says_is_no_clock_of_a_plan(tmp_path: Path) -> None:
@@ -139,5 +184,7 @@ def test_so_is_a_clock_that_a_file_of_ones_own_takes_away_or_gives_more_time(tmp
         Code.INCIDENT_CLOCK_LONGER,
         Code.INCIDENT_CLOCK_GONE,
     ]
+    site.write("incidents.yaml", GOOD.replace("[gdpr-33]", "[gdpr-33, local]").replace("4h", "4h\n    since: year_end"))
+    assert [one.code for one in loosened(before, site.loaded().facts)] == [Code.INCIDENT_CLOCK_LONGER]
     site.write("incidents.yaml", "nothing of this")
     assert [one.item for one in loosened(before, site.loaded().facts)] == ["local"], "ccdr's own are taken then"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from calendar import isleap
 from datetime import UTC
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.support.harness import Site
 
 from ccdr.jobs.incidents import find
+from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.values import rfc3339, utc
 
@@ -113,6 +115,56 @@ def test_an_early_warning_is_drafted_by_its_clock_and_what_has_no_draft_says_so(
     ):
         refused = site.run("incident", "draft", name, *args)
         assert refused.code == 2 and said in refused.json["error"], refused
+
+
+def test_few_individuals_are_told_of_to_the_secretary_after_the_years_end(site: Site) -> None:
+    site.plan("crm: {engine: files, paths: [/spool]}", extra="incidents: {clocks: [hipaa-404, hipaa-406, hipaa-408]}\n")
+    late = ("--aware-at", "2023-05-01 08:00")  # 2024 has a leap day
+    name = site.run("incident", "open", "p", "--kind", "confidentiality", "--why", "x", *late).json["incident"]
+    for clock in ("hipaa-406", "hipaa-408"):
+        site.run("incident", "note", name, "--not-due", clock, "--text", "12 individuals")
+    added = site.run("incident", "note", name, "--clock", "hipaa-408-yearly").json["duties"]
+    duties = {one["clock"]: (one["to"], one["due"], one["not_due_record"] is None) for one in added}
+    assert duties == {
+        "hipaa-404": ("customers", "2023-06-30T08:00:00Z", True),
+        "hipaa-406": ("media", "2023-06-30T08:00:00Z", False),
+        "hipaa-408": ("authority", "2023-06-30T08:00:00Z", False),
+        "hipaa-408-yearly": ("authority", "2024-02-29T23:59:59Z", True),
+    }
+    recorded = site.records("incident.noted")[-1]["clocks"]
+    assert [(one["clock"], one["year_end"]) for one in recorded] == [("hipaa-408-yearly", True)]
+    told = json.dumps(site.run("controls").json)
+    assert "164.408(c), to the authority (hipaa-408-yearly), was due by" in told and "(hipaa-408), was due" not in told
+    refused = site.run("incident", "note", name, "--clock", "hipaa-408-yearly", "--since", "2023-05-02 08:00")
+    assert refused.code == 2 and "--since is not for hipaa-408-yearly" in refused.json["error"]
+    site.ledger_holds()
+
+
+def test_a_recovery_lets_a_yearly_notice_count_and_none_that_a_person_is_to_start(site: Site) -> None:
+    site.plan("crm: {engine: files, paths: [/spool]}", extra="incidents: {clocks: [hipaa-408-yearly, gdpr-33]}\n")
+    assert for_recovery(site.loaded(), site.services(), "r-1", "recover").why is None
+    (recorded,) = site.records("incident.opened")
+    year = utc(recorded["aware_at"]).year + 1
+    due = {one["clock"]: one["due"] for one in recorded["clocks"]}
+    assert due["hipaa-408-yearly"] == f"{year}-{'02-29' if isleap(year) else '03-01'}T23:59:59Z" and "gdpr-33" in due
+
+
+def test_the_media_are_told_by_a_form_for_which_ccdr_has_facts_alone(site: Site) -> None:
+    name = opened(site)
+    site.run("incident", "note", name, "--clock", "hipaa-406")
+    refused = site.run("incident", "draft", name, "--for", "hipaa-406")
+    assert refused.code == 2 and "ccdr has no draft for 45 CFR 164.406(b)" in refused.json["error"]
+    assert "(--to customers)" in refused.json["hint"]
+    assert "to the media" not in site.run("incident", "draft", name, "--to", "customers").json["text"]
+
+
+def test_the_list_of_clocks_says_from_when_each_counts(site: Site) -> None:
+    process = site.start("incident", "clocks")
+    out, _ = process.communicate()
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "60d after the year's end" in lines["hipaa-408-yearly"] and "media" in lines["hipaa-406"]
+    assert "72h of --since" in lines["nis2-23-interim"] and "1 month after nis2-23" in lines["nis2-23-final"]
+    assert lines["hipaa-408"].split()[-1] == "60d"
 
 
 @pytest.mark.parametrize(

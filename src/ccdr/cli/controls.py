@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PRESENT = "evidence_present"
 MOST_LISTED, FEW = 10, 5  # places, of what is not well; of what is
+NO_JUDGEMENT = f"{PRESENT} says that records show it, not that any law is kept: that is for people to say"
 
 
 @verb(short_help="Which evidence there is for the twelve measures.")
@@ -90,7 +91,8 @@ def controls(
     else:
         _tell(found.measures)
         _tell_frameworks(found.frameworks, wanted)
-        click.echo(f"\nlaws and standards by {_used(found.map)}\nversions by {_used(found.floors)}")
+        click.echo(f"\n{NO_JUDGEMENT}")
+        click.echo(f"laws and standards by {_used(found.map)}\nversions by {_used(found.floors)}")
     return worst([exit_of_measures(found.measures), *(e.exit_code for e in wrong_plans)])
 
 

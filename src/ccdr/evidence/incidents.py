@@ -25,7 +25,8 @@ CAUSES = (
 )  # fmt: skip
 # Clocks whose notification asks for other things than GDPR 33(3): it has a draft of its own.
 OWN_DRAFTS = ("nis2-23-warning", "nis2-23", "nis2-23-interim", "nis2-23-final", "nis2-23-progress", "nis2-23-handled")
-NO_DRAFTS = ("hipaa-404", "hipaa-408", "hipaa-410")  # … for which ccdr has none: no letter of GDPR 33 is about them
+# … for which ccdr has none: no letter of GDPR 33 is about them.
+NO_DRAFTS = ("hipaa-404", "hipaa-406", "hipaa-408", "hipaa-408-yearly", "hipaa-410")
 BREACHES = ("availability", "confidentiality", "integrity")
 AHEAD = timedelta(minutes=5)  # that the clock of who writes may be
 MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
@@ -132,6 +133,11 @@ class Duty:
     filed_in: int | None = None  # the record
     receipt: str | None = None
     not_due_by: int | None = None  # the record in which somebody said that nothing is to be notified
+
+    @property
+    def facts_to(self) -> str:
+        """Whose draft has the facts that it tells: the media are told what the persons are (45 CFR 164.406(c))."""
+        return "customers" if self.to == "media" else self.to
 
     @property
     def settled(self) -> bool:

@@ -40,6 +40,11 @@ def deadline(start: datetime, length: Length, zone: tzinfo) -> datetime:
     return on_the_wall if length.months else min(on_the_wall, elapsed)
 
 
+def year_end(moment: datetime, zone: tzinfo) -> datetime:
+    """The last second of the calendar year that it is in: days that are counted from a year's end end with a day."""
+    return datetime(moment.astimezone(zone).year, 12, 31, 23, 59, 59, tzinfo=zone)
+
+
 def _months_on(moment: datetime, months: int) -> datetime:
     whole = moment.year * 12 + moment.month - 1 + months
     year, month = whole // 12, whole % 12 + 1

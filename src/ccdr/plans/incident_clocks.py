@@ -21,9 +21,10 @@ from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
 
 BESIDE = "incidents.yaml"  # beside the directory of plans
 LONGEST_LAW = 60  # characters that records hold
+LONGEST_YEAR = 366 * 86400.0  # seconds
 
 Role = Literal["controller", "processor"]
-Receiver = Literal["authority", "customers"]
+Receiver = Literal["authority", "customers", "media"]
 
 
 class PlanIncidents(Strict):
@@ -60,10 +61,11 @@ class Clock(Strict):
     )
     months: int | None = Field(None, ge=1, le=120, description="or so many calendar months")
     after: Name | None = Field(None, description="counted from when this clock's notification was filed")
-    since: Literal["aware", "stated"] = Field(
+    since: Literal["aware", "year_end", "stated"] = Field(
         "aware",
-        description="counted from when the organisation became aware of it; `stated`: from when a person says, with "
-        "`--since`, so that no incident has it from the beginning",
+        description="counted from when the organisation became aware of it; `year_end`: from the end of the calendar "
+        "year in which it did; `stated`: from when a person says, with `--since`, so that no incident has it from the "
+        "beginning",
     )
     told_before: Duration | None = Field(
         None, description="how long before it is due ccdr tells of it; a quarter of its time unless said"
@@ -74,8 +76,8 @@ class Clock(Strict):
     def _one_length(self) -> Self:
         if (self.within is None) == (self.months is None):
             raise ValueError("says not how long it is, expected one of `within` and `months`")
-        if self.after is not None and self.since == "stated":
-            raise ValueError("is counted from two times, expected one of `after` and `since: stated`")
+        if self.after is not None and self.since != "aware":
+            raise ValueError(f"is counted from two times, expected one of `after` and `since: {self.since}`")
         return self
 
     @property
@@ -83,6 +85,11 @@ class Clock(Strict):
         if self.within is None:
             return Length(months=self.months or 0)
         return Length(parse_duration(self.within), days=self.within.endswith("d"))
+
+    @property
+    def about(self) -> float:
+        """Seconds that it gives, by which one file is compared with another: from a year's end, a year more."""
+        return self.length.about.total_seconds() + (LONGEST_YEAR if self.since == "year_end" else 0)
 
     @property
     def before(self) -> float:
@@ -169,8 +176,8 @@ def lengths_of(incidents: PlanIncidents, plans: Path) -> dict[str, float]:
         clocks = clocks_beside(plans).value
     except (PlanInvalid, UsageProblem):
         clocks = _own().value
-    named = [name for name in clocks.of(incidents) if name in clocks.clocks and clocks.clocks[name].since == "aware"]
-    return {name: clocks.clocks[name].length.about.total_seconds() for name in sorted(clocks.complete(named))}
+    named = [name for name in clocks.of(incidents) if name in clocks.clocks and clocks.clocks[name].since != "stated"]
+    return {name: clocks.clocks[name].about for name in sorted(clocks.complete(named))}
 
 
 @cache

@@ -57,6 +57,7 @@ def test_people_are_told_the_same(site: Site) -> None:
     (test,) = site.records("restore_test.end")
     assert process.returncode == 0
     assert "Backup and recovery plan: not_covered" in out
+    assert "evidence_present says that records show it, not that any law is kept" in out
     assert f"1 check passed [record {test['seq']}]" in out
     assert (
         "recoveries of the whole plan: not_covered" in out and "to be attested, or shown, by: the plan's owner" in out
@@ -136,6 +137,7 @@ def test_a_report_holds_them_as_page_and_as_json(site: Site) -> None:
     assert told["frameworks"] == now["frameworks"]
     process = site.start("report")
     page, _ = process.communicate()
+    assert "“Evidence present” says that records show it, not that any law is kept" in page
     assert "Twelve measures" in page and "Backup and recovery plan" in page and "32(1)(c)" in page
 
 

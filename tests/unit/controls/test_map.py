@@ -46,6 +46,8 @@ def test_the_map_that_comes_with_ccdr_has_every_framework_and_quotes_laws_alone(
     assert set(frameworks) == FRAMEWORKS
     laws = {name for name, one in frameworks.items() if one.kind == "law"}
     assert laws == {"gdpr", "hipaa", "nis2", "dora"}
+    for name in laws:
+        assert all(asked.quote and asked.words is None for asked in frameworks[name].requirements.values()), name
     assert all(one.source.startswith("https://") for one in frameworks.values())
     for name in FRAMEWORKS - laws:
         assert all(asked.quote is None for asked in frameworks[name].requirements.values())

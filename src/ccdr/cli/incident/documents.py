@@ -13,7 +13,7 @@ class IncidentDuty(Doc):
 
     clock: str
     law: str
-    to: Annotated[str, about("authority or customers")]
+    to: Annotated[str, about("authority, customers or media")]
     due: Time
     filed_at: Time | None
     receipt_sha256: Text

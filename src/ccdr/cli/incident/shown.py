@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ccdr.cli.incident.shared import incident_argument, tell_incident
@@ -10,6 +12,9 @@ from ccdr.cli.settings import settings
 from ccdr.cli.verbs import complete_plans, verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import so_many, to_the_second
+
+if TYPE_CHECKING:
+    from ccdr.plans.incident_clocks import Clock
 
 
 @verb(short_help="Show all of an incident.")
@@ -91,7 +96,7 @@ def clocks(printed: bool) -> Exit:
             name,
             one.law,
             one.to,
-            f"{one.within or so_many(one.months or 0, 'month')}{f' after {one.after}' if one.after else ''}",
+            _within(one),
             ", ".join(role for role, names in of_roles.items() if name in names),
         )
         for name, one in used.value.clocks.items()
@@ -99,3 +104,10 @@ def clocks(printed: bool) -> Exit:
     table(("clock", "law", "to", "within", "of the role"), rows)
     click.echo(f"by {used.shown}")
     return Exit.OK
+
+
+def _within(clock: Clock) -> str:
+    """How long, and from when where that is not when the organisation became aware of it."""
+    froms = {"aware": "", "year_end": " after the year's end", "stated": " of --since"}
+    start = f" after {clock.after}" if clock.after else froms[clock.since]
+    return f"{clock.within or so_many(clock.months or 0, 'month')}{start}"

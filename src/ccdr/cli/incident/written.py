@@ -84,7 +84,8 @@ def _asked(incident: Incident, to: str | None, clock: str | None) -> str:
     if duty.clock in OWN_DRAFTS:
         return duty.clock
     if duty.clock not in ("gdpr-33", "gdpr-33-2", "gdpr-34"):
-        hint = f"take facts from `ccdr incident draft {incident.name}` (--to {duty.to}) into the form that it asks for"
+        facts = f"`ccdr incident draft {incident.name}` (--to {duty.facts_to})"
+        hint = f"take facts from {facts} into the form that it asks for"
         raise UsageProblem(f"ccdr has no draft for {duty.law} ({duty.clock})", hint=hint)
     return duty.to
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.incidents import OWN_DRAFTS, Duty, Entry, Incident, incident_of, no_earlier
+from ccdr.evidence.incidents import NO_DRAFTS, OWN_DRAFTS, Duty, Entry, Incident, incident_of, no_earlier
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import human_seconds, rfc3339, to_the_second
 
@@ -15,6 +15,8 @@ RECEIVERS = {
     ("authority", "processor"): "to the authority",
     ("customers", "controller"): "to the persons",
     ("customers", "processor"): "to the controllers",
+    ("media", "controller"): "to the media",
+    ("media", "processor"): "to the media",
 }
 
 
@@ -89,8 +91,9 @@ def _of(one: IncidentNow, duty: Duty) -> Iterator[Problem]:
 
 def _step(incident: Incident, duty: Duty) -> str:
     filed = f"ccdr incident note {incident.name} --filed {duty.clock} --receipt FILE"
-    of = f"--for {duty.clock}" if duty.clock in OWN_DRAFTS else f"--to {duty.to}"
+    of = f"--for {duty.clock}" if duty.clock in OWN_DRAFTS else f"--to {duty.facts_to}"
+    what = f"has facts for the form of {duty.law}" if duty.clock in NO_DRAFTS else "writes a draft"
     return (
-        f"ccdr incident draft {incident.name} {of}   writes a draft; {filed}   records that it was filed; "
+        f"ccdr incident draft {incident.name} {of}   {what}; {filed}   records that it was filed; "
         "docs/how-to/incidents.md"
     )

@@ -45,9 +45,10 @@ class RecordedClock(Value, frozen=True, kw_only=True, gc=False):
 
     clock: Word
     law: Annotated[str, Meta(max_length=60, description="the article, or the contract, as the file of clocks names it")]
-    to: Literal["authority", "customers"]
+    to: Literal["authority", "customers", "media"]
     due: Time | None = None
     after: Word | None = None
+    year_end: Annotated[bool, about("counted from the end of the year of `aware_at`, in the plan's zone")] = False
     within_s: Annotated[Seconds, about("elapsed seconds that it is counted by; 0: calendar months")] = 0.0
     days: Annotated[bool, about("those seconds are calendar days")] = False
     months: Count = 0

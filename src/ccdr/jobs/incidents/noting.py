@@ -87,7 +87,8 @@ def _require_since(
         return
     if others := [name for name in names if name not in stated]:
         raise UsageProblem(
-            f"--since is not for {others[0]}: it is counted from when you became aware of it, or from what it follows"
+            f"--since is not for {others[0]}: it is counted from when you became aware of it, from the end of that "
+            "year, or from what it follows"
         )
     now = services.clock.now()
     if not one.incident.aware_at <= since <= now + AHEAD:

@@ -16,7 +16,7 @@ from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
-from ccdr.model.deadlines import deadline
+from ccdr.model.deadlines import deadline, year_end
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
 from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339
@@ -86,7 +86,7 @@ def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> T
             return Told(standing_of(services, plan, there.name))
         clocks, why = _clocks_for_recovery(loaded)
         known = clocks.value.clocks
-        names = [n for n in clocks.value.of(loaded.plan.incidents) if n in known and known[n].since == "aware"]
+        names = [n for n in clocks.value.of(loaded.plan.incidents) if n in known and known[n].since != "stated"]
         body = _opened(loaded, services, clocks, names, services.clock.now())
         opened = _append(loaded, services, {**body, "by": by, "kinds": ["availability"], "recovery": run})
         return Told(standing_of(services, plan, opened.name), why)
@@ -114,18 +114,21 @@ def unknown_clocks(loaded: LoadedPlan, clocks: LoadedClocks) -> list[FileProblem
 
 
 def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime, zone: str) -> list[dict[str, object]]:
-    """As a record has them: each counts from `aware`, or from when another of them is filed, which counts as well
-    though nobody named it."""
-    known, wanted = clocks.value.clocks, clocks.value.complete(names)
+    """As a record has them: each counts from `aware`, from the end of that year, or from when another of them is filed,
+    which counts as well though nobody named it."""
+    known, wanted, there = clocks.value.clocks, clocks.value.complete(names), zone_of(zone)
 
     def recorded(name: str) -> dict[str, object]:
         one, length = known[name], known[name].length
+        of_year = one.since == "year_end"
+        start = year_end(aware, there) if of_year else aware
         return {
             "clock": name,
             "law": one.law,
             "to": one.to,
-            "due": None if one.after else rfc3339(deadline(aware, length, zone_of(zone))),
+            "due": None if one.after else rfc3339(deadline(start, length, there)),
             "after": one.after,
+            "year_end": of_year,
             "within_s": length.seconds,
             "days": length.days,
             "months": length.months,
