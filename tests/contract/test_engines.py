@@ -359,6 +359,17 @@ def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> N
     assert "pg_dump" in subject.manifest.tools and {"roles.sql", "globals.sql", toc} <= set(subject.manifest.files)
 
 
+def test_a_manifest_tells_the_columns_that_an_entry_of_the_register_may_name(subject: Subject) -> None:
+    if not subject.job.engine.speaks_sql or (subject.manifest.engine, subject.manifest.method) == (
+        "postgres",
+        "physical",
+    ):
+        pytest.skip("it has no tables, or a server's of which not every database is asked")
+    held: Any = subject.manifest.contents
+    names = {table.rpartition(".")[2]: columns for table, columns in held["columns"].items()}
+    assert {"id", "name"} <= set(names["customer"]) and "customer_id" in names["call"]
+
+
 # Of each engine that exports: a SELECT that gives these values, as one row.
 VALUES = [None, b"", b"tab\there", b"new\nline", b"back\\slash", b"\\N", "notă".encode()]
 EXPORTS = {

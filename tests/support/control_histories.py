@@ -505,8 +505,12 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(nothing),
             History(lambda p: examined(p, site=None), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"site": None}), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"beside_source": "loopback"}), (1,)),
         ],
-        FAILING: [History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,))],
+        FAILING: [
+            History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"beside_source": "path"}), (1,)),
+        ],
         STALE: [History(examined, (1,), at=3 * DAY)],
     },
     "workplace-hygiene/secrets": {

@@ -17,10 +17,10 @@ from tests.support.harness import Site
 from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
 from ccdr.engines.postgres.erasing import erase as erase_postgres
-from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script
-from ccdr.jobs.erasure.adding import _require_tables
+from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script, told_columns
 from ccdr.jobs.erasure.anchors import require_agreement
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
+from ccdr.jobs.erasure.named import Unlooked, require_named
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
 from ccdr.jobs.erasure.selectors import Asked, read
 from ccdr.model.answers import NO_WORDS
@@ -185,12 +185,20 @@ def test_a_selector_that_will_do_is_read(site: Site) -> None:
     assert asked.erased_at == datetime(2026, 11, 20, 10, tzinfo=UTC) and not asked.canary
 
 
+def named(manifest: object, table: str, *columns: str, may_lack: bool = False) -> Unlooked | None:
+    """What is told of an entry that names these of the newest snapshot."""
+    known = SimpleNamespace(snapshots=lambda *_: [] if manifest is None else [None], manifest=lambda _: manifest)
+    rows = Rows(table, tuple((column, "1") for column in columns), may_lack)
+    asked = Asked(Selector("crm", rows=(rows,)), None, canary=False)
+    return require_named(SimpleNamespace(catalogue=known), "p", asked)  # type: ignore[arg-type]
+
+
+TOLD = {"tables": {"a t x": 1, "b t x": 1, "b u x": 1}, "roles": {"x": 1}}
+
+
 def test_a_table_that_may_be_one_of_several_is_not_added() -> None:
     """Each restore would stop at it; it may lack or not."""
-    manifest = SimpleNamespace(
-        engine="postgres", contents={"tables": {"a t x": 1, "b t x": 1, "b u x": 1}, "roles": {"x": 1}}
-    )
-    known = SimpleNamespace(snapshots=lambda *_: [None], manifest=lambda _: manifest)
+    manifest = SimpleNamespace(engine="postgres", contents=TOLD)
     for may_lack in (True, False):
         for table, why in (
             ("t", "a.t, b.t"),
@@ -198,9 +206,38 @@ def test_a_table_that_may_be_one_of_several_is_not_added() -> None:
             ("a.t", None),
             ("u", None),
         ):
-            asked = Asked(Selector("crm", rows=(Rows(table, (("id", "1"),), may_lack),)), None, canary=False)
             with pytest.raises(UsageProblem, match=why) if why else contextlib.nullcontext():
-                _require_tables(SimpleNamespace(catalogue=known), "p", asked)  # type: ignore[arg-type]
+                named(manifest, table, "id", may_lack=may_lack)
+
+
+def test_a_column_that_is_not_there_is_not_added_and_what_there_is_is_named() -> None:
+    columns = {"a.t": ["id", "Phone"], "b.t": ["id"], "b.u": ["number", "note"], "b.whole": ["id"]}
+    manifest = SimpleNamespace(engine="postgres", contents={**TOLD, "columns": columns})
+    for table, column in (("a.t", "ID"), ("a.t", "phone"), ("u", "number"), ("whole", "id")):
+        assert named(manifest, table, column) is None
+    for may_lack in (True, False):
+        with pytest.raises(UsageProblem, match="it has note, number"):
+            named(manifest, "u", "number", "id", may_lack=may_lack)
+    with pytest.raises(UsageProblem, match=r"it holds a\.t, b\.t, b\.u, b\.whole"):
+        named(manifest, "client", "id")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        (None, Unlooked.SNAPSHOT),
+        (SimpleNamespace(engine="postgres", contents={"tables": {"t": 1}}), Unlooked.TABLES),
+        (SimpleNamespace(engine="postgres", contents={"tables": {"a t x": 1}, "roles": {"x": 1}}), Unlooked.COLUMNS),
+        (SimpleNamespace(engine="mariadb", contents={"tables": {"t": 1}, "columns": {"u": ["id"]}}), Unlooked.COLUMNS),
+    ],
+)
+def test_where_nobody_can_look_at_the_names_that_is_told(manifest: object, why: Unlooked) -> None:
+    assert named(manifest, "t", "id") is why
+
+
+def test_a_manifest_names_the_columns_of_no_more_tables_than_a_host_can_keep() -> None:
+    assert told_columns({"t": ["id"]}) == {"columns": {"t": ["id"]}}
+    assert told_columns({f"t{n}": ["id"] * 100 for n in range(51)}) == {}
 
 
 # --- what is asked of a database ----------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ changes nothing of it. Nothing is overwritten: an incident that was closed is op
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,21 +62,32 @@ def take_incident(entries: dict[str, Entry], record: Record) -> None:
 def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
     if before is not None:  # open once more: what was filed stays filed, what the closing alone had settled is due
         closing = record.get("reopens")
-        clocks = {
-            n: {**one, "not_due": None} if one["not_due"] == closing else one for n, one in before["clocks"].items()
-        }
+        clocks = {name: _unsettled(one, closing) for name, one in before["clocks"].items()}
         runs, records = _with(before["runs"], record), [*before["records"], seq]
         return {**before, "closed": None, "clocks": clocks, "runs": runs, "records": records}
-    clocks = {str(one["clock"]): _clock(one) for one in record.get("clocks") or ()}
+    tenants = {str(one["tenant"]): list(one["assets"]) for one in record.get("tenants") or ()}
+    several = list(tenants) if record.get("role") == "processor" and len(tenants) > 1 else []
+    clocks = {str(one["clock"]): _clock(one, several) for one in record.get("clocks") or ()}
     keys = ("by", "kinds", "aware_at", "role", "timezone", "actor", "host", "tenant", "boot", "elapsed_s", "why_sha256")
     opened = {key: record.get(key) for key in keys}
     runs, time = _with([], record), str(record["time"])
-    return {**opened, "time": time, "clocks": clocks, "runs": runs, "records": [seq], "closed": None}
+    more = {"tenants": tenants, "several": several, "runs": runs, "records": [seq]}
+    return {**opened, "time": time, "clocks": clocks, **more, "closed": None}
 
 
-def _clock(stated: Mapping[str, Any]) -> Entry:
+def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
+    """`each`: where several controllers are to be told, how it stands with each of them."""
     keys = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
-    return {**{key: stated.get(key) for key in keys}, "filed": None, "not_due": None}
+    each = several if stated.get("to") == "customers" else ()
+    open_: Entry = {"filed": None, "not_due": None}
+    return {**{key: stated.get(key) for key in keys}, **open_, "each": {tenant: dict(open_) for tenant in each}}
+
+
+def _unsettled(clock: Entry, closing: object) -> Entry:
+    """Without what this closing alone has settled."""
+    each = {tenant: _unsettled(one, closing) for tenant, one in clock["each"].items()} if clock.get("each") else {}
+    again = {**clock, "not_due": None} if clock["not_due"] == closing else clock
+    return {**again, "each": each} if each else again
 
 
 def _with(runs: list[str], record: Record) -> list[str]:
@@ -87,20 +98,41 @@ def _with(runs: list[str], record: Record) -> list[str]:
 def _note(entry: Entry, record: Record, seq: int) -> None:
     entry["runs"] = _with(entry["runs"], record)
     for clock in record.get("not_due") or ():
-        _settle(entry, clock, seq)
+        _settle(entry, clock, seq, record.get("for_tenant"))
     for one in record.get("clocks") or ():
         there = entry["clocks"].get(one["clock"])
         if there is None or not there["filed"]:
-            entry["clocks"][str(one["clock"])] = _clock(one)
+            again = _clock(one, entry["several"])
+            told = {tenant: how for tenant, how in there["each"].items() if how["filed"]} if there else {}
+            entry["clocks"][str(one["clock"])] = {**again, "each": again["each"] | told}
 
 
-def _settle(entry: Entry, clock: str, seq: int) -> None:
-    if (one := entry["clocks"].get(clock)) is not None and not one["filed"]:
+def _settle(entry: Entry, clock: str, seq: int, tenant: str | None = None) -> None:
+    """Of one of several controllers, or of all that were not told."""
+    if (one := entry["clocks"].get(clock)) is None:
+        return
+    for name, how in one["each"].items():
+        if tenant in (None, name) and not how["filed"]:
+            how["not_due"] = seq
+    if one["each"]:
+        _sum_up(one)
+    elif not one["filed"]:
         one["not_due"] = seq
 
 
+def _sum_up(clock: Entry) -> None:
+    """Of several controllers: once it is settled with each, it is settled; filed, where any was told."""
+    each = list(clock["each"].values())
+    if all(how["filed"] or how["not_due"] for how in each):
+        filed = [how["filed"] for how in each if how["filed"]]
+        clock["filed"] = max(filed, key=lambda one: int(one["seq"]), default=None)
+        clock["not_due"] = None if filed else max(how["not_due"] for how in each)
+
+
 def _file(entry: Entry, record: Record, seq: int) -> None:
-    one = entry["clocks"].get(record["clock"])
+    whole = entry["clocks"].get(record["clock"])
+    tenant = record.get("for_tenant")
+    one = whole["each"].get(tenant) if whole is not None and tenant is not None else whole
     if one is not None and not one["filed"]:  # what is filed in phases (GDPR 33(4)) was filed with the first
         receipt = str(record["receipt_sha256"])
         one["filed"] = {"seq": seq, "at": str(record["filed_at"]), "recorded": str(record["time"]), "receipt": receipt}
@@ -108,6 +140,8 @@ def _file(entry: Entry, record: Record, seq: int) -> None:
         for then in record.get("then_due") or ():
             if (later := entry["clocks"].get(then["clock"])) is not None:
                 later["due"] = str(then["due"])
+    if whole is not None and whole is not one:
+        _sum_up(whole)
 
 
 def _forget_oldest(entries: dict[str, Entry]) -> None:
@@ -133,6 +167,7 @@ class Duty:
     filed_in: int | None = None  # the record
     receipt: str | None = None
     not_due_by: int | None = None  # the record in which somebody said that nothing is to be notified
+    tenant: str | None = None  # which of several controllers is to be told
 
     @property
     def facts_to(self) -> str:
@@ -164,6 +199,7 @@ class Duty:
             "receipt_sha256": self.receipt,
             "filed_record": self.filed_in,
             "not_due_record": self.not_due_by,
+            "tenant": self.tenant,
         }
 
 
@@ -188,6 +224,7 @@ class Incident:
     closed_at: datetime | None = None
     cause: str | None = None
     why: str | None = None  # the digest by which the words are kept, apart
+    tenants: Mapping[str, Sequence[str]] = field(default_factory=dict)  # whose data it concerns, and the assets
 
     @property
     def open(self) -> bool:
@@ -200,7 +237,16 @@ class Incident:
 
     @property
     def unsettled(self) -> list[str]:
-        return [one.clock for one in self.duties if not one.settled]
+        return list(dict.fromkeys(one.clock for one in self.duties if not one.settled))
+
+    def several(self, clock: str) -> list[str]:
+        """The controllers that are to be told by it, each by themselves; none where it is one receiver."""
+        return [one.tenant for one in self.duties if one.clock == clock and one.tenant is not None]
+
+    @property
+    def controllers(self) -> list[str]:
+        """Of a processor that works for several: each is told of their own data."""
+        return list(self.tenants) if self.role == "processor" and len(self.tenants) > 1 else []
 
     def as_json(self) -> dict[str, object]:
         due = self.next_due if self.open else None
@@ -208,6 +254,7 @@ class Incident:
             "incident": self.name,
             "plan": self.plan,
             "tenant": self.tenant,
+            "tenants": [{"tenant": name, "assets": list(assets)} for name, assets in self.tenants.items()],
             "state": "open" if self.open else "closed",
             "opened_by": self.by,
             "kinds": list(self.kinds),
@@ -245,6 +292,7 @@ def incident_of(plan: str, name: str, entry: Entry) -> Incident:
         utc(closed["time"]) if closed else None,
         closed.get("cause"),
         entry["why_sha256"],
+        entry["tenants"],
     )
 
 
@@ -282,19 +330,23 @@ def _after(start: datetime, clock: Entry, zone: str) -> datetime:
 def _duties(entry: Entry) -> Iterator[Duty]:
     clocks, aware = entry["clocks"], utc(entry["aware_at"])
     for name, one in clocks.items():
-        filed = one["filed"] or {}
-        not_due = None if filed else _not_due(clocks, name)
-        yield Duty(
-            name,
-            str(one["law"]),
-            str(one["to"]),
-            due_of(clocks, name, aware, str(entry["timezone"] or "UTC")),
-            timedelta(seconds=float(one["before_s"] or 0)),
-            utc(filed["at"]) if filed else None,
-            filed.get("seq"),
-            filed.get("receipt"),
-            not_due,
-        )
+        due = due_of(clocks, name, aware, str(entry["timezone"] or "UTC"))
+        receivers: Mapping[str | None, Entry] = one["each"] or {None: one}
+        for tenant, how in receivers.items():
+            filed = how["filed"] or {}
+            said = how["not_due"] if tenant is not None else None
+            yield Duty(
+                name,
+                str(one["law"]),
+                str(one["to"]),
+                due,
+                timedelta(seconds=float(one["before_s"] or 0)),
+                utc(filed["at"]) if filed else None,
+                filed.get("seq"),
+                filed.get("receipt"),
+                None if filed else said or _not_due(clocks, name),
+                tenant,
+            )
 
 
 def _not_due(clocks: Mapping[str, Entry], name: str) -> int | None:

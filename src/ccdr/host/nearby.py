@@ -50,6 +50,12 @@ def mount_here(path: Path) -> Mount | None:
         return None
 
 
+def on_this_machine(path: Path) -> bool:
+    """Does a path lie on a file system of this machine's own, as far as that is known?"""
+    mount = mount_here(path)
+    return mount is not None and not _ELSEWHERE.fullmatch(mount.kind)
+
+
 def near(repository: Path, paths: Sequence[Path], *, on_this_host: bool) -> str | None:
     """DISK where a source's path lies on a disk of the repository's; MACHINE where the source is a server of this host,
     whose disk is not known; None where it lies elsewhere. A disk that is not to be seen is its file system."""

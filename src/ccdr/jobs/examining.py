@@ -17,6 +17,7 @@ from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.host.nearby import on_this_machine
 from ccdr.host.signatures import SignatureRefused
 from ccdr.host.strength import weak
 from ccdr.host.tls import handshake
@@ -106,6 +107,7 @@ def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str,
     ships = any(engine.shipping is not None for engine in loaded.plan.assets.values())
     for name, settings in stated_in(loaded).items():
         seen: dict[str, Any] = {"way": way_to(settings.url), "site": settings.site and settings.site[:LONGEST_SITE]}
+        seen["beside_source"] = beside_source(settings.url, loaded)
         repo = None
         with contextlib.suppress(CcdrError):  # it is told of by what needs it
             repo = services.opened(settings, limits_of(loaded)).impatient()
@@ -151,6 +153,24 @@ def way_to(url: str) -> str:
         return "tls"
     host = address.partition("://")[2].rpartition(":")[0] or address.partition("://")[2]
     return "loopback" if is_loopback(host.strip("[]")) else "plain"
+
+
+def beside_source(url: str, loaded: LoadedPlan) -> str | None:
+    """What shows that a repository lies on the machine where a source stands, whatever the plan says of its site."""
+    if not any(engine.on_this_host for engine in loaded.plan.assets.values()):
+        return None
+    if url.startswith("/"):
+        return "path" if on_this_machine(Path(url)) else None
+    host = urlsplit(http_address(url) or "").hostname if not url.startswith("sftp:") else _ssh_host(url)
+    return "loopback" if host is not None and is_loopback(host) else None
+
+
+def _ssh_host(url: str) -> str | None:
+    """Of `sftp:user@host:/path` or `sftp://user@host:port/path`."""
+    rest = url.removeprefix("sftp:")
+    if rest.startswith("//"):
+        return urlsplit(f"sftp:{rest}").hostname
+    return rest.partition(":")[0].rpartition("@")[2] or None
 
 
 def _way_to_source(engine: Any) -> str | None:

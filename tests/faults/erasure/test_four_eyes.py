@@ -30,7 +30,7 @@ class Room:
 
     def request(self, about: str, operation: str = "register") -> list[str]:
         """The options that go on by it."""
-        file = self.site.root / f"{operation}-{about[:9]}.txt"
+        file = self.site.root / f"{operation}-{about[:17]}.txt"
         asked = ["--key", str(self.keys["ana"]), "--out", str(file), "--about", about]
         done = self.site.run("approval", "request", "p", operation, *asked)
         assert done.code == 0, done
@@ -43,6 +43,9 @@ class Room:
 
     def withdraw(self, entry: str, *more: str) -> Ran:
         return self.site.run("erasure", "withdraw", "p", entry, "--why", "another caller's", *more)
+
+    def nobody(self, entry: str, *more: str) -> Ran:
+        return self.site.run("erasure", "review", "p", "--nobody", entry, "--why", "never called us", *more)
 
     @property
     def standing(self) -> list[str]:
@@ -94,6 +97,22 @@ def test_an_edit_of_the_register_takes_what_another_has_signed_about_that_entry(
     kinds = [r["kind"] for r in site.records()]
     assert kinds.index("approval.used") < kinds.index("erasure.add"), "recorded before anything is done"
     site.ledger_holds()
+
+
+def test_that_nobody_is_to_be_found_by_an_entry_takes_it_too(room: Room) -> None:
+    """It turns an entry that was never found into one that counts as shown."""
+    added(room.site, FIRST, SECOND)
+    room.approved()
+    refused = room.nobody("e-000001")
+    assert refused.code == 2 and "--about nobody.e-000001" in refused.json["hint"], refused
+    withdrawal, given = room.request("e-000001"), room.request("nobody.e-000001")
+    assert room.nobody("e-000001", *withdrawal).code == 2, "it is signed to withdraw it"
+    assert room.nobody("e-000002", *given).code == 2 and room.site.records("erasure.nobody") == []
+    assert room.nobody("e-000001", *given).code == 0
+    assert [r["about"] for r in room.site.records("approval.used")] == ["nobody.e-000001"]
+    assert room.nobody("e-000002", "--break-glass", "nobody answers, OPS-9").code == 0
+    assert [r["entry"] for r in room.site.records("erasure.nobody")] == ["e-000001", "e-000002"]
+    room.site.ledger_holds()
 
 
 def test_an_approval_of_something_else_edits_nothing(room: Room) -> None:

@@ -82,8 +82,18 @@ def test_who_is_still_found_is_not_handed_over(own: Site, target: Target) -> Non
 def test_a_table_that_is_not_there_is_no_proof(own: Site, target: Target) -> None:
     added(own, "asset: crm\nrows: [{table: client, key: {id: 17}, may_lack: true}]\n", CANARY)
     assert restored(own, target).code == 0
-    added(own, "asset: crm\nrows: [{table: customer, key: {number: 17}}]\n")
-    assert own.run("test", "p", "--asset", "crm").json["verdict"] == "INCONCLUSIVE"
+
+
+def test_a_name_that_is_a_slip_is_not_added(own: Site) -> None:
+    """It would stop each restore. A partitioned or an empty table's is none."""
+    for table, key, why in (("customer", "number", "it has"), ("customr", "id", "it holds")):
+        name = own.write("selector.yaml", f"asset: crm\nrows: [{{table: {table}, key: {{{key}: 17}}}}]\n", mode=0o600)
+        done = own.run("erasure", "add", "p", "--selector", str(name))
+        assert (done.code, own.records("erasure.add")) == (2, []), done
+        assert why in done.json["error"] and "customer" in done.json["error"] and "17" not in done.json["error"], done
+    name = own.write("selector.yaml", "asset: crm\nrows: [{table: gone, key: {WHO: Ana}}]\n", mode=0o600)
+    done = own.run("erasure", "add", "p", "--selector", str(name))
+    assert (done.code, done.json["unlooked"]) == (0, None), done
 
 
 def test_a_dump_in_a_directory_cannot_be_replayed(own: Site) -> None:

@@ -16,8 +16,10 @@ from tests.support.sites import copy_of
 from tests.support.stored import settled_file
 from tests.support.tls import certificates_in, serving
 
+from ccdr.host import nearby
+from ccdr.host.nearby import Mount
 from ccdr.host.strength import weak
-from ccdr.jobs.examining import examine, examine_daily, way_to
+from ccdr.jobs.examining import beside_source, examine, examine_daily, way_to
 from ccdr.storage.restic import Restic
 
 STRONG = "GPnY3bX9u0cVt1mQz7sKeR5wLhA2dF8j"
@@ -185,3 +187,62 @@ def test_the_repositories_of_the_ledger_and_of_the_shipped_log_are_looked_at_too
         assert [key.name for key in (log / "keys").iterdir()] == seen["primary.log"]["key_ids"]
     finally:
         shutil.rmtree(log)
+
+
+# --- where it lies, whatever the plan says --------------------------------------------------------------------------
+
+HERE, SERVER = "a: {engine: files, paths: [/spool]}", "a: {{engine: redis, connection: {{host: {}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("url", "source", "seen"),
+    [
+        ("/srv/backups", HERE, "path"),
+        ("/srv/backups", SERVER.format("/run/redis"), "path"),
+        ("/srv/backups", SERVER.format("127.0.0.1"), "path"),
+        ("s3:http://127.0.0.1:8333/b", HERE, "loopback"),
+        ("s3:https://localhost:8333/b", HERE, "loopback"),
+        ("rest:http://[::1]:8000/", HERE, "loopback"),
+        ("sftp:ccdr@localhost:/srv", HERE, "loopback"),
+        ("sftp://ccdr@127.0.0.1:2222//srv", HERE, "loopback"),
+        ("s3:https://s3.cluj.example/b", HERE, None),
+        ("sftp:ccdr@backup.cluj.example:/srv", HERE, None),
+        ("sftp://ccdr@backup.cluj.example//srv", HERE, None),
+        ("b2:bucket:there", HERE, None),
+        ("/srv/backups", SERVER.format("db.iasi.example, ca_file: /ca.pem"), None),
+    ],
+)
+def test_a_repository_beside_a_source_is_seen_by_its_address(
+    tmp_path: Path, url: str, source: str, seen: str | None
+) -> None:
+    made = Site(tmp_path, bare=True)
+    made.plan(source)
+    assert beside_source(url, made.loaded()) == seen
+
+
+def test_a_path_that_another_machine_serves_is_not_beside_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Site(tmp_path, bare=True)
+    made.plan(HERE)
+    monkeypatch.setattr(nearby, "mount_here", lambda path: Mount(path, "nfs4", "nas:/srv", "0:50"))
+    assert beside_source("/srv/backups", made.loaded()) is None
+
+
+def where(site: Site) -> tuple[str, str]:
+    done = site.run("controls", "--examine")
+    (measure,) = [one for one in done.json["measures"] if one["id"] == "physical-security"]
+    (part,) = [one for one in measure["parts"] if one["id"] == "sites"]
+    (seen,) = [one for one in part["observed"] if one["plan"] == "p"]
+    return seen["state"], seen["text"]
+
+
+def test_a_site_that_the_repositorys_own_place_contradicts_is_not_believed(site: Site) -> None:
+    plan = site.root / "plans/p.yaml"
+    text = plan.read_text("utf-8")
+    there = text.replace("repository: {", "repository: {site: Cluj, ", 1)
+    assert there != text
+    plan.write_text(f"site: Iasi\n{there}", "utf-8")
+    state, told = where(site)
+    assert state == "failing" and "said to lie at Cluj" in told and "lies on a disk of the machine" in told, told
+    site.ledger_holds()

@@ -45,6 +45,13 @@ class ErasureAdded(ErasureListed):
     entries: int
     known: bool
     about: Annotated[Text, about("what a request for its approval is about; null where it takes none")]
+    unlooked: Annotated[
+        Text,
+        about(
+            "why nobody could look whether its tables and columns are there: no_snapshot, tables_not_told or "
+            "columns_not_told of the newest snapshot; null: they are, or it names none"
+        ),
+    ]
     snapshot: Text
     record: Map | None
 

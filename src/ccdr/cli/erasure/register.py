@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.approving import GoingOn, going_on_options
-from ccdr.cli.erasure.shown import step_for, steps_for, word_of
+from ccdr.cli.erasure.shown import step_for, steps_for, unlooked_word, word_of
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, dry_run_option, plan_argument, verb
@@ -73,6 +73,7 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
         "entries": added.entries,
         "known": added.known,
         "about": added.about,
+        "unlooked": added.unlooked and added.unlooked.value,
         "snapshot": added.snapshot,
         "record": added.record and added.record.as_json(),
     }
@@ -88,6 +89,8 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
         click.echo(f"no copy holds what {entry.id} names in {entry.asset} from: {_day(gone)}")
         click.echo("what they left in other assets needs an entry for each of these")
         _tell_shown(plan, entry, listed.state(entry))
+    if added.unlooked is not None:
+        click.echo(unlooked_word(plan, entry.asset, added.unlooked))
     if added.about is not None:
         click.echo(f"it takes an approval: ccdr approval request {plan} register --about {added.about} …")
     if not dry_run:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ccdr.cli.approving import GoingOn, going_on_options
 from ccdr.cli.erasure.shown import count, steps_for, word_of
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, assets_option, one_only, plan_argument, target_login_options, verb
+from ccdr.cli.verbs import as_one, asset_option, assets_option, one_only, plan_argument, target_login_options, verb
 from ccdr.model.errors import Exit, UsageProblem, worst
 
 if TYPE_CHECKING:
@@ -162,16 +163,21 @@ def _tell_proofs(plan: str, proofs: Sequence[Mapping[str, Any]]) -> None:
 @asset_option
 @click.option("--nobody", metavar="ENTRY", help="State that nobody is to be found by this entry in any snapshot.")
 @click.option("--why", required=True, help="What was found, and what was done about it.")
-def review(plan: str, asset: str | None, nobody: str | None, why: str) -> Exit:
+@going_on_options
+@as_one("going_on", GoingOn)
+def review(plan: str, asset: str | None, nobody: str | None, why: str, going_on: GoingOn) -> Exit:
     """Record that somebody has looked at what was handed over by --despite-erasures: until then it stays red.
 
     With --nobody, answer for an ENTRY that no snapshot has found: the person was never in this asset's backups, say.
-    It is replayed as before, and the answer is over once a replay finds somebody.
+    It is replayed as before, and the answer is over once a replay finds somebody. Where the plan has an `approval:`
+    block, --nobody takes a request that somebody else has signed (`ccdr approval request PLAN register --about
+    nobody.ENTRY`), or --break-glass.
 
     \b
     Examples:
       ccdr erasure review outbound --asset crm --why "erased by hand there, OPS-1234"
       ccdr erasure review outbound --nobody e-000017 --why "never called us, OPS-1235"
+      ccdr erasure review outbound --nobody e-000017 --why "the same, OPS-1235" --approval nobody.txt
     """
     from ccdr.evidence.acknowledged import why_of
     from ccdr.jobs.erasure.reviewing import nobody as state_nobody
@@ -180,13 +186,17 @@ def review(plan: str, asset: str | None, nobody: str | None, why: str) -> Exit:
     options = settings()
     if nobody is not None and asset is not None:
         raise UsageProblem("--nobody names an entry, which is of one asset: leave --asset out")
+    if nobody is None and going_on.any:
+        raise UsageProblem("--approval and --break-glass are for --nobody: what was handed over needs neither")
     job, *_ = options.jobs(plan, [asset] if asset else [])
     done: list[dict[str, object]] = []
     if nobody is None:
         for name, seq in reviewed(job.loaded, asset, options.services(), why_of(why)):
             done.append({"plan": plan, "asset": name, "record": seq, "entry": None})
     else:
-        entry, record = state_nobody(job.loaded, nobody, options.services(), why_of(why))
+        services = options.services()
+        given = going_on.given(job.loaded, services)
+        entry, record = state_nobody(job.loaded, nobody, services, why_of(why), given)
         done.append({"plan": plan, "asset": entry.asset, "record": record.seq, "entry": entry.id})
     if options.json:
         print_json({"reviewed": done})

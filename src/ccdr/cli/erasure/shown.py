@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ccdr.jobs.erasure.named import Unlooked
 from ccdr.model.erasure import UNSHOWN, EntryState
 
 MOST_NAMED = 5
+_UNLOOKED = {
+    Unlooked.SNAPSHOT: "this host knows no snapshot of {asset}: nobody has looked",
+    Unlooked.TABLES: "the newest snapshot of {asset} does not tell its tables: nobody has looked",
+    Unlooked.COLUMNS: "the newest snapshot of {asset} does not tell the table's columns: nobody has looked",
+}
 _WORDS = {
     EntryState.CANARY: "canary",
     EntryState.FOUND: "its key finds them",
@@ -23,6 +29,13 @@ def word_of(state: EntryState) -> str:
 
 def count(found: int | None) -> str:
     return "-" if found is None else str(found)
+
+
+def unlooked_word(plan: str, asset: str, why: Unlooked) -> str:
+    return (
+        f"{_UNLOOKED[why].format(asset=asset)} whether the names are right, and a wrong one stops each restore: "
+        f"`ccdr erasure prove {plan} --asset {asset}` tells"
+    )
 
 
 def step_for(plan: str, entry: str, state: EntryState) -> str:

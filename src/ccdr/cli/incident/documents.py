@@ -19,6 +19,14 @@ class IncidentDuty(Doc):
     receipt_sha256: Text
     filed_record: int | None
     not_due_record: Annotated[int | None, about("in which somebody says that nothing is to be notified")]
+    tenant: Annotated[Text, about("which of several controllers is to be told; null: there is one receiver")]
+
+
+class IncidentTenant(Doc):
+    """Whose data an incident concerns, and which assets hold it."""
+
+    tenant: str
+    assets: list[str]
 
 
 class IncidentDocument(Doc):
@@ -27,6 +35,7 @@ class IncidentDocument(Doc):
     incident: str
     plan: str
     tenant: str
+    tenants: Annotated[list[IncidentTenant], about("by the plan as it was then; none in an older record")]
     state: Annotated[str, about("open or closed")]
     opened_by: Annotated[str, about("person, recover, runbook or restore")]
     kinds: list[str]
@@ -77,6 +86,7 @@ class IncidentClocksDocument(Doc):
 class IncidentDraft(Doc):
     incident: str
     to: Annotated[str, about("authority, controllers or persons")]
+    tenant: Annotated[Text, about("to which one of several controllers; null: there is one receiver")]
     lang: str
     out: Annotated[Text, about("the file that was written")]
     text: Annotated[str, about("Markdown, with blanks for a person to fill in")]

@@ -92,6 +92,7 @@ class _Said(_Weight):
     receipt: Path | None
     filed_at: str | None
     not_due: tuple[str, ...]
+    tenant: str | None
     clocks: tuple[str, ...]
     since: str | None
 
@@ -103,6 +104,7 @@ class _Said(_Weight):
 @click.option("--receipt", type=FILE, metavar="FILE", help="What shows that: its SHA-256 is recorded, it stays here.")
 @click.option("--filed-at", metavar="TIME", help="When it was filed (default: now).")
 @click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --text says why.")
+@click.option("--tenant", metavar="T", help="With --filed or --not-due: to this one of several controllers.")
 @click.option("--clock", "clocks", metavar="CLOCK", multiple=True, help="This clock of incidents.yaml counts as well.")
 @click.option("--since", metavar="TIME", help="With --clock: when they asked, or when it was handled (NIS2 23(4)).")
 @weight_options
@@ -118,6 +120,7 @@ def note(name: str, said: _Said) -> Exit:
       ccdr incident note inc-20261124-3f9a2c --text "the provider confirms: the disk array lost power"
       ccdr incident note inc-20261124-3f9a2c --filed gdpr-33 --receipt receipt.pdf --filed-at "2026-11-25 10:12"
       ccdr incident note inc-20261124-3f9a2c --not-due gdpr-33 --text "no personal data was affected, see INC-1234"
+      ccdr incident note inc-20261124-3f9a2c --filed gdpr-33-2 --tenant acme --receipt acme.eml
       ccdr incident note inc-20261124-3f9a2c --clock hipaa-410
       ccdr incident note inc-20261124-3f9a2c --clock nis2-23-interim --since "2026-11-30 09:00"
       ccdr incident note inc-20261124-3f9a2c --risk unlikely --risk-why "the disk was encrypted" --persons "about 40"
@@ -142,13 +145,15 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
         )
     if said.filed is None and (said.receipt is not None or said.filed_at is not None):
         raise UsageProblem("which notification was filed?", hint=f"ccdr incident note {known.name} --filed CLOCK …")
+    if said.tenant is not None and not (said.filed or said.not_due):
+        raise UsageProblem("--tenant says to whom something was filed, or is not due", hint="--filed CLOCK --tenant T")
     words = None if said.text is None else words_of(said.text, "--text")
     if said.filed is not None:
         if said.receipt is None:
             hint = f"ccdr incident note {known.name} --filed {said.filed} --receipt FILE"
             raise UsageProblem("--receipt is missing: a notification is filed by its receipt", hint=hint)
         at = None if said.filed_at is None else time_of(said.filed_at, zone_of_incident(known), "--filed-at")
-        return file(known, services, said.filed, said.receipt, at, words)
+        return file(known, services, said.filed, said.receipt, at, words, said.tenant)
     if said.clocks:
         from ccdr.plans.incident_clocks import clocks_beside
 
@@ -161,7 +166,7 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
     if words is None:
         raise UsageProblem("--text is missing: say what is to be noted, or why", hint='--text "…"')
     if said.not_due:
-        return not_due(known, services, said.not_due, words)
+        return not_due(known, services, said.not_due, words, said.tenant)
     return noting.note(known, services, words)
 
 

@@ -63,18 +63,25 @@ def tell_incident(known: Known, services: Services) -> Exit:
 
 
 def _tell(known: Known, now: datetime, words: list[tuple[str, str, str | None]]) -> None:
+    from ccdr.telling.incidents.draft import whose
+
     one = known.incident
     state = word("open") if one.open else f"closed {to_the_second(one.closed_at or now)}, cause {one.cause}"
     click.echo(f"{one.name}  {one.plan}: {', '.join(one.kinds)}; {state}")
     click.echo(f"  opened {to_the_second(one.opened_at)} by {_by(one.by, one.actor)}, on {one.host}")
     click.echo(f"  aware since {to_the_second(one.aware_at)}; the organisation is the {one.role}")
+    if set(one.tenants) - {"default"}:
+        click.echo(f"  whose data: {whose(one.tenants)}")
     if one.runs:
         click.echo(f"  recoveries: {', '.join(one.runs)}")
     click.echo(f"  records {', '.join(map(str, one.records))}")
     if one.duties:
         table(
             ("clock", "law", "to", "due", ""),
-            [(d.clock, d.law, d.to, to_the_second(d.due), _standing(d, now, over=not one.open)) for d in one.duties],
+            [
+                (d.clock, d.law, d.tenant or d.to, to_the_second(d.due), _standing(d, now, over=not one.open))
+                for d in one.duties
+            ],
         )
     else:
         click.echo("  it has no clocks")

@@ -31,19 +31,23 @@ OUT = click.Path(dir_okay=False, path_type=Path)
 @incident_argument
 @click.option("--to", type=click.Choice(["authority", "customers"]), help="The authority; controllers, or persons.")
 @click.option("--for", "clock", metavar="CLOCK", help="What this clock asks for, in place of --to.")
+@click.option("--tenant", metavar="T", help="To this one of several controllers: their data alone.")
 @click.option("--lang", type=click.Choice(["en", "ro"]), default="en", show_default=True, help="In which language.")
 @click.option("--out", type=OUT, metavar="FILE", help="Write it there (mode 0600), where nothing is yet.")
-def draft(name: str, to: str | None, clock: str | None, lang: str, out: Path | None) -> Exit:
+def draft(name: str, to: str | None, clock: str | None, tenant: str | None, lang: str, out: Path | None) -> Exit:
     """Draft a notification of the incident ID from recorded facts alone, each with its record. What ccdr cannot know is
     a blank that says so. Nothing is sent: a person completes it, decides, and files it.
 
     For the authority it has what GDPR 33(3)(a) to (d) asks for. For customers: of a processor the controllers (33(2)),
-    else the persons (34(2)). What NIS2 23(4) asks for has a draft of its own: --for with its clock.
+    else the persons (34(2)). A processor of several controllers (`tenant:` of the plan's assets) drafts one for each:
+    --tenant says which, and it names that one's data alone. What NIS2 23(4) asks for has a draft of its own: --for
+    with its clock.
 
     \b
     Examples:
       ccdr incident draft inc-20261124-3f9a2c --to authority
       ccdr incident draft inc-20261124-3f9a2c --to customers --lang ro --out informare.md
+      ccdr incident draft inc-20261124-3f9a2c --to customers --tenant acme
       ccdr incident draft inc-20261124-3f9a2c --for nis2-23-warning
     """
     from ccdr.jobs.incidents import find
@@ -54,18 +58,33 @@ def draft(name: str, to: str | None, clock: str | None, lang: str, out: Path | N
     services = settings().services()
     known = find(services, name)
     of = _asked(known.incident, to, clock)
+    _require_tenant(known.incident, of, tenant)
     language = {"en": ENGLISH, "ro": ROMANIAN}[lang]
-    to_whom, text = _drafted(known, facts_of(known, services), of, lang, services)
+    to_whom, text = _drafted(known, facts_of(known, services, tenant), of, lang, services, tenant)
     if out is not None:
         _write(out, [text.encode()])
     if settings().json:
-        print_json({"incident": name, "to": to_whom, "lang": lang, "out": out and str(out), "text": text})
+        document = {"incident": name, "to": to_whom, "tenant": tenant, "lang": lang, "out": out and str(out)}
+        print_json({**document, "text": text})
     elif out is None:
         click.echo(text, nl=False)
     else:
         blanks = text.count(language.blank.partition(":")[0])
         click.echo(f"{out} is a draft with {so_many(blanks, 'blank')} to be filled in; nothing was sent")
     return Exit.OK
+
+
+def _require_tenant(incident: Incident, of: str, tenant: str | None) -> None:
+    """UsageProblem where it is to one of several controllers, and nobody says which; or is not, and somebody does."""
+    several = incident.controllers if of == "customers" else []
+    if several and tenant is None:
+        raise UsageProblem(
+            f"{incident.name} concerns the data of {', '.join(several)}: each is told of their own data alone",
+            hint="--tenant T says to whom this one is; make one for each",
+        )
+    if tenant is not None and tenant not in several:
+        there = f"it concerns {', '.join(several)}" if several else "this draft is to one receiver: leave --tenant out"
+        raise UsageProblem(f"there is no notice to a controller {tenant[:63]!a} of several", hint=there)
 
 
 def _asked(incident: Incident, to: str | None, clock: str | None) -> str:
@@ -90,7 +109,7 @@ def _asked(incident: Incident, to: str | None, clock: str | None) -> str:
     return duty.to
 
 
-def _drafted(known: Known, facts: Facts, of: str, lang: str, services: Services) -> tuple[str, str]:
+def _drafted(known: Known, facts: Facts, of: str, lang: str, services: Services, tenant: str | None) -> tuple[str, str]:
     """To whom it is, and its text."""
     from ccdr.evidence.incidents import OWN_DRAFTS
     from ccdr.telling.incidents.draft import draft, receiver_of
@@ -103,7 +122,7 @@ def _drafted(known: Known, facts: Facts, of: str, lang: str, services: Services)
     now = clocks_of(services).of(known.entry)
     if of in OWN_DRAFTS:
         return "authority", nis2_draft(known.incident, facts, of, now, language, forms)
-    return receiver_of(known.incident, of), draft(known.incident, facts, of, now, language)
+    return receiver_of(known.incident, of), draft(known.incident, facts, of, now, language, tenant)
 
 
 @verb(short_help="Export the register of GDPR 33(5).")

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from ccdr.engines.mariadb.client import Login, answers, quote_text
+from ccdr.engines.servers.erasing import told_columns
 from ccdr.engines.servers.inventory import ServerInventory
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
@@ -110,6 +111,10 @@ SELECT JSON_ARRAY('elsewhere', 'statistics that ANALYZE took', COUNT(*)) FROM my
 SELECT JSON_ARRAY('rounded', c.table_name, c.column_name) FROM information_schema.columns c
   JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
   WHERE c.table_schema = {db} AND c.data_type = 'float' AND t.table_type <> 'VIEW' ORDER BY 1;
+SELECT JSON_ARRAY('column', c.table_name, c.column_name) FROM information_schema.columns c
+  JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+  WHERE c.table_schema = {db} AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+  ORDER BY c.table_name, c.ordinal_position;
 """
 
 
@@ -138,6 +143,9 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
         raise CommandFailed(["mariadb"], 1, f"there is no database {database}, or the user may not see it")
     charset, collation, comment = by_name["database"]
     size, memory = by_name["bytes"]
+    columns: dict[str, list[str]] = {}
+    for _, table, column in (r for r in rows if r[0] == "column"):
+        columns.setdefault(table, []).append(column)
     return {
         "version": settings.pop("version"),
         "settings": settings,
@@ -153,6 +161,7 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
         "plugins": {row[1]: row[2] for row in rows if row[0] == "plugin"},
         "elsewhere": [f"{count} {what}" for kind, what, count in (r for r in rows if r[0] == "elsewhere") if count],
         "rounded": [f"{table}.{column}" for kind, table, column in (r for r in rows if r[0] == "rounded")],
+        **told_columns(columns),
     }
 
 

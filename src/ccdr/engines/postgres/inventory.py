@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from ccdr.engines.postgres.captured_settings import SETTINGS
+from ccdr.engines.servers.erasing import told_columns
 from ccdr.engines.servers.inventory import ServerInventory
 from ccdr.model.errors import CommandFailed
 
@@ -108,6 +109,13 @@ select jsonb_build_object(
         union
         select relname from pg_index join pg_class c on c.oid = indexrelid
         where indisunique and indexrelid >= 16384) r), '[]'),
+  'columns', coalesce((
+      select jsonb_object_agg(n.nspname || '.' || c.relname, coalesce((
+               select jsonb_agg(a.attname order by a.attnum) from pg_attribute a
+               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]'))
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p') and c.relpersistence <> 't'
+        and n.nspname not in ('pg_catalog', 'information_schema')), '{}'),
   'subscriptions', coalesce((
       select jsonb_agg(subname order by subname) from pg_subscription where subdbid = d.oid), '[]'),
   'user_mappings', coalesce((
@@ -186,8 +194,9 @@ def read_inventory(answer: str) -> Inventory:
     """Parse INVENTORY's one line; CommandFailed where it is none."""
     try:
         facts = json.loads(answer)
-        return Inventory({key: facts[key] for key in sorted(facts)})
-    except (ValueError, TypeError) as error:
+        kept = {key: facts[key] for key in facts if key != "columns"} | told_columns(facts.get("columns") or {})
+        return Inventory({key: kept[key] for key in sorted(kept)})
+    except (ValueError, TypeError, AttributeError) as error:
         raise CommandFailed(["psql"], 0, f"its answer is no inventory: {type(error).__name__}") from None
 
 

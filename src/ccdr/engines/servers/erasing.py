@@ -17,6 +17,7 @@ from ccdr.model.errors import TestBroken
 
 ENTRY, VALUE = "ccdr_entry", "ccdr_value"  # columns of the temporary tables
 DEEPEST = 12  # references in a row that are followed
+MOST_COLUMNS = 5000  # that a manifest names: a host keeps those of all snapshots
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,8 @@ class Schema:
         return meant(self.tables, name, self.first, self.called)
 
     def column(self, table: str, name: str) -> str | None:
-        """As the table has it: None where there is none such, or several that differ in case alone."""
-        columns = self.tables[table].columns
-        same = [name] if name in columns else [known for known in columns if known.lower() == name.lower()]
-        return same[0] if len(same) == 1 else None
+        """As the table has it; None as of `column_of`."""
+        return column_of(self.tables[table].columns, name)
 
     def of(self, parent: str) -> Iterator[tuple[Reference, str]]:
         """What refers to rows of that table, and which table these are in: in a partition or an heir of it, too, that
@@ -109,6 +108,17 @@ def meant(tables: Iterable[str], name: str, first: str = "", called: str = "") -
         alike = {_alike(name), _alike(name).removeprefix(f"{_alike(called)}." if called else "")}
         same = [table for table, own in known.items() if alike & {_alike(one) for one in (table, *own)}]
     return same
+
+
+def column_of(columns: Collection[str], name: str) -> str | None:
+    """Which of a table's columns a name means: None where there is none such, or several that differ in case alone."""
+    same = [name] if name in columns else [known for known in columns if known.lower() == name.lower()]
+    return same[0] if len(same) == 1 else None
+
+
+def told_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    """For a manifest, so that a slip in an entry is told when it is added: nothing of a database that has too many."""
+    return {"columns": columns} if sum(map(len, columns.values())) <= MOST_COLUMNS else {}
 
 
 def _without_schema(table: str, first: str) -> set[str]:

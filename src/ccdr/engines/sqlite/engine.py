@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from ccdr.engines.base import EngineConfig, tables_and_rows
+from ccdr.engines.servers.erasing import told_columns
 from ccdr.engines.sqlite import comparison, erasing, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, ReaderAnswer
@@ -202,7 +203,9 @@ class Sqlite(EngineConfig):
                 words=self._words,
             )
         answers = answer.answers
-        return {**answers["contents"], "references": answers["references"], "sequences": answers["sequences"]}
+        columns = answers["contents"].pop("columns")
+        beside = {"references": answers["references"], "sequences": answers["sequences"]}
+        return {**answers["contents"], **beside, **told_columns(columns)}
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()

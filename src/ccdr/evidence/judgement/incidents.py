@@ -59,7 +59,13 @@ class IncidentNow:
 
 
 def told(duty: Duty, incident: Incident) -> str:
-    return f"{duty.law}, {RECEIVERS[duty.to, incident.role]} ({duty.clock})"
+    return f"{_whom(duty, incident)} ({duty.clock})"
+
+
+def _whom(duty: Duty, incident: Incident) -> str:
+    if duty.tenant is not None:
+        return f"{duty.law}, to the controller {duty.tenant}"
+    return f"{duty.law}, {RECEIVERS[duty.to, incident.role]}"
 
 
 def open_incidents(plan: str, entries: Mapping[str, Entry], clocks: Clocks) -> list[IncidentNow]:
@@ -76,8 +82,8 @@ def judge_incidents(plan: str, entries: Mapping[str, Entry], clocks: Clocks) -> 
 
 def _of(one: IncidentNow, duty: Duty) -> Iterator[Problem]:
     incident, now = one.incident, one.now
-    about = f"{incident.name} {duty.clock} {rfc3339(duty.due)}"
-    why = f"{duty.law}, {RECEIVERS[duty.to, incident.role]}"
+    about = f"{incident.name} {duty.clock} {rfc3339(duty.due)}{f' {duty.tenant}' if duty.tenant else ''}"
+    why = _whom(duty, incident)
     if duty.overdue(now):
         text = (
             f"incident {incident.name}: {told(duty, incident)}, was due by {to_the_second(duty.due)}, and nobody has "
@@ -90,8 +96,9 @@ def _of(one: IncidentNow, duty: Duty) -> Iterator[Problem]:
 
 
 def _step(incident: Incident, duty: Duty) -> str:
-    filed = f"ccdr incident note {incident.name} --filed {duty.clock} --receipt FILE"
-    of = f"--for {duty.clock}" if duty.clock in OWN_DRAFTS else f"--to {duty.facts_to}"
+    whose = f" --tenant {duty.tenant}" if duty.tenant else ""
+    filed = f"ccdr incident note {incident.name} --filed {duty.clock}{whose} --receipt FILE"
+    of = f"--for {duty.clock}" if duty.clock in OWN_DRAFTS else f"--to {duty.facts_to}{whose}"
     what = f"has facts for the form of {duty.law}" if duty.clock in NO_DRAFTS else "writes a draft"
     return (
         f"ccdr incident draft {incident.name} {of}   {what}; {filed}   records that it was filed; "

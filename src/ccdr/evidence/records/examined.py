@@ -17,6 +17,13 @@ class ExaminedRepository(Value, frozen=True, kw_only=True, gc=False):
 
     way: Way
     site: Annotated[str | None, about("where it lies, as the plan says")] = None
+    beside_source: Annotated[
+        Literal["path", "loopback"] | None,
+        about(
+            "it lies on the machine where a source stands: a `path` of that machine's own disks, or reached by its "
+            "`loopback`, which may be a tunnel's end; null: nothing shows that, or an older ccdr did not look"
+        ),
+    ] = None
     tls: Annotated[RecordedTls | None, about("of the way there, where that is TLS; null: not seen")] = None
     format: Annotated[Count | None, about("restic's; null: it could not be opened")] = None
     keys: Annotated[Count | None, about("how many passwords open it")] = None

@@ -55,6 +55,18 @@ class RecordedClock(Value, frozen=True, kw_only=True, gc=False):
     before_s: Annotated[Seconds, about("how long before it is due it is told of")] = 0.0
 
 
+class OfTenant(Value, frozen=True, kw_only=True, gc=False):
+    """Whose data it concerns, and which assets hold it."""
+
+    tenant: Tenant
+    assets: list[Word]
+
+
+ForTenant = Annotated[
+    str | None, about("where it concerns the data of several controllers: which of them; null: all of them")
+]
+
+
 class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
     """An incident is open, from now on; or (`reopens`) once more. `by` is what opened it: a person, or a recovery."""
 
@@ -67,6 +79,7 @@ class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
     aware_at: Annotated[Time, about("when the organisation became aware of it: clocks count from then")]
     role: Literal["controller", "processor"]
     timezone: Annotated[str, Meta(max_length=64, description="of the plan: its months are counted there")] = "UTC"
+    tenants: Annotated[list[OfTenant], about("by the plan as it was then; of an older record none")] = []
     clocks: list[RecordedClock] = []
     clocks_sha256: Annotated[Digest | None, about("of the file that the clocks are from")] = None
     reopens: Annotated[Count | None, about("the record of the closing that holds no more, by number")] = None
@@ -90,6 +103,7 @@ class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
     what: Literal["note", "recovery", "not_due", "clocks", "assessed"]
     recovery: Annotated[str | None, about("the run")] = None
     not_due: Annotated[list[Word], about("the clocks")] = []
+    for_tenant: ForTenant = None
     clocks: list[RecordedClock] = []
     risk: Annotated[
         Literal["unlikely", "risk", "high"] | None,
@@ -119,6 +133,7 @@ class IncidentFiled(Record, frozen=True, kw_only=True, gc=False):
     incident: IncidentId
     clock: Word
     filed_at: Time
+    for_tenant: ForTenant = None
     receipt_sha256: Annotated[Digest, about("SHA-256 of the receipt's file, which stays where it is")]
     then_due: list[DueThen] = []
     why_sha256: Words = None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccdr import __version__
-from ccdr.engines.servers.erasing import meant
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.payloads import keep_payload
@@ -14,11 +12,12 @@ from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed, block_of
 from ccdr.jobs.erasure.anchors import anchored, require_agreement
+from ccdr.jobs.erasure.named import Unlooked, require_named
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, store, stored_register
 from ccdr.jobs.erasure.selectors import Asked
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import Manifest, RecordRef, rfc3339, so_many
+from ccdr.model.values import RecordRef, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.storage.catalogue import OURS
 from ccdr.storage.restic import Restic
@@ -30,12 +29,13 @@ FIRST = "first"  # entry of a register, that has no key of its own yet: what a r
 @dataclass(frozen=True)
 class Added:
     """`known`: the same person was there already, and nothing was done. `about`: what a request for its approval names,
-    where it would take one."""
+    where it would take one. `unlooked`: why nobody could look whether its tables and columns are there."""
 
     entry: Entry
     entries: int
     known: bool = False
     about: str | None = None
+    unlooked: Unlooked | None = None
     snapshot: str | None = None
     record: RecordRef | None = None
 
@@ -52,13 +52,13 @@ def opened(loaded: LoadedPlan, services: Services, repo: Restic) -> Register | N
 def add(
     loaded: LoadedPlan, asked: Asked, services: Services, given: Given = NOTHING, *, dry_run: bool = False
 ) -> Added:
-    """UsageProblem where the snapshots hold no such table, ApprovalRefused where the plan wants an approval of it and
-    `given` is none, Locked where somebody else adds one, RegisterBad where the register cannot be trusted: then nothing
-    was added."""
+    """UsageProblem where the newest snapshot holds no such table or column, ApprovalRefused where the plan wants an
+    approval of it and `given` is none, Locked where somebody else adds one, RegisterBad where the register cannot be
+    trusted: then nothing was added."""
     plan, now = loaded.plan.plan, services.clock.now()
     if asked.erased_at is not None and asked.erased_at > now:
         raise UsageProblem("`erased_at:` is in the future", hint="say when they were erased at the source")
-    _require_tables(services, plan, asked)
+    unlooked = require_named(services, plan, asked)
     repo = services.repository(loaded, limits_of(loaded))
     with services.state.lock(plan, "", VERB), services.state.reading(repo.location):
         before = opened(loaded, services, repo)
@@ -70,9 +70,10 @@ def add(
         entry = register.entries[-1]
         about = FIRST if before is None else entry.pseudonym
         if dry_run:
-            return Added(entry, len(register.entries), about=about if needs_approval(loaded, services) else None)
+            asks = about if needs_approval(loaded, services) else None
+            return Added(entry, len(register.entries), about=asks, unlooked=unlooked)
         allowed(Wanted(Operation.REGISTER, loaded, about), services, given)
-        return _stored(loaded, services, repo, register, entry)
+        return replace(_stored(loaded, services, repo, register, entry), unlooked=unlooked)
 
 
 def needs_approval(loaded: LoadedPlan, services: Services) -> bool:
@@ -139,49 +140,3 @@ def _require_ours(loaded: LoadedPlan, services: Services, repo: Restic, register
             "the register that is stored is not the one that was: another host adds to it at the same time",
             hint="let one host add to it; the entry is in a snapshot of the register, and nothing is lost",
         )
-
-
-def _require_tables(services: Services, plan: str, asked: Asked) -> None:
-    """Of the newest snapshot that is known here: a name that is a slip, or that several tables have, would stop every
-    restore."""
-    asset = asked.selector.asset
-    known = services.catalogue.snapshots(plan, asset)
-    if not known or not asked.selector.rows:
-        return
-    manifest = services.catalogue.manifest(known[-1])
-    names = _tables(manifest)
-    for number, rows in enumerate(asked.selector.rows, 1):
-        there = meant(names, rows.table, called=_called(manifest))
-        if len(there) > 1:
-            raise UsageProblem(
-                f"rows[{number}] names a table without its schema, and the newest snapshot of {plan}/{asset} holds "
-                f"{so_many(len(there), 'table')} of that name: {', '.join(sorted(there))}",
-                hint="write `table: SCHEMA.NAME`, and a line for each of them that the person is in",
-            )
-        if names and not there and not rows.may_lack:
-            raise UsageProblem(
-                f"the newest snapshot of {plan}/{asset} holds no table with rows of the name that rows[{number}] has",
-                hint="mend `table:`; of a partitioned table, and of one that only some snapshots hold, say "
-                "`may_lack: true`",
-            )
-
-
-def _called(manifest: Manifest) -> str:
-    """What may stand before the name of a table that has no schema."""
-    if manifest.engine == "mariadb":
-        return str(manifest.contents.get("database") or "")
-    return "main" if manifest.engine == "sqlite" else ""
-
-
-def _tables(manifest: Manifest) -> Collection[str]:
-    """Nothing where the manifest does not tell."""
-    tables = manifest.contents.get("tables")
-    if not isinstance(tables, dict):
-        return ()
-    if manifest.engine == "postgres":
-        if "roles" not in manifest.contents:
-            return ()
-        from ccdr.engines.postgres.dump import parts
-
-        return parts.names_of(manifest)
-    return tables

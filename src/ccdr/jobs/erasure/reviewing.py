@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.kinds import ERASURE_NOBODY, ERASURE_REVIEW
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
+from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed
 from ccdr.jobs.erasure.adding import opened
 from ccdr.jobs.erasure.register import Entry
 from ccdr.jobs.erasure.shown import Shown
@@ -13,6 +15,8 @@ from ccdr.model.erasure import UNSHOWN
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
+
+NOBODY = "nobody."  # before the entry, in what a request is about: whoever signs it sees that it is no withdrawal
 
 
 def review(loaded: LoadedPlan, asset: str | None, services: Services, why: str) -> list[tuple[str, int]]:
@@ -35,9 +39,12 @@ def review(loaded: LoadedPlan, asset: str | None, services: Services, why: str) 
     return waiting
 
 
-def nobody(loaded: LoadedPlan, entry: str, services: Services, why: str) -> tuple[Entry, RecordRef]:
+def nobody(
+    loaded: LoadedPlan, entry: str, services: Services, why: str, given: Given = NOTHING
+) -> tuple[Entry, RecordRef]:
     """Of an entry that no snapshot has found: a person states that nobody is to be found by it. UsageProblem where
-    there is none such, or nothing is to be stated of it."""
+    there is none such, or nothing is to be stated of it; ApprovalRefused where the plan wants an approval of it, as of
+    every edit of the register, and `given` is none."""
     plan = loaded.plan.plan
     repo = services.repository(loaded, limits_of(loaded))
     with services.state.reading(repo.location):
@@ -53,6 +60,7 @@ def nobody(loaded: LoadedPlan, entry: str, services: Services, why: str) -> tupl
             f"nothing is to be stated of {found.id}: {state.value.replace('_', ' ')}",
             hint=f"`ccdr erasure list {plan}` shows of which entries nobody was found",
         )
+    allowed(Wanted(Operation.REGISTER, loaded, f"{NOBODY}{found.id}"), services, given)
     body = {
         "entry": found.id,
         "missing": shown.looked(found).missing,

@@ -6,7 +6,7 @@ where anything lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,21 +47,27 @@ class Facts:
     filed: tuple[Fact, ...]
 
 
-def facts_of(known: Known, services: Services) -> Facts:
-    """CcdrError where the ledger cannot be read."""
-    one, records = known.incident, _of_runs(known, services)
+def facts_of(known: Known, services: Services, tenant: str | None = None) -> Facts:
+    """With `tenant`, those of that controller's data alone. CcdrError where the ledger cannot be read."""
+    one = known.incident
+    only = None if tenant is None else set(one.tenants[tenant])
+    records = [cut for record in _of_runs(known, services) if (cut := _cut(record, only)) is not None]
     opened = Fact("opened", one.records[0], {"at": one.opened_at, "by": one.by})
     kinds = Fact("kinds", one.records[0], {"kinds": one.kinds})
     aware = Fact("aware", one.records[0], {"at": one.aware_at})
     closed = [Fact("closed", one.closed, {"at": one.closed_at, "cause": one.cause})] if one.closed else []
     filed = (
-        Fact("filed", duty.filed_in, {"at": duty.filed_at, "law": duty.law})
+        Fact(
+            "filed",
+            duty.filed_in,
+            {"at": duty.filed_at, "law": duty.law, "tenant": duty.tenant if tenant is None else None},
+        )
         for duty in one.duties
-        if duty.filed_in is not None
+        if duty.filed_in is not None and (tenant is None or duty.tenant in (None, tenant))
     )
     return Facts(
         (aware, opened, kinds, *closed),
-        (*(fact for record in records for fact in _done(record)), *_tested(one, services)),
+        (*(fact for record in records for fact in _done(record)), *_tested(one, services, only)),
         tuple(fact for record in records for fact in _lost(record)),
         tuple(filed),
     )
@@ -81,6 +87,16 @@ def _of_runs(known: Known, services: Services) -> list[Record]:
 
 
 _BEFORE = 100_000  # records: a person may open an incident for a recovery that was some time ago
+
+
+def _cut(record: Record, only: Collection[str] | None) -> Record | None:
+    """A record as it tells of these assets; None where it tells nothing of them."""
+    if only is None or record["kind"] in (RUNBOOK_START, RUNBOOK_END):
+        return record
+    if record["kind"] in (RESTORE_START, RESTORE_END):
+        return record if record["asset"] in only else None
+    assets = [one for one in record["assets"] if one["asset"] in only]
+    return {**record, "assets": assets} if assets else None
 
 
 def _done(record: Record) -> Iterator[Fact]:
@@ -124,12 +140,13 @@ def _lost(record: Record) -> Iterator[Fact]:
         yield Fact("state_of", seq, {"asset": record["asset"], "point": _time(snapshot["consistent_point"])})
 
 
-def _tested(one: Incident, services: Services) -> Iterator[Fact]:
+def _tested(one: Incident, services: Services, only: Collection[str] | None) -> Iterator[Fact]:
     """What was shown before anybody was aware of it, of a breach that backups are a measure against: each asset's
     newest restore test with a verdict. When it was typed in tells nothing of what came before it."""
     if not {"availability", "integrity"} & set(one.kinds):
         return
-    assets = {asset for plan, asset in services.histories() if plan == one.plan and asset}
+    known = {asset for plan, asset in services.histories() if plan == one.plan and asset}
+    assets = known if only is None else known & set(only)
     for record in services.ledger.newest(TEST_END) if assets else ():
         if int(record["seq"]) < one.records[0] - _BEFORE:
             break

@@ -34,17 +34,28 @@ def assess(one: Known, services: Services, said: Assessment, words: str | None =
     return _noted(one, services, {**said.kept(services), "why_sha256": why})
 
 
-def not_due(one: Known, services: Services, clocks: Collection[str], why: str) -> Known:
-    """Nothing is to be notified by these clocks, as a person says. UsageProblem where one is none of its own, or was
-    filed."""
+def not_due(one: Known, services: Services, clocks: Collection[str], why: str, tenant: str | None = None) -> Known:
+    """Nothing is to be notified by these clocks, as a person says; of one of several controllers, where `tenant` names
+    one. UsageProblem where a clock is none of its own, or was filed."""
     _require_open(one)
     _require(one, clocks)
-    if filed := [d.clock for d in one.incident.duties if d.clock in clocks and d.filed_in is not None]:
+    if tenant is not None:
+        for clock in clocks:
+            _require_tenant(one, clock, tenant)
+    of = {
+        clock: [d for d in one.incident.duties if d.clock == clock and tenant in (None, d.tenant)] for clock in clocks
+    }
+    if filed := [clock for clock, duties in of.items() if all(d.filed_in is not None for d in duties)]:
         raise UsageProblem(f"{', '.join(filed)} was filed already", hint=f"`ccdr incident show {one.name}` says when")
     return _noted(
         one,
         services,
-        {"what": "not_due", "not_due": list(clocks), "why_sha256": keep_payload(services.state, why)},
+        {
+            "what": "not_due",
+            "not_due": list(clocks),
+            "for_tenant": tenant,
+            "why_sha256": keep_payload(services.state, why),
+        },
     )
 
 
@@ -115,11 +126,18 @@ def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[Mapping[str, objec
 
 
 def file(
-    one: Known, services: Services, clock: str, receipt: Path, at: datetime | None = None, words: str | None = None
+    one: Known,
+    services: Services,
+    clock: str,
+    receipt: Path,
+    at: datetime | None = None,
+    words: str | None = None,
+    tenant: str | None = None,
 ) -> Known:
     """A person says that it was filed, then, and which receipt shows it: its digest is recorded. UsageProblem where the
-    receipt cannot be read, or the time cannot be."""
+    receipt cannot be read, or the time cannot be, or nobody says which of several controllers was told."""
     _require(one, [clock])
+    _require_tenant(one, clock, tenant)
     now = services.clock.now()
     filed_at = at or now
     if filed_at > now + AHEAD:
@@ -133,6 +151,7 @@ def file(
         "incident": one.name,
         "clock": clock,
         "filed_at": rfc3339(filed_at),
+        "for_tenant": tenant,
         "receipt_sha256": _digest_of(receipt),
         "then_due": [
             {"clock": name, "due": rfc3339(deadline(filed_at, _length(stated), zone_of(_zone(one))))}
@@ -161,10 +180,12 @@ def close(
     left = one.incident.unsettled
     settled = left if cause in NOTHING_TO_NOTIFY else [name for name in left if name in not_due]
     if lacking := [name for name in left if name not in settled]:
+        waiting = [d.tenant for d in one.incident.duties if d.clock in lacking and d.tenant and not d.settled]
+        whom, whose = (f" (to {', '.join(waiting)})", f" --tenant {waiting[0]}") if waiting else ("", "")
         raise UsageProblem(
-            f"{one.name} still has to notify {', '.join(lacking)}",
-            hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]} --receipt FILE`), or say "
-            f"that it is not due: --not-due {lacking[0]}; --effects then says why",
+            f"{one.name} still has to notify {', '.join(lacking)}{whom}",
+            hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]}{whose} --receipt FILE`), "
+            f"or say that it is not due: --not-due {lacking[0]}; --effects then says why",
         )
     if said:
         assess(one, services, said)
@@ -239,6 +260,19 @@ def _require(one: Known, clocks: Collection[str]) -> None:
         there = f"it has {', '.join(own)}" if own else "it has none"
         also = f"`ccdr incident note {one.name} --clock {unknown[0]}` lets one more count"
         raise UsageProblem(f"{one.name} has no clock {', '.join(map(ascii, unknown))}", hint=f"{there}; {also}")
+
+
+def _require_tenant(one: Known, clock: str, tenant: str | None) -> None:
+    """Of several controllers each is told by themselves: which one?"""
+    several = one.incident.several(clock)
+    if tenant is None and several:
+        raise UsageProblem(
+            f"{clock} of {one.name} is due to several controllers, {', '.join(several)}: which one was told?",
+            hint="--tenant T says it; each has a receipt of their own",
+        )
+    if tenant is not None and tenant not in several:
+        there = f"it is due to {', '.join(several)}" if several else "it is due to one receiver: leave --tenant out"
+        raise UsageProblem(f"{clock} of {one.name} is not due to a controller {tenant[:63]!a} of several", hint=there)
 
 
 def _digest_of(path: Path) -> str:

@@ -163,9 +163,18 @@ def _opened(
         "clocks_sha256": clocks.sha256,
         "boot": boot(),
         "elapsed_s": services.clock.monotonic(),
+        "tenants": tenants_of(loaded),
         "tenant": plan.tenant_of(None),
         "who": who().body(),
     }
+
+
+def tenants_of(loaded: LoadedPlan) -> list[dict[str, object]]:
+    """Whose data the plan holds, and in which assets, as a record has it."""
+    found: dict[str, list[str]] = {}
+    for asset in loaded.plan.assets:
+        found.setdefault(loaded.plan.tenant_of(asset), []).append(asset)
+    return [{"tenant": tenant, "assets": assets} for tenant, assets in found.items()]
 
 
 def _append(loaded: LoadedPlan, services: Services, body: Mapping[str, object]) -> Incident:

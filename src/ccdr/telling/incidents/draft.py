@@ -32,6 +32,7 @@ class Language:
 
     titles: Mapping[str, tuple[str, str]]  # by whom it is to: the title, and the article
     about: str  # of the draft: {version}, {at}, {name}, {plan}
+    concerns: str  # {whose}
     instructions: str
     blank: str  # {what}
     record: str  # {seq}
@@ -64,12 +65,29 @@ def receiver_of(incident: Incident, to: str) -> str:
     return "controllers" if incident.role == "processor" else "persons"
 
 
-def draft(incident: Incident, facts: Facts, to: str, now: datetime, language: Language) -> str:
-    """Markdown. `to`: authority or customers; `now` is when it is made."""
-    return "\n".join(_lines(incident, facts, to, now, language)).rstrip() + "\n"
+def draft(
+    incident: Incident, facts: Facts, to: str, now: datetime, language: Language, tenant: str | None = None
+) -> str:
+    """Markdown. `to`: authority or customers; `now` is when it is made. With `tenant`, to that one of several
+    controllers: `facts` are of its data alone then."""
+    return "\n".join(_lines(incident, facts, to, now, language, tenant)).rstrip() + "\n"
 
 
-def _lines(incident: Incident, facts: Facts, to: str, now: datetime, language: Language) -> Iterator[str]:
+def whose(tenants: Mapping[str, Sequence[str]]) -> str:
+    """Each controller with the assets that hold their data."""
+    return "; ".join(f"{tenant} ({', '.join(assets)})" for tenant, assets in tenants.items())
+
+
+def concerns_lines(incident: Incident, language: Language, tenant: str | None = None) -> Iterator[str]:
+    """Whose data it is, where the plan says so. Another controller's name is none of theirs."""
+    named = incident.tenants if tenant is None else {tenant: incident.tenants[tenant]}
+    if set(named) - {"default"}:
+        yield language.concerns.format(whose=whose(named))
+
+
+def _lines(
+    incident: Incident, facts: Facts, to: str, now: datetime, language: Language, tenant: str | None
+) -> Iterator[str]:
     receiver = receiver_of(incident, to)
     title, article = language.titles[receiver]
     yield f"# {title}"
@@ -77,13 +95,15 @@ def _lines(incident: Incident, facts: Facts, to: str, now: datetime, language: L
     yield article
     yield ""
     yield language.about.format(version=__version__, at=language.moment(now), name=incident.name, plan=incident.plan)
+    if receiver != "persons":
+        yield from concerns_lines(incident, language, tenant)
     yield language.instructions
     if receiver == "authority" and incident.role == "processor":
         yield language.not_yours
     yield ""
     late = receiver == "authority" and any(_is_late(duty, now) for duty in _dues(incident, to))
     yield from section_lines(language, _who(language, receiver, late=late))
-    yield from due_lines(incident, _dues(incident, to), language)
+    yield from due_lines(incident, _dues(incident, to, tenant), language)
     if late:
         yield from section_lines(language, language.late)
     if receiver == "persons":
@@ -110,8 +130,9 @@ def _measures(facts: Facts, receiver: str) -> Iterator[Fact]:
     return (one for one in facts.done if receiver != "persons" or one.what != "tested")
 
 
-def _dues(incident: Incident, to: str) -> list[Duty]:
-    return [one for one in incident.duties if one.to == to and one.clock not in (*OWN_DRAFTS, *NO_DRAFTS)]
+def _dues(incident: Incident, to: str, tenant: str | None = None) -> list[Duty]:
+    own = [one for one in incident.duties if one.to == to and one.clock not in (*OWN_DRAFTS, *NO_DRAFTS)]
+    return [one for one in own if one.tenant == tenant]
 
 
 def due_lines(incident: Incident, duties: Sequence[Duty], language: Language) -> Iterator[str]:

@@ -79,7 +79,7 @@ _FACTS: dict[str, Any] = {
     "state_of": lambda v: (
         f"{v['asset']} was brought back to its state of {_at(v, 'point')}: what was written to it later is not in it."
     ),
-    "filed": lambda v: f"{v['law']}: notified at {_at(v)}.",
+    "filed": lambda v: f"{v['law']}{', ' + v['tenant'] if v.get('tenant') else ''}: notified at {_at(v)}.",
 }
 
 ENGLISH = Language(
@@ -100,6 +100,7 @@ ENGLISH = Language(
         ),
     },
     about="Drafted by ccdr {version} at {at} from its records of the incident {name} (plan {plan}). Nothing was sent.",
+    concerns="It concerns data of these controllers, in these data sets: {whose}.",
     instructions="Complete every [TO BE FILLED IN …], delete what does not apply, and let the organisation "
     "decide, with the advice of its data protection officer, whether it is sent. “(record N)” names the record that a "
     "fact is from; remove it before sending.",

@@ -20,6 +20,7 @@ from ccdr.jobs.incidents.assessing import SAID, assessed
 from ccdr.jobs.incidents.facts import Facts, facts_of
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
+from ccdr.telling.incidents.draft import whose
 from ccdr.telling.incidents.english import ENGLISH
 from ccdr.telling.incidents.view import said_of
 from ccdr.telling.report.period import Period
@@ -27,8 +28,8 @@ from ccdr.telling.report.population_csv import joined
 
 GONE = "(not kept here any more)"
 COLUMNS = (
-    "incident", "plan", "tenant", "state", "kinds", "opened_by", "aware_at", "opened_at", "closed_at", "role", "cause",
-    "risk", "risk_why", "persons_concerned", "records_concerned",
+    "incident", "plan", "tenant", "tenants", "state", "kinds", "opened_by", "aware_at", "opened_at", "closed_at",
+    "role", "cause", "risk", "risk_why", "persons_concerned", "records_concerned",
     "facts", "effects", "remedial_action", "notifications", "notes", "recoveries", "records",
 )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Row:
             "incident": one.name,
             "plan": one.plan,
             "tenant": one.tenant,
+            "tenants": whose(one.tenants),
             "state": "open" if one.open else "closed",
             "kinds": ", ".join(one.kinds),
             "opened_by": one.by,
@@ -171,4 +173,5 @@ def _notifications(one: Incident) -> Iterator[str]:
             how = f"said not to be due (record {duty.not_due_by})"
         else:
             how = f"due {rfc3339(duty.due)}"
-        yield f"{duty.law} ({duty.clock}): {how}"
+        to = f" to {duty.tenant}" if duty.tenant else ""
+        yield f"{duty.law} ({duty.clock}){to}: {how}"

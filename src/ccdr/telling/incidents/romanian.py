@@ -117,7 +117,7 @@ _FACTS: dict[str, Any] = {
     "state_of": lambda v: (
         f"{v['asset']} a fost readus la starea din {_at(v, 'point')}: ceea ce s-a scris ulterior nu se regăsește."
     ),
-    "filed": lambda v: f"{v['law']}: notificat la {_at(v)}.",
+    "filed": lambda v: f"{v['law']}{', ' + v['tenant'] if v.get('tenant') else ''}: notificat la {_at(v)}.",
 }
 
 ROMANIAN = Language(
@@ -143,6 +143,7 @@ ROMANIAN = Language(
     about="Redactat de ccdr {version} la {at} din înregistrările sale despre incidentul {name} (planul {plan}). Nu a "
     "fost "
     "trimis nimic.",
+    concerns="Privește date ale acestor operatori, în aceste seturi de date: {whose}.",
     instructions="Completați fiecare [DE COMPLETAT …], ștergeți ce nu este cazul. Organizația (operatorul "
     "sau persoana împuternicită de operator) decide dacă se trimite, după consultarea responsabilului cu protecția "
     "datelor. „(înregistrarea N)” arată din ce înregistrare provine un fapt; eliminați-o înainte de trimitere.",

@@ -22,6 +22,7 @@ _FLOOR = "raise what the server speaks; then ccdr backup {} takes a new look"
 _FLOOR_OF_STORE = f"raise what the store speaks; {_THEN}"
 _CERTIFICATE = f"give the store a certificate that verifies, or name its CA (RESTIC_CACERT in `env_file`); {_THEN}"
 _SITE = f"add `site:` to the plan, its repository and its copies; {_THEN}"
+_CORRECT = f"correct `site:` in the plan, or keep a copy elsewhere: docs/how-to/second-copy.md; {_THEN}"
 _ELSEWHERE = "keep a copy at another site: docs/how-to/second-copy.md"
 _PLAIN = f"reach it by https, sftp or TLS: change its address in the plan; {_THEN}"
 _ROTATE = "ccdr repository key rotate {}   sets a new one, and removes the old one; docs/how-to/keys.md"
@@ -140,14 +141,35 @@ def _sites(record: Record, _: Known) -> Iterator[Seen]:
     source, places = record.get("site"), {name: of.get("site") for name, of in record["repositories"].items()}
     table = ", ".join(f"{name}: {site or 'not said'}" for name, site in {"source": source, **places}.items())
     known = {site for site in places.values() if site is not None}
+    wrong = {name: seen for name, of in record["repositories"].items() if (seen := _contradicted(name, of, source))}
+    yield from wrong.values()
+    believed = {site for name, site in places.items() if site is not None and name not in wrong}
+    if wrong and not believed - {source}:
+        return
     if source is None or not known:
         yield LACKING, f"the plan does not say where all of it lies ({table})", _SITE
-    elif known - {source}:
+    elif believed - {source}:
         yield PRESENT, f"not all lies at one site ({table})"
     elif None in places.values():
         yield LACKING, f"nothing is known to lie elsewhere ({table})", _SITE
     else:
         yield FAILING, f"source and backups share one site, so one failure destroys both ({table})", _ELSEWHERE
+
+
+def _contradicted(name: str, of: Mapping[str, Any], source: str | None) -> Seen | None:
+    """Is it said to lie elsewhere, though it is seen where a source stands?"""
+    site, seen = of.get("site"), of.get("beside_source")
+    if source is None or site in (None, source) or seen is None:
+        return None
+    text = f"{name} is said to lie at {site}, the source at {source}, and "
+    if seen == "path":
+        return FAILING, f"{text}it lies on a disk of the machine where the source stands", _CORRECT
+    return (
+        LACKING,
+        f"{text}it is reached by the loopback of the machine where the source stands: nothing shows that "
+        "it lies elsewhere",
+        _CORRECT,
+    )
 
 
 def _secrets(record: Record, known: Known) -> Iterator[Seen]:
