@@ -163,7 +163,11 @@ def versioned(past: Chronicle, restic: str) -> None:
     past.tested(-4, "old", tools={"restic": restic, "ccdr": "0.1.0"})
 
 
-OPENED = {"way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z"}
+OPENED = {
+    "way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z", "key_ids": [NOUGHT],
+}  # fmt: skip
+UNOPENED = {"way": "tls", "site": "Cluj"}
+AT_THE_SOURCE = OPENED | {"site": "Iasi"}
 SPOKEN = {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "verified": True, "ca_sha256": NOUGHT}
 SECRET = {
     "place": "repository.password_file", "there": True, "open_to_others": False, "changed": "2026-11-01T00:00:00Z",
@@ -412,7 +416,10 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     },
     "monitoring-and-audit/access": {
         PRESENT: [History(examined, (1,)), History(then(examined, begun_from), (1,))],
-        LACKING: [History(nothing)],
+        LACKING: [
+            History(nothing),
+            History(lambda p: examined(p, repositories={"primary": OPENED, "far": UNOPENED}), (1,)),
+        ],
         FAILING: [
             History(then(lambda p: begun_from(p, -30 * DAY), examined, lambda p: begun_from(p, -1, "h2")), (3,)),
             History(then(lambda p: begun_from(p, -30 * DAY), *(lambda p, k=k: examined(p, repository=OPENED | {"key_ids": k}) for k in ([NOUGHT], [NOUGHT, "1" * 64]))), (4,)),
@@ -500,13 +507,19 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,), at=3 * DAY)],
     },
     "physical-security/sites": {
-        PRESENT: [History(examined, (1,))],
+        PRESENT: [
+            History(examined, (1,)),
+            History(lambda p: examined(p, repositories={"primary": AT_THE_SOURCE, "far": OPENED}), (1,)),
+        ],
         LACKING: [
             History(nothing),
             History(lambda p: examined(p, site=None), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"site": None}), (1,)),
         ],
-        FAILING: [History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,))],
+        FAILING: [
+            History(lambda p: examined(p, repository=AT_THE_SOURCE), (1,)),
+            History(lambda p: examined(p, repositories={"primary": AT_THE_SOURCE, "ledger_repository": OPENED}), (1,)),
+        ],
         STALE: [History(examined, (1,), at=3 * DAY)],
     },
     "workplace-hygiene/secrets": {
