@@ -110,7 +110,22 @@ def test_what_a_bucket_locks_stays_for_a_while_and_is_told(site: Site, server: S
     done = site.run("access", "test", "p")
     found = results(done)
     assert done.code == 4 and done.json["left"] > 0, done
-    assert found["old_versions_stay"] == "HELD" and found["prune_alone_removes"] == "NOT_SHOWN"
+    assert found["old_versions_stay"] == found["prune_alone_removes"] == "NOT_SHOWN"
+
+
+def test_where_the_bucket_refuses_everybody_a_credential_that_may_remove_all_does_not_pass(
+    site: Site, server: Staffed
+) -> None:
+    """A lock of the bucket's own ends; backup with prune's rights then removes every version. The twin is above."""
+    client = server.client("thief")
+    client.create_bucket(Bucket="thief", ObjectLockEnabledForBucket=True)
+    role_site(site, server, "thief")
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    client.put_object_lock_configuration(Bucket="thief", ObjectLockConfiguration=lock)
+    site.write("plans/backup.env", server.env("thief", Role.PRUNE), mode=0o600)
+    found = results(site.run("access", "test", "p"))
+    assert "HELD" not in {found[one] for one in ("old_versions_stay", "deletes_only_locks", "prune_alone_removes")}
 
 
 def test_actions_that_know_no_difference_between_put_and_delete_are_found(site: Site, server: Staffed) -> None:
