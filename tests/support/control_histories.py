@@ -213,7 +213,9 @@ def glass_broken(past: Chronicle, hours: float) -> None:
                why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
 
 
-def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None) -> None:
+def roles_tried(
+    past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None, state: str = "works"
+) -> None:
     promises = [
         {"promise": "credentials_differ", "result": "HELD", "tried": 5},
         {
@@ -224,7 +226,7 @@ def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository:
         },
     ]
     past.wrote(hours, "access.tested", asset=None, repository=repository or past.repository, versioning="Enabled",
-               roles={"verify": "works"}, promises=promises)  # fmt: skip
+               roles={"verify": state}, promises=promises)  # fmt: skip
 
 
 def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0, **more: Any) -> None:
@@ -550,14 +552,22 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         ],
     },
     "access-control/roles": {
-        PRESENT: [History(lambda p: roles_tried(p, -3), (1,))],
+        PRESENT: [
+            History(lambda p: roles_tried(p, -3), (1,)),
+            History(lambda p: (roles_tried(p, -3, "BROKEN"), roles_tried(p, -2)), (2,)),
+        ],
         LACKING: [
             History(nothing),
             History(lambda p: roles_tried(p, -3, "NOT_SHOWN"), (1,)),
             History(lambda p: roles_tried(p, -3, "CANNOT_SEPARATE"), (1,)),
             History(lambda p: roles_tried(p, -3, repository="1" * 64)),
+            History(lambda p: (roles_tried(p, -9, "BROKEN", repository="1" * 64), roles_tried(p, -3, "NOT_SHOWN")), (2,)),
+            History(lambda p: (roles_tried(p, -9, "BROKEN"), roles_tried(p, -3, "NOT_SHOWN", state="not_named")), (2,)),
         ],
-        FAILING: [History(lambda p: (roles_tried(p, -3), roles_tried(p, -2, "BROKEN")), (2,))],
+        FAILING: [
+            History(lambda p: (roles_tried(p, -3), roles_tried(p, -2, "BROKEN")), (2,)),
+            History(lambda p: (roles_tried(p, -3, "BROKEN"), roles_tried(p, -2, "NOT_SHOWN")), (1, 2)),
+        ],
         STALE: [History(lambda p: roles_tried(p, -93 * DAY), (1,))],
     },
     "access-control/access-review": {

@@ -79,6 +79,20 @@ def test_a_credential_that_the_store_does_not_know_is_told(swapped: Site, server
     assert "wrongsecretkey42" not in str(done) and canaries(server, "swapped") == []
 
 
+def test_what_was_broken_stands_until_somebody_could_try_it_again(swapped: Site, server: Staffed) -> None:
+    """To take the credential away, or to try on another host, shows nothing of what it may do."""
+    path = swapped.write("plans/verify.env", server.env("swapped", Role.BACKUP), mode=0o600)
+    assert results(swapped.run("access", "test", "p"))["verify_cannot_write"] == "BROKEN"
+    assert roles(swapped)["state"] == "failing"
+    path.unlink()
+    assert results(swapped.run("access", "test", "p"))["verify_cannot_write"] == "NOT_SHOWN"
+    part = roles(swapped)
+    assert part["state"] == "failing" and "verify can write" in part["observed"][0]["text"]
+    swapped.write("plans/verify.env", server.env("swapped", Role.VERIFY), mode=0o600)
+    assert results(swapped.run("access", "test", "p")) == ALL
+    assert roles(swapped)["state"] == "evidence_present"
+
+
 @pytest.mark.parametrize("away", [Role.PRUNE, Role.BACKUP])
 def test_what_could_not_be_removed_again_is_not_written(swapped: Site, server: Staffed, away: Role) -> None:
     """Without one of the two credentials, as on each host that has only its own."""
