@@ -163,7 +163,11 @@ def versioned(past: Chronicle, restic: str) -> None:
     past.tested(-4, "old", tools={"restic": restic, "ccdr": "0.1.0"})
 
 
-OPENED = {"way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z"}
+OPENED = {
+    "way": "tls", "site": "Cluj", "format": 2, "keys": 1, "oldest_key": "2026-11-01T00:00:00Z", "key_ids": [NOUGHT],
+}  # fmt: skip
+UNOPENED = {"way": "tls", "site": "Cluj"}
+AT_THE_SOURCE = OPENED | {"site": "Iasi"}
 SPOKEN = {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "verified": True, "ca_sha256": NOUGHT}
 SECRET = {
     "place": "repository.password_file", "there": True, "open_to_others": False, "changed": "2026-11-01T00:00:00Z",
@@ -209,7 +213,9 @@ def glass_broken(past: Chronicle, hours: float) -> None:
                why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
 
 
-def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None) -> None:
+def roles_tried(
+    past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None, state: str = "works"
+) -> None:
     promises = [
         {"promise": "credentials_differ", "result": "HELD", "tried": 5},
         {
@@ -220,7 +226,7 @@ def roles_tried(past: Chronicle, hours: float, result: str = "HELD", repository:
         },
     ]
     past.wrote(hours, "access.tested", asset=None, repository=repository or past.repository, versioning="Enabled",
-               roles={"verify": "works"}, promises=promises)  # fmt: skip
+               roles={"verify": state}, promises=promises)  # fmt: skip
 
 
 def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0, **more: Any) -> None:
@@ -412,7 +418,10 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     },
     "monitoring-and-audit/access": {
         PRESENT: [History(examined, (1,)), History(then(examined, begun_from), (1,))],
-        LACKING: [History(nothing)],
+        LACKING: [
+            History(nothing),
+            History(lambda p: examined(p, repositories={"primary": OPENED, "far": UNOPENED}), (1,)),
+        ],
         FAILING: [
             History(then(lambda p: begun_from(p, -30 * DAY), examined, lambda p: begun_from(p, -1, "h2")), (3,)),
             History(then(lambda p: begun_from(p, -30 * DAY), *(lambda p, k=k: examined(p, repository=OPENED | {"key_ids": k}) for k in ([NOUGHT], [NOUGHT, "1" * 64]))), (4,)),
@@ -500,7 +509,10 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,), at=3 * DAY)],
     },
     "physical-security/sites": {
-        PRESENT: [History(examined, (1,))],
+        PRESENT: [
+            History(examined, (1,)),
+            History(lambda p: examined(p, repositories={"primary": AT_THE_SOURCE, "far": OPENED}), (1,)),
+        ],
         LACKING: [
             History(nothing),
             History(lambda p: examined(p, site=None), (1,)),
@@ -510,6 +522,8 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         FAILING: [
             History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"beside_source": "path"}), (1,)),
+            History(lambda p: examined(p, repository=AT_THE_SOURCE), (1,)),
+            History(lambda p: examined(p, repositories={"primary": AT_THE_SOURCE, "ledger_repository": OPENED}), (1,)),
         ],
         STALE: [History(examined, (1,), at=3 * DAY)],
     },
@@ -541,14 +555,22 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         ],
     },
     "access-control/roles": {
-        PRESENT: [History(lambda p: roles_tried(p, -3), (1,))],
+        PRESENT: [
+            History(lambda p: roles_tried(p, -3), (1,)),
+            History(lambda p: (roles_tried(p, -3, "BROKEN"), roles_tried(p, -2)), (2,)),
+        ],
         LACKING: [
             History(nothing),
             History(lambda p: roles_tried(p, -3, "NOT_SHOWN"), (1,)),
             History(lambda p: roles_tried(p, -3, "CANNOT_SEPARATE"), (1,)),
             History(lambda p: roles_tried(p, -3, repository="1" * 64)),
+            History(lambda p: (roles_tried(p, -9, "BROKEN", repository="1" * 64), roles_tried(p, -3, "NOT_SHOWN")), (2,)),
+            History(lambda p: (roles_tried(p, -9, "BROKEN"), roles_tried(p, -3, "NOT_SHOWN", state="not_named")), (2,)),
         ],
-        FAILING: [History(lambda p: (roles_tried(p, -3), roles_tried(p, -2, "BROKEN")), (2,))],
+        FAILING: [
+            History(lambda p: (roles_tried(p, -3), roles_tried(p, -2, "BROKEN")), (2,)),
+            History(lambda p: (roles_tried(p, -3, "BROKEN"), roles_tried(p, -2, "NOT_SHOWN")), (1, 2)),
+        ],
         STALE: [History(lambda p: roles_tried(p, -93 * DAY), (1,))],
     },
     "access-control/access-review": {

@@ -24,7 +24,7 @@ from ccdr.host.tls import handshake
 from ccdr.jobs.approvals.plans import block_of, holds
 from ccdr.jobs.repository_keys.opened import LEDGER, log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
 from ccdr.model.values import RecordRef, rfc3339, utc
@@ -113,20 +113,23 @@ def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str,
             repo = services.opened(settings, limits_of(loaded)).impatient()
             tls = None if seen["way"] != "tls" else _tls_to(settings.url, repo.env)
             seen["tls"] = tls and tls.body()
-            seen |= _opened(repo)
-        yield name, seen
-        log = None if repo is None else log_below(repo)
-        if log is not None and ships and name != LEDGER:
-            with contextlib.suppress(CcdrError):  # none was shipped yet
-                yield f"{name}.log", {**seen, **_opened(log)}
+        yield name, seen | ((repo and _opened(repo)) or {})
+        if repo is not None and ships and name != LEDGER and (of_log := _opened(log_below(repo))) is not None:
+            yield f"{name}.log", seen | of_log
 
 
-def _opened(repo: Restic) -> dict[str, Any]:
-    """What is seen once it is open. CcdrError where it does not open."""
-    keys = keys_of(repo)
+def _opened(repo: Restic) -> dict[str, Any] | None:
+    """What is seen once it is open: nothing where it does not open. None where there is none (a log is shipped from
+    when the first was)."""
+    try:
+        keys, form = keys_of(repo), repo.format()
+    except RepositoryMissing:
+        return None
+    except CcdrError:
+        return {}
     times = [key.created for key in keys if key.created is not None]
     return {
-        "format": repo.format(),
+        "format": form,
         "keys": len(keys),
         "oldest_key": rfc3339(min(times)) if times else None,
         "key_ids": [key.id for key in keys[-MOST_KEYS:]],

@@ -30,6 +30,16 @@ SAYS = {
     Promise.PRUNE_ALONE_REMOVES: "prune removes versions, and nobody else can",
     Promise.AUDITOR_READS_EVIDENCE_ALONE: "the auditor reads the evidence, and no customer's data",
 }
+# Whose credential is tried: where the plan names that role no more, nothing is promised of it.
+OF_ROLE = {
+    Promise.OLD_VERSIONS_STAY: "backup",
+    Promise.DELETES_ONLY_LOCKS: "backup",
+    Promise.KEEPS_VERSIONING: "backup",
+    Promise.VERIFY_CANNOT_WRITE: "verify",
+    Promise.RESTORE_CANNOT_WRITE: "restore",
+    Promise.PRUNE_ALONE_REMOVES: "prune",
+    Promise.AUDITOR_READS_EVIDENCE_ALONE: "auditor",
+}
 
 
 class Held(StrEnum):

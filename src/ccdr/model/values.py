@@ -33,6 +33,7 @@ class Verb(StrEnum):
 
 
 PRIMARY = "primary"  # what records call the copy in the plan's `repository`
+LEDGER_REPOSITORY = "ledger_repository"  # what records call the one that holds evidence, and no backups
 
 
 def at_copy(plan: str, copy: str | None) -> str:

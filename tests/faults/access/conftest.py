@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.roles import Staffed, staffed
 
-BUCKETS = ("healthy", "jobs", "flat", "locked", "swapped", "coarse")
+BUCKETS = ("healthy", "jobs", "flat", "locked", "thief", "swapped", "coarse")
 
 
 def _coarse() -> dict[str, object]:

@@ -79,6 +79,20 @@ def test_a_credential_that_the_store_does_not_know_is_told(swapped: Site, server
     assert "wrongsecretkey42" not in str(done) and canaries(server, "swapped") == []
 
 
+def test_what_was_broken_stands_until_somebody_could_try_it_again(swapped: Site, server: Staffed) -> None:
+    """To take the credential away, or to try on another host, shows nothing of what it may do."""
+    path = swapped.write("plans/verify.env", server.env("swapped", Role.BACKUP), mode=0o600)
+    assert results(swapped.run("access", "test", "p"))["verify_cannot_write"] == "BROKEN"
+    assert roles(swapped)["state"] == "failing"
+    path.unlink()
+    assert results(swapped.run("access", "test", "p"))["verify_cannot_write"] == "NOT_SHOWN"
+    part = roles(swapped)
+    assert part["state"] == "failing" and "verify can write" in part["observed"][0]["text"]
+    swapped.write("plans/verify.env", server.env("swapped", Role.VERIFY), mode=0o600)
+    assert results(swapped.run("access", "test", "p")) == ALL
+    assert roles(swapped)["state"] == "evidence_present"
+
+
 @pytest.mark.parametrize("away", [Role.PRUNE, Role.BACKUP])
 def test_what_could_not_be_removed_again_is_not_written(swapped: Site, server: Staffed, away: Role) -> None:
     """Without one of the two credentials, as on each host that has only its own."""
@@ -110,7 +124,22 @@ def test_what_a_bucket_locks_stays_for_a_while_and_is_told(site: Site, server: S
     done = site.run("access", "test", "p")
     found = results(done)
     assert done.code == 4 and done.json["left"] > 0, done
-    assert found["old_versions_stay"] == "HELD" and found["prune_alone_removes"] == "NOT_SHOWN"
+    assert found["old_versions_stay"] == found["prune_alone_removes"] == "NOT_SHOWN"
+
+
+def test_where_the_bucket_refuses_everybody_a_credential_that_may_remove_all_does_not_pass(
+    site: Site, server: Staffed
+) -> None:
+    """A lock of the bucket's own ends; backup with prune's rights then removes every version. The twin is above."""
+    client = server.client("thief")
+    client.create_bucket(Bucket="thief", ObjectLockEnabledForBucket=True)
+    role_site(site, server, "thief")
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    client.put_object_lock_configuration(Bucket="thief", ObjectLockConfiguration=lock)
+    site.write("plans/backup.env", server.env("thief", Role.PRUNE), mode=0o600)
+    found = results(site.run("access", "test", "p"))
+    assert "HELD" not in {found[one] for one in ("old_versions_stay", "deletes_only_locks", "prune_alone_removes")}
 
 
 def test_actions_that_know_no_difference_between_put_and_delete_are_found(site: Site, server: Staffed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from tests.support.clocks import Ticking
 from tests.support.harness import PASSWORD, Ran, Site, Source, small_database
+from tests.support.repositories import new_repository
 from tests.support.signed import key, signed, signers
 
 from ccdr.evidence.access import NAMESPACE
@@ -93,6 +95,29 @@ def test_a_source_that_does_not_answer_is_told_and_stops_nothing(site: Site, tmp
     assert told["databases"] == [] and told["repository_keys"]
     (lacking,) = [one for one in told["unread"] if one["what"] == "accounts of crm"]
     assert "crm" in lacking["what"] and lacking["why"]
+
+
+def test_whose_password_opens_the_shipped_log_or_the_ledgers_repository_is_told(site: Site) -> None:
+    """Whoever opens the log alone reads what was written since the base. One that does not open is told as such."""
+    plan, log = site.root / "plans/p.yaml", site.repo.resolve() / "log"
+    before = plan.read_text()
+    at = new_repository(site.root / "of-the-ledger", PASSWORD)
+    try:
+        plan.write_text(before.replace("assets:", f"ledger_repository: {{url: {at}, password_file: key}}\nassets:", 1))
+        told = site.run("access", "review", "p").json
+        assert [one["repository"] for one in told["repository_keys"]] == ["primary", "ledger_repository"]
+        assert not any("log" in one["what"] for one in told["unread"]), "none is shipped"
+        new_repository(log, PASSWORD)
+        told = site.run("access", "review", "p").json
+        there = {one["id"]: one["repository"] for one in told["repository_keys"]}
+        assert [there[key.name] for key in (log / "keys").iterdir()] == ["primary.log"]
+        shutil.rmtree(log)
+        new_repository(log, "another-password-of-somebody-42")
+        told = site.run("access", "review", "p").json
+        assert "keys of the repository primary.log" in [one["what"] for one in told["unread"]]
+    finally:
+        plan.write_text(before)
+        shutil.rmtree(log, ignore_errors=True)
 
 
 class Reviewing:

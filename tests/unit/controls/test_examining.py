@@ -185,6 +185,13 @@ def test_the_repositories_of_the_ledger_and_of_the_shipped_log_are_looked_at_too
         seen = site.records("plan.examined")[-1]["repositories"]
         assert set(seen) == {"primary", "primary.log", "ledger_repository"}
         assert [key.name for key in (log / "keys").iterdir()] == seen["primary.log"]["key_ids"]
+        shutil.rmtree(log)
+        new_repository(log, STRONG)
+        examine([site.loaded()], [], site.services())
+        closed = site.records("plan.examined")[-1]["repositories"]["primary.log"]
+        assert (closed["format"], closed["key_ids"]) == (None, []), (
+            "one that does not open is told, and not passed over"
+        )
     finally:
         shutil.rmtree(log)
 

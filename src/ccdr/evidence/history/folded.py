@@ -12,6 +12,7 @@ from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED,
 from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
+    ACCESS_TESTED,
     BACKUP_END,
     BACKUP_START,
     CAUGHT,
@@ -59,6 +60,7 @@ from ccdr.evidence.verdicts import (
     of_the_newest,
     still_stands,
 )
+from ccdr.model.access import Held
 from ccdr.model.fetched import month_of
 from ccdr.model.leaps import KNOWN, Growth
 from ccdr.model.trouble import Problem, Trouble
@@ -74,6 +76,7 @@ from ccdr.plans.versions import PLAN_VERSION
 
 COUNTED = tuple(one.name for one in fields(Growth))
 SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
+BROKEN, NOT_SHOWN = Held.BROKEN.value, Held.NOT_SHOWN.value
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_RETURNED = 50  # hand-overs that wait for a review
@@ -263,6 +266,8 @@ class FoldedRecords:
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
                 self._take_test(record, begun, start.get("selection"))
+        elif kind == ACCESS_TESTED:
+            self._take_trial(record)
         elif kind == CONTROLLED:
             self._take_fetched(record)
             self._take_control(record)
@@ -338,6 +343,16 @@ class FoldedRecords:
                 del self.repository_keys[next(iter(self.repository_keys))]
         else:
             self.removed_keys = [*self.removed_keys, key][-MOST_KEYS:]
+
+    def _take_trial(self, record: Record) -> None:
+        """What was broken at a repository stays so until somebody could try it there again."""
+        for one in record["promises"]:
+            name = f"{ACCESS_TESTED}.{one['promise']}"
+            before = self.newest.get(name) or {}
+            if one["result"] == BROKEN:
+                self.newest[name] = record
+            elif one["result"] != NOT_SHOWN and before.get("repository") == record["repository"]:
+                del self.newest[name]
 
     def take_recovery(self, record: Record) -> None:
         """Of a plan: something of it is brought back for real."""

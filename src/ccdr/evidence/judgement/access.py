@@ -10,7 +10,7 @@ from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.verdicts import Record
-from ccdr.model.access import SAYS, Held, Promise
+from ccdr.model.access import OF_ROLE, SAYS, Promise, RoleState
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339, to_the_second, utc
 from ccdr.plans import LoadedPlan
@@ -24,13 +24,23 @@ def tried(loaded: LoadedPlan, history: AssetHistory) -> Record | None:
     return last
 
 
-def broken(record: Record) -> list[str]:
-    """The promises that did not hold, as sentences."""
-    return [
-        f"that {SAYS[Promise(one['promise'])]}: {one['why']}"
-        for one in record["promises"]
-        if one["result"] == Held.BROKEN.value
-    ]
+def broken(loaded: LoadedPlan, history: AssetHistory) -> dict[Promise, Record]:
+    """The promises that did not hold when somebody could last try them at this repository, each with that trial: that
+    it cannot be tried any more, here or with what lies here, mends nothing."""
+    if (last := tried(loaded, history)) is None:
+        return {}
+    there = {promise: history.newest.get(f"{ACCESS_TESTED}.{promise.value}") for promise in Promise}
+    named = {promise for promise in Promise if last["roles"].get(OF_ROLE.get(promise)) != RoleState.NOT_NAMED.value}
+    return {
+        promise: record
+        for promise, record in there.items()
+        if record is not None and record["repository"] == last["repository"] and promise in named
+    }
+
+
+def _said(promise: Promise, record: Record) -> str:
+    why = next(one["why"] for one in record["promises"] if one["promise"] == promise.value)
+    return f"that {SAYS[promise]}: {why}"
 
 
 def too_old(record: Record, now: datetime) -> bool:
@@ -39,11 +49,12 @@ def too_old(record: Record, now: datetime) -> bool:
 
 def access_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
     """By the newest trial, and by the newest review. What was never tried, or never reviewed, is told by `controls`."""
-    last = tried(loaded, history)
-    if last is not None and (wrong := broken(last)):
-        text = f"tried at {to_the_second(str(last['time']))}, it does not hold {'; nor '.join(wrong)}"
-        about = ",".join(one["promise"] for one in last["promises"] if one["result"] == Held.BROKEN.value)
-        yield Problem(Trouble.ACCESS_BROKEN, text, utc(last["time"]), about=about)
+    if wrong := broken(loaded, history):
+        first = min((str(record["time"]) for record in wrong.values()), key=utc)
+        said = "; nor ".join(_said(*one) for one in wrong.items())
+        about = ",".join(promise.value for promise in wrong)
+        text = f"tried at {to_the_second(first)}, it does not hold {said}"
+        yield Problem(Trouble.ACCESS_BROKEN, text, utc(first), about=about)
     if (record := history.newest.get(ACCESS_REVIEWED)) is not None:
         yield from _review(Review.of(record), now)
 

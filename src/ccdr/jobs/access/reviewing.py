@@ -22,8 +22,9 @@ from ccdr.jobs.access.files import files_of, signers_of
 from ccdr.jobs.access.store import store_of
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.pausing import wake
+from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
 from ccdr.model.values import PRIMARY, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -31,6 +32,7 @@ from ccdr.plans.model import Approval
 from ccdr.ports.accounts import Accounts
 from ccdr.ports.place import Progress
 from ccdr.storage.repository_keys import keys_of
+from ccdr.storage.restic import Restic
 
 FORMAT = 1
 PATIENCE = 20.0  # seconds that one question to a source may take
@@ -99,14 +101,24 @@ def _store(loaded: LoadedPlan, services: Services, made: Export) -> None:
 
 
 def _keys(loaded: LoadedPlan, services: Services, made: Export) -> None:
-    plan = loaded.plan
-    for name, repository in {PRIMARY: plan.repository, **plan.copies}.items():
+    """Of each repository that the plan names, and of the shipped log's below one: whoever opens that reads as much."""
+    for name, settings in stated_in(loaded).items():
         try:
-            keys = keys_of(services.opened(repository, limits_of(loaded)).impatient())
+            repo = services.opened(settings, limits_of(loaded)).impatient()
+            made.sections["repository_keys"] += _keys_in(repo, name)
         except CcdrError as error:
             made.lacks(f"keys of the repository {name}", _why(error))
             continue
-        made.sections["repository_keys"] += [{"repository": name, **key.as_json()} for key in keys]
+        try:
+            made.sections["repository_keys"] += _keys_in(log_below(repo), f"{name}.log")
+        except RepositoryMissing:  # none is shipped
+            continue
+        except CcdrError as error:
+            made.lacks(f"keys of the repository {name}.log", _why(error))
+
+
+def _keys_in(repo: Restic, name: str) -> Section:
+    return [{"repository": name, **key.as_json()} for key in keys_of(repo)]
 
 
 def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made: Export) -> None:

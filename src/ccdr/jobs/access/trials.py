@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from ccdr.model.access import Held, Kept, Promise, RoleState
 from ccdr.plans.access import Role
@@ -106,9 +107,23 @@ class Trials:
         for canary in self._canaries:
             self._put(backup, canary.key, SECOND)
             self._attack(backup, canary, stay, deletes)
-        yield stay.kept()
-        yield self._with_locks(backup, deletes)
+        yield self._unless_nobody_may(stay.kept())
+        yield self._unless_nobody_may(self._with_locks(backup, deletes))
         yield self._versioning(backup)
+
+    def _unless_nobody_may(self, kept: Kept) -> Kept:
+        """A bucket that locks what is put refuses everybody, until the lock is over: that shows no missing right."""
+        if kept.result is not Held.HELD or self._prune_removes:
+            return kept
+        why = "prune cannot remove what was just put, either: it may not, or the bucket locks all of it for a while"
+        return Kept(kept.promise, Held.NOT_SHOWN, kept.tried, why)
+
+    @cached_property
+    def _prune_removes(self) -> bool:
+        """The control of each refusal to remove: prune puts one object, and removes it for good."""
+        prune, key = self.rights[Role.PRUNE], self.key("data", Role.PRUNE)
+        version = self._put(prune, key, FIRST)
+        return version is not None and prune.delete(key, version) and prune.get(key, version) is None
 
     def _nothing_to_attack(self) -> str | None:
         """The control: backup puts everywhere, and somebody reads what must stay by its version."""
@@ -181,12 +196,10 @@ class Trials:
     # --- who removes ----------------------------------------------------------------------------------------------
 
     def _prune_alone(self) -> Kept:
-        promise, prune = Promise.PRUNE_ALONE_REMOVES, self.rights.get(Role.PRUNE)
-        if prune is None:
+        promise = Promise.PRUNE_ALONE_REMOVES
+        if Role.PRUNE not in self.rights:
             return Kept(promise, Held.NOT_SHOWN, why=_state(Role.PRUNE, self.states[Role.PRUNE]))
-        key = self.key("data", Role.PRUNE)
-        version = self._put(prune, key, FIRST)
-        if version is None or not prune.delete(key, version) or prune.get(key, version) is not None:
+        if not self._prune_removes:
             return Kept(promise, Held.NOT_SHOWN, why="prune may not put and remove: it cannot do its own work")
         tally = Tally(promise)
         for canary in self._canaries:  # which backup has tried to remove already

@@ -9,7 +9,7 @@ from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
-from ccdr.evidence.judgement.access import too_old, tried
+from ccdr.evidence.judgement.access import broken, too_old, tried
 from ccdr.evidence.verdicts import Record
 from ccdr.model.access import SAYS, Held, Promise
 from ccdr.model.trouble import Trouble
@@ -29,7 +29,8 @@ def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
         yield Observed(LACKING, text, plan.name, step=f"{step}; docs/how-to/access.md")
         return
     if wrong := first_of(plan.care, (Trouble.ACCESS_BROKEN,)):
-        yield by_problem(FAILING, wrong, plan.name, None, last)
+        behind_it = broken(plan.loaded, known.history(plan.name)).values()
+        yield by_problem(FAILING, wrong, plan.name, None, last, *behind_it)
         return
     at = to_the_second(str(last["time"]))
     if too_old(last, known.now):

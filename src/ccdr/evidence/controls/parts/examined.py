@@ -12,7 +12,7 @@ from ccdr.evidence.controls.values import ControlState, Observed, Query, behind
 from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.tls import Tls
-from ccdr.model.values import so_many, to_the_second, utc
+from ccdr.model.values import LEDGER_REPOSITORY, so_many, to_the_second, utc
 from ccdr.plans.floors import TLS, below_tls
 from ccdr.plans.versions import PLAN_VERSION
 
@@ -140,17 +140,19 @@ def _sources(record: Record, _: Known) -> Iterator[Seen]:
 def _sites(record: Record, _: Known) -> Iterator[Seen]:
     source, places = record.get("site"), {name: of.get("site") for name, of in record["repositories"].items()}
     table = ", ".join(f"{name}: {site or 'not said'}" for name, site in {"source": source, **places}.items())
-    known = {site for site in places.values() if site is not None}
-    wrong = {name: seen for name, of in record["repositories"].items() if (seen := _contradicted(name, of, source))}
+    of_backups = {name: site for name, site in places.items() if name != LEDGER_REPOSITORY}
+    known = {site for site in of_backups.values() if site is not None}
+    looked = {name: _contradicted(name, record["repositories"][name], source) for name in of_backups}
+    wrong = {name: seen for name, seen in looked.items() if seen}
     yield from wrong.values()
-    believed = {site for name, site in places.items() if site is not None and name not in wrong}
+    believed = {site for name, site in of_backups.items() if site is not None and name not in wrong}
     if wrong and not believed - {source}:
         return
     if source is None or not known:
         yield LACKING, f"the plan does not say where all of it lies ({table})", _SITE
     elif believed - {source}:
         yield PRESENT, f"not all lies at one site ({table})"
-    elif None in places.values():
+    elif None in of_backups.values():
         yield LACKING, f"nothing is known to lie elsewhere ({table})", _SITE
     else:
         yield FAILING, f"source and backups share one site, so one failure destroys both ({table})", _ELSEWHERE

@@ -91,13 +91,20 @@ def accesses(known: Known) -> Iterator[Observed]:
         elif known.now - utc(last["time"]) > LOOKED_AT:
             text = f"its repositories' keys were last looked at on {to_the_second(last['time'])}"
             yield Observed(LATE, text, plan.name, None, behind(last), _LOOK)
+        elif unseen := [name for name, of in last["repositories"].items() if not of.get("key_ids")]:
+            text = f"nobody could look which keys {', '.join(unseen)} has: it did not open"
+            yield Observed(LACKING, text, plan.name, None, behind(last), _LOOK)
         else:
-            count = dict.fromkeys((HOST, USER, KEY), 0)
-            for what, names in history.accesses.items():
-                if (of := what.partition(" ")[0]) in count:
-                    count[of] += len(names)
-            seen = ", ".join(so_many(number, word) for word, number in count.items())
-            yield Observed(PRESENT, f"nothing that was not seen before: {seen}", plan.name, None, behind(last))
+            text = f"nothing that was not seen before: {_seen(history)}"
+            yield Observed(PRESENT, text, plan.name, None, behind(last))
+
+
+def _seen(history: AssetHistory) -> str:
+    count = dict.fromkeys((HOST, USER, KEY), 0)
+    for what, names in history.accesses.items():
+        if (of := what.partition(" ")[0]) in count:
+            count[of] += len(names)
+    return ", ".join(so_many(number, word) for word, number in count.items())
 
 
 def runs(known: Known) -> Iterator[Observed]:
