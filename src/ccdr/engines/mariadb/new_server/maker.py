@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.engines import sums
 from ccdr.engines.mariadb import recovery, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import lines
@@ -19,13 +18,13 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import memory_tables, own, private_server
 from ccdr.engines.mariadb.new_server.private_server import DATA, copied, with_room
 from ccdr.engines.mariadb.origin import new_server_id
-from ccdr.engines.mariadb.physical.method import VERIFIED, laid_out, prepare
+from ccdr.engines.mariadb.physical.method import laid_out, prepare, prove, take_down_proven
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, require_short, write
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.host.accounts import without_account
-from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
+from ccdr.model.errors import CommandFailed, blaming_the_log
 from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.new_server import HOME, Owner, StartLines
@@ -126,7 +125,7 @@ class Maker(NewServerMaker["MariaDB"]):
             Dump(self.asset.model_copy(update={"prepare_sql": ()})).load(with_room(box), restored, manifest)
             memory_tables.keep(box, restored, manifest)
             return None
-        self._prove(box, manifest)
+        prove(box, HOME, manifest)
         prepare(box, DATA)
         box = with_room(box)
         kept = self._kept(box)
@@ -138,18 +137,6 @@ class Maker(NewServerMaker["MariaDB"]):
             return None
         with blaming_the_log():
             return recovery.recover(box, server.LOGIN, log, manifest, target)
-
-    @staticmethod
-    def _prove(box: Place, manifest: Manifest) -> None:
-        try:
-            sums.compare(box, HOME, manifest.files)
-            box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
-        except CommandFailed as error:
-            if "sha256sum" not in error.stderr or error.stalled:
-                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-            raise BackupBad(
-                f"the copy is not what was captured: {error}", hint="restore an older snapshot meanwhile"
-            ) from None
 
     @staticmethod
     def _kept(box: Place) -> dict[str, str]:
@@ -164,7 +151,7 @@ class Maker(NewServerMaker["MariaDB"]):
             private_server.start(box, self.asset, manifest, kept)
         except CommandFailed as error:
             raise private_server.broken(box, error) from None
-        box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
+        take_down_proven(box)
         inventory = Inventory(manifest.contents)
         box.run(server.LOGIN.client(), stdin=server.zone_sql(inventory.zone), what="its time zone")
         memory_tables.fill_again(box, manifest)
