@@ -188,7 +188,7 @@ def restore(
             return _dry_run(one)
         tell_intention(one)
         notes_told = len(one.result.notes)
-        _agree(one.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
+        _agree(one.examination.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
         may_recover(job.loaded, services, going_on)
         _carry_out(one)
     if options.json:

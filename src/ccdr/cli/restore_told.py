@@ -26,17 +26,18 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 def tell_intention(one: Restoring) -> None:
     """What it will do, how long it should take, and what a person should know, before the question."""
     result, snapshot, to_stderr = one.result, one.result.snapshot, settings().json
+    recovery, estimate = one.examination.recovery, one.examination.estimate
     assert snapshot is not None
     tested = {"PASS": "its last restore test passed", "FAIL": "its last restore test FAILED"}
     size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "this host never tested a restore of it")
-    until = one.recovery.until if one.recovery else rfc3339(snapshot.consistent_point)
+    until = recovery.until if recovery else rfc3339(snapshot.consistent_point)
     lines = [
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
         ("as of", f"{until}: what was written later is not in it"),
         ("to", str(result.target_name)),
         *(("", f"it {text}") for text in one.will),
         *checks_told(one.job.checks, one.passed_over),
-        ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
+        ("time", str(estimate) if estimate else NOT_MEASURED),
         *(("note", text) for text in result.notes),
         *(("finding", text) for text in result.findings),
     ]
@@ -59,7 +60,7 @@ def checks_told(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]
 
 def intention_document(one: Restoring) -> dict[str, object]:
     """The same, for a program."""
-    result, estimate = one.result, one.estimate
+    result, estimate = one.result, one.examination.estimate
     return {
         "would_restore": {
             "plan": result.plan,
