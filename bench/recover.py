@@ -33,6 +33,7 @@ from ccdr.demo import plan
 from ccdr.demo.centre import Centre, open_centre
 from ccdr.demo.images import Images, find_images
 from ccdr.demo.servers import Home
+from ccdr.host.secret_files import write_secret
 from ccdr.storage.catalogue import Catalogue
 from ccdr.wiring import services
 
@@ -133,7 +134,7 @@ def _plan(root: Path, centre: Centre, images: Images, socket: str, data: Path) -
         archive=root / "archive",
     )
     path.write_text(text + more, "utf-8")
-    plan.write_secret(root / "plans/secrets/dialler-server.pw", f"{PASSWORD}\n")
+    write_secret(root / "plans/secrets/dialler-server.pw", PASSWORD)
     for name, checks in CHECKS.items():
         (root / f"restore_tests/{name}.yaml").write_text(f"restore_test: {name}\nchecks:\n{checks}", "utf-8")
     init(root / "repo", root / "plans/secrets" / plan.KEY)

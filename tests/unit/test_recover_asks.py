@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from ccdr.cli import recover, recover_told
+from ccdr.cli import recover, recover_asks, recover_told
 from ccdr.jobs.recover import outlook as looking
 from ccdr.jobs.recover.request import Answer, Question, RecoverRequest, Undecided
 from ccdr.model.answers import NO_WORDS
@@ -34,7 +34,7 @@ def failed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         return f"timeline {request.timelines['crm']}"
 
     monkeypatch.setattr(looking, "outlook", outlook)
-    monkeypatch.setattr(recover, "progress", nullcontext)
+    monkeypatch.setattr(recover_asks, "progress", nullcontext)
 
 
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool, says: Any = None) -> None:
@@ -53,7 +53,7 @@ def test_at_a_terminal_it_is_asked_and_looked_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at_a_terminal(monkeypatch, True, says=2)
-    found, request = recover._looked_ahead(ANY, RecoverRequest(), ANY)
+    found, request = recover_asks.looked_ahead(ANY, RecoverRequest(), ANY)
     assert str(found) == "timeline 2" and request.timelines == {"crm": 2}
     said = capsys.readouterr().err
     assert "its source failed over" in said and "2  takes timeline 2  (--timeline crm=2)" in said
@@ -63,10 +63,10 @@ def test_at_a_terminal_it_is_asked_and_looked_again(
 def test_without_a_terminal_and_without_an_answer_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     at_a_terminal(monkeypatch, False)
     with pytest.raises(Undecided):
-        recover._looked_ahead(ANY, RecoverRequest(), ANY)
+        recover_asks.looked_ahead(ANY, RecoverRequest(), ANY)
     at_a_terminal(monkeypatch, True)
     with pytest.raises(CcdrError, match="nothing was begun"):
-        recover._looked_ahead(ANY, RecoverRequest(), ANY)
+        recover_asks.looked_ahead(ANY, RecoverRequest(), ANY)
 
 
 def brought(restore: Any, notes: list[str], spare_of: str | None = None) -> Any:

@@ -451,9 +451,9 @@ def test_modes_are_as_they_were_after_a_look(tmp_path: Path) -> None:
 
 
 def test_what_to_do_next_is_told_once_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    from ccdr.cli.restore import _tell
+    from ccdr.cli.restore_told import tell_result
 
     result = RestoreResult("p", "crm", "r", result="RESTORED", target_name="/srv/crm", notes=["before", "start it"])
-    _tell(result, result.notes[1:])
+    tell_result(result, result.notes[1:])
     said = capsys.readouterr().out
     assert "note: start it" in said and "before" not in said

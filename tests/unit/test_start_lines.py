@@ -9,6 +9,7 @@ import pytest
 from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.redis import new_server as redis
+from ccdr.engines.servers.new_server import require_short
 from ccdr.engines.servers.start_lines import Unit, docker_lines, instance
 from ccdr.model.errors import UsageProblem
 from ccdr.ports.new_server import Owner, Site
@@ -98,9 +99,9 @@ def test_a_setting_is_one_line_and_has_a_name() -> None:
 
 
 def test_a_socket_whose_path_no_system_takes() -> None:
-    own.require_short(Path("/" + "n" * 106))
+    require_short(Path("/" + "n" * 106))
     with pytest.raises(UsageProblem, match="107 bytes"):
-        own.require_short(Path("/" + "n" * 107))
+        require_short(Path("/" + "n" * 107))
 
 
 def test_each_recovery_has_a_server_number_of_its_own() -> None:

@@ -17,7 +17,7 @@ from ccdr.checks.identical import Identical
 from ccdr.checks.rows import Rows
 from ccdr.cli import main
 from ccdr.cli.output import table, word
-from ccdr.cli.restore import _checks
+from ccdr.cli.restore_told import checks_told
 from ccdr.cli.upkeep import _tell_check
 from ccdr.jobs.restore.ways import skipped
 from ccdr.jobs.upkeep import Check
@@ -71,13 +71,13 @@ def test_a_check_says_what_was_read_and_what_that_means(capsys: pytest.CaptureFi
 def test_what_a_restore_will_not_check_is_not_told_as_checked() -> None:
     same, rows = Identical(kind="identical"), Rows(kind="rows", table="call", at_least=1000)
     over = [skipped(rows, "it needs a server")]
-    assert list(_checks([same, rows], [])) == [("checks", "identical, call has at least 1000 rows")]
-    assert list(_checks([same, rows], over)) == [
+    assert list(checks_told([same, rows], [])) == [("checks", "identical, call has at least 1000 rows")]
+    assert list(checks_told([same, rows], over)) == [
         ("checks", "identical"),
         ("skipped", "call has at least 1000 rows: it needs a server"),
     ]
-    assert next(iter(_checks([rows], over))) == ("checks", "none of the asset's checks can run there")
-    assert list(_checks([], [])) == [("checks", "nothing: the asset names no checks")]
+    assert next(iter(checks_told([rows], over))) == ("checks", "none of the asset's checks can run there")
+    assert list(checks_told([], [])) == [("checks", "nothing: the asset names no checks")]
 
 
 # --- commands that are named to people --------------------------------------------------------------------------

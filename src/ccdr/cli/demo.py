@@ -11,8 +11,8 @@ import click
 
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
+from ccdr.cli.restore_test_told import tell
 from ccdr.cli.settings import settings
-from ccdr.cli.test import tell
 from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import Achieved, Verdict, human_bytes, human_seconds, so_many

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +13,19 @@ import click
 from ccdr.cli.approving import GoingOn, going_on_options, may_recover
 from ccdr.cli.by_itself import not_by_itself
 from ccdr.cli.output import print_json
-from ccdr.cli.progress import progress
+from ccdr.cli.recover_asks import ask_for_name, ask_of_suspects, looked_ahead
 from ccdr.cli.recover_check import CHECK, check, known_assets
-from ccdr.cli.recover_told import tell_result
+from ccdr.cli.recover_told import tell_left, tell_result
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import agree
 from ccdr.cli.verbs import as_one, complete_plans, despite_erasures_option, dry_run_option, verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import human_seconds, rfc3339
+from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover import Known, Recovering
-    from ccdr.jobs.recover.request import Question, RecoverRequest
+    from ccdr.jobs.recover.request import RecoverRequest
     from ccdr.jobs.recover.states import RecoveryOutlook
-    from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.plans.trust import Command
 
@@ -208,7 +204,7 @@ def _recover(
     loaded, services = from_site(as_role(loaded, Role.RESTORE), options.services(), asked.site)
     with contextlib.ExitStack() as stack:
         undisturbed = stack.enter_context(reading_on(loaded, services))
-        outlook, request = _looked_ahead(loaded, request, services)
+        outlook, request = looked_ahead(loaded, request, services)
         decision = Decision.of(
             outlook, onto_source_server=request.onto_source_server, site=asked.site, under=request.under
         )
@@ -227,8 +223,8 @@ def _recover(
                 click.echo("nothing was done")
             return Exit.OK
         agree(loaded, _on_the_way(loaded, request))
-        _of_suspects(outlook, request, loaded, services)
-        _agree(one.name, yes_i_mean)
+        ask_of_suspects(outlook, request, loaded, services)
+        ask_for_name(one.name, yes_i_mean)
         may_recover(loaded, services, going_on)
         return _carry_out(one, loaded)
 
@@ -238,41 +234,6 @@ def _with_notes(outlook: RecoveryOutlook, notes: Iterable[str]) -> RecoveryOutlo
     there = {*outlook.notes, *(f"{step.asset}: {note}" for step in outlook.steps for note in step.notes)}
     more = [note for note in dict.fromkeys(notes) if note not in there]
     return replace(outlook, notes=(*outlook.notes, *more))
-
-
-def _looked_ahead(
-    loaded: LoadedPlan, request: RecoverRequest, services: Services
-) -> tuple[RecoveryOutlook, RecoverRequest]:
-    """The outlook, and what was asked for with the answers of whoever sits there. Undecided where nobody does."""
-    from ccdr.jobs.recover.outlook import outlook
-    from ccdr.jobs.recover.request import Undecided
-
-    while True:
-        try:
-            with progress() as looking:
-                return outlook(loaded, request, services, looking), request
-        except Undecided as error:
-            if not sys.stdin.isatty():
-                raise
-            request = replace(request, timelines={**request.timelines, **_answered(error.questions)})
-
-
-def _answered(questions: Sequence[Question]) -> dict[str, int]:
-    """Which timeline each asset follows. CcdrError, and nothing was begun, where nobody says."""
-    from ccdr.jobs.recover.request import timelines_of
-
-    options = []
-    for question in questions:
-        click.echo(f"{question.asset}: {question.text}.", err=True)
-        for number, answer in enumerate(question.answers, 1):
-            click.echo(f"  {number}  {answer.means}  ({answer.option})", err=True)
-        try:
-            kind = click.IntRange(1, len(question.answers))
-            number = click.prompt(f"Which one does {question.asset} follow", type=kind, err=True)
-        except click.Abort:
-            raise CcdrError("nothing was begun") from None
-        options.append(question.answers[number - 1].option.removeprefix("--timeline "))
-    return timelines_of(options)
 
 
 def _on_the_way(loaded: LoadedPlan, request: RecoverRequest) -> list[Command]:
@@ -311,59 +272,11 @@ def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
     with contextlib.ExitStack() as stack:
         with watched(loaded.plan.objectives) as view:
             one = stack.enter_context(resuming(loaded, told, services, view, known))
-        _tell_left(one)
+        tell_left(one)
         if dry_run:
             click.echo("nothing was done")
             return Exit.OK
         return _carry_out(one, loaded)
-
-
-def _tell_left(one: Recovering) -> None:
-    """What is there already, and what is left to do."""
-    done = [name for name, step in one.result.steps.items() if step.before]
-    if done:
-        click.echo(f"ccdr: brought back before: {', '.join(done)}", err=True)
-    left = ", ".join(planned.asset for planned in one.left) or "nothing"
-    click.echo(f"ccdr: left to do: {left}", err=True)
-    if one.result.away >= 1:
-        click.echo(f"ccdr: {human_seconds(one.result.away)} passed in which nothing was at work", err=True)
-
-
-def _of_suspects(outlook: RecoveryOutlook, request: RecoverRequest, loaded: LoadedPlan, services: Services) -> None:
-    """The latest state is not the one that is wanted where that looks encrypted; nor is it for us to say which one is.
-    CcdrError, and nothing was begun, where nobody answers."""
-    if request.at is not None:
-        return
-    points = {step.asset: step.state.point for step in outlook.steps}
-    histories = services.histories()
-    suspects = [a for a in points if (h := histories.get((loaded.plan.plan, a))) is not None and h.suspect is not None]
-    if not suspects:
-        return
-    told = ", ".join(f"{asset} (the one before is of {rfc3339(points[asset])})" for asset in suspects)
-    text = f"the latest snapshot is suspect, and nobody has answered for that: {told}"
-    if not sys.stdin.isatty():
-        ack = f"`ccdr ack SNAPSHOT_SUSPECT {outlook.plan}`"
-        raise CcdrError(f"{text}; nothing was begun", hint=f"name the moment with --at TIME; or, if all is well, {ack}")
-    try:
-        click.confirm(f"{text}. Recover the one before it?", abort=True, err=True)
-    except click.Abort:
-        raise CcdrError("nothing was begun") from None
-
-
-def _agree(name: str, given: str | None) -> None:
-    """CcdrError (exit 3), and nothing was begun, where nobody can be asked."""
-    if given is None and not sys.stdin.isatty():
-        raise CcdrError(
-            "ccdr needs a terminal to ask for the plan's name; nothing was begun",
-            hint=f"in a script add --yes-i-mean {shlex.quote(name)}",
-        )
-    if given is None:
-        try:
-            given = click.prompt(f"To continue, type the plan's name ({name})", err=True)
-        except click.Abort:
-            raise CcdrError("nothing was begun") from None
-    if given != name:
-        raise UsageProblem(f"{given!r} is not the plan's name, {name!r}; nothing was begun")
 
 
 def _carry_out(one: Recovering, loaded: LoadedPlan) -> Exit:

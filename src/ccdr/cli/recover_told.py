@@ -1,4 +1,5 @@
-"""What came of a recovery, for whoever waits for it: what is there, what to type next, what to know."""
+"""What came of a recovery, for whoever waits for it: what is there, what to type next, what to know; and before it
+goes on, what is left to do."""
 
 from __future__ import annotations
 
@@ -12,11 +13,22 @@ from ccdr.cli.trouble import show_words
 from ccdr.model.values import Verdict, human_seconds, so_many
 
 if TYPE_CHECKING:
-    from ccdr.jobs.recover import RecoveryResult
+    from ccdr.jobs.recover import Recovering, RecoveryResult
     from ccdr.jobs.recover.result import StepResult
     from ccdr.ports.new_server import StartLines
 
 COLOURS = {"done": "green", "failed": "red", "stopped": "red"}
+
+
+def tell_left(one: Recovering) -> None:
+    """What is there already, and what is left to do."""
+    done = [name for name, step in one.result.steps.items() if step.before]
+    if done:
+        click.echo(f"ccdr: brought back before: {', '.join(done)}", err=True)
+    left = ", ".join(planned.asset for planned in one.left) or "nothing"
+    click.echo(f"ccdr: left to do: {left}", err=True)
+    if one.result.away >= 1:
+        click.echo(f"ccdr: {human_seconds(one.result.away)} passed in which nothing was at work", err=True)
 
 
 def tell_result(result: RecoveryResult) -> None:

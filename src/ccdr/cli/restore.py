@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.approving import GoingOn, going_on_options, may_recover
-from ccdr.cli.output import print_json, tell_checks
+from ccdr.cli.output import print_json
 from ccdr.cli.progress import progress
+from ccdr.cli.restore_told import intention_document, tell_intention, tell_result, tell_start
 from ccdr.cli.settings import Settings, settings
-from ccdr.cli.trouble import show_words
 from ccdr.cli.verbs import (
     as_one,
     despite_erasures_option,
@@ -29,17 +29,11 @@ from ccdr.cli.verbs import (
     verb,
 )
 from ccdr.model.errors import Exit, UsageProblem
-from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.checks.base import CheckConfig
-    from ccdr.jobs.restore import Request, RestoreResult, Restoring
-    from ccdr.model.values import CheckResult
+    from ccdr.jobs.restore import Request, Restoring
     from ccdr.plans.job import Job
     from ccdr.plans.targets import NewServer
-    from ccdr.ports.new_server import StartLines
-
-NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 
 
 @dataclass(frozen=True)
@@ -192,17 +186,26 @@ def restore(
             one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))
         if dry_run:
             return _dry_run(one)
-        _tell_intention(one)
+        tell_intention(one)
         notes_told = len(one.result.notes)
-        _agree(one.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
+        _agree(one.examination.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
         may_recover(job.loaded, services, going_on)
         _carry_out(one)
     if options.json:
         print_json(one.result.as_json())
     else:
-        _tell(one.result, one.result.notes[notes_told:])
-        _tell_start(one.result.start)
+        tell_result(one.result, one.result.notes[notes_told:])
+        tell_start(one.result.start)
     return one.result.exit_code
+
+
+def _dry_run(one: Restoring) -> Exit:
+    if settings().json:
+        print_json(intention_document(one))
+    else:
+        tell_intention(one)
+        click.echo("nothing was done")
+    return Exit.OK
 
 
 def _whole(target: str | None) -> Iterator[str]:
@@ -238,104 +241,3 @@ def _agree(name: str, given: str | None, whole: Container[str] = ()) -> None:
             raise UsageProblem("nothing was done") from None
     if given != name and given not in whole:
         raise UsageProblem(f"{given!r} is not the target's name, {name!r}; nothing was done")
-
-
-def _dry_run(one: Restoring) -> Exit:
-    if settings().json:
-        result, estimate = one.result, one.estimate
-        print_json(
-            {
-                "would_restore": {
-                    "plan": result.plan,
-                    "asset": result.asset,
-                    "snapshot": result.shown_snapshot,
-                    "target": result.target,
-                    "will": one.will,
-                    "checks": [check.label for check in one.job.checks],
-                    "skipped": [check.name for check in one.passed_over],
-                    "estimate_s": result.estimate_s,
-                    "estimate": str(estimate) if estimate else NOT_MEASURED,
-                    "notes": result.notes,
-                    "findings": result.findings,
-                }
-            }
-        )
-    else:
-        _tell_intention(one)
-        click.echo("nothing was done")
-    return Exit.OK
-
-
-def _tell_intention(one: Restoring) -> None:
-    """What it will do, how long it should take, and what a person should know, before the question."""
-    result, snapshot, to_stderr = one.result, one.result.snapshot, settings().json
-    assert snapshot is not None
-    tested = {"PASS": "its last restore test passed", "FAIL": "its last restore test FAILED"}
-    size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "this host never tested a restore of it")
-    until = one.recovery.until if one.recovery else rfc3339(snapshot.consistent_point)
-    lines = [
-        ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
-        ("as of", f"{until}: what was written later is not in it"),
-        ("to", str(result.target_name)),
-        *(("", f"it {text}") for text in one.will),
-        *_checks(one.job.checks, one.passed_over),
-        ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
-        *(("note", text) for text in result.notes),
-        *(("finding", text) for text in result.findings),
-    ]
-    click.echo(f"restore {result.plan}/{result.asset}", err=to_stderr)
-    for label, text in lines:
-        click.echo(f"  {label:8}{text}", err=to_stderr)
-
-
-def _checks(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]) -> Iterator[tuple[str, str]]:
-    """Those that will be carried out, and only then those that will not: none is told as both."""
-    if not asked:
-        yield "checks", "nothing: the asset names no checks"
-        return
-    skipped = {(check.kind, check.name) for check in passed_over}
-    done = [check.label for check in asked if (check.kind_name, check.label) not in skipped]
-    yield "checks", ", ".join(done) or "none of the asset's checks can run there"
-    for check in passed_over:
-        yield "skipped", f"{check.name}: {check.actual.removeprefix('not looked at: ')}"
-
-
-def _tell_start(lines: StartLines | None) -> None:
-    """How a person starts what was made."""
-    if lines is None:
-        return
-    for how, commands in (("Debian's own tools", lines.debian), ("Docker", lines.docker)):
-        click.echo(f"\nto start it, as root, by {how}:")
-        for command in commands:
-            click.echo(f"  {command}")
-    for heading, commands in lines.afterwards():
-        click.echo(f"\n{heading}:")
-        for command in commands:
-            click.echo(f"  {command}")
-
-
-def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
-    """What came of it; `notes` are those that were not told before it."""
-    colour = "green" if result.exit_code in (Exit.OK, Exit.LEFT_BEHIND) else "red"
-    click.echo(
-        f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target_name}"
-    )
-    if result.reason:
-        click.echo(f"  {result.reason}")
-    if result.hint:
-        click.echo(f"  → {result.hint}")
-    for text in result.left_behind:
-        click.echo(f"  left behind: {text}")
-    for text in notes:
-        click.echo(f"  note: {text}")
-    if result.checks:
-        tell_checks(result.checks, detailed={Verdict.FAIL})
-    show_words(result.words, result.run)
-    click.echo()
-    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
-    estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""
-    click.echo(f"took {human_seconds(sum(result.phases.values()))} ({phases}){estimated}")
-    for line in result.incident.lines:
-        click.echo(line)
-    if result.record is not None:
-        click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from ccdr.cli.one_by_one import each_asset
-from ccdr.cli.output import print_json, table, tell_checks, word
+from ccdr.cli.output import print_json
+from ccdr.cli.restore_test_told import tell, tell_all
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import (
     assets_option,
@@ -20,11 +21,8 @@ from ccdr.cli.verbs import (
     verb,
 )
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ccdr.jobs.restore_test import RestoreTest
     from ccdr.jobs.services import Services
     from ccdr.plans.job import Job
@@ -144,7 +142,7 @@ def _by_rules(jobs: list[Job], snapshot: str | None, services: Services, *, keep
         tell(one, turns[one.asset])
 
     code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
-    _tell_all(done, jobs)
+    tell_all(done, jobs)
     return code
 
 
@@ -182,36 +180,8 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Service
         tell(one)
 
     code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
-    _tell_all(done, jobs)
+    tell_all(done, jobs)
     return code
-
-
-def _tell_all(done: Sequence[RestoreTest], jobs: Sequence[Job]) -> None:
-    """After several: one line for each, what another run held included."""
-    if len(jobs) < 2 or settings().json:
-        return
-    by_asset = {one.asset: one for one in done}
-    rows = []
-    for job in jobs:
-        one = by_asset.get(job.asset)
-        if one is None:
-            rows.append((word("SKIPPED"), job.asset, "-", "-", "-", "another run holds it"))
-            continue
-        rpo, rto = (human_seconds(a.achieved_s) if a is not None else "-" for a in (one.rpo, one.rto))
-        snapshot = one.snapshot.short if one.snapshot is not None else "-"
-        rows.append((word(one.verdict), job.asset, snapshot, rpo, rto, _why(one)))
-    table(("", "asset", "snapshot", "RPO", "RTO", "why"), rows)
-
-
-def _why(one: RestoreTest) -> str:
-    """What of it is not as it should be: a PASS, too, may have findings that nobody has acknowledged."""
-    if one.reason:
-        return one.reason
-    if findings := [finding for finding in one.findings if finding not in one.noted]:
-        return findings[0] + (f"; {len(findings) - 1} more above" if findings[1:] else "")
-    measured = (("RPO", one.rpo), ("RTO", one.rto))
-    bad = (ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED)
-    return ", ".join(f"{name} {a.verdict}" for name, a in measured if a is not None and a.verdict in bad) or "-"
 
 
 def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:
@@ -246,70 +216,3 @@ def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
         which = f"{line['snapshot']}{turn and f' ({turn[2:]})'}"
         click.echo(f"would restore the snapshot {which} of {line['asset']} and check: {checks}")
     return Exit.OK
-
-
-def tell(done: RestoreTest, turn: str = "") -> None:
-    """The test for people: verdict first, then why, then what was looked at and measured. `turn` follows the rule that
-    chose the snapshot."""
-    from ccdr.evidence.verdicts import misfits
-
-    click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
-    if done.snapshot is not None:
-        s = done.snapshot
-        size = human_bytes(s.bytes)
-        what = f"snapshot {s.short} ({done.selected}{turn}), consistent at {rfc3339(s.consistent_point)}, {size}"
-        good = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
-        why = "for what does not fit it" if misfits(done.body()) else "for a newer backup alone"
-        click.echo(f"  {why}; {what}, is good" if good else f"  {what}")
-    else:
-        click.echo()
-    if done.reason:
-        click.echo(f"  {done.reason}")
-    if done.hint:
-        click.echo(f"  → {done.hint}")
-    if done.left_out:
-        click.echo(f"  left out, as the plan says: {', '.join(done.left_out)}")
-    for finding in done.findings:
-        click.echo(f"  finding: {finding}")
-    if done.checks:
-        tell_checks(done.checks, detailed=set(Verdict) - {Verdict.PASS})
-    _tell_measures(done)
-
-
-def _tell_measures(done: RestoreTest) -> None:
-    from ccdr.host.state import default_state
-
-    click.echo()
-    rows = []
-    for name, achieved in (("RPO", done.rpo), ("RTO", done.rto)):
-        if achieved is not None:
-            objective = human_seconds(achieved.objective_s)
-            rows.append((name, word(achieved.verdict), human_seconds(achieved.achieved_s), objective))
-    table(("", "", "achieved", "objective"), rows)
-    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in done.phases.items())
-    click.echo(f"phases: {phases}")
-    if done.disposal.get("kept_until"):
-        click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (PostgreSQL: psql -h /ccdr/run -U postgres)")
-        click.echo(f"when you are done: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
-    for other in done.others:
-        _tell_other(other)
-    if done.private is not None:
-        where = (settings().state or default_state()) / str(done.private["file"])
-        click.echo(f"by name, for your eyes: {where}, {done.private['lines']} lines, until {done.private['until']}")
-    left = done.disposal.get("left_behind")
-    for problem in left if isinstance(left, list) else ():
-        click.echo(f"left behind: {problem}")
-    if done.record is not None:
-        click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
-    click.echo()
-
-
-def _tell_other(other: dict[str, Any]) -> None:
-    """An asset that was restored beside the tested one."""
-    snapshot, how = other["snapshot"], "captured together" if other["group_run"] else "captured apart"
-    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in other["phases"].items())
-    click.echo(
-        f"restored with it: {other['asset']}, snapshot {snapshot['id'][:8]}, consistent at "
-        f"{snapshot['consistent_point']},"
-        f" {human_seconds(other['skew_s'])} apart ({how}); {phases}"
-    )

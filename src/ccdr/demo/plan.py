@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from pathlib import Path
 from string import Template
@@ -10,6 +9,7 @@ from string import Template
 from ccdr.demo.centre import Centre
 from ccdr.demo.images import Images
 from ccdr.demo.store import DemoStore
+from ccdr.host.secret_files import new_secret, write_secret
 from ccdr.plans import LoadedPlan, load_plan
 
 PLAN, BUCKET = "outbound", "ccdr-outbound"
@@ -20,24 +20,26 @@ SPOOL = "/var/spool/recordings"  # where the restore tests that ship have the re
 def write_plan(work: Path, centre: Centre, images: Images, server: DemoStore, approval: str = "") -> LoadedPlan:
     """In `work`: `plans/`, with secrets, and `restore_tests/`. `approval` is the plan's block of that name."""
     _restore_tests(work / "restore_tests", centre)
-    places = work / "plans" / "secrets"
-    write_secret(places / KEY, secrets.token_urlsafe(24) + "\n")
-    write_secret(places / "outbound.env", server.env_file())
-    write_secret(places / "queues.pw", f"{centre.queues.password}\n")
+    places = _places(work)
+    write_secret(places / KEY, new_secret())
+    write_secret(places / "outbound.env", server.env_file().removesuffix("\n"))
+    write_secret(places / "queues.pw", centre.queues.password)
     values = _addresses(centre, images, f"s3:{server.endpoint}/{BUCKET}") | {"approval": approval}
     return _written(work, "plan.yaml", work / "restore_tests", values)
 
 
 def write_damaged(elsewhere: Path, work: Path, centre: Centre, images: Images) -> LoadedPlan:
     """In `elsewhere`: a plan of its own, with the key of the plan in `work` and its restore tests."""
-    write_secret(elsewhere / "plans" / "secrets" / KEY, (work / "plans" / "secrets" / KEY).read_text("ascii"))
+    key = (work / "plans" / "secrets" / KEY).read_text("ascii")
+    write_secret(_places(elsewhere) / KEY, key.removesuffix("\n"))
     return _written(elsewhere, "damaged.yaml", work / "restore_tests", _addresses(centre, images, ""))
 
 
-def write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, "ascii")
+def _places(work: Path) -> Path:
+    """Where its secrets lie, for nobody else to look into."""
+    places = work / "plans" / "secrets"
+    places.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return places
 
 
 def _written(into: Path, template: str, restore_tests: Path, addresses: dict[str, str]) -> LoadedPlan:

@@ -23,7 +23,7 @@ from tests.support.shipping import ship_once
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
 
-from ccdr.engines.postgres.new_server.maker import NOT_ANALYZED
+from ccdr.engines.postgres.new_server import statistics
 from ccdr.host.processes import Watchdog
 from ccdr.host.state import Run
 from ccdr.jobs.restore import opening as opening_room
@@ -58,7 +58,7 @@ def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> 
         assert answers(home, port)
         assert re.search(r" call +\| \d+ kB\n", looked(done.json["start"], container))
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
-        assert psql(home, port, NOT_ANALYZED) == "f", "its planner knows what it holds"
+        assert psql(home, port, statistics.LACKING) == "f", "its planner knows what it holds"
         asked = "select count(*) from call"
         assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
         assert psql(home, port, asked, role="old", PGHOST="127.0.0.1", PGPASSWORD="old secret") == "3000"

@@ -23,7 +23,8 @@ def compared(monkeypatch: pytest.MonkeyPatch, state: State, spare_of: str | None
     restoring = cast("Any", Restoring.__new__(Restoring))
     restoring.result, restoring._keep, restoring._unknown = RestoreResult("p", "crm", "r"), True, True
     restoring.request = SimpleNamespace(despite_failed_checks=False, goes_on=True)
-    restoring.job, restoring._older, restoring._way = SimpleNamespace(plan="p", asset="crm"), True, SimpleNamespace()
+    restoring.job, restoring._way = SimpleNamespace(plan="p", asset="crm"), SimpleNamespace()
+    restoring.examination = SimpleNamespace(has_older=True)
     step = SimpleNamespace(
         planned=SimpleNamespace(asset="crm", spare_of=spare_of), before=False, state="bringing", borne=[]
     )

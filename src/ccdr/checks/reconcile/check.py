@@ -7,9 +7,7 @@ and never more than they explain.
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,22 +19,18 @@ from pydantic import AfterValidator, Field, model_validator
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.decoding import decode
 from ccdr.checks.freshness import CLOCKS
-from ccdr.checks.reconcile.instants import Instants, instant_of
+from ccdr.checks.reconcile.instants import Instants
 from ccdr.checks.reconcile.match import (
     Decode,
-    FileFact,
     FileOutcome,
     Matcher,
     Matches,
     Reference,
-    RowFact,
     RowOutcome,
     StatedColumns,
 )
-from ccdr.checks.reconcile.paths import resolve
-from ccdr.checks.reconcile.rows import read_rows
+from ccdr.checks.reconcile.stores import Column, OtherColumns, files_of, rows_of
 from ccdr.engines import EngineConfig, Files
-from ccdr.engines.files import LISTING, read_listing
 from ccdr.model.schema import Duration, Name, Strict, Text, format_duration
 from ccdr.model.values import CheckResult, human_seconds, rfc3339
 from ccdr.ports.check import CheckContext, Counterpart
@@ -45,8 +39,6 @@ from ccdr.ports.engine import Engine
 ANY = "any"
 NAMED = 20  # references that the person at the shell is shown; the private output has all
 NOTED = 100_000  # references of one comparison in the private output
-MISMATCH = -1  # the size that a row says, where it says no number: that of no file
-Column = Literal["path", "size", "sha256", "time"]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -65,10 +57,6 @@ class Allowed(Strict):
     unsaid: Count | Literal["any"] = Field(0, description="rows that say no size or SHA-256, though a column is for it")
     files_without_row: Count | Literal["any"] = Field(0, description="files that no row names")
     shared: Count | Literal["any"] = Field("any", description="files that more than one row names")
-
-
-class _OtherColumns(Exception):
-    """The query gave another number of columns than the check names."""
 
 
 class Reconcile(CheckConfig):
@@ -130,18 +118,19 @@ class Reconcile(CheckConfig):
         yield self._skew(instants, counterpart)
         exported = context.out / f"rows-{counterpart.work.name}"
         engine.export(context.sandbox, context.manifest, self.query, exported)
+        root = self._root(counterpart.context)
         wanted = StatedColumns("size" in self.columns, "sha256" in self.columns)
         try:
             with Matcher.opened(counterpart.work / "matches.sqlite", instants, wanted) as matcher:
-                matcher.add_files(self._files(counterpart.context))
-                matcher.add_rows(self._rows(exported, self._root(counterpart.context)))
+                matcher.add_files(files_of(counterpart.context, root, self.match))
+                matcher.add_rows(rows_of(exported, self.columns, root))
                 matched = matcher.judge(
                     lambda names: _hashed(counterpart.context, names), self._decoder(counterpart.context)
                 )
                 self._note(matcher, counterpart)
                 yield self._rows_result(matched, instants, matcher)
                 yield self._files_result(matched, instants, matcher)
-        except _OtherColumns as error:
+        except OtherColumns as error:
             yield self._of("rows", False, f"{len(self.columns)} columns: {', '.join(self.columns)}", str(error))
         finally:
             exported.unlink(missing_ok=True)
@@ -169,43 +158,10 @@ class Reconcile(CheckConfig):
 
     # --- what is compared -----------------------------------------------------------------------------
 
-    def _files(self, context: CheckContext) -> Iterator[FileFact]:
-        """The snapshot's listing. That all of it came back was seen when it was fetched."""
-        patterns = tuple(pattern.lower() for pattern in self.match)
-        root = self._root(context)
-        below = "/" if root is None else f"{root}/"
-        with (context.restored / LISTING).open(encoding="ascii") as lines:
-            for entry in read_listing(lines):
-                name = entry.path.rsplit("/", 1)[-1].lower()
-                yield FileFact(
-                    path=os.fsencode(entry.path),
-                    kind=entry.type,
-                    size=entry.size,
-                    mtime=entry.mtime / 1e9,
-                    target=None if entry.target is None else os.fsencode(entry.target),
-                    looked_at=entry.path.startswith(below) and any(fnmatch.fnmatchcase(name, p) for p in patterns),
-                )
-
     def _root(self, context: CheckContext) -> Path | None:
         roots = context.manifest.contents.get("roots")
         only = Path(str(roots[0])) if isinstance(roots, list) and len(roots) == 1 else None
         return self.root or only
-
-    def _rows(self, exported: Path, root: Path | None) -> Iterator[RowFact]:
-        above = None if root is None else os.fsencode(root)
-        with exported.open("rb") as lines:
-            for values in read_rows(lines):
-                if len(values) != len(self.columns):
-                    raise _OtherColumns(f"{len(values)} columns")
-                says = dict(zip(self.columns, values, strict=True))
-                at = says.get("time")
-                yield RowFact(
-                    reference=says["path"],
-                    path=resolve(says["path"], above),
-                    size=_size(says.get("size")),
-                    sha256=_sha256(says.get("sha256")),
-                    at=None if at is None else instant_of(at.decode("utf-8", "replace")),
-                )
 
     def _decoder(self, context: CheckContext) -> Decode | None:
         if not self.decodable:
@@ -302,20 +258,6 @@ def _named(references: Iterator[Reference]) -> str | None:
 
 def _shown(seconds: float) -> str:
     return rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0))
-
-
-def _size(column: bytes | None) -> int | None:
-    if column is None:
-        return None
-    text = column.strip()
-    return int(text) if text.isdigit() and len(text) < 19 else MISMATCH
-
-
-def _sha256(column: bytes | None) -> str | None:
-    """In small letters; as PostgreSQL writes a bytea, too. What is no digest at all is that of no file."""
-    if column is None:
-        return None
-    return column.decode("ascii", "replace").strip().lower().removeprefix("\\x")
 
 
 def _hashed(context: CheckContext, names: list[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.runbook import carried_out, printed, show, standing
+from ccdr.cli.runbook import carried_out, one_step, printed, show, standing
 from ccdr.cli.verbs import EXIT_STATUS
 
 
@@ -19,8 +19,8 @@ for _verb, _name in (
     (printed.printed, "print"),
     (carried_out.run, "run"),
     (carried_out.resume, "resume"),
-    (carried_out.retry, "retry"),
-    (carried_out.skip, "skip"),
+    (one_step.retry, "retry"),
+    (one_step.skip, "skip"),
     (standing.status, "status"),
     (carried_out.take_over, "take-over"),
 ):

@@ -1,17 +1,28 @@
-"""`ccdr runbook run`, `resume`, `retry`, `skip` and `take-over`."""
+"""`ccdr runbook run`, `resume` and `take-over`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE
 from ccdr.cli.output import print_json
-from ccdr.cli.runbook.going import desk_of, go_on, note, outlook_of, records_of, resumed
+from ccdr.cli.runbook.going import (
+    answer_option,
+    answers_of,
+    approval_option,
+    desk_of,
+    go_on,
+    note,
+    outlook_of,
+    records_of,
+    require_approval,
+    require_confirmed,
+    resumed,
+    why_option,
+)
 from ccdr.cli.runbook.show import tell_steps
-from ccdr.cli.settings import F, settings
+from ccdr.cli.settings import settings
 from ccdr.cli.verbs import dry_run_option, plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, Locked, UsageProblem
 
@@ -20,54 +31,6 @@ if TYPE_CHECKING:
 
     from ccdr.jobs.runbook.journal import Journal
     from ccdr.jobs.runbook.opening import Desk
-    from ccdr.jobs.runbook.people import Given
-    from ccdr.jobs.runbook.states import StepState
-
-
-def answer_option(function: F) -> F:
-    return click.option(
-        "--answer",
-        "answers",
-        multiple=True,
-        metavar="STEP=ANSWER",
-        help="What is answered to a question, given beforehand; may be given several times.",
-    )(function)
-
-
-def approval_option(function: F) -> F:
-    """For a plan that wants another person's approval of a recovery."""
-    return click.option(
-        "--approval",
-        type=FILE,
-        metavar="FILE",
-        help="For the step that recovers: a request that somebody else has signed (FILE, and FILE.sig).",
-    )(function)
-
-
-def why_option(text: str, *, required: bool = True) -> Callable[[F], F]:
-    return click.option("--why", metavar="TEXT", required=required, help=text)
-
-
-def _complete_steps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    from ccdr.cli.settings import Settings
-    from ccdr.model.errors import CcdrError
-    from ccdr.plans.runbook_made import runbook_of
-
-    try:
-        loaded = ctx.find_root().ensure_object(Settings).load(str(ctx.params.get("plan")))
-    except CcdrError:
-        return []
-    return [name for name in runbook_of(loaded.plan).steps if name.startswith(incomplete)]
-
-
-def step_argument(function: F) -> F:
-    return click.argument("step", shell_complete=_complete_steps)(function)
-
-
-def _answers(desk: Desk, options: tuple[str, ...]) -> dict[str, Given]:
-    from ccdr.jobs.runbook.people import read_answers
-
-    return read_answers(options, desk.runbook)
 
 
 @verb(short_help="Carry the runbook out.")
@@ -95,14 +58,14 @@ def run(
       ccdr runbook run outbound --approval recover.txt     where the plan says `approval: {recover: true}`
     """
     desk = desk_of(plan)
-    given = _answers(desk, answers)
+    given = answers_of(desk, answers)
     if dry_run:
         return _dry_run(desk)
     if why is not None and not afresh:
         raise UsageProblem("--why says why an open run is ended, and --afresh is missing")
     with desk.holding():
-        _require_confirmed(desk)
-        _require_approval(desk, approval)
+        require_confirmed(desk)
+        require_approval(desk, approval)
         if afresh:
             _abandon(desk, why)
         return go_on(desk, desk.begin(), given, approval)
@@ -156,95 +119,11 @@ def resume(plan: str, answers: tuple[str, ...], approval: Path | None) -> Exit:
       ccdr runbook resume outbound --answer dead=dead
     """
     desk = desk_of(plan)
-    given = _answers(desk, answers)
+    given = answers_of(desk, answers)
     with desk.holding():
-        _require_confirmed(desk)
-        _require_approval(desk, approval)
+        require_confirmed(desk)
+        require_approval(desk, approval)
         return go_on(desk, resumed(desk), given, approval)
-
-
-@verb(short_help="Try a step again that failed, and go on.")
-@plan_argument
-@step_argument
-@answer_option
-@approval_option
-def retry(plan: str, step: str, answers: tuple[str, ...], approval: Path | None) -> Exit:
-    """Try STEP of the open run again, and go on. Only what failed, or was interrupted, can be tried again.
-
-    \b
-    Examples:
-      ccdr runbook retry outbound recover
-      ccdr runbook retry outbound recover --approval recover.txt
-    """
-    from ccdr.jobs.runbook.states import StepState
-
-    desk = desk_of(plan)
-    given = _answers(desk, answers)
-    with desk.holding():
-        _require_confirmed(desk)
-        _require_approval(desk, approval)
-        one = _standing_step(desk, step)
-        if one not in (StepState.FAILED, StepState.INTERRUPTED):
-            raise UsageProblem(
-                f"{step} has not failed: it is {one.replace('_', ' ')}, and what is done is never done again",
-                hint=f"`ccdr runbook resume {plan}` goes on with what is left",
-            )
-        journal = resumed(desk)
-        journal.append("step.retried", step=step)
-        return go_on(desk, journal, given, approval)
-
-
-@verb(short_help="Go on without a step, and say why.")
-@plan_argument
-@step_argument
-@why_option("Why it is skipped: at most 500 characters.")
-@answer_option
-def skip(plan: str, step: str, why: str, answers: tuple[str, ...]) -> Exit:
-    """Go on with the open run without STEP: what depends on it begins as if it were done.
-
-    That is a deviation from the runbook, and is told as one: who, when and that a step was skipped go into the ledger;
-    what --why says is kept apart, in the state directory. A health check that is skipped leaves the RTO unproven.
-
-    \b
-    Examples:
-      ccdr runbook skip outbound tell --why "the service desk told everybody at 03:20"
-    """
-    from ccdr.evidence.acknowledged import why_of
-    from ccdr.evidence.payloads import keep_payload
-    from ccdr.jobs.runbook.states import StepState
-    from ccdr.plans.runbook import Decision
-
-    desk = desk_of(plan)
-    given, said = _answers(desk, answers), why_of(why)
-    with desk.holding():
-        _require_confirmed(desk)
-        one = _standing_step(desk, step)
-        if one in (StepState.DONE, StepState.SKIPPED, StepState.NOT_TAKEN):
-            raise UsageProblem(f"{step} is {one.replace('_', ' ')} already", hint=f"`ccdr runbook status {plan}`")
-        if isinstance(desk.runbook.steps[step], Decision):
-            answers_of = ", ".join(desk.runbook.steps[step].leads_to())
-            raise UsageProblem(
-                f"{step} decides how it goes on, and cannot be skipped",
-                hint=f"answer it: `ccdr runbook resume {plan} --answer {step}=…`, one of {answers_of}",
-            )
-        journal = resumed(desk)
-        journal.append("step.skipped", step=step, text=keep_payload(desk.services.state, said))
-        return go_on(desk, journal, given)
-
-
-def _standing_step(desk: Desk, step: str) -> StepState:
-    if step not in desk.runbook.steps:
-        from ccdr.plans.problems import did_you_mean
-
-        meant = did_you_mean(step, desk.runbook.steps)
-        raise UsageProblem(
-            f"the runbook has no step {step[:80]!r}",
-            hint=f"did you mean {meant}?" if meant else f"it has {', '.join(desk.runbook.steps)}",
-        )
-    found = desk.newest()
-    if found is None or found[1].ended is not None:
-        raise UsageProblem("no run of this runbook is open", hint=f"`ccdr runbook run {desk.plan}` begins one")
-    return found[1].steps[step].state
 
 
 @verb(short_help="Go on with a run that another host has begun.")
@@ -276,27 +155,6 @@ def take_over(plan: str) -> Exit:
         note(f"this host goes on with the run {outlook.run} from now on")
         tell_outlook(outlook)
     return Exit.OK
-
-
-def _require_confirmed(desk: Desk) -> None:
-    """A command of a plan that came from a repository runs only once a person has seen it."""
-    from ccdr.cli.trusting import agree
-    from ccdr.jobs.runbook.trusted import commands_of
-
-    agree(desk.loaded, commands_of(desk.runbook))
-
-
-def _require_approval(desk: Desk, approval: Path | None) -> None:
-    """UsageProblem where the file that was given cannot be read: whether it holds is asked by the step. Where none was
-    given and one will be wanted, that is said before anything begins."""
-    from ccdr.cli.approving import GoingOn
-    from ccdr.jobs.runbook.runners import wants_approval
-    from ccdr.plans.runbook import Recover
-
-    if approval is not None:
-        GoingOn(approval, None).given(desk.loaded, desk.services)
-    elif wants_approval(desk.loaded) and any(isinstance(step, Recover) for step in desk.runbook.steps.values()):
-        note(f"a step that recovers will want another person's approval (`ccdr approval request {desk.plan} recover`)")
 
 
 def _dry_run(desk: Desk) -> Exit:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import FILE
 from ccdr.cli.output import print_json
-from ccdr.cli.settings import Settings, settings
+from ccdr.cli.settings import F, Settings, settings
 from ccdr.model.errors import CcdrError, Exit
 
 if TYPE_CHECKING:
@@ -22,6 +23,30 @@ if TYPE_CHECKING:
     from ccdr.jobs.runbook.outlook import Outlook
     from ccdr.jobs.runbook.people import Given
     from ccdr.jobs.runbook.states import Standing
+
+
+def answer_option(function: F) -> F:
+    return click.option(
+        "--answer",
+        "answers",
+        multiple=True,
+        metavar="STEP=ANSWER",
+        help="What is answered to a question, given beforehand; may be given several times.",
+    )(function)
+
+
+def approval_option(function: F) -> F:
+    """For a plan that wants another person's approval of a recovery."""
+    return click.option(
+        "--approval",
+        type=FILE,
+        metavar="FILE",
+        help="For the step that recovers: a request that somebody else has signed (FILE, and FILE.sig).",
+    )(function)
+
+
+def why_option(text: str, *, required: bool = True) -> Callable[[F], F]:
+    return click.option("--why", metavar="TEXT", required=required, help=text)
 
 
 def note(text: str) -> None:
@@ -137,3 +162,30 @@ def outlook_of(
         (*notes, *([changed] if changed and standing.ended is None else [])),
         desk.services.state,
     )
+
+
+def answers_of(desk: Desk, options: tuple[str, ...]) -> dict[str, Given]:
+    from ccdr.jobs.runbook.people import read_answers
+
+    return read_answers(options, desk.runbook)
+
+
+def require_confirmed(desk: Desk) -> None:
+    """A command of a plan that came from a repository runs only once a person has seen it."""
+    from ccdr.cli.trusting import agree
+    from ccdr.jobs.runbook.trusted import commands_of
+
+    agree(desk.loaded, commands_of(desk.runbook))
+
+
+def require_approval(desk: Desk, approval: Path | None) -> None:
+    """UsageProblem where the file that was given cannot be read: whether it holds is asked by the step. Where none was
+    given and one will be wanted, that is said before anything begins."""
+    from ccdr.cli.approving import GoingOn
+    from ccdr.jobs.runbook.runners import wants_approval
+    from ccdr.plans.runbook import Recover
+
+    if approval is not None:
+        GoingOn(approval, None).given(desk.loaded, desk.services)
+    elif wants_approval(desk.loaded) and any(isinstance(step, Recover) for step in desk.runbook.steps.values()):
+        note(f"a step that recovers will want another person's approval (`ccdr approval request {desk.plan} recover`)")

@@ -23,8 +23,9 @@ from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
 from ccdr.engines.servers.connection import by_network
+from ccdr.engines.servers.new_server import NewServerMaker, not_taken, refuse_settings, require_short, write
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
-from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import Manifest, so_many
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.new_server import HOME, Owner, Site, StartLines
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ccdr.engines.redis.engine import Redis
 
 DATA, LOGS, SOCKETS, ACL = "data", "log", "run", "users.acl"  # below the home
-LONGEST_SOCKET = 107  # bytes of its path, as the kernel has it
 # What a target says by words of its own; None: what is not for it to say.
 _OURS = {
     **{"bind": "address", "port": "port", "unixsocket": "sockets", "dir": "directory"},
@@ -65,7 +65,6 @@ rm -rf {LOGS}/* {SOCKETS}/*
 : > {LOGS}/server.log
 [ ! -f {ACL} ] || chmod 640 {ACL}
 """
-_WRITE = f'cat > "{HOME}/$1" && chmod 644 "{HOME}/$1"'
 # Does the server take the configuration that comes on standard input? $1: the program's name.
 _TRY = """set -e
 rm -rf /tmp/ccdr-try && mkdir /tmp/ccdr-try
@@ -84,31 +83,17 @@ kill $server
 def asked_for(site: Site) -> dict[str, str]:
     """The settings that the target states. UsageProblem where one is not for it to state."""
     named = {name.lower(): value for name, value in site.settings.items()}
-    for name, value in named.items():
-        if not _OPTION.fullmatch(name) or "\n" in value:
-            raise UsageProblem(f"{name!r} is no setting of Redis", hint="mend `settings:` of the target")
-        if name in _OURS:
-            why = _OURS[name]
-            hint = f"the target's `{why}:` says it" if why and " " not in why else why or "leave it out: ccdr sets it"
-            raise UsageProblem(f"a new server's `settings:` cannot set {name}", hint=hint)
+    refuse_settings(named, "Redis", _OPTION, _OURS)
     return named
 
 
 @dataclass
-class Maker:
+class Maker(NewServerMaker["Redis"]):
     """`ServerMaker` for Redis and Valkey."""
-
-    asset: Redis
-    site: Site
 
     def __post_init__(self) -> None:
         asked_for(self.site)
-        if len(str(self._socket).encode()) > LONGEST_SOCKET:
-            raise UsageProblem(
-                f"the new server's socket {self._socket} has a path of more than {LONGEST_SOCKET} bytes, which no "
-                "system takes",
-                hint="name a directory with a shorter path with `sockets:`",
-            )
+        require_short(self._socket)
 
     # --- before ---------------------------------------------------------------------------------------
 
@@ -121,10 +106,6 @@ class Maker:
     @property
     def user(self) -> str:
         return "redis"
-
-    @property
-    def port(self) -> int:
-        return self.site.port or self.asset.connection.port
 
     def by_socket_alone(self, manifest: Manifest) -> bool:
         return not _has_users(manifest)
@@ -198,9 +179,6 @@ class Maker:
             self.reopen(box, manifest)
         return None
 
-    def lasting(self, box: Place, manifest: Manifest) -> bool:
-        return True
-
     def reopen(self, box: Place, manifest: Manifest) -> None:
         server, extra = restored_server(box, manifest), list(self.asset.extra)
         if self._settings(manifest)["appendonly"] == "yes":
@@ -227,10 +205,6 @@ class Maker:
     def _rules(box: Place, manifest: Manifest) -> str:
         return box.run(["cat", f"{HOME}/{ACL}"], what="its users").stdout if _has_users(manifest) else ""
 
-    @property
-    def restored(self) -> Restored:
-        return self.asset
-
     def erased(self, box: Place, manifest: Manifest) -> None:
         written_again(restored_server(box, manifest))
 
@@ -252,13 +226,13 @@ class Maker:
         box.run(["sh", "-c", _SET_UP], what="its directories")
         conf = f"{name}.conf"
         text = self._text(manifest, str(self.site.home))
-        box.run(["sh", "-c", _WRITE, "write", conf], stdin=text, what="its configuration")
+        write(box, conf, text, "its configuration")
         program = f"/usr/bin/{name}-server {self.site.home / conf} --supervised systemd --daemonize no"
         lines = ["ExecStart=", f"ExecStart={program}", "PIDFile=", f"ReadWritePaths={self.site.home}"]
         if self.site.sockets is not None:
             lines.append(f"ReadWritePaths=-{self.site.sockets}")
         drop_in = _unit(name).drop_in(self.site, owner, lines)
-        box.run(["sh", "-c", _WRITE, "write", DROP_IN], stdin=drop_in, what="its unit")
+        write(box, DROP_IN, drop_in, "its unit")
         other = self._other_password(manifest, home)
         return [] if other is None else [other]
 
@@ -270,11 +244,7 @@ class Maker:
         try:
             box.run(["sh", "-c", _TRY, "try", kind_of(manifest).name], stdin=text, what="trying its configuration")
         except CommandFailed as error:
-            named = next((option for option in asked_for(self.site) if option in error.stderr), None)
-            told = f" ({named})" if named else ""
-            raise TestBroken(
-                f"the new server does not take its settings{told}: {error}", hint="mend `settings:` of the target"
-            ) from None
+            raise not_taken(error, asked_for(self.site)) from None
 
     def _text(self, manifest: Manifest, home: str) -> str:
         """Its own configuration. Without users there is nobody whom a password would keep out."""

@@ -88,7 +88,7 @@ class _Looking:
         request = replace(request, despite_erasures=session.known.despite_erasures)
         progress = OfAsset(self.view, asset)
         one = room.enter_context(restoring(session.job(asset), request, session.services, progress, dry_run=True))
-        if one.there:
+        if one.examination.there:
             was_done(session, planned)
             room.close()
             return

@@ -11,14 +11,13 @@ from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
-from ccdr.model.errors import UsageProblem
+from ccdr.engines.servers.new_server import refuse_settings
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import Site
 
 CONF = "my.cnf"  # all below the home
 DATA, BINLOG, LOGS, RUN = "data", "binlog", "log", "run"
 ERRORS = f"{LOGS}/error.log"
-LONGEST_SOCKET = 107  # bytes of its path, as the kernel has it
 # Whose options are called otherwise than the variables.
 _CALLED = {"tx_isolation": "transaction_isolation"}
 # Of the source's, what it had as it was captured, whatever its size: a server of another machine may have less.
@@ -41,22 +40,8 @@ _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 def asked_for(site: Site) -> dict[str, str]:
     """The settings that the target states, by their options' names. UsageProblem where one is not for it to state."""
     named = {name.lower().replace("-", "_").removeprefix("loose_"): value for name, value in site.settings.items()}
-    for name, value in named.items():
-        if not _OPTION.fullmatch(name) or "\n" in value:
-            raise UsageProblem(f"{name!r} is no setting of MariaDB", hint="mend `settings:` of the target")
-        if name in _OURS:
-            key = _OURS[name]
-            hint = f"the target's `{key}:` says it" if key else "leave it out: ccdr sets it"
-            raise UsageProblem(f"a new server's `settings:` cannot set {name}", hint=hint)
+    refuse_settings(named, "MariaDB", _OPTION, _OURS)
     return named
-
-
-def require_short(path: Path) -> None:
-    if len(str(path).encode()) > LONGEST_SOCKET:
-        raise UsageProblem(
-            f"the new server's socket {path} has a path of more than {LONGEST_SOCKET} bytes, which no system takes",
-            hint="name a directory with a shorter path with `sockets:`",
-        )
 
 
 @dataclass(frozen=True)

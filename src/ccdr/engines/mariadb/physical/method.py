@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
 
 HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the copy is
-DATA, CONF, INIT, VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("server.cnf", "init.sql", "verified"))  # noqa: S108
+DATA, CONF, INIT, _VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("server.cnf", "init.sql", "verified"))  # noqa: S108
 # How the copy's own files were laid out, which a server that runs on them has to be told.
 KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
 _PLACE = in_place(HOME, server.DATA, COPY)
@@ -118,16 +119,9 @@ class Physical:
         return {"files": int(str(manifest.contents["file_count"]))}
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        try:
+        with _blamed():
             box.run(["sh", "-c", _PLACE, "place", box.path(restored)], what="putting the copy in place")
-            sums.compare(box, HOME, manifest.files)
-            box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
-        except CommandFailed as error:
-            if "sha256sum" not in error.stderr or error.stalled:
-                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-            raise BackupBad(
-                f"the copy is not what was captured: {error}", hint="restore an older snapshot meanwhile"
-            ) from None
+        prove(box, HOME, manifest)
         kept = laid_out(_noted(restored / COPY / "backup-my.cnf"))
         prepare(box, DATA)
         self._start(box, manifest, kept)
@@ -171,7 +165,7 @@ class Physical:
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""
         box, inventory = context.sandbox, Inventory(context.manifest.contents)
-        verified = box.run(["cat", VERIFIED], ok=(0, 1)).code == 0
+        verified = box.run(["cat", _VERIFIED], ok=(0, 1)).code == 0
         count = so_many(len(context.manifest.files), "file")
         yield judged(
             "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", lead="differs: "
@@ -213,6 +207,31 @@ def _tables(objects: Objects, database: str) -> Probe:
 def _server_tables(box: Place) -> list[tuple[str, str, str | None]]:
     """Database, name and engine of each table of the restored server, its own ones too."""
     return [(*row,) for row in answers(box, server.LOGIN, _TABLES, "listing the server's tables")]
+
+
+def prove(box: Place, directory: str, manifest: Manifest) -> None:
+    """The copy's files, below `directory`, are as captured: BackupBad where they are not."""
+    with _blamed():
+        sums.compare(box, directory, manifest.files)
+        take_down_proven(box)
+
+
+def take_down_proven(box: Place) -> None:
+    """For the check that asks."""
+    box.run(["sh", "-c", f"echo verified > {_VERIFIED}"], what="taking down that all are as captured")
+
+
+@contextmanager
+def _blamed() -> Iterator[None]:
+    """Only what sha256sum says of a file is the backup's fault."""
+    try:
+        yield
+    except CommandFailed as error:
+        if "sha256sum" not in error.stderr or error.stalled:
+            raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+        raise BackupBad(
+            f"the copy is not what was captured: {error}", hint="restore an older snapshot meanwhile"
+        ) from None
 
 
 def prepare(box: Place, data: str) -> None:

@@ -16,7 +16,6 @@ MARK = "ccdr.recovery"  # a setting of ours, by which the server is told from ot
 LOGS, RUN, CAPTURED = "log", "run", "captured"  # beside the data, in the home
 CONF, AUTO, HBA, IDENT = "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"
 MAP = "ccdr"  # in pg_ident.conf
-LONGEST_SOCKET = 107  # bytes of a Unix socket's path
 MEMORY_PART = 4  # at most this part of the host's memory goes into shared buffers
 # Shipping and standbys need as many; whatever the captured server had.
 SENDERS = 10

@@ -1,0 +1,85 @@
+"""Rows of MEMORY tables, which go with the server that is ended at last: kept in its home as statements, for a person,
+and for a server that is opened again. A copy of a whole server's files has none of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from ccdr.engines.mariadb import server
+from ccdr.engines.mariadb.client import quote_name
+from ccdr.engines.mariadb.dump.files import dump_rows
+from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.new_server.private_server import copied
+from ccdr.model.errors import TestBroken
+from ccdr.model.values import Manifest, so_many
+from ccdr.ports.new_server import HOME
+from ccdr.ports.place import Place
+
+FILE = "memory.sql"  # below the home
+_KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{FILE}"""
+_KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} > {HOME}/{FILE}"""
+_REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{FILE}"
+STARTING = 24  # times, five seconds apart, that a client knocks at a server which was started just now
+
+
+def in_memory(manifest: Manifest) -> dict[str, str]:
+    """Of a dump: its MEMORY tables that hold rows, and the files of these."""
+    if copied(manifest):
+        return {}
+    tables = Inventory(manifest.contents).tables
+    return {n: str(t["file"]) for n, t in tables.items() if t["engine"] == "MEMORY" and int(t["rows"])}
+
+
+def notes(manifest: Manifest, home: Path) -> Iterator[str]:
+    """What a person should know of them; `home` is the new server's."""
+    if copied(manifest) and (lost := manifest.contents.get("memory_tables")):
+        assert isinstance(lost, list)
+        yield f"{so_many(len(lost), 'MEMORY table comes', 'MEMORY tables come')} back empty"
+    if files := in_memory(manifest):
+        yield (
+            f"{so_many(len(files), 'MEMORY table')} ({', '.join(list(files)[:5])}) will be empty when it is opened:"
+            f" what they held is in {home / FILE}, for `mariadb --comments --binary-mode < FILE`"
+        )
+
+
+def keep(box: Place, restored: Path, manifest: Manifest) -> None:
+    """As they were captured."""
+    if files := in_memory(manifest):
+        use = f"USE {quote_name(Inventory(manifest.contents).database)};"
+        paths = [box.path(restored / name) for name in files.values()]
+        box.run(["sh", "-c", _KEEP, "keep", use, *paths], what="keeping the rows of MEMORY tables")
+
+
+def keep_anew(box: Place, manifest: Manifest) -> None:
+    """As they are now."""
+    if tables := in_memory(manifest):
+        database = Inventory(manifest.contents).database
+        dump = dump_rows(server.LOGIN, database, list(tables), lock=True, histories=False)
+        argv = ["sh", "-c", _KEEP_ANEW, "keep", f"USE {quote_name(database)};", *dump]
+        box.run(argv, what="keeping the rows of MEMORY tables")
+
+
+def fill_again(box: Place, manifest: Manifest) -> None:
+    """TestBroken where a trigger would act on their rows once more."""
+    if tables := in_memory(manifest):
+        objects = Inventory(manifest.contents).objects
+        acting = " ".join(told for name, told in objects.items() if name.startswith("trigger "))
+        if any(f" INSERT of {table}," in acting for table in tables):
+            raise TestBroken(
+                "a MEMORY table has lost its rows, and a trigger would act on them once more",
+                hint="begin again, into a directory that is not there yet",
+            )
+        box.run(["sh", "-c", _REFILL], what="filling MEMORY tables")
+
+
+def lines(manifest: Manifest, home: Path, socket: Path) -> tuple[str, ...]:
+    """For a person to fill them once it is opened, as whom the server lets in by its socket without a password."""
+    if not in_memory(manifest):
+        return ()
+    as_they_are = f"--init-command=SET SESSION {AS_THEY_ARE}"
+    argv = ["mariadb", f"--socket={socket}", "--comments", "--binary-mode", as_they_are]
+    wait = shlex.join(["mariadb-admin", f"--socket={socket}", f"--wait={STARTING}", "ping"])
+    return wait, f"{shlex.join(argv)} < {shlex.quote(str(home / FILE))}"
