@@ -53,10 +53,10 @@ def _which(loaded: LoadedPlan, services: Services, site: str | None) -> tuple[Lo
     """The plan as it is seen from what `--from` names, and what records call that: a copy, or the ledger's own
     repository; None: the plan's."""
     from ccdr.jobs.copies import from_site
-    from ccdr.jobs.repository_keys.opened import LEDGER
+    from ccdr.model.values import LEDGER_REPOSITORY
 
-    if site == LEDGER and loaded.plan.ledger_repository is not None:
-        return loaded, LEDGER
+    if site == LEDGER_REPOSITORY and loaded.plan.ledger_repository is not None:
+        return loaded, LEDGER_REPOSITORY
     seen, _ = from_site(loaded, services, site)
     return seen, seen.plan.seen_from
 

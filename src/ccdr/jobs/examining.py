@@ -22,12 +22,12 @@ from ccdr.host.signatures import SignatureRefused
 from ccdr.host.strength import weak
 from ccdr.host.tls import handshake
 from ccdr.jobs.approvals.plans import block_of, holds
-from ccdr.jobs.repository_keys.opened import LEDGER, log_below, stated_in
+from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
-from ccdr.model.values import RecordRef, rfc3339, utc
+from ccdr.model.values import LEDGER_REPOSITORY, RecordRef, rfc3339, utc
 from ccdr.plans import LoadedPlan, control_map, floors
 from ccdr.plans.lint import elsewhere_too, open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
@@ -114,7 +114,12 @@ def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str,
             tls = None if seen["way"] != "tls" else _tls_to(settings.url, repo.env)
             seen["tls"] = tls and tls.body()
         yield name, seen | ((repo and _opened(repo)) or {})
-        if repo is not None and ships and name != LEDGER and (of_log := _opened(log_below(repo))) is not None:
+        if (
+            repo is not None
+            and ships
+            and name != LEDGER_REPOSITORY
+            and (of_log := _opened(log_below(repo))) is not None
+        ):
             yield f"{name}.log", seen | of_log
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from ccdr.jobs.services import Services, limits_of
 from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import RepositoryMissing
-from ccdr.model.values import LEDGER_REPOSITORY as LEDGER
-from ccdr.model.values import PRIMARY
+from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import as_in_file
 from ccdr.storage.restic import Restic
@@ -52,7 +51,7 @@ class Opened:
 def stated_in(loaded: LoadedPlan) -> dict[str, Repository]:
     """All repositories that a plan's file names, by what records call them."""
     plan = as_in_file(loaded).plan
-    ledger = {LEDGER: plan.ledger_repository} if plan.ledger_repository is not None else {}
+    ledger = {LEDGER_REPOSITORY: plan.ledger_repository} if plan.ledger_repository is not None else {}
     return {PRIMARY: plan.repository, **plan.copies, **ledger}
 
 
@@ -95,7 +94,7 @@ def log_below(repo: Restic) -> Restic:
 
 
 def _with_log(loaded: LoadedPlan, name: str, settings: Repository, services: Services) -> Iterator[Opened]:
-    named = "repository" if name == PRIMARY else name if name == LEDGER else f"copies: {name}"
+    named = "repository" if name == PRIMARY else name if name == LEDGER_REPOSITORY else f"copies: {name}"
     repo = replace(services.opened(settings, limits_of(loaded), named=named), plan=loaded.plan.plan)
     own = Opened(loaded, name, settings, repo)
     repo.probe()
