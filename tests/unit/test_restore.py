@@ -19,9 +19,10 @@ from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import PostgresTarget, roles
 from ccdr.engines.servers import connection as reached
-from ccdr.jobs.restore import directory
-from ccdr.jobs.restore.directory import Guarded, MountPoint, opened, refuse_sources, staging_for
+from ccdr.jobs.restore import directory, guarded
+from ccdr.jobs.restore.directory import opened, staging_for
 from ccdr.jobs.restore.estimate import PHASES, estimate
+from ccdr.jobs.restore.guarded import Guarded, MountPoint, refuse_sources
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.work import Restoring
 from ccdr.model.errors import CcdrError, UsageProblem
@@ -368,7 +369,7 @@ def test_bind_mounts_are_seen_through(tmp_path: Path, monkeypatch: pytest.Monkey
         MountPoint(f"{real}/part", "8:2", "/spool/recordings/2026"),
         MountPoint(f"{real}/top", "8:2", "/spool"),
     ]
-    monkeypatch.setattr(directory, "mounts", lambda: table)
+    monkeypatch.setattr(guarded, "mounts", lambda: table)
     source = real / "disk" / "spool" / "recordings"
     assert refused(real / "whole", source) == "is"
     assert refused(real / "whole" / "new", source) == "lies in"
@@ -381,8 +382,8 @@ def test_bind_mounts_are_seen_through(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_mount_table_is_read_with_its_escapes(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text("36 35 98:0 /a\\040b /mnt\\040two rw,noatime master:1 - ext3 /dev/root rw\n")
-    assert directory.mounts(table) == [MountPoint("/mnt two", "98:0", "/a b")]
-    assert directory.mounts(tmp_path / "none") == []
+    assert guarded.mounts(table) == [MountPoint("/mnt two", "98:0", "/a b")]
+    assert guarded.mounts(tmp_path / "none") == []
 
 
 def sized(target: Path, **more: int) -> tuple[directory.Staging, list[str]]:

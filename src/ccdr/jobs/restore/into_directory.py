@@ -221,37 +221,48 @@ class IntoDirectory:
         return CheckContext(order.manifest, staging.tree, captured, staging.out, box, host, digest)
 
     def _in_sandbox(self, checks: list[CheckConfig], progress: Progress) -> list[CheckResult]:
-        """Checks that run programs look at the tree from a sandbox, as in a restore test; it is mounted read-only."""
+        """Checks that run programs."""
         if not checks:
             return []
-        order, staging, disposal = self.order, self.staging, Disposal(done=True)
+        order = self.order
         results: list[CheckResult] = []
         try:
-            needs = order.engine.sandbox(order.manifest)
-            image = order.services.lab.image(order.engine, needs)
-            disposal.done = False
-            made = order.services.lab.sandbox(
-                needs,
-                image,
-                SandboxOrder(
-                    run=order.run.id,
-                    fetched=staging.tree,
-                    out=staging.out,
-                    storage=order.job.engine.storage,
-                    no_progress=order.job.limits.no_progress,
-                ),
-                disposal,
-            )
+            with self._sandbox() as context:
+                results += order.check(checks, order.engine, context, progress)
+        except TestBroken as error:
+            results += [skipped(c, str(error), Verdict.INCONCLUSIVE) for c in checks[len(results) :]]
+        return results
+
+    @contextlib.contextmanager
+    def _sandbox(self, part: str = "") -> Iterator[CheckContext]:
+        """Programs look at the tree from there, as in a restore test; it is mounted read-only. TestBroken where there
+        is none."""
+        order, staging, disposal = self.order, self.staging, Disposal(done=True)
+        needs = order.engine.sandbox(order.manifest)
+        image = order.services.lab.image(order.engine, needs)
+        disposal.done = False
+        made = order.services.lab.sandbox(
+            needs,
+            image,
+            SandboxOrder(
+                run=order.run.id,
+                part=part,
+                fetched=staging.tree,
+                out=staging.out,
+                storage=order.job.engine.storage,
+                no_progress=order.job.limits.no_progress,
+            ),
+            disposal,
+        )
+        try:
             with opened(staging.tree), made as box:
                 context = self._bench(box)
                 if order.engine.in_sandbox:
                     order.engine.start(box, order.manifest)
                     order.engine.load(box, context.restored, order.manifest)
-                results += order.check(checks, order.engine, context, progress)
-        except TestBroken as error:
-            results += [skipped(c, str(error), Verdict.INCONCLUSIVE) for c in checks[len(results) :]]
-        order.result.left_behind += disposal.problems
-        return results
+                yield context
+        finally:
+            order.result.left_behind += disposal.problems
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.staging.target}", progress):
@@ -288,32 +299,8 @@ class IntoDirectory:
         if not programs:
             yield Held(self.order.engine, self._bench(None))
             return
-        order, staging, disposal = self.order, self.staging, Disposal(done=True)
-        needs = order.engine.sandbox(order.manifest)
-        image = order.services.lab.image(order.engine, needs)
-        disposal.done = False
-        made = order.services.lab.sandbox(
-            needs,
-            image,
-            SandboxOrder(
-                run=order.run.id,
-                part="beside",
-                fetched=staging.tree,
-                out=staging.out,
-                storage=order.job.engine.storage,
-                no_progress=order.job.limits.no_progress,
-            ),
-            disposal,
-        )
-        try:
-            with opened(staging.tree), made as box:
-                context = self._bench(box)
-                if order.engine.in_sandbox:
-                    order.engine.start(box, order.manifest)
-                    order.engine.load(box, context.restored, order.manifest)
-                yield Held(order.engine, context)
-        finally:
-            order.result.left_behind += disposal.problems
+        with self._sandbox("beside") as context:
+            yield Held(self.order.engine, context)
 
     def standing(self) -> str:
         return f"the restored data is in {self.staging.tree}: move it yourself, or remove {self.staging.root}"

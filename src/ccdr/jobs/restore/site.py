@@ -8,7 +8,8 @@ import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccdr.jobs.restore.directory import Guarded, Staging, staging_for
+from ccdr.jobs.restore.directory import Staging, staging_for
+from ccdr.jobs.restore.guarded import Guarded
 from ccdr.jobs.restore.left_server import Loaded
 from ccdr.jobs.restore.new_server import OntoNewServer
 from ccdr.jobs.restore.opening import listening

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.jobs.restore.directory import Guarded
+from ccdr.jobs.restore.guarded import Guarded
 from ccdr.jobs.restore.ways import roots_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import BackupBad
