@@ -31,6 +31,9 @@ AHEAD = timedelta(minutes=5)  # that the clock of who writes may be
 MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
 MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
 
+# What a record says of a clock, beside its name.
+STATED = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
+
 Entry = dict[str, Any]
 
 
@@ -74,8 +77,7 @@ def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
 
 
 def _clock(stated: Mapping[str, Any]) -> Entry:
-    keys = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
-    return {**{key: stated.get(key) for key in keys}, "filed": None, "not_due": None}
+    return {**{key: stated.get(key) for key in STATED}, "filed": None, "not_due": None}
 
 
 def _with(runs: list[str], record: Record) -> list[str]:
