@@ -74,7 +74,7 @@ def test_a_clock_that_is_named_again_is_due_when_it_was_whatever_the_file_says_n
     site.write("incidents.yaml", longer)
     (again,) = site.run("incident", "note", name, "--clock", "gdpr-33-2").json["duties"]
     assert again == before
-    assert site.run("incident", "note", name, "--not-due", "gdpr-33-2", "--why", "it was ours").code == 0
+    assert site.run("incident", "note", name, "--not-due", "gdpr-33-2", "--text", "it was ours").code == 0
     (counts,) = site.run("incident", "note", name, "--clock", "gdpr-33-2").json["duties"]
     assert counts == before, "it counts after all, from when it did"
 
@@ -87,7 +87,7 @@ def test_what_was_closed_long_ago_has_its_clocks_when_it_is_opened_once_more(
     name, closing = opened(site), ("--cause", "false_alarm", "--effects", "none", "--remedy", "none")
     site.run("incident", "note", name, "--clock", "nis2-23", "--clock", "nis2-23-warning")
     site.run("incident", "note", name, "--filed", "nis2-23", "--receipt", "/etc/hostname")
-    site.run("incident", "note", name, "--not-due", "nis2-23-warning", "--why", "not significant")
+    site.run("incident", "note", name, "--not-due", "nis2-23-warning", "--text", "not significant")
     (before, *_) = site.run("incident", "close", name, *closing).json["duties"]
     for _ in range(3):
         site.run("incident", "close", opened(site), *closing)
