@@ -69,7 +69,7 @@ def test_a_clock_that_is_named_again_is_due_when_it_was_whatever_the_file_says_n
     """Who edits the file has no more time by it; nor has who first says that it is not due."""
     name = opened(site)
     (before,) = site.run("incident", "show", name).json["duties"]
-    longer = packaged().decode().replace("within: 24h # \"without undue", "within: 9000h # \"without undue")
+    longer = packaged().decode().replace('within: 24h # "without undue', 'within: 9000h # "without undue')
     assert longer != packaged().decode()
     site.write("incidents.yaml", longer)
     (again,) = site.run("incident", "note", name, "--clock", "gdpr-33-2").json["duties"]
@@ -199,6 +199,15 @@ def test_a_note_that_cannot_be_is_refused(site: Site, args: list[str], said: str
     done = site.run("incident", "note", name, *args)
     assert done.code == 2 and said in done.json["error"], done
     assert len([r for r in site.records() if r["kind"].startswith("incident.")]) == 1
+
+
+def test_an_empty_file_is_no_receipt(site: Site) -> None:
+    name, receipt = opened(site), site.write("receipt.txt", "")
+    filed = ("incident", "note", name, "--filed", "gdpr-33-2", "--receipt", str(receipt))
+    refused = site.run(*filed)
+    assert refused.code == 2 and "is empty" in refused.json["error"] and not site.records("incident.filed")
+    receipt.write_text("number 1234")
+    assert site.run(*filed).code == 0
 
 
 def test_the_controls_show_each_notification_that_is_overdue(site: Site) -> None:

@@ -265,6 +265,8 @@ def _digest_of(path: Path) -> str:
         with path.open("rb") as opened:
             if not path.is_file():
                 raise UsageProblem(f"{path} is no file: a receipt is one file", hint="make an archive of several")
+            if not opened.peek(1):
+                raise UsageProblem(f"{path}, the receipt, is empty: it shows nothing")
             return file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise UsageProblem(f"{path}, the receipt, cannot be read: {error.strerror}") from None
