@@ -9,12 +9,12 @@ from pathlib import Path
 from ccdr.jobs.services import Services, limits_of
 from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import RepositoryMissing
-from ccdr.model.values import LEDGER_REPOSITORY as LEDGER
-from ccdr.model.values import PRIMARY
+from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import as_in_file
 from ccdr.storage.restic import Restic
 
+LEDGER = LEDGER_REPOSITORY
 Stated = tuple[LoadedPlan, str, Repository]  # by its plan, and by what records call it
 
 
