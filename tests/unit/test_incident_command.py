@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Site
 
-from ccdr.jobs.incidents import find
+from ccdr.evidence.incidents import incident_of
+from ccdr.jobs.incidents import find, reopen
 from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.values import rfc3339, utc
+from ccdr.plans.incident_clocks import packaged
 
 
 @pytest.fixture
@@ -63,6 +65,43 @@ def test_a_final_report_of_an_older_incident_counts_from_the_notification_once_t
     duties = {one["clock"]: one for one in site.run("incident", "note", "inc-older", *filed).json["duties"]}
     due = deadline(utc(duties["nis2-23"]["filed_at"]), Length(months=1), UTC)
     assert duties["nis2-23-final"]["due"] == rfc3339(due)
+
+
+def test_a_clock_that_is_named_again_is_due_when_it_was_whatever_the_file_says_now(site: Site) -> None:
+    """Who edits the file has no more time by it; nor has who first says that it is not due."""
+    name = opened(site)
+    (before,) = site.run("incident", "show", name).json["duties"]
+    longer = packaged().decode().replace('within: 24h # "without undue', 'within: 9000h # "without undue')
+    assert longer != packaged().decode()
+    site.write("incidents.yaml", longer)
+    (again,) = site.run("incident", "note", name, "--clock", "gdpr-33-2").json["duties"]
+    assert again == before
+    assert site.run("incident", "note", name, "--not-due", "gdpr-33-2", "--text", "it was ours").code == 0
+    (counts,) = site.run("incident", "note", name, "--clock", "gdpr-33-2").json["duties"]
+    assert counts == before, "it counts after all, from when it did"
+
+
+def test_what_was_closed_long_ago_has_its_clocks_when_it_is_opened_once_more(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of closed ones only the newest are kept in mind; those that were filed then are not due again."""
+    monkeypatch.setattr("ccdr.evidence.incidents.MOST_CLOSED", 1)
+    name, closing = opened(site), ("--cause", "false_alarm", "--effects", "none", "--remedy", "none")
+    site.run("incident", "note", name, "--clock", "nis2-23", "--clock", "nis2-23-warning")
+    site.run("incident", "note", name, "--filed", "nis2-23", "--receipt", "/etc/hostname")
+    site.run("incident", "note", name, "--not-due", "nis2-23-warning", "--text", "not significant")
+    (before, *_) = site.run("incident", "close", name, *closing).json["duties"]
+    for _ in range(3):
+        site.run("incident", "close", opened(site), *closing)
+    services = site.services()
+    assert name not in services.histories()["p", None].incidents
+    reopen(find(services, name), services, "it was real")
+    entry = services.histories()["p", None].incidents[name]
+    (duty,) = incident_of("p", name, entry).duties
+    assert (duty.clock, rfc3339(duty.due), duty.settled) == ("gdpr-33-2", before["due"], False)
+    shown = {one["clock"]: one for one in site.run("incident", "show", name).json["duties"]}
+    assert shown["nis2-23"]["filed_record"] and shown["nis2-23-warning"]["not_due_record"], "as its records tell"
+    site.ledger_holds()
 
 
 def test_the_register_has_the_risk_and_whom_it_concerns_in_a_persons_own_words(site: Site) -> None:
@@ -212,6 +251,15 @@ def test_a_note_that_cannot_be_is_refused(site: Site, args: list[str], said: str
     done = site.run("incident", "note", name, *args)
     assert done.code == 2 and said in done.json["error"], done
     assert len([r for r in site.records() if r["kind"].startswith("incident.")]) == 1
+
+
+def test_an_empty_file_is_no_receipt(site: Site) -> None:
+    name, receipt = opened(site), site.write("receipt.txt", "")
+    filed = ("incident", "note", name, "--filed", "gdpr-33-2", "--receipt", str(receipt))
+    refused = site.run(*filed)
+    assert refused.code == 2 and "is empty" in refused.json["error"] and not site.records("incident.filed")
+    receipt.write_text("number 1234")
+    assert site.run(*filed).code == 0
 
 
 def test_the_controls_show_each_notification_that_is_overdue(site: Site) -> None:

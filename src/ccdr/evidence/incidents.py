@@ -32,6 +32,9 @@ AHEAD = timedelta(minutes=5)  # that the clock of who writes may be
 MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
 MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
 
+# What a record says of a clock, beside its name.
+STATED = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
+
 Entry = dict[str, Any]
 
 
@@ -77,10 +80,9 @@ def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
 
 def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
     """`each`: where several controllers are to be told, how it stands with each of them."""
-    keys = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
     each = several if stated.get("to") == "customers" else ()
     open_: Entry = {"filed": None, "not_due": None}
-    return {**{key: stated.get(key) for key in keys}, **open_, "each": {tenant: dict(open_) for tenant in each}}
+    return {**{key: stated.get(key) for key in STATED}, **open_, "each": {tenant: dict(open_) for tenant in each}}
 
 
 def _unsettled(clock: Entry, closing: object) -> Entry:

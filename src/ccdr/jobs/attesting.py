@@ -167,6 +167,8 @@ def _digest_of(path: Path) -> str:
         with path.open("rb") as file:
             if not path.is_file():
                 raise UsageProblem(f"{path} is no file: the evidence is one file", hint="make an archive of several")
+            if not file.peek(1):
+                raise UsageProblem(f"{path}, the evidence, is empty: it shows nothing")
             return file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageProblem(f"{path}, the evidence, cannot be read: {error.strerror}") from None

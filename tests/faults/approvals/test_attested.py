@@ -68,6 +68,14 @@ def test_what_is_attested_holds_until_its_day_and_is_told_a_month_before(room: R
     room.site.ledger_holds()
 
 
+def test_an_empty_file_is_no_evidence(room: Room) -> None:
+    room.evidence.write_bytes(b"")
+    refused = room.attest("--key", str(room.ana))
+    assert refused.code == 2 and "is empty" in refused.json["error"] and not room.site.records("attestation")
+    room.evidence.write_bytes(b"%PDF")
+    assert room.attest("--key", str(room.ana)).code == 0
+
+
 def test_only_what_is_stale_is_a_finding(room: Room) -> None:
     room.attest()
     (record,) = room.site.records("attestation")

@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
 
-from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTIFY, OPENED
+from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTIFY, OPENED, STATED
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot
 from ccdr.host.who import who
@@ -76,13 +76,25 @@ def count_also(
             f"{clocks.shown} has no clock {', '.join(map(ascii, unknown))}", hint="`ccdr incident clocks`"
         )
     _require_since(one, services, names, clocks, since)
-    stated = recorded_clocks(clocks, names, since or one.incident.aware_at, _zone(one))
+    stated = [
+        _as_it_counts(one, clock) if clocks.value.clocks[str(clock["clock"])].since == "aware" else clock
+        for clock in recorded_clocks(clocks, names, since or one.incident.aware_at, _zone(one))
+    ]
     there = {duty.clock: duty for duty in one.incident.duties}
     wanted = [clock for clock in stated if clock["clock"] in names or clock["clock"] not in there]
     filed = {duty.clock: duty.filed_at for duty in one.incident.duties if duty.filed_at is not None}
     also = [_after_filing(clock, filed, _zone(one)) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
     words = keep_payload(services.state, why) if why else None
     return _noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
+
+
+def _as_it_counts(one: Known, stated: Mapping[str, object]) -> Mapping[str, object]:
+    """A clock that the incident has already is due when it was, whatever the file says of it now."""
+    own = one.entry["clocks"].get(stated["clock"])
+    if own is None:
+        return stated
+    known = {key: own[key] for key in STATED if own[key] is not None}
+    return {**stated, **known, "due": own["due"], "after": own["after"]}
 
 
 def _require_since(
@@ -208,7 +220,7 @@ def reopen(one: Known, services: Services, why: str) -> Known:
     body = {
         **{key: first[key] for key in ("incident", "kinds", "aware_at", "role", "timezone")},
         "by": "person",
-        "clocks": [],
+        "clocks": _due_again(one),
         "reopens": one.incident.closed,
         "why_sha256": keep_payload(services.state, why),
         "boot": boot(),
@@ -216,6 +228,14 @@ def reopen(one: Known, services: Services, why: str) -> Known:
         **_whose(one),
     }
     return _append(one, services, OPENED, body)
+
+
+def _due_again(one: Known) -> list[dict[str, object]]:
+    """The clocks that nobody has filed, nor has said before the closing that they are not due: whoever has forgotten
+    the incident since, as it was closed so long ago, learns of them."""
+    due = {duty.clock for duty in one.incident.duties if not duty.settled or duty.not_due_by == one.incident.closed}
+    kept = ((name, stated) for name, stated in one.entry["clocks"].items() if name in due)
+    return [{"clock": name, **{key: stated[key] for key in STATED if stated[key] is not None}} for name, stated in kept]
 
 
 def _noted(one: Known, services: Services, body: Mapping[str, object]) -> Known:
@@ -280,6 +300,8 @@ def _digest_of(path: Path) -> str:
         with path.open("rb") as opened:
             if not path.is_file():
                 raise UsageProblem(f"{path} is no file: a receipt is one file", hint="make an archive of several")
+            if not opened.peek(1):
+                raise UsageProblem(f"{path}, the receipt, is empty: it shows nothing")
             return file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise UsageProblem(f"{path}, the receipt, cannot be read: {error.strerror}") from None

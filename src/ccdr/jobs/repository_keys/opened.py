@@ -14,6 +14,7 @@ from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import as_in_file
 from ccdr.storage.restic import Restic
 
+LEDGER = LEDGER_REPOSITORY
 Stated = tuple[LoadedPlan, str, Repository]  # by its plan, and by what records call it
 
 
