@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,26 @@ def floor_raised(site: Site) -> None:
     (site.root / "floors.yaml").write_text('versions: {restic: "99.0"}\n')
 
 
+def password_too_old(site: Site) -> None:
+    floors = site.root / "floors.yaml"  # what it lacks is less than ccdr's own floors: it goes on from what is there
+    floors.write_text(f"{floors.read_text() if floors.exists() else ''}ages: {{repository_key: 1s}}\n")
+
+
+def all_at_one_site(site: Site) -> None:
+    plan = site.root / "plans/outbound.yaml"
+    text = plan.read_text("utf-8")
+    at_one = text.replace("repository:\n", "site: Iasi\nrepository:\n  site: Iasi\n", 1)
+    assert at_one != text
+    plan.write_text(at_one, "utf-8")
+    site.run("controls", "--examine")
+
+
+def nobody_notified(site: Site) -> None:
+    aware = (datetime.now(UTC) - timedelta(hours=73)).strftime("%Y-%m-%d %H:%M:%SZ")
+    why = ("--why", "the array lost power", "--aware-at", aware)
+    assert site.run("incident", "open", "outbound", "--kind", "availability", *why).code == 1
+
+
 def canary_touched(site: Site) -> None:
     path = site.root / "switchboard/configuration/0000-do-not-touch.conf"
     path.write_text("encrypted\n")
@@ -217,10 +238,13 @@ BROKEN: dict[str, tuple[str, Callable[[Site], None], str]] = {
     "access-control": ("four-eyes", signer_gone, "failing"),
     "workplace-hygiene": ("secrets", secret_open, "failing"),
     "updates": ("versions", floor_raised, "failing"),
+    "encryption": ("repositories", password_too_old, "stale"),
     "legal-compliance": ("erasures", another_erased, "stale"),
     "threats": ("leaps", canary_touched, "failing"),
     "security-testing": ("negative-controls", checks_blinded, "failing"),
     "backup-and-recovery": ("restore-tests", check_failed, "failing"),
+    "incident-reporting": ("incidents", nobody_notified, "failing"),
+    "physical-security": ("sites", all_at_one_site, "failing"),
     "monitoring-and-audit": ("ledger", record_changed, "failing"),
 }
 
@@ -252,8 +276,8 @@ def test_each_measure_that_it_shows_turns_when_that_is_broken(demo: Demo, measur
     """On the demo's own data. What was broken stays so: each is asked for its own part."""
     part, broken, then = BROKEN[measure]
     if measure != "access-control":  # the same signer
-        of_one_asset = part in ("leaps", "negative-controls")
-        assert part_of(demo.site, measure, part) == ("not_covered" if of_one_asset else "evidence_present")
+        not_shown = part in ("leaps", "negative-controls", "incidents", "sites")  # or of one asset alone
+        assert part_of(demo.site, measure, part) == ("not_covered" if not_shown else "evidence_present")
     broken(demo.site)
     assert part_of(demo.site, measure, part) == then
 

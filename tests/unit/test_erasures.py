@@ -20,11 +20,11 @@ from ccdr.engines.postgres.erasing import erase as erase_postgres
 from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script, told_columns
 from ccdr.jobs.erasure.anchors import require_agreement
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
-from ccdr.jobs.erasure.named import Unlooked, require_named
+from ccdr.jobs.erasure.named import require_named
 from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
 from ccdr.jobs.erasure.selectors import Asked, read
 from ccdr.model.answers import NO_WORDS
-from ccdr.model.erasure import UNSHOWN, EntryState, Looked, RegisterHead, Rows, Selector, Wanted
+from ccdr.model.erasure import UNSHOWN, EntryState, Looked, RegisterHead, Rows, Selector, Unlooked, Wanted
 from ccdr.model.errors import TestBroken, UsageProblem
 from ccdr.model.values import Snapshot
 from ccdr.ports.place import Output

@@ -95,6 +95,14 @@ class EntryState(StrEnum):
 UNSHOWN = (EntryState.NEVER_FOUND, EntryState.NOT_LOOKED_FOR)
 
 
+class Unlooked(StrEnum):
+    """Why nobody could look whether a name in an entry that is added is a slip."""
+
+    SNAPSHOT = "no_snapshot"  # this host knows none of the asset
+    TABLES = "tables_not_told"  # the manifest of the newest tells no table
+    COLUMNS = "columns_not_told"  # … no column
+
+
 @dataclass(frozen=True)
 class Looked:
     """What records tell of an entry: the most that a replay has found of it, in how many snapshots from before the

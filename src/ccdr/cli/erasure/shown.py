@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ccdr.jobs.erasure.named import Unlooked
-from ccdr.model.erasure import UNSHOWN, EntryState
+from ccdr.model.erasure import UNSHOWN, EntryState, Unlooked
 
 MOST_NAMED = 5
 _UNLOOKED = {

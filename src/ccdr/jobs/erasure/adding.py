@@ -12,10 +12,11 @@ from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed, block_of
 from ccdr.jobs.erasure.anchors import anchored, require_agreement
-from ccdr.jobs.erasure.named import Unlooked, require_named
+from ccdr.jobs.erasure.named import require_named
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, store, stored_register
 from ccdr.jobs.erasure.selectors import Asked
 from ccdr.jobs.services import Services, limits_of
+from ccdr.model.erasure import Unlooked
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.plans import LoadedPlan

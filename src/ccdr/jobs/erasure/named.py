@@ -5,25 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import cast
 
 from ccdr.engines.servers.erasing import column_of, meant
 from ccdr.jobs.erasure.selectors import Asked
 from ccdr.jobs.services import Services
-from ccdr.model.erasure import Rows
+from ccdr.model.erasure import Rows, Unlooked
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest, so_many
 
 SHOWN = 20  # names that an error lists
-
-
-class Unlooked(StrEnum):
-    """Why nobody could look whether a name is a slip."""
-
-    SNAPSHOT = "no_snapshot"  # this host knows none of the asset
-    TABLES = "tables_not_told"  # the manifest of the newest tells no table
-    COLUMNS = "columns_not_told"  # … no column
 
 
 @dataclass(frozen=True)
