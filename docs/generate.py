@@ -33,6 +33,7 @@ def reference() -> str:
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+    command._help_option = None  # whoever asked it first, without its group's context, left `--help` alone
     yield f"\n## {context.command_path}\n\n```\n{command.get_help(context).strip()}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
