@@ -269,6 +269,9 @@ def answered_for(past: Chronicle, hours: float) -> None:
 SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 
 
+BY = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": True, "signature": SIGNED}
+
+
 def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:
     by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": verified, "signature": SIGNED}
     review, made = (rfc3339(past.at(hours + days * DAY)) for days in (900, 0))
@@ -320,10 +323,27 @@ def boxed(past: Chronicle, hours: float = -0.2, left: tuple[str, ...] = (), **mo
     past.tested(hours, "old", sandbox=BOX | more, disposal={"left_behind": list(left)})
 
 
+PLAIN = {"kept": "plain", "filesystem": "ext4", "device": "254:0"}
+
+
+def fetched(past: Chronicle, scratch: dict[str, Any] | None, **more: Any) -> None:
+    """A restore test whose sandbox lay in memory, and what it fetched there."""
+    past.stored(-5, "old")
+    told = {} if scratch is None else {"scratch": scratch}
+    past.tested(-0.2, "old", sandbox=BOX | more, disposal={"left_behind": []}, **told)
+
+
+def attested(
+    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None, **more: Any
+) -> None:
+    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
+    digests = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
+    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **digests, **more)
+    past.records[-1]["plan"] = None  # it is of this host
+
+
 PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
 STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
-
-OVERDUE = {PRESENT: [History(boxed, (2,))], STALE: [History(boxed, (2,), at=3 * DAY)]}
 
 HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "backup-and-recovery/backups": {
@@ -376,8 +396,24 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         FAILING: [History(lambda p: version(p, -2), (1,), wrong=(Trouble.PLAN_FILES_GONE,))],
         STALE: [History(lambda p: (version(p, -9), p.stored(-1, "new")), (1,))],
     },
-    "encryption/sandbox-storage": OVERDUE | {
-        LACKING: [History(nothing), History(lambda p: boxed(p, storage="disk"), (2,)), History(well, (2,))],
+    "encryption/sandbox-storage": {
+        PRESENT: [
+            History(lambda p: fetched(p, {"kept": "memory", "filesystem": "tmpfs", "device": "0:30"}), (2,)),
+            History(lambda p: fetched(p, PLAIN | {"kept": "encrypted"}), (2,)),
+            History(lambda p: (fetched(p, PLAIN), attested(p, -0.1, "disk-encryption", 300)), (2, 3)),
+            History(lambda p: (fetched(p, PLAIN, storage="disk"), attested(p, -0.1, "disk-encryption", 300, scope="h")), (2, 3)),
+        ],
+        STALE: [History(lambda p: fetched(p, PLAIN), (2,), at=3 * DAY)],
+        LACKING: [
+            History(nothing),
+            History(well, (2,)),
+            History(lambda p: fetched(p, None), (2,)),
+            History(lambda p: fetched(p, PLAIN), (2,)),
+            History(lambda p: fetched(p, PLAIN | {"kept": "unknown"}), (2,)),
+            History(lambda p: fetched(p, PLAIN | {"kept": "encrypted"}, storage="disk"), (2,)),
+            History(lambda p: (fetched(p, PLAIN), attested(p, -0.1, "disk-encryption", 300, scope="another")), (2,)),
+            History(lambda p: (fetched(p, PLAIN), attested(p, -0.3, "disk-encryption", 0.05)), (2,)),
+        ],
         FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
     },
     "security-testing/isolation": {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.chronicle import NOUGHT, Chronicle
 from tests.support.control_histories import (
+    BY,
     CASES,
     DAY,
     HISTORIES,
@@ -17,6 +18,7 @@ from tests.support.control_histories import (
     SPOKEN,
     History,
     approved,
+    attested,
     examined,
     recovered,
     version,
@@ -108,17 +110,6 @@ def test_what_a_plan_does_not_have_is_not_covered(bare: Job, part: str) -> None:
     assert found.state is ControlState.NOT_COVERED and found.owner == "the plan's owner"
 
 
-ATTESTED_BODY: dict[str, Any] = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
-
-
-def attested(
-    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None
-) -> None:
-    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
-    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **ATTESTED_BODY)
-    past.records[-1]["plan"] = None  # it is of this host
-
-
 @pytest.mark.parametrize("item", ATTESTABLE)
 def test_what_only_people_can_say_is_shown_by_an_attestation_until_that_ends(
     job: Job, past: Chronicle, item: str
@@ -138,6 +129,17 @@ def test_what_only_people_can_say_is_shown_by_an_attestation_until_that_ends(
     for scope in (None, "cluj"):
         attested(past, -1, item, 300, "ended", scope)
     assert part_of(known_of(job, past), name).state is ControlState.NOT_COVERED
+
+
+def test_a_word_that_nobody_signed_shows_nothing_where_plans_name_who_may_sign(to_be_approved: Job) -> None:
+    past = about(to_be_approved)
+    attested(past, -30, "penetration-test", 300)
+    found = part_of(known_of(to_be_approved, past), "security-testing/penetration-test")
+    assert found.state is ControlState.NOT_COVERED and "and not signed" in found.observed[0].text
+    assert found.observed[0].step and "--key KEY" in found.observed[0].step
+    attested(past, -30, "penetration-test", 300, by=BY)
+    found = part_of(known_of(to_be_approved, past), "security-testing/penetration-test")
+    assert found.state is ControlState.EVIDENCE_PRESENT and "not signed" not in found.observed[0].text
 
 
 def test_what_is_acknowledged_is_no_finding_and_stays_failing(job: Job, past: Chronicle) -> None:
