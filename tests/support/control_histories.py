@@ -201,6 +201,10 @@ def grown(past: Chronicle) -> None:
         past.stored(-4 + n, f"s{n}", growth=GROWTH)
 
 
+SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
+BY = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": True, "signature": SIGNED}
+
+
 def approval_used(past: Chronicle, hours: float) -> None:
     by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "signature": SIGNED}
     times = {"made": rfc3339(past.at(hours)), "expires": rfc3339(past.at(hours + 1))}
@@ -208,9 +212,17 @@ def approval_used(past: Chronicle, hours: float) -> None:
                request_sha256=NOUGHT, nonce=NOUGHT[:32], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
 
 
-def glass_broken(past: Chronicle, hours: float) -> None:
-    past.wrote(hours, "approval.glass", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT,
+def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> None:
+    past.wrote(hours, "approval.glass", asset=None, operation=operation, digest=NOUGHT, repository=NOUGHT,
                why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
+
+
+def glass_reviewed(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "approval.reviewed", asset=None, of=NOUGHT[:32], why_sha256=NOUGHT, nonce="1" * 32, by=BY,
+               made=rfc3339(past.at(hours)))  # fmt: skip
+
+
+HELD = {"asset": "crm", "id": NOUGHT, "since": "2026-01-01T00:00:00Z", "why": ["it is under a hold"]}
 
 
 def roles_tried(
@@ -264,12 +276,6 @@ def nobody_found(past: Chronicle, hours: float, missing: Sequence[str] = ("e-000
 
 def answered_for(past: Chronicle, hours: float) -> None:
     past.wrote(hours, "erasure.nobody", entry="e-000001", missing=1, why_sha256=NOUGHT)
-
-
-SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
-
-
-BY = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": True, "signature": SIGNED}
 
 
 def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:
@@ -374,8 +380,8 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: (p.stored(-5, "a"), p.tested(-4, "a"), p.stored(71.5, "b")), (2, 3), at=72)],
     },
     "backup-and-recovery/checks": {
-        PRESENT: [History(lambda p: p.checked(-1, parts=2), (1,))],
-        LACKING: [History(nothing), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
+        PRESENT: [History(lambda p: (p.checked(-2, parts=2), p.checked(-1, part=2, parts=2)), (2,))],
+        LACKING: [History(nothing), History(lambda p: p.checked(-1, parts=2), (1,)), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
         FAILING: [History(lambda p: (p.checked(-3, "DAMAGED", parts=2), p.checked(-2, part=2, parts=2)), (1, 2))],
         STALE: [History(lambda p: p.checked(-1, parts=2), (1,), at=3 * DAY)],
     },
@@ -453,9 +459,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(well, (3,), at=9)],
     },
     "monitoring-and-audit/access": {
-        PRESENT: [History(examined, (1,)), History(then(examined, begun_from), (1,))],
+        PRESENT: [
+            History(then(lambda p: begun_from(p, -30 * DAY), examined), (3,)),
+            History(then(lambda p: begun_from(p, -30 * DAY), examined, begun_from), (3,)),
+        ],
         LACKING: [
             History(nothing),
+            History(examined, (1,)),
+            History(then(lambda p: begun_from(p, -6 * DAY), examined), (3,)),
             History(lambda p: examined(p, repositories={"primary": OPENED, "far": UNOPENED}), (1,)),
         ],
         FAILING: [
@@ -487,8 +498,19 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: copied(p, -2), (1, 4), at=3 * DAY)],
     },
     "legal-compliance/retention": {
-        PRESENT: [History(lambda p: p.pruned(-3), (1,))],
-        LACKING: [History(nothing)],
+        PRESENT: [
+            History(lambda p: p.pruned(-3, kept={"crm": 5}), (1,)),
+            History(lambda p: (p.stored(-9, "old"), p.pruned(-3, "DONE", "old")), (2,)),
+            History(lambda p: (glass_broken(p, -99 * DAY), p.stored(-99 * DAY, "old"), p.pruned(-98 * DAY, "DONE", "old"), p.pruned(-3, kept={"crm": 5})), (4,)),
+            History(lambda p: (glass_broken(p, -9, "register"), p.pruned(-3, kept={"crm": 5})), (2,)),
+        ],
+        LACKING: [
+            History(nothing),
+            History(lambda p: p.pruned(-3), (1,)),
+            History(lambda p: p.pruned(-3, kept={"crm": 1}, held=[HELD]), (1,)),
+            History(lambda p: (p.stored(-9, "good"), glass_broken(p, -8), p.pruned(-7, "DONE", "good"), glass_reviewed(p, -6), p.pruned(-3, kept={"crm": 5})), (3, 5)),
+            History(lambda p: (p.stored(-9, "good"), glass_broken(p, -8), p.pruned(-7, "FAILED", reason="no disk"), p.pruned(-3, "DONE", "good")), (4,)),
+        ],
         FAILING: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
         STALE: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
     },
@@ -533,10 +555,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "encryption/tls": {
         PRESENT: [
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,)),
-            History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
+            History(lambda p: (examined(p, repository=OPENED | {"way": "this_host"}), p.stored(-2, "s", tls=SPOKEN)), (2,)),
             History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN)), (1, 2)),
         ],
-        LACKING: [History(nothing), History(examined, (1,))],
+        LACKING: [
+            History(nothing),
+            History(examined, (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
+        ],
         FAILING: [
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"version": "TLSv1.1"}}), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"verified": False}}), (1,)),
@@ -584,6 +610,11 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         PRESENT: [
             History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan="approved"),
             History(lambda p: (version(p, -2), approved(p, -1), approval_used(p, -0.5)), (2, 3), plan="approved"),
+            History(lambda p: (glass_broken(p, -99 * DAY), glass_reviewed(p, -98 * DAY), version(p, -2), approved(p, -1)), (4,), plan="approved"),
+        ],
+        LACKING: [
+            History(nothing),
+            History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5), glass_reviewed(p, -0.4)), (3,), plan="approved"),
         ],
         FAILING: [
             History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan="approved"),
@@ -612,11 +643,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "access-control/access-review": {
         PRESENT: [
             History(lambda p: access_reviewed(p, -3), (1,)),
+            History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT, by=BY), (1,), plan="approved"),
             History(lambda p: (access_reviewed(p, -9, "to_be_changed"), access_reviewed(p, -3)), (2,)),
             History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,)),
         ],
         LACKING: [
             History(nothing),
+            History(lambda p: access_reviewed(p, -3), (1,), plan="approved"),
+            History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,), plan="approved"),
             History(lambda p: access_reviewed(p, -3, unread=2), (1,)),
             History(lambda p: access_reviewed(p, -3, unread=2, not_read=["accounts of crm"]), (1,)),
         ],

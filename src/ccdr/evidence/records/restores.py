@@ -156,7 +156,8 @@ class FetchedTo(Value, frozen=True, kw_only=True, gc=False):
     """What a test's directory on this host lies on: what was fetched lies there in plain for as long as it takes."""
 
     kept: Annotated[
-        Literal["memory", "encrypted", "plain", "unknown"], about("unknown: this host cannot see whether it is encrypted")
+        Literal["memory", "encrypted", "plain", "unknown"],
+        about("unknown: this host cannot see whether it is encrypted"),
     ]
     filesystem: Annotated[str | None, about("its kind; null where this host does not tell")] = None
     device: Annotated[str | None, about("as `major:minor`")] = None
@@ -231,7 +232,9 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     private: Private | None = None
     left_out: Annotated[list[str], about("what the plan leaves out of the snapshot: no test proves it")] = []
     findings: Sentences = []
-    scratch: Annotated[FetchedTo | None, about("where what was fetched lay; null: not known, of an older record")] = None
+    scratch: Annotated[FetchedTo | None, about("where what was fetched lay; null: not known, of an older record")] = (
+        None
+    )
     sandbox: Sandbox
     disposal: SandboxDisposal
     tools: Versions = {}
