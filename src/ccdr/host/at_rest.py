@@ -43,8 +43,8 @@ class AtRest:
         mount = self.mount
         return {
             "kept": self.kept.value,
-            "filesystem": mount and mount.kind,
-            "device": mount and mount.device,
+            "filesystem": None if mount is None else mount.kind,
+            "device": None if mount is None else mount.device,
         }
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.findings import FAIL, OK, WARN, states
 from tests.support.harness import Site
 
-from ccdr.host.at_rest import encrypted
+from ccdr.host.at_rest import Kept, at_rest, encrypted
 from ccdr.host.clock import SystemClock
 from ccdr.host.nearby import mount_of
 from ccdr.host.processes import Host
@@ -147,3 +147,10 @@ def test_that_no_run_has_come_by_itself_is_a_warning_once_something_was_begun(pl
     (state.root / "by-itself.json").write_text('{"p": "2026-11-28T09:00:00Z"}')
     assert states(machine.called("p", state, begun=True)) == [OK]
     assert states(machine.called("another", state, begun=True)) == [WARN]
+
+
+def test_where_data_lies_is_told_without_a_path() -> None:
+    there = at_rest(Path("/dev/shm/not-there-yet"))
+    assert there.kept is Kept.IN_MEMORY
+    body = there.body()
+    assert (body["kept"], body["filesystem"]) == ("memory", "tmpfs") and "shm" not in str(body)
