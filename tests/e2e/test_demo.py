@@ -20,7 +20,7 @@ from ccdr.sandbox.docker import STATE
 
 SHOWN = {
     "restore-tests", "objectives", "backups", "repositories", "isolation", "versions", "plan-versions", "approval",
-    "four-eyes", "ledger", "comparisons", "runs", "checks", "retention", "erasures", "card-data", "secrets",
+    "four-eyes", "ledger", "comparisons", "runs", "retention", "erasures", "card-data", "secrets",
 }  # fmt: skip
 ASSETS = ("crm", "recordings", "crm-server", "dialler", "queues", "cdr", "configuration")
 

@@ -201,6 +201,10 @@ def grown(past: Chronicle) -> None:
         past.stored(-4 + n, f"s{n}", growth=GROWTH)
 
 
+SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
+BY = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": True, "signature": SIGNED}
+
+
 def approval_used(past: Chronicle, hours: float) -> None:
     by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "signature": SIGNED}
     times = {"made": rfc3339(past.at(hours)), "expires": rfc3339(past.at(hours + 1))}
@@ -208,9 +212,17 @@ def approval_used(past: Chronicle, hours: float) -> None:
                request_sha256=NOUGHT, nonce=NOUGHT[:32], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
 
 
-def glass_broken(past: Chronicle, hours: float) -> None:
-    past.wrote(hours, "approval.glass", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT,
+def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> None:
+    past.wrote(hours, "approval.glass", asset=None, operation=operation, digest=NOUGHT, repository=NOUGHT,
                why_sha256=NOUGHT, nonce=NOUGHT[:32])  # fmt: skip
+
+
+def glass_reviewed(past: Chronicle, hours: float) -> None:
+    past.wrote(hours, "approval.reviewed", asset=None, of=NOUGHT[:32], why_sha256=NOUGHT, nonce="1" * 32, by=BY,
+               made=rfc3339(past.at(hours)))  # fmt: skip
+
+
+HELD = {"asset": "crm", "id": NOUGHT, "since": "2026-01-01T00:00:00Z", "why": ["it is under a hold"]}
 
 
 def roles_tried(
@@ -266,9 +278,6 @@ def answered_for(past: Chronicle, hours: float) -> None:
     past.wrote(hours, "erasure.nobody", entry="e-000001", missing=1, why_sha256=NOUGHT)
 
 
-SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
-
-
 def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:
     by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": verified, "signature": SIGNED}
     review, made = (rfc3339(past.at(hours + days * DAY)) for days in (900, 0))
@@ -320,10 +329,27 @@ def boxed(past: Chronicle, hours: float = -0.2, left: tuple[str, ...] = (), **mo
     past.tested(hours, "old", sandbox=BOX | more, disposal={"left_behind": list(left)})
 
 
+PLAIN = {"kept": "plain", "filesystem": "ext4", "device": "254:0"}
+
+
+def fetched(past: Chronicle, scratch: dict[str, Any] | None, **more: Any) -> None:
+    """A restore test whose sandbox lay in memory, and what it fetched there."""
+    past.stored(-5, "old")
+    told = {} if scratch is None else {"scratch": scratch}
+    past.tested(-0.2, "old", sandbox=BOX | more, disposal={"left_behind": []}, **told)
+
+
+def attested(
+    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None, **more: Any
+) -> None:
+    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
+    digests = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
+    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **digests, **more)
+    past.records[-1]["plan"] = None  # it is of this host
+
+
 PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
 STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
-
-OVERDUE = {PRESENT: [History(boxed, (2,))], STALE: [History(boxed, (2,), at=3 * DAY)]}
 
 HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "backup-and-recovery/backups": {
@@ -354,8 +380,8 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: (p.stored(-5, "a"), p.tested(-4, "a"), p.stored(71.5, "b")), (2, 3), at=72)],
     },
     "backup-and-recovery/checks": {
-        PRESENT: [History(lambda p: p.checked(-1, parts=2), (1,))],
-        LACKING: [History(nothing), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
+        PRESENT: [History(lambda p: (p.checked(-2, parts=2), p.checked(-1, part=2, parts=2)), (2,))],
+        LACKING: [History(nothing), History(lambda p: p.checked(-1, parts=2), (1,)), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
         FAILING: [History(lambda p: (p.checked(-3, "DAMAGED", parts=2), p.checked(-2, part=2, parts=2)), (1, 2))],
         STALE: [History(lambda p: p.checked(-1, parts=2), (1,), at=3 * DAY)],
     },
@@ -376,8 +402,24 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         FAILING: [History(lambda p: version(p, -2), (1,), wrong=(Trouble.PLAN_FILES_GONE,))],
         STALE: [History(lambda p: (version(p, -9), p.stored(-1, "new")), (1,))],
     },
-    "encryption/sandbox-storage": OVERDUE | {
-        LACKING: [History(nothing), History(lambda p: boxed(p, storage="disk"), (2,)), History(well, (2,))],
+    "encryption/sandbox-storage": {
+        PRESENT: [
+            History(lambda p: fetched(p, {"kept": "memory", "filesystem": "tmpfs", "device": "0:30"}), (2,)),
+            History(lambda p: fetched(p, PLAIN | {"kept": "encrypted"}), (2,)),
+            History(lambda p: (fetched(p, PLAIN), attested(p, -0.1, "disk-encryption", 300)), (2, 3)),
+            History(lambda p: (fetched(p, PLAIN, storage="disk"), attested(p, -0.1, "disk-encryption", 300, scope="h")), (2, 3)),
+        ],
+        STALE: [History(lambda p: fetched(p, PLAIN), (2,), at=3 * DAY)],
+        LACKING: [
+            History(nothing),
+            History(well, (2,)),
+            History(lambda p: fetched(p, None), (2,)),
+            History(lambda p: fetched(p, PLAIN), (2,)),
+            History(lambda p: fetched(p, PLAIN | {"kept": "unknown"}), (2,)),
+            History(lambda p: fetched(p, PLAIN | {"kept": "encrypted"}, storage="disk"), (2,)),
+            History(lambda p: (fetched(p, PLAIN), attested(p, -0.1, "disk-encryption", 300, scope="another")), (2,)),
+            History(lambda p: (fetched(p, PLAIN), attested(p, -0.3, "disk-encryption", 0.05)), (2,)),
+        ],
         FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
     },
     "security-testing/isolation": {
@@ -417,9 +459,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(well, (3,), at=9)],
     },
     "monitoring-and-audit/access": {
-        PRESENT: [History(examined, (1,)), History(then(examined, begun_from), (1,))],
+        PRESENT: [
+            History(then(lambda p: begun_from(p, -30 * DAY), examined), (3,)),
+            History(then(lambda p: begun_from(p, -30 * DAY), examined, begun_from), (3,)),
+        ],
         LACKING: [
             History(nothing),
+            History(examined, (1,)),
+            History(then(lambda p: begun_from(p, -6 * DAY), examined), (3,)),
             History(lambda p: examined(p, repositories={"primary": OPENED, "far": UNOPENED}), (1,)),
         ],
         FAILING: [
@@ -451,8 +498,19 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         STALE: [History(lambda p: copied(p, -2), (1, 4), at=3 * DAY)],
     },
     "legal-compliance/retention": {
-        PRESENT: [History(lambda p: p.pruned(-3), (1,))],
-        LACKING: [History(nothing)],
+        PRESENT: [
+            History(lambda p: p.pruned(-3, kept={"crm": 5}), (1,)),
+            History(lambda p: (p.stored(-9, "old"), p.pruned(-3, "DONE", "old")), (2,)),
+            History(lambda p: (glass_broken(p, -99 * DAY), p.stored(-99 * DAY, "old"), p.pruned(-98 * DAY, "DONE", "old"), p.pruned(-3, kept={"crm": 5})), (4,)),
+            History(lambda p: (glass_broken(p, -9, "register"), p.pruned(-3, kept={"crm": 5})), (2,)),
+        ],
+        LACKING: [
+            History(nothing),
+            History(lambda p: p.pruned(-3), (1,)),
+            History(lambda p: p.pruned(-3, kept={"crm": 1}, held=[HELD]), (1,)),
+            History(lambda p: (p.stored(-9, "good"), glass_broken(p, -8), p.pruned(-7, "DONE", "good"), glass_reviewed(p, -6), p.pruned(-3, kept={"crm": 5})), (3, 5)),
+            History(lambda p: (p.stored(-9, "good"), glass_broken(p, -8), p.pruned(-7, "FAILED", reason="no disk"), p.pruned(-3, "DONE", "good")), (4,)),
+        ],
         FAILING: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
         STALE: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
     },
@@ -497,10 +555,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "encryption/tls": {
         PRESENT: [
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,)),
-            History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
+            History(lambda p: (examined(p, repository=OPENED | {"way": "this_host"}), p.stored(-2, "s", tls=SPOKEN)), (2,)),
             History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN)), (1, 2)),
         ],
-        LACKING: [History(nothing), History(examined, (1,))],
+        LACKING: [
+            History(nothing),
+            History(examined, (1,)),
+            History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
+        ],
         FAILING: [
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"version": "TLSv1.1"}}), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"verified": False}}), (1,)),
@@ -548,6 +610,11 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         PRESENT: [
             History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan="approved"),
             History(lambda p: (version(p, -2), approved(p, -1), approval_used(p, -0.5)), (2, 3), plan="approved"),
+            History(lambda p: (glass_broken(p, -99 * DAY), glass_reviewed(p, -98 * DAY), version(p, -2), approved(p, -1)), (4,), plan="approved"),
+        ],
+        LACKING: [
+            History(nothing),
+            History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5), glass_reviewed(p, -0.4)), (3,), plan="approved"),
         ],
         FAILING: [
             History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan="approved"),
@@ -576,11 +643,14 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "access-control/access-review": {
         PRESENT: [
             History(lambda p: access_reviewed(p, -3), (1,)),
+            History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT, by=BY), (1,), plan="approved"),
             History(lambda p: (access_reviewed(p, -9, "to_be_changed"), access_reviewed(p, -3)), (2,)),
             History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,)),
         ],
         LACKING: [
             History(nothing),
+            History(lambda p: access_reviewed(p, -3), (1,), plan="approved"),
+            History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,), plan="approved"),
             History(lambda p: access_reviewed(p, -3, unread=2), (1,)),
             History(lambda p: access_reviewed(p, -3, unread=2, not_read=["accounts of crm"]), (1,)),
         ],

@@ -175,6 +175,9 @@ def test_what_could_not_be_read_is_not_covered_until_somebody_states_who_looked_
     assert not any("/" in one for one in told["not_read"]), "no path"
     assert reviewing.part() == ("not_covered", "the plan's owner")
     assert reviewing.record("--elsewhere", "Ion, the DBA, by hand").json["reviewed"][0]["elsewhere"]
+    assert reviewing.part()[0] == "not_covered", "nobody signed it"
+    signed_by = ("--key", str(reviewing.site.root / "ana"))
+    assert reviewing.record(*signed_by, "--elsewhere", "Ion, the DBA, by hand").code == 0
     assert reviewing.part() == ("evidence_present", None)
 
 

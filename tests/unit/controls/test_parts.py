@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.chronicle import Chronicle
 from tests.support.control_histories import (
+    BY,
     CASES,
     DAY,
     HISTORIES,
@@ -17,6 +18,7 @@ from tests.support.control_histories import (
     SPOKEN,
     History,
     approved,
+    attested,
     examined,
     recovered,
     version,
@@ -31,7 +33,6 @@ from ccdr.evidence.controls.judged import exit_of_measures, judge_measures
 from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS
 from ccdr.evidence.controls.values import ControlState, worst_state
 from ccdr.model.errors import Exit
-from ccdr.model.values import rfc3339
 from ccdr.plans.floors import Floors
 from ccdr.plans.job import Job
 
@@ -89,7 +90,7 @@ def test_the_worst_part_wins() -> None:
 
 def test_a_measure_turns_with_its_worst_part(job: Job, past: Chronicle) -> None:
     well(past)
-    past.checked(-1, parts=2)
+    past.checked(-1)
     version(past, -0.4)
     approved(past, -0.3)
     assert measure_of(known_of(job, past), "backup-and-recovery").state is ControlState.NOT_COVERED, "never recovered"
@@ -106,17 +107,6 @@ def test_a_measure_turns_with_its_worst_part(job: Job, past: Chronicle) -> None:
 def test_what_a_plan_does_not_have_is_not_covered(bare: Job, part: str) -> None:
     found = part_of(known_of(bare, well_of(bare)), part)
     assert found.state is ControlState.NOT_COVERED and found.owner == "the plan's owner"
-
-
-ATTESTED_BODY: dict[str, Any] = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
-
-
-def attested(
-    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None
-) -> None:
-    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
-    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **ATTESTED_BODY)
-    past.records[-1]["plan"] = None  # it is of this host
 
 
 @pytest.mark.parametrize("item", ATTESTABLE)
@@ -138,6 +128,17 @@ def test_what_only_people_can_say_is_shown_by_an_attestation_until_that_ends(
     for scope in (None, "cluj"):
         attested(past, -1, item, 300, "ended", scope)
     assert part_of(known_of(job, past), name).state is ControlState.NOT_COVERED
+
+
+def test_a_word_that_nobody_signed_shows_nothing_where_plans_name_who_may_sign(to_be_approved: Job) -> None:
+    past = about(to_be_approved)
+    attested(past, -30, "penetration-test", 300)
+    found = part_of(known_of(to_be_approved, past), "security-testing/penetration-test")
+    assert found.state is ControlState.NOT_COVERED and "and not signed" in found.observed[0].text
+    assert found.observed[0].step and "--key KEY" in found.observed[0].step
+    attested(past, -30, "penetration-test", 300, by=BY)
+    found = part_of(known_of(to_be_approved, past), "security-testing/penetration-test")
+    assert found.state is ControlState.EVIDENCE_PRESENT and "not signed" not in found.observed[0].text
 
 
 def test_what_is_acknowledged_is_no_finding_and_stays_failing(job: Job, past: Chronicle) -> None:
@@ -190,8 +191,11 @@ def test_a_source_on_this_host_is_told_the_same_before_and_after_somebody_looks(
     before = told()
     examined(past, sources={"crm": "this_host"}, repository=OPENED | {"way": "this_host"})
     assert before == told() == [(ControlState.EVIDENCE_PRESENT, "the source speaks TLSv1.3, on this host")]
-    texts = [one.text for one in part_of(known_of(job, past), "encryption/tls").observed]
-    assert "nothing to show: no repository of it is reached by TLS (primary on this host)" in texts
+    assert part_of(known_of(job, past), "encryption/tls").state is ControlState.EVIDENCE_PRESENT
+    past.stored(-2, "plain")
+    (told_now,) = part_of(known_of(job, past), "encryption/tls").observed
+    nothing = "nothing to show: no repository of it is reached by TLS (primary on this host)"
+    assert (told_now.state, told_now.text) == (ControlState.NOT_COVERED, nothing)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tests.support.findings import FAIL, OK, WARN, states
 from tests.support.harness import Site
 
+from ccdr.host.at_rest import Kept, at_rest, encrypted
 from ccdr.host.clock import SystemClock
 from ccdr.host.nearby import mount_of
 from ccdr.host.processes import Host
@@ -86,7 +87,7 @@ def test_encrypted_device(tmp_path: Path) -> None:
     device("253:0", "CRYPT-LUKS2-abc", ("8:1",))
     device("253:1", "LVM-abc", ("253:0",))
     device("253:2", "LVM-abc", ("253:0", "8:1"))
-    found = {name: machine.encrypted(name, tmp_path) for name in ("8:1", "253:0", "253:1", "253:2", "9:9")}
+    found = {name: encrypted(name, tmp_path) for name in ("8:1", "253:0", "253:1", "253:2", "9:9")}
     assert found == {"8:1": False, "253:0": True, "253:1": True, "253:2": False, "9:9": False}
 
 
@@ -146,3 +147,10 @@ def test_that_no_run_has_come_by_itself_is_a_warning_once_something_was_begun(pl
     (state.root / "by-itself.json").write_text('{"p": "2026-11-28T09:00:00Z"}')
     assert states(machine.called("p", state, begun=True)) == [OK]
     assert states(machine.called("another", state, begun=True)) == [WARN]
+
+
+def test_where_data_lies_is_told_without_a_path() -> None:
+    there = at_rest(Path("/dev/shm/not-there-yet"))
+    assert there.kept is Kept.IN_MEMORY
+    body = there.body()
+    assert (body["kept"], body["filesystem"]) == ("memory", "tmpfs") and "shm" not in str(body)

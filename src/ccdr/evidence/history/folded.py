@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
-from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES
+from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES, Operation
 from ccdr.evidence.attested import ATTESTATION, key_of
 from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
@@ -80,6 +80,7 @@ BROKEN, NOT_SHOWN = Held.BROKEN.value, Held.NOT_SHOWN.value
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_RETURNED = 50  # hand-overs that wait for a review
+MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
@@ -175,6 +176,12 @@ class FoldedRecords:
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
     nonces: list[str] = field(default_factory=list)  # of a plan: of requests that were carried out, newest last
     glass: dict[str, Record] = field(default_factory=dict)  # of a plan: broken, and not reviewed yet, by their nonces
+    # … and the newest of all, reviewed or not: nonce, operation, time, number, who has reviewed it and by which record
+    broken: list[list[Any]] = field(default_factory=list)
+    # Of a plan: was the glass broken for a prune that has not ended well yet? And what prunes by one removed: how many
+    # snapshots, when, and where that stands.
+    glass_to_prune: bool = False
+    pruned_by_glass: list[list[Any]] = field(default_factory=list)
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
@@ -282,8 +289,8 @@ class FoldedRecords:
             self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
         elif kind == COPIED and isinstance(record.get("there"), dict):
             self.last_copy = record
-        elif kind == PRUNED and record.get("result") == DONE:
-            self.last_done_prune = record
+        elif kind == PRUNED:
+            self._take_prune(record)
         elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):
             retention = [facts.get("retention"), facts.get("timezone")]
             if not self.retentions or self.retentions[-1][1:] != retention:
@@ -307,9 +314,24 @@ class FoldedRecords:
             self.newest[kind] = record
         elif kind == GLASS_BROKEN:
             self.glass[str(record["nonce"])] = record
+            one = [record["nonce"], record["operation"], record["time"], record["seq"], None, None]
+            self.broken = [*self.broken, one][-MOST_BROKEN:]
+            self.glass_to_prune = self.glass_to_prune or record["operation"] == Operation.PRUNE.value
         else:
             self.glass.pop(str(record["of"]), None)
             self.newest[kind] = record
+            by = [record["by"]["name"], record["seq"]]
+            self.broken = [[*one[:4], *by] if one[0] == record["of"] else one for one in self.broken]
+
+    def _take_prune(self, record: Record) -> None:
+        """What a prune by a broken glass left to be counted, the next one that ends well counts."""
+        done = record.get("result") == DONE
+        if done:
+            self.last_done_prune = record
+        if self.glass_to_prune and not of_another_host(record):
+            if removed := len(record.get("removed") or ()):
+                self.pruned_by_glass = [*self.pruned_by_glass, [removed, record["time"], record["seq"]]][-MOST_BROKEN:]
+            self.glass_to_prune = not done
 
     def _take_erasure(self, record: Record) -> None:
         kind = record["kind"]

@@ -152,6 +152,17 @@ class Sandbox(Value, frozen=True, kw_only=True, gc=False):
     memory_available: Annotated[int | None, about("what the host had left, bytes")] = None
 
 
+class FetchedTo(Value, frozen=True, kw_only=True, gc=False):
+    """What a test's directory on this host lies on: what was fetched lies there in plain for as long as it takes."""
+
+    kept: Annotated[
+        Literal["memory", "encrypted", "plain", "unknown"],
+        about("unknown: this host cannot see whether it is encrypted"),
+    ]
+    filesystem: Annotated[str | None, about("its kind; null where this host does not tell")] = None
+    device: Annotated[str | None, about("as `major:minor`")] = None
+
+
 class SandboxDisposal(Value, frozen=True, kw_only=True, gc=False):
     """What is left of the test; all null where it was not begun."""
 
@@ -221,6 +232,9 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     private: Private | None = None
     left_out: Annotated[list[str], about("what the plan leaves out of the snapshot: no test proves it")] = []
     findings: Sentences = []
+    scratch: Annotated[FetchedTo | None, about("where what was fetched lay; null: not known, of an older record")] = (
+        None
+    )
     sandbox: Sandbox
     disposal: SandboxDisposal
     tools: Versions = {}

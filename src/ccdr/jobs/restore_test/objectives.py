@@ -8,6 +8,7 @@ from dataclasses import replace
 from ccdr import __version__
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.log_standing import read_standing
+from ccdr.host.at_rest import at_rest
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.shipping import log_repository
 from ccdr.jobs.shipping.log_repository import archive_of
@@ -43,6 +44,7 @@ def finish(course: CourseOfTest) -> None:
         test.tools["restic"] = course.repo.version()
     beside = course.alongside.disposals if course.alongside else []
     left = [problem for d in (course.disposal, *beside) for problem in d.problems] + course.run.problems
+    test.scratch = at_rest(course.run.scratch.parent).body()
     test.disposal = {
         "kept_until": course.run.kept_until and rfc3339(course.run.kept_until),
         "sandbox_gone": all(d.clean for d in (course.disposal, *beside)),

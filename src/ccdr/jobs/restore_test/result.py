@@ -62,6 +62,7 @@ class RestoreTest:
     kept_words: dict[str, object] | None = None  # the same of what programs said
     recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
+    scratch: dict[str, str | None] | None = None  # where what was fetched lay
     disposal: dict[str, object] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
     findings: list[str] = field(default_factory=list)
@@ -119,6 +120,7 @@ class RestoreTest:
             "private": self.private,
             **({"left_out": self.left_out} if self.left_out else {}),
             "findings": self.findings,
+            **({"scratch": self.scratch} if self.scratch else {}),
             "sandbox": self.sandbox,
             "disposal": self.disposal,
             "tools": self.tools,

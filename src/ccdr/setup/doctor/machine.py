@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.host.nearby import mount_here
+from ccdr.host.at_rest import Kept, at_rest
 from ccdr.host.processes import Host
 from ccdr.host.state import State
 from ccdr.jobs.by_itself import NOT_YET, has_come
@@ -26,18 +26,6 @@ from ccdr.sandbox.lab import memory_available
 OLDEST_RESTIC, TRIED_RESTIC = (0, 17), (0, 18)  # below the first, exit codes and options that we count on are missing
 SPARE = 2**30  # bytes that a file system which holds the state should have left in any case
 MOST_NAMED = 5  # leftovers
-MEMORY = ("tmpfs", "ramfs")
-UNTOLD = (
-    "overlay",
-    "zfs",
-    "btrfs",
-    "nfs",
-    "nfs4",
-    "cifs",
-    "fuse",
-    "9p",
-    "virtiofs",
-)  # their encryption is not seen here
 
 
 def programs(host: Host) -> Iterator[Probe]:
@@ -167,32 +155,18 @@ def memory() -> Probe:
     return Probe.ok("memory", sentence)
 
 
-def encrypted(device: str, sys: Path = Path("/sys/dev/block")) -> bool:
-    """Is a block device dm-crypt, or does it lie on one (LVM on LUKS)?"""
-    try:
-        if (sys / device / "dm" / "uuid").read_text("ascii").startswith("CRYPT-"):
-            return True
-    except OSError:
-        pass
-    below = sys / device / "slaves"
-    try:
-        parts = [(entry / "dev").read_text("ascii").strip() for entry in below.iterdir()]
-    except OSError:
-        return False
-    return bool(parts) and all(encrypted(part, sys) for part in parts)
-
-
 def scratch(path: Path) -> Probe:
     """Where fetched snapshots, customers' data, lie for as long as a test takes."""
     what, do = "scratch", "put STATE/scratch on tmpfs or on an encrypted volume (LUKS)"
-    mount = mount_here(path)
+    lies = at_rest(path)
+    mount = lies.mount
     if mount is None:
         return Probe.unknown(what, f"this host does not say which device holds {path}", do)
-    if mount.kind in MEMORY:
+    if lies.kept is Kept.IN_MEMORY:
         return Probe.ok(what, f"in memory ({mount.kind})")
-    if encrypted(mount.device):
+    if lies.kept is Kept.ENCRYPTED:
         return Probe.ok(what, f"on an encrypted device ({mount.source})")
-    if mount.kind.split(".")[0] in UNTOLD:
+    if lies.kept is Kept.UNKNOWN:
         problem = f"on {mount.kind} ({mount.source}), and this host cannot see whether that is encrypted"
         return Probe.warn(what, problem, do)
     problem = f"during a test, restored data is unencrypted on {mount.source} ({mount.kind})"

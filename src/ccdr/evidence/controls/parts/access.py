@@ -58,11 +58,11 @@ def reviews(known: Known) -> Iterator[Observed]:
         elif wrong := first_of(plan.care, (Trouble.ACCESS_REVIEW,)):
             yield by_problem(LATE if Review.of(record).in_order else FAILING, wrong, plan.name, None, record)
         else:
-            yield _review(Review.of(record), record, plan.name)
+            yield _review(Review.of(record), record, plan)
 
 
-def _review(review: Review, record: Record, plan: str) -> Observed:
-    signed = "" if review.key else ", and not signed"
+def _review(review: Review, record: Record, of: PlanKnown) -> Observed:
+    plan, signed = of.name, "" if review.key else ", and not signed"
     lines, until = so_many(review.entries, "line"), f"{review.valid_until:%Y-%m-%d}"
     text = f"{review.by} has looked at {lines} of who has access{signed}, until {until}"
     things = so_many(review.unread, "thing")
@@ -72,5 +72,9 @@ def _review(review: Review, record: Record, plan: str) -> Observed:
         step = f'ccdr access review {plan} --looked-at FILE --found "…" --elsewhere "WHO looked there, and when"'
         return Observed(LACKING, text, plan, None, behind(record), step)
     if review.unread:
-        text += f"; {things} could not be read, and it is stated who looked there"
+        text += f"; {things} could not be read, and it is stated{signed} who looked there"
+    if review.key is None and of.loaded.plan.approval is not None:
+        step = f'ccdr access review {plan} --looked-at FILE --found "…" --key KEY'
+        text += ": where a plan is to be approved, whoever looks signs"
+        return Observed(LACKING, text, plan, None, behind(record), step)
     return Observed(PRESENT, text, plan, None, behind(record))

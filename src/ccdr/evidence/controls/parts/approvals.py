@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ccdr.evidence.approvals import APPROVAL_USED, PLAN_APPROVED
+from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, PLAN_APPROVED
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
-from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, TOLD_FOR, first_of
+from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.judgement.approvals import review_by, unapproved
-from ccdr.model.trouble import Trouble
-from ccdr.model.values import to_the_second
+from ccdr.evidence.verdicts import Record
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import to_the_second, utc
 
 _BLOCK = "write `approval:` into the plan; docs/how-to/approve.md"
 
@@ -50,12 +53,14 @@ def four_eyes(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         history = known.history(plan.name)
         if broken := first_of(plan.care, (Trouble.BREAK_GLASS,)):
-            yield by_problem(FAILING, broken, plan.name, None, *history.glass.values())
+            yield _waiting(broken, plan.name, *history.glass.values())
         elif plan.loaded.plan.approval is None:
             text = "its plan asks for nobody's approval, so one person alone may remove backups"
             yield Observed(LACKING, text, plan.name, step=_BLOCK)
         elif (wrong := _trouble(known, plan)) is not None:
             yield wrong
+        elif (alone := _alone(known, plan)) is not None:
+            yield alone
         else:
             used, approved = history.newest.get(APPROVAL_USED), history.newest.get(PLAN_APPROVED)
             what = (
@@ -63,6 +68,25 @@ def four_eyes(known: Known) -> Iterator[Observed]:
             )
             text = f"another person approves what removes backups out of turn: {what}"
             yield Observed(PRESENT, text, plan.name, None, behind(approved, used))
+
+
+def _waiting(broken: Problem, plan: str, *glass: Record) -> Observed:
+    found = by_problem(FAILING, broken, plan, None, *glass)
+    return replace(found, text=f"{found.text}; {len(glass)} wait for a review") if len(glass) > 1 else found
+
+
+def _alone(known: Known, plan: PlanKnown) -> Observed | None:
+    """What was done without a second person, and was reviewed since: looked at afterwards, and by one person all the
+    same."""
+    lately = [one for one in known.history(plan.name).broken if known.now - utc(one[2]) < TOLD_FOR]
+    if not lately:
+        return None
+    of = Counter(str(operation) for _, operation, *_ in lately)
+    what = ", ".join(f"{operation} {count}" for operation, count in sorted(of.items()))
+    reviewers = ", ".join(sorted({str(one[4]) for one in lately if one[4]})) or "nobody"
+    text = f"{len(lately)} without a second person in the last {TOLD_FOR.days} days ({what}), reviewed by {reviewers}"
+    records = [RecordBehind(int(seq), str(time), GLASS_BROKEN) for _, _, time, seq, *_ in lately]
+    return Observed(LACKING, text, plan.name, None, tuple(records))
 
 
 def second_factors(known: Known) -> Iterator[Observed]:

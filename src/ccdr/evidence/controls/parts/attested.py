@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, standing
+from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, standing
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import LACKING, LATE, PRESENT
 from ccdr.evidence.controls.values import Observed, Query, RecordBehind
@@ -20,9 +20,11 @@ def attested(item: str) -> Query:
         noted = {p.about: p.acknowledged for p in known.of_people}
         for one in mine:
             records = (RecordBehind(one.seq, rfc3339(one.made), ATTESTATION),)
-            signed = "" if one.key else ", and not signed"
-            said = f"{one.name}: attested by {one.by}{signed}"
-            if one.holds(known.now):
+            said = _said(one)
+            if one.holds(known.now) and not _counts(one, known):
+                text = f"{said}: where plans are to be approved, whoever attests signs"
+                yield Observed(LACKING, text, records=records, step=f"{step} --key KEY")
+            elif one.holds(known.now):
                 yield Observed(PRESENT, f"{said}, until {one.valid_until:%Y-%m-%d}", records=records)
             else:
                 text = f"{said}, until {one.valid_until:%Y-%m-%d} and no longer"
@@ -31,3 +33,18 @@ def attested(item: str) -> Query:
             yield Observed(LACKING, f"nobody attests that {ATTESTABLE[item].what}", step=step)
 
     return shown
+
+
+def attests(item: str, known: Known, of: str) -> Attestation | None:
+    """Who attests this of the host `of`, or of every host; None where nobody does whose word counts now."""
+    mine = [one for one in standing(known.history(None).attested) if one.item == item and one.scope in (None, of)]
+    return next((one for one in mine if one.holds(known.now) and _counts(one, known)), None)
+
+
+def _said(one: Attestation) -> str:
+    return f"{one.name}: attested by {one.by}{'' if one.key else ', and not signed'}"
+
+
+def _counts(one: Attestation, known: Known) -> bool:
+    """Where plans name who may sign, a word that nobody has signed shows nothing."""
+    return one.key is not None or all(plan.loaded.plan.approval is None for plan in known.plans)

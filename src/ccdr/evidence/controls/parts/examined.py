@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from ccdr.evidence.controls.known import Known, PlanKnown
@@ -97,25 +98,34 @@ def tls(known: Known) -> Iterator[Observed]:
                 LACKING, f"floors.yaml asks for less than ccdr's own: {known.lowered[TLS]}", plan.name, step=_LESS
             )
     for plan in known.plans:
-        yield from _of(known, plan, _tls_of_repositories)
+        sources = any(_tls_of_source(known, plan.name, one.asset)[1] for one in plan.statuses)
+        yield from _of(known, plan, partial(_tls_of_repositories, sources=sources))
     for plan, asset in known.assets:
-        last = known.history(plan.name, asset.asset).last_good_backup
-        if last is not None and isinstance(seen := last.get("tls"), dict):
+        last, seen = _tls_of_source(known, plan.name, asset.asset)
+        if seen is not None:
             spoken = _spoken(seen, known, "the source", beyond=False)
             step = None if spoken[0] is PRESENT else _FLOOR.format(plan.name)
             yield Observed(spoken[0], spoken[1], plan.name, asset.asset, behind(last), step)
 
 
-def _tls_of_repositories(record: Record, known: Known) -> Iterator[Seen]:
+def _tls_of_source(known: Known, plan: str, asset: str) -> tuple[Record | None, Mapping[str, Any] | None]:
+    """As its newest backup spoke with it; None where that was not by TLS."""
+    last = known.history(plan, asset).last_good_backup
+    seen = None if last is None else last.get("tls")
+    return last, seen if isinstance(seen, dict) else None
+
+
+def _tls_of_repositories(record: Record, known: Known, *, sources: bool) -> Iterator[Seen]:
+    """`sources`: one of these speaks TLS, so that there is something to show where no repository does."""
     there = {name: of for name, of in record["repositories"].items() if of["way"] == "tls"}
     for name, of in there.items():
         if isinstance(of.get("tls"), dict):
             yield _spoken(of["tls"], known, f"repository {name}", beyond=True)
         else:
             yield LACKING, f"nobody saw which TLS repository {name} speaks: it did not answer this host directly"
-    if not there:
+    if not there and not sources:
         ways = ", ".join(f"{name} {_WAYS[of['way']]}" for name, of in record["repositories"].items())
-        yield PRESENT, f"nothing to show: no repository of it is reached by TLS ({ways})"
+        yield LACKING, f"nothing to show: no repository of it is reached by TLS ({ways})"
 
 
 def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -> Seen:

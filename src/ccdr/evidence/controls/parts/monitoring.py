@@ -9,14 +9,14 @@ from ccdr.evidence.acknowledged import TAMPERING
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
-from ccdr.evidence.history.accesses import HOST, KEY, USER
+from ccdr.evidence.history.accesses import HOST, KEY, LEARNED, USER
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import COMPARED, EXAMINED, MISSED, NOT_BEGUN
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.values import AGREES, VERIFIED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import DUTIES, so_many, to_the_second, utc
+from ccdr.model.values import DUTIES, rfc3339, so_many, to_the_second, utc
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
 _HOLDS, _DIFFERS = "HOLDS", "DIFFERS"
@@ -94,6 +94,10 @@ def accesses(known: Known) -> Iterator[Observed]:
         elif unseen := [name for name, of in last["repositories"].items() if not of.get("key_ids")]:
             text = f"nobody could look which keys {', '.join(unseen)} has: it did not open"
             yield Observed(LACKING, text, plan.name, None, behind(last), _LOOK)
+        elif (since := history.access_since) is None or known.now - utc(since) < LEARNED:
+            until = "" if since is None else f", until {to_the_second(rfc3339(utc(since) + LEARNED))}"
+            text = f"nothing to compare with yet: in its first week everything is new{until} ({_seen(history)})"
+            yield Observed(LACKING, text, plan.name, None, behind(last))
         else:
             text = f"nothing that was not seen before: {_seen(history)}"
             yield Observed(PRESENT, text, plan.name, None, behind(last))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
-from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, TOLD_FOR, first_of
+from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.history.kinds import PRUNED
+from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import so_many, to_the_second
+from ccdr.model.values import so_many, to_the_second, utc
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
 
@@ -46,6 +47,33 @@ def retention(known: Known) -> Iterator[Observed]:
         elif late := first_of(plan.care, (Trouble.PRUNE_LATE,)):
             yield by_problem(LATE, late, plan.name, None, done)
         else:
-            gone = so_many(len(done.get("removed") or ()), "snapshot")
-            text = f"what was past its retention was removed on {to_the_second(done['time'])}: {gone}"
-            yield Observed(PRESENT, text, plan.name, None, behind(done))
+            yield _by_one_alone(known, plan, done) or _removed(plan, done)
+
+
+def _by_one_alone(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
+    """A break of the glass prunes by whatever the plan said that day."""
+    lately = [one for one in known.history(plan.name).pruned_by_glass if known.now - utc(one[1]) < TOLD_FOR]
+    if not lately:
+        return None
+    gone, last = so_many(sum(int(one[0]) for one in lately), "snapshot"), len(done["removed"])
+    text = (
+        f"{last} removed by the prune of {to_the_second(done['time'])}; in the last {TOLD_FOR.days} days {gone} by "
+        "break-glass: nothing shows that the approved retention let them go"
+    )
+    records = [RecordBehind(int(seq), str(time), PRUNED) for _, time, seq in lately]
+    return Observed(LACKING, text, plan.name, None, tuple(dict.fromkeys((*records, *behind(done)))))
+
+
+def _removed(plan: PlanKnown, done: Record) -> Observed:
+    """What a prune found: that nothing is past its time shows something where it looked at snapshots."""
+    at, held = to_the_second(done["time"]), len(done.get("held") or ())
+    kept = sum((done.get("kept") or {}).values())
+    if done["removed"]:
+        text = f"what was past its retention was removed on {at}: {so_many(len(done['removed']), 'snapshot')}"
+    elif kept > held:
+        text = f"nothing was past its retention on {at}: {so_many(kept - held, 'snapshot')} within it"
+    else:
+        text = f"nothing to show: the prune of {at} found no snapshot within its retention, and removed none"
+        return Observed(LACKING, text, plan.name, None, behind(done))
+    text += f"; {so_many(held, 'snapshot')} past it held back" if held else ""
+    return Observed(PRESENT, text, plan.name, None, behind(done))

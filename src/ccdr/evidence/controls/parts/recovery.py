@@ -145,11 +145,16 @@ def checks(known: Known) -> Iterator[Observed]:
             text = "none of its repository's data was ever checked, or that is not known here"
             yield Observed(LACKING, text, plan.name, None, behind(last), f"ccdr upkeep {plan.name} --check")
         else:
-            newest = to_the_second(max(at for at, _ in read.values()))
-            text = (
-                f"{len(read)} of {so_many(history.parts, 'part')} of its data were read and found clean, up to {newest}"
-            )
-            yield Observed(PRESENT, text, plan.name, None, behind(last))
+            yield _read(plan, len(read), history.parts, max(at for at, _ in read.values()), last)
+
+
+def _read(plan: PlanKnown, read: int, parts: int, newest: str, last: Record | None) -> Observed:
+    """All of it: what nobody has read yet may be damaged."""
+    text = f"{read} of {so_many(parts, 'part')} of its data were read and found clean, up to {to_the_second(newest)}"
+    if read < parts:
+        text, step = f"{text}: never all of it yet", f"ccdr upkeep {plan.name} --check --all-data"
+        return Observed(LACKING, text, plan.name, None, behind(last), step)
+    return Observed(PRESENT, text, plan.name, None, behind(last))
 
 
 def recoveries(known: Known) -> Iterator[Observed]:

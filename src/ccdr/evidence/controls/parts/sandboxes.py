@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.attested import attests
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT
-from ccdr.evidence.controls.values import Observed, behind
+from ccdr.evidence.controls.values import Observed, RecordBehind, behind
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.coverage import STALE
 from ccdr.evidence.verdicts import Record
-from ccdr.model.values import so_many, to_the_second
+from ccdr.model.values import rfc3339, so_many, to_the_second
+
+_SAFE = ("memory", "encrypted")
+_FETCHED = {
+    "memory": "fetched into memory",
+    "encrypted": "fetched onto an encrypted disk",
+    "plain": "fetched in plain onto an unencrypted disk",
+    "unknown": "fetched onto a disk of which this host cannot see whether it is encrypted",
+}
+_RESTORED = {"": "there", "memory": "in memory", "disk": "on this host's disk"}
+_AGAIN = "ccdr test {} --asset {}   records it"
+_ENCRYPT = "put STATE/scratch on tmpfs or on an encrypted volume (LUKS), or `ccdr attest disk-encryption`"
 
 
 def _tested(known: Known) -> Iterator[tuple[PlanKnown, AssetStatus, Record | None, Mapping[str, Any]]]:
@@ -22,20 +35,39 @@ def _tested(known: Known) -> Iterator[tuple[PlanKnown, AssetStatus, Record | Non
 
 
 def storage(known: Known) -> Iterator[Observed]:
-    """Each asset's newest test: restored data that lies on a disk is as safe as that disk."""
+    """Each asset's newest test: every place where restored data lay in plain is as safe as its disk."""
     for plan, asset, test, box in _tested(known):
         where = plan.name, asset.asset, behind(test)
-        if test is None or box.get("storage") is None:
+        if test is None:
             yield Observed(LACKING, "no restore test tells where its data lay", *where)
         elif (test.get("disposal") or {}).get("left_behind"):
             yield Observed(FAILING, "its last restore test left data behind", *where, "ccdr sandbox reap")
         elif asset.coverage == STALE:
             yield Observed(LATE, "its last restore test is too old to tell", *where)
-        elif box["storage"] == "memory":
-            yield Observed(PRESENT, f"restored in memory on {to_the_second(test['time'])}, and removed", *where)
         else:
-            text = "restored on this host's disk, and removed: whether that is encrypted is for its owner to attest"
-            yield Observed(LACKING, text, *where)
+            yield _lay(known, plan, asset, test, box)
+
+
+def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: Mapping[str, Any]) -> Observed:
+    """What was fetched, and what ran in sandboxes, beside it among them."""
+    where, scratch = (plan.name, asset.asset), test.get("scratch")
+    if not scratch:
+        text, step = "its last restore test does not tell where what it fetched lay", _AGAIN.format(*where)
+        return Observed(LACKING, text, *where, behind(test), step)
+    others = [one.get("sandbox") or {} for one in test.get("others") or ()]
+    boxes = {one["storage"] for one in (box, *others) if one.get("storage") is not None}
+    on, device = scratch.get("filesystem") or "a file system that this host does not tell of", scratch.get("device")
+    on += f", device {device}" if device else ""
+    fetched = f"{_FETCHED[scratch['kept']]} ({on})"
+    text = f"{fetched}; restored {_RESTORED[max(boxes, default='')]}; and removed, on {to_the_second(test['time'])}"
+    if scratch["kept"] in _SAFE and "disk" not in boxes:
+        return Observed(PRESENT, text, *where, behind(test))
+    if (said := attests("disk-encryption", known, str(test["host"]))) is not None:
+        signed = "" if said.key else ", and not signed"
+        text += f"; {said.by} attests that this host's disks are encrypted{signed}"
+        by = RecordBehind(said.seq, rfc3339(said.made), ATTESTATION)
+        return Observed(PRESENT, text, *where, (by, *behind(test)))
+    return Observed(LACKING, text, *where, behind(test), _ENCRYPT)
 
 
 def isolation(known: Known) -> Iterator[Observed]:

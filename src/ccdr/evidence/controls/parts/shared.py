@@ -23,6 +23,7 @@ PRESENT, FAILING, LATE, LACKING = (
 )
 LOOKED_AT = timedelta(days=2)  # how long it shows something that it was looked at; `ccdr run` looks each day
 YEARLY = timedelta(days=366)
+TOLD_FOR = timedelta(days=90)  # for which it is told that somebody removed something alone, reviewed or not
 TAKEN_OUT = timedelta(days=90)  # for which what failed is told of an asset that no plan names any more
 
 
