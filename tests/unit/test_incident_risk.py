@@ -153,3 +153,29 @@ def test_the_controls_count_what_was_late_and_what_was_said_not_to_be_due(site: 
     assert told["state"] == "evidence_present", told
     text = told["observed"][0]["text"]
     assert "all closed; of what was to be notified: 1 filed late, 2 said not to be due" in text, text
+
+
+def test_the_register_says_that_a_notification_was_late_and_why(site: Site) -> None:
+    name = opened(site, "--aware-at", "2026-01-05 08:00")
+    filed(site, name, "gdpr-33", "--filed-at", "2026-01-10 09:00", "--text", "the mail server was down, too")
+    (row,) = site.run("incident", "register").json["incidents"]
+    (duty,) = row["duties"]
+    assert (duty["due"], duty["filed_at"]) == ("2026-01-08T08:00:00Z", "2026-01-10T09:00:00Z")
+    assert duty["late"] and duty["delay_why"] == "the mail server was down, too", duty
+    out = site.root / "register.csv"
+    site.run("incident", "register", "--format", "csv", "--out", str(out))
+    text = out.read_text()
+    assert "due 2026-01-08T08:00:00Z, filed 2026-01-10T09:00:00Z, LATE by 2d 1h" in text, text
+    assert "reason for the delay: the mail server was down, too" in text
+
+
+def test_a_delay_without_a_reason_is_told_and_what_was_in_time_has_none(site: Site) -> None:
+    late, timely = opened(site, "--aware-at", "2026-01-05 08:00"), opened(site)
+    filed(site, late, "gdpr-33")
+    filed(site, timely, "gdpr-33", "--text", "in time")
+    rows = {row["incident"]: row["duties"][0] for row in site.run("incident", "register").json["incidents"]}
+    assert (rows[late]["late"], rows[late]["delay_why"]) == (True, None)
+    assert (rows[timely]["late"], rows[timely]["delay_why"]) == (False, None)
+    out = site.root / "register.csv"
+    site.run("incident", "register", "--format", "csv", "--out", str(out))
+    assert out.read_text().count("no reason for the delay is noted") == 1
