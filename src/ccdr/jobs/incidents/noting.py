@@ -284,7 +284,7 @@ def _against(one: Known, risk: str | None, why: str) -> UsageProblem:
     note = f"ccdr incident note {one.name}"
     return UsageProblem(
         f"the risk was noted as {risk}: {why}",
-        hint=f'file it (`{note} --filed CLOCK --receipt FILE`); or, where the risk is another, note it first: {note} '
+        hint=f"file it (`{note} --filed CLOCK --receipt FILE`); or, where the risk is another, note it first: {note} "
         '--risk unlikely --risk-why "…"',
     )
 
