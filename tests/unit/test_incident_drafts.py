@@ -35,6 +35,7 @@ EVERY = (
     Fact("tested", 8, {"at": END, "asset": "crm", "passed": True}),
     Fact("state_of", 9, {"asset": "crm", "point": END}),
     Fact("filed", 10, {"at": END, "law": "GDPR 33(1)"}),
+    Fact("kinds_assumed", 1, {"kinds": ["availability"], "assets": ["crm", "cdr"]}),
     *(Fact("closed", 11, {"at": END, "cause": cause}) for cause in CAUSES),
 )
 FACTS = Facts(EVERY[:4], EVERY[4:13], EVERY[14:15], EVERY[15:16])
@@ -120,6 +121,16 @@ def test_a_letter_of_gdpr_has_no_deadline_of_another_law(incident: Incident, clo
     other = replace(incident.duties[0], clock=clock, law=law, due=END - timedelta(hours=1))
     text = draft(replace(incident, duties=(*incident.duties, other)), FACTS, "authority", END, ENGLISH)
     assert "GDPR 33(1): due by" in text and law not in text and ENGLISH.late.heading not in text
+
+
+def test_what_is_assumed_from_a_recovery_is_said_to_be() -> None:
+    values = {"kinds": ["availability"], "assets": ["crm", "cdr"]}
+    breach = ENGLISH.facts["kinds_assumed"](values)
+    assert breach.startswith("Assumed from a recovery of crm, cdr; nobody has stated it yet: availability"), breach
+    romanian = ROMANIAN.facts["kinds_assumed"](values)
+    assert romanian.startswith("Se presupune, numai în urma unei recuperări (crm, cdr), că a fost afectată: ")
+    assert romanian.endswith("Nimeni nu a declarat încă acest lucru.")
+    assert "from a recovery; nobody" in ENGLISH.facts["kinds_assumed"]({**values, "assets": []})
 
 
 def test_what_was_filed_late_says_why_too() -> None:

@@ -74,3 +74,28 @@ def test_backups_are_no_measure_against_a_disclosure(
     past.tested(-1, "old")
     opened(past, 0, kinds=kinds)
     assert len(tested(past)) == told
+
+
+@pytest.mark.parametrize(("by", "whats"), [("restore", ["kinds_assumed"]), ("person", ["kinds"])])
+def test_what_a_recovery_opened_is_assumed_from_it_and_nobody_has_stated_it(
+    tmp_path: Path, past: Chronicle, by: str, whats: list[str]
+) -> None:
+    site = Site(tmp_path, bare=True)
+    past.began(-0.1, "restore", "r-1")
+    opened(past, 0, run="r-1", by=by)
+    services = site.services()
+    past.keep(services.state.ledger, services.catalogue)
+    facts = facts_of(find(services, "inc-1"), services).happened
+    told = [one for one in facts if one.what.startswith("kinds")]
+    assert [one.what for one in told] == whats
+    assert told[0].values.get("assets") == ([past.asset] if by == "restore" else None)
+
+
+def test_a_recovery_tells_of_the_tests_of_what_it_brought_back_alone(past: Chronicle, tested: Tested) -> None:
+    past.tested(-1, "old")
+    past.asset = "other"
+    past.stored(-0.9, "its-own")
+    past.tested(-0.5, "its-own")
+    past.began(-0.1, "restore", "r-1")
+    opened(past, 0, run="r-1", by="restore")
+    assert tested(past) == [(4, True)]

@@ -75,7 +75,7 @@ def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
     opened = {key: record.get(key) for key in keys}
     runs, time = _with([], record), str(record["time"])
     more = {"tenants": tenants, "several": several, "runs": runs, "records": [seq]}
-    return {**opened, "time": time, "clocks": clocks, **more, "closed": None}
+    return {**opened, "time": time, "clocks": clocks, **more, "risk": None, "closed": None}
 
 
 def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
@@ -99,6 +99,7 @@ def _with(runs: list[str], record: Record) -> list[str]:
 
 def _note(entry: Entry, record: Record, seq: int) -> None:
     entry["runs"] = _with(entry["runs"], record)
+    entry["risk"] = record.get("risk") or entry["risk"]
     for clock in record.get("not_due") or ():
         _settle(entry, clock, seq, record.get("for_tenant"))
     for one in record.get("clocks") or ():
@@ -227,6 +228,7 @@ class Incident:
     cause: str | None = None
     why: str | None = None  # the digest by which the words are kept, apart
     tenants: Mapping[str, Sequence[str]] = field(default_factory=dict)  # whose data it concerns, and the assets
+    risk: str | None = None  # as a person said last: unlikely, risk or high
 
     @property
     def open(self) -> bool:
@@ -295,6 +297,7 @@ def incident_of(plan: str, name: str, entry: Entry) -> Incident:
         closed.get("cause"),
         entry["why_sha256"],
         entry["tenants"],
+        entry["risk"],
     )
 
 

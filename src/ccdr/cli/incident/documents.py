@@ -92,7 +92,15 @@ class IncidentDraft(Doc):
     text: Annotated[str, about("Markdown, with blanks for a person to fill in")]
 
 
+class RegisteredDuty(IncidentDuty):
+    """A notification, and whether it was late."""
+
+    late: Annotated[bool, about("it was filed after it was due")]
+    delay_why: Annotated[Text, about("the words with which it was filed late, GDPR 33(1); null: none are noted")]
+
+
 class RegisteredIncident(IncidentDocument):
+    duties: list[RegisteredDuty]  # type: ignore[assignment]
     risk: Annotated[Text, about("as a person says: unlikely, risk or high; null: nobody says it")]
     risk_why: Text
     persons_concerned: Text

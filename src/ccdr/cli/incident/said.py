@@ -135,6 +135,7 @@ def note(name: str, said: _Said) -> Exit:
 def _noted(known: Known, said: _Said, services: Services) -> Known:
     from ccdr.evidence.acknowledged import words_of
     from ccdr.jobs.incidents import assess, file, not_due, noting
+    from ccdr.plans.incident_clocks import clocks_beside
 
     weight = said.assessment()
     asked = [bool(said.filed), bool(said.not_due), bool(said.clocks), bool(weight)]
@@ -155,14 +156,12 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
         at = None if said.filed_at is None else time_of(said.filed_at, zone_of_incident(known), "--filed-at")
         return file(known, services, said.filed, said.receipt, at, words, said.tenant)
     if said.clocks:
-        from ccdr.plans.incident_clocks import clocks_beside
-
         since = None if said.since is None else time_of(said.since, zone_of_incident(known), "--since")
         return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words, since)
     if said.since is not None:
         raise UsageProblem("--since says from when a clock counts: which one?", hint="--clock CLOCK --since TIME")
     if weight:
-        return assess(known, services, weight, words)
+        return assess(known, services, weight, clocks_beside(settings().plans), words)
     if words is None:
         raise UsageProblem("--text is missing: say what is to be noted, or why", hint='--text "…"')
     if said.not_due:
@@ -191,11 +190,13 @@ def close(name: str, said: _Closing) -> Exit:
     from ccdr.evidence.acknowledged import words_of
     from ccdr.jobs.incidents import close as closed
     from ccdr.jobs.incidents import find
+    from ccdr.plans.incident_clocks import clocks_beside
 
     services = settings().services()
     what, done = words_of(said.effects, "--effects"), words_of(said.remedy, "--remedy")
     weight = said.assessment()
-    known = closed(find(services, name), services, said.cause, what, done, said.not_due, weight)
+    clocks = clocks_beside(settings().plans) if weight else None
+    known = closed(find(services, name), services, said.cause, what, done, said.not_due, weight, clocks)
     return tell_incident(known, services)
 
 

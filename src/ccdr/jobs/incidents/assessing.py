@@ -7,10 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.evidence.incident_risk import begun_by
 from ccdr.evidence.incidents import NOTED
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.verdicts import Record
+from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.incidents.opening import recorded_clocks
 from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
 
 # By the record's key: what it is called in the register.
 SAID = {"risk_sha256": "risk_why", "persons_sha256": "persons_concerned", "records_sha256": "records_concerned"}
@@ -34,6 +39,24 @@ class Assessment:
         words = {"risk_sha256": self.risk_why, "persons_sha256": self.persons, "records_sha256": self.records}
         digests = {key: None if text is None else keep_payload(services.state, text) for key, text in words.items()}
         return {"what": "assessed", "risk": self.risk, **digests}
+
+
+def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, object]]:
+    """The clocks that such a risk lets count from now on, as a record has them: by `clocks`, or where they lack one by
+    ccdr's own. UsageProblem where it lets one count and the incident is closed."""
+    names = begun_by(one.incident, risk)
+    if names and not one.incident.open:
+        raise UsageProblem(
+            f"{one.name} is closed, by record {one.incident.closed}, and a risk noted as {risk} lets "
+            f"{', '.join(names)} count",
+            hint=f'`ccdr incident reopen {one.name} --why "…"` opens it once more; then note the risk',
+        )
+    found = []
+    for name in names:
+        used = clocks if name in clocks.value.clocks else load_clocks(None)
+        every = recorded_clocks(used, [name], one.incident.aware_at, str(one.entry["timezone"] or "UTC"))
+        found += [clock for clock in every if clock["clock"] == name]
+    return found
 
 
 def assessed(records: Sequence[Record]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ where anything lies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,7 +53,7 @@ def facts_of(known: Known, services: Services, tenant: str | None = None) -> Fac
     only = None if tenant is None else set(one.tenants[tenant])
     records = [cut for record in _of_runs(known, services) if (cut := _cut(record, only)) is not None]
     opened = Fact("opened", one.records[0], {"at": one.opened_at, "by": one.by})
-    kinds = Fact("kinds", one.records[0], {"kinds": one.kinds})
+    kinds = _kinds(one, records)
     aware = Fact("aware", one.records[0], {"at": one.aware_at})
     closed = [Fact("closed", one.closed, {"at": one.closed_at, "cause": one.cause})] if one.closed else []
     filed = (
@@ -67,10 +67,28 @@ def facts_of(known: Known, services: Services, tenant: str | None = None) -> Fac
     )
     return Facts(
         (aware, opened, kinds, *closed),
-        (*(fact for record in records for fact in _done(record)), *_tested(one, services, only)),
+        (*(fact for record in records for fact in _done(record)), *_tested(one, services, only, records)),
         tuple(fact for record in records for fact in _lost(record)),
         tuple(filed),
     )
+
+
+def _kinds(one: Incident, records: Iterable[Record]) -> Fact:
+    """What was breached, as a person stated it; where a recovery opened it, that is assumed from it alone."""
+    if one.by == "person":
+        return Fact("kinds", one.records[0], {"kinds": one.kinds})
+    return Fact("kinds_assumed", one.records[0], {"kinds": one.kinds, "assets": _brought_back(records)})
+
+
+def _brought_back(records: Iterable[Record]) -> list[str]:
+    """The assets of its recoveries, as they began."""
+    found: dict[str, None] = {}
+    for record in records:
+        if record["kind"] == RECOVER_START:
+            found |= dict.fromkeys(str(one["asset"]) for one in record["assets"])
+        elif record["kind"] == RESTORE_START:
+            found[str(record["asset"])] = None
+    return list(found)
 
 
 def _of_runs(known: Known, services: Services) -> list[Record]:
@@ -140,13 +158,17 @@ def _lost(record: Record) -> Iterator[Fact]:
         yield Fact("state_of", seq, {"asset": record["asset"], "point": _time(snapshot["consistent_point"])})
 
 
-def _tested(one: Incident, services: Services, only: Collection[str] | None) -> Iterator[Fact]:
+def _tested(
+    one: Incident, services: Services, only: Collection[str] | None, records: Iterable[Record]
+) -> Iterator[Fact]:
     """What was shown before anybody was aware of it, of a breach that backups are a measure against: each asset's
-    newest restore test with a verdict. When it was typed in tells nothing of what came before it."""
+    newest restore test with a verdict; where it has recoveries, of the assets that they bring back alone. When it was typed in tells nothing of what came before it."""
     if not {"availability", "integrity"} & set(one.kinds):
         return
     known = {asset for plan, asset in services.histories() if plan == one.plan and asset}
     assets = known if only is None else known & set(only)
+    if affected := _brought_back(records):
+        assets &= set(affected)
     for record in services.ledger.newest(TEST_END) if assets else ():
         if int(record["seq"]) < one.records[0] - _BEFORE:
             break

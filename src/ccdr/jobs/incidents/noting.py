@@ -7,11 +7,13 @@ from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
 
+from ccdr.evidence.incident_risk import asked_by, begun_by, contradicted
 from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTIFY, OPENED, STATED
+from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot
 from ccdr.host.who import who
-from ccdr.jobs.incidents.assessing import Assessment
+from ccdr.jobs.incidents.assessing import Assessment, begun
 from ccdr.jobs.incidents.known import Known, find
 from ccdr.jobs.incidents.opening import recorded_clocks
 from ccdr.jobs.pausing import wake
@@ -19,8 +21,8 @@ from ccdr.jobs.services import Services
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import zone_of
-from ccdr.model.values import rfc3339
-from ccdr.plans.incident_clocks import LoadedClocks
+from ccdr.model.values import rfc3339, to_the_second
+from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
 
 
 def note(one: Known, services: Services, words: str) -> Known:
@@ -28,17 +30,20 @@ def note(one: Known, services: Services, words: str) -> Known:
     return _noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
 
 
-def assess(one: Known, services: Services, said: Assessment, words: str | None = None) -> Known:
-    """What a person says of its weight; also of one that is closed."""
+def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClocks, words: str | None = None) -> Known:
+    """What a person says of its weight; also of one that is closed. What such a risk asks for counts from now on.
+    UsageProblem where it lets a clock count and the incident is closed."""
+    also = begun(one, said.risk, clocks)
     why = None if words is None else keep_payload(services.state, words)
-    return _noted(one, services, {**said.kept(services), "why_sha256": why})
+    return _noted(one, services, {**said.kept(services), "clocks": also, "why_sha256": why})
 
 
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str, tenant: str | None = None) -> Known:
     """Nothing is to be notified by these clocks, as a person says; of one of several controllers, where `tenant` names
-    one. UsageProblem where a clock is none of its own, or was filed."""
+    one. UsageProblem where a clock is none of its own, or was filed, or the risk that was noted is against it."""
     _require_open(one)
     _require(one, clocks)
+    _require_no_risk(one, one.incident.risk, clocks)
     if tenant is not None:
         for clock in clocks:
             _require_tenant(one, clock, tenant)
@@ -184,12 +189,18 @@ def close(
     remedy: str,
     not_due: Sequence[str] = (),
     said: Assessment | None = None,
+    clocks: LoadedClocks | None = None,
 ) -> Known:
-    """It is over. UsageProblem where something is left to be notified, unless that is said not to be due, or nothing
-    has happened (a rehearsal, a false alarm)."""
+    """It is over. `clocks` are asked for where `said` names a risk. UsageProblem where something is left to be
+    notified, unless that is said not to be due, or nothing has happened (a rehearsal, a false alarm); where it is
+    overdue, or the risk that was noted is against it."""
     _require_open(one)
-    _require(one, not_due)
-    left = one.incident.unsettled
+    risk = (said.risk if said else None) or one.incident.risk
+    counting = begun_by(one.incident, risk)
+    _require(one, [name for name in not_due if name not in counting])
+    if cause in NOTHING_TO_NOTIFY and (asked := asked_by(one.incident, risk)):
+        raise _against(one, risk, f"a {cause.replace('_', ' ')} asks for no notice, and this risk for {asked[0]}")
+    left = list(dict.fromkeys((*one.incident.unsettled, *counting)))
     settled = left if cause in NOTHING_TO_NOTIFY else [name for name in left if name in not_due]
     if lacking := [name for name in left if name not in settled]:
         waiting = [d.tenant for d in one.incident.duties if d.clock in lacking and d.tenant and not d.settled]
@@ -199,8 +210,10 @@ def close(
             hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]}{whose} --receipt FILE`), "
             f"or say that it is not due: --not-due {lacking[0]}; --effects then says why",
         )
+    _require_no_risk(one, risk, settled)
+    _require_in_time(one, services, settled)
     if said:
-        assess(one, services, said)
+        one = assess(one, services, said, clocks or load_clocks(None))
     body = {
         "incident": one.name,
         "cause": cause,
@@ -280,6 +293,32 @@ def _require(one: Known, clocks: Collection[str]) -> None:
         there = f"it has {', '.join(own)}" if own else "it has none"
         also = f"`ccdr incident note {one.name} --clock {unknown[0]}` lets one more count"
         raise UsageProblem(f"{one.name} has no clock {', '.join(map(ascii, unknown))}", hint=f"{there}; {also}")
+
+
+def _require_no_risk(one: Known, risk: str | None, clocks: Collection[str]) -> None:
+    if against := [clock for clock in clocks if contradicted(one.incident, risk, clock)]:
+        raise _against(one, risk, f"{against[0]} is due then")
+
+
+def _against(one: Known, risk: str | None, why: str) -> UsageProblem:
+    note = f"ccdr incident note {one.name}"
+    return UsageProblem(
+        f"the risk was noted as {risk}: {why}",
+        hint=f"file it (`{note} --filed CLOCK --receipt FILE`); or, where the risk is another, note it first: {note} "
+        '--risk unlikely --risk-why "…"',
+    )
+
+
+def _require_in_time(one: Known, services: Services, clocks: Collection[str]) -> None:
+    """What is overdue is not settled by the way: why none was due is said by itself."""
+    now = Clocks(services.clock.now(), services.clock.monotonic(), boot()).of(one.entry)
+    if late := [duty for duty in one.incident.duties if duty.clock in clocks and duty.overdue(now)]:
+        name, due = late[0].clock, to_the_second(late[0].due)
+        raise UsageProblem(
+            f"{name} is overdue since {due}: closing {one.name} alone does not settle that",
+            hint=f'ccdr incident note {one.name} --not-due {name} --text "…"   says why none was due; `--filed {name} '
+            "--receipt FILE` that it was filed; then close it",
+        )
 
 
 def _require_tenant(one: Known, clock: str, tenant: str | None) -> None:

@@ -62,6 +62,10 @@ _FACTS: dict[str, Any] = {
     "aware": lambda v: f"The organisation became aware of it at {_at(v)}.",
     "opened": _opened,
     "kinds": lambda v: f"What was breached: {', '.join(_BREACHES[one] for one in v['kinds'])}.",
+    "kinds_assumed": lambda v: (
+        f"Assumed from a recovery{' of ' if v['assets'] else ''}{', '.join(v['assets'])}; nobody has stated it yet: "
+        f"{', '.join(_BREACHES[one] for one in v['kinds'])}."
+    ),
     "closed": lambda v: f"The incident was closed at {_at(v)}; cause: {_CAUSES[v['cause']]}.",
     "recovery_began": lambda v: f"A recovery from backups was begun at {_at(v)}, of: {', '.join(v['assets'])}.",
     "recovery_done": _recovery_ended("was completed"),

@@ -13,13 +13,13 @@ from datetime import datetime
 from hashlib import sha256
 
 from ccdr import __version__
-from ccdr.evidence.incidents import Incident
+from ccdr.evidence.incidents import FILED, Duty, Incident
 from ccdr.evidence.payloads import payload
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.incidents.assessing import SAID, assessed
 from ccdr.jobs.incidents.facts import Facts, facts_of
 from ccdr.jobs.services import Services
-from ccdr.model.values import rfc3339
+from ccdr.model.values import human_seconds, rfc3339
 from ccdr.telling.incidents.draft import whose
 from ccdr.telling.incidents.english import ENGLISH
 from ccdr.telling.incidents.view import said_of
@@ -46,6 +46,7 @@ class Row:
     effects: str
     remedy: str
     notes: tuple[str, ...]
+    delays: Mapping[int, str]  # why it was late, by the records that something was filed in
 
     def cells(self) -> dict[str, str]:
         one = self.known.incident
@@ -66,7 +67,7 @@ class Row:
             "facts": " ".join(self.sentences),
             "effects": self.effects,
             "remedial_action": self.remedy,
-            "notifications": "; ".join(_notifications(one)),
+            "notifications": "; ".join(_notifications(one, self.delays)),
             "notes": "; ".join(self.notes),
             "recoveries": ", ".join(one.runs),
             "records": ", ".join(map(str, one.records)),
@@ -77,9 +78,14 @@ class Row:
         facts = (*self.facts.happened, *self.facts.done, *self.facts.lost)
         return [f"{ENGLISH.facts[one.what](one.values)} (record {one.seq})" for one in facts]
 
+    def _duty(self, duty: Duty) -> dict[str, object]:
+        why = self.delays.get(duty.filed_in) if duty.late and duty.filed_in is not None else None
+        return {**duty.as_json(), "late": duty.late, "delay_why": why}
+
     def as_json(self) -> dict[str, object]:
         return {
             **self.known.incident.as_json(),
+            "duties": [self._duty(one) for one in self.known.incident.duties],
             **{column: self.said.get(column) for column in _SAID},
             "facts": self.sentences,
             "effects": self.effects or None,
@@ -158,20 +164,35 @@ def _row(known: Known, services: Services) -> Row:
     found = assessed(known.records)
     said = {column: payload(services.state, found[key]) or GONE for key, column in SAID.items() if key in found}
     said |= {"risk": str(found["risk"])} if "risk" in found else {}
-    return Row(known, facts_of(known, services), said, words("effects_sha256"), words("remedy_sha256"), tuple(notes))
+    facts, delays = facts_of(known, services), _delays(known, services)
+    return Row(known, facts, said, words("effects_sha256"), words("remedy_sha256"), tuple(notes), delays)
 
 
 _APART = ("effects", "remedy", "risk (", "persons concerned", "records concerned")
 
 
-def _notifications(one: Incident) -> Iterator[str]:
+def _delays(known: Known, services: Services) -> dict[int, str]:
+    """What was written when a notification was filed late: the reasons that 33(1) asks for."""
+    late = {duty.filed_in for duty in known.incident.duties if duty.late}
+    said = ((int(r["seq"]), r.get("why_sha256")) for r in known.records if r["kind"] == FILED and r["seq"] in late)
+    return {seq: payload(services.state, digest) or GONE for seq, digest in said if digest is not None}
+
+
+def _notifications(one: Incident, delays: Mapping[int, str]) -> Iterator[str]:
     for duty in one.duties:
         if duty.filed_at is not None:
-            late = ", LATE" if duty.late else ""
-            how = f"filed {rfc3339(duty.filed_at)}{late}, receipt {duty.receipt} (record {duty.filed_in})"
+            how = f"due {rfc3339(duty.due)}, filed {rfc3339(duty.filed_at)}{_late(duty, delays)}, receipt {duty.receipt} (record {duty.filed_in})"
         elif duty.not_due_by is not None:
             how = f"said not to be due (record {duty.not_due_by})"
         else:
             how = f"due {rfc3339(duty.due)}"
         to = f" to {duty.tenant}" if duty.tenant else ""
         yield f"{duty.law} ({duty.clock}){to}: {how}"
+
+
+def _late(duty: Duty, delays: Mapping[int, str]) -> str:
+    if not duty.late or duty.filed_at is None or duty.filed_in is None:
+        return ""
+    why = delays.get(duty.filed_in)
+    reason = "no reason for the delay is noted" if why is None else f"reason for the delay: {why}"
+    return f", LATE by {human_seconds((duty.filed_at - duty.due).total_seconds())}, {reason}"

@@ -92,10 +92,20 @@ def _tested(values: Mapping[str, object]) -> str:
     )
 
 
+def _assumed(values: Mapping[str, object]) -> str:
+    assets, kinds = cast("list[str]", values["assets"]), cast("list[str]", values["kinds"])
+    of = f" ({', '.join(assets)})" if assets else ""
+    return (
+        f"Se presupune, numai în urma unei recuperări{of}, că a fost afectată: "
+        f"{', '.join(_BREACHES[one] for one in kinds)}. Nimeni nu a declarat încă acest lucru."
+    )
+
+
 _FACTS: dict[str, Any] = {
     "aware": lambda v: f"Organizația a luat cunoștință de incident la {_at(v)}.",
     "opened": _opened,
     "kinds": lambda v: f"A fost afectată: {', '.join(_BREACHES[one] for one in v['kinds'])}.",
+    "kinds_assumed": _assumed,
     "closed": lambda v: f"Incidentul a fost închis la {_at(v)}; cauza: {_CAUSES[v['cause']]}.",
     "recovery_began": lambda v: (
         f"La {_at(v)} a început recuperarea din copiile de siguranță, pentru: {', '.join(v['assets'])}."

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY
 from ccdr.evidence.controls.values import Observed, RecordBehind
+from ccdr.evidence.incident_risk import unmet
 from ccdr.evidence.incidents import OPENED, Incident, incidents_of
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339, so_many, to_the_second, utc
@@ -24,6 +25,9 @@ def incidents(known: Known) -> Iterator[Observed]:
             for one in overdue:  # each notification that is: they go to different people
                 records = tuple(_record(of) for of in there if (one.about or "").split(" ")[0] == of.name)
                 yield Observed(FAILING, one.text, plan.name, None, records, one.step)
+        elif left := [(of, lack) for of in there for lack in unmet(of)]:
+            for of, lack in left:
+                yield Observed(FAILING, lack.text, plan.name, None, (_record(of),), lack.step)
         elif without := [one for one in history.without_incident if known.now - utc(one[2]) <= YEARLY]:
             run, seq, time, kind = without[-1]
             text = f"{so_many(len(without), 'recovery', 'recoveries')} without an incident, the last one of {time[:10]}"
@@ -50,8 +54,16 @@ def _of(plan: str, there: list[Incident], now: datetime) -> Observed:
         text = f"the last incident, or rehearsal of one, is more than a year old: {last.opened_at:%Y-%m-%d}"
         return Observed(LATE, text, plan, None, (_record(last),), f"ccdr recover {plan} --under DIR   rehearses one")
     how = f"{so_many(len(open_), 'incident')} open, none overdue" if open_ else "all closed"
-    text = f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}"
+    text = f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}{_notified(there)}"
     return Observed(PRESENT, text, plan, None, tuple(_record(one) for one in (open_ or [last])))
+
+
+def _notified(there: list[Incident]) -> str:
+    """What was late, and what nobody was told of: GDPR 33(5) wants it documented, and whoever reads asks for it."""
+    duties = [duty for one in there for duty in one.duties]
+    late, not_due = sum(duty.late for duty in duties), sum(duty.not_due_by is not None for duty in duties)
+    said = [*([f"{late} filed late"] if late else []), *([f"{not_due} said not to be due"] if not_due else [])]
+    return f"; of what was to be notified: {', '.join(said)}" if said else ""
 
 
 def _record(one: Incident) -> RecordBehind:
