@@ -68,6 +68,18 @@ def test_the_nearer_of_two_that_hold_the_same_is_the_one_to_recover_from(site: S
     assert "do not start it while server will do" in said and "`--except crm`" in said
 
 
+def test_a_whole_server_has_not_the_rows_of_its_unlogged_tables_and_the_dump_that_has_is_named(site: Site) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    states = {"crm": state("crm", 50.0), "server": state("server", 13.0)}
+    lost = {"unlogged": 1, "unlogged_tables": ["public dialler_session"]}
+    dump = a_manifest(contents={"tables": {"public dialler_session": {"rows": 20}}})
+    why = doubles(jobs, states, {"crm": dump, "server": a_manifest(method="physical", contents=lost)})["crm"].why
+    assert "all of the server but the rows of its unlogged tables (public.dialler_session); crm has those of 1" in why
+    none = a_manifest(method="physical", contents={"unlogged": 0, "unlogged_tables": []})
+    why = doubles(jobs, states, {"crm": dump, "server": none})["crm"].why
+    assert why.endswith("it has all of the server")
+
+
 def test_what_was_captured_together_with_the_other_one_is_told_to_lie_behind(site: Site) -> None:
     dump, files = (
         DUMP.replace("{engine", "{group: calls, engine"),
