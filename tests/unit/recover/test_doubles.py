@@ -244,3 +244,38 @@ def test_only_a_spare_may_stay_closed_once_servers_must_be_opened(
         again.check_again(site.loaded(), told, services, run, Watching(), {}, must_be_opened=True)
         run.clear()
     assert asked == {"crm": False, "server": True}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_spare_that_nobody_has_started_is_asked_where_the_server_in_use_is(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """What somebody emptied in the server that applications use is in no copy of the spare."""
+    jobs_of(site, DUMP, SERVER)
+    asked: list[tuple[str, str]] = []
+
+    class Standing:
+        def __init__(self, planned: Planned, job: Job, *_: object, **__: object) -> None:
+            self.planned, self.job, self.result = planned, job, SimpleNamespace(left_behind=[])
+
+        def has_its_place_taken_by(self, first: Standing | None) -> bool:
+            return taken and first is not None
+
+        def look(self, _: object) -> list[object]:
+            asked.append((self.planned.asset, self.planned.asset))
+            return []
+
+        def look_in(self, first: Standing, _: object) -> list[object]:
+            asked.append((self.planned.asset, first.planned.asset))
+            return []
+
+    monkeypatch.setattr(again, "Standing", Standing)
+    monkeypatch.setattr(again.Of, "told", lambda *_, **__: None)
+    decision = Decision("p", None, (planned("crm", tmp_path, "server"), planned("server", tmp_path)), None, None)
+    services = site.services()
+    with services.state.run(services.clock) as run:
+        told: Any = SimpleNamespace(decided=decision.as_json(), assets={})
+        results = again.check_again(site.loaded(), told, services, run, Watching(), {}, must_be_opened=True)
+        run.clear()
+    assert asked == [("server", "server"), ("crm", "server" if taken else "crm")]
+    assert [one.planned.asset for one in results] == ["crm", "server"], "told in the order of the recovery"
