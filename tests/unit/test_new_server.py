@@ -14,6 +14,7 @@ from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import initdb_options
+from ccdr.engines.postgres.physical.unlogged import emptied
 from ccdr.jobs.restore.left_server import LOADED, Loaded
 from ccdr.jobs.restore.site import closed_to, owner_of
 from ccdr.model.errors import UsageProblem
@@ -67,6 +68,13 @@ def test_what_is_not_taken_over_is_told_unless_the_plan_sets_it() -> None:
     ]
     assert not list(conf.told(CAPTURED, {"archive_mode": "on", "ssl": "on"}))
     assert not list(conf.told({"archive_mode": "off", "ssl": "off"}, {}))
+
+
+def test_which_unlogged_tables_come_back_empty_is_told() -> None:
+    named = emptied({"unlogged": 1, "unlogged_tables": ["public dialler_session"]})
+    assert named is not None and named.startswith("1 unlogged table comes back empty (public.dialler_session)")
+    assert (older := emptied({"unlogged": 2})) is not None and "2 unlogged tables come back empty:" in older
+    assert emptied({"unlogged": 0, "unlogged_tables": []}) is None and emptied({}) is None
 
 
 def test_memory_that_this_host_has_not_is_not_asked_for() -> None:

@@ -362,7 +362,7 @@ class PlanStatus(Doc):
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
-    by_itself: Annotated[bool, about("has a `ccdr run` of it come on this host from cron, a timer, or without a login")]
+    by_itself: Annotated[bool, about("did a `ccdr run` of it come from cron or a timer, or without a login, evenly")]
     version: Version
 
 

@@ -78,12 +78,16 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
 
 
 def _tell(found: Sequence[CheckedAgain]) -> None:
+    from ccdr.jobs.recover.again import NOTHING
+
     for one in found:
         click.echo(f"{one.planned.asset}  at {one.at}{_instead(one)}")
         if one.reason:
             click.echo(f"  {one.reason}")
         if one.hint:
             click.echo(f"  → {one.hint}")
+        if any(NOTHING in (check.actual or "") for check in one.checks):
+            click.echo(f"  {NOTHING}")
         if one.checks:
             tell_checks(one.checks, detailed={Verdict.FAIL})
         click.echo()

@@ -1,35 +1,63 @@
 """Has `ccdr run` come for a plan without a person who typed it? On a host that was made in a hurry nobody may have told
 cron or a timer: then all is green today, and nothing is backed up tomorrow.
 
-STATE/by-itself.json holds the plans, each with the first time; where it is lost, the next run writes it."""
+STATE/by-itself.json holds the plans, each with the first time; where it is lost, the next run writes it. One line typed
+by `ssh HOST ccdr run` or `docker exec` has neither a terminal nor a login, as a container's loop: what comes so counts
+once it has come EVENLY, which nobody types by chance. STATE/by-itself-maybe.json holds when it last came so."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.host.who import CRON, SYSTEMD, TERMINAL, Who
 from ccdr.jobs.services import Services
-from ccdr.model.values import rfc3339
+from ccdr.model.values import rfc3339, utc
 
 NOT_YET = "no `ccdr run` has come by itself here yet, and what is due waits for one"
+EVENLY = 3  # runs, as far apart as each other
+LEAST_APART = timedelta(minutes=1)
+ALIKE = 0.25  # of a distance: work that is done between makes the next one longer
 
 
 def by_itself(who: Who) -> bool:
-    """Certainly so by cron, or as a service; a container's loop is nobody's login, and has no terminal."""
-    return who.started_by in (CRON, SYSTEMD) or (who.started_by != TERMINAL and who.login_uid is None)
+    """Certainly so: by cron, or as a service."""
+    return who.started_by in (CRON, SYSTEMD)
+
+
+def maybe_by_itself(who: Who) -> bool:
+    """A container's loop is nobody's login, and has no terminal; nor has what somebody types into it from elsewhere."""
+    return who.started_by not in (CRON, SYSTEMD, TERMINAL) and who.login_uid is None
 
 
 def came(plans: Collection[str], who: Who, services: Services) -> None:
     """A run was asked for these. CcdrError, OSError where the state cannot be written."""
     known = _known(services.state)
-    if by_itself(who) and (new := [plan for plan in plans if plan not in known]):
-        body = {**known, **dict.fromkeys(new, rfc3339(services.clock.now()))}
+    new = [plan for plan in plans if plan not in known]
+    if not new or not (by_itself(who) or maybe_by_itself(who)):
+        return
+    now = rfc3339(services.clock.now())
+    if not by_itself(who):
+        seen = _maybe(services.state)
+        seen |= {plan: [*seen.get(plan, ()), now][-EVENLY:] for plan in new}
+        write_durably(services.state.root / "by-itself-maybe.json", json.dumps(seen, sort_keys=True) + "\n")
+        new = [plan for plan in new if evenly(seen[plan])]
+    if new:
+        body = {**known, **dict.fromkeys(new, now)}
         write_durably(_path(services.state), json.dumps(body, sort_keys=True) + "\n")
+
+
+def evenly(times: Sequence[str]) -> bool:
+    """Do these lie as far apart as a loop's runs do? ValueError for what is no time."""
+    moments = [utc(at) for at in times]
+    apart = [later - earlier for earlier, later in pairwise(moments)]
+    return len(moments) >= EVENLY and min(apart) >= LEAST_APART and max(apart) <= min(apart) * (1 + ALIKE)
 
 
 def has_come(plan: str, state: State) -> bool:
@@ -47,6 +75,15 @@ def cron_line(plan: str, plans: Path, restore_tests: Path, state: Path, program:
 
 def _path(state: State) -> Path:
     return state.root / "by-itself.json"
+
+
+def _maybe(state: State) -> dict[str, list[str]]:
+    """What cannot be read was never there: the loop comes again."""
+    try:
+        body = json.loads((state.root / "by-itself-maybe.json").read_text("utf-8"))
+        return {str(plan): [rfc3339(utc(at)) for at in times] for plan, times in body.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _known(state: State) -> dict[str, str]:

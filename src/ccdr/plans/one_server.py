@@ -37,6 +37,11 @@ def overlap(one: AnyEngine, other: AnyEngine) -> bool:
     return holds(one, other) or holds(other, one)
 
 
+def of_one_database(one: AnyEngine, other: AnyEngine) -> bool:
+    """Surely: is it the same one that `connection:` of both names?"""
+    return of_one_server(one, other) and _database(one) == _database(other)
+
+
 def _database(asset: AnyEngine) -> object:
     return getattr(getattr(asset, "connection", None), "database", None)
 

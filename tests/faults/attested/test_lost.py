@@ -280,3 +280,29 @@ def test_what_was_stored_nowhere_cannot_be_brought_back(twin: Site) -> None:
 def test_nothing_is_brought_back_where_nothing_is_lost(twin: Site) -> None:
     done = twin.run("ledger", "recover")
     assert done.code == 2 and "no ledger was lost" in done.stderr, done
+
+
+def test_a_state_elsewhere_is_told_of_the_ledgers_of_others_and_may_say_which_is_lost(
+    twin: Site, tmp_path: Path
+) -> None:
+    """A new host, or another path, has another installation: nothing tells that it stands in for the lost one."""
+    was, had = stored(twin), len(lines(twin))
+    new = other_host(twin, tmp_path / "new")
+    new.backed_up()
+    refused = new.run("ledger", "recover", "p")
+    assert refused.code == 2 and was[:8] in refused.json["error"], refused
+    assert f"ccdr ledger recover p --ledger {was[:8]}" in refused.json["hint"], refused
+    assert not new.records("ledger.lost"), "only a person knows"
+    done = new.run("ledger", "recover", "p", "--ledger", was[:8])
+    (taken,) = done.json["ledgers"]
+    assert done.code == 0 and (taken["ledger"], taken["records"], taken["missing"]) == (was, had, 0), done
+    assert "brought back" in new.run("report").json["ledger"]["lost_before"][0]
+    assert ledger_problems(new)[1] == ""
+    again = new.run("ledger", "recover", "p")
+    assert again.code == 2 and "nothing to bring back" in again.json["error"], "it is known now"
+
+
+def test_a_ledger_that_no_repository_holds_is_not_said_to_be_lost(twin: Site) -> None:
+    refused = twin.run("ledger", "recover", "p", "--ledger", "ffff")
+    assert refused.code == 2 and "no ledger that is not known here begins so" in refused.json["error"], refused
+    assert not twin.records("ledger.lost")

@@ -68,6 +68,18 @@ def test_the_nearer_of_two_that_hold_the_same_is_the_one_to_recover_from(site: S
     assert "do not start it while server will do" in said and "`--except crm`" in said
 
 
+def test_a_whole_server_has_not_the_rows_of_its_unlogged_tables_and_the_dump_that_has_is_named(site: Site) -> None:
+    jobs = jobs_of(site, DUMP, SERVER)
+    states = {"crm": state("crm", 50.0), "server": state("server", 13.0)}
+    lost = {"unlogged": 1, "unlogged_tables": ["public dialler_session"]}
+    dump = a_manifest(contents={"tables": {"public dialler_session": {"rows": 20}}})
+    why = doubles(jobs, states, {"crm": dump, "server": a_manifest(method="physical", contents=lost)})["crm"].why
+    assert "all of the server but the rows of its unlogged tables (public.dialler_session); crm has those of 1" in why
+    none = a_manifest(method="physical", contents={"unlogged": 0, "unlogged_tables": []})
+    why = doubles(jobs, states, {"crm": dump, "server": none})["crm"].why
+    assert why.endswith("it has all of the server")
+
+
 def test_what_was_captured_together_with_the_other_one_is_told_to_lie_behind(site: Site) -> None:
     dump, files = (
         DUMP.replace("{engine", "{group: calls, engine"),
@@ -232,3 +244,38 @@ def test_only_a_spare_may_stay_closed_once_servers_must_be_opened(
         again.check_again(site.loaded(), told, services, run, Watching(), {}, must_be_opened=True)
         run.clear()
     assert asked == {"crm": False, "server": True}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_spare_that_nobody_has_started_is_asked_where_the_server_in_use_is(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """What somebody emptied in the server that applications use is in no copy of the spare."""
+    jobs_of(site, DUMP, SERVER)
+    asked: list[tuple[str, str]] = []
+
+    class Standing:
+        def __init__(self, planned: Planned, job: Job, *_: object, **__: object) -> None:
+            self.planned, self.job, self.result = planned, job, SimpleNamespace(left_behind=[])
+
+        def has_its_place_taken_by(self, first: Standing | None) -> bool:
+            return taken and first is not None
+
+        def look(self, _: object) -> list[object]:
+            asked.append((self.planned.asset, self.planned.asset))
+            return []
+
+        def look_in(self, first: Standing, _: object) -> list[object]:
+            asked.append((self.planned.asset, first.planned.asset))
+            return []
+
+    monkeypatch.setattr(again, "Standing", Standing)
+    monkeypatch.setattr(again.Of, "told", lambda *_, **__: None)
+    decision = Decision("p", None, (planned("crm", tmp_path, "server"), planned("server", tmp_path)), None, None)
+    services = site.services()
+    with services.state.run(services.clock) as run:
+        told: Any = SimpleNamespace(decided=decision.as_json(), assets={})
+        results = again.check_again(site.loaded(), told, services, run, Watching(), {}, must_be_opened=True)
+        run.clear()
+    assert asked == [("server", "server"), ("crm", "server" if taken else "crm")]
+    assert [one.planned.asset for one in results] == ["crm", "server"], "told in the order of the recovery"

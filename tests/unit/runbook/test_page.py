@@ -89,7 +89,9 @@ def test_it_says_where_the_key_lies_and_never_what_it_is(loaded: LoadedPlan) -> 
 
 def test_it_names_each_file_of_a_password_that_must_be_there(loaded: LoadedPlan) -> None:
     said, file = text_of(printed(loaded)), f"in {loaded.path.parent}: crm.pw"
-    assert said.count(f"For the backup afterwards these must be there, from your copies: {file}.") == 2
+    named = f"For `ccdr recover check --opened` and for backups these must be there, from your copies: {file}"
+    assert said.count(f"{named}; on a new host where `ccdr bootstrap` has named them.") == 2
+    assert said.index(named) < said.index("ccdr recover check p", said.index("6. Everything is back")), "before its use"
     assert "targets’ passwords" not in said
     there = Target.model_validate({"server": "mysql://root@db9.example/dialler", "password_file": "/root/db9.pw"})
     plan = loaded.plan.model_copy(update={"targets": {"dialler": there}})

@@ -14,7 +14,13 @@ from ccdr.model.values import so_many
 
 @verb(short_help="Bring a lost ledger back from repositories.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
-def recover(names: tuple[str, ...]) -> Exit:
+@click.option(
+    "--ledger",
+    "said",
+    metavar="ID",
+    help="This one, by the beginning of its id, is of the host that this one stands in for, and is lost.",
+)
+def recover(names: tuple[str, ...], said: str | None) -> Exit:
     """Bring a lost ledger back from the repositories of PLAN... (of all), where it is stored daily.
 
     It is put beside the new one, read-only, linked to it by a record, and read with it; reports tell of it for a year.
@@ -22,10 +28,14 @@ def recover(names: tuple[str, ...]) -> Exit:
     lost: how many is said, as far as snapshots tell. One that was collected before (`ccdr ledger collect`) is linked
     without asking.
 
+    A new host, or a state directory at another path, knows of no ledger before it. Where repositories hold some of
+    others, this names them, and brings back the one that you say was lost (--ledger). That is recorded.
+
     \b
     Examples:
       ccdr ledger recover
       ccdr ledger recover outbound
+      ccdr ledger recover outbound --ledger b465c9bf    after the host that had it is lost
     """
     from ccdr.jobs.attest.recovering import recover as bring_back
 
@@ -34,7 +44,7 @@ def recover(names: tuple[str, ...]) -> Exit:
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
     services = options.services()
-    recovered, failed = bring_back(plans, services)
+    recovered, failed = bring_back(plans, services, said)
     code = worst([error.exit_code for error in failed])
     if options.json:
         taken(recovered, failed)

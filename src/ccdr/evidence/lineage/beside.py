@@ -46,8 +46,12 @@ def read_id(directory: Path) -> str | None:
     """What `id` beside a ledger says; None where there is none that could be one."""
     with contextlib.suppress(OSError, ValueError):
         text = (directory / "id").read_text("ascii").strip()
-        return text if _ID.fullmatch(text) else None
+        return text if is_id(text) else None
     return None
+
+
+def is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
 
 
 def write_id(directory: Path, ledger: str) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.acknowledging import waiting
-from ccdr.evidence.lineage.beside import directory_of, id_in, itself, reader
+from ccdr.evidence.lineage.beside import directory_of, id_in, is_id, itself, reader
 from ccdr.evidence.lineage.comparing import keep, read
-from ccdr.evidence.lineage.values import LINKED, LedgerStanding, Lost
+from ccdr.evidence.lineage.values import LINKED, LOST, LedgerStanding, Lost
 from ccdr.jobs.attest.claims import TAG
 from ccdr.jobs.attest.comparison import asked, learned
 from ccdr.jobs.attest.taking_in import Taken, copied, placed
@@ -24,6 +25,8 @@ from ccdr.storage.listing import RepoSnapshot
 
 KIND = "ledger"  # of the snapshots that hold a ledger
 MOST_TRIED = 5  # of these, when one is brought back
+MOST_NAMED = 3  # of other hosts' ledgers, in one sentence
+NO_HEAD = "0" * 64  # of a ledger that no backup attests
 
 
 def elsewhere(loaded: LoadedPlan) -> LoadedPlan | None:
@@ -44,9 +47,43 @@ def number(stored: RepoSnapshot) -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def recover(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Taken], list[CcdrError]]:
+@dataclass(frozen=True)
+class OfAnother:
+    """A ledger that a plan's repository holds, and that is not known here. Nothing tells whether its host is lost, and
+    this one stands in its place, or goes on beside it: a person knows."""
+
+    plan: str
+    ledger: str
+    records: int  # by the tags of the copy with most
+    until: datetime  # when that was stored
+
+    def __str__(self) -> str:
+        stored = f"{so_many(self.records, 'record')}, stored on {rfc3339(self.until)[:16].replace('T', ' ')} UTC"
+        return f"{self.ledger[:8]}… in the repository of {self.plan} ({stored})"
+
+
+def of_others(plans: Sequence[LoadedPlan], services: Services) -> list[OfAnother]:
+    """Ledgers in the repositories of these plans that are not known here, each once, the newest first. What cannot be
+    asked holds none."""
+    lineage, found = read(services.state, services.ledger), dict[str, OfAnother]()
+    known = {*lineage.known, *lineage.beside, *lineage.linked}
+    for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
+        with suppress(CcdrError):
+            for copy in sorted(asked(loaded, services).snapshots([TAG, f"kind={KIND}"]), key=number):
+                ledger = copy.tag("ledger") or ""
+                before = found.get(ledger)
+                longer = before is None or before.records <= number(copy)
+                if longer and is_id(ledger) and ledger not in known:
+                    found[ledger] = OfAnother(loaded.plan.plan, ledger, number(copy), copy.time)
+    return sorted(found.values(), key=lambda one: one.until, reverse=True)
+
+
+def recover(
+    plans: Sequence[LoadedPlan], services: Services, said: str | None = None
+) -> tuple[list[Taken], list[CcdrError]]:
     """Bring back what was lost from the repositories of these plans, and link it: LEDGER_LOST is over by it. Of each
-    ledger that could not be brought back, why: what was is linked all the same.
+    ledger that could not be brought back, why: what was is linked all the same. `said` begins the id of one that a
+    person says was this host's, or of the host in whose place this one stands: that is recorded first.
     UsageProblem where nothing was lost, or what is there was changed: a person sets that aside first. CcdrError where
     none of it is stored anywhere, LedgerBroken where what is stored is not what snapshots attest."""
     state, ledger = services.state, services.ledger
@@ -56,13 +93,11 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Taken
             f"nothing is lost: {lineage.problem}",
             hint=f"keep {state.ledger} as evidence: move it away, and run this again; docs/explanation/evidence.md",
         )
+    if said is not None:
+        _say_lost(said, plans, services)
     wanted = waiting(state, ledger)
     if not wanted:
-        raise UsageProblem(
-            "no ledger was lost here: there is nothing to bring back",
-            hint="if the whole state is gone, `ccdr run` or a backup must ask the repository first; then call this "
-            "again",
-        )
+        raise _nothing_lost(of_others(plans, services))
     taken, failed = list[Taken](), list[CcdrError]()
     for one in wanted:
         try:
@@ -75,6 +110,53 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Taken
         with suppress(CcdrError):  # its next test or backup learns it, and until then status tells what is not here
             _learn(loaded, services)
     return taken, failed
+
+
+def _nothing_lost(others: Sequence[OfAnother]) -> UsageProblem:
+    """By what is known here. A state directory at another path, or on another host, knows of no ledger before it."""
+    if not others:
+        return UsageProblem(
+            "no ledger was lost here: there is nothing to bring back",
+            hint="if the whole state is gone, `ccdr run` or a backup must ask the repository first; then call this "
+            "again",
+        )
+    more = f", and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+    return UsageProblem(
+        "no ledger is known to have been lost here, and there are ledgers of other hosts, or of another state "
+        f"directory: {'; '.join(map(str, others[:MOST_NAMED]))}{more}",
+        hint=f"does this host stand in the place of one that is lost? `ccdr ledger recover {others[0].plan} --ledger "
+        f"{others[0].ledger[:8]}` brings its ledger back; where that host still runs, `ccdr ledger collect DIR`",
+    )
+
+
+def _say_lost(said: str, plans: Sequence[LoadedPlan], services: Services) -> None:
+    """Record that this ledger is lost. UsageProblem unless `said` begins exactly one's id."""
+    others = of_others(plans, services)
+    fitting = [one for one in others if one.ledger.startswith(said)]
+    if any(one.ledger.startswith(said) for one in waiting(services.state, services.ledger)):
+        return
+    if len(fitting) != 1:
+        there = "; ".join(map(str, others)) or "none"
+        raise UsageProblem(
+            f"{said}: {'more than one ledger begins' if fitting else 'no ledger that is not known here begins'} so",
+            hint=f"the repositories hold, beside what is known here: {there}",
+        )
+    one = fitting[0]
+    newest = _attested(one, next(p for p in plans if p.plan.plan == one.plan), services)
+    head = {"last_seq": newest.seq, "last_head": newest.head} if newest else {"last_seq": 0, "last_head": NO_HEAD}
+    body = {"ledger": one.ledger, **head}
+    services.ledger.append(LOST, plan=one.plan, asset=None, run=None, body=body)
+    keep(services.state, services.ledger)
+
+
+def _attested(one: OfAnother, loaded: LoadedPlan, services: Services) -> Attestation | None:
+    """The last of its records that a backup tells of; None where none does."""
+    found = list[Attestation]()
+    for s in asked(loaded, services).snapshots([TAG, "kind=backup", f"ledger={one.ledger}"]):
+        with suppress(ValueError):
+            attested = Attestation.of({key: s.tag(key) for key in ATTESTED})
+            found += [] if attested is None else [attested]
+    return max(found, key=lambda a: a.seq, default=None)
 
 
 def _learn(loaded: LoadedPlan, services: Services) -> None:

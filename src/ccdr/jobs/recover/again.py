@@ -33,11 +33,14 @@ from ccdr.model.errors import BackupBad, CcdrError, Exit, UsageProblem, failure_
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
+from ccdr.plans.one_server import of_one_database
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Progress, Source
 from ccdr.ports.restored import Restored
 from ccdr.storage.restic import Restic
+
+NOTHING = "none of its checks could look at what it holds: it is not checked since it was opened"
 
 
 @dataclass
@@ -134,6 +137,26 @@ class Standing:
         self.recovered = planned.target is not None
         self.moment = planned.point
         self.way: IntoDirectory | _StandingServer | Reopened | None = None
+        self.answering: tuple[Opening, Source] | None = None  # a new server that was started
+
+    def has_its_place_taken_by(self, first: Standing | None) -> bool:
+        """Has nobody started this new server, and does `first` answer, which holds its database?"""
+        new = self.planned.where.new_server
+        if first is None or first.answering is None or new is None:
+            return False
+        same = of_one_database(self.job.engine, first.job.engine)  # its client asks this one alone
+        return same and LeftServer.read(new.directory).untouched
+
+    def look_in(self, first: Standing, progress: Progress) -> list[CheckResult]:
+        """A spare that nobody has started, where the server that it is a spare of is in use: that one is asked, as the
+        plan's sources are."""
+        assert first.answering is not None
+        opening, client = first.answering
+        asked = opening.maker.asked(client, self.order.manifest)
+        reached = first.moment if first.recovered else None
+        self.way = _StandingServer(self.order, asked, client, opened=True, reached=reached)
+        said = f"the one of {first.planned.asset} is asked; its own is a spare that nobody has started"
+        return [_found(True, "a server that is in use answers", said), *self.way.check(progress)]
 
     def look(self, progress: Progress) -> list[CheckResult]:
         """Its own checks. CcdrError where it is not there."""
@@ -248,11 +271,15 @@ class Standing:
         found = _found(client is not None, "the server that was checked answers", said)
         if client is None:
             return [found, *others]
+        self.answering = opening, client
         asked = opening.maker.asked(client, self.order.manifest)
         self.way = _StandingServer(
             self.order, asked, client, opened=True, reached=self.moment if self.recovered else None
         )
-        return [found, *self.way.check(progress)]
+        results = self.way.check(progress)
+        if self.way.looked_at_nothing:
+            found = replace(found, actual=f"{said}; {NOTHING}")
+        return [found, *results]
 
 
 def _found(passed: bool, expected: str, actual: str) -> CheckResult:
@@ -268,6 +295,7 @@ class _StandingServer:
     source: Source
     opened: bool = False  # it may be in use already
     reached: datetime | None = None  # by its log
+    looked_at_nothing: bool = False  # none of the checks that it was asked by could be carried out
 
     def _context(self) -> CheckContext:
         order, services = self.order, self.order.services
@@ -299,7 +327,9 @@ class _StandingServer:
         ours = [c for c in asked if c not in of_captured and c not in of_its_own]
         compared = [skipped(c, f"{c.beside} is not looked at with it") for c in order.job.checks if c.beside]
         with order.phase("check", f"checking {order.job.asset}", progress):
-            return order.check(ours, self.restored, self._context(), progress) + left_out + compared
+            results = order.check(ours, self.restored, self._context(), progress)
+        self.looked_at_nothing = bool(results) and all(one.status is Verdict.SKIPPED for one in results)
+        return results + left_out + compared
 
     @contextlib.contextmanager
     def beside(self, *, programs: bool) -> Iterator[Held | None]:
@@ -322,7 +352,8 @@ def check_again(
     found: dict[str, CheckedAgain] = {}
     with contextlib.ExitStack() as stack:
         there: dict[str, Standing] = {}
-        for planned in Decision.read(told.decided).assets:
+        decided = Decision.read(told.decided).assets
+        for planned in sorted(decided, key=lambda one: one.spare_of is not None):  # what stands in for it, before it
             at = replace(planned, where=places.get(planned.asset, planned.where))
             one = found[planned.asset] = CheckedAgain(at)
             view.phase(planned.asset, "checking")
@@ -333,7 +364,11 @@ def check_again(
                 of = Of.told(told, planned.asset, moved=planned.asset in places)
                 must = must_be_opened and planned.spare_of is None  # a spare is not to be started
                 standing = Standing(at, job, services, run, stack, of=of, must_be_opened=must, back=back)
-                one.checks = standing.look(OfAsset(view, planned.asset))
+                first = there.get(planned.spare_of or "")
+                if first is not None and standing.has_its_place_taken_by(first):
+                    one.checks = standing.look_in(first, OfAsset(view, planned.asset))
+                else:
+                    one.checks = standing.look(OfAsset(view, planned.asset))
                 there[planned.asset] = standing
                 one.left_behind = standing.result.left_behind
             except CcdrError as error:
@@ -350,4 +385,4 @@ def check_again(
                 if found[asset].planned.spare_of is not None:
                     found[asset].borne = [c.name for c in results if c.status is Verdict.FAIL]
         comparing.keep(services.clock.now())
-    return list(found.values())
+    return [found[planned.asset] for planned in decided]

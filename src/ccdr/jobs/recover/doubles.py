@@ -16,6 +16,8 @@ from ccdr.plans.targets import Target
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 IDENTITY = "system_identifier"  # of a manifest: PostgreSQL's own number of a server
+UNLOGGED = "unlogged"  # of a manifest: how many tables of PostgreSQL's have no rows in a base backup
+MOST_NAMED = 5
 ALIKE = 1.0  # seconds: two states that lie no further apart are equally near
 
 
@@ -48,7 +50,19 @@ class _One:
             why = f"its state was proven later, on {to_the_second(self.state.proven_at)}"
         else:
             why = "its state is as near to the moment"
-        return f"{why}, and it has all of the server" if is_whole(self.job.engine) else why
+        return f"{why}, and it has all of the server{self._but(other)}" if is_whole(self.job.engine) else why
+
+    def _but(self, other: _One) -> str:
+        """What a copy of a whole server lacks, and whether the other one has it."""
+        if self.manifest.method != "physical" or not self.manifest.contents.get(UNLOGGED):
+            return ""
+        lost, theirs = self.manifest.contents.get(f"{UNLOGGED}_tables"), other.manifest.contents.get("tables")
+        lost = lost if isinstance(lost, list) else []
+        rows = theirs if isinstance(theirs, dict) and other.manifest.method != "physical" else {}
+        there = [name for name in lost if (rows.get(name) or {}).get("rows")]
+        named = f" ({', '.join(str(name).replace(' ', '.', 1) for name in lost[:MOST_NAMED])})" if lost else ""
+        kept = f"; {other.job.asset} has those of {len(there)}" if there else ""
+        return f" but the rows of its unlogged tables{named}{kept}"
 
 
 def doubles(

@@ -15,9 +15,13 @@ def for_recovery(plan: Plan) -> str:
 
 
 def for_backups(plan: Plan) -> str:
-    """A sentence; empty where sources have none."""
-    files = _files(plan, "assets")
-    return f"For the backup afterwards these must be there, from your copies: {files}." if files else ""
+    """A sentence; empty where sources have none. On a new host the plan, and so its files, stand elsewhere."""
+    if not (files := _files(plan, "assets")):
+        return ""
+    return (
+        "For `ccdr recover check --opened` and for backups these must be there, from your copies: "
+        f"{files}; on a new host where `ccdr bootstrap` has named them."
+    )
 
 
 def _files(plan: Plan, of: str) -> str:

@@ -20,6 +20,7 @@ from ccdr.engines.postgres.new_server import here, set_up, starting, statistics
 from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
 from ccdr.engines.postgres.new_server.homes import STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.postgres.physical.unlogged import emptied
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker
 from ccdr.engines.servers.target import HowFar, Silent
@@ -105,6 +106,8 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         contents, wanted = manifest.contents, self.site.settings
         captured = self._captured(manifest)
         notes = [*conf.told(captured, wanted), *without_secret(self.asset.connection)]
+        if manifest.method == "physical" and (lost := emptied(contents)):
+            notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
         if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
             notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes

@@ -15,6 +15,7 @@ from ccdr.engines.compared import judged, named
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.physical import cluster, facts
+from ccdr.engines.postgres.physical.unlogged import emptied
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -31,9 +32,9 @@ def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckRe
     count = f"{contents['files']} files and {len(context.manifest.files)} beside them"
     if parents := context.manifest.upon:
         count += f", put together of {len(parents) + 1} snapshots"
-    yield judged(
-        "files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", joint=", "
-    )
+    lost = emptied(contents)
+    equal = f"{count}, equal by SHA-256{f'; {lost}' if lost else ''}"
+    yield judged("files (pg_verifybackup)", [] if verified else ["not verified"], count, equal, joint=", ")
     with _image_to_blame():
         yield _server(context, env)
         if context.recovered:

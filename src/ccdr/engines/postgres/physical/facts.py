@@ -45,6 +45,9 @@ select jsonb_build_object(
   'extensions', coalesce((select jsonb_object_agg(extname, extversion) from pg_extension), '{{}}'),
   'table_count', (select count(*) from held),
   'unlogged', (select count(*) from held where relpersistence = 'u'),
+  'unlogged_tables', coalesce((select jsonb_agg(name order by name) from (
+      select concat(n.nspname, ' ', c.relname) as name from held h join pg_class c on c.oid = h.oid
+      join pg_namespace n on n.oid = c.relnamespace where h.relpersistence = 'u' order by 1 limit 20) u), '[]'),
   'tables', coalesce((select jsonb_object_agg(name, jsonb_build_object('rows', rows, 'bytes', bytes)) from (
       select oid::regclass::text as name, greatest(reltuples::bigint, pg_stat_get_live_tuples(oid)) as rows,
              relpages::bigint * current_setting('block_size')::int as bytes

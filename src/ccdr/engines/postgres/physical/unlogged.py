@@ -1,0 +1,22 @@
+"""Unlogged tables: a base backup has them, and none of their rows; no log brings these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ccdr.model.values import so_many
+
+MOST_NAMED = 5
+
+
+def emptied(contents: Mapping[str, Any]) -> str | None:
+    """Of a manifest's contents: which tables of the database that was asked come back empty; None where none do. An
+    older manifest has their number alone."""
+    if not (count := int(contents.get("unlogged") or 0)):
+        return None
+    names = [str(name).replace(" ", ".", 1) for name in contents.get("unlogged_tables") or ()]
+    more = ", …" if len(names) > MOST_NAMED or 0 < len(names) < count else ""
+    named = f" ({', '.join(names[:MOST_NAMED])}{more})" if names else ""
+    comes = so_many(count, "unlogged table comes", "unlogged tables come")
+    return f"{comes} back empty{named}: a base backup leaves out their rows"
