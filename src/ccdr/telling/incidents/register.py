@@ -181,7 +181,8 @@ def _delays(known: Known, services: Services) -> dict[int, str]:
 def _notifications(one: Incident, delays: Mapping[int, str]) -> Iterator[str]:
     for duty in one.duties:
         if duty.filed_at is not None:
-            how = f"due {rfc3339(duty.due)}, filed {rfc3339(duty.filed_at)}{_late(duty, delays)}, receipt {duty.receipt} (record {duty.filed_in})"
+            filed = f"filed {rfc3339(duty.filed_at)}{_late(duty, delays)}"
+            how = f"due {rfc3339(duty.due)}, {filed}, receipt {duty.receipt} (record {duty.filed_in})"
         elif duty.not_due_by is not None:
             how = f"said not to be due (record {duty.not_due_by})"
         else:
