@@ -162,8 +162,8 @@ def _tested(
     one: Incident, services: Services, only: Collection[str] | None, records: Iterable[Record]
 ) -> Iterator[Fact]:
     """What was shown before anybody was aware of it, of a breach that backups are a measure against: each asset's
-    newest restore test with a verdict; where it has recoveries, of the assets that they bring back alone. When it was
-    typed in tells nothing of what came before it."""
+    newest restore test with a verdict; where it has recoveries, of the assets that they bring back alone. When it
+    was typed in tells nothing of what came before it."""
     if not {"availability", "integrity"} & set(one.kinds):
         return
     known = {asset for plan, asset in services.histories() if plan == one.plan and asset}
