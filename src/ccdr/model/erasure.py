@@ -168,24 +168,32 @@ class RegisterHead:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One entry that is to be replayed."""
+    """One entry that is to be replayed. `stays`: a canary in what is handed over, which is looked for and left there:
+    it is nobody's, and each later backup must hold it."""
 
     id: str
     selector: Selector
+    stays: bool = False
 
 
 @dataclass
 class Erased:
     """What a replay of one entry has found: what the selector names itself, and what depended on that (child rows).
-    `after` counts both once all was erased."""
+    `after` counts both once all was erased. `stays` as of `Wanted`: then `after` is to be what was there before."""
 
     id: str
     before: int = 0
     beside: int = 0
     after: int = 0
+    stays: bool = False
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> Erased:
+        return cls(wanted.id, stays=wanted.stays)
 
     def as_json(self) -> dict[str, object]:
-        return {"id": self.id, "found_before": self.before, "beside": self.beside, "found_after": self.after}
+        counts = {"found_before": self.before, "beside": self.beside, "found_after": self.after}
+        return {"id": self.id, **counts, "kept": self.stays}
 
 
 @dataclass
@@ -199,8 +207,10 @@ class Replayed:
 
     @property
     def after(self) -> int:
-        return sum(one.after for one in self.entries)
+        """What is still there of all that was to go."""
+        return sum(one.after for one in self.entries if not one.stays)
 
     @property
     def before(self) -> int:
-        return sum(one.before + one.beside for one in self.entries)
+        """What was there of all that was to go."""
+        return sum(one.before + one.beside for one in self.entries if not one.stays)

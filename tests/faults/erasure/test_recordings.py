@@ -65,14 +65,21 @@ def names(*paths: str) -> set[str]:
 def test_what_was_erased_is_not_handed_over(site: Site) -> None:
     added(site, SELECTOR, PLANTED)
     code, there = restored(site)
-    assert (code, there) == (0, names(KEPT))
+    assert (code, there) == (0, names(CANARY, KEPT)), "the canary is nobody's"
     (replay,) = site.records("erasure.replay")
     assert (replay["result"], replay["purpose"], replay["entries"]) == ("PROVEN", "restore", 2)
     assert {one["id"]: (one["found_before"], one["found_after"]) for one in replay["found"]} == {
         "e-000001": (1, 0),
-        "e-000002": (1, 0),
+        "e-000002": (1, 1),
     }
     site.ledger_holds()
+
+
+def test_a_canary_that_goes_with_somebody_is_told(site: Site) -> None:
+    """The next backup would be without it: whoever restores must plant it again."""
+    added(site, SELECTOR.replace("40721000017", "40?????????"), PLANTED)
+    done = site.run("restore", "p", "--asset", "recordings", "--to", str(site.root / "to"), "--yes-i-mean", "to")
+    assert done.code == 0 and any("plant it again" in note for note in done.json["notes"]), done
 
 
 def test_without_a_register_all_of_it_is_handed_over(site: Site) -> None:
@@ -144,7 +151,7 @@ def test_a_withdrawal_that_nobody_told_of_brings_nobody_back(site: Site, tmp_pat
     done = site.run("erasure", "withdraw", "p", "e-000001", "--why", "another caller's")
     assert done.code == 0, done
     assert bare.run("test", "p", "--asset", "recordings").json["verdict"] == "FAIL"
-    assert restored(site) == (0, names(ERASED, KEPT))
+    assert restored(site) == (0, names(ERASED, CANARY, KEPT))
 
 
 def test_no_backup_vouches_for_a_withdrawal_that_nobody_told_of(site: Site, tmp_path: Path) -> None:
@@ -159,7 +166,7 @@ def test_no_backup_vouches_for_a_withdrawal_that_nobody_told_of(site: Site, tmp_
     assert head_of_newest(site) == 3
     assert restored(site) == (1, set())
     elsewhere.backed_up()
-    assert restored(site) == (0, names(ERASED, KEPT)), "the host that withdrew it says so"
+    assert restored(site) == (0, names(ERASED, CANARY, KEPT)), "the host that withdrew it says so"
 
 
 def head_of_newest(site: Site) -> int:
@@ -174,7 +181,7 @@ def test_a_copy_has_the_register_and_without_it_nobody_comes_back_from_there(sit
     added(site, SELECTOR, PLANTED)
     assert site.run("copy", "p").code == 0
     repo = site.repo.rename(site.root / "gone")
-    assert restored(site, "--from", "far") == (0, names(KEPT)), "the plan's own repository is lost"
+    assert restored(site, "--from", "far") == (0, names(CANARY, KEPT)), "the plan's own repository is lost"
     shutil.rmtree(site.root / "to")
     repo.rename(site.repo)
     added(site, SELECTOR.replace("17", "18"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,9 @@ def test_nobody_who_was_erased_comes_back(own: Site, lost: Path) -> None:
     added(own, CALLER, VOICE, *PLANTED)
     done = recover(own)
     assert (done.code, done.json["state"]) == (0, "done"), done
-    assert rows(own) == [(198, 0)]
+    assert rows(own) == [(199, 15)], "the canary and what refers to it are nobody's"
     tree = own.root / "back" / "recordings"
-    assert {path.name for path in tree.rglob("*.wav")} == {f"{n:03}.wav" for n in range(20)} - {"000.wav", "017.wav"}
+    assert {path.name for path in tree.rglob("*.wav")} == {f"{n:03}.wav" for n in range(20)} - {"017.wav"}
     assert {(r["asset"], r["result"], r["purpose"]) for r in own.records("erasure.replay")} == {
         ("cdr", "PROVEN", "recover"),
         ("recordings", "PROVEN", "recover"),
@@ -51,6 +52,32 @@ def test_nobody_who_was_erased_comes_back(own: Site, lost: Path) -> None:
     assert again.code == 0, again
     statuses = {c["status"] for asset in again.json["steps"] for c in asset["checks"]}
     assert "FAIL" not in statuses, again.json
+
+
+def test_what_was_recovered_is_backed_up_and_proven_again_and_without_the_canary_it_is_not(own: Site) -> None:
+    """As after every loss: the recovered file is the source from now on."""
+    added(own, CALLER, PLANTED[0])
+    done = recover(own, "--assets", "cdr")
+    assert done.code == 0, done
+    database = own.root / "back/cdr/cdr.db"
+    plan = own.root / "plans/p.yaml"
+    now = re.sub(r"(?m)^( +)path: .*/cdr\.db$", rf"\1path: {database}", plan.read_text("utf-8"))
+    plan.write_text(now, "utf-8")
+    assert proven_anew(own) == (0, "PROVEN", None)
+    ask_sqlite(
+        database,
+        "pragma foreign_keys = on; delete from call where customer_id = 200; delete from customer where id = 200",
+    )
+    code, result, reason = proven_anew(own)
+    assert (code, result) == (1, "FAILED") and "the canary e-000002 was not found" in str(reason)
+    own.ledger_holds()
+
+
+def proven_anew(site: Site) -> tuple[int, str, str | None]:
+    """By a backup of what is there now, and its restore test."""
+    assert site.run("backup", "p", "--asset", "cdr").code == 0
+    code, replay = site.run("test", "p", "--asset", "cdr").code, site.records("erasure.replay")[-1]
+    return code, replay["result"], replay["reason"]
 
 
 def test_what_may_hold_them_stops_the_asset_and_the_glass_may_be_broken(own: Site) -> None:

@@ -16,17 +16,20 @@ def erase(tree: Path, roots: Sequence[str], wanted: Sequence[Wanted]) -> Replaye
     is in it."""
     patterns = [expression(one.selector.files, roots) for one in wanted]
     every = expression([path for one in wanted for path in one.selector.files], roots)
-    found = [Erased(one.id) for one in wanted]
+    found = [Erased.of(one) for one in wanted]
     for path, named, is_directory in list(_below(tree)):
         if not every.fullmatch(named):
             continue
+        of = [one for one, pattern in zip(found, patterns, strict=True) if pattern.fullmatch(named)]
+        goes = not all(one.stays for one in of)
         if is_directory:
-            if not any(path.iterdir()):
+            if goes and not any(path.iterdir()):
                 path.rmdir()
             continue
-        for one, pattern in zip(found, patterns, strict=True):
-            one.before += pattern.fullmatch(named) is not None
-        path.unlink()
+        for one in of:
+            one.before += 1
+        if goes:
+            path.unlink()
     for _, named, is_directory in _below(tree):
         if not is_directory and every.fullmatch(named):
             for one, pattern in zip(found, patterns, strict=True):

@@ -45,15 +45,16 @@ return table.concat(counts, ' ')
 
 def erase(server: PrivateServer, wanted: Sequence[Wanted]) -> Replayed:
     """As `Restored.erase`."""
-    found = [Erased(one.id) for one in wanted]
+    found = [Erased.of(one) for one in wanted]
     patterns = json.dumps([list(one.selector.keys) for one in wanted])
+    to_go = json.dumps([list(one.selector.keys) for one in wanted if not one.stays])
     try:
         databases = [int(name[2:]) for name in server.info("keyspace") if re.fullmatch(r"db\d+", name)]
         server.raw("CONFIG", "SET", "replica-read-only", "no", what="erasing")
         for database in databases:
             for one, count in zip(found, _asked(server, database, "count", patterns), strict=True):
                 one.before += count
-            _asked(server, database, "erase", patterns)
+            _asked(server, database, "erase", to_go)
         for database in databases:
             for one, count in zip(found, _asked(server, database, "count", patterns), strict=True):
                 one.after += count

@@ -162,6 +162,7 @@ class _Node:
     own: bool
     counted: str
     cut: bool = False  # these columns are set to NULL instead
+    stays: bool = False  # they are looked for alone
 
     def on(self, alias: str) -> str:
         return " and ".join(f"k.{VALUE}{i} = {alias}{column}" for i, column in enumerate(self.columns))
@@ -185,7 +186,8 @@ class Script:
     def tables(self, schema: Schema) -> list[str]:
         """That are written to, as statements have them: where only a reference is set to NULL among them, and each
         partition and heir."""
-        names = dict.fromkeys(one for node in self.nodes.values() for one in schema.family(node.name))
+        to_go = (node for node in self.nodes.values() if not node.stays)
+        names = dict.fromkeys(one for node in to_go for one in schema.family(node.name))
         return [schema.tables[name].sql for name in names]
 
     def counts(self, letter: str) -> list[str]:
@@ -197,7 +199,7 @@ class Script:
         ]
 
     def answers(self, lines: Sequence[Sequence[str]], wanted: Sequence[Wanted]) -> Replayed:
-        found = [Erased(one.id) for one in wanted]
+        found = [Erased.of(one) for one in wanted]
         for letter, number, entry, rows in lines:
             one, node = found[int(entry)], self.nodes[int(number)]
             if letter == "a":
@@ -213,7 +215,7 @@ def script(schema: Schema, wanted: Sequence[Wanted], dialect: Dialect, *, in_par
     """TestBroken where a table or column is not there that an entry names, or where several tables may be meant.
     `in_part`: any table may lack."""
     made, numbers = Script(), count()
-    groups: dict[tuple[str, tuple[str, ...]], list[tuple[int, Rows]]] = {}
+    groups: dict[tuple[str, tuple[str, ...], bool], list[tuple[int, Rows]]] = {}
     for number, one in enumerate(wanted):
         for rows in one.selector.rows:
             tables = schema.named(rows.table)
@@ -221,9 +223,9 @@ def script(schema: Schema, wanted: Sequence[Wanted], dialect: Dialect, *, in_par
                 made.lacking += 1
                 continue
             table, columns = _required(schema, tables, rows, one.id)
-            groups.setdefault((table, columns), []).append((number, rows))
-    for (table, columns), entries in groups.items():
-        _follow(made, schema, dialect, numbers, table, columns, entries)
+            groups.setdefault((table, columns, one.stays), []).append((number, rows))
+    for (table, columns, stays), entries in groups.items():
+        _follow(made, schema, dialect, numbers, table, columns, entries, stays=stays)
     return made
 
 
@@ -263,8 +265,10 @@ def _follow(
     table: str,
     columns: Sequence[str],
     entries: Sequence[tuple[int, Rows]],
+    *,
+    stays: bool,
 ) -> None:
-    """What the entries name by these columns of one table, and all that refers to it."""
+    """What the entries name by these columns of one table, and all that refers to it; of what stays, itself alone."""
     of, number = schema.tables[table], next(numbers)
     keys = f"ccdr_erase_{number}"
     made.prepare.append(dialect.keys(keys, _typed(of, columns)))
@@ -272,7 +276,11 @@ def _follow(
         values = (dialect.values(of.columns[c], text) for c, (_, text) in zip(columns, rows.key, strict=True))
         for one in product(*values):
             made.prepare.append(f"insert into {keys} values ({entry}, {', '.join(one)});")
-    node = _Node(number, table, of.sql, keys, tuple(map(dialect.name, columns)), True, of.counted or of.sql)
+    counted = of.counted or of.sql
+    node = _Node(number, table, of.sql, keys, tuple(map(dialect.name, columns)), True, counted, stays=stays)
+    if stays:
+        made.nodes[number] = node
+        return
     _node(made, schema, dialect, numbers, node, (schema.whole(table),))
 
 

@@ -68,6 +68,7 @@ class FoundEntry(Value, frozen=True, kw_only=True, gc=False):
     found_before: Count
     beside: Annotated[Count, about("rows that refer to these")] = 0
     found_after: Count
+    kept: Annotated[bool, about("a canary in what is handed over: looked for, and left there")] = False
 
 
 class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
@@ -106,7 +107,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
     def __post_init__(self) -> None:
-        left = sum(one.found_after for one in self.found)
+        left = sum(one.found_after for one in self.found if not (one.canary and one.kept))
         shown = self.head is not None and self.canaries and not self.not_shown
         if self.result == "PROVEN" and (left or not shown):
             raise no_such_record("proven, and what it stands on has not shown that")

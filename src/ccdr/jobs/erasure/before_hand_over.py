@@ -75,9 +75,12 @@ class BeforeHandOver:
     def _tell(self) -> None:
         replaying, notes = self.replaying, self.order.result.notes
         if replaying.bad is None and not self._dumped:
+            canaries = sum(one.canary for one in replaying.entries)
+            people = len(replaying.entries) - canaries
+            stay = f"; {so_many(canaries, 'canary', 'canaries')} of it is looked for and stays" if canaries else ""
             notes.append(
-                f"erases {so_many(len(replaying.entries), 'entry', 'entries')} of the register of erasures from it, "
-                "before it is handed over"
+                f"erases {so_many(people, 'entry', 'entries')} of the register of erasures from it, before it is "
+                f"handed over{stay}"
             )
         elif self._glass is None:
             outcome = replaying.impossible()
@@ -115,5 +118,5 @@ def erased_from(services: Services, job: Job, snapshot: str) -> bool:
     for record in services.ledger.newest(ERASURE_REPLAY):
         if (record["plan"], record["asset"]) != (job.plan, job.asset) or record.get("purpose") == "test":
             continue
-        return record.get("snapshot") == snapshot and bool(record.get("found"))
+        return record.get("snapshot") == snapshot and any(not one.get("kept") for one in record.get("found") or ())
     return False

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccdr.jobs.erasure.replaying import Outcome, Replaying
+from ccdr.jobs.erasure.replaying import TEST, Outcome, Replaying
 from ccdr.jobs.job_run import JobRun
 from ccdr.model.values import Manifest, Snapshot
 from ccdr.ports.check import CheckContext
 from ccdr.storage.listing import RepoSnapshot
-
-TEST = "test"
 
 
 def rehearse(

@@ -168,14 +168,14 @@ class Register:
     def of(self, asset: str) -> list[Entry]:
         return [one for one in self.standing if one.asset == asset]
 
-    def wanted(self, entries: Iterable[Entry]) -> list[Wanted]:
+    def wanted(self, entries: Iterable[Entry], *, canaries_stay: bool = False) -> list[Wanted]:
         """By what they are found. RegisterBad where one needs a newer ccdr."""
         newer = next((one for one in entries if one.rule_version > RULE_VERSION), None)
         if newer is not None:
             raise RegisterBad(
                 f"entry {newer.id} of the register of erasures was written by a newer ccdr", hint="upgrade ccdr here"
             )
-        return [Wanted(one.id, self.selectors[one.id][1]) for one in entries]
+        return [Wanted(one.id, self.selectors[one.id][1], canaries_stay and one.canary) for one in entries]
 
     # --- as files -------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from ccdr.storage.restic import PROBE_WAIT, Restic
 
 PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
 MOST_FOUND = 500  # entries that a record lists
+TEST = "test"  # in a sandbox, where the canaries go too, and so show that what is found also goes
 BY_HAND = "by_hand"  # why it is replayed: what stands somewhere may have been erased from before
 GLASS = "hand it over all the same with --despite-erasures WHY, which stays red until `ccdr erasure review`"
 
@@ -176,7 +177,8 @@ class Replaying:
         canaries = {one.id for one in entries if one.canary and one.erased_at <= point and not in_part}
         try:
             assert self.register is not None
-            replayed = restored.erase(context, self.register.wanted(entries), in_part=in_part)
+            wanted = self.register.wanted(entries, canaries_stay=self.purpose != TEST)
+            replayed = restored.erase(context, wanted, in_part=in_part)
         except (CcdrError, OSError) as error:
             why = failure_of(error)
             outcome.failed(f"the register of erasures was not replayed: {why.reason}", why.hint, broken=True)
@@ -221,13 +223,19 @@ class Replaying:
         elif missed:
             outcome.failed(
                 f"the canary {_listed(missed)} was not found before the replay: the probe proves nothing",
-                hint="was it taken out of the source? Plant it there again, and back up; or " + GLASS,
+                hint="was it taken out of the source, or by a recovery of an older ccdr? Plant it there again, and back up; or "
+                + GLASS,
             )
         else:
             outcome.result = PROVEN if canaries and not outcome.not_shown else ERASED
 
     def _note(self, outcome: Outcome, replayed: Replayed, point: datetime) -> None:
-        """Who was erased before the snapshot was taken was not to be in it."""
+        """Who was erased before the snapshot was taken was not to be in it; and a canary was to stay."""
+        if gone := [one.id for one in replayed.entries if one.stays and one.after < one.before]:
+            outcome.findings.append(
+                f"the canary {_listed(gone)} of the register of erasures went with what another entry names: plant it "
+                "again before the next backup, whose restore test would not find it"
+            )
         known = {one.id: one for one in self.entries}
         late = [
             one.id
