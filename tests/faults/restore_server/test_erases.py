@@ -63,7 +63,10 @@ def test_who_was_erased_is_not_handed_over_nor_what_refers_to_them(own: Site, ta
     assert target.psql(triggers, "here") == "remember|O\nstamp_customer|O"
     (replay,) = own.records("erasure.replay")
     assert (replay["result"], replay["atomic"]) == ("PROVEN", True)
-    assert [(one["found_before"], one["beside"], one["found_after"]) for one in replay["found"]] == [(1, 15, 0), (1, 0, 1)]
+    assert [(one["found_before"], one["beside"], one["found_after"]) for one in replay["found"]] == [
+        (1, 15, 0),
+        (1, 0, 1),
+    ]
     own.ledger_holds()
 
 
