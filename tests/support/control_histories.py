@@ -258,20 +258,28 @@ def erased(past: Chronicle, hours: float, entries: int = 1) -> None:
                rule_version=1, head=_register(entries), snapshot=NOUGHT)  # fmt: skip
 
 
+PERSON = {"id": "e-000001", "canary": False, "found_before": 2, "found_after": 0}
+PLANTED = {"id": "e-000002", "canary": True, "found_before": 1, "found_after": 0}
+
+
 def replayed(past: Chronicle, hours: float, result: str = "PROVEN", **more: Any) -> None:
+    """Of somebody, and where that is proven of a canary, too."""
+    proven = result == "PROVEN"
     body = {
         "purpose": "test",
         "result": result,
         "head": _register(1),
-        "entries": 1,
-        "canaries": int(result == "PROVEN"),
+        "entries": 1 + proven,
+        "canaries": int(proven),
+        "found": [PERSON, PLANTED] if proven else [],
     }
     past.wrote(hours, "erasure.replay", **body | more)
 
 
 def nobody_found(past: Chronicle, hours: float, missing: Sequence[str] = ("e-000001",)) -> None:
     """By an entry that was to be found; the canary of another was."""
-    replayed(past, hours, "ERASED", entries=2, canaries=1, missing=[*missing], not_shown=["e-000001"])
+    not_shown = {"missing": [*missing], "not_shown": ["e-000001"]}
+    replayed(past, hours, "ERASED", entries=2, canaries=1, found=[PLANTED], **not_shown)
 
 
 def answered_for(past: Chronicle, hours: float) -> None:
@@ -692,9 +700,11 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED")), (1, 2)),
             History(lambda p: (erased(p, -5), nobody_found(p, -4)), (1, 2)),
             History(lambda p: (erased(p, -5), nobody_found(p, -4, missing=())), (1, 2)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, found=[PLANTED])), (1, 2)),
         ],
         FAILING: [
             History(lambda p: (erased(p, -5), replayed(p, -4), replayed(p, -3, "FAILED")), (1, 3)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED", canaries=1, found=[PERSON | {"late": True}])), (1, 2)),
             History(lambda p: (erased(p, -5), replayed(p, -4, "FAILED", handed_over=True), replayed(p, -3)), (1, 3)),
         ],
         STALE: [

@@ -381,7 +381,11 @@ def test_what_was_found_of_an_entry_is_known_until_it_is_withdrawn_or_another_ha
     history.take(of_register("nobody", 5, entry="e-000002"))
     assert history.looked("e-000001") == Looked(found=3)
     assert history.looked("e-000002") == Looked(missing=2, stated=True)
-    history.take(of_register("add", 6, entry="e-000003", withdraws="e-000002"))
+    late = {"point": rfc3339(NOON), "found": [{**found[0], "late": True}]}
+    history.take(of_register("replay", 6, **late))
+    history.take(of_register("replay", 7, **late | {"point": rfc3339(NOON - timedelta(days=1))}))
+    assert history.looked("e-000001") == Looked(found=3, late=NOON), "the newest instant at which they were there"
+    history.take(of_register("add", 8, entry="e-000003", withdraws="e-000002"))
     assert history.looked_for.keys() == {"e-000001"}
-    history.take(of_register("add", 7, entry="e-000001", withdraws=None))  # of a register that was begun anew
+    history.take(of_register("add", 9, entry="e-000001", withdraws=None))  # of a register that was begun anew
     assert history.looked("e-000001") == Looked()

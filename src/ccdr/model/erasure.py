@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -86,6 +87,7 @@ class EntryState(StrEnum):
 
     CANARY = "canary"  # planted: each replay must find it
     FOUND = "found"  # in one snapshot at least
+    LATE = "late"  # in what was taken after the person was erased: the source may hold them still
     NEVER_FOUND = "never_found"  # looked for in snapshots from before the person was erased: its key may be wrong
     NOT_LOOKED_FOR = "not_looked_for"  # there are such snapshots, and none of them was restored since
     NOT_DUE = "not_due"  # no snapshot here was taken before they were erased: nobody is to be found
@@ -106,11 +108,13 @@ class Unlooked(StrEnum):
 @dataclass(frozen=True)
 class Looked:
     """What records tell of an entry: the most that a replay has found of it, in how many snapshots from before the
-    person was erased nobody was found, and whether somebody has stated that nobody is to be."""
+    person was erased nobody was found, and whether somebody has stated that nobody is to be. `late`: the newest instant
+    after the erasure at which the source held them still."""
 
     found: int = 0
     missing: int = 0
     stated: bool = False
+    late: datetime | None = None
 
     def state(self, *, held: bool) -> EntryState:
         """`held`: there is a snapshot from before the person was erased."""

@@ -87,7 +87,7 @@ def test_who_is_found_is_proven_erased(site: Site) -> None:
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("PROVEN", [], [])
     assert listed(site) == {"e-000001": ("canary", 1), "e-000002": ("found", 1)}
     state, text = control(site)
-    assert state == "evidence_present" and "2 found in a snapshot before" in text
+    assert state == "evidence_present" and "1 canary was found, and nobody after; 1 person found in" in text, text
     assert proven(site, "--entry", "e-000002") == (0, {"e-000002": (1, 0, "found")})
 
 
@@ -135,8 +135,26 @@ def test_who_was_erased_before_the_oldest_snapshot_is_not_to_be_found(site: Site
     replay = tested(site)
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("PROVEN", [], [])
     state, text = control(site)
-    assert state == "evidence_present" and "1 with no snapshot from before the erasure" in text
+    assert state == "not_covered" and "nothing shows that key and date are right" in text, text
     assert proven(site) == (0, {"e-000001": (1, 0, "canary"), "e-000002": (0, 0, "not_due")})
+
+
+def test_who_is_still_there_after_the_erasure_is_not_called_erased(site: Site) -> None:
+    """The date is long ago, and the source holds them all the same; then it does no more."""
+    added(site, PLANTED, CALLER + LONG_GONE)
+    replay = tested(site)
+    (one,) = [one for one in replay["found"] if not one["canary"]]
+    assert (replay["result"], one["late"]) == ("ERASED", True)
+    state, text = control(site)
+    assert state == "failing" and "e-000002" in text and "the source may hold them still" in text, text
+    code, entries = proven(site, "--entry", "e-000002")
+    assert (code, entries) == (1, {"e-000002": (1, 0, "late")})
+    (held,) = [one for one in site.run("erasure", "list", "p").json["entries"] if one["entry"] == "e-000002"]
+    assert held["copies"][0]["snapshots"] == 1, "the snapshot in which they were seen holds them"
+    later(site)
+    assert tested(site)["result"] == "PROVEN" and control(site)[0] == "evidence_present"
+    (held,) = [one for one in site.run("erasure", "list", "p").json["entries"] if one["entry"] == "e-000002"]
+    assert held["copies"][0]["snapshots"] == 1 and held["state"] == "found"
 
 
 def test_who_was_looked_for_only_in_later_snapshots_is_looked_for_in_an_earlier_one(site: Site) -> None:

@@ -34,7 +34,7 @@ class CopyHolding(Doc):
 
 class ErasureListed(ErasureEntry):
     found_before: Annotated[int, about("the most that a replay has found of it; 0: none has found anybody")]
-    state: Annotated[str, about("canary, found, never_found, not_looked_for, not_due, stated")]
+    state: Annotated[str, about("canary, found, late, never_found, not_looked_for, not_due, stated")]
     gone_by: Annotated[Text, about("in no copy from then on, locks included; null: never, or of a canary")]
     copies: list[CopyHolding]
 
@@ -69,7 +69,7 @@ class EntryReplayed(Doc):
     what: str
     found_before: int | None
     found_after: int | None
-    state: Annotated[str, about("canary, found, never_found, not_looked_for, not_due, stated")]
+    state: Annotated[str, about("canary, found, late, never_found, not_looked_for, not_due, stated")]
 
 
 class ErasureProof(Doc):

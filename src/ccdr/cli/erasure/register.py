@@ -66,8 +66,8 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     given = NOTHING if dry_run else going_on.given(loaded, services)
     added = add_entry(loaded, asked, services, given, dry_run=dry_run)
     entry = added.entry
-    gone = None if entry.canary else horizons(loaded, services, entry.asset, entry.erased_at)
     listed = Shown.of(loaded, services, entry.asset)
+    gone = None if entry.canary else horizons(loaded, services, entry.asset, listed.last_there(entry))
     body = {
         **_listed(plan, entry, gone, listed),
         "entries": added.entries,
@@ -127,7 +127,11 @@ def list_(plan: str) -> Exit:
     entries = register.standing if register else []
     known: Known = {}
     shown = {asset: Shown.of(loaded, services, asset) for asset in {one.asset for one in entries}}
-    gone = {one.id: horizons(loaded, services, one.asset, one.erased_at, known) for one in entries if not one.canary}
+    gone = {
+        one.id: horizons(loaded, services, one.asset, shown[one.asset].last_there(one), known)
+        for one in entries
+        if not one.canary
+    }
     if options.json:
         head = register.head.as_json() if register else None
         listed = [_listed(plan, one, gone.get(one.id), shown[one.asset]) for one in entries]
@@ -189,7 +193,10 @@ def withdraw(plan: str, entry: str, why: str, going_on: GoingOn) -> Exit:
 
 def _tell_shown(plan: str, entry: Entry, state: EntryState) -> None:
     if state is EntryState.NOT_DUE:
-        click.echo("no snapshot that this host knows of was taken before they were erased: nobody is to be found by it")
+        click.echo(
+            "no snapshot that this host knows of was taken before they were erased: nobody is to be found by it, and "
+            "nothing shows that its key or its `erased_at` is right"
+        )
     elif state in UNSHOWN:
         click.echo(step_for(plan, entry.id, state))
 

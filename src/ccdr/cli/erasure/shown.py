@@ -15,9 +15,10 @@ _UNLOOKED = {
 _WORDS = {
     EntryState.CANARY: "canary",
     EntryState.FOUND: "its key finds them",
+    EntryState.LATE: "there after the erasure: see the source",
     EntryState.NEVER_FOUND: "never found",
     EntryState.NOT_LOOKED_FOR: "not looked for yet",
-    EntryState.NOT_DUE: "nobody to be found: no snapshot is from before",
+    EntryState.NOT_DUE: "not shown: no snapshot is from before",
     EntryState.STATED: "nobody to be found, as somebody stated",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -197,7 +198,8 @@ class FoldedRecords:
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
     returned: list[list[Any]] = field(default_factory=list)
     # Of each entry of the register of erasures that stands: the most that was found of it, how many snapshots that
-    # should hold it did not, and 1 where somebody has stated that nobody is to be found (`Looked`).
+    # should hold it did not, 1 where somebody has stated that nobody is to be found, and the newest instant after the
+    # erasure at which the source held them still, in seconds since 1970 (`Looked`).
     looked_for: dict[str, list[int]] = field(default_factory=dict)
 
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
@@ -340,9 +342,9 @@ class FoldedRecords:
         elif kind == ERASURE_ADD:
             self.looked_for.pop(str(record.get("withdraws")), None)
             if record.get("withdraws") is None:
-                self.looked_for[str(record["entry"])] = [0, 0, 0]  # also of a register that was begun anew
+                self.looked_for[str(record["entry"])] = [0, 0, 0, 0]  # also of a register that was begun anew
         elif kind == ERASURE_NOBODY:
-            self.looked_for.setdefault(str(record["entry"]), [0, 0, 0])[2] = 1
+            self.looked_for.setdefault(str(record["entry"]), [0, 0, 0, 0])[2] = 1
         else:
             self._take_replay(record)
 
@@ -350,10 +352,12 @@ class FoldedRecords:
         if record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
         for one in record.get("found") or ():
-            of = self.looked_for.setdefault(str(one["id"]), [0, 0, 0])
+            of = self.looked_for.setdefault(str(one["id"]), [0, 0, 0, 0])
             of[0] = max(of[0], int(one["found_before"]))
+            if one.get("late") and record.get("point"):
+                of[3] = max(of[3], math.ceil(utc(record["point"]).timestamp()))
         for entry in record.get("missing") or ():
-            self.looked_for.setdefault(str(entry), [0, 0, 0])[1] += 1
+            self.looked_for.setdefault(str(entry), [0, 0, 0, 0])[1] += 1
 
     def _take_key(self, kind: str, record: Record) -> None:
         key = str(record["key"])

@@ -68,6 +68,7 @@ class FoundEntry(Value, frozen=True, kw_only=True, gc=False):
     found_before: Count
     beside: Annotated[Count, about("rows that refer to these")] = 0
     found_after: Count
+    late: Annotated[bool, about("though the snapshot is from after the person was erased at the source")] = False
     kept: Annotated[bool, about("a canary in what is handed over: looked for, and left there")] = False
 
 
@@ -76,7 +77,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
 
     `PROVEN`: nobody is found any more, and a planted canary was before, so that the probe finds who is there. `ERASED`:
     nobody is found any more, and no canary shows that the probe would, or no replay so far shows that the key of each
-    entry finds anybody. `FAILED`: all else.
+    entry finds anybody, or somebody was found in what was taken after they were erased. `FAILED`: all else.
     """
 
     kind: Literal["erasure.replay"]
@@ -88,6 +89,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     result: Literal["PROVEN", "ERASED", "FAILED"]
     reason: Reason = None
     snapshot: Annotated[Digest | None, about("that was restored")] = None
+    point: Annotated[Time | None, about("the instant that what was restored is true for")] = None
     head: Annotated[RecordedHead | None, about("of the register that was replayed; null where it could not be")] = None
     entries: Annotated[Count, about("of the asset, all of which were looked for")] = 0
     canaries: Annotated[Count, about("of these: planted ones that were to be found")] = 0
@@ -109,7 +111,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     def __post_init__(self) -> None:
         left = sum(one.found_after for one in self.found if not (one.canary and one.kept))
         shown = self.head is not None and self.canaries and not self.not_shown
-        if self.result == "PROVEN" and (left or not shown):
+        if self.result == "PROVEN" and (left or not shown or any(one.late for one in self.found)):
             raise no_such_record("proven, and what it stands on has not shown that")
 
 

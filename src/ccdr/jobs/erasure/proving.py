@@ -9,7 +9,7 @@ from ccdr.jobs.erasure.register import Entry, Register
 from ccdr.jobs.erasure.replaying import FAILED, PROVEN, Outcome
 from ccdr.jobs.erasure.shown import newest_from_before
 from ccdr.jobs.services import Services
-from ccdr.model.erasure import UNSHOWN, EntryFound
+from ccdr.model.erasure import UNSHOWN, EntryFound, EntryState
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import LATEST
 
@@ -33,7 +33,9 @@ class Proving:
         if self.only is None:
             return found.result == PROVEN
         each = self.shown(found)
-        return bool(each) and all(one.state not in UNSHOWN and (one.found_before or found.canaries) for one in each)
+        if any(one.state in (*UNSHOWN, EntryState.LATE) for one in each):
+            return False
+        return bool(each) and all(one.found_before or found.canaries for one in each)
 
 
 def proving(

@@ -5,7 +5,7 @@ glass; then it is recorded, with the reason, and red until it was reviewed."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,9 +17,9 @@ from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_regi
 from ccdr.jobs.erasure.shown import Shown
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.erasure import UNSHOWN, EntryFound, Replayed
+from ccdr.model.erasure import UNSHOWN, EntryFound, EntryState, Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
-from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
+from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import as_in_file
 from ccdr.ports.check import CheckContext
@@ -59,6 +59,7 @@ class Outcome:
     atomic: bool = True
     broken: bool = False  # it could not be carried out: nobody can tell
     seconds: float = 0.0
+    point: datetime | None = None  # that what was restored is true for
     findings: list[str] = field(default_factory=list)
     record: RecordRef | None = None
 
@@ -185,20 +186,35 @@ class Replaying:
         else:
             whole = not in_part and self.purpose != BY_HAND
             due = {one.id for one in entries if not one.canary and point < one.erased_at} if whole else set()
-            self._show(outcome, replayed, due, canaries, shown)
-            self._judge(outcome, replayed, canaries)
-            self._note(outcome, replayed, point)
+            late = self._late(replayed, point)
+            self._show(outcome, replayed, due, canaries, shown, late)
+            self._judge(outcome, replayed, canaries, late)
+            self._note(outcome, replayed, late)
+            outcome.point = point
         outcome.seconds = self.services.clock.monotonic() - began
         return outcome
 
-    def _show(self, outcome: Outcome, replayed: Replayed, due: set[str], canaries: set[str], shown: Shown) -> None:
+    def _late(self, replayed: Replayed, point: datetime) -> list[str]:
+        """Who was erased before it was taken, and is in it all the same."""
+        erased = {one.id: one.erased_at for one in self.entries if not one.canary}
+        return [one.id for one in replayed.entries if one.before and one.id in erased and erased[one.id] < point]
+
+    def _show(
+        self,
+        outcome: Outcome,
+        replayed: Replayed,
+        due: set[str],
+        canaries: set[str],
+        shown: Shown,
+        late: Collection[str],
+    ) -> None:
         """Of each entry, what was found, and whether its key is shown to find anybody by now."""
         known = {one.id: one for one in self.entries}
         outcome.each = [
             EntryFound(
                 one.id,
                 known[one.id].what,
-                shown.after(known[one.id], one.before, due=one.id in due),
+                EntryState.LATE if one.id in late else shown.after(known[one.id], one.before, due=one.id in due),
                 one.before,
                 one.after,
             )
@@ -208,9 +224,12 @@ class Replaying:
         outcome.not_shown = [one.id for one in outcome.each if one.state in UNSHOWN]
         found = [one for one in replayed.entries if one.id in canaries or one.before or one.beside or one.after]
         found.sort(key=lambda one: shown.looked(known[one.id]).found > 0)  # of whom nothing tells yet comes first
-        outcome.found = [{**one.as_json(), "canary": one.id in canaries} for one in found[:MOST_FOUND]]
+        found.sort(key=lambda one: one.id not in late)
+        outcome.found = [
+            {**one.as_json(), "canary": one.id in canaries, "late": one.id in late} for one in found[:MOST_FOUND]
+        ]
 
-    def _judge(self, outcome: Outcome, replayed: Replayed, canaries: set[str]) -> None:
+    def _judge(self, outcome: Outcome, replayed: Replayed, canaries: set[str], late: Collection[str]) -> None:
         missed = sorted(one.id for one in replayed.entries if one.id in canaries and not one.before)
         outcome.canaries, outcome.atomic = len(canaries), replayed.atomic
         outcome.erased, outcome.left = replayed.before - replayed.after, replayed.after
@@ -227,21 +246,15 @@ class Replaying:
                 f"back up; or {GLASS}",
             )
         else:
-            outcome.result = PROVEN if canaries and not outcome.not_shown else ERASED
+            outcome.result = PROVEN if canaries and not outcome.not_shown and not late else ERASED
 
-    def _note(self, outcome: Outcome, replayed: Replayed, point: datetime) -> None:
+    def _note(self, outcome: Outcome, replayed: Replayed, late: Sequence[str]) -> None:
         """Who was erased before the snapshot was taken was not to be in it; and a canary was to stay."""
         if gone := [one.id for one in replayed.entries if one.stays and one.after < one.before]:
             outcome.findings.append(
                 f"the canary {_listed(gone)} of the register of erasures went with what another entry names: plant it "
                 "again before the next backup, whose restore test would not find it"
             )
-        known = {one.id: one for one in self.entries}
-        late = [
-            one.id
-            for one in replayed.entries
-            if one.before and not known[one.id].canary and known[one.id].erased_at < point
-        ]
         if late:
             outcome.findings.append(
                 f"{_listed(late)} of the register of erasures was in the source when this snapshot was taken, after "
@@ -257,6 +270,7 @@ class Replaying:
             "result": outcome.result,
             "reason": outcome.reason,
             "snapshot": self.snapshot.id,
+            "point": outcome.point and rfc3339(outcome.point),
             "head": head,
             "entries": outcome.entries,
             "canaries": outcome.canaries,

@@ -36,6 +36,11 @@ class Shown:
     def looked(self, entry: Entry) -> Looked:
         return self.history.looked(entry.id)
 
+    def last_there(self, entry: Entry) -> datetime:
+        """The instant from which on the source held them no more, as far as is known: of what was taken before it, each
+        snapshot may hold them."""
+        return max(entry.erased_at, self.looked(entry).late or entry.erased_at)
+
     def after(self, entry: Entry, found: int, *, due: bool) -> EntryState:
         """The state once one more replay has found so many of it. `due`: in what was replayed on they must be, as far
         as its time tells; a person may have come to the source only later."""

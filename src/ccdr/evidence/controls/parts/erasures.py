@@ -18,6 +18,8 @@ from ccdr.model.trouble import Trouble
 from ccdr.model.values import so_many, to_the_second
 
 _FAILED = "FAILED"
+_AT_THE_SOURCE = "erase them there; ccdr backup {plan} --asset {asset}; ccdr erasure prove {plan} --asset {asset}"
+_ANSWER = "ccdr erasure list {plan}   shows which; look in the source, then mend or answer for it: docs/how-to/erase.md"
 
 
 def erasures(known: Known) -> Iterator[Observed]:
@@ -40,6 +42,9 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     elif replayed is not None and replayed["result"] == _FAILED:
         text = f"the register was replayed on {to_the_second(replayed['time'])}, and somebody may still be there"
         yield Observed(FAILING, text, *where, behind(added, replayed), f"ccdr erasure prove {plan} --asset {asset}")
+    elif replayed is not None and (late := [one["id"] for one in replayed.get("found") or () if one.get("late")]):
+        text = f"{_listed(late)} was in a snapshot taken after the person was erased: the source may hold them still"
+        yield Observed(FAILING, text, *where, behind(added, replayed), _AT_THE_SOURCE.format(plan=plan, asset=asset))
     elif added is None or (added.get("withdraws") and replayed is not None and not replayed["entries"]):
         return  # nobody of it was erased, or only by mistake
     elif replayed is None:
@@ -54,6 +59,12 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     elif not replayed["canaries"]:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
         yield Observed(LACKING, text, *where, behind(added, replayed))
+    elif never := _never_there(known.history(plan, asset), replayed):
+        text = (
+            f"{so_many(never, 'entry', 'entries')} of its register found nobody, and no snapshot is from before the "
+            "erasure: nothing shows that key and date are right"
+        )
+        yield Observed(LACKING, text, *where, behind(added, replayed), _ANSWER.format(plan=plan))
     else:
         text, stated = _erased(known.history(plan, asset), replayed), newest.get(ERASURE_NOBODY)
         yield Observed(PRESENT, text, *where, behind(added, replayed, stated))
@@ -88,15 +99,25 @@ def _look(plan: str, entry: str) -> str:
     return f"ccdr erasure prove {plan} --entry {entry}   then mend or answer for it: docs/how-to/erase.md"
 
 
+def _stated(history: AssetHistory) -> list[str]:
+    each = {one: history.looked(one) for one in history.looked_for}
+    return [one for one, looked in each.items() if looked.stated and not looked.found]
+
+
+def _never_there(history: AssetHistory, replayed: Record) -> int:
+    """Entries of which no replay found anybody, and nobody answers for that."""
+    found = sum(history.looked(one).found > 0 for one in history.looked_for)
+    return max(0, int(replayed["entries"]) - found - len(_stated(history)))
+
+
 def _erased(history: AssetHistory, replayed: Record) -> str:
-    """What the newest replay, and those before it, show of all entries."""
-    entries, each = int(replayed["entries"]), [history.looked(one) for one in history.looked_for]
-    found = min(entries, sum(one.found > 0 for one in each))
-    stated = [one for one in history.looked_for if history.looked(one).stated and not history.looked(one).found]
+    """What the newest replay, and those before it, show of all entries. A canary is nobody."""
+    entries, canaries = int(replayed["entries"]), int(replayed["canaries"])
+    stated = _stated(history)
+    found = max(0, entries - canaries - len(stated))
     text = f"{so_many(entries, 'entry', 'entries')} of the register replayed on {to_the_second(replayed['time'])}: "
-    text += f"a canary was found, and nobody after; {found} found in a snapshot before"
-    if nobody := max(0, entries - found - len(stated)):
-        text += f", {nobody} with no snapshot from before the erasure"
+    text += f"{so_many(canaries, 'canary was', 'canaries were')} found, and nobody after; "
+    text += f"{so_many(found, 'person', 'people')} found in a snapshot before"
     return f"{text}, {_listed(stated)} with nobody to be found, as a person states" if stated else text
 
 
