@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.harness import Site
 
-from ccdr.cli import test as verb
+from ccdr.cli import restore_test_told
 from ccdr.cli.progress import PACE, PlainProgress
 from ccdr.cli.settings import Settings
 from ccdr.jobs.restore_test import RestoreTest
@@ -39,7 +39,7 @@ def test_storing_tells_how_much_is_done_each_half_a_minute(capsys: pytest.Captur
 def test_tests_of_several_assets_end_in_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(verb, "settings", Settings)
+    monkeypatch.setattr(restore_test_told, "settings", Settings)
     jobs = [SimpleNamespace(asset=name) for name in ("crm", "calls", "odd", "noted", "slow", "held")]
     snapshot: Any = SimpleNamespace(short="1f3e9a2b")
     measured, known = judge(3600, 60.0), frozenset(["known"])
@@ -51,7 +51,7 @@ def test_tests_of_several_assets_end_in_a_table(
         RestoreTest("p", "noted", "r4", "latest", Verdict.PASS, findings=["known"], noted=known, **well),
         RestoreTest("p", "slow", "r5", "latest", Verdict.PASS, **{**well, "rto": judge(30, 60.0)}),
     ]
-    verb._tell_all(done, jobs)  # type: ignore[arg-type]
+    restore_test_told.tell_all(done, jobs)  # type: ignore[arg-type]
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [
         ["asset", "snapshot", "RPO", "RTO", "why"],
@@ -62,7 +62,7 @@ def test_tests_of_several_assets_end_in_a_table(
         ["PASS", "slow", "1f3e9a2b", "1m", "00s", "1m", "00s", "RTO", "BREACHED"],
         ["SKIPPED", "held", "-", "-", "-", "another", "run", "holds", "it"],
     ]
-    verb._tell_all(done[:1], jobs[:1])  # type: ignore[arg-type]
+    restore_test_told.tell_all(done[:1], jobs[:1])  # type: ignore[arg-type]
     assert capsys.readouterr().out == "", "of one asset all was said"
 
 
