@@ -485,7 +485,11 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     },
     "threats/object-locks": {
         PRESENT: [History(lambda p: extended(p, -3), (1,), plan="locked")],
-        LACKING: [History(nothing), History(nothing, plan="locked")],
+        LACKING: [
+            History(nothing),
+            History(nothing, plan="locked"),
+            History(lambda p: (extended(p, -3), extended(p, -2, objects=0)), (2,), plan="locked"),
+        ],
         FAILING: [
             History(lambda p: (extended(p, -3), extended(p, -2, "FAILED", reason="refused")), (2,), plan="locked"),
             History(lambda p: extended(p, -3, overwritten=1), (1,), plan="locked"),

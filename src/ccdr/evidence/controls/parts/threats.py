@@ -51,10 +51,15 @@ def _locked(known: Known, plan: PlanKnown, name: str) -> Observed:
     if known.now - utc(done["time"]) > LOOKED_AT:
         text = f"the locks of {name} were last pushed forward on {at}"
         return Observed(LATE, text, plan.name, None, behind(done), _EXTEND.format(plan.name))
-    ends = f"locked until {to_the_second(done['holds_until'])} at least" if done.get("holds_until") else "none is there"
-    return Observed(
-        PRESENT, f"{name}: {so_many(done['objects'], 'object')} in use, {ends}", plan.name, None, behind(done)
-    )
+    what_is_there = f"ccdr snapshots {plan.name}   says what is there"
+    if not done["objects"]:
+        text = f"nothing of {name} was in use on {at}: it is empty, or all of it is hidden by deletes"
+        return Observed(LACKING, text, plan.name, None, behind(done), what_is_there)
+    in_use = f"{name}: {so_many(done['objects'], 'object')} in use"
+    if done.get("holds_until") is None:
+        return Observed(LACKING, f"{in_use}, locked nobody knows until when", plan.name, None, behind(done))
+    text = f"{in_use}, locked until {to_the_second(done['holds_until'])} at least"
+    return Observed(PRESENT, text, plan.name, None, behind(done))
 
 
 def leaps(known: Known) -> Iterator[Observed]:
