@@ -86,7 +86,7 @@ def _state(state: ChosenState, moment: datetime | None) -> str:
 
 def _proof(state: ChosenState) -> str:
     if state.proof is None:
-        return click.style("never", fg="yellow") + " tested"
+        return click.style("no test of it", fg="yellow") + " known here"
     day = f"{state.proven_at:%Y-%m-%d}" if state.proven_at else "long ago"
     passed = "passed" if state.proof == "PASS" else click.style("FAILED", fg="red", bold=True)
     if not state.by_log:
