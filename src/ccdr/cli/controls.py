@@ -172,4 +172,4 @@ def _tell_frameworks(frameworks: Sequence[FrameworkState], wanted: Collection[st
             for asked in one.requirements:
                 says = f"“{asked.requirement.quote}”" if asked.requirement.quote else asked.requirement.words
                 click.echo(f"  {asked.number}: {word(asked.state.value)}: {says}")
-                click.echo(f"    shown by {', '.join(asked.requirement.measures)}")
+                click.echo(f"    asked of {', '.join(asked.requirement.measures)}")
