@@ -708,7 +708,7 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         ],
         FAILING: [
             History(lambda p: (erased(p, -5), replayed(p, -4), replayed(p, -3, "FAILED")), (1, 3)),
-            History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED", canaries=1, found=[PERSON | {"late": True}])), (1, 2)),
+            History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED", canaries=1, found=[PERSON | {"late": True}], point=rfc3339(p.at(-4)))), (1, 2)),
             History(lambda p: (erased(p, -5), replayed(p, -4, "FAILED", handed_over=True), replayed(p, -3)), (1, 3)),
         ],
         STALE: [

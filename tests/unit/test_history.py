@@ -376,15 +376,23 @@ def test_what_was_found_of_an_entry_is_known_until_it_is_withdrawn_or_another_ha
     for n in (1, 2):
         history.take(of_register("add", n, entry=f"e-00000{n}", withdraws=None))
     found = [{"id": "e-000001", "found_before": 3, "found_after": 0}]
-    history.take(of_register("replay", 3, found=found, missing=["e-000002"]))
-    history.take(of_register("replay", 4, found=[{**found[0], "found_before": 1}], missing=["e-000002"]))
+    history.take(of_register("replay", 3, result="ERASED", found=found, missing=["e-000002"]))
+    history.take(
+        of_register("replay", 4, result="ERASED", found=[{**found[0], "found_before": 1}], missing=["e-000002"])
+    )
     history.take(of_register("nobody", 5, entry="e-000002"))
     assert history.looked("e-000001") == Looked(found=3)
     assert history.looked("e-000002") == Looked(missing=2, stated=True)
-    late = {"point": rfc3339(NOON), "found": [{**found[0], "late": True}]}
+    late = {"result": "ERASED", "point": rfc3339(NOON), "found": [{**found[0], "late": True}]}
+    before, after = (rfc3339(NOON + timedelta(days=days)) for days in (-1, 1))
     history.take(of_register("replay", 6, **late))
-    history.take(of_register("replay", 7, **late | {"point": rfc3339(NOON - timedelta(days=1))}))
-    assert history.looked("e-000001") == Looked(found=3, late=NOON), "the newest instant at which they were there"
+    history.take(of_register("replay", 6, **late | {"point": before}))
+    history.take(of_register("replay", 6, **late | {"point": before, "found": found}))
+    assert history.looked("e-000001") == Looked(found=3, late=NOON, still=True), "an older snapshot shows nothing"
+    history.take(of_register("replay", 7, **late | {"point": after, "found": [], "result": "FAILED"}))
+    assert history.looked("e-000001").still
+    history.take(of_register("replay", 7, **late | {"point": after, "found": []}))
+    assert history.looked("e-000001") == Looked(found=3, late=NOON), "and now they are gone"
     history.take(of_register("add", 8, entry="e-000003", withdraws="e-000002"))
     assert history.looked_for.keys() == {"e-000001"}
     history.take(of_register("add", 9, entry="e-000001", withdraws=None))  # of a register that was begun anew

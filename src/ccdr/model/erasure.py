@@ -115,9 +115,12 @@ class Looked:
     missing: int = 0
     stated: bool = False
     late: datetime | None = None
+    still: bool = False  # no replay of what was taken later has shown that they are gone
 
     def state(self, *, held: bool) -> EntryState:
         """`held`: there is a snapshot from before the person was erased."""
+        if self.still:
+            return EntryState.LATE
         if self.found:
             return EntryState.FOUND
         if self.stated:

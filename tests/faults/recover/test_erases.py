@@ -80,6 +80,19 @@ def proven_anew(site: Site) -> tuple[int, str, str | None]:
     return code, replay["result"], replay["reason"]
 
 
+def test_a_canary_that_was_planted_after_the_moment_stays_too_and_stops_nothing(own: Site) -> None:
+    """Of two, one is dated when it was added, and its row is in the older snapshot all the same."""
+    added(
+        own,
+        CALLER,
+        PLANTED[0],
+        PLANTED[0].replace("id: 200", "id: 199").replace("erased_at: 2026-01-01T00:00:00Z\n", ""),
+    )
+    done = recover(own, "--assets", "cdr")
+    assert (done.code, done.json["state"]) == (0, "done"), done
+    assert rows(own) == [(199, 15)] and own.records("erasure.replay")[-1]["result"] == "PROVEN"
+
+
 def test_what_may_hold_them_stops_the_asset_and_the_glass_may_be_broken(own: Site) -> None:
     added(own, CALLER, NOT_PLANTED)
     done = recover(own, "--assets", "cdr")

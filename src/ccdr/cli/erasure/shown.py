@@ -54,6 +54,11 @@ def step_for(plan: str, entry: str, state: EntryState) -> str:
 def steps_for(plan: str, entries: Iterable[tuple[str, EntryState]]) -> Iterator[str]:
     """The same of many, once for all that are alike; the commands name the first."""
     known = list(entries)
+    if late := [entry for entry, state in known if state is EntryState.LATE]:
+        yield (
+            f"{', '.join(late[:MOST_NAMED])}: a snapshot taken after the erasure holds them. Erase them at the source, "
+            f"and back up; or the key is somebody else's by now: `ccdr erasure withdraw {plan} {late[0]}`"
+        )
     for state in UNSHOWN:
         ids = [entry for entry, its in known if its is state]
         if ids:

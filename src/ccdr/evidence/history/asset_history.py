@@ -58,8 +58,9 @@ class AssetHistory(FoldedRecords):
 
     def looked(self, entry: str) -> Looked:
         """What replays have shown of an entry of the register of erasures."""
-        found, missing, stated, late = self.looked_for.get(entry, (0, 0, 0, 0))
-        return Looked(found, missing, bool(stated), datetime.fromtimestamp(late, UTC) if late else None)
+        found, missing, stated, late, gone = self.looked_for.get(entry, (0, 0, 0, 0, 0))
+        at = datetime.fromtimestamp(late, UTC) if late else None
+        return Looked(found, missing, bool(stated), at, still=late > gone)
 
     @property
     def recovering(self) -> bool:

@@ -198,8 +198,8 @@ class FoldedRecords:
     # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
     returned: list[list[Any]] = field(default_factory=list)
     # Of each entry of the register of erasures that stands: the most that was found of it, how many snapshots that
-    # should hold it did not, 1 where somebody has stated that nobody is to be found, and the newest instant after the
-    # erasure at which the source held them still, in seconds since 1970 (`Looked`).
+    # should hold it did not, 1 where somebody has stated that nobody is to be found; in seconds since 1970 the newest
+    # instant after the erasure at which the source held them still, and the newest at which it did not (`Looked`).
     looked_for: dict[str, list[int]] = field(default_factory=dict)
 
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
@@ -342,9 +342,9 @@ class FoldedRecords:
         elif kind == ERASURE_ADD:
             self.looked_for.pop(str(record.get("withdraws")), None)
             if record.get("withdraws") is None:
-                self.looked_for[str(record["entry"])] = [0, 0, 0, 0]  # also of a register that was begun anew
+                self.looked_for[str(record["entry"])] = [0, 0, 0, 0, 0]  # also of a register that was begun anew
         elif kind == ERASURE_NOBODY:
-            self.looked_for.setdefault(str(record["entry"]), [0, 0, 0, 0])[2] = 1
+            self.looked_for.setdefault(str(record["entry"]), [0, 0, 0, 0, 0])[2] = 1
         else:
             self._take_replay(record)
 
@@ -352,12 +352,15 @@ class FoldedRecords:
         if record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
         for one in record.get("found") or ():
-            of = self.looked_for.setdefault(str(one["id"]), [0, 0, 0, 0])
+            of = self.looked_for.setdefault(str(one["id"]), [0, 0, 0, 0, 0])
             of[0] = max(of[0], int(one["found_before"]))
-            if one.get("late") and record.get("point"):
-                of[3] = max(of[3], math.ceil(utc(record["point"]).timestamp()))
         for entry in record.get("missing") or ():
-            self.looked_for.setdefault(str(entry), [0, 0, 0, 0])[1] += 1
+            self.looked_for.setdefault(str(entry), [0, 0, 0, 0, 0])[1] += 1
+        if record["result"] != "FAILED" and record.get("point"):
+            late = {str(one["id"]) for one in record.get("found") or () if one.get("late")}
+            at = utc(record["point"]).timestamp()
+            for entry, of in self.looked_for.items():
+                of[3 if entry in late else 4] = max(of[3 if entry in late else 4], math.ceil(at))
 
     def _take_key(self, kind: str, record: Record) -> None:
         key = str(record["key"])

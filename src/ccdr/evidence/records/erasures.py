@@ -109,7 +109,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
     def __post_init__(self) -> None:
-        left = sum(one.found_after for one in self.found if not (one.canary and one.kept))
+        left = sum(one.found_after for one in self.found if not one.kept)
         shown = self.head is not None and self.canaries and not self.not_shown
         if self.result == "PROVEN" and (left or not shown or any(one.late for one in self.found)):
             raise no_such_record("proven, and what it stands on has not shown that")

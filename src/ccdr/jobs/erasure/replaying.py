@@ -186,11 +186,11 @@ class Replaying:
         else:
             whole = not in_part and self.purpose != BY_HAND
             due = {one.id for one in entries if not one.canary and point < one.erased_at} if whole else set()
-            late = self._late(replayed, point)
+            late = self._late(replayed, point) if whole else []
             self._show(outcome, replayed, due, canaries, shown, late)
             self._judge(outcome, replayed, canaries, late)
             self._note(outcome, replayed, late)
-            outcome.point = point
+            outcome.point = point if whole else None  # of what somebody has loaded, nothing tells the time
         outcome.seconds = self.services.clock.monotonic() - began
         return outcome
 
@@ -234,7 +234,7 @@ class Replaying:
         outcome.canaries, outcome.atomic = len(canaries), replayed.atomic
         outcome.erased, outcome.left = replayed.before - replayed.after, replayed.after
         if replayed.after:
-            left = [one.id for one in replayed.entries if one.after]
+            left = [one.id for one in replayed.entries if one.after and not one.stays]
             outcome.failed(
                 f"erased people are still in it: {_listed(left)} found after the replay",
                 hint=f"see what puts them back there (a trigger, a rule); or {GLASS}",

@@ -42,7 +42,7 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     elif replayed is not None and replayed["result"] == _FAILED:
         text = f"the register was replayed on {to_the_second(replayed['time'])}, and somebody may still be there"
         yield Observed(FAILING, text, *where, behind(added, replayed), f"ccdr erasure prove {plan} --asset {asset}")
-    elif replayed is not None and (late := [one["id"] for one in replayed.get("found") or () if one.get("late")]):
+    elif late := [one for one in known.history(plan, asset).looked_for if known.history(plan, asset).looked(one).still]:
         text = f"{_listed(late)} was in a snapshot taken after the person was erased: the source may hold them still"
         yield Observed(FAILING, text, *where, behind(added, replayed), _AT_THE_SOURCE.format(plan=plan, asset=asset))
     elif added is None or (added.get("withdraws") and replayed is not None and not replayed["entries"]):

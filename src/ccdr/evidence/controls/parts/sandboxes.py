@@ -59,7 +59,7 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
     on, device = scratch.get("filesystem") or "a file system that this host does not tell of", scratch.get("device")
     on += f", device {device}" if device else ""
     fetched = f"{_FETCHED[scratch['kept']]} ({on})"
-    text = f"{fetched}; restored {_RESTORED[max(boxes, default='')]}; and removed, on {to_the_second(test['time'])}"
+    text = f"{fetched}; restored {_RESTORED[min(boxes, default='')]}; and removed, on {to_the_second(test['time'])}"
     if scratch["kept"] in _SAFE and "disk" not in boxes:
         return Observed(PRESENT, text, *where, behind(test))
     if (said := attests("disk-encryption", known, str(test["host"]))) is not None:
