@@ -104,18 +104,23 @@ def _note(entry: Entry, record: Record, seq: int) -> None:
         _settle(entry, clock, seq, record.get("for_tenant"))
     for one in record.get("clocks") or ():
         there = entry["clocks"].get(one["clock"])
-        if there is None or not there["filed"]:
+        if there is None or not _filed_with_all(there):
             again = _clock(one, entry["several"])
             told = {tenant: how for tenant, how in there["each"].items() if how["filed"]} if there else {}
             entry["clocks"][str(one["clock"])] = {**again, "each": again["each"] | told}
 
 
+def _filed_with_all(clock: Entry) -> bool:
+    """With each of several controllers, where there are some."""
+    return bool(clock["filed"]) and all(how["filed"] for how in clock["each"].values())
+
+
 def _settle(entry: Entry, clock: str, seq: int, tenant: str | None = None) -> None:
-    """Of one of several controllers, or of all that were not told."""
+    """Of one of several controllers, or of all that were not told and of whom nobody has said it before."""
     if (one := entry["clocks"].get(clock)) is None:
         return
     for name, how in one["each"].items():
-        if tenant in (None, name) and not how["filed"]:
+        if not how["filed"] and (tenant == name or (tenant is None and how["not_due"] is None)):
             how["not_due"] = seq
     if one["each"]:
         _sum_up(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,26 @@ FINAL = {
     "months": 1,
     "before_s": 604800.0,
 }
+
+
+CONTRACT = {"clock": "gdpr-33-2", "law": "GDPR 33(2)", "to": "customers", "within_s": 86400.0, "before_s": 21600.0}
+TENANTS = [{"tenant": "acme", "assets": ["crm"]}, {"tenant": "beta", "assets": ["exchange"]}]
+
+
+def opened_for_two(past: Chronicle, hours: float, name: str = "inc-1", **more: Any) -> dict[str, Any]:
+    """An incident of a processor's two controllers; its clock."""
+    clock = {**CONTRACT, "due": rfc3339(past.at(hours + 24))}
+    opened(past, hours, name, **{"role": "processor", "tenants": TENANTS, "clocks": [clock], **more})
+    return clock
+
+
+def noted(past: Chronicle, hours: float, **more: Any) -> int:
+    return past.wrote(hours, "incident.noted", asset=None, **{"incident": "inc-1", **more})
+
+
+def settled(past: Chronicle) -> dict[str | None, tuple[int | None, int | None]]:
+    """Of each controller the record of its filing, and the one by which nothing is due."""
+    return {duty.tenant: (duty.filed_in, duty.not_due_by) for duty in only(past).duties}
 
 
 def history(past: Chronicle) -> AssetHistory:
@@ -205,3 +226,24 @@ def test_a_recovery_that_was_killed_before_it_had_one_goes_on_as_the_one_that_re
     assert [run for run, *_ in history(past).without_incident] == ["r-2"]
     opened(past, 2, run="r-2")
     assert history(past).without_incident == []
+
+
+def test_a_clock_that_was_filed_with_one_controller_counts_again_for_another(past: Chronicle) -> None:
+    clock = opened_for_two(past, 0)
+    filed(past, 1, clock="gdpr-33-2", for_tenant="acme")
+    noted(past, 2, what="not_due", not_due=["gdpr-33-2"], for_tenant="beta")
+    assert settled(past) == {"acme": (2, None), "beta": (None, 3)} and not found(past, 30)
+    noted(past, 4, what="clocks", clocks=[clock])
+    assert settled(past) == {"acme": (2, None), "beta": (None, None)} and found(past, 30)
+    filed(past, 5, clock="gdpr-33-2", for_tenant="beta")
+    noted(past, 6, what="clocks", clocks=[clock])
+    assert settled(past) == {"acme": (2, None), "beta": (5, None)}, "what was filed with each stays so"
+
+
+def test_a_closing_leaves_what_was_said_of_one_controller_before(past: Chronicle) -> None:
+    opened_for_two(past, 0)
+    noted(past, 1, what="not_due", not_due=["gdpr-33-2"], for_tenant="beta")
+    closed(past, 2, cause="hardware", not_due=["gdpr-33-2"])
+    assert settled(past) == {"acme": (None, 3), "beta": (None, 2)}
+    opened(past, 3, reopens=3, role="processor", clocks=[])
+    assert settled(past) == {"acme": (None, None), "beta": (None, 2)}
