@@ -188,3 +188,21 @@ def test_so_is_a_clock_that_a_file_of_ones_own_takes_away_or_gives_more_time(tmp
     assert [one.code for one in loosened(before, site.loaded().facts)] == [Code.INCIDENT_CLOCK_LONGER]
     site.write("incidents.yaml", "nothing of this")
     assert [one.item for one in loosened(before, site.loaded().facts)] == ["local"], "ccdr's own are taken then"
+
+
+def test_a_clock_of_the_years_end_stays_one_and_is_due_when_it_was_whatever_the_file_says_later(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    edited = "roles: {}\nclocks:\n  yearly: {law: x, to: authority, since: year_end, within: "
+    site.plan("crm: {engine: files, paths: [/x]}", extra="incidents: {clocks: [yearly]}\n")
+    site.write("incidents.yaml", f"{edited}60d}}\n")
+    done = site.run("incident", "open", "p", "--kind", "confidentiality", "--why", "they were read")
+    name, due = done.json["incident"], done.json["duties"][0]["due"]
+    site.run("incident", "note", name, "--not-due", "yearly", "--text", "none was due")
+    site.write("incidents.yaml", f"{edited}90d}}\n")
+    (again,) = site.run("incident", "note", name, "--clock", "yearly").json["duties"]
+    assert (again["due"], again["not_due_record"]) == (due, None)
+    over = ("--cause", "hardware", "--effects", "none", "--remedy", "none", "--not-due", "yearly")
+    assert site.run("incident", "close", name, *over).code == 0
+    assert site.run("incident", "reopen", name, "--why", "they were read after all").code == 0
+    told = [clock for one in site.records() for clock in one.get("clocks") or ()]
+    assert [(one["due"], one["year_end"]) for one in told] == [(due, True)] * 3

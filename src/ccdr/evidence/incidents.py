@@ -33,7 +33,7 @@ MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the 
 MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
 
 # What a record says of a clock, beside its name.
-STATED = ("law", "to", "due", "after", "within_s", "days", "months", "before_s")
+STATED = ("law", "to", "due", "after", "year_end", "within_s", "days", "months", "before_s")
 
 Entry = dict[str, Any]
 

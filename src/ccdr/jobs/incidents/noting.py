@@ -82,7 +82,7 @@ def count_also(
         )
     _require_since(one, services, names, clocks, since)
     stated = [
-        _as_it_counts(one, clock) if clocks.value.clocks[str(clock["clock"])].since == "aware" else clock
+        clock if clocks.value.clocks[str(clock["clock"])].since == "stated" else _as_it_counts(one, clock)
         for clock in recorded_clocks(clocks, names, since or one.incident.aware_at, _zone(one))
     ]
     there = {duty.clock: duty for duty in one.incident.duties}
