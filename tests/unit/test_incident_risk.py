@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.harness import Ran, Site
+
+from ccdr.model.values import utc
 
 ASSET = "crm: {engine: files, paths: [/spool]}"
 CLOSING = ("--cause", "attack", "--effects", "recordings were read", "--remedy", "keys were changed")
@@ -65,6 +68,21 @@ def test_a_high_risk_takes_back_that_nothing_was_due(site: Site) -> None:
     name = opened(site)
     assert clocks(note(site, name, "--not-due", "gdpr-33", "--text", "no risk")) == {"gdpr-33": True}
     assert clocks(risk(site, name, "high")) == {"gdpr-33": False, "gdpr-34": False}
+
+
+def test_what_a_risk_lets_count_again_is_due_when_it_was_whatever_the_file_says_later(site: Site) -> None:
+    edited = "roles: {}\nclocks:\n  gdpr-33: {law: GDPR 33(1), to: authority, within: "
+    persons = "  gdpr-34: {law: GDPR 34(1), to: customers, within: 24h, after: gdpr-33}\n"
+    site.write("incidents.yaml", f"{edited}72h}}\n")
+    site.plan(ASSET, extra="incidents: {clocks: [gdpr-33]}\n")
+    name = opened(site)
+    (before,) = note(site, name, "--not-due", "gdpr-33", "--text", "no risk").json["duties"]
+    site.write("incidents.yaml", f"{edited}999h}}\n{persons}")
+    (again,) = risk(site, name, "risk").json["duties"]
+    assert (again["due"], again["not_due_record"]) == (before["due"], None)
+    (told, *_) = filed(site, name, "gdpr-33").json["duties"]
+    _, later = risk(site, name, "high").json["duties"]
+    assert utc(later["due"]) - utc(told["filed_at"]) == timedelta(hours=24), "it follows what was filed already"
 
 
 def test_a_processor_and_another_regime_have_no_notice_to_the_persons(site: Site) -> None:

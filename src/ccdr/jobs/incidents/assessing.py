@@ -12,7 +12,7 @@ from ccdr.evidence.incidents import NOTED
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.incidents.known import Known
-from ccdr.jobs.incidents.opening import recorded_clocks
+from ccdr.jobs.incidents.opening import after_filing, as_it_counts, recorded_clocks
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
@@ -42,8 +42,8 @@ class Assessment:
 
 
 def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, object]]:
-    """The clocks that such a risk lets count from now on, as a record has them: by `clocks`, or where they lack one by
-    ccdr's own. UsageProblem where it lets one count and the incident is closed."""
+    """The clocks that such a risk lets count from now on, as a record has them: by the incident's own records, or by
+    `clocks`, or where they lack one by ccdr's own. UsageProblem where it lets one count and the incident is closed."""
     names = begun_by(one.incident, risk)
     if names and not one.incident.open:
         raise UsageProblem(
@@ -51,11 +51,12 @@ def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, 
             f"{', '.join(names)} count",
             hint=f'`ccdr incident reopen {one.name} --why "…"` opens it once more; then note the risk',
         )
-    found = []
+    found, zone = [], str(one.entry["timezone"] or "UTC")
     for name in names:
         used = clocks if name in clocks.value.clocks else load_clocks(None)
-        every = recorded_clocks(used, [name], one.incident.aware_at, str(one.entry["timezone"] or "UTC"))
-        found += [clock for clock in every if clock["clock"] == name]
+        every = recorded_clocks(used, [name], one.incident.aware_at, zone)
+        mine = (as_it_counts(one.entry, clock) for clock in every if clock["clock"] == name)
+        found += [after_filing(one.incident, clock, zone) for clock in mine]
     return found
 
 

@@ -15,10 +15,10 @@ from ccdr.host.clock import boot
 from ccdr.host.who import who
 from ccdr.jobs.incidents.assessing import Assessment, begun
 from ccdr.jobs.incidents.known import Known, find
-from ccdr.jobs.incidents.opening import recorded_clocks
+from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
-from ccdr.model.deadlines import Length, deadline
+from ccdr.model.deadlines import deadline
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339, to_the_second
@@ -82,24 +82,14 @@ def count_also(
         )
     _require_since(one, services, names, clocks, since)
     stated = [
-        clock if clocks.value.clocks[str(clock["clock"])].since == "stated" else _as_it_counts(one, clock)
+        clock if clocks.value.clocks[str(clock["clock"])].since == "stated" else as_it_counts(one.entry, clock)
         for clock in recorded_clocks(clocks, names, since or one.incident.aware_at, _zone(one))
     ]
     there = {duty.clock: duty for duty in one.incident.duties}
     wanted = [clock for clock in stated if clock["clock"] in names or clock["clock"] not in there]
-    filed = {duty.clock: duty.filed_at for duty in one.incident.duties if duty.filed_at is not None}
-    also = [_after_filing(clock, filed, _zone(one)) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
+    also = [after_filing(one.incident, clock, _zone(one)) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
     words = keep_payload(services.state, why) if why else None
     return _noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
-
-
-def _as_it_counts(one: Known, stated: Mapping[str, object]) -> Mapping[str, object]:
-    """A clock that the incident has already is due when it was, whatever the file says of it now."""
-    own = one.entry["clocks"].get(stated["clock"])
-    if own is None:
-        return stated
-    known = {key: own[key] for key in STATED if own[key] is not None}
-    return {**stated, **known, "due": own["due"], "after": own["after"]}
 
 
 def _require_since(
@@ -171,7 +161,7 @@ def file(
         "for_tenant": tenant,
         "receipt_sha256": _digest_of(receipt),
         "then_due": [
-            {"clock": name, "due": rfc3339(deadline(filed_at, _length(stated), zone_of(_zone(one))))}
+            {"clock": name, "due": rfc3339(deadline(filed_at, length_of(stated), zone_of(_zone(one))))}
             for name, stated in one.entry["clocks"].items()
             if stated["after"] == clock
         ],
@@ -265,18 +255,8 @@ def _whose(one: Known) -> dict[str, object]:
     return {"tenant": one.incident.tenant, "who": who().body()}
 
 
-def _after_filing(stated: Mapping[str, object], filed: Mapping[str, datetime], zone: str) -> dict[str, object]:
-    """Of a clock that is counted from what was filed already: when it is due."""
-    at = filed.get(str(stated["after"]))
-    return {**stated, **({} if at is None else {"due": rfc3339(deadline(at, _length(stated), zone_of(zone)))})}
-
-
 def _zone(one: Known) -> str:
     return str(one.entry["timezone"] or "UTC")
-
-
-def _length(stated: Mapping[str, object]) -> Length:
-    return Length(float(str(stated["within_s"] or 0)), int(str(stated["months"] or 0)), bool(stated["days"]))
 
 
 def _require_open(one: Known) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incidents import AHEAD, NOTED, OPENED, Incident, incidents_of, open_one
+from ccdr.evidence.incidents import AHEAD, NOTED, OPENED, STATED, Entry, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot
@@ -16,7 +16,7 @@ from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
-from ccdr.model.deadlines import deadline, year_end
+from ccdr.model.deadlines import Length, deadline, year_end
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
 from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339
@@ -136,6 +136,27 @@ def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime,
         }
 
     return [recorded(name) for name in wanted]
+
+
+def as_it_counts(entry: Entry, stated: Mapping[str, object]) -> dict[str, object]:
+    """A clock that the incident has already is due when it was, whatever the file says of it now."""
+    own = entry["clocks"].get(stated["clock"])
+    if own is None:
+        return dict(stated)
+    known = {key: own[key] for key in STATED if own[key] is not None}
+    return {**stated, **known, "due": own["due"], "after": own["after"]}
+
+
+def after_filing(incident: Incident, stated: Mapping[str, object], zone: str) -> dict[str, object]:
+    """Of a clock that is counted from what was filed already: when it is due."""
+    filed = {duty.clock: duty.filed_at for duty in incident.duties if duty.filed_at is not None}
+    at = filed.get(str(stated["after"]))
+    return {**stated, **({} if at is None else {"due": rfc3339(deadline(at, length_of(stated), zone_of(zone)))})}
+
+
+def length_of(stated: Mapping[str, object]) -> Length:
+    """Of a clock, as a record has it."""
+    return Length(float(str(stated["within_s"] or 0)), int(str(stated["months"] or 0)), bool(stated["days"]))
 
 
 def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:
