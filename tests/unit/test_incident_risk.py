@@ -159,6 +159,21 @@ def test_what_is_overdue_does_not_turn_green_by_closing_alone(site: Site, cause:
     assert told["state"] == "evidence_present" and "1 said not to be due" in told["observed"][0]["text"], told
 
 
+def test_a_risk_that_is_said_with_the_closing_settles_nothing_that_is_overdue_by_it(site: Site) -> None:
+    name = opened(site, "--aware-at", "2026-01-05 08:00")
+    filed(site, name, "gdpr-33", "--filed-at", "2026-01-06 08:00")
+    noted = len(site.records())
+    high = ("--risk", "high", "--risk-why", "card numbers")
+    refused = site.run("incident", "close", name, *CLOSING, *high, "--not-due", "gdpr-34")
+    assert refused.code == 2 and "gdpr-34 is overdue since 2026-01-08" in refused.json["error"], refused
+    assert f"ccdr incident note {name} --risk high --risk-why" in refused.json["hint"]
+    assert len(site.records()) == noted, "nothing was recorded"
+    assert risk(site, name, "high").code in (0, 1)
+    assert note(site, name, "--not-due", "gdpr-34", "--text", "34(3)(a): encrypted").code == 0
+    assert site.run("incident", "close", name, *CLOSING).code == 0
+    assert part(site)["state"] == "evidence_present"
+
+
 def test_the_controls_count_what_was_late_and_what_was_said_not_to_be_due(site: Site) -> None:
     name = opened(site, "--aware-at", "2026-01-05 08:00")
     filed(site, name, "gdpr-33", "--filed-at", "2026-01-10 08:00")

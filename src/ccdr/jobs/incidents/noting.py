@@ -8,7 +8,17 @@ from hashlib import file_digest
 from pathlib import Path
 
 from ccdr.evidence.incident_risk import asked_by, begun_by, contradicted
-from ccdr.evidence.incidents import AHEAD, CLOSED, FILED, NOTED, NOTHING_TO_NOTIFY, OPENED, STATED
+from ccdr.evidence.incidents import (
+    AHEAD,
+    CLOSED,
+    FILED,
+    NOTED,
+    NOTHING_TO_NOTIFY,
+    OPENED,
+    STATED,
+    Entry,
+    due_of,
+)
 from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot
@@ -203,7 +213,9 @@ def close(
     _require_no_risk(one, risk, settled)
     _require_in_time(one, services, settled)
     if said:
-        one = assess(one, services, said, clocks or load_clocks(None))
+        known = clocks or load_clocks(None)
+        _require_begun_in_time(one, services, risk, begun(one, said.risk, known), settled)
+        one = assess(one, services, said, known)
     body = {
         "incident": one.name,
         "cause": cause,
@@ -299,6 +311,24 @@ def _require_in_time(one: Known, services: Services, clocks: Collection[str]) ->
             hint=f'ccdr incident note {one.name} --not-due {name} --text "…"   says why none was due; `--filed {name} '
             "--receipt FILE` that it was filed; then close it",
         )
+
+
+def _require_begun_in_time(
+    one: Known, services: Services, risk: str | None, also: Sequence[Entry], settled: Collection[str]
+) -> None:
+    """Nor is what the risk lets count that is said with the closing."""
+    now = Clocks(services.clock.now(), services.clock.monotonic(), boot()).of(one.entry)
+    every = {**one.entry["clocks"], **{str(clock["clock"]): clock for clock in also}}
+    for name in (str(clock["clock"]) for clock in also if clock["clock"] in settled):
+        due = due_of(every, name, one.incident.aware_at, _zone(one))
+        if now > due:
+            raise UsageProblem(
+                f"{name} is overdue since {to_the_second(due)}, where the risk is {risk}: closing {one.name} alone "
+                "does not settle that",
+                hint=f'note the risk first: ccdr incident note {one.name} --risk {risk} --risk-why "…"; then say why '
+                f'none was due: ccdr incident note {one.name} --not-due {name} --text "…"   or `--filed {name} '
+                "--receipt FILE` that it was filed; then close it",
+            )
 
 
 def _require_tenant(one: Known, clock: str, tenant: str | None) -> None:
