@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.chronicle import Chronicle
-from tests.support.control_histories import opened
+from tests.support.control_histories import closed, opened
 from tests.support.harness import Ran, Site
 from tests.support.judged import END
 
-from ccdr.jobs.incidents import facts, find
+from ccdr.evidence.incidents import MOST_CLOSED, incident_of
+from ccdr.jobs.incidents import facts, find, reopen
 from ccdr.model.values import rfc3339
 
 PLAN = (
@@ -156,3 +157,27 @@ def test_facts_for_one_controller_are_of_their_data_alone(tmp_path: Path, monkey
     assert told(None) == ([["crm", "exchange"], 1, 2], ["exchange", "crm"])
     assert told("acme") == ([["crm"], 1, 1], ["crm"])
     assert told("beta") == ([["exchange"], 0, 1], ["exchange"])
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_an_incident_that_is_opened_once_more_has_its_controllers_and_its_risk(tmp_path: Path, forgotten: bool) -> None:
+    """Though so many were closed since that the summary had forgotten it."""
+    site, past = Site(tmp_path, bare=True), Chronicle(END, "/x")
+    tenants = [{"tenant": "acme", "assets": ["crm"]}, {"tenant": "beta", "assets": ["exchange"]}]
+    due = rfc3339(past.at(-60))
+    clock = {"clock": "gdpr-33-2", "law": "GDPR 33(2)", "to": "customers", "due": due, "within_s": 86400.0}
+    opened(past, -84, role="processor", tenants=tenants, clocks=[clock])
+    past.wrote(-83, "incident.noted", asset=None, incident="inc-1", what="assessed", risk="risk")
+    closed(past, -82, not_due=["gdpr-33-2"])
+    for number in range(MOST_CLOSED + 2 if forgotten else 1):
+        opened(past, -80, f"inc-later-{number}")
+        closed(past, -79, f"inc-later-{number}")
+    services = site.services()
+    past.keep(services.state.ledger, services.catalogue)
+    assert ("inc-1" in services.histories()["p", None].incidents) is not forgotten
+    told = reopen(find(services, "inc-1"), services, "their data was read after all").incident
+    kept = incident_of("p", "inc-1", services.histories()["p", None].incidents["inc-1"])
+    for one in (told, kept):
+        assert one.open and one.controllers == one.several("gdpr-33-2") == ["acme", "beta"]
+        assert one.risk == "risk" and one.tenants == {"acme": ["crm"], "beta": ["exchange"]}
+    assert len(list(services.ledger.newest("incident.noted"))) == (2 if forgotten else 1)

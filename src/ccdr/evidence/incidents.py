@@ -140,7 +140,8 @@ def _sum_up(clock: Entry) -> None:
 def _file(entry: Entry, record: Record, seq: int) -> None:
     whole = entry["clocks"].get(record["clock"])
     tenant = record.get("for_tenant")
-    one = whole["each"].get(tenant) if whole is not None and tenant is not None else whole
+    # Where a reopening told of no controllers, what is filed for one of them settles the whole.
+    one = whole["each"].get(tenant) if whole is not None and whole["each"] and tenant is not None else whole
     if one is not None and not one["filed"]:  # what is filed in phases (GDPR 33(4)) was filed with the first
         receipt = str(record["receipt_sha256"])
         one["filed"] = {"seq": seq, "at": str(record["filed_at"]), "recorded": str(record["time"]), "receipt": receipt}

@@ -247,3 +247,11 @@ def test_a_closing_leaves_what_was_said_of_one_controller_before(past: Chronicle
     assert settled(past) == {"acme": (None, 3), "beta": (None, 2)}
     opened(past, 3, reopens=3, role="processor", clocks=[])
     assert settled(past) == {"acme": (None, None), "beta": (None, 2)}
+
+
+def test_what_is_told_of_one_controller_settles_a_reopening_that_names_none(past: Chronicle) -> None:
+    """Of an incident that was forgotten, as an older ccdr opened it once more."""
+    clock = opened_for_two(past, 0, tenants=[], reopens=1)
+    assert clock["clock"] in only(past).unsettled and found(past, 30)
+    filed(past, 1, clock="gdpr-33-2", for_tenant="acme")
+    assert settled(past) == {None: (2, None)} and not found(past, 30)

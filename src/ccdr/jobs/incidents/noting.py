@@ -25,7 +25,7 @@ from ccdr.host.clock import boot
 from ccdr.host.who import who
 from ccdr.jobs.incidents.assessing import Assessment, begun
 from ccdr.jobs.incidents.known import Known, find
-from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks
+from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks, standing_of
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import deadline
@@ -231,10 +231,11 @@ def reopen(one: Known, services: Services, why: str) -> Known:
     """It is open once more, by a record of its own: what was filed stays so, and its other clocks count as they did."""
     if one.incident.open:
         raise UsageProblem(f"{one.name} is open", hint=f"`ccdr incident note {one.name}` adds to it")
-    first = one.records[0]
+    first, forgotten = one.records[0], standing_of(services, one.plan, one.name) is None
     body = {
         **{key: first[key] for key in ("incident", "kinds", "aware_at", "role", "timezone")},
         "by": "person",
+        "tenants": first.get("tenants") or [],
         "clocks": _due_again(one),
         "reopens": one.incident.closed,
         "why_sha256": keep_payload(services.state, why),
@@ -242,7 +243,10 @@ def reopen(one: Known, services: Services, why: str) -> Known:
         "elapsed_s": services.clock.monotonic(),
         **_whose(one),
     }
-    return _append(one, services, OPENED, body)
+    again = _append(one, services, OPENED, body)
+    if forgotten and one.incident.risk is not None:  # the summary learns of it once more
+        return _noted(again, services, {"what": "assessed", "risk": one.incident.risk})
+    return again
 
 
 def _due_again(one: Known) -> list[dict[str, object]]:
