@@ -52,8 +52,10 @@ def unmet(incident: Incident) -> Iterator[Unmet]:
     for clock in begun_by(incident, risk):
         text = f"{name}: the risk was noted as {risk}, and nothing is to be notified by {clock}, as it stands"
         yield Unmet(text, f"{again}ccdr incident note {name} --clock {clock}   lets it count")
+    if incident.cause in NOTHING_TO_NOTIFY:
+        return  # that says why none was due, also of what an older ccdr let stand until it was closed
     for duty in incident.duties:
-        if not incident.open and not duty.settled and incident.cause not in NOTHING_TO_NOTIFY:
+        if not incident.open and not duty.settled:
             text = f"{name} is closed, and nobody has recorded that {duty.clock} was filed"
             yield Unmet(text, f"{again}ccdr incident note {name} --filed {duty.clock} --receipt FILE")
         elif duty.not_due_by == incident.closed and (at := incident.closed_at) is not None and at > duty.due:
