@@ -14,7 +14,7 @@ import pytest
 from tests.support.listeners import free_port
 
 from ccdr.host.files import extent
-from ccdr.jobs.recover.again import Of
+from ccdr.jobs.recover.standing import Of
 from ccdr.jobs.restore import opening
 from ccdr.jobs.restore.left_server import LEFT, LeftServer, sums_of
 from ccdr.jobs.restore.opening import Opening

@@ -78,7 +78,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
 
 
 def _tell(found: Sequence[CheckedAgain]) -> None:
-    from ccdr.jobs.recover.again import NOTHING
+    from ccdr.jobs.recover.standing import NOTHING
 
     for one in found:
         click.echo(f"{one.planned.asset}  at {one.at}{_instead(one)}")

@@ -3,11 +3,10 @@ where nobody did."""
 
 from __future__ import annotations
 
-import contextlib
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.support.clocks import NOON
@@ -15,16 +14,13 @@ from tests.support.harness import Site
 from tests.support.runbooks import ByHand
 from tests.support.sealing import a_key
 
-from ccdr.cli.progress import SILENT
 from ccdr.host.files import extent
-from ccdr.jobs.recover import again
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.planned import Decision
 from ccdr.jobs.restore.left_server import CHANGED, LEFT, OWN, LeftServer, digest_of, sums_of
-from ccdr.jobs.restore.opening import Opening
 from ccdr.jobs.runbook import shows
 from ccdr.jobs.runbook.timing import achieved
-from ccdr.model.values import Verdict, rfc3339
+from ccdr.model.values import rfc3339
 from ccdr.plans.runbook import Check, Manual
 from ccdr.plans.runbook_made import runbook_of
 from ccdr.plans.targets import Target
@@ -152,23 +148,3 @@ def test_who_points_to_it_is_told_which_password_files_the_backup_lacks(waiting:
     site.write("plans/crm.pw", "x\n")
     said = "\n".join(shows.shown(step, loaded, services.state, run.events))
     assert said == "in plans/p.yaml, crm: connection.host: db1 → 127.0.0.1"
-
-
-@pytest.mark.parametrize("must", [True, False])
-def test_one_that_nobody_started_fails_once_it_must_be_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, must: bool
-) -> None:
-    left_at(tmp_path / "crm")
-    told = SimpleNamespace(maker=SimpleNamespace(told_by=lambda _: ["control"]))
-    monkeypatch.setattr(Opening, "of", lambda *_: told)
-    monkeypatch.setattr(again, "may_reopen", lambda *_: False)
-    one = cast(Any, object.__new__(again.Standing))
-    where = Target.model_validate({"new_server": {"directory": tmp_path / "crm"}})
-    one.planned = SimpleNamespace(where=where, snapshot="s")
-    one.job, one.order = SimpleNamespace(checks=(), asset="crm"), SimpleNamespace(manifest=None)
-    one._services = one._run = None
-    one._of = SimpleNamespace(unlike=lambda *_: None)
-    one._must_be_opened, one._stack = must, contextlib.ExitStack()
-    with SILENT as progress:
-        (found,) = one._new_server(progress)
-    assert found.status is (Verdict.FAIL if must else Verdict.PASS)

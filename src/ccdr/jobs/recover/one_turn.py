@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from ccdr.jobs.recover.again import Standing
 from ccdr.jobs.recover.comparing import Brought, Comparing
 from ccdr.jobs.recover.planned import Planned
 from ccdr.jobs.recover.result import StepResult
 from ccdr.jobs.recover.session import Session
+from ccdr.jobs.recover.standing import Standing
 from ccdr.jobs.recover.turns import Turn, Work
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.opening import Opening

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ccdr.host.state import Run
 from ccdr.jobs.recover import journal as journals
-from ccdr.jobs.recover.again import Of, Standing
 from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.journal import Journal, Progressed, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
+from ccdr.jobs.recover.standing import Of, Standing
 from ccdr.jobs.restore import Restoring
 from ccdr.jobs.sealing import key_of
 from ccdr.jobs.services import Services
