@@ -303,6 +303,27 @@ def test_a_state_elsewhere_is_told_of_the_ledgers_of_others_and_may_say_which_is
 
 
 def test_a_ledger_that_no_repository_holds_is_not_said_to_be_lost(twin: Site) -> None:
-    refused = twin.run("ledger", "recover", "p", "--ledger", "ffff")
+    refused = twin.run("ledger", "recover", "p", "--ledger", "ffffffff")
     assert refused.code == 2 and "no ledger that is not known here begins so" in refused.json["error"], refused
     assert not twin.records("ledger.lost")
+
+
+@pytest.mark.parametrize("said", ["", "{:.1}", "{:.7}", "{}0"])
+def test_a_slip_says_of_no_ledger_that_it_is_lost(twin: Site, tmp_path: Path, said: str) -> None:
+    """The only other one begins so; and what is recorded stays."""
+    new, was = other_host(twin, tmp_path / "new"), stored(twin)
+    refused = new.run("ledger", "recover", "p", "--ledger", said.format(was))
+    assert refused.code == 2 and "8 hexadecimal digits" in refused.json["error"], refused
+    assert not new.records("ledger.lost")
+
+
+@pytest.mark.parametrize("said", [(), ("--ledger", "ffffffff")])
+def test_a_repository_that_cannot_be_asked_is_no_repository_without_ledgers(
+    twin: Site, tmp_path: Path, said: tuple[str, ...]
+) -> None:
+    new = other_host(twin, tmp_path / "new")
+    (away := twin.repo).rename(away.with_name("away"))
+    told = new.run("ledger", "recover", "p", *said)
+    assert told.code == 3 and "could not be asked everywhere: p: " in told.json["error"], told
+    away.with_name("away").rename(away)
+    assert new.run("ledger", "recover", "p", *said).code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from ccdr.storage.listing import RepoSnapshot
 KIND = "ledger"  # of the snapshots that hold a ledger
 MOST_TRIED = 5  # of these, when one is brought back
 MOST_NAMED = 3  # of other hosts' ledgers, in one sentence
+_BEGINNING = re.compile(r"[0-9a-f]{8,32}")  # of a ledger's id
 NO_HEAD = "0" * 64  # of a ledger that no backup attests
 
 
@@ -62,20 +64,40 @@ class OfAnother:
         return f"{self.ledger[:8]}… in the repository of {self.plan} ({stored})"
 
 
-def of_others(plans: Sequence[LoadedPlan], services: Services) -> list[OfAnother]:
-    """Ledgers in the repositories of these plans that are not known here, each once, the newest first. What cannot be
-    asked holds none."""
-    lineage, found = read(services.state, services.ledger), dict[str, OfAnother]()
+@dataclass(frozen=True)
+class Others:
+    """Ledgers in repositories that are not known here, each once, the newest first; and, of each repository that could
+    not be asked, why."""
+
+    ledgers: Sequence[OfAnother]
+    unasked: Sequence[str]
+
+    def require_asked(self) -> None:
+        """CcdrError where one could not be: nobody knows what it holds."""
+        if self.unasked:
+            raise CcdrError(
+                f"which ledgers were stored could not be asked everywhere: {'; '.join(self.unasked)}",
+                hint="call this again once it answers, or name the plans whose repositories do",
+            )
+
+
+def of_others(plans: Sequence[LoadedPlan], services: Services) -> Others:
+    """Asks the repositories of these plans."""
+    lineage, found, unasked = read(services.state, services.ledger), dict[str, OfAnother](), list[str]()
     known = {*lineage.known, *lineage.beside, *lineage.linked}
     for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
-        with suppress(CcdrError):
-            for copy in sorted(asked(loaded, services).snapshots([TAG, f"kind={KIND}"]), key=number):
-                ledger = copy.tag("ledger") or ""
-                before = found.get(ledger)
-                longer = before is None or before.records <= number(copy)
-                if longer and is_id(ledger) and ledger not in known:
-                    found[ledger] = OfAnother(loaded.plan.plan, ledger, number(copy), copy.time)
-    return sorted(found.values(), key=lambda one: one.until, reverse=True)
+        try:
+            copies = asked(loaded, services).snapshots([TAG, f"kind={KIND}"])
+        except CcdrError as error:
+            unasked.append(f"{loaded.plan.plan}: {error}")
+            continue
+        for copy in sorted(copies, key=number):
+            ledger = copy.tag("ledger") or ""
+            before = found.get(ledger)
+            longer = before is None or before.records <= number(copy)
+            if longer and is_id(ledger) and ledger not in known:
+                found[ledger] = OfAnother(loaded.plan.plan, ledger, number(copy), copy.time)
+    return Others(sorted(found.values(), key=lambda one: one.until, reverse=True), unasked)
 
 
 def recover(
@@ -85,7 +107,8 @@ def recover(
     ledger that could not be brought back, why: what was is linked all the same. `said` begins the id of one that a
     person says was this host's, or of the host in whose place this one stands: that is recorded first.
     UsageProblem where nothing was lost, or what is there was changed: a person sets that aside first. CcdrError where
-    none of it is stored anywhere, LedgerBroken where what is stored is not what snapshots attest."""
+    none of it is stored anywhere, or that cannot be asked, LedgerBroken where what is stored is not what snapshots
+    attest."""
     state, ledger = services.state, services.ledger
     lineage = read(state, ledger)
     if lineage.kept in (LedgerStanding.CUT, LedgerStanding.REWRITTEN, LedgerStanding.OTHER):
@@ -112,15 +135,19 @@ def recover(
     return taken, failed
 
 
-def _nothing_lost(others: Sequence[OfAnother]) -> UsageProblem:
-    """By what is known here. A state directory at another path, or on another host, knows of no ledger before it."""
+def _nothing_lost(found: Others) -> UsageProblem:
+    """By what is known here. A state directory at another path, or on another host, knows of no ledger before it.
+    CcdrError where a repository that could not be asked may hold the only one."""
+    others = found.ledgers
     if not others:
+        found.require_asked()
         return UsageProblem(
             "no ledger was lost here: there is nothing to bring back",
             hint="if the whole state is gone, `ccdr run` or a backup must ask the repository first; then call this "
             "again",
         )
     more = f", and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+    more += f"; what could not be asked may hold others: {'; '.join(found.unasked)}" if found.unasked else ""
     return UsageProblem(
         "no ledger is known to have been lost here, and there are ledgers of other hosts, or of another state "
         f"directory: {'; '.join(map(str, others[:MOST_NAMED]))}{more}",
@@ -130,13 +157,21 @@ def _nothing_lost(others: Sequence[OfAnother]) -> UsageProblem:
 
 
 def _say_lost(said: str, plans: Sequence[LoadedPlan], services: Services) -> None:
-    """Record that this ledger is lost. UsageProblem unless `said` begins exactly one's id."""
-    others = of_others(plans, services)
-    fitting = [one for one in others if one.ledger.startswith(said)]
+    """Record that this ledger is lost. UsageProblem unless `said` begins exactly one's id; CcdrError where that cannot
+    be asked."""
+    if _BEGINNING.fullmatch(said) is None:  # what is recorded stays: nobody is to hit one by a slip
+        raise UsageProblem(
+            "--ledger wants the beginning of a ledger's id: 8 hexadecimal digits, or more of its 32",
+            hint="`ccdr ledger recover` without it names those that are stored, and not known here",
+        )
     if any(one.ledger.startswith(said) for one in waiting(services.state, services.ledger)):
         return
+    others = of_others(plans, services)
+    fitting = [one for one in others.ledgers if one.ledger.startswith(said)]
+    if not fitting:
+        others.require_asked()
     if len(fitting) != 1:
-        there = "; ".join(map(str, others)) or "none"
+        there = "; ".join(map(str, others.ledgers)) or "none"
         raise UsageProblem(
             f"{said}: {'more than one ledger begins' if fitting else 'no ledger that is not known here begins'} so",
             hint=f"the repositories hold, beside what is known here: {there}",
