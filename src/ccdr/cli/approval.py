@@ -18,7 +18,7 @@ from ccdr.model.values import so_many
 if TYPE_CHECKING:
     from ccdr.jobs.approvals import BrokenGlass
 
-OPERATIONS = ("prune", "retention", "key-remove", "register", "recover")
+OPERATIONS = ("prune", "key-remove", "register", "recover")
 
 
 @click.group(epilog=EXIT_STATUS, short_help="Four eyes: ask for an approval, review what was done without.")
@@ -91,6 +91,10 @@ def request(
 
 def _carried_out(operation: str, plan: str, about: str) -> str:
     """The command that takes the approval."""
+    from ccdr.jobs.erasure.reviewing import NOBODY
+
+    if operation == "register" and about.startswith(NOBODY):
+        return f"ccdr erasure review {plan} --nobody {about.removeprefix(NOBODY)} --why WHY"
     if operation == "register" and about.startswith("e-"):
         return f"ccdr erasure withdraw {plan} {about} --why WHY"
     if operation == "register":
@@ -99,7 +103,7 @@ def _carried_out(operation: str, plan: str, about: str) -> str:
         return f"ccdr recover {plan}"
     if operation == "key-remove":
         return f"ccdr repository key remove {plan} {about}"
-    return f"ccdr upkeep {plan} --prune" if operation == "prune" else f"ccdr upkeep {plan}"
+    return f"ccdr upkeep {plan} --prune"
 
 
 def _write(path: Path, text: str) -> None:

@@ -112,7 +112,6 @@ class Operation(StrEnum):
     """What needs a request that another person has signed, where the plan is to be approved."""
 
     PRUNE = "prune"  # outside its schedule
-    RETENTION = "retention"  # less of it than the plan says: a lock, a hold that is lifted
     KEY_REMOVE = "key-remove"  # a password of the repository
     REGISTER = "register"  # an entry of the register of erasures is changed or dropped
     RECOVER = "recover"  # where the plan says so

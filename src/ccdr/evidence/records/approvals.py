@@ -70,8 +70,8 @@ class PlanApproved(Record, frozen=True, kw_only=True, gc=False):
 
 
 OperationCode = Annotated[
-    Literal["prune", "retention", "key-remove", "register", "recover"],
-    about("what it is for: a prune outside its schedule, less retention, a repository's key, the register of erasures"),
+    Literal["prune", "key-remove", "register", "recover"],
+    about("what it is for: a prune outside its schedule, a repository's key, the register of erasures"),
 ]
 About = Annotated[Word | None, about("what of it, an id; null where there is no more to say")]
 OfRepository = Annotated[Digest, about("SHA-256 of the repository's address")]
