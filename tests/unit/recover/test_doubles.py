@@ -71,10 +71,12 @@ def test_the_nearer_of_two_that_hold_the_same_is_the_one_to_recover_from(site: S
 def test_a_whole_server_has_not_the_rows_of_its_unlogged_tables_and_the_dump_that_has_is_named(site: Site) -> None:
     jobs = jobs_of(site, DUMP, SERVER)
     states = {"crm": state("crm", 50.0), "server": state("server", 13.0)}
-    lost = {"unlogged": 1, "unlogged_tables": ["public dialler_session"]}
-    dump = a_manifest(contents={"tables": {"public dialler_session": {"rows": 20}}})
+    lost = {"unlogged": 2, "unlogged_tables": ["public dialler_session", "public scratch"]}
+    tables = {"public dialler_session crm owner": {"rows": 20}, "public scratch crm owner": {"rows": 0}}
+    dump = a_manifest(contents={"tables": tables, "roles": {"crm owner": [False], "owner": [False]}})
     why = doubles(jobs, states, {"crm": dump, "server": a_manifest(method="physical", contents=lost)})["crm"].why
-    assert "all of the server but the rows of its unlogged tables (public.dialler_session); crm has those of 1" in why
+    named = "public.dialler_session, public.scratch"
+    assert f"all of the server but the rows of its unlogged tables ({named}); crm has those of 1" in why
     none = a_manifest(method="physical", contents={"unlogged": 0, "unlogged_tables": []})
     why = doubles(jobs, states, {"crm": dump, "server": none})["crm"].why
     assert why.endswith("it has all of the server")

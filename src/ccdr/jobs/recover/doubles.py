@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ccdr.engines.postgres.dump.parts import names_of
 from ccdr.jobs.recover.states import ChosenState, Instead
 from ccdr.jobs.restore.opening import EVERYWHERE
 from ccdr.model.values import Manifest, human_seconds, to_the_second
@@ -56,13 +57,20 @@ class _One:
         """What a copy of a whole server lacks, and whether the other one has it."""
         if self.manifest.method != "physical" or not self.manifest.contents.get(UNLOGGED):
             return ""
-        lost, theirs = self.manifest.contents.get(f"{UNLOGGED}_tables"), other.manifest.contents.get("tables")
-        lost = lost if isinstance(lost, list) else []
-        rows = theirs if isinstance(theirs, dict) and other.manifest.method != "physical" else {}
-        there = [name for name in lost if (rows.get(name) or {}).get("rows")]
-        named = f" ({', '.join(str(name).replace(' ', '.', 1) for name in lost[:MOST_NAMED])})" if lost else ""
+        told = self.manifest.contents.get(f"{UNLOGGED}_tables")
+        lost = [str(name).replace(" ", ".", 1) for name in told] if isinstance(told, list) else []
+        there = _with_rows(other.manifest).intersection(lost)
+        named = f" ({', '.join(lost[:MOST_NAMED])})" if lost else ""
         kept = f"; {other.job.asset} has those of {len(there)}" if there else ""
         return f" but the rows of its unlogged tables{named}{kept}"
+
+
+def _with_rows(dump: Manifest) -> set[str]:
+    """The tables of a dump of PostgreSQL that have rows, by `schema.table`; none of what is no dump."""
+    tables = dump.contents.get("tables")
+    if not isinstance(tables, dict) or "roles" not in dump.contents:
+        return set()
+    return {name for name, key in names_of(dump).items() if tables[key].get("rows")}
 
 
 def doubles(

@@ -22,6 +22,7 @@ select jsonb_build_object(
   'encoding', pg_encoding_to_char((select encoding from pg_database where datname = current_database())),
   'identifier', case when has_function_privilege('pg_catalog.pg_control_system()', 'execute') then
       (select system_identifier::text from pg_control_system()) end,
+  'started', extract(epoch from pg_postmaster_start_time())::text,
   'databases', (select jsonb_agg(datname order by datname) from pg_database),
   'roles', (select jsonb_agg(rolname) from pg_roles),
   'extensions', (select jsonb_object_agg(name, default_version) from pg_available_extensions))
@@ -43,13 +44,15 @@ select (select count(*) from pg_class where oid >= 16384) + (select count(*) fro
 @dataclass(frozen=True)
 class Facts:
     """What a target says of itself; `extensions` that it could have, with their versions. `identifier` is its
-    cluster's, which a copy or a standby shares; None where it does not tell."""
+    cluster's, which a copy or a standby shares; None where it does not tell. A copy has `started` at another time:
+    in seconds since 1970, to the microsecond."""
 
     version: str
     superuser: bool
     standby: bool
     encoding: str
     identifier: str | None
+    started: str
     databases: Collection[str]
     roles: Collection[str]
     extensions: Mapping[str, str]

@@ -124,7 +124,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             outlook.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
         fitness.refuse_locale(place, env, self.connection, inventory, facts.encoding)
         captured = cast("Mapping[str, Any]", manifest.contents["roles"])
-        self.captured, self.shared = set(captured), shared_accounts.of_server(facts.identifier or self.shown)
+        self.captured = set(captured)
+        self.shared = shared_accounts.of_server((facts.identifier, facts.started))  # a clone has the same identifier
         missing = sorted(self.captured - set(facts.roles))
         if missing:
             named = [f"{r} (superuser)" if captured[r][0] else r for r in missing]
