@@ -21,7 +21,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339, utc
 
 NOT_YET = "no `ccdr run` has come by itself here yet, and what is due waits for one"
-EVENLY = 3  # runs, as far apart as each other
+EVENLY = 5  # runs, as far apart as each other: three are typed by somebody who looks every few minutes
 LEAST_APART = timedelta(minutes=1)
 ALIKE = 0.25  # of a distance: work that is done between makes the next one longer
 

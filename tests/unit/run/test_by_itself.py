@@ -31,8 +31,9 @@ def test_only_cron_and_services_are_certainly_no_person(started_by: str, login: 
         ([0, 300], False),
         ([0, 5, 10], False),
         ([0, 300, 320], False),
-        ([0, 300, 610], True),
-        ([0, 20, 320, 625], True),
+        ([0, 300, 610], False),
+        ([0, 300, 610, 910, 1215], True),
+        ([0, 20, 320, 625, 925, 1230], True),
     ],
 )
 def test_what_comes_without_terminal_or_login_counts_once_it_came_evenly(
