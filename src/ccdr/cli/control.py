@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.one_by_one import each_asset
-from ccdr.cli.output import print_json, tell_checks, word
+from ccdr.cli.output import print_json, tell_checks, tell_end, word
 from ccdr.cli.settings import settings
 from ccdr.model.damage import OF_FILES, Damage
 from ccdr.model.errors import Exit, UsageProblem
@@ -80,9 +80,4 @@ def tell(done: NegativeControl) -> None:
         tell_checks(done.damaged.checks, detailed={Verdict.INCONCLUSIVE})
     if done.damage is not None:
         click.echo(f"the same again: --damage {done.damage.value} --seed {done.seed}")
-    left = done.disposal.get("left_behind")
-    for problem in left if isinstance(left, list) else ():
-        click.echo(f"left behind: {problem}")
-    if done.record is not None:
-        click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
-    click.echo()
+    tell_end(done.disposal, done.record)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 import click
 import orjson
 
 from ccdr.model.answers import visible
-from ccdr.model.values import CheckResult, Verdict
+from ccdr.model.values import CheckResult, RecordRef, Verdict
 
 
 def print_json(document: object) -> None:
@@ -91,3 +91,13 @@ def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) 
             click.echo(f"\n  {check.name}:", err=True)
             for line in visible(check.detail).splitlines():
                 click.echo(f"    {line}", err=True)
+
+
+def tell_end(disposal: Mapping[str, object], record: RecordRef | None) -> None:
+    """Last of a test: what of it could not be removed, and its record."""
+    left = disposal.get("left_behind")
+    for problem in left if isinstance(left, list) else ():
+        click.echo(f"left behind: {problem}")
+    if record is not None:
+        click.echo(f"record: {record.seq} {record.hash[:16]}…")
+    click.echo()

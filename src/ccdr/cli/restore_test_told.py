@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.output import table, tell_checks, word
+from ccdr.cli.output import table, tell_checks, tell_end, word
 from ccdr.cli.settings import settings
 from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
@@ -64,12 +64,7 @@ def _tell_measures(done: RestoreTest) -> None:
     if done.private is not None:
         where = (settings().state or default_state()) / str(done.private["file"])
         click.echo(f"by name, for your eyes: {where}, {done.private['lines']} lines, until {done.private['until']}")
-    left = done.disposal.get("left_behind")
-    for problem in left if isinstance(left, list) else ():
-        click.echo(f"left behind: {problem}")
-    if done.record is not None:
-        click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
-    click.echo()
+    tell_end(done.disposal, done.record)
 
 
 def _tell_other(other: dict[str, Any]) -> None:
