@@ -70,6 +70,7 @@ def test_it_tells_what_the_systems_tell(export: Path, site: Site) -> None:
     assert opened["current"] and opened["repository"] == "primary"
     (ana,) = told["approvers"]
     assert (ana["names"], ana["second_factor"], ana["options"]) == (["ana@x"], False, [f'namespaces="{NAMESPACE}"'])
+    assert "root" in [one["name"] for one in told["host_accounts"]]
     files = {one["what"]: one for one in told["files"]}
     assert files["secret: repository.password_file"]["mode"] == "0600" and files["plan"]["others_may"] == ["read"]
     assert {one["what"] for one in told["unread"]} >= {"what each role's credential may do at the store"}
@@ -106,6 +107,7 @@ def test_whose_password_opens_the_shipped_log_or_the_ledgers_repository_is_told(
         plan.write_text(before.replace("assets:", f"ledger_repository: {{url: {at}, password_file: key}}\nassets:", 1))
         told = site.run("access", "review", "p").json
         assert [one["repository"] for one in told["repository_keys"]] == ["primary", "ledger_repository"]
+        assert "the store of ledger_repository" in [one["what"] for one in told["unread"]]
         assert not any("log" in one["what"] for one in told["unread"]), "none is shipped"
         new_repository(log, PASSWORD)
         told = site.run("access", "review", "p").json

@@ -115,6 +115,15 @@ class DatabaseAccess(Doc):
     accounts: list[AccountDocument]
 
 
+class HostAccount(Doc):
+    """Somebody who is root on this host, or may become it; or a line of sudoers."""
+
+    name: Annotated[str, about("of sudoers as it stands there: a user, `%group`, `#number` or an alias")]
+    uid: int | None
+    logs_in: Annotated[bool | None, about("has it a shell; null of a line of sudoers")]
+    by: Annotated[list[str], about("`uid 0`, a group, `sudo: ` and what it allows")]
+
+
 class FileAccess(Doc):
     """A file, or a directory, of this host."""
 
@@ -152,6 +161,7 @@ class AccessExport(Doc):
     store: list[StoreEntry]
     repository_keys: list[RepositoryKeyDocument]
     databases: list[DatabaseAccess]
+    host_accounts: list[HostAccount]
     files: list[FileAccess]
     approvers: list[Approver]
     unread: list[NotRead]

@@ -192,6 +192,11 @@ def _tell(made: Export) -> None:
         rows = [_account_row(account) for account in one["accounts"]]
         heading = ("account", "logs in", "everywhere", "member of", "reads/writes")
         _section(f"accounts of {one['asset']} ({one['engine']})", heading, rows)
+    root = [
+        (one["name"], {True: "yes", False: "no", None: "-"}[one["logs_in"]], ", ".join(one["by"]))
+        for one in of["host_accounts"]
+    ]
+    _section("who is root on this host, or may become it", ("account", "logs in", "by"), root)
     files = [
         (f["what"], f"{f['owner']}:{f['group']}", f["mode"], ", ".join(f["replaceable_by_others_at"]) or "-", f["path"])
         for f in of["files"]

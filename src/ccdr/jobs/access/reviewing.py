@@ -19,6 +19,7 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.who import who
 from ccdr.jobs.access.files import files_of, signers_of
+from ccdr.jobs.access.host_accounts import of_this_host
 from ccdr.jobs.access.store import store_of
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.pausing import wake
@@ -37,7 +38,7 @@ from ccdr.storage.restic import Restic
 FORMAT = 1
 PATIENCE = 20.0  # seconds that one question to a source may take
 LARGEST = 1 << 24  # bytes of an export
-SECTIONS = ("store", "repository_keys", "databases", "files", "approvers")
+SECTIONS = ("store", "repository_keys", "databases", "host_accounts", "files", "approvers")
 Section = list[dict[str, Any]]
 
 
@@ -76,6 +77,10 @@ def review(loaded: LoadedPlan, services: Services, progress: Progress) -> Export
         ("the repositories' keys", lambda: _keys(loaded, services, made)),
         ("the sources", lambda: ask_sources(loaded, services, progress, made)),
         (
+            "who is root on this host",
+            lambda: made.sections["host_accounts"].extend(of_this_host(made.lacks)),
+        ),
+        (
             "files of this host",
             lambda: made.sections["files"].extend(files_of(loaded, services.state.root, made.lacks)),
         ),
@@ -89,7 +94,7 @@ def review(loaded: LoadedPlan, services: Services, progress: Progress) -> Export
 
 def _store(loaded: LoadedPlan, services: Services, made: Export) -> None:
     plan = loaded.plan
-    for name, repository in {PRIMARY: plan.repository, **plan.copies}.items():
+    for name, repository in stated_in(loaded).items():
         made.sections["store"].extend(store_of(plan, name, repository, made.lacks))
     last = services.histories().get((plan.plan, None), AssetHistory()).newest.get(ACCESS_TESTED)
     if last is None:

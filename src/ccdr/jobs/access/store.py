@@ -8,7 +8,7 @@ from typing import Any
 
 from ccdr.host.secrets import env_file
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import PRIMARY
+from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY
 from ccdr.plans import Plan, Repository
 from ccdr.plans.access import here
 from ccdr.storage.s3 import Bucket
@@ -42,7 +42,8 @@ def store_of(plan: Plan, name: str, repository: Repository, lacks: Lacks) -> Ite
 
 
 def _credentials(plan: Plan, name: str, repository: Repository, lacks: Lacks) -> Iterator[dict[str, Any]]:
-    named = [("plan", "repository.env_file" if name == PRIMARY else f"copies.{name}.env_file", repository.env_file)]
+    block = {PRIMARY: "repository", LEDGER_REPOSITORY: LEDGER_REPOSITORY}.get(name, f"copies.{name}")
+    named = [("plan", f"{block}.env_file", repository.env_file)]
     if name == PRIMARY:
         named += [(role.value, f"access.{role}.env_file", one.env_file) for role, one in plan.access.named()]
     for role, where, path in named:
