@@ -85,7 +85,7 @@ def test_what_was_closed_long_ago_has_its_clocks_when_it_is_opened_once_more(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of closed ones only the newest are kept in mind; those that were filed then are not due again."""
-    monkeypatch.setattr("ccdr.evidence.incidents.MOST_CLOSED", 1)
+    monkeypatch.setattr("ccdr.evidence.incident_entries.MOST_CLOSED", 1)
     name, closing = opened(site), ("--cause", "false_alarm", "--effects", "none", "--remedy", "none")
     site.run("incident", "note", name, "--clock", "nis2-23", "--clock", "nis2-23-warning")
     site.run("incident", "note", name, "--filed", "nis2-23", "--receipt", "/etc/hostname")
@@ -101,6 +101,25 @@ def test_what_was_closed_long_ago_has_its_clocks_when_it_is_opened_once_more(
     assert (duty.clock, rfc3339(duty.due), duty.settled) == ("gdpr-33-2", before["due"], False)
     shown = {one["clock"]: one for one in site.run("incident", "show", name).json["duties"]}
     assert shown["nis2-23"]["filed_record"] and shown["nis2-23-warning"]["not_due_record"], "as its records tell"
+    site.ledger_holds()
+
+
+def test_what_a_recovery_assumed_was_breached_a_person_states_and_the_last_word_counts(site: Site) -> None:
+    """Files that came back may have been read, too, before they were lost."""
+    services = site.services()
+    for_recovery(site.loaded(), services, "r-1", "recover")
+    (name,) = services.histories()["p", None].incidents
+    draft = ("incident", "draft", name, "--to", "authority")
+    assert "nobody has stated it yet: " in site.run(*draft).stdout
+    both = ("--kind", "availability", "--kind", "confidentiality")
+    assert site.run("incident", "note", name, *both, "--text", "a dump was copied").json["kinds"] == list(both[1::2])
+    assert "nobody has stated it" not in site.run(*draft).stdout
+    site.run("incident", "note", name, "--kind", "confidentiality")
+    assert site.run("incident", "show", name).json["kinds"] == ["confidentiality"]
+    refused = site.run(
+        "incident", "note", name, "--kind", "integrity", "--filed", "gdpr-33-2", "--receipt", "/etc/hostname"
+    )
+    assert refused.code == 2 and "four things" in refused.json["error"]
     site.ledger_holds()
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.incident.shared import tell_incident, time_of
+from ccdr.cli.incident.shared import BREACHES, tell_incident, time_of
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import dry_run_option, plan_argument, verb
 from ccdr.model.errors import Exit, PlanInvalid
 from ccdr.model.values import rfc3339
-
-BREACHES = ("availability", "confidentiality", "integrity")
 
 
 @verb(short_help="Open an incident of PLAN by hand.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.incident.shared import incident_argument, tell_incident, time_of, zone_of_incident
+from ccdr.cli.incident.shared import BREACHES, incident_argument, tell_incident, time_of, zone_of_incident
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import as_one, verb
 from ccdr.model.errors import Exit, UsageProblem
@@ -30,7 +30,17 @@ def weight_options(function: F) -> F:
     for option in reversed(
         (
             click.option(
-                "--risk", type=click.Choice(RISKS), help="To people, by GDPR 33(1) and 34(1); with --risk-why."
+                "--kind",
+                "kinds",
+                type=click.Choice(BREACHES),
+                multiple=True,
+                help="What was breached, all of it: in the place of what a recovery assumed, or somebody said before.",
+            ),
+            click.option(
+                "--risk",
+                type=click.Choice(RISKS),
+                help="To people, by GDPR 33(1) and 34(1); with --risk-why. With high the people are to be notified, "
+                "too.",
             ),
             click.option("--risk-why", metavar="TEXT", help="Why that is the risk."),
             click.option("--persons", metavar="TEXT", help="Categories and number of the persons concerned."),
@@ -45,6 +55,7 @@ def weight_options(function: F) -> F:
 class _Weight:
     """What is said of its weight."""
 
+    kinds: tuple[str, ...]
     risk: str | None
     risk_why: str | None
     persons: str | None
@@ -70,6 +81,7 @@ class _Weight:
             words(self.risk_why, "--risk-why"),
             words(self.persons, "--persons"),
             words(self.records, "--records"),
+            tuple(dict.fromkeys(self.kinds)),
         )
 
 
@@ -113,7 +125,10 @@ def note(name: str, said: _Said) -> Exit:
     """Note something of the incident ID: words, that a notification was filed, that none is due.
 
     That it was filed is recorded with who says so, when it was, and the SHA-256 of the receipt; the words are kept
-    apart, in the state directory. What is filed in phases (GDPR 33(4)) counts as filed with the first of them.
+    apart, in the state directory. What is filed in phases (GDPR 33(4)) counts as filed with the first of them. Where it
+    was late, --text says why: GDPR 33(1) asks for the reasons.
+
+    A recovery opens an incident as one of availability. Were data read, or changed? --kind states it.
 
     \b
     Examples:
@@ -124,6 +139,7 @@ def note(name: str, said: _Said) -> Exit:
       ccdr incident note inc-20261124-3f9a2c --clock hipaa-410
       ccdr incident note inc-20261124-3f9a2c --clock nis2-23-interim --since "2026-11-30 09:00"
       ccdr incident note inc-20261124-3f9a2c --risk unlikely --risk-why "the disk was encrypted" --persons "about 40"
+      ccdr incident note inc-20261124-3f9a2c --kind availability --kind confidentiality --text "a dump was copied"
     """
     from ccdr.jobs.incidents import find
 
@@ -141,7 +157,7 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
     asked = [bool(said.filed), bool(said.not_due), bool(said.clocks), bool(weight)]
     if sum(asked) > 1:
         raise UsageProblem(
-            "--filed, --not-due, --clock, and --risk with --persons and --records are four things",
+            "--filed, --not-due, --clock, and --kind and --risk with --persons and --records are four things",
             hint="note them one by one",
         )
     if said.filed is None and (said.receipt is not None or said.filed_at is not None):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
 
 GONE = "(not kept here any more)"
+BREACHES = ("availability", "confidentiality", "integrity")
 
 
 def incident_argument(function: F) -> F:
@@ -47,7 +48,7 @@ def time_of(text: str, zone: Any, option: str) -> datetime:
 def zone_of_incident(known: Known) -> Any:
     from ccdr.model.schema import zone_of
 
-    return zone_of(str(known.entry["timezone"] or "UTC"))
+    return zone_of(known.timezone)
 
 
 def tell_incident(known: Known, services: Services) -> Exit:

@@ -46,7 +46,7 @@ from ccdr.evidence.history.kinds import (
     TEST_START,
 )
 from ccdr.evidence.history.understanding import understood
-from ccdr.evidence.incidents import KINDS as INCIDENTS
+from ccdr.evidence.incident_entries import KINDS as INCIDENTS
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.verdicts import (
@@ -63,7 +63,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 46  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 47  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]

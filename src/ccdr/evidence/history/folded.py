@@ -49,8 +49,8 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
-from ccdr.evidence.incidents import KINDS as INCIDENTS
-from ccdr.evidence.incidents import Entry, take_incident, take_recovery, told_of
+from ccdr.evidence.incident_entries import KINDS as INCIDENTS
+from ccdr.evidence.incident_entries import Entry, take_incident, take_recovery, told_of
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
 from ccdr.evidence.verdicts import (
     Record,

@@ -94,7 +94,7 @@ class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
 class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
     """Something belongs to an incident: a person's `note`; a `recovery` that was begun while it was open; that
     notifications are `not_due`, as a person says who answers for that; `clocks` that count from now on as well; or how
-    it was `assessed`: as what risk, and how many it concerns."""
+    it was `assessed`: what was breached, as what risk, and how many it concerns."""
 
     kind: Literal["incident.noted"]
     plan: OfPlan
@@ -105,6 +105,7 @@ class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
     not_due: Annotated[list[Word], about("the clocks")] = []
     for_tenant: ForTenant = None
     clocks: list[RecordedClock] = []
+    kinds: Annotated[Kinds, about("what was breached, as a person says now; empty: nobody says it here")] = []
     risk: Annotated[
         Literal["unlikely", "risk", "high"] | None,
         about("to people's rights and freedoms, by GDPR 33(1) and 34(1); null: nobody says it here"),

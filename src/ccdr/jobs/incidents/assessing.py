@@ -1,5 +1,5 @@
-"""What people say of an incident's weight: whether it is a risk to anybody and why, how many persons and records it
-concerns. GDPR 33(5) wants these facts documented, and no record of a backup knows them."""
+"""What people say of an incident's weight: what was breached, whether it is a risk to anybody and why, how many persons
+and records it concerns. GDPR 33(5) wants these facts documented, and no record of a backup knows them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.evidence.incident_entries import NOTED
 from ccdr.evidence.incident_risk import begun_by
-from ccdr.evidence.incidents import NOTED
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.incidents.known import Known
@@ -23,22 +23,23 @@ SAID = {"risk_sha256": "risk_why", "persons_sha256": "persons_concerned", "recor
 
 @dataclass(frozen=True)
 class Assessment:
-    """As a person says it, in their words; None for what they did not say. `risk` by GDPR 33(1) and 34(1): `unlikely`,
-    `risk` or `high`; it comes with its reason."""
+    """As a person says it, in their words; None, or no kinds, for what they did not say. `risk` by GDPR 33(1) and
+    34(1): `unlikely`, `risk` or `high`; it comes with its reason."""
 
     risk: str | None = None
     risk_why: str | None = None
     persons: str | None = None
     records: str | None = None
+    kinds: Sequence[str] = ()
 
     def __bool__(self) -> bool:
-        return any((self.risk, self.persons, self.records))
+        return any((self.risk, self.persons, self.records, self.kinds))
 
     def kept(self, services: Services) -> dict[str, object]:
         """A record's keys: the words are kept apart."""
         words = {"risk_sha256": self.risk_why, "persons_sha256": self.persons, "records_sha256": self.records}
         digests = {key: None if text is None else keep_payload(services.state, text) for key, text in words.items()}
-        return {"what": "assessed", "risk": self.risk, **digests}
+        return {"what": "assessed", "risk": self.risk, "kinds": list(self.kinds), **digests}
 
 
 def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, object]]:
@@ -51,7 +52,7 @@ def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, 
             f"{', '.join(names)} count",
             hint=f'`ccdr incident reopen {one.name} --why "…"` opens it once more; then note the risk',
         )
-    found, zone = [], str(one.entry["timezone"] or "UTC")
+    found, zone = [], one.timezone
     for name in names:
         used = clocks if name in clocks.value.clocks else load_clocks(None)
         every = recorded_clocks(used, [name], one.incident.aware_at, zone)

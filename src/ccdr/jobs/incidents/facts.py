@@ -75,8 +75,8 @@ def facts_of(known: Known, services: Services, tenant: str | None = None) -> Fac
 
 def _kinds(one: Incident, records: Iterable[Record]) -> Fact:
     """What was breached, as a person stated it; where a recovery opened it, that is assumed from it alone."""
-    if one.by == "person":
-        return Fact("kinds", one.records[0], {"kinds": one.kinds})
+    if one.kinds_in is not None:
+        return Fact("kinds", one.kinds_in, {"kinds": one.kinds})
     return Fact("kinds_assumed", one.records[0], {"kinds": one.kinds, "assets": _brought_back(records)})
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.evidence.incidents import KINDS, Entry, Incident, incident_of, take_incident
+from ccdr.evidence.incident_entries import KINDS, Entry, take_incident
+from ccdr.evidence.incidents import Incident, incident_of
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -27,6 +28,11 @@ class Known:
     @property
     def plan(self) -> str:
         return self.incident.plan
+
+    @property
+    def timezone(self) -> str:
+        """Its plan's, as it was opened: months are counted there."""
+        return str(self.entry["timezone"] or "UTC")
 
     def record(self, kind: str) -> Record | None:
         """The newest of its records of this kind."""

@@ -1,4 +1,4 @@
-"""What a person says of an incident later: a note, that a notification was filed or is not due, that it is over."""
+"""What a person says of an incident later: a note, that a notification was filed or is not due."""
 
 from __future__ import annotations
 
@@ -7,37 +7,25 @@ from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
 
-from ccdr.evidence.incident_risk import asked_by, begun_by, contradicted
-from ccdr.evidence.incidents import (
-    AHEAD,
-    CLOSED,
-    FILED,
-    NOTED,
-    NOTHING_TO_NOTIFY,
-    OPENED,
-    STATED,
-    Entry,
-    due_of,
-)
-from ccdr.evidence.judgement.incidents import Clocks
+from ccdr.evidence.incident_entries import FILED
+from ccdr.evidence.incidents import AHEAD
 from ccdr.evidence.payloads import keep_payload
-from ccdr.host.clock import boot
-from ccdr.host.who import who
 from ccdr.jobs.incidents.assessing import Assessment, begun
-from ccdr.jobs.incidents.known import Known, find
-from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks, standing_of
-from ccdr.jobs.pausing import wake
+from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks
+from ccdr.jobs.incidents.recording import noted, recorded, said_by
+from ccdr.jobs.incidents.requiring import require_clocks, require_no_risk, require_open, require_tenant
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import deadline
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import zone_of
-from ccdr.model.values import rfc3339, to_the_second
-from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
+from ccdr.model.values import rfc3339
+from ccdr.plans.incident_clocks import LoadedClocks
 
 
 def note(one: Known, services: Services, words: str) -> Known:
     """Words that belong to it; also to one that is closed."""
-    return _noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
+    return noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
 
 
 def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClocks, words: str | None = None) -> Known:
@@ -45,24 +33,24 @@ def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClock
     UsageProblem where it lets a clock count and the incident is closed."""
     also = begun(one, said.risk, clocks)
     why = None if words is None else keep_payload(services.state, words)
-    return _noted(one, services, {**said.kept(services), "clocks": also, "why_sha256": why})
+    return noted(one, services, {**said.kept(services), "clocks": also, "why_sha256": why})
 
 
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str, tenant: str | None = None) -> Known:
     """Nothing is to be notified by these clocks, as a person says; of one of several controllers, where `tenant` names
     one. UsageProblem where a clock is none of its own, or was filed, or the risk that was noted is against it."""
-    _require_open(one)
-    _require(one, clocks)
-    _require_no_risk(one, one.incident.risk, clocks)
+    require_open(one)
+    require_clocks(one, clocks)
+    require_no_risk(one, one.incident.risk, clocks)
     if tenant is not None:
         for clock in clocks:
-            _require_tenant(one, clock, tenant)
+            require_tenant(one, clock, tenant)
     of = {
         clock: [d for d in one.incident.duties if d.clock == clock and tenant in (None, d.tenant)] for clock in clocks
     }
     if filed := [clock for clock, duties in of.items() if all(d.filed_in is not None for d in duties)]:
         raise UsageProblem(f"{', '.join(filed)} was filed already", hint=f"`ccdr incident show {one.name}` says when")
-    return _noted(
+    return noted(
         one,
         services,
         {
@@ -85,7 +73,7 @@ def count_also(
     """These clocks count as well, since the organisation became aware of it, and what they are counted from; those that
     are counted from when a person says, from `since`. UsageProblem where the file has none such, or `since` is said of
     another, or is not said."""
-    _require_open(one)
+    require_open(one)
     if unknown := [name for name in names if name not in clocks.value.clocks]:
         raise UsageProblem(
             f"{clocks.shown} has no clock {', '.join(map(ascii, unknown))}", hint="`ccdr incident clocks`"
@@ -93,13 +81,13 @@ def count_also(
     _require_since(one, services, names, clocks, since)
     stated = [
         clock if clocks.value.clocks[str(clock["clock"])].since == "stated" else as_it_counts(one.entry, clock)
-        for clock in recorded_clocks(clocks, names, since or one.incident.aware_at, _zone(one))
+        for clock in recorded_clocks(clocks, names, since or one.incident.aware_at, one.timezone)
     ]
     there = {duty.clock: duty for duty in one.incident.duties}
     wanted = [clock for clock in stated if clock["clock"] in names or clock["clock"] not in there]
-    also = [after_filing(one.incident, clock, _zone(one)) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
+    also = [after_filing(one.incident, clock, one.timezone) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
     words = keep_payload(services.state, why) if why else None
-    return _noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
+    return noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
 
 
 def _require_since(
@@ -138,7 +126,7 @@ def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[Mapping[str, objec
         if name not in names | settled and stated["after"] is None and name in clocks.value.clocks
     }
     followers = [name for name in own if clocks.value.clocks[name].after in names]
-    every = recorded_clocks(clocks, followers, one.incident.aware_at, _zone(one))
+    every = recorded_clocks(clocks, followers, one.incident.aware_at, one.timezone)
     return [clock for clock in every if clock["clock"] in followers]
 
 
@@ -153,8 +141,8 @@ def file(
 ) -> Known:
     """A person says that it was filed, then, and which receipt shows it: its digest is recorded. UsageProblem where the
     receipt cannot be read, or the time cannot be, or nobody says which of several controllers was told."""
-    _require(one, [clock])
-    _require_tenant(one, clock, tenant)
+    require_clocks(one, [clock])
+    require_tenant(one, clock, tenant)
     now = services.clock.now()
     filed_at = at or now
     if filed_at > now + AHEAD:
@@ -171,181 +159,14 @@ def file(
         "for_tenant": tenant,
         "receipt_sha256": _digest_of(receipt),
         "then_due": [
-            {"clock": name, "due": rfc3339(deadline(filed_at, length_of(stated), zone_of(_zone(one))))}
+            {"clock": name, "due": rfc3339(deadline(filed_at, length_of(stated), zone_of(one.timezone)))}
             for name, stated in one.entry["clocks"].items()
             if stated["after"] == clock
         ],
         "why_sha256": keep_payload(services.state, words) if words else None,
-        **_whose(one),
+        **said_by(one),
     }
-    return _append(one, services, FILED, body)
-
-
-def close(
-    one: Known,
-    services: Services,
-    cause: str,
-    effects: str,
-    remedy: str,
-    not_due: Sequence[str] = (),
-    said: Assessment | None = None,
-    clocks: LoadedClocks | None = None,
-) -> Known:
-    """It is over. `clocks` are asked for where `said` names a risk. UsageProblem where something is left to be
-    notified, unless that is said not to be due, or nothing has happened (a rehearsal, a false alarm); where it is
-    overdue, or the risk that was noted is against it."""
-    _require_open(one)
-    risk = (said.risk if said else None) or one.incident.risk
-    counting = begun_by(one.incident, risk)
-    _require(one, [name for name in not_due if name not in counting])
-    if cause in NOTHING_TO_NOTIFY and (asked := asked_by(one.incident, risk)):
-        raise _against(one, risk, f"a {cause.replace('_', ' ')} asks for no notice, and this risk for {asked[0]}")
-    left = list(dict.fromkeys((*one.incident.unsettled, *counting)))
-    settled = left if cause in NOTHING_TO_NOTIFY else [name for name in left if name in not_due]
-    if lacking := [name for name in left if name not in settled]:
-        waiting = [d.tenant for d in one.incident.duties if d.clock in lacking and d.tenant and not d.settled]
-        whom, whose = (f" (to {', '.join(waiting)})", f" --tenant {waiting[0]}") if waiting else ("", "")
-        raise UsageProblem(
-            f"{one.name} still has to notify {', '.join(lacking)}{whom}",
-            hint=f"record what was filed (`ccdr incident note {one.name} --filed {lacking[0]}{whose} --receipt FILE`), "
-            f"or say that it is not due: --not-due {lacking[0]}; --effects then says why",
-        )
-    _require_no_risk(one, risk, settled)
-    _require_in_time(one, services, settled)
-    if said:
-        known = clocks or load_clocks(None)
-        _require_begun_in_time(one, services, risk, begun(one, said.risk, known), settled)
-        one = assess(one, services, said, known)
-    body = {
-        "incident": one.name,
-        "cause": cause,
-        "effects_sha256": keep_payload(services.state, effects),
-        "remedy_sha256": keep_payload(services.state, remedy),
-        "not_due": settled,
-        **_whose(one),
-    }
-    return _append(one, services, CLOSED, body)
-
-
-def reopen(one: Known, services: Services, why: str) -> Known:
-    """It is open once more, by a record of its own: what was filed stays so, and its other clocks count as they did."""
-    if one.incident.open:
-        raise UsageProblem(f"{one.name} is open", hint=f"`ccdr incident note {one.name}` adds to it")
-    first, forgotten = one.records[0], standing_of(services, one.plan, one.name) is None
-    body = {
-        **{key: first[key] for key in ("incident", "kinds", "aware_at", "role", "timezone")},
-        "by": "person",
-        "tenants": first.get("tenants") or [],
-        "clocks": _due_again(one),
-        "reopens": one.incident.closed,
-        "why_sha256": keep_payload(services.state, why),
-        "boot": boot(),
-        "elapsed_s": services.clock.monotonic(),
-        **_whose(one),
-    }
-    again = _append(one, services, OPENED, body)
-    if forgotten and one.incident.risk is not None:  # the summary learns of it once more
-        return _noted(again, services, {"what": "assessed", "risk": one.incident.risk})
-    return again
-
-
-def _due_again(one: Known) -> list[dict[str, object]]:
-    """The clocks that nobody has filed, nor has said before the closing that they are not due: whoever has forgotten
-    the incident since, as it was closed so long ago, learns of them."""
-    due = {duty.clock for duty in one.incident.duties if not duty.settled or duty.not_due_by == one.incident.closed}
-    kept = ((name, stated) for name, stated in one.entry["clocks"].items() if name in due)
-    return [{"clock": name, **{key: stated[key] for key in STATED if stated[key] is not None}} for name, stated in kept]
-
-
-def _noted(one: Known, services: Services, body: Mapping[str, object]) -> Known:
-    return _append(one, services, NOTED, {"incident": one.name, **body, **_whose(one)})
-
-
-def _append(one: Known, services: Services, kind: str, body: Mapping[str, object]) -> Known:
-    services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=body)
-    wake(services)
-    return find(services, one.name)
-
-
-def _whose(one: Known) -> dict[str, object]:
-    return {"tenant": one.incident.tenant, "who": who().body()}
-
-
-def _zone(one: Known) -> str:
-    return str(one.entry["timezone"] or "UTC")
-
-
-def _require_open(one: Known) -> None:
-    if not one.incident.open:
-        raise UsageProblem(
-            f"{one.name} is closed, by record {one.incident.closed}",
-            hint=f'`ccdr incident reopen {one.name} --why "…"` opens it once more',
-        )
-
-
-def _require(one: Known, clocks: Collection[str]) -> None:
-    own = [duty.clock for duty in one.incident.duties]
-    if unknown := [name for name in clocks if name not in own]:
-        there = f"it has {', '.join(own)}" if own else "it has none"
-        also = f"`ccdr incident note {one.name} --clock {unknown[0]}` lets one more count"
-        raise UsageProblem(f"{one.name} has no clock {', '.join(map(ascii, unknown))}", hint=f"{there}; {also}")
-
-
-def _require_no_risk(one: Known, risk: str | None, clocks: Collection[str]) -> None:
-    if against := [clock for clock in clocks if contradicted(one.incident, risk, clock)]:
-        raise _against(one, risk, f"{against[0]} is due then")
-
-
-def _against(one: Known, risk: str | None, why: str) -> UsageProblem:
-    note = f"ccdr incident note {one.name}"
-    return UsageProblem(
-        f"the risk was noted as {risk}: {why}",
-        hint=f"file it (`{note} --filed CLOCK --receipt FILE`); or, where the risk is another, note it first: {note} "
-        '--risk unlikely --risk-why "…"',
-    )
-
-
-def _require_in_time(one: Known, services: Services, clocks: Collection[str]) -> None:
-    """What is overdue is not settled by the way: why none was due is said by itself."""
-    now = Clocks(services.clock.now(), services.clock.monotonic(), boot()).of(one.entry)
-    if late := [duty for duty in one.incident.duties if duty.clock in clocks and duty.overdue(now)]:
-        name, due = late[0].clock, to_the_second(late[0].due)
-        raise UsageProblem(
-            f"{name} is overdue since {due}: closing {one.name} alone does not settle that",
-            hint=f'ccdr incident note {one.name} --not-due {name} --text "…"   says why none was due; `--filed {name} '
-            "--receipt FILE` that it was filed; then close it",
-        )
-
-
-def _require_begun_in_time(
-    one: Known, services: Services, risk: str | None, also: Sequence[Entry], settled: Collection[str]
-) -> None:
-    """Nor is what the risk lets count that is said with the closing."""
-    now = Clocks(services.clock.now(), services.clock.monotonic(), boot()).of(one.entry)
-    every = {**one.entry["clocks"], **{str(clock["clock"]): clock for clock in also}}
-    for name in (str(clock["clock"]) for clock in also if clock["clock"] in settled):
-        due = due_of(every, name, one.incident.aware_at, _zone(one))
-        if now > due:
-            raise UsageProblem(
-                f"{name} is overdue since {to_the_second(due)}, where the risk is {risk}: closing {one.name} alone "
-                "does not settle that",
-                hint=f'note the risk first: ccdr incident note {one.name} --risk {risk} --risk-why "…"; then say why '
-                f'none was due: ccdr incident note {one.name} --not-due {name} --text "…"   or `--filed {name} '
-                "--receipt FILE` that it was filed; then close it",
-            )
-
-
-def _require_tenant(one: Known, clock: str, tenant: str | None) -> None:
-    """Of several controllers each is told by themselves: which one?"""
-    several = one.incident.several(clock)
-    if tenant is None and several:
-        raise UsageProblem(
-            f"{clock} of {one.name} is due to several controllers, {', '.join(several)}: which one was told?",
-            hint="--tenant T says it; each has a receipt of their own",
-        )
-    if tenant is not None and tenant not in several:
-        there = f"it is due to {', '.join(several)}" if several else "it is due to one receiver: leave --tenant out"
-        raise UsageProblem(f"{clock} of {one.name} is not due to a controller {tenant[:63]!a} of several", hint=there)
+    return recorded(one, services, FILED, body)
 
 
 def _digest_of(path: Path) -> str:

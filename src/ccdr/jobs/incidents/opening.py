@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incidents import AHEAD, NOTED, OPENED, STATED, Entry, Incident, incidents_of, open_one
+from ccdr.evidence.incident_entries import NOTED, OPENED, STATED, Entry
+from ccdr.evidence.incidents import AHEAD, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.clock import boot

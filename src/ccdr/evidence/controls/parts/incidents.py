@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY
 from ccdr.evidence.controls.values import Observed, RecordBehind
+from ccdr.evidence.incident_entries import OPENED
 from ccdr.evidence.incident_risk import unmet
-from ccdr.evidence.incidents import OPENED, Incident, incidents_of
+from ccdr.evidence.incidents import Incident, incidents_of
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339, so_many, to_the_second, utc
 
