@@ -35,7 +35,7 @@ from ccdr.evidence.acknowledged import (
 )
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.judgement.troubles import findings_of
-from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.payloads import CHANGED, keep_payload, payload
 from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
@@ -178,7 +178,9 @@ def test_words_are_kept_apart_and_can_be_taken_back(tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
     assert payload(state, one) == "a person's words"
     kept.write_text(json.dumps({**json.loads(kept.read_text("utf-8")), "text": "other words"}), "utf-8")
-    assert payload(state, one) is None, "they are not those that were recorded"
+    assert payload(state, one) == CHANGED, "they are not those that were recorded"
+    kept.write_text("{", "utf-8")
+    assert payload(state, one) == CHANGED, "nor is that"
     kept.unlink()
     assert payload(state, one) is None and payload(state, "../version") is None and payload(state, None) is None
 

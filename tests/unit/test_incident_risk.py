@@ -212,3 +212,26 @@ def test_a_delay_without_a_reason_is_told_and_what_was_in_time_has_none(site: Si
     out = site.root / "register.csv"
     site.run("incident", "register", "--format", "csv", "--out", str(out))
     assert out.read_text().count("no reason for the delay is noted") == 1
+
+
+def test_what_is_overdue_and_not_filed_is_late_in_the_register(site: Site) -> None:
+    opened(site, "--aware-at", "2026-01-05 08:00")
+    (row,) = site.run("incident", "register").json["incidents"]
+    assert row["duties"][0]["late"] is True and row["duties"][0]["filed_at"] is None
+    out = site.root / "register.csv"
+    site.run("incident", "register", "--format", "csv", "--out", str(out))
+    assert "due 2026-01-08T08:00:00Z, OVERDUE by " in out.read_text() and ", not filed" in out.read_text()
+
+
+def test_the_reason_of_a_delay_is_asked_for_and_may_come_later(site: Site) -> None:
+    name = opened(site, "--aware-at", "2026-01-05 08:00")
+    receipt = ("--receipt", "/etc/hostname")
+    bare = site.run("incident", "note", name, "--filed", "gdpr-33", *receipt)
+    assert "the authority asks why" in bare.stderr and "--text WHY" in bare.stderr
+    more = site.run("incident", "note", name, "--filed", "gdpr-33", *receipt, "--text", "nobody knew the form")
+    assert "was filed before, by record" in more.stderr and "asks why" not in more.stderr
+    (row,) = site.run("incident", "register").json["incidents"]
+    assert row["duties"][0]["delay_why"] == "nobody knew the form"
+    assert row["duties"][0]["filed_record"] == bare.json["duties"][0]["filed_record"]
+    other = opened(site)
+    assert "asks why" not in site.run("incident", "note", other, "--filed", "gdpr-33", *receipt).stderr

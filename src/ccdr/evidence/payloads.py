@@ -18,6 +18,9 @@ from ccdr.host.state import State
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+CHANGED = "(changed since they were recorded: they do not fit their digest)"
+
+
 def keep_payload(state: State, text: str) -> str:
     """Keep it in STATE/payloads, mode 0600; the digest by which a record knows it. CcdrError where the disk refuses."""
     salt = secrets.token_hex(16)
@@ -27,15 +30,18 @@ def keep_payload(state: State, text: str) -> str:
 
 
 def payload(state: State, digest: str | None) -> str | None:
-    """The words; None where they were taken back, or are not those that were recorded."""
+    """The words; None where they were taken back, CHANGED where they are not those that were recorded: to take them
+    back is lawful, to alter them is not."""
     if digest is None or not _DIGEST.fullmatch(digest):
         return None
     try:
         body = json.loads(_path(state, digest).read_text("utf-8"))
         salt, text = str(body["salt"]), str(body["text"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
-    return text if _digest(salt, text) == digest else None
+    except (ValueError, KeyError, TypeError):
+        return CHANGED
+    return text if _digest(salt, text) == digest else CHANGED
 
 
 def _digest(salt: str, text: str) -> str:

@@ -14,6 +14,7 @@ from ccdr.cli.verbs import as_one, verb
 from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
+    from ccdr.evidence.incidents import Duty
     from ccdr.jobs.incidents import Assessment, Known
     from ccdr.jobs.services import Services
 
@@ -170,7 +171,9 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
             hint = f"ccdr incident note {known.name} --filed {said.filed} --receipt FILE"
             raise UsageProblem("--receipt is missing: a notification is filed by its receipt", hint=hint)
         at = None if said.filed_at is None else time_of(said.filed_at, zone_of_incident(known), "--filed-at")
-        return file(known, services, said.filed, said.receipt, at, words, said.tenant)
+        done = file(known, services, said.filed, said.receipt, at, words, said.tenant)
+        _tell_filed(known, done, said, words)
+        return done
     if said.clocks:
         since = None if said.since is None else time_of(said.since, zone_of_incident(known), "--since")
         return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words, since)
@@ -183,6 +186,24 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
     if said.not_due:
         return not_due(known, services, said.not_due, words, said.tenant)
     return noting.note(known, services, words)
+
+
+def _tell_filed(before: Known, done: Known, said: _Said, words: str | None) -> None:
+    """What whoever filed it may not expect: that the first phase counts, that a reason is missing."""
+
+    def duty(one: Known) -> Duty:
+        return next(d for d in one.incident.duties if d.clock == said.filed and d.tenant == said.tenant)
+
+    first, now = duty(before), duty(done)
+    if first.filed_in is not None:
+        click.echo(f"{said.filed} was filed before, by record {first.filed_in}: that time counts", err=True)
+    if now.late and words is None and first.filed_in is None:
+        more = f" --tenant {said.tenant}" if said.tenant else ""
+        click.echo(
+            f"{said.filed} was filed late, and the authority asks why (GDPR 33(1)): "
+            f"ccdr incident note {done.name} --filed {said.filed}{more} --receipt FILE --text WHY   adds the reason",
+            err=True,
+        )
 
 
 @verb(short_help="Close an incident: its cause, effects and remedy.")

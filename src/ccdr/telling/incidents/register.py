@@ -26,6 +26,7 @@ from ccdr.telling.incidents.english import ENGLISH
 from ccdr.telling.incidents.view import said_of
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population_csv import joined
+from ccdr.telling.status import clocks_of
 
 GONE = "(not kept here any more)"
 COLUMNS = (
@@ -48,6 +49,7 @@ class Row:
     remedy: str
     notes: tuple[str, ...]
     delays: Mapping[int, str]  # why it was late, by the records that something was filed in
+    now: datetime  # by its own clocks
 
     def cells(self) -> dict[str, str]:
         one = self.known.incident
@@ -68,7 +70,7 @@ class Row:
             "facts": " ".join(self.sentences),
             "effects": self.effects,
             "remedial_action": self.remedy,
-            "notifications": "; ".join(_notifications(one, self.delays)),
+            "notifications": "; ".join(_notifications(one, self.delays, self.now)),
             "notes": "; ".join(self.notes),
             "recoveries": ", ".join(one.runs),
             "records": ", ".join(map(str, one.records)),
@@ -81,7 +83,7 @@ class Row:
 
     def _duty(self, duty: Duty) -> dict[str, object]:
         why = self.delays.get(duty.filed_in) if duty.late and duty.filed_in is not None else None
-        return {**duty.as_json(), "late": duty.late, "delay_why": why}
+        return {**duty.as_json(), "late": duty.late or duty.overdue(self.now), "delay_why": why}
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -166,26 +168,35 @@ def _row(known: Known, services: Services) -> Row:
     said = {column: payload(services.state, found[key]) or GONE for key, column in SAID.items() if key in found}
     said |= {"risk": str(found["risk"])} if "risk" in found else {}
     facts, delays = facts_of(known, services), _delays(known, services)
-    return Row(known, facts, said, words("effects_sha256"), words("remedy_sha256"), tuple(notes), delays)
+    now = clocks_of(services).of(known.entry)
+    return Row(known, facts, said, words("effects_sha256"), words("remedy_sha256"), tuple(notes), delays, now)
 
 
 _APART = ("effects", "remedy", "risk (", "persons concerned", "records concerned")
 
 
 def _delays(known: Known, services: Services) -> dict[int, str]:
-    """What was written when a notification was filed late: the reasons that 33(1) asks for."""
-    late = {duty.filed_in for duty in known.incident.duties if duty.late}
-    said = ((int(r["seq"]), r.get("why_sha256")) for r in known.records if r["kind"] == FILED and r["seq"] in late)
-    return {seq: payload(services.state, digest) or GONE for seq, digest in said if digest is not None}
+    """What was written when a notification was filed late, or with a later phase of it: the reasons that 33(1) asks
+    for."""
+    late = {(duty.clock, duty.tenant): duty.filed_in for duty in known.incident.duties if duty.late}
+    said: dict[int, str] = {}
+    for record in known.records:
+        filed_in = late.get((record["clock"], record.get("for_tenant"))) if record["kind"] == FILED else None
+        if filed_in is not None and (digest := record.get("why_sha256")) is not None:
+            said.setdefault(filed_in, payload(services.state, digest) or GONE)
+    return said
 
 
-def _notifications(one: Incident, delays: Mapping[int, str]) -> Iterator[str]:
+def _notifications(one: Incident, delays: Mapping[int, str], now: datetime) -> Iterator[str]:
     for duty in one.duties:
         if duty.filed_at is not None:
             filed = f"filed {rfc3339(duty.filed_at)}{_late(duty, delays)}"
             how = f"due {rfc3339(duty.due)}, {filed}, receipt {duty.receipt} (record {duty.filed_in})"
         elif duty.not_due_by is not None:
             how = f"said not to be due (record {duty.not_due_by})"
+        elif duty.overdue(now):
+            late = human_seconds((now - duty.due).total_seconds())
+            how = f"due {rfc3339(duty.due)}, OVERDUE by {late}, not filed"
         else:
             how = f"due {rfc3339(duty.due)}"
         to = f" to {duty.tenant}" if duty.tenant else ""
