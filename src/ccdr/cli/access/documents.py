@@ -116,12 +116,12 @@ class DatabaseAccess(Doc):
 
 
 class HostAccount(Doc):
-    """Somebody who is root on this host, or may become it; or a line of sudoers."""
+    """Somebody who is root on this host, or may become it; or of a line of sudoers, each that it is for."""
 
-    name: Annotated[str, about("of sudoers as it stands there: a user, `%group`, `#number` or an alias")]
+    name: Annotated[str, about("by sudoers also `%group` or `#number`")]
     uid: int | None
     logs_in: Annotated[bool | None, about("has it a shell; null of a line of sudoers")]
-    by: Annotated[list[str], about("`uid 0`, a group, `sudo: ` and what it allows")]
+    by: Annotated[list[str], about("`uid 0`, a group, `sudo: ` and what it allows, `ssh: ` and the key's fingerprint")]
 
 
 class FileAccess(Doc):
