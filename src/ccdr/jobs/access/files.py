@@ -1,27 +1,33 @@
-"""Who may read or change what ccdr goes by on this host: secrets, plans, state; and by whose keys is approved."""
+"""Who may read or change what ccdr goes by on this host: secrets, plans, state, and the files that it backs up; and by
+whose keys is approved."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import grp
+import os
 import pwd
 import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ccdr.engines.files.engine import Files
+from ccdr.engines.sqlite.engine import Sqlite
 from ccdr.host.signatures import trusted_signers
 from ccdr.model.errors import UsageProblem
-from ccdr.plans import LoadedPlan
+from ccdr.model.values import so_many
+from ccdr.plans import LoadedPlan, Plan
 from ccdr.plans.lint import secret_files
 from ccdr.plans.model import Approval
 from ccdr.plans.yamlfile import dotted
 
 Lacks = Callable[[str, str], None]
 OF_STATE = ("ledger", "catalogue", "payloads", "private", "cache", "plans", "runs")
+MOST_FILES = 100_000  # of one tree, whose modes are looked at: some seconds
 _KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 
 
@@ -33,20 +39,70 @@ def files_of(loaded: LoadedPlan, state: Path, lacks: Lacks) -> Iterator[dict[str
     if loaded.plan.approval is not None:
         named.append(("who may approve", loaded.plan.approval.signers))
     for what, path in named:
-        try:
-            found = path.stat()
-        except OSError as error:
-            lacks(f"{what} ({path})", f"it cannot be looked at: {error.strerror}")
-            continue
-        yield {
-            "what": what,
-            "path": str(path),
-            "owner": _user(found.st_uid),
-            "group": _group(found.st_gid),
-            "mode": f"{stat.S_IMODE(found.st_mode):04o}",
-            "others_may": _others(found.st_mode),
-            "replaceable_by_others_at": [str(place) for place in _writable(path)],
-        }
+        yield from _told(what, path, lacks)
+    for name, paths in sources_of(loaded.plan).items():
+        for path in paths:
+            yield from _told(f"source: {name}", path, lacks)
+            if path.is_dir():
+                yield from _open_to_all(name, path, lacks)
+
+
+def sources_of(plan: Plan) -> dict[str, Sequence[Path]]:
+    """Of each asset that is made of files: which."""
+    found: dict[str, Sequence[Path]] = {}
+    for name, one in plan.assets.items():
+        if isinstance(one, Files):
+            found[name] = one.paths
+        elif isinstance(one, Sqlite):
+            found[name] = (one.path,)
+    return found
+
+
+def _told(what: str, path: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        lacks(f"{what} ({path})", f"it cannot be looked at: {error.strerror}")
+        return
+    yield {
+        "what": what,
+        "path": str(path),
+        "owner": _user(found.st_uid),
+        "group": _group(found.st_gid),
+        "mode": f"{stat.S_IMODE(found.st_mode):04o}",
+        "others_may": _others(found.st_mode),
+        "replaceable_by_others_at": [str(place) for place in _writable(path)],
+    }
+
+
+def _open_to_all(asset: str, root: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
+    """One line for all files of a tree that every account of this host may read, by the modes of the files and of the
+    directories that lead there: how many, for their names may be customers' data. What an access list adds for one
+    account is not seen."""
+    if not all(place.stat().st_mode & stat.S_IXOTH for place in (root, *root.parents)):
+        return
+    seen = count = 0
+    for directory, below, names in os.walk(root):
+        below[:] = [name for name in below if _mode(Path(directory, name)) & stat.S_IXOTH]
+        for name in names:
+            seen += 1
+            if _mode(Path(directory, name)) & stat.S_IROTH:
+                count += 1
+        if seen > MOST_FILES:
+            lacks(f"files of {asset} beyond the first {seen}", f"below {root}, too many to be looked at each")
+            break
+    if count:
+        which = so_many(count, "file that every account may read", "files that every account may read")
+        yield from _told(f"source: {asset}, {which}, below", root, lacks)
+
+
+def _mode(path: Path) -> int:
+    """Of what is there, not of what a link leads to; nothing where it has gone meanwhile."""
+    try:
+        found = path.lstat().st_mode
+    except OSError:
+        return 0
+    return 0 if stat.S_ISLNK(found) else found
 
 
 def _others(mode: int) -> list[str]:
