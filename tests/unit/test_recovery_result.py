@@ -61,3 +61,17 @@ def test_an_objective_that_was_met_says_which_servers_nobody_has_started(start: 
     body = ended(start=start).body()
     assert body["rto"]["verdict"] == "MET"  # type: ignore[index]
     assert any(str(note).startswith("crm: it is still to be started") for note in body["notes"]) is told  # type: ignore[attr-defined]
+
+
+def test_what_is_there_does_not_make_green_what_was_never_begun() -> None:
+    """As where ccdr itself broke between two assets: the first is back, and the second waits."""
+    done, waits = (
+        Planned(name, "s" * 64, None, None, None, 0.0, Target(directory=Path(f"/back/{name}")))
+        for name in ("crm", "web")
+    )
+    restore = RestoreResult("p", "crm", "r", result=RESTORED)
+    steps = {"crm": StepResult(done, "done", restore=restore), "web": StepResult(waits)}
+    result = RecoveryResult(Decision("p", None, (done, waits), None, None), "r", 60.0, 60.0, 0.0, steps)
+    result.conclude()
+    assert result.state == "paused_by_failed_step"
+    assert (result.exit_code, result.why) == (3, ["web is waiting"])

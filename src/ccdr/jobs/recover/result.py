@@ -145,7 +145,7 @@ class RecoveryResult:
     @property
     def exit_code(self) -> Exit:
         codes = [code for step in self.steps.values() for code in step.codes]
-        if self.state != DONE and not codes:
+        if self.state != DONE:  # whatever else came of it, and whoever broke before a step was begun
             codes.append(Exit.NOT_CARRIED_OUT)
         if self.found or self.breached:
             codes.append(Exit.FINDING)
