@@ -246,3 +246,20 @@ def test_a_journal_that_was_told_of_what_never_happened_is_not_gone_on_with(cent
     assert not (back / "cdr").exists()
     path.write_text(whole)
     assert centre.run("recover", "--resume", "p").code == 0
+
+
+def test_what_could_not_be_looked_at_is_told_by_whoever_goes_on(centre: Site, lost: Path) -> None:
+    """Docker was away for the call records, and is there again; the recordings alone were still to be brought."""
+    restic(centre, 'case "$*" in *recordings*) exit 1;; esac')
+    docker = centre.env.get("DOCKER_HOST")
+    centre.env["DOCKER_HOST"] = f"unix://{centre.root}/nowhere.sock"
+    done = centre.run(*go(centre))
+    assert states(done.json) == {"recordings": "failed", "cdr": "done"}, done
+    del centre.env["DOCKER_HOST"]
+    if docker:
+        centre.env["DOCKER_HOST"] = docker
+    restic(centre, ":")
+    again = centre.run("recover", "--resume")
+    assert (again.code, again.json["state"]) == (3, "done") and is_back(centre, lost), again
+    assert "recover check p" in again.json["hint"], again
+    assert centre.run("recover", "check", "p").code == 0

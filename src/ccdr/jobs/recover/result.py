@@ -42,6 +42,7 @@ class StepResult:
     start: StartLines | None = None  # what a person does to open a new server
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
     borne: list[str] = field(default_factory=list)  # checks of a spare that did not pass, and fail nothing
+    unlooked: list[CheckResult] = field(default_factory=list)  # what an earlier process could not look at
 
     @property
     def to_start(self) -> bool:
@@ -62,7 +63,7 @@ class StepResult:
 
     @property
     def _counting(self) -> set[Verdict]:
-        return {check.status for check in self.compared if check.name not in self.borne}
+        return {check.status for check in (*self.unlooked, *self.compared) if check.name not in self.borne}
 
     @property
     def _own_codes(self) -> list[Exit]:
@@ -75,7 +76,7 @@ class StepResult:
 
     @property
     def checks(self) -> list[CheckResult]:
-        return [*(self.restore.checks if self.restore is not None else []), *self.compared]
+        return [*(self.restore.checks if self.restore is not None else []), *self.unlooked, *self.compared]
 
     def body(self) -> dict[str, object]:
         restore, planned = self.restore, self.planned
