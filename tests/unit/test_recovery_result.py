@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,21 @@ def test_an_objective_that_is_breached_is_a_finding(lost: float, worked: float, 
     result = ended(lost=lost, worked=worked)
     assert (result.exit_code, result.breached) == (1 if breached else 0, breached)
     assert result.why == [f"{name} BREACHED" for name in breached]
+
+
+@pytest.mark.parametrize(
+    ("own", "lost", "spare_of", "code"),
+    [(300.0, 301.0, None, 1), (300.0, 299.0, None, 0), (None, 301.0, None, 0), (300.0, 301.0, "whole", 0)],
+)
+def test_an_assets_own_objective_counts_where_it_is_the_stricter_one(
+    own: float | None, lost: float, spare_of: str | None, code: int
+) -> None:
+    """Of a spare nothing is lost that the one has which is started."""
+    result = ended(lost=lost)
+    step = result.steps["crm"]
+    step.own_rpo_s, step.planned = own, replace(step.planned, spare_of=spare_of)
+    assert (result.exit_code, result.rpo()["verdict"]) == (code, "MET")
+    assert result.found == (["crm: 5m 01s of its newest data are lost, and its own RPO is 5m 00s"] if code else [])
 
 
 def test_the_last_line_says_why_the_exit_code_is_not_0(capsys: pytest.CaptureFixture[str]) -> None:

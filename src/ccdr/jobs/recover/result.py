@@ -11,7 +11,7 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.then_red import ThenRed
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339, so_many
+from ccdr.model.values import CheckResult, RecordRef, Verdict, human_seconds, rfc3339, so_many
 from ccdr.ports.new_server import StartLines
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ class StepResult:
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
     borne: list[str] = field(default_factory=list)  # checks of a spare that did not pass, and fail nothing
     unlooked: list[CheckResult] = field(default_factory=list)  # what an earlier process could not look at
+    own_rpo_s: float | None = None  # where the asset states one
+
+    @property
+    def lost_too_much(self) -> str | None:
+        """By its own objective: the service's is judged by all of them. Nobody is to start a spare."""
+        own, lost, asset = self.own_rpo_s, self.planned.lost_s, self.planned.asset
+        if own is None or lost is None or lost <= own or self.planned.spare_of is not None:
+            return None
+        return f"{asset}: {human_seconds(lost)} of its newest data are lost, and its own RPO is {human_seconds(own)}"
 
     @property
     def to_start(self) -> bool:
@@ -192,6 +201,7 @@ class RecoveryResult:
     def found(self) -> list[str]:
         """Of the recovery, and of each restore."""
         own = [*self.findings, *([UNTIMED] if self.untimed and self.state == DONE else [])]
+        own += [text for step in self.steps.values() if self.state == DONE and (text := step.lost_too_much)]
         restores = [step.restore for step in self.steps.values() if step.restore is not None]
         of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
         return list(dict.fromkeys([*own, *of_each]))

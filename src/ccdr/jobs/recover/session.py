@@ -54,7 +54,8 @@ class Session:
         self.known, self.told, self.asked = known, told, asked
         self.key = key_of(loaded, services.host, journals.VERB)
         objectives = loaded.plan.objectives
-        steps = {one.asset: StepResult(one) for one in decision.assets}
+        own = {name: asset.objectives.rpo for name, asset in loaded.plan.assets.items()}
+        steps = {one.asset: StepResult(one, own_rpo_s=own.get(one.asset)) for one in decision.assets}
         self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)
         told_before = ((one.asset, one.newer_elsewhere) for one in decision.assets)
         self.result.notes += [f"{asset}: {newer}" for asset, newer in told_before if newer is not None]
