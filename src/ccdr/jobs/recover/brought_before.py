@@ -75,6 +75,14 @@ def look_again(session: Session, view: View) -> None:
 def _look_again(session: Session, planned: Planned, past: Progressed, told: OfAsset) -> None:
     asset, plan, result = planned.asset, session.loaded.plan.plan, session.result
     place, times = planned.where.directory, Times.read(past.facts.get("naming", {}))
+    if planned.where.server is not None:
+        try:
+            with contextlib.ExitStack() as room:
+                session.stands(planned, room).stand(told)
+        except (CcdrError, OSError) as error:
+            said = f"{asset}: {planned.where.shown} is not there any more, or cannot be asked"
+            result.findings.append(f"{said}: {failure_of(error).reason}")
+            return
     if place is None or times is None:
         again = f"{asset}: it had its name before, and was not looked at again"
         result.notes.append(f"{again}: `ccdr recover check {plan}` does")
