@@ -17,9 +17,11 @@ import pytest
 from tests.faults.recover.conftest import CDR
 from tests.faults.recover.test_recovers import is_back
 from tests.support.harness import ShiftedClock, Site, eventually
-from tests.support.recovering import recovered, resumed
+from tests.support.recovering import Watching, recovered, resumed
 from tests.support.restored_files import mounted
 from tests.support.stored import left
+
+from ccdr.jobs.recover import Known, newest, resuming
 
 
 def restic(site: Site, script: str) -> None:
@@ -149,6 +151,23 @@ def test_what_was_brought_and_is_gone_since_is_told_and_not_brought_twice(centre
     assert again.code == 2 and "is not there any more" in again.json["error"], again
     (centre.root / "away").rename(centre.root / "back" / there)
     assert centre.run("recover", "--resume").code == 0
+
+
+def test_the_time_that_looking_again_takes_is_in_its_rto(centre: Site) -> None:
+    """A repository that answers slowly: nothing of the recovery is at work meanwhile, and people wait."""
+    centre.write("restore_tests/cdr.yaml", CDR.replace("3000", "99999"))
+    assert recovered(centre, {"cdr": centre.root / "back" / "cdr"}).state == "failed"
+    centre.write("restore_tests/cdr.yaml", CDR)
+    clock = ShiftedClock()
+    services, view = centre.services(clock), Watching()
+    told = newest(services.state, "p")
+    assert told is not None
+    with resuming(centre.loaded(), told, services, view, Known((centre.loaded(),))) as one:
+        clock.shift += timedelta(hours=1)
+        clock.monotonic = lambda: time.monotonic() + 3600  # type: ignore[method-assign]
+        one.carry_out(view)
+    assert one.result.state == "done" and one.result.away >= 3600 > one.result.worked
+    assert one.result.rto()["verdict"] == "BREACHED"
 
 
 @pytest.mark.parametrize("hours", [-24, 24], ids=["back", "ahead"])
