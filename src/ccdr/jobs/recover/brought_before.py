@@ -49,8 +49,9 @@ def was_done(session: Session, planned: Planned) -> None:
 
 
 def as_facts(result: RestoreResult) -> dict[str, object]:
-    """What an asset that passed is told to lack, for whoever goes on: it is no greener for having its name."""
-    unlooked = [{"kind": c.kind, "name": c.name} for c in result.checks if c.status is Verdict.INCONCLUSIVE]
+    """What an asset that is handed over is told to lack, for whoever goes on: it is no greener for having its name."""
+    short = [c for c in result.checks if c.status in (Verdict.INCONCLUSIVE, Verdict.FAIL)]
+    unlooked = [{"kind": c.kind, "name": c.name, "status": c.status.value} for c in short]
     return {"unlooked": unlooked, "findings": result.findings}
 
 
@@ -58,7 +59,7 @@ def _told_before(session: Session, step: StepResult, past: Progressed) -> None:
     """A journal of an earlier ccdr says nothing of it."""
     facts, asset = {**past.facts.get("checked", {}), **past.facts.get("named", {})}, step.planned.asset
     step.unlooked = [
-        CheckResult(c["kind"], c["name"], Verdict.INCONCLUSIVE, "a look", "it could not be looked at as it was brought")
+        CheckResult(c["kind"], c["name"], Verdict(c["status"]), "a look", "so it was found as it was brought back")
         for c in facts.get("unlooked") or ()
     ]
     session.result.findings += [f"{asset}: {text}" for text in facts.get("findings") or ()]

@@ -42,7 +42,7 @@ class StepResult:
     start: StartLines | None = None  # what a person does to open a new server
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
     borne: list[str] = field(default_factory=list)  # checks of a spare that did not pass, and fail nothing
-    unlooked: list[CheckResult] = field(default_factory=list)  # what an earlier process could not look at
+    unlooked: list[CheckResult] = field(default_factory=list)  # that were not PASS as an earlier process brought it
     own_rpo_s: float | None = None  # where the asset states one
 
     @property
