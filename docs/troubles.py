@@ -78,6 +78,10 @@ MEANS = {
         "the newest version of the plan and its restore tests is not in the plan's repository, so `ccdr bootstrap` "
         "would bring an older one back; until it was stored there"
     ),
+    Trouble.PLAN_ELSEWHERE: (
+        "the plan came from a repository (`ccdr bootstrap`), and the state directory knows a plan of that name in "
+        "another one: its backups and tests are not this plan's; until the plan was stored in its own"
+    ),
     Trouble.PLAN_WRONG: "the file of another plan is wrong, so that plan can tell nobody",
     Trouble.CONTROL_PASSED: (
         "a copy that ccdr had damaged on purpose passed all checks "

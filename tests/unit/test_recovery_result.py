@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,21 @@ def test_an_objective_that_is_breached_is_a_finding(lost: float, worked: float, 
     assert result.why == [f"{name} BREACHED" for name in breached]
 
 
+@pytest.mark.parametrize(
+    ("own", "lost", "spare_of", "code"),
+    [(300.0, 301.0, None, 1), (300.0, 299.0, None, 0), (None, 301.0, None, 0), (300.0, 301.0, "whole", 0)],
+)
+def test_an_assets_own_objective_counts_where_it_is_the_stricter_one(
+    own: float | None, lost: float, spare_of: str | None, code: int
+) -> None:
+    """Of a spare nothing is lost that the one has which is started."""
+    result = ended(lost=lost)
+    step = result.steps["crm"]
+    step.own_rpo_s, step.planned = own, replace(step.planned, spare_of=spare_of)
+    assert (result.exit_code, result.rpo()["verdict"]) == (code, "MET")
+    assert result.found == (["crm: 5m 01s of its newest data are lost, and its own RPO is 5m 00s"] if code else [])
+
+
 def test_the_last_line_says_why_the_exit_code_is_not_0(capsys: pytest.CaptureFixture[str]) -> None:
     tell_result(ended(lost=3601))
     assert capsys.readouterr().out.splitlines()[-1] == "exit 1: RPO BREACHED"
@@ -61,3 +77,17 @@ def test_an_objective_that_was_met_says_which_servers_nobody_has_started(start: 
     body = ended(start=start).body()
     assert body["rto"]["verdict"] == "MET"  # type: ignore[index]
     assert any(str(note).startswith("crm: it is still to be started") for note in body["notes"]) is told  # type: ignore[attr-defined]
+
+
+def test_what_is_there_does_not_make_green_what_was_never_begun() -> None:
+    """As where ccdr itself broke between two assets: the first is back, and the second waits."""
+    done, waits = (
+        Planned(name, "s" * 64, None, None, None, 0.0, Target(directory=Path(f"/back/{name}")))
+        for name in ("crm", "web")
+    )
+    restore = RestoreResult("p", "crm", "r", result=RESTORED)
+    steps = {"crm": StepResult(done, "done", restore=restore), "web": StepResult(waits)}
+    result = RecoveryResult(Decision("p", None, (done, waits), None, None), "r", 60.0, 60.0, 0.0, steps)
+    result.conclude()
+    assert result.state == "paused_by_failed_step"
+    assert (result.exit_code, result.why) == (3, ["web is waiting"])

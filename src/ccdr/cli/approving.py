@@ -181,6 +181,8 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
 
 
 def _preview(shown: ToBeApproved) -> Exit:
+    from ccdr.jobs.approvals.plans import told_of
+
     if settings().json:
         print_json(shown.as_json())
         return Exit.OK
@@ -189,7 +191,9 @@ def _preview(shown: ToBeApproved) -> Exit:
     for name, digest in shown.files.items():
         click.echo(f"  {digest}  {name}")
     if shown.before is None:
-        click.echo("no version of it was approved before")
+        click.echo("no version of it was approved before, as far as this host knows")
+        if shown.not_here:
+            click.echo(f"  {told_of(shown.plan, shown.not_here)}")
     elif shown.before == shown.version:
         click.echo("it is the version that was approved last" + (f"; {shown.why}" if shown.why else ""))
     else:
@@ -201,9 +205,13 @@ def _preview(shown: ToBeApproved) -> Exit:
 
 
 def _tell(done: ApprovedPlan) -> Exit:
+    from ccdr.jobs.approvals.plans import told_of
+
     if settings().json:
         print_json(done.as_json())
     else:
         click.echo(f"approved  {done.plan}  version {done.digest[:8]}, by {done.signer}; record {done.seq}")
         click.echo(f"  to be looked at again by {done.review_by:%Y-%m-%d}")
+        if done.not_here:
+            click.echo(f"  {told_of(done.plan, done.not_here)}")
     return Exit.OK

@@ -186,6 +186,11 @@ class PlanCheck(Doc):
     lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
 
 
+_NOT_HERE = Annotated[
+    list[str], about("ledgers that tell of its backups and are not here, where no approval from before is known here")
+]
+
+
 class PlanApprovedDocument(Doc):
     """Who has approved which version of a plan, and until when that holds."""
 
@@ -196,6 +201,7 @@ class PlanApprovedDocument(Doc):
     user_verified: Annotated[bool | None, about("by a security key; null: it was none")]
     review_by: Time
     record: int
+    not_here: _NOT_HERE
 
 
 class PlanToBeApproved(Doc):
@@ -210,6 +216,7 @@ class PlanToBeApproved(Doc):
         list[str] | None, about("names of keys that differ from that one; null: there is none, or its files are gone")
     ]
     why: Annotated[Text, about("why the version in force is not approved; null where it is")]
+    not_here: _NOT_HERE
     next: list[str]
 
 

@@ -71,10 +71,12 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
+    from ccdr.evidence.judgement.upkeep import elsewhere
     from ccdr.jobs.daily_verification import newest
     from ccdr.jobs.in_force import as_recorded, lost
     from ccdr.jobs.pausing import paused
     from ccdr.plans import plan_names
+    from ccdr.plans.versions import FileState
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.copies import copies_of
     from ccdr.telling.notify import untold
@@ -93,6 +95,12 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     judged = as_recorded(plans, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
     statuses, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
+    files = {p.plan.plan: p for p in plans}
+    for one in judged:  # what is in force may be of another plan of that name
+        if one.loaded is not None and one.file is FileState.DIFFERS:
+            found = elsewhere(files[one.plan], histories.get((one.plan, None), AssetHistory()))
+            told = {problem.trouble for problem in care[one.plan]}
+            care[one.plan] += tuple(problem for problem in found if problem.trouble not in told)
     of_plans = {name: histories.get((name, None), AssetHistory()) for name in shown}
     lineage = services.lineage()
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)

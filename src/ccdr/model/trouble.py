@@ -42,6 +42,7 @@ class Trouble(StrEnum):
     CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
     PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
     PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
+    PLAN_ELSEWHERE = "plan_elsewhere"  # what is known here of it is of another repository, which bears the same name
     PLAN_UNAPPROVED = "plan_unapproved"  # this version of it, where it is to be approved
     PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
     ACCESS_BROKEN = "access_broken"  # a role's credential may do more than its role, as it was last tried
@@ -235,6 +236,8 @@ _NEXT = {
     Trouble.PLAN_FILES_GONE: "find out who removed them, and put them back from the repository, which holds each "
     "version: docs/explanation/evidence.md, A plan's files",
     Trouble.PLAN_NOT_STORED: "ccdr backup {plan}   stores the plan with the backup, and says why it could not",
+    Trouble.PLAN_ELSEWHERE: "name with --state DIR a state directory of this plan alone, or ccdr backup {plan}   "
+    "begins in its own repository",
     Trouble.PLAN_UNAPPROVED: "ccdr plan approve {plan}   says what is to be signed, and how; docs/how-to/approve.md",
     Trouble.PLAN_REVIEW: "read the plan again, change what is not so any more, then ccdr plan approve {plan}   has it "
     "signed; docs/how-to/approve.md",

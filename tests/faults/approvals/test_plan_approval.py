@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +12,9 @@ import pytest
 from tests.support.clocks import Ticking
 from tests.support.harness import Ran, Site
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
+from tests.support.stored import settled_file
 
+from ccdr.evidence.lineage.beside import read_id
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.approvals import block_of
 from ccdr.model.values import utc
@@ -329,3 +332,22 @@ def test_who_may_not_approve_any_more_has_not_approved(room: Room) -> None:
     assert looks() == ("evidence_present", set(), "holds"), "it holds again by who may"
     assert room.approve().code == 0 and room.codes() == set()
     room.site.ledger_holds()
+
+
+def test_on_a_new_host_an_approval_says_that_one_from_before_may_be_elsewhere(room: Room) -> None:
+    """Who may approve is what the plan says there: no version from before holds it to its signers."""
+    settled_file(room.site.root / "tree/one", b"one")
+    assert room.approve().json["not_here"] == []
+    room.site.backed_up()
+    assert room.approve("--json").json["not_here"] == [], "the twin: here it is known"
+    ledger = read_id(room.site.state / "ledger")
+    assert ledger is not None
+    shutil.rmtree(room.site.state)
+    room.site.run("snapshots", "p")
+    shown = room.approve("--json")
+    assert shown.json["approved_before"] is None and shown.json["not_here"] == [ledger], shown
+    process = room.site.start("plan", "approve", "p")
+    out, _ = process.communicate()
+    assert "as far as this host knows" in out and f"ccdr ledger recover p --ledger {ledger[:8]}" in out
+    assert room.approve().json["not_here"] == [ledger]
+    assert room.approve().json["not_here"] == []

@@ -130,6 +130,23 @@ def test_rows_without_the_files_they_are_compared_with_are_not_known_to_fit(site
     assert compared(again.json) == ["PASS", "PASS", "PASS"]
 
 
+@pytest.mark.parametrize("gone", [True, False], ids=["dropped", "there"])
+def test_a_database_that_was_dropped_since_is_not_told_as_brought_back(site: Site, target: Target, gone: bool) -> None:
+    """The recordings were still to be brought; nothing compares the two."""
+    site.write("restore_tests/crm.yaml", CRM_CHECKS)
+    identical = "restore_test: recordings\nchecks:\n  - {kind: identical}\n"
+    site.write("restore_tests/recordings.yaml", identical + "  - {kind: decodable}\n")
+    done = site.run(*asked(site))
+    assert {s["asset"]: s["state"] for s in done.json["steps"]} == {"recordings": "failed", "crm": "done"}, done
+    site.write("restore_tests/recordings.yaml", identical)
+    if gone:
+        target.psql("drop database back")
+    again = site.run("recover", "--resume", "p")
+    assert (again.code, again.json["state"]) == (1 if gone else 0, "done"), again
+    found = [text for text in again.json["findings"] if text.startswith("crm: ") and "is not there any more" in text]
+    assert len(found) == gone, again.json["findings"]
+
+
 @pytest.fixture
 def doubled(three: Site, target: Target, tmp_path: Path) -> Iterator[Site]:
     """The rows are protected twice; what holds them without being compared is newer, so that the other is its spare."""

@@ -17,9 +17,11 @@ import pytest
 from tests.faults.recover.conftest import CDR
 from tests.faults.recover.test_recovers import is_back
 from tests.support.harness import ShiftedClock, Site, eventually
-from tests.support.recovering import recovered, resumed
+from tests.support.recovering import Watching, recovered, resumed
 from tests.support.restored_files import mounted
 from tests.support.stored import left
+
+from ccdr.jobs.recover import Known, newest, resuming
 
 
 def restic(site: Site, script: str) -> None:
@@ -151,6 +153,23 @@ def test_what_was_brought_and_is_gone_since_is_told_and_not_brought_twice(centre
     assert centre.run("recover", "--resume").code == 0
 
 
+def test_the_time_that_looking_again_takes_is_in_its_rto(centre: Site) -> None:
+    """A repository that answers slowly: nothing of the recovery is at work meanwhile, and people wait."""
+    centre.write("restore_tests/cdr.yaml", CDR.replace("3000", "99999"))
+    assert recovered(centre, {"cdr": centre.root / "back" / "cdr"}).state == "failed"
+    centre.write("restore_tests/cdr.yaml", CDR)
+    clock = ShiftedClock()
+    services, view = centre.services(clock), Watching()
+    told = newest(services.state, "p")
+    assert told is not None
+    with resuming(centre.loaded(), told, services, view, Known((centre.loaded(),))) as one:
+        clock.shift += timedelta(hours=1)
+        clock.monotonic = lambda: time.monotonic() + 3600  # type: ignore[method-assign]
+        one.carry_out(view)
+    assert one.result.state == "done" and one.result.away >= 3600 > one.result.worked
+    assert one.result.rto()["verdict"] == "BREACHED"
+
+
 @pytest.mark.parametrize("hours", [-24, 24], ids=["back", "ahead"])
 def test_a_clock_that_jumps_changes_no_measured_time(centre: Site, lost: Path, hours: int) -> None:
     centre.write("restore_tests/cdr.yaml", CDR.replace("3000", "99999"))
@@ -246,3 +265,20 @@ def test_a_journal_that_was_told_of_what_never_happened_is_not_gone_on_with(cent
     assert not (back / "cdr").exists()
     path.write_text(whole)
     assert centre.run("recover", "--resume", "p").code == 0
+
+
+def test_what_could_not_be_looked_at_is_told_by_whoever_goes_on(centre: Site, lost: Path) -> None:
+    """Docker was away for the call records, and is there again; the recordings alone were still to be brought."""
+    restic(centre, 'case "$*" in *recordings*) exit 1;; esac')
+    docker = centre.env.get("DOCKER_HOST")
+    centre.env["DOCKER_HOST"] = f"unix://{centre.root}/nowhere.sock"
+    done = centre.run(*go(centre))
+    assert states(done.json) == {"recordings": "failed", "cdr": "done"}, done
+    del centre.env["DOCKER_HOST"]
+    if docker:
+        centre.env["DOCKER_HOST"] = docker
+    restic(centre, ":")
+    again = centre.run("recover", "--resume")
+    assert (again.code, again.json["state"]) == (3, "done") and is_back(centre, lost), again
+    assert "recover check p" in again.json["hint"], again
+    assert centre.run("recover", "check", "p").code == 0

@@ -10,11 +10,14 @@ import pytest
 from tests.support.recovering import Watching
 
 from ccdr.host.state import State
+from ccdr.jobs.recover import again
 from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.one_turn import Doing
+from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.work import Restoring
 from ccdr.model.values import CheckResult, Verdict
+from ccdr.plans.targets import Target
 
 
 def compared(monkeypatch: pytest.MonkeyPatch, state: State, spare_of: str | None, status: Verdict) -> tuple[bool, Any]:
@@ -60,3 +63,27 @@ def test_a_comparison_of_a_spare_is_told_and_stops_nothing(
     )
     if not well:
         assert "ccdr restore p --asset crm … --despite-failed-checks" in told.restore.hint
+
+
+@pytest.mark.parametrize(("spare_of", "started", "code"), [("whole", False, 0), ("whole", True, 1), (None, False, 1)])
+def test_a_spare_that_somebody_has_started_is_in_use_and_has_to_fit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spare_of: str | None, started: bool, code: int
+) -> None:
+    planned = Planned("crm", "s" * 64, None, None, None, 0.0, Target(directory=tmp_path / "crm"), spare_of=spare_of)
+    check = CheckResult("reconcile", "every call's recording: rows", Verdict.FAIL, "0", "40")
+    stands = SimpleNamespace(
+        job=SimpleNamespace(checks=[SimpleNamespace(beside="recordings")]),
+        result=SimpleNamespace(left_behind=[]),
+        answering=("opening", "client") if started else None,
+        look=lambda _: [],
+    )
+    monkeypatch.setattr(again, "Standing", lambda *_, **__: stands)
+    monkeypatch.setattr(again, "Job", lambda *_: None)
+    monkeypatch.setattr(again, "put_back", lambda *_: False)
+    monkeypatch.setattr(again.Of, "told", lambda *_, **__: None)
+    monkeypatch.setattr(Comparing, "compare", lambda *_: [check])
+    told = SimpleNamespace(decided=Decision("p", None, (planned,), None, None).as_json())
+    services = SimpleNamespace(state=State(tmp_path / "state"), clock=SimpleNamespace(now=lambda: None))
+    run = SimpleNamespace(scratch=tmp_path)
+    (one,) = again.check_again(*cast("Any", (None, told, services, run, Watching(), {})))
+    assert one.code == code

@@ -11,9 +11,11 @@ from typing import Any, cast
 import pytest
 from tests.unit.test_opening import left_in
 
+from ccdr.checks.identical import Identical
 from ccdr.cli.progress import SILENT
 from ccdr.jobs.recover import standing
 from ccdr.jobs.recover.standing import NOTHING, Of, Standing
+from ccdr.jobs.recover.standing_server import StandingServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans.targets import Target
@@ -91,3 +93,22 @@ def test_where_no_check_could_ask_the_server_in_use_that_is_told(
     with SILENT as progress:
         server, *_ = one.look_in(InUse(monkeypatch, SKIPPED), progress)
     assert server.actual.endswith(NOTHING)
+
+
+@pytest.mark.parametrize(("found", "nothing"), [((), True), ((SKIPPED,), True), ((SKIPPED, PASSED), False)])
+def test_of_one_in_use_without_a_check_that_may_ask_it_nothing_was_looked_at(
+    tmp_path: Path, found: tuple[CheckResult, ...], nothing: bool
+) -> None:
+    """As where the plan has `identical` alone: that was done before it had its name."""
+    order = SimpleNamespace(
+        job=SimpleNamespace(checks=[Identical(kind="identical")], asset="crm"),
+        run=SimpleNamespace(scratch=tmp_path, directory=lambda name: (tmp_path / name).mkdir()),
+        services=SimpleNamespace(host=None, digest=None),
+        manifest=None,
+        phase=lambda *_: contextlib.nullcontext(),
+        check=lambda *_: list(found),
+    )
+    one = StandingServer(cast("Any", order), cast("Any", None), cast("Any", SimpleNamespace(place=None)), opened=True)
+    with SILENT as progress:
+        assert [check.kind for check in one.check(progress)][-1] == "identical"
+    assert one.looked_at_nothing is nothing

@@ -42,10 +42,11 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return asked
 
 
-def recovered(work: Work, run: str, *assets: str, after: float = 60.0) -> None:
+def recovered(work: Work, run: str, *assets: str, after: float = 60.0) -> Journal:
     of = [{"asset": name} for name in assets]
     began = rfc3339(NOON + timedelta(seconds=after))
-    Journal.begin(work.services.state, run, {"plan": work.loaded.plan.plan, "began": began, "assets": of}, a_key)
+    about = {"plan": work.loaded.plan.plan, "began": began, "assets": of}
+    return Journal.begin(work.services.state, run, about, a_key)
 
 
 def test_without_a_recovery_in_this_run_the_check_fails(work: Work, ran: list[tuple[str, ...]]) -> None:
@@ -78,6 +79,29 @@ def test_a_recover_step_tells_which_recovery_it_began(work: Work, monkeypatch: p
     monkeypatch.setattr(runners, "run_command", run_command)
     done = runners.recover("recover", Recover(kind="recover"), work)
     assert done.facts == {"recovery": "20260728T120001-aaaaaa"}
+
+
+@pytest.mark.parametrize(
+    ("code", "unseen", "ok", "step"),
+    [
+        (Exit.OK, True, True, Exit.OK),
+        (Exit.FINDING, True, False, Exit.FINDING),
+        (Exit.NOT_CARRIED_OUT, True, False, Exit.NOT_CARRIED_OUT),
+        (Exit.LEFT_BEHIND, True, True, Exit.OK),
+        (Exit.FINDING, False, True, Exit.OK),
+    ],
+)
+def test_a_recovery_that_outlived_its_runbook_is_as_green_as_it_ended(
+    work: Work, ran: list[tuple[str, ...]], code: Exit, unseen: bool, ok: bool, step: Exit
+) -> None:
+    """Nobody has seen its exit code. The last twin: a person saw the step fail by it, and had it go on."""
+    journal = recovered(work, "20260728T120001-aaaaaa", "rec")
+    journal.session(NOON, "alice")
+    journal.ended("done", NOON, 1.0, code)
+    done = runners.recover("recover", Recover(kind="recover"), replace(work, since=NOON, unseen=unseen))
+    assert (done.ok, done.code, bool(done.left_behind)) == (ok, step, code is Exit.LEFT_BEHIND), done
+    assert not ran and done.facts == {"recovery": "20260728T120001-aaaaaa"}
+    assert ok or (f"exited with {int(code)}" in (done.reason or "") and "recover check p" in (done.hint or ""))
 
 
 def test_the_headline_names_what_was_not_done() -> None:

@@ -52,6 +52,7 @@ def judge_upkeep(
     troubles = (
         *_fetched(loaded, histories, now),
         *_unstored(loaded, histories, now),
+        *elsewhere(loaded, history),
         *approval_of(loaded, history, now),
         *access_of(loaded, history, now),
         *locks_of(loaded, history, now),
@@ -171,6 +172,23 @@ def _unstored(loaded: LoadedPlan, histories: Histories, now: datetime) -> Iterat
     if times and (max(times) > since + CLOCK_TOLERANCE or now - since > UNSTORED):
         text = f"the plan of {to_the_second(since)} (record {version['seq']}) is not in its repository"
         yield Problem(Trouble.PLAN_NOT_STORED, text, since, about=str(version["digest"])[:16], verb=Verb.BACKUP)
+
+
+def elsewhere(loaded: LoadedPlan, history: AssetHistory) -> Iterator[Problem]:
+    """By the file of a plan that was brought back from a repository: is the state of another one that bears its name?
+    Backups and tests of that say nothing of this. A plan that a person edits here is judged by its version in force."""
+    origin, facts = origin_of(loaded), loaded.facts.repository
+    if origin is None or facts is None:
+        return
+    version, stored = history.newest.get(PLAN_VERSION), history.newest.get(PLAN_STORED)
+    known = [(((version or {}).get("facts") or {}).get("repository") or {}).get("location")]
+    if not origin.made:  # a made one is never stored
+        known.append((stored or {}).get("repository"))
+    other = next((where for where in known if where is not None and where != facts.location), None)
+    if other is not None:
+        text = "what is known here of the plan is of another repository than it came from: nothing of it counts"
+        step = next_step(Trouble.PLAN_ELSEWHERE, loaded.plan.plan, None)
+        yield Problem(Trouble.PLAN_ELSEWHERE, text, about=str(other)[:16], step=step)
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:

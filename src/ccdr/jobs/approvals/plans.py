@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ccdr.evidence.approvals import AHEAD, NAMESPACE, PLAN_APPROVED, PlanToApprove, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.host.who import who
@@ -30,6 +31,7 @@ class ApprovedPlan:
     signer: Signer
     review_by: datetime
     seq: int
+    not_here: tuple[str, ...] = ()  # as of `not_here`, where this is the first that this host knows
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -40,6 +42,7 @@ class ApprovedPlan:
             "user_verified": self.signer.user_verified,
             "review_by": rfc3339(self.review_by),
             "record": self.seq,
+            "not_here": list(self.not_here),
         }
 
 
@@ -83,8 +86,30 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
         "tenant": loaded.plan.tenant_of(None),
         "who": who().body(),
     }
+    unknown = not_here(plan, services)
     seq = services.ledger.append(PLAN_APPROVED, plan=plan, asset=None, run=None, body=body).seq
-    return ApprovedPlan(plan, digest, signer, given.review_by, seq)
+    return ApprovedPlan(plan, digest, signer, given.review_by, seq, unknown)
+
+
+def not_here(plan: str, services: Services) -> tuple[str, ...]:
+    """Ids of ledgers that tell of the plan's backups and are not on this host, where that knows of no approval: who may
+    approve, and what was approved last, may stand there."""
+    if PLAN_APPROVED in services.histories().get((plan, None), AssetHistory()).newest:
+        return ()
+    lineage, catalogue = read(services.state, services.ledger), services.catalogue
+    snapshots = [s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)]
+    told = {s.attested.ledger for s in snapshots if s.attested is not None}
+    return tuple(sorted(told - {str(lineage.ledger), *lineage.beside, *lineage.linked}))
+
+
+def told_of(plan: str, elsewhere: tuple[str, ...]) -> str:
+    """For people, of those `elsewhere`."""
+    which = ", ".join(f"{one[:8]}…" for one in elsewhere)
+    return (
+        f"an approval from before may stand in another ledger, which tells of its backups and is not here: {which}. "
+        f"`ccdr ledger recover {plan} --ledger {elsewhere[0][:8]}` brings it; where its host still runs, "
+        "`ccdr ledger collect DIR`"
+    )
 
 
 def _reviewed_as(loaded: LoadedPlan, block: Approval) -> Approval:

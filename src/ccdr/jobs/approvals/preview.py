@@ -9,7 +9,7 @@ from datetime import datetime
 from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.approvals import unapproved
-from ccdr.jobs.approvals.plans import to_approve
+from ccdr.jobs.approvals.plans import not_here, to_approve
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
@@ -30,6 +30,7 @@ class ToBeApproved:
     before: str | None
     keys: tuple[str, ...] | None
     why: str | None
+    not_here: tuple[str, ...] = ()  # ledgers in which an approval from before may stand
 
     @property
     def next(self) -> list[str]:
@@ -45,6 +46,7 @@ class ToBeApproved:
             "approved_before": self.before,
             "changed_keys": None if self.keys is None else list(self.keys),
             "why": self.why,
+            "not_here": list(self.not_here),
             "next": self.next,
         }
 
@@ -58,4 +60,5 @@ def to_be_approved(loaded: LoadedPlan, services: Services) -> ToBeApproved:
     texts = None if before is None else kept_texts(services, plan, before)
     keys = None if texts is None else changed_keys(texts, loaded.texts)
     why = unapproved(loaded, history, services.clock.now())
-    return ToBeApproved(plan, text.digest, text.review_by, files_of(loaded), before, keys, why)
+    elsewhere = not_here(plan, services)
+    return ToBeApproved(plan, text.digest, text.review_by, files_of(loaded), before, keys, why, elsewhere)

@@ -31,7 +31,7 @@ class CheckedAgain:
     hint: str | None = None
     left_behind: list[str] = field(default_factory=list)
     put_back: str | None = None  # where it was before all
-    borne: list[str] = field(default_factory=list)  # of a spare: what does not fit to other stores, and fails nothing
+    borne: list[str] = field(default_factory=list)  # of a spare that nobody has started: what fits not, and fails none
 
     @property
     def at(self) -> str:
@@ -103,7 +103,7 @@ def check_again(
                 names = {check.name.split(":")[0] for check in results}
                 kept = [c for c in found[asset].checks if c.status is not Verdict.SKIPPED or c.name not in names]
                 found[asset].checks = [*kept, *results]
-                if found[asset].planned.spare_of is not None:
+                if found[asset].planned.spare_of is not None and standing.answering is None:  # else it is in use
                     found[asset].borne = [c.name for c in results if c.status is Verdict.FAIL]
         comparing.keep(services.clock.now())
     return [found[planned.asset] for planned in decided]

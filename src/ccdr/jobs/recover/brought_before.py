@@ -9,13 +9,15 @@ from ccdr.host.file_times import Times
 from ccdr.host.files import extent, remove_tree
 from ccdr.jobs.recover.journal import Progressed
 from ccdr.jobs.recover.planned import Planned
+from ccdr.jobs.recover.result import StepResult
 from ccdr.jobs.recover.session import Session
 from ccdr.jobs.recover.since_named import since_named
 from ccdr.jobs.recover.view import OfAsset, View
 from ccdr.jobs.restore.directory import named_before, root_for, take_back
 from ccdr.jobs.restore.left_server import CHANGED, LeftServer
+from ccdr.jobs.restore.result import RestoreResult
 from ccdr.model.errors import CcdrError, UsageProblem, failure_of
-from ccdr.model.values import human_bytes, so_many
+from ccdr.model.values import CheckResult, Verdict, human_bytes, so_many
 
 
 def is_there(session: Session, planned: Planned) -> bool:
@@ -35,6 +37,8 @@ def was_done(session: Session, planned: Planned) -> None:
     step, past = session.result.steps[planned.asset], session.past(planned.asset)
     opened = not planned.starts or (past is not None and past.past("opened"))
     step.before, step.state = True, "done" if opened else "named"
+    if past is not None:
+        _told_before(session, step, past)
     if planned.where.new_server is not None:
         with contextlib.suppress(CcdrError):
             left = LeftServer.read(planned.where.new_server.directory)
@@ -42,6 +46,23 @@ def was_done(session: Session, planned: Planned) -> None:
                 session.result.notes.append(f"{planned.asset}: {CHANGED}")
             elif left.untouched:
                 step.start = left.lines
+
+
+def as_facts(result: RestoreResult) -> dict[str, object]:
+    """What an asset that is handed over is told to lack, for whoever goes on: it is no greener for having its name."""
+    short = [c for c in result.checks if c.status in (Verdict.INCONCLUSIVE, Verdict.FAIL)]
+    unlooked = [{"kind": c.kind, "name": c.name, "status": c.status.value} for c in short]
+    return {"unlooked": unlooked, "findings": result.findings}
+
+
+def _told_before(session: Session, step: StepResult, past: Progressed) -> None:
+    """A journal of an earlier ccdr says nothing of it."""
+    facts, asset = {**past.facts.get("checked", {}), **past.facts.get("named", {})}, step.planned.asset
+    step.unlooked = [
+        CheckResult(c["kind"], c["name"], Verdict(c["status"]), "a look", "so it was found as it was brought back")
+        for c in facts.get("unlooked") or ()
+    ]
+    session.result.findings += [f"{asset}: {text}" for text in facts.get("findings") or ()]
 
 
 def look_again(session: Session, view: View) -> None:
@@ -55,6 +76,14 @@ def look_again(session: Session, view: View) -> None:
 def _look_again(session: Session, planned: Planned, past: Progressed, told: OfAsset) -> None:
     asset, plan, result = planned.asset, session.loaded.plan.plan, session.result
     place, times = planned.where.directory, Times.read(past.facts.get("naming", {}))
+    if planned.where.server is not None:
+        try:
+            with contextlib.ExitStack() as room:
+                session.stands(planned, room).stand(told)
+        except (CcdrError, OSError) as error:
+            said = f"{asset}: {planned.where.shown} is not there any more, or cannot be asked"
+            result.findings.append(f"{said}: {failure_of(error).reason}")
+            return
     if place is None or times is None:
         again = f"{asset}: it had its name before, and was not looked at again"
         result.notes.append(f"{again}: `ccdr recover check {plan}` does")

@@ -25,7 +25,7 @@ from ccdr.host.clock import boot
 from ccdr.host.state import State
 from ccdr.jobs.recover.sessions import Away, Moment, Session, away
 from ccdr.jobs.sealing import Key, is_seal, seal
-from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, WrittenByNewer
 from ccdr.model.values import rfc3339, to_the_second, utc
 
 FORMAT = 2
@@ -60,13 +60,15 @@ class Progressed:
 
 @dataclass
 class Told:
-    """What a journal tells. `decided` is its first line; `sessions` are the processes that worked on it, in turn."""
+    """What a journal tells. `decided` is its first line; `sessions` are the processes that worked on it, in turn;
+    `code` is what the one that `ended` it exited with."""
 
     directory: Path
     decided: Mapping[str, Any]
     assets: dict[str, Progressed]
     sessions: list[Session]
     ended: str | None = None
+    code: Exit = Exit.OK
     holder: str | None = None  # who began the last one, in which process, when
 
     @property
@@ -168,8 +170,8 @@ class Journal:
         now = this_moment(at, self._monotonic())
         self.write({"session": os.getpid(), "who": who, "at": rfc3339(at), "mono": now.mono, "boot": now.boot})
 
-    def ended(self, state: str, at: datetime, elapsed: float) -> None:
-        self.write({ENDED: state, **self._when(at, elapsed)})
+    def ended(self, state: str, at: datetime, elapsed: float, code: Exit = Exit.OK) -> None:
+        self.write({ENDED: state, "code": int(code), **self._when(at, elapsed)})
 
     def _when(self, at: datetime, elapsed: float) -> dict[str, object]:
         return {"at": rfc3339(at), "mono": round(self._monotonic(), 3), "elapsed_s": round(elapsed, 3)}
@@ -267,7 +269,7 @@ def _take(told: Told, line: Mapping[str, Any]) -> None:
         heard = Moment(at, mono, last.began.boot)
         told.sessions[-1] = replace(last, heard=heard, seconds=float(line["elapsed_s"]))
     if ENDED in line:
-        told.ended = str(line[ENDED])
+        told.ended, told.code = str(line[ENDED]), Exit(line.get("code", 0))
         return
     of = told.assets.setdefault(str(line["asset"]), Progressed(str(line["asset"])))
     if (stage := str(line["stage"])) not in STAGES:

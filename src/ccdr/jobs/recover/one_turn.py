@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Lock
 
+from ccdr.jobs.recover.brought_before import as_facts
 from ccdr.jobs.recover.comparing import Brought, Comparing
 from ccdr.jobs.recover.planned import Planned
 from ccdr.jobs.recover.result import StepResult
@@ -75,7 +76,7 @@ class Doing:
         session.reached(asset, "begun", {"run": one.result.run})
         well = one.bring(OfAsset(view, asset))
         if well:
-            session.reached(asset, "checked", {})
+            session.reached(asset, "checked", as_facts(one.result))
         return well
 
     # --- compared -------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class Doing:
         well = one.finish(OfAsset(view, asset))
         if not well and one.result.result != RESTORED:
             return False
-        session.reached(asset, "named", {})
+        session.reached(asset, "named", {"findings": one.result.findings})
         session.rooms[asset].close()
         step.state, step.start = "named", one.result.start
         if not step.planned.starts:

@@ -11,7 +11,7 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.then_red import ThenRed
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import CheckResult, RecordRef, Verdict, rfc3339, so_many
+from ccdr.model.values import CheckResult, RecordRef, Verdict, human_seconds, rfc3339, so_many
 from ccdr.ports.new_server import StartLines
 
 if TYPE_CHECKING:
@@ -42,6 +42,16 @@ class StepResult:
     start: StartLines | None = None  # what a person does to open a new server
     compared: list[CheckResult] = field(default_factory=list)  # where it stands, having been brought before
     borne: list[str] = field(default_factory=list)  # checks of a spare that did not pass, and fail nothing
+    unlooked: list[CheckResult] = field(default_factory=list)  # that were not PASS as an earlier process brought it
+    own_rpo_s: float | None = None  # where the asset states one
+
+    @property
+    def lost_too_much(self) -> str | None:
+        """By its own objective: the service's is judged by all of them. Nobody is to start a spare."""
+        own, lost, asset = self.own_rpo_s, self.planned.lost_s, self.planned.asset
+        if own is None or lost is None or lost <= own or self.planned.spare_of is not None:
+            return None
+        return f"{asset}: {human_seconds(lost)} of its newest data are lost, and its own RPO is {human_seconds(own)}"
 
     @property
     def to_start(self) -> bool:
@@ -62,7 +72,7 @@ class StepResult:
 
     @property
     def _counting(self) -> set[Verdict]:
-        return {check.status for check in self.compared if check.name not in self.borne}
+        return {check.status for check in (*self.unlooked, *self.compared) if check.name not in self.borne}
 
     @property
     def _own_codes(self) -> list[Exit]:
@@ -75,7 +85,7 @@ class StepResult:
 
     @property
     def checks(self) -> list[CheckResult]:
-        return [*(self.restore.checks if self.restore is not None else []), *self.compared]
+        return [*(self.restore.checks if self.restore is not None else []), *self.unlooked, *self.compared]
 
     def body(self) -> dict[str, object]:
         restore, planned = self.restore, self.planned
@@ -145,7 +155,7 @@ class RecoveryResult:
     @property
     def exit_code(self) -> Exit:
         codes = [code for step in self.steps.values() for code in step.codes]
-        if self.state != DONE and not codes:
+        if self.state != DONE:  # whatever else came of it, and whoever broke before a step was begun
             codes.append(Exit.NOT_CARRIED_OUT)
         if self.found or self.breached:
             codes.append(Exit.FINDING)
@@ -191,6 +201,7 @@ class RecoveryResult:
     def found(self) -> list[str]:
         """Of the recovery, and of each restore."""
         own = [*self.findings, *([UNTIMED] if self.untimed and self.state == DONE else [])]
+        own += [text for step in self.steps.values() if self.state == DONE and (text := step.lost_too_much)]
         restores = [step.restore for step in self.steps.values() if step.restore is not None]
         of_each = [f"{restore.asset}: {text}" for restore in restores for text in restore.findings]
         return list(dict.fromkeys([*own, *of_each]))

@@ -54,7 +54,8 @@ class Session:
         self.known, self.told, self.asked = known, told, asked
         self.key = key_of(loaded, services.host, journals.VERB)
         objectives = loaded.plan.objectives
-        steps = {one.asset: StepResult(one) for one in decision.assets}
+        own = {name: asset.objectives.rpo for name, asset in loaded.plan.assets.items()}
+        steps = {one.asset: StepResult(one, own_rpo_s=own.get(one.asset)) for one in decision.assets}
         self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)
         told_before = ((one.asset, one.newer_elsewhere) for one in decision.assets)
         self.result.notes += [f"{asset}: {newer}" for asset, newer in told_before if newer is not None]
@@ -62,9 +63,7 @@ class Session:
         self.rooms: dict[str, contextlib.ExitStack] = {}
         self.journal: Journal | None = None
         self._began = services.clock.monotonic()
-        if told is not None:
-            away = told.away_until(journals.this_moment(services.clock.now(), self._began))
-            self.result.resumes, self.result.away, self.result.untimed = told.run, away.seconds, away.unknown
+        self._was_away()
 
     @property
     def left(self) -> list[Planned]:
@@ -92,8 +91,15 @@ class Session:
     # --- what was reached -----------------------------------------------------------------------------
 
     def begins(self) -> None:
-        """The work, and its clock."""
+        """The work, and its clock. That all was looked at again took its time, too."""
         self._began = self.services.clock.monotonic()
+        self._was_away()
+
+    def _was_away(self) -> None:
+        """Until now nothing was at work on what another process had begun."""
+        if self.told is not None:
+            away = self.told.away_until(journals.this_moment(self.services.clock.now(), self._began))
+            self.result.resumes, self.result.away, self.result.untimed = self.told.run, away.seconds, away.unknown
 
     def opens_journal(self) -> None:
         """CcdrError where it cannot be written: then nothing is begun."""

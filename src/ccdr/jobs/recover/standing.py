@@ -176,7 +176,8 @@ class Standing:
     def _server(self, where: Target, progress: Progress) -> StandingServer:
         order, services = self.order, self._services
         target = order.engine.onto(str(where.server), where.password_file, where.ca_file)
-        credentials = self._run.directory(f"credentials-{self.job.asset}")
+        credentials = self._run.scratch / f"credentials-{self.job.asset}"
+        credentials.mkdir(mode=0o700, exist_ok=True)  # one process may look twice
         services.write_credentials_of(target.client, credentials, what=f"targets: {self.job.asset}")
         source, _ = self._stack.enter_context(
             services.lab.source(

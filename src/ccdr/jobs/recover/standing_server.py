@@ -60,7 +60,7 @@ class StandingServer:
         compared = [skipped(c, f"{c.beside} is not looked at with it") for c in order.job.checks if c.beside]
         with order.phase("check", f"checking {order.job.asset}", progress):
             results = order.check(ours, self.restored, self._context(), progress)
-        self.looked_at_nothing = bool(results) and all(one.status is Verdict.SKIPPED for one in results)
+        self.looked_at_nothing = all(one.status is Verdict.SKIPPED for one in results)
         return results + left_out + compared
 
     @contextlib.contextmanager

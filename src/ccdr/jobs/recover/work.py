@@ -236,7 +236,7 @@ class Recovering:
         result.hint = result.next_step or result.hint
         if session.journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
-                session.journal.ended(result.state, services.clock.now(), result.worked)
+                session.journal.ended(result.state, services.clock.now(), result.worked, result.exit_code)
         result.record = self._recorded.end(result.body())
         result.incident = result.incident.at(services.clock.now())
         wake(services)

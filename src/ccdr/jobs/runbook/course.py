@@ -27,6 +27,7 @@ from ccdr.plans.runbook_made import Runbook
 
 AT_ONCE = 4  # steps that machines carry out side by side
 GLANCE = 0.25  # seconds
+_ENDS = ("step.begun", "step.done", "step.failed")
 
 
 class View(Protocol):
@@ -121,12 +122,14 @@ class Course:
 
     def _start(self, pool: ThreadPoolExecutor, name: str, step: AnyStep, standing: Standing) -> None:
         attempts = standing.steps[name].attempts
+        told = [e.what for e in self.journal.events if e.step == name and e.what in _ENDS]
         self.journal.append("step.begun", step=name, attempt=attempts + 1)
         self.begun_at[name] = self.journal.clock.monotonic()
         first = next(e.time for e in self.journal.events if e.what == "step.begun" and e.step == name)
         work = replace(
             self.work,
             since=first if attempts else None,
+            unseen=told[-1:] == ["step.begun"],
             begun=self.journal.events[0].time,
             recoveries=told_in(self.journal.events),
         )

@@ -87,14 +87,19 @@ def run_command(
         )
     if code == 0:
         return StepResult(True, words=words)
-    if argv[0] == CCDR and code == Exit.LEFT_BEHIND:
-        return StepResult(True, f"{called} left something behind", left_behind=(f"what {called} names",), words=words)
     if argv[:2] == (CCDR, "pause") and argv[-1] == "--end" and code == Exit.USAGE:
         return StepResult(True, "it was over already", words=words)  # by itself, or before ccdr was stopped
-    own = argv[0] == CCDR and code in (Exit.USAGE, Exit.NOT_CARRIED_OUT, Exit.LOCKED)
-    return StepResult(
-        False, f"{called} exited with {code}", code=Exit.NOT_CARRIED_OUT if own else Exit.FINDING, words=words
-    )
+    if argv[0] == CCDR:
+        return replace(_by_code(code, called), words=words)
+    return StepResult(False, f"{called} exited with {code}", code=Exit.FINDING, words=words)
+
+
+def _by_code(code: int, called: str) -> StepResult:
+    """What ccdr itself came to, by an exit code other than 0."""
+    if code == Exit.LEFT_BEHIND:
+        return StepResult(True, f"{called} left something behind", left_behind=(f"what {called} names",))
+    own = code in (Exit.USAGE, Exit.NOT_CARRIED_OUT, Exit.LOCKED)
+    return StepResult(False, f"{called} exited with {int(code)}", code=Exit.NOT_CARRIED_OUT if own else Exit.FINDING)
 
 
 def _run(host: Host, argv: list[str], called: str, said: deque[str]) -> tuple[int, FreeText]:
@@ -113,7 +118,7 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
     if told is not None and work.since is not None and told.began >= work.since:
         before.discard(told.run)
         if not told.unfinished:
-            return StepResult(True, "it was brought back before ccdr was stopped", facts={RECOVERY: told.run})
+            return replace(_as_it_ended(told, work), facts={RECOVERY: told.run})
         words: tuple[str, ...] = ("recover", "--resume", plan)
     else:
         approval = ("--approval", str(work.approval.absolute())) if work.approval is not None else ()
@@ -124,6 +129,16 @@ def recover(name: str, step: AnyStep, work: Work) -> StepResult:
         retry = f"`ccdr runbook retry {plan} {name} --approval FILE`"
         done = replace(done, hint=f"the plan wants another person's approval of a recovery: {retry} gives it")
     return replace(done, facts={RECOVERY: ", ".join(begun)} if begun else {})
+
+
+def _as_it_ended(told: recovery.Told, work: Work) -> StepResult:
+    """A recovery that was done before this process came to it: no greener than it was, where nobody has seen how it
+    ended. A person who has, and has the step go on, has answered for it."""
+    there = "it was brought back before ccdr was stopped"
+    if told.code is Exit.OK or not work.unseen:
+        return StepResult(True, there)
+    ended = _by_code(told.code, "`ccdr recover`")
+    return replace(ended, reason=f"{there}, and {ended.reason}", hint=f"`ccdr recover check {told.plan}` looks at it")
 
 
 def wants_approval(loaded: LoadedPlan) -> bool:

@@ -35,8 +35,8 @@ class StepResult:
 @dataclass(frozen=True)
 class Work:
     """What a runner is handed. `since`: when an earlier attempt was first begun, which may have got somewhere. `begun`
-    is when the run was, `recoveries` are those that its steps have told of. `approval` is a request that somebody else
-    has signed: for the recovery that a step begins."""
+    is when the run was, `recoveries` are those that its steps have told of. `unseen`: how the last attempt ended,
+    nobody was told. `approval` is a request that somebody else has signed: for the recovery that a step begins."""
 
     loaded: LoadedPlan
     services: Services
@@ -44,6 +44,7 @@ class Work:
     directories: Mapping[str, Path]  # by the option that names them: --plans, --restore-tests, --state
     progress: Progress
     since: datetime | None = None
+    unseen: bool = False
     begun: datetime | None = None
     recoveries: tuple[str, ...] = ()
     approval: Path | None = None

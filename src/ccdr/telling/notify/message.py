@@ -30,6 +30,7 @@ HEADLINES = {
     Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
     Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot are NOT as recorded",
     Trouble.PLAN_NOT_STORED: "the plan is NOT IN ITS REPOSITORY",
+    Trouble.PLAN_ELSEWHERE: "what is known of the plan is of ANOTHER REPOSITORY",
     Trouble.PLAN_UNAPPROVED: "the plan is NOT APPROVED",
     Trouble.BREAK_GLASS: "BREAK-GLASS: done without approval",
     Trouble.PLAN_REVIEW: "the plan's review is OVERDUE",

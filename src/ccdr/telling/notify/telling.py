@@ -45,6 +45,7 @@ NOT_WELL = frozenset(
         Trouble.RECORDS_WRONG,
         Trouble.CATALOGUE_WRONG,
         Trouble.PLAN_FILES_GONE,
+        Trouble.PLAN_ELSEWHERE,
         Trouble.BREAK_GLASS,
         Trouble.PLAN_WRONG,
         Trouble.CONTROL_PASSED,
