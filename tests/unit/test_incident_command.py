@@ -123,6 +123,23 @@ def test_what_a_recovery_assumed_was_breached_a_person_states_and_the_last_word_
     site.ledger_holds()
 
 
+def test_a_loss_after_everybody_was_notified_of_a_disclosure_is_an_incident_of_its_own(site: Site) -> None:
+    """Nothing is left to be notified of the first: nobody would hear of the second."""
+    services, first = site.services(), opened(site)
+
+    def recovered(run: str) -> str:
+        told = for_recovery(site.loaded(), services, run, "recover").standing
+        assert told is not None
+        return told.incident.name
+
+    assert recovered("r-1") == first, "while it is to be notified, it is one event"
+    site.run("incident", "note", first, "--filed", "gdpr-33-2", "--receipt", "/etc/hostname")
+    second = recovered("r-2")
+    assert second != first and recovered("r-3") == second
+    site.run("incident", "note", second, "--filed", "gdpr-33-2", "--receipt", "/etc/hostname")
+    assert recovered("r-4") == second, "a loss that was notified goes on"
+
+
 def test_the_register_has_the_risk_and_whom_it_concerns_in_a_persons_own_words(site: Site) -> None:
     name = opened(site)
     site.run("incident", "note", name, "--risk", "high", "--risk-why", "voices", "--persons", "about 40 callers")

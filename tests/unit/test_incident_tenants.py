@@ -15,7 +15,7 @@ from tests.support.judged import END
 
 from ccdr.evidence.incident_entries import MOST_CLOSED
 from ccdr.evidence.incidents import incident_of
-from ccdr.jobs.incidents import facts, find, reopen
+from ccdr.jobs.incidents import facts, find, for_recovery, reopen
 from ccdr.model.values import rfc3339
 
 PLAN = (
@@ -65,6 +65,24 @@ def test_an_incident_names_whose_data_it_concerns(centre: Centre) -> None:
     assert row["tenants"] == "acme (crm, voice); beta (exchange)"
     assert "to acme: due" in row["notifications"] and "to beta: due" in row["notifications"]
     centre.site.ledger_holds()
+
+
+def test_a_recovery_concerns_those_whose_data_were_brought_back(centre: Centre) -> None:
+    """Nobody else is owed a notice by it; and who is not in an incident that is open hears by one of their own."""
+    site, services = centre.site, centre.site.services()
+
+    def recovered(run: str, *assets: str) -> dict[str, object]:
+        told = for_recovery(site.loaded(), services, run, "recover", assets)
+        assert told.standing is not None
+        return {"name": told.standing.incident.name, "tenants": dict(told.standing.incident.tenants)}
+
+    assert recovered("r-1", "exchange")["name"] == centre.name, "it concerns both"
+    site.run("incident", "close", centre.name, "--cause", "false_alarm", "--effects", "none", "--remedy", "none")
+    of_beta = recovered("r-2", "exchange")
+    assert of_beta["tenants"] == {"beta": ["exchange"]}
+    of_acme = recovered("r-3", "voice")
+    assert of_acme["name"] != of_beta["name"] and of_acme["tenants"] == {"acme": ["voice"]}
+    assert recovered("r-4", "exchange")["name"] == of_beta["name"]
 
 
 @pytest.mark.parametrize("lang", ["en", "ro"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -177,9 +177,15 @@ def incidents_of(plan: str, entries: Mapping[str, Entry]) -> list[Incident]:
     return sorted(there, key=lambda one: one.records[0])
 
 
-def open_one(plan: str, entries: Mapping[str, Entry]) -> Incident | None:
-    """The newest that is open: what a recovery belongs to."""
-    return next((one for one in reversed(incidents_of(plan, entries)) if one.open), None)
+def open_one(plan: str, entries: Mapping[str, Entry], tenants: Collection[str] = ()) -> Incident | None:
+    """The newest open one that a recovery of these tenants' data belongs to. Not one that does not concern them; nor
+    one of another kind of breach than a loss, of which everybody has been notified: they would not hear of this."""
+
+    def belongs(one: Incident) -> bool:
+        told = bool(one.duties) and not one.unsettled and "availability" not in one.kinds
+        return one.open and not told and (not one.tenants or set(tenants) <= one.tenants.keys())
+
+    return next((one for one in reversed(incidents_of(plan, entries)) if belongs(one)), None)
 
 
 def due_of(clocks: Mapping[str, Entry], name: str, aware: datetime, zone: str) -> datetime:

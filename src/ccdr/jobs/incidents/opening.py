@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -72,16 +72,19 @@ def open_by_hand(
     return _append(loaded, services, {**body, "by": "person", "kinds": list(kinds), **words})
 
 
-def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> Told:
-    """The incident that a recovery belongs to: the one that tells of it already, or the one that is open for the plan,
-    in which it is noted, or a new one. Whatever goes wrong with that is told, and hinders nothing: it raises nothing
-    but an interrupt."""
+def for_recovery(
+    loaded: LoadedPlan, services: Services, run: str, by: str, assets: Collection[str] | None = None
+) -> Told:
+    """The incident that a recovery of these assets (None: of any) belongs to: the one that tells of it already, or one
+    that is open and concerns the same tenants, in which it is noted, or a new one. Whatever goes wrong with that is
+    told, and hinders nothing: it raises nothing but an interrupt."""
     plan = loaded.plan.plan
     try:
+        tenants = tenants_of(loaded, assets)
         entries = services.histories().get((plan, None), AssetHistory()).incidents
         if told := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
             return Told(standing_of(services, plan, told.name))
-        if there := open_one(plan, entries):
+        if there := open_one(plan, entries, [str(one["tenant"]) for one in tenants]):
             noted = {"incident": there.name, "what": "recovery", "recovery": run, "tenant": there.tenant}
             services.ledger.append(NOTED, plan=plan, asset=None, run=run, body={**noted, "who": who().body()})
             return Told(standing_of(services, plan, there.name))
@@ -89,7 +92,8 @@ def for_recovery(loaded: LoadedPlan, services: Services, run: str, by: str) -> T
         known = clocks.value.clocks
         names = [n for n in clocks.value.of(loaded.plan.incidents) if n in known and known[n].since != "stated"]
         body = _opened(loaded, services, clocks, names, services.clock.now())
-        opened = _append(loaded, services, {**body, "by": by, "kinds": ["availability"], "recovery": run})
+        about = {"by": by, "kinds": ["availability"], "recovery": run, "tenants": tenants}
+        opened = _append(loaded, services, {**body, **about})
         return Told(standing_of(services, plan, opened.name), why)
     except Exception as error:  # whatever it was: what is to be brought back does not wait for it
         reason = failure_of(error).reason
@@ -191,10 +195,10 @@ def _opened(
     }
 
 
-def tenants_of(loaded: LoadedPlan) -> list[dict[str, object]]:
-    """Whose data the plan holds, and in which assets, as a record has it."""
+def tenants_of(loaded: LoadedPlan, assets: Collection[str] | None = None) -> list[dict[str, object]]:
+    """Whose data the plan, or these assets of it, hold, and in which of them, as a record has it."""
     found: dict[str, list[str]] = {}
-    for asset in loaded.plan.assets:
+    for asset in (one for one in loaded.plan.assets if assets is None or one in assets):
         found.setdefault(loaded.plan.tenant_of(asset), []).append(asset)
     return [{"tenant": tenant, "assets": assets} for tenant, assets in found.items()]
 

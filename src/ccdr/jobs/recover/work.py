@@ -136,7 +136,8 @@ class Recovering:
         session.begins()
         self._recorded.begin(self._about())
         with self._recorded.attempt(self._stopped):
-            self.result.incident = for_recovery(session.loaded, session.services, session.run.id, VERB)
+            assets = [one.asset for one in session.decision.assets]
+            self.result.incident = for_recovery(session.loaded, session.services, session.run.id, VERB, assets)
             session.opens_journal()
             if session.decision.under is not None:
                 make_above(session.decision.under)

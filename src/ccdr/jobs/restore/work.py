@@ -130,7 +130,8 @@ class Restoring:
         result, way = self.result, self.way
         self._start()
         if not self.request.goes_on:
-            result.incident = for_recovery(self.job.loaded, self._services, self._run.id, "restore")
+            job = self.job
+            result.incident = for_recovery(job.loaded, self._services, self._run.id, "restore", [job.asset])
 
         def work() -> None:
             way.bring(progress)
