@@ -4,11 +4,12 @@ never came about, of somebody who was never looked for."""
 from __future__ import annotations
 
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import erased, replayed
+from tests.support.control_histories import BOX, erased, replayed
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about
 
 from ccdr.evidence.controls.values import ControlState, PartState
+from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
 PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
@@ -59,3 +60,32 @@ def test_who_was_added_on_another_host_is_asked_for_where_it_is_replayed(job: Jo
     replayed(past, -4, "ERASED")
     (seen,) = shown(job, past, ERASURES).observed
     assert (seen.state, seen.asset) == (LACKING, "crm") and "no canary" in seen.text, seen
+
+
+def test_a_test_that_came_to_no_sandbox_shows_nothing_of_one(job: Job) -> None:
+    """Nothing could be fetched: that no sandbox was needed nobody can tell."""
+    past = about(job)
+    past.stored(-5, "old")
+    past.tested(-0.2, "old", "FAIL", sandbox={"image": None})
+    for part in (ISOLATION, IMAGES):
+        assert shown(job, past, part).state is LACKING, part
+
+
+def test_sandboxes_beside_a_test_are_asked_too(job: Job) -> None:
+    past = about(job)
+    past.stored(-5, "old")
+    made, old = (rfc3339(past.at(-hours)) for hours in (24, 200 * 24))
+    box = BOX | {"image_created": made}
+
+    def beside(**more: object) -> dict[str, object]:
+        snapshot = {"id": NOUGHT, "consistent_point": made, "bytes": 5, "manifest_sha256": NOUGHT}
+        return {"asset": "queues", "snapshot": snapshot, "skew_s": 1.0, "phases": {}, "sandbox": box | more}
+
+    past.tested(-0.3, "old", sandbox=box, others=[beside()])
+    assert shown(job, past, ISOLATION).state is shown(job, past, IMAGES).state is PRESENT, "the twin"
+    past.tested(-0.2, "old", sandbox=box, others=[beside(network="bridge", image_created=old)])
+    assert shown(job, past, ISOLATION).state is FAILING
+    assert shown(job, past, IMAGES).state is STALE
+    past.tested(-0.1, "old", sandbox={}, others=[beside(network="bridge", image_created=old)])
+    assert shown(job, past, ISOLATION).state is FAILING, "it needed none itself"
+    assert shown(job, past, IMAGES).state is STALE
