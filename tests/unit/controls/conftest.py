@@ -52,3 +52,12 @@ def to_be_approved(tmp_path_factory: pytest.TempPathFactory) -> Job:
     site = Site(tmp_path_factory.mktemp("approved"), bare=True)
     site.plan("crm: {engine: files, paths: [/spool]}", extra="approval: {review: 90d}\n")
     return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def bare_copy(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan with a copy, none of whose assets has a schedule for restore tests."""
+    site = Site(tmp_path_factory.mktemp("bare_copy"), bare=True)
+    copy = '{url: /far, password_file: key, site: Cluj, schedule: "0 4 * * *"}'
+    site.plan("crm: {engine: files, paths: [/spool]}", extra=f"copies:\n  far: {copy}\n")
+    return Job(site.loaded(), "crm")

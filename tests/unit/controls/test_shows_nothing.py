@@ -4,7 +4,7 @@ never came about, of somebody who was never looked for."""
 from __future__ import annotations
 
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import BOX, erased, replayed
+from tests.support.control_histories import BOX, compared, copied, erased, replayed
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about
 
@@ -89,3 +89,27 @@ def test_sandboxes_beside_a_test_are_asked_too(job: Job) -> None:
     past.tested(-0.1, "old", sandbox={}, others=[beside(network="bridge", image_created=old)])
     assert shown(job, past, ISOLATION).state is FAILING, "it needed none itself"
     assert shown(job, past, IMAGES).state is STALE
+
+
+def test_a_repository_without_a_snapshot_attests_nothing(job: Job) -> None:
+    past = about(job)
+    compared(past, -3)
+    assert shown(job, past, "monitoring-and-audit/comparisons").state is PRESENT, "the twin"
+    compared(past, -2)
+    past.records[-1] |= {"snapshots": 0, "newest": 0}
+    assert shown(job, past, "monitoring-and-audit/comparisons").state is LACKING
+
+
+def test_an_empty_copy_is_no_copy(job: Job) -> None:
+    past = about(job)
+    copied(past, -2)
+    assert shown(job, past, "physical-security/copies").state is PRESENT, "the twin"
+    copied(past, -1, there={"crm": 0}, newest={})
+    assert shown(job, past, "physical-security/copies").state is LACKING
+
+
+def test_what_was_never_restored_from_a_copy_is_not_shown_by_who_cannot_know(bare_copy: Job) -> None:
+    """An asset without a schedule for restore tests is restored from nowhere."""
+    past = about(bare_copy)
+    copied(past, -2, tested=False)
+    assert shown(bare_copy, past, "physical-security/copies").state is LACKING

@@ -75,7 +75,10 @@ def _comparison(known: Known, plan: PlanKnown) -> Observed:
     if known.now - utc(last["time"]) > LOOKED_AT:
         text = f"its repository was last compared with the ledger on {at}"
         return Observed(LATE, text, name, None, behind(last), "check that cron calls `ccdr run`")
-    count = so_many(int(last.get("snapshots") or 0), "snapshot attests", "snapshots attest")
+    if not last.get("snapshots"):
+        text, step = f"its repository held no snapshot that attests the ledger on {at}", f"ccdr backup {name}"
+        return Observed(LACKING, text, name, None, behind(last), step)
+    count = so_many(int(last["snapshots"]), "snapshot attests", "snapshots attest")
     return Observed(PRESENT, f"{count} the ledger, none is missing, on {at}", name, None, behind(last))
 
 

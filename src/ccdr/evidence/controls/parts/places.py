@@ -42,7 +42,14 @@ def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
         return Observed(LACKING, text, plan.name, None, behind(last), f"ccdr copy {plan.name}")
     site = plan.loaded.plan.copies[name].site
     where = f"{name} ({site})" if site else name
-    held = so_many(sum((told.get("there") or {}).values()), "snapshot")
+    count = sum((told.get("there") or {}).values())
+    held = so_many(count, "snapshot")
+    if not count:
+        text = f"{where} holds no snapshot that is known, as of {to_the_second(told['time'])}"
+        return Observed(LACKING, text, plan.name, None, behind(told), f"ccdr copy {plan.name}")
+    if not any(known.history(at_copy(plan.name, name), asset).last_test for asset in plan.loaded.plan.assets):
+        text = f"{where} holds {held}, and nothing was restored from there, as far as is known here"
+        return Observed(LACKING, text, plan.name, None, behind(told), f"ccdr test {plan.name} --from {name}")
     return Observed(
         PRESENT, f"{where} holds {held}, filled {to_the_second(told['time'])}", plan.name, None, behind(told)
     )
