@@ -67,6 +67,7 @@ from ccdr.model.leaps import KNOWN, Growth
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import (
     LATEST,
+    PRIMARY,
     RULES,
     TOLD_BY,
     of_another_host,
@@ -161,6 +162,10 @@ class FoldedRecords:
     vanished: dict[str, str] = field(default_factory=dict)
     # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
     retentions: list[list[Any]] = field(default_factory=list)
+    # … and where each of its repositories lies (a digest of the address, by what records call it); of those that lie
+    # elsewhere than before, since when, and by which record.
+    addresses: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, list[Any]] = field(default_factory=dict)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
     # Of its log: the newest record of what was stored of it here (its number and time), and the newest point that one
     # tells of, and since when that could be restored. Only times that records tell.
@@ -297,8 +302,20 @@ class FoldedRecords:
             retention = [facts.get("retention"), facts.get("timezone")]
             if not self.retentions or self.retentions[-1][1:] != retention:
                 self.retentions.append([record["time"], *retention])
+            self._take_addresses(record, facts)
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
+
+    def _take_addresses(self, record: Record, facts: Mapping[str, Any]) -> None:
+        """An older record does not say where: it moves nothing."""
+        there = {PRIMARY: facts.get("repository")}
+        there |= {name: of.get("repository") for name, of in (facts.get("copies") or {}).items()}
+        for name, of in there.items():
+            if of is None:
+                continue
+            if self.addresses.get(name, of["location"]) != of["location"]:
+                self.moved[name] = [record["time"], record["seq"]]
+            self.addresses[name] = str(of["location"])
 
     def _take_start(self, kind: str, run: str, record: Record, checks: list[Any] | None) -> None:
         self.open_runs[run] = record
