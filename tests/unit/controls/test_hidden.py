@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.chronicle import NOUGHT, Chronicle, digest
 from tests.support.control_histories import (
     DAY,
     YEAR,
     approved,
     compared,
     controlled,
+    erased,
     examined,
     recovered,
+    replayed,
     verified,
     version,
     well,
@@ -207,3 +209,32 @@ def test_an_approval_holds_as_long_as_who_signed_it_may_approve(
         assert part_of(known, part).state is expected, part
     approved(past, -1)
     assert unapproved(to_be_approved.loaded, known_of(to_be_approved, past).history("p"), known.now) is None, rfc3339
+
+
+def test_a_replay_that_failed_is_not_hidden_by_one_of_an_older_snapshot(job: Job) -> None:
+    """As `ccdr erasure prove --snapshot oldest` would, or one of something that stands somewhere."""
+    part = "legal-compliance/erasures"
+
+    def past_of(**failed: Any) -> Chronicle:
+        past = about(job)
+        past.stored(-9, "old")
+        erased(past, -8)
+        past.stored(-6, "new")
+        replayed(past, -5, "FAILED", found=[], **{"snapshot": digest("new"), "point": rfc3339(past.at(-6)), **failed})
+        return past
+
+    for failed in ({}, {"point": None}):
+        past = past_of(**failed)
+        replayed(past, -4, snapshot=digest("old"), point=rfc3339(past.at(-9)))
+        (seen,) = part_of(known_of(job, past), part).observed
+        assert seen.state is FAILING and [r.seq for r in seen.records] == [2, 4], seen
+        replayed(past, -3.5, "FAILED", found=[], snapshot=digest("old"), point=rfc3339(past.at(-9)))
+        if not failed:
+            replayed(past, -3.2, snapshot=digest("old"), point=rfc3339(past.at(-9)))
+        replayed(past, -3, snapshot=digest("new"), point=None, purpose="by_hand")
+        assert state_of(job, past, part) is FAILING, "of what stands somewhere nothing tells the time"
+        replayed(past, -2, snapshot=digest("new"), point=rfc3339(past.at(-6)))
+        assert state_of(job, past, part) is PRESENT, "the same passed since"
+    past = past_of(purpose="by_hand", point=None)
+    replayed(past, -3, purpose="by_hand", snapshot=digest("old"), point=None)
+    assert state_of(job, past, part) is PRESENT, "it was looked at again by hand"

@@ -28,6 +28,7 @@ from ccdr.evidence.history.kinds import (
     ERASURE_NOBODY,
     ERASURE_REVIEW,
     ERASURES,
+    FAILED,
     GROUP,
     KEY_ADDED,
     KEY_REMOVED,
@@ -84,6 +85,7 @@ MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest th
 MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
+BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
 
@@ -206,6 +208,9 @@ class FoldedRecords:
     # should hold it did not, 1 where somebody has stated that nobody is to be found; in seconds since 1970 the newest
     # instant after the erasure at which the source held them still, and the newest at which it did not (`Looked`).
     looked_for: dict[str, list[int]] = field(default_factory=dict)
+
+    # The replay that failed, until one of what is at least as new has not.
+    replay_failed: Record | None = None
 
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
     repository_keys: dict[str, list[Any]] = field(default_factory=dict)
@@ -366,6 +371,11 @@ class FoldedRecords:
             self._take_replay(record)
 
     def _take_replay(self, record: Record) -> None:
+        if record["result"] == FAILED:
+            if not _points_further(self.replay_failed, record):
+                self.replay_failed = record
+        elif self.replay_failed is not None and self._replayed_since(self.replay_failed, record):
+            self.replay_failed = None
         if record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
         for one in record.get("found") or ():
@@ -373,11 +383,20 @@ class FoldedRecords:
             of[0] = max(of[0], int(one["found_before"]))
         for entry in record.get("missing") or ():
             self.looked_for.setdefault(str(entry), [0, 0, 0, 0, 0])[1] += 1
-        if record["result"] != "FAILED" and record.get("point"):
+        if record["result"] != FAILED and record.get("point"):
             late = {str(one["id"]) for one in record.get("found") or () if one.get("late")}
             at = utc(record["point"]).timestamp()
             for entry, of in self.looked_for.items():
                 of[3 if entry in late else 4] = max(of[3 if entry in late else 4], math.ceil(at))
+
+    def _replayed_since(self, failed: Record, record: Record) -> bool:
+        """Is it of what is at least as new? Of what stands somewhere, or came back in part, nothing tells the time."""
+        if record.get("point") is None:
+            return bool(failed["purpose"] == record["purpose"] == BY_HAND)
+        if failed.get("point") is not None:
+            return utc(record["point"]) >= utc(failed["point"])
+        before, now = (self.stored.get(str(of.get("snapshot"))) for of in (failed, record))
+        return before is None or (now is not None and now >= before)
 
     def _take_key(self, kind: str, record: Record) -> None:
         key = str(record["key"])
@@ -617,6 +636,12 @@ def _same_damage(missed: Record | None, damage: Mapping[str, Any]) -> bool:
         return False
     before = missed["damage"]
     return before["seed"] == damage["seed"] or (before.get("table") or "") == damage.get("table")
+
+
+def _points_further(failed: Record | None, record: Record) -> bool:
+    """Is the one that failed before of a newer state?"""
+    before, now = (failed or {}).get("point"), record.get("point")
+    return before is not None and now is not None and utc(before) > utc(now)
 
 
 def answer_to(suspect: Record) -> str:

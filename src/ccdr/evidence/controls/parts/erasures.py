@@ -42,9 +42,9 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
         yield by_problem(FAILING, returned, *where, added, replayed)
     elif _nobody(history, added, replayed):
         return  # nobody of it was erased, or only by mistake
-    elif replayed is not None and replayed["result"] == _FAILED:
-        text = f"the register was replayed on {to_the_second(replayed['time'])}, and somebody may still be there"
-        yield Observed(FAILING, text, *where, behind(added, replayed), f"ccdr erasure prove {plan} --asset {asset}")
+    elif (failed := history.replay_failed) is not None:
+        text = f"the register was replayed on {to_the_second(failed['time'])}, and somebody may still be there"
+        yield Observed(FAILING, text, *where, behind(added, failed), f"ccdr erasure prove {plan} --asset {asset}")
     elif late := [one for one in history.looked_for if history.looked(one).still]:
         text = f"{_listed(late)} was in a snapshot taken after the person was erased: the source may hold them still"
         yield Observed(FAILING, text, *where, behind(added, replayed), _AT_THE_SOURCE.format(plan=plan, asset=asset))
