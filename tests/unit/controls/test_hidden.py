@@ -238,3 +238,36 @@ def test_a_replay_that_failed_is_not_hidden_by_one_of_an_older_snapshot(job: Job
     past = past_of(purpose="by_hand", point=None)
     replayed(past, -3, purpose="by_hand", snapshot=digest("old"), point=None)
     assert state_of(job, past, part) is PRESENT, "it was looked at again by hand"
+
+
+def test_each_damage_that_was_missed_stands_until_that_one_is_caught(job: Job) -> None:
+    """Two of one kind: another file by another seed, the newer of which is caught."""
+    past, part = about(job), "security-testing/negative-controls"
+
+    def damaged(hours: float, result: str, seed: int) -> None:
+        controlled(past, hours, result)
+        past.records[-1]["damage"]["seed"] = seed
+
+    damaged(-9, "PASSED", 7)
+    damaged(-8, "PASSED", 8)
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [1, 2], seen
+    damaged(-7, "CAUGHT", 8)
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [1], seen
+    assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 7, "it is done again next"
+    damaged(-6, "CAUGHT", 7)
+    assert state_of(job, past, part) is PRESENT
+    damaged(-5, "PASSED", 7)
+    damaged(-4, "PASSED", 8)
+    damaged(-3, "CAUGHT", 7)
+    assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 8, "it is done again next"
+
+
+def test_a_control_of_what_its_engine_does_not_have_shows_nothing(job: Job) -> None:
+    """The asset was of another engine then."""
+    past, part = about(job), "security-testing/negative-controls"
+    controlled(past, -9, "CAUGHT")
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    past.records[-1]["damage"] = {"kind": "row_changed", "table": "t", "seed": 7}
+    assert state_of(job, past, part) is LACKING

@@ -81,6 +81,7 @@ COUNTED = tuple(one.name for one in fields(Growth))
 SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
 BROKEN, NOT_SHOWN = Held.BROKEN.value, Held.NOT_SHOWN.value
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
+MOST_NOT_CAUGHT = 20  # damages of one kind that wait for being caught: the newest
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
@@ -141,7 +142,8 @@ class FoldedRecords:
     tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
     # Of negative controls, by what was damaged: where in the ledger the last one ended, however …
     controls: dict[str, int | float] = field(default_factory=dict)
-    # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each.
+    # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each; by its
+    # kind alone the one that is done again next.
     not_caught: dict[str, Record] = field(default_factory=dict)
     # Of its backups that count, the newest: what restic counted of each (`Growth`), of which source; and the digest of
     # each of the owner's canaries, by name, as it is to be.
@@ -565,10 +567,17 @@ class FoldedRecords:
             self.last_control = record
         if (damage := record.get("damage")) is not None:
             self.controls[damage["kind"]] = record["seq"]
-            if record["result"] == PASSED:
-                self.not_caught[damage["kind"]] = record
-            elif record["result"] == CAUGHT and _same_damage(self.not_caught.get(damage["kind"]), damage):
-                del self.not_caught[damage["kind"]]
+            if record["result"] in (CAUGHT, PASSED):
+                self._take_damage(record, damage)
+
+    def _take_damage(self, record: Record, damage: Mapping[str, Any]) -> None:
+        kind = str(damage["kind"])
+        of_kind = [one for one in self.not_caught.values() if one["damage"]["kind"] == kind]
+        left = [one for one in of_kind if not _same_damage(one, damage)]
+        if record["result"] == PASSED:
+            left = [*left, record][-MOST_NOT_CAUGHT:]
+        self.not_caught = {name: one for name, one in self.not_caught.items() if one["damage"]["kind"] != kind}
+        self.not_caught |= {f"{kind} {one['seq']}" if n else kind: one for n, one in enumerate(left)}
 
     def _take_recovery(self, record: Record) -> None:
         done = {str(one["asset"]) for one in record["assets"] if one["state"] == "done"}
@@ -629,11 +638,9 @@ class FoldedRecords:
         self.vanished.pop(snapshot_id, None)
 
 
-def _same_damage(missed: Record | None, damage: Mapping[str, Any]) -> bool:
+def _same_damage(missed: Record, damage: Mapping[str, Any]) -> bool:
     """Was it done to the same table, or (of a file, a key) by the same choice? What one table's checks find, another's
     need not."""
-    if missed is None:
-        return False
     before = missed["damage"]
     return before["seed"] == damage["seed"] or (before.get("table") or "") == damage.get("table")
 
