@@ -4,7 +4,7 @@ never came about, of somebody who was never looked for."""
 from __future__ import annotations
 
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import BOX, compared, copied, erased, replayed
+from tests.support.control_histories import BOX, OPENED, SPOKEN, compared, copied, erased, examined, replayed
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about
 
@@ -113,3 +113,23 @@ def test_what_was_never_restored_from_a_copy_is_not_shown_by_who_cannot_know(bar
     past = about(bare_copy)
     copied(past, -2, tested=False)
     assert shown(bare_copy, past, "physical-security/copies").state is LACKING
+
+
+def test_a_source_that_is_reached_by_tls_of_which_no_backup_tells_is_not_covered(job: Job) -> None:
+    """By an older ccdr, or since another way was written into the plan."""
+    past = about(job)
+    past.stored(-4, "s", tls=SPOKEN)
+    examined(past, sources={"crm": "tls"}, repository=OPENED | {"tls": SPOKEN})
+    assert shown(job, past, "encryption/tls").state is PRESENT, "the twin"
+    past.stored(-2, "t")
+    (seen,) = [one for one in shown(job, past, "encryption/tls").observed if one.asset]
+    assert seen.state is LACKING and "nobody saw which TLS" in seen.text, seen
+
+
+def test_a_version_that_no_record_tells_is_not_covered(job: Job) -> None:
+    past = about(job)
+    past.stored(-5, "old", tools={"source": "1", "ccdr": "0.1.0"})
+    (seen,) = shown(job, past, "updates/versions").observed
+    assert seen.state is LACKING and "restic" in seen.text, seen
+    past.tested(-4, "old", tools={"restic": "0.18.0", "ccdr": "0.1.0"})
+    assert shown(job, past, "updates/versions").state is PRESENT, "the twin"

@@ -45,6 +45,10 @@ def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     if unasked := [name for name in (*_PROGRAMS, engine) if name in told and not floors.versions.get(name)]:
         text = f"nothing is asked of {', '.join(unasked)} in floors.yaml: any version is well"
         return Observed(LACKING, text, *where, behind(*records), _ASK)
+    asked = [*_PROGRAMS, *(() if engine in _NO_PROGRAM else (engine,))]
+    if untold := [name for name in asked if name not in told]:
+        text = f"no record tells which version of {', '.join(untold)} took part ({shown})"
+        return Observed(LACKING, text, *where, behind(*records), f"ccdr backup {where[0]}; ccdr test {where[0]}")
     if less := [known.lowered[name] for name in sorted(told) if name in known.lowered]:
         text = f"floors.yaml asks for less than ccdr's own: {', '.join(less)}"
         return Observed(LACKING, text, *where, behind(*records), _RAISE)
