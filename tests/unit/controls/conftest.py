@@ -61,3 +61,11 @@ def bare_copy(tmp_path_factory: pytest.TempPathFactory) -> Job:
     copy = '{url: /far, password_file: key, site: Cluj, schedule: "0 4 * * *"}'
     site.plan("crm: {engine: files, paths: [/spool]}", extra=f"copies:\n  far: {copy}\n")
     return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan with a credential for a role."""
+    site = Site(tmp_path_factory.mktemp("roles"), bare=True)
+    site.plan("crm: {engine: files, paths: [/spool]}", extra="access: {verify: {env_file: verify.env}}\n")
+    return Job(site.loaded(), "crm")

@@ -4,7 +4,17 @@ never came about, of somebody who was never looked for."""
 from __future__ import annotations
 
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import BOX, OPENED, SPOKEN, compared, copied, erased, examined, replayed
+from tests.support.control_histories import (
+    BOX,
+    OPENED,
+    SPOKEN,
+    compared,
+    copied,
+    erased,
+    examined,
+    replayed,
+    roles_tried,
+)
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about
 
@@ -133,3 +143,26 @@ def test_a_version_that_no_record_tells_is_not_covered(job: Job) -> None:
     assert seen.state is LACKING and "restic" in seen.text, seen
     past.tested(-4, "old", tools={"restic": "0.18.0", "ccdr": "0.1.0"})
     assert shown(job, past, "updates/versions").state is PRESENT, "the twin"
+
+
+ROLES = "access-control/roles"
+
+
+def test_a_trial_of_other_credentials_shows_nothing_of_these(roles: Job) -> None:
+    """The plan names another file than was tried, or that one was written anew."""
+    past = about(roles)
+    place = {"place": "access.verify.env_file", "there": True, "changed": rfc3339(past.at(-5))}
+    roles_tried(past, -4)
+    examined(past, secrets=[place])
+    assert shown(roles, past, ROLES).state is PRESENT, "an older record does not tell by which"
+    named = roles.loaded.plan.access.digest
+    roles_tried(past, -3, named_sha256=named)
+    assert shown(roles, past, ROLES).state is PRESENT, "the twin"
+    examined(past, secrets=[place | {"changed": rfc3339(past.at(-2))}])
+    (seen,) = shown(roles, past, ROLES).observed
+    assert seen.state is LACKING and "access.verify.env_file was changed" in seen.text, seen
+    roles_tried(past, -1, named_sha256=named)
+    assert shown(roles, past, ROLES).state is PRESENT
+    roles_tried(past, -0.5, named_sha256="1" * 64)
+    (seen,) = shown(roles, past, ROLES).observed
+    assert seen.state is LACKING and "names other credentials" in seen.text, seen
