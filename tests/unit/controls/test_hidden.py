@@ -271,3 +271,15 @@ def test_a_control_of_what_its_engine_does_not_have_shows_nothing(job: Job) -> N
     assert state_of(job, past, part) is PRESENT, "the twin"
     past.records[-1]["damage"] = {"kind": "row_changed", "table": "t", "seed": 7}
     assert state_of(job, past, part) is LACKING
+
+
+def test_a_second_factor_of_an_older_version_is_none_of_this_one(job: Job) -> None:
+    """Its `approval:` was taken out, by an approval, and the plan was changed since."""
+    past, part = about(job), "access-control/second-factor"
+    version(past, -9)
+    approved(past, -8)
+    past.records[-1]["asks"] = False
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    version(past, -7)
+    past.records[-1]["digest"] = "1" * 64
+    assert state_of(job, past, part) is LACKING
