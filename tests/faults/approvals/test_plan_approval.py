@@ -329,3 +329,36 @@ def test_who_may_not_approve_any_more_has_not_approved(room: Room) -> None:
     assert looks() == ("evidence_present", set(), "holds"), "it holds again by who may"
     assert room.approve().code == 0 and room.codes() == set()
     room.site.ledger_holds()
+
+
+def test_what_somebody_signed_who_may_not_sign_any_more_shows_nothing(room: Room) -> None:
+    """An attestation, and a review of who has access; and one whose signature somebody has copied from another one."""
+    evidence, export = room.site.write("report.pdf", "%PDF"), room.site.root / "access.json"
+    given = [
+        "--statement",
+        "so it is",
+        "--evidence",
+        str(evidence),
+        "--signers",
+        str(room.signers),
+        "--key",
+        str(room.ana),
+    ]
+    assert room.site.run("attest", "penetration-test", *given, "--until", "30d").code == 0
+    assert room.site.run("access", "review", "p", "--out", str(export)).code == 0
+    looked = ["--looked-at", str(export), "--found", "as agreed", "--elsewhere", "Ion, by hand", "--key", str(room.ana)]
+    assert room.site.run("access", "review", "p", *looked).code == 0
+
+    def states() -> dict[str, str]:
+        measures = room.site.run("controls", "--examine").json["measures"]
+        parts = {p["id"]: p["state"] for m in measures for p in m["parts"]}
+        return {name: parts[name] for name in ("penetration-test", "access-review")}
+
+    assert set(states().values()) == {"evidence_present"}, "the twin"
+    signers(room.signers, {"dan@x": room.mallory})
+    assert set(states().values()) == {"failing"}
+    room.signers.chmod(0o666)
+    assert set(states().values()) == {"failing"}, "who may sign cannot be read"
+    signers(room.signers, {"ana@x": room.ana})
+    assert set(states().values()) == {"evidence_present"}, "they hold again by who may"
+    room.site.ledger_holds()

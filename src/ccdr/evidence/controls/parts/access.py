@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ccdr.evidence.access import Review
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, NOT_SIGNED, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
 from ccdr.evidence.judgement.access import broken, too_old, tried
@@ -76,8 +76,19 @@ def reviews(known: Known) -> Iterator[Observed]:
             yield Observed(LACKING, "nobody has looked at who has access", plan.name, step=step)
         elif wrong := first_of(plan.care, (Trouble.ACCESS_REVIEW,)):
             yield by_problem(LATE if Review.of(record).in_order else FAILING, wrong, plan.name, None, record)
+        elif (refused := _refused(known, plan, record)) is not None:
+            text = f"{Review.of(record).by} has looked at who has access, and {refused}"
+            yield Observed(FAILING, text, plan.name, None, behind(record), step)
         else:
             yield _review(Review.of(record), record, plan)
+
+
+def _refused(known: Known, plan: PlanKnown, record: Record) -> str | None:
+    """That a review's signature was verified again since, and does not hold."""
+    looked = known.history(plan.name).newest.get(EXAMINED)
+    if looked is None or looked["seq"] < record["seq"]:
+        return None
+    return NOT_SIGNED.get(str(looked.get("review")))
 
 
 def _review(review: Review, record: Record, of: PlanKnown) -> Observed:
