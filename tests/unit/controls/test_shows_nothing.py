@@ -3,6 +3,8 @@ never came about, of somebody who was never looked for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.support.chronicle import NOUGHT, Chronicle
 from tests.support.control_histories import (
     BOX,
@@ -16,7 +18,7 @@ from tests.support.control_histories import (
     roles_tried,
 )
 from tests.support.controls import known_of, part_of
-from tests.support.judged import about
+from tests.support.judged import about, judged
 
 from ccdr.evidence.controls.values import ControlState, PartState
 from ccdr.model.values import rfc3339
@@ -166,3 +168,24 @@ def test_a_trial_of_other_credentials_shows_nothing_of_these(roles: Job) -> None
     roles_tried(past, -0.5, named_sha256="1" * 64)
     (seen,) = shown(roles, past, ROLES).observed
     assert seen.state is LACKING and "names other credentials" in seen.text, seen
+
+
+def test_an_asset_of_the_same_server_of_which_nobody_is_registered_is_not_covered(twice: Job) -> None:
+    """Whoever was erased of the dump is in the copy of the whole server too."""
+    past = about(twice)
+    erased(past, -5)
+    replayed(past, -4)
+    known = known_of(twice, past)
+    (plan,) = known.plans
+
+    def states() -> dict[str | None, ControlState]:
+        each = [judged(Job(twice.loaded, asset), past, 0.1) for asset in ("crm", "whole", "elsewhere")]
+        asked = replace(known, plans=[replace(plan, statuses=each)], histories=past.histories)
+        return {one.asset: one.state for one in part_of(asked, ERASURES).observed}
+
+    assert states() == {"crm": PRESENT, "whole": LACKING}
+    past.asset = "whole"
+    erased(past, -3, 3)
+    assert states() == {"crm": PRESENT, "whole": LACKING}
+    replayed(past, -2, head={"register": "r", "entries": 3, "hash": NOUGHT})
+    assert states() == {"crm": PRESENT, "whole": PRESENT}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -16,6 +16,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.erasure import Looked
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import so_many, to_the_second
+from ccdr.plans.one_server import of_one_server, overlap
 
 _FAILED = "FAILED"
 _AT_THE_SOURCE = "erase them there; ccdr backup {plan} --asset {asset}; ccdr erasure prove {plan} --asset {asset}"
@@ -28,9 +29,21 @@ def erasures(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         of_plan = [one for status in plan.statuses for one in _of(known, plan.name, status)]
         yield from of_plan
+        yield from _in_another(plan, {str(one.asset) for one in of_plan})
         if not of_plan:
             text, step = "nobody is in its register of erasures", f"ccdr erasure add {plan.name}   if somebody asked"
             yield Observed(LACKING, text, plan.name, step=step)
+
+
+def _in_another(plan: PlanKnown, of: Collection[str]) -> Iterator[Observed]:
+    """Assets whose register has nobody, though there is somebody in that of another one of the same server."""
+    assets = plan.loaded.plan.assets
+    for asset in (status.asset for status in plan.statuses if status.asset not in of):
+        mine = assets[asset]
+        if same := [one for one in of if of_one_server(mine, assets[one]) and overlap(mine, assets[one])]:
+            text = f"people were erased of {', '.join(sorted(same))}, of the same server, and nobody of this one"
+            step = f"ccdr erasure add {plan.name}   for each of them: one entry is one person in one asset"
+            yield Observed(LACKING, text, plan.name, asset, (), step)
 
 
 def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
