@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import compared, copied, extended, version
+from tests.support.control_histories import access_reviewed, compared, copied, extended, version
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about
 
@@ -43,6 +43,7 @@ DONE: dict[str, tuple[Callable[[Chronicle, float], object], str, str]] = {
     "monitoring-and-audit/comparisons": (compared, "primary", "job"),
     "threats/object-locks": (extended, "primary", "locked"),
     "physical-security/copies": (copied, "far", "job"),
+    "access-control/access-review": (access_reviewed, "primary", "job"),
 }
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ccdr.evidence.access import Review
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, NOT_SIGNED, PRESENT, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, NOT_SIGNED, PRESENT, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
 from ccdr.evidence.judgement.access import broken, too_old, tried
 from ccdr.evidence.verdicts import Record
 from ccdr.model.access import SAYS, Held, Promise
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import of_another_host, so_many, to_the_second, utc
+from ccdr.model.values import PRIMARY, of_another_host, so_many, to_the_second, utc
 
 
 def roles(known: Known) -> Iterator[Observed]:
@@ -79,6 +79,8 @@ def reviews(known: Known) -> Iterator[Observed]:
         elif (refused := _refused(known, plan, record)) is not None:
             text = f"{Review.of(record).by} has looked at who has access, and {refused}"
             yield Observed(FAILING, text, plan.name, None, behind(record), step)
+        elif (moved := elsewhere(known, plan.name, PRIMARY, record, step)) is not None:
+            yield moved
         else:
             yield _review(Review.of(record), record, plan)
 
