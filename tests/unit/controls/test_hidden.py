@@ -16,6 +16,7 @@ from tests.support.control_histories import (
     controlled,
     erased,
     examined,
+    fetched,
     recovered,
     replayed,
     verified,
@@ -283,3 +284,13 @@ def test_a_second_factor_of_an_older_version_is_none_of_this_one(job: Job) -> No
     version(past, -7)
     past.records[-1]["digest"] = "1" * 64
     assert state_of(job, past, part) is LACKING
+
+
+def test_what_a_later_test_without_a_verdict_left_behind_is_not_hidden(job: Job) -> None:
+    past, part = about(job), "encryption/sandbox-storage"
+    fetched(past, {"kept": "memory", "filesystem": "tmpfs", "device": "0:30"})
+    past.tested(-0.15, "old", "INCONCLUSIVE")
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    past.tested(-0.1, "old", "INCONCLUSIVE", disposal={"left_behind": ["a volume"]})
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen

@@ -43,11 +43,12 @@ def sandboxes_of(test: Record | None) -> list[Mapping[str, Any]]:
 def storage(known: Known) -> Iterator[Observed]:
     """Each asset's newest test: every place where restored data lay in plain is as safe as its disk."""
     for plan, asset, test, box in _tested(known):
-        where = plan.name, asset.asset, behind(test)
-        if test is None:
+        where, last = (plan.name, asset.asset, behind(test)), asset.last_test
+        if left := [one for one in (last, test) if one and (one.get("disposal") or {}).get("left_behind")]:
+            text = "its last restore test left data behind"
+            yield Observed(FAILING, text, plan.name, asset.asset, behind(left[0]), "ccdr sandbox reap")
+        elif test is None:
             yield Observed(LACKING, "no restore test tells where its data lay", *where)
-        elif (test.get("disposal") or {}).get("left_behind"):
-            yield Observed(FAILING, "its last restore test left data behind", *where, "ccdr sandbox reap")
         elif asset.coverage == STALE:
             yield Observed(LATE, "its last restore test is too old to tell", *where)
         else:
