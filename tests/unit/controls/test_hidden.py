@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from tests.support.chronicle import NOUGHT, Chronicle, digest
 from tests.support.control_histories import (
+    BOX,
     DAY,
     YEAR,
     approved,
+    boxed,
     compared,
     controlled,
     erased,
@@ -294,3 +296,17 @@ def test_what_a_later_test_without_a_verdict_left_behind_is_not_hidden(job: Job)
     past.tested(-0.1, "old", "INCONCLUSIVE", disposal={"left_behind": ["a volume"]})
     (seen,) = part_of(known_of(job, past), part).observed
     assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen
+
+
+def test_a_sandbox_that_was_not_shut_off_is_not_hidden_by_an_older_test(job: Job) -> None:
+    """Such a test ends without a verdict."""
+    past, part = about(job), "security-testing/isolation"
+    boxed(past)
+    past.tested(-0.15, "old", "INCONCLUSIVE", sandbox={})
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    open_ = BOX | {"network": "bridge", "differs": [{"fact": "network", "asked": "none", "observed": "bridge"}]}
+    past.tested(-0.1, "old", "INCONCLUSIVE", sandbox=open_)
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen
+    past.tested(-0.05, "old", sandbox=BOX)
+    assert state_of(job, past, part) is PRESENT

@@ -40,6 +40,11 @@ def sandboxes_of(test: Record | None) -> list[Mapping[str, Any]]:
     return [box for box in (one.get("sandbox") or {} for one in told) if box.get("image") is not None]
 
 
+def _open(test: Record | None) -> list[Mapping[str, Any]]:
+    """Those of them that were not shut off as far as they tell."""
+    return [box for box in sandboxes_of(test) if box.get("differs") or box.get("network") not in (None, "none")]
+
+
 def storage(known: Known) -> Iterator[Observed]:
     """Each asset's newest test: every place where restored data lay in plain is as safe as its disk."""
     for plan, asset, test, box in _tested(known):
@@ -78,15 +83,16 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
 
 
 def isolation(known: Known) -> Iterator[Observed]:
-    """Each asset's newest test: was its sandbox as it was asked for, and each beside it?"""
+    """Each asset's newest test: was its sandbox as it was asked for, and each beside it? Where one was not, the test
+    ends without a verdict."""
     for plan, asset, test, box in _tested(known):
         where, boxes = (plan.name, asset.asset, behind(test)), sandboxes_of(test)
-        if test is None or any(one.get("network") is None for one in boxes):
-            yield Observed(LACKING, "no restore test tells of its sandbox", *where)
-        elif open_ := [one for one in boxes if one.get("differs") or one["network"] != "none"]:
-            facts = dict.fromkeys(str(one.get("fact")) for of in open_ for one in of.get("differs") or ())
+        if (last := next((one for one in (asset.last_test, test) if _open(one)), None)) is not None:
+            facts = dict.fromkeys(str(one.get("fact")) for of in _open(last) for one in of.get("differs") or ())
             text = f"its sandbox was not shut off as it was asked for: {', '.join(facts) or 'network'}"
-            yield Observed(FAILING, text, *where)
+            yield Observed(FAILING, text, plan.name, asset.asset, behind(last))
+        elif test is None or any(one.get("network") is None for one in boxes):
+            yield Observed(LACKING, "no restore test tells of its sandbox", *where)
         elif asset.coverage == STALE:
             yield Observed(LATE, "its last restore test is too old to tell", *where)
         elif not boxes and test["verdict"] != "PASS":
