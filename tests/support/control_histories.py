@@ -226,7 +226,12 @@ HELD = {"asset": "crm", "id": NOUGHT, "since": "2026-01-01T00:00:00Z", "why": ["
 
 
 def roles_tried(
-    past: Chronicle, hours: float, result: str = "HELD", repository: str | None = None, state: str = "works"
+    past: Chronicle,
+    hours: float,
+    result: str = "HELD",
+    repository: str | None = None,
+    state: str = "works",
+    **more: Any,
 ) -> None:
     promises = [
         {"promise": "credentials_differ", "result": "HELD", "tried": 5},
@@ -238,7 +243,7 @@ def roles_tried(
         },
     ]
     past.wrote(hours, "access.tested", asset=None, repository=repository or past.repository, versioning="Enabled",
-               roles={"verify": state}, promises=promises)  # fmt: skip
+               roles={"verify": state}, promises=promises, **more)  # fmt: skip
 
 
 def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0, **more: Any) -> None:

@@ -29,11 +29,13 @@ _YEAR = timedelta(days=366)
 
 @dataclass(frozen=True)
 class Attestable:
-    """One thing that can only be attested: of which of the twelve measures, what is stated, for how long at most."""
+    """One thing that can only be attested: of which of the twelve measures, what is stated, for how long at most.
+    `happened`: it was done once, on a day, so that the same evidence shows no newer one."""
 
     measure: str
     what: str
     longest: timedelta = _YEAR
+    happened: bool = False
 
     @property
     def until(self) -> str:
@@ -60,7 +62,7 @@ ATTESTABLE: Mapping[str, Attestable] = {
     "processor-agreements": Attestable("compliance", "agreements with processors and clients are signed (DPA, BAA)"),
     "assistance": Attestable("compliance", "controllers get what they need of their processor: help, evidence, audits"),
     "card-data": Attestable("compliance", "no security codes of cards are kept, not in recordings either"),
-    "penetration-test": Attestable("testing", "somebody from outside has tried to break in"),
+    "penetration-test": Attestable("testing", "somebody from outside has tried to break in", happened=True),
     "incident-filings": Attestable("incidents", "what had to be notified was, and the receipts are kept"),
     "password-policy": Attestable("hygiene", "people's passwords follow a policy"),
 }

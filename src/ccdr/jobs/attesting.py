@@ -105,10 +105,20 @@ def attest(
 
 
 def _refuse_replayed(given: ToAttest, services: Services) -> None:
-    """What was signed once, and has been ended or attested anew since, does not hold again by the same signature."""
+    """What was signed once, and has been ended or attested anew since, does not hold again by the same signature; nor
+    does the report of what happened once hold for longer than was said of it."""
     known = services.histories().get((None, None), AssetHistory()).attested
     newest = known.get(key_of({"item": given.item, "scope": given.scope}))
-    if newest is None or utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
+    if newest is None:
+        return
+    same = newest["act"] == MADE and newest["evidence_sha256"] == given.evidence
+    if ATTESTABLE[given.item].happened and same and given.valid_until > utc(newest["valid_until"]):
+        raise UsageProblem(
+            f"this evidence was attested already (record {newest['seq']}), until {newest['valid_until']}: it shows no "
+            f"newer {given.item}",
+            hint="give the report of the newer one; or --until that day at most",
+        )
+    if utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
         return
     if given.made <= utc(newest["made"]):
         raise UsageProblem(

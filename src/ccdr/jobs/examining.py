@@ -24,6 +24,7 @@ from ccdr.host.tls import handshake
 from ccdr.jobs.approvals.plans import block_of, holds
 from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
+from ccdr.jobs.signed_again import attestations_again, review_again
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
@@ -82,6 +83,8 @@ def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -
         "floors_sha256": digest_beside(loaded.path.parent, floors.BESIDE),
         "controls_sha256": digest_beside(loaded.path.parent, control_map.BESIDE),
         "approval": _approval(loaded, services),
+        "review": review_again(loaded, services),
+        "attestations": attestations_again(loaded, services),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,13 @@ class Access(Strict):
     def of(self, role: Role) -> RoleCredential | None:
         one: RoleCredential | None = getattr(self, role.value)
         return one
+
+    @property
+    def digest(self) -> str:
+        """Of which files and which place of evidence it names, for a record: SHA-256."""
+        lines = [f"{role} {one.env_file}\n" for role, one in self.named()]
+        evidence = f"{self.auditor.url}\n" if self.auditor is not None and self.auditor.url else ""
+        return sha256(f"{''.join(lines)}{evidence}".encode("utf-8", "surrogateescape")).hexdigest()
 
     def named(self) -> Iterator[tuple[Role, RoleCredential]]:
         """The roles that have a credential of their own."""

@@ -239,3 +239,19 @@ def test_openssh_itself_verifies_what_was_recorded(room: Room) -> None:
     sig.write_text(record["by"]["signature"])
     argv = ["ssh-keygen", "-Y", "verify", "-f", room.signers, "-I", "ana@x", "-n", "ccdr-attestation", "-s", sig]
     subprocess.run(argv, input=ToAttest.recorded(record).text(), text=True, check=True, capture_output=True)
+
+
+def test_a_report_that_was_attested_is_no_newer_penetration_test(room: Room) -> None:
+    """The same file, a year later, shows none of this year."""
+    item = "penetration-test"
+    assert room.attest("--key", str(room.ana), item=item, until="200d").code == 0
+    refused = room.attest("--key", str(room.ana), item=item, until="300d")
+    assert refused.code == 2 and "was attested already" in refused.json["error"], refused
+    assert room.attest("--key", str(room.ana), item=item, until="100d").code == 0, "it may hold for less"
+    refused = room.attest("--key", str(room.ana), item=item, until="200d")
+    assert refused.code == 2, "of the last one"
+    room.evidence.write_bytes(b"%PDF of this year")
+    assert room.attest("--key", str(room.ana), item=item, until="300d").code == 0
+    room.evidence.write_bytes(b"%PDF")
+    assert room.attest("--key", str(room.ana), until="100d").code == 0
+    assert room.attest("--key", str(room.ana), until="300d").code == 0, "the twin: a policy is the same as last year"

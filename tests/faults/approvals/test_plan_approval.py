@@ -351,3 +351,36 @@ def test_on_a_new_host_an_approval_says_that_one_from_before_may_be_elsewhere(ro
     assert "as far as this host knows" in out and f"ccdr ledger recover p --ledger {ledger[:8]}" in out
     assert room.approve().json["not_here"] == [ledger]
     assert room.approve().json["not_here"] == []
+
+
+def test_what_somebody_signed_who_may_not_sign_any_more_shows_nothing(room: Room) -> None:
+    """An attestation, and a review of who has access; and one whose signature somebody has copied from another one."""
+    evidence, export = room.site.write("report.pdf", "%PDF"), room.site.root / "access.json"
+    given = [
+        "--statement",
+        "so it is",
+        "--evidence",
+        str(evidence),
+        "--signers",
+        str(room.signers),
+        "--key",
+        str(room.ana),
+    ]
+    assert room.site.run("attest", "penetration-test", *given, "--until", "30d").code == 0
+    assert room.site.run("access", "review", "p", "--out", str(export)).code == 0
+    looked = ["--looked-at", str(export), "--found", "as agreed", "--elsewhere", "Ion, by hand", "--key", str(room.ana)]
+    assert room.site.run("access", "review", "p", *looked).code == 0
+
+    def states() -> dict[str, str]:
+        measures = room.site.run("controls", "--examine").json["measures"]
+        parts = {p["id"]: p["state"] for m in measures for p in m["parts"]}
+        return {name: parts[name] for name in ("penetration-test", "access-review")}
+
+    assert set(states().values()) == {"evidence_present"}, "the twin"
+    signers(room.signers, {"dan@x": room.mallory})
+    assert set(states().values()) == {"failing"}
+    room.signers.chmod(0o666)
+    assert set(states().values()) == {"failing"}, "who may sign cannot be read"
+    signers(room.signers, {"ana@x": room.ana})
+    assert set(states().values()) == {"evidence_present"}, "they hold again by who may"
+    room.site.ledger_holds()

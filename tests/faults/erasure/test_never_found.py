@@ -137,6 +137,8 @@ def test_who_was_erased_before_the_oldest_snapshot_is_not_to_be_found(site: Site
     state, text = control(site)
     assert state == "not_covered" and "nothing shows that key and date are right" in text, text
     assert proven(site) == (0, {"e-000001": (1, 0, "canary"), "e-000002": (0, 0, "not_due")})
+    assert stated(site, "e-000002").code == 0, "until a person answers for it"
+    assert control(site)[0] == "evidence_present" and listed(site)["e-000002"] == ("stated", 0)
 
 
 def test_who_is_still_there_after_the_erasure_is_not_called_erased(site: Site) -> None:

@@ -242,6 +242,24 @@ def test_where_the_plan_is_to_be_approved_a_key_goes_by_four_eyes_alone(site: Si
     assert json.dumps(site.records("approval.refused")[-1]["why"]) == '"another_operation"'
 
 
+def test_four_eyes_are_not_passed_by_for_another_plan_of_the_same_repository(site: Site) -> None:
+    """That one wants nobody's approval."""
+    [*approved(site)]
+    site.plan(
+        "tree:\n  engine: files\n  paths: [/etc]", name="q", repository=f"{{url: {site.repo}, password_file: key}}"
+    )
+    other = add_key_cheaply(site.repo, PASSWORD, OTHER)
+    before = keys(site)
+    refused = site.run("repository", "key", "remove", "q", other)
+    assert refused.code == 2 and "the plan p" in refused.json["error"] and keys(site) == before, refused
+    refused = site.run("repository", "key", "rotate", "q")
+    assert refused.code == 2 and "the plan p" in refused.json["error"] and keys(site) == before, refused
+    assert not list((site.root / "plans").glob("key.*")), "nothing was begun"
+    path = site.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("approval:", "# approval:", 1))
+    assert site.run("repository", "key", "remove", "q", other).code == 0, "the twin"
+
+
 def test_a_key_that_somebody_added_past_ccdr_is_told_until_somebody_answers_for_it(site: Site) -> None:
     clock = ShiftedClock()
     services = site.services(clock)

@@ -52,3 +52,34 @@ def to_be_approved(tmp_path_factory: pytest.TempPathFactory) -> Job:
     site = Site(tmp_path_factory.mktemp("approved"), bare=True)
     site.plan("crm: {engine: files, paths: [/spool]}", extra="approval: {review: 90d}\n")
     return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def bare_copy(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan with a copy, none of whose assets has a schedule for restore tests."""
+    site = Site(tmp_path_factory.mktemp("bare_copy"), bare=True)
+    copy = '{url: /far, password_file: key, site: Cluj, schedule: "0 4 * * *"}'
+    site.plan("crm: {engine: files, paths: [/spool]}", extra=f"copies:\n  far: {copy}\n")
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan with a credential for a role."""
+    site = Site(tmp_path_factory.mktemp("roles"), bare=True)
+    site.plan("crm: {engine: files, paths: [/spool]}", extra="access: {verify: {env_file: verify.env}}\n")
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A database that is dumped, its whole server, and one of another server."""
+    site = Site(tmp_path_factory.mktemp("twice"), bare=True)
+    one, another = (
+        f"connection: {{host: {host}, user: ccdr, database: crm, password_file: key}}" for host in ("db1", "db2")
+    )
+    site.plan(
+        f"crm: {{engine: postgres, {one}}}\nwhole: {{engine: postgres, method: physical, {one}}}\n"
+        f"elsewhere: {{engine: postgres, {another}}}"
+    )
+    return Job(site.loaded(), "crm")

@@ -7,15 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.chronicle import NOUGHT, Chronicle, digest
 from tests.support.control_histories import (
+    BOX,
     DAY,
     YEAR,
     approved,
+    boxed,
     compared,
     controlled,
+    erased,
     examined,
+    fetched,
     recovered,
+    replayed,
     verified,
     version,
     well,
@@ -207,3 +212,101 @@ def test_an_approval_holds_as_long_as_who_signed_it_may_approve(
         assert part_of(known, part).state is expected, part
     approved(past, -1)
     assert unapproved(to_be_approved.loaded, known_of(to_be_approved, past).history("p"), known.now) is None, rfc3339
+
+
+def test_a_replay_that_failed_is_not_hidden_by_one_of_an_older_snapshot(job: Job) -> None:
+    """As `ccdr erasure prove --snapshot oldest` would, or one of something that stands somewhere."""
+    part = "legal-compliance/erasures"
+
+    def past_of(**failed: Any) -> Chronicle:
+        past = about(job)
+        past.stored(-9, "old")
+        erased(past, -8)
+        past.stored(-6, "new")
+        replayed(past, -5, "FAILED", found=[], **{"snapshot": digest("new"), "point": rfc3339(past.at(-6)), **failed})
+        return past
+
+    for failed in ({}, {"point": None}):
+        past = past_of(**failed)
+        replayed(past, -4, snapshot=digest("old"), point=rfc3339(past.at(-9)))
+        (seen,) = part_of(known_of(job, past), part).observed
+        assert seen.state is FAILING and [r.seq for r in seen.records] == [2, 4], seen
+        replayed(past, -3.5, "FAILED", found=[], snapshot=digest("old"), point=rfc3339(past.at(-9)))
+        if not failed:
+            replayed(past, -3.2, snapshot=digest("old"), point=rfc3339(past.at(-9)))
+        replayed(past, -3, snapshot=digest("new"), point=None, purpose="by_hand")
+        assert state_of(job, past, part) is FAILING, "of what stands somewhere nothing tells the time"
+        replayed(past, -2, snapshot=digest("new"), point=rfc3339(past.at(-6)))
+        assert state_of(job, past, part) is PRESENT, "the same passed since"
+    past = past_of(purpose="by_hand", point=None)
+    replayed(past, -3, purpose="by_hand", snapshot=digest("old"), point=None)
+    assert state_of(job, past, part) is PRESENT, "it was looked at again by hand"
+
+
+def test_each_damage_that_was_missed_stands_until_that_one_is_caught(job: Job) -> None:
+    """Two of one kind: another file by another seed, the newer of which is caught."""
+    past, part = about(job), "security-testing/negative-controls"
+
+    def damaged(hours: float, result: str, seed: int) -> None:
+        controlled(past, hours, result)
+        past.records[-1]["damage"]["seed"] = seed
+
+    damaged(-9, "PASSED", 7)
+    damaged(-8, "PASSED", 8)
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [1, 2], seen
+    damaged(-7, "CAUGHT", 8)
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [1], seen
+    assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 7, "it is done again next"
+    damaged(-6, "CAUGHT", 7)
+    assert state_of(job, past, part) is PRESENT
+    damaged(-5, "PASSED", 7)
+    damaged(-4, "PASSED", 8)
+    damaged(-3, "CAUGHT", 7)
+    assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 8, "it is done again next"
+
+
+def test_a_control_of_what_its_engine_does_not_have_shows_nothing(job: Job) -> None:
+    """The asset was of another engine then."""
+    past, part = about(job), "security-testing/negative-controls"
+    controlled(past, -9, "CAUGHT")
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    past.records[-1]["damage"] = {"kind": "row_changed", "table": "t", "seed": 7}
+    assert state_of(job, past, part) is LACKING
+
+
+def test_a_second_factor_of_an_older_version_is_none_of_this_one(job: Job) -> None:
+    """Its `approval:` was taken out, by an approval, and the plan was changed since."""
+    past, part = about(job), "access-control/second-factor"
+    version(past, -9)
+    approved(past, -8)
+    past.records[-1]["asks"] = False
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    version(past, -7)
+    past.records[-1]["digest"] = "1" * 64
+    assert state_of(job, past, part) is LACKING
+
+
+def test_what_a_later_test_without_a_verdict_left_behind_is_not_hidden(job: Job) -> None:
+    past, part = about(job), "encryption/sandbox-storage"
+    fetched(past, {"kept": "memory", "filesystem": "tmpfs", "device": "0:30"})
+    past.tested(-0.15, "old", "INCONCLUSIVE")
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    past.tested(-0.1, "old", "INCONCLUSIVE", disposal={"left_behind": ["a volume"]})
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen
+
+
+def test_a_sandbox_that_was_not_shut_off_is_not_hidden_by_an_older_test(job: Job) -> None:
+    """Such a test ends without a verdict."""
+    past, part = about(job), "security-testing/isolation"
+    boxed(past)
+    past.tested(-0.15, "old", "INCONCLUSIVE", sandbox={})
+    assert state_of(job, past, part) is PRESENT, "the twin"
+    open_ = BOX | {"network": "bridge", "differs": [{"fact": "network", "asked": "none", "observed": "bridge"}]}
+    past.tested(-0.1, "old", "INCONCLUSIVE", sandbox=open_)
+    (seen,) = part_of(known_of(job, past), part).observed
+    assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen
+    past.tested(-0.05, "old", sandbox=BOX)
+    assert state_of(job, past, part) is PRESENT

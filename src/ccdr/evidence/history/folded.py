@@ -28,6 +28,7 @@ from ccdr.evidence.history.kinds import (
     ERASURE_NOBODY,
     ERASURE_REVIEW,
     ERASURES,
+    FAILED,
     GROUP,
     KEY_ADDED,
     KEY_REMOVED,
@@ -67,6 +68,7 @@ from ccdr.model.leaps import KNOWN, Growth
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import (
     LATEST,
+    PRIMARY,
     RULES,
     TOLD_BY,
     of_another_host,
@@ -79,10 +81,12 @@ COUNTED = tuple(one.name for one in fields(Growth))
 SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
 BROKEN, NOT_SHOWN = Held.BROKEN.value, Held.NOT_SHOWN.value
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
+MOST_NOT_CAUGHT = 20  # damages of one kind that wait for being caught: the newest
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
+BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
 
@@ -138,7 +142,8 @@ class FoldedRecords:
     tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
     # Of negative controls, by what was damaged: where in the ledger the last one ended, however …
     controls: dict[str, int | float] = field(default_factory=dict)
-    # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each.
+    # … and those of which the damaged copy passed, until one of the same damage is caught: the newest of each; by its
+    # kind alone the one that is done again next.
     not_caught: dict[str, Record] = field(default_factory=dict)
     # Of its backups that count, the newest: what restic counted of each (`Growth`), of which source; and the digest of
     # each of the owner's canaries, by name, as it is to be.
@@ -161,6 +166,10 @@ class FoldedRecords:
     vanished: dict[str, str] = field(default_factory=dict)
     # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
     retentions: list[list[Any]] = field(default_factory=list)
+    # … and where each of its repositories lies (a digest of the address, by what records call it); of those that lie
+    # elsewhere than before, since when, and by which record.
+    addresses: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, list[Any]] = field(default_factory=dict)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
     # Of its log: the newest record of what was stored of it here (its number and time), and the newest point that one
     # tells of, and since when that could be restored. Only times that records tell.
@@ -201,6 +210,9 @@ class FoldedRecords:
     # should hold it did not, 1 where somebody has stated that nobody is to be found; in seconds since 1970 the newest
     # instant after the erasure at which the source held them still, and the newest at which it did not (`Looked`).
     looked_for: dict[str, list[int]] = field(default_factory=dict)
+
+    # The replay that failed, until one of what is at least as new has not.
+    replay_failed: Record | None = None
 
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
     repository_keys: dict[str, list[Any]] = field(default_factory=dict)
@@ -297,8 +309,20 @@ class FoldedRecords:
             retention = [facts.get("retention"), facts.get("timezone")]
             if not self.retentions or self.retentions[-1][1:] != retention:
                 self.retentions.append([record["time"], *retention])
+            self._take_addresses(record, facts)
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
+
+    def _take_addresses(self, record: Record, facts: Mapping[str, Any]) -> None:
+        """An older record does not say where: it moves nothing."""
+        there = {PRIMARY: facts.get("repository")}
+        there |= {name: of.get("repository") for name, of in (facts.get("copies") or {}).items()}
+        for name, of in there.items():
+            if of is None:
+                continue
+            if self.addresses.get(name, of["location"]) != of["location"]:
+                self.moved[name] = [record["time"], record["seq"]]
+            self.addresses[name] = str(of["location"])
 
     def _take_start(self, kind: str, run: str, record: Record, checks: list[Any] | None) -> None:
         self.open_runs[run] = record
@@ -349,6 +373,11 @@ class FoldedRecords:
             self._take_replay(record)
 
     def _take_replay(self, record: Record) -> None:
+        if record["result"] == FAILED:
+            if not _points_further(self.replay_failed, record):
+                self.replay_failed = record
+        elif self.replay_failed is not None and self._replayed_since(self.replay_failed, record):
+            self.replay_failed = None
         if record.get("handed_over") is True:
             self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
         for one in record.get("found") or ():
@@ -356,11 +385,20 @@ class FoldedRecords:
             of[0] = max(of[0], int(one["found_before"]))
         for entry in record.get("missing") or ():
             self.looked_for.setdefault(str(entry), [0, 0, 0, 0, 0])[1] += 1
-        if record["result"] != "FAILED" and record.get("point"):
+        if record["result"] != FAILED and record.get("point"):
             late = {str(one["id"]) for one in record.get("found") or () if one.get("late")}
             at = utc(record["point"]).timestamp()
             for entry, of in self.looked_for.items():
                 of[3 if entry in late else 4] = max(of[3 if entry in late else 4], math.ceil(at))
+
+    def _replayed_since(self, failed: Record, record: Record) -> bool:
+        """Is it of what is at least as new? Of what stands somewhere, or came back in part, nothing tells the time."""
+        if record.get("point") is None:
+            return bool(failed["purpose"] == record["purpose"] == BY_HAND)
+        if failed.get("point") is not None:
+            return utc(record["point"]) >= utc(failed["point"])
+        before, now = (self.stored.get(str(of.get("snapshot"))) for of in (failed, record))
+        return before is None or (now is not None and now >= before)
 
     def _take_key(self, kind: str, record: Record) -> None:
         key = str(record["key"])
@@ -529,10 +567,17 @@ class FoldedRecords:
             self.last_control = record
         if (damage := record.get("damage")) is not None:
             self.controls[damage["kind"]] = record["seq"]
-            if record["result"] == PASSED:
-                self.not_caught[damage["kind"]] = record
-            elif record["result"] == CAUGHT and _same_damage(self.not_caught.get(damage["kind"]), damage):
-                del self.not_caught[damage["kind"]]
+            if record["result"] in (CAUGHT, PASSED):
+                self._take_damage(record, damage)
+
+    def _take_damage(self, record: Record, damage: Mapping[str, Any]) -> None:
+        kind = str(damage["kind"])
+        of_kind = [one for one in self.not_caught.values() if one["damage"]["kind"] == kind]
+        left = [one for one in of_kind if not _same_damage(one, damage)]
+        if record["result"] == PASSED:
+            left = [*left, record][-MOST_NOT_CAUGHT:]
+        self.not_caught = {name: one for name, one in self.not_caught.items() if one["damage"]["kind"] != kind}
+        self.not_caught |= {f"{kind} {one['seq']}" if n else kind: one for n, one in enumerate(left)}
 
     def _take_recovery(self, record: Record) -> None:
         done = {str(one["asset"]) for one in record["assets"] if one["state"] == "done"}
@@ -593,13 +638,17 @@ class FoldedRecords:
         self.vanished.pop(snapshot_id, None)
 
 
-def _same_damage(missed: Record | None, damage: Mapping[str, Any]) -> bool:
+def _same_damage(missed: Record, damage: Mapping[str, Any]) -> bool:
     """Was it done to the same table, or (of a file, a key) by the same choice? What one table's checks find, another's
     need not."""
-    if missed is None:
-        return False
     before = missed["damage"]
     return before["seed"] == damage["seed"] or (before.get("table") or "") == damage.get("table")
+
+
+def _points_further(failed: Record | None, record: Record) -> bool:
+    """Is the one that failed before of a newer state?"""
+    before, now = (failed or {}).get("point"), record.get("point")
+    return before is not None and now is not None and utc(before) > utc(now)
 
 
 def answer_to(suspect: Record) -> str:

@@ -40,15 +40,20 @@ def problems_of_controls(job: Job, history: AssetHistory, upkeep: AssetHistory, 
 def _passed(job: Job, history: AssetHistory) -> Iterator[Problem]:
     """Of each damage until a control of the same one is caught: that another one is says nothing of it. What cannot be
     done to the asset any more, as it is of another engine now, cannot be shown either."""
-    possible = {kind.value for kind in (*OF_FILES, *job.engine.damages)}
-    for kind, record in history.not_caught.items():
-        if kind in possible:
+    possible = kinds_of(job)
+    for name, record in history.not_caught.items():
+        if (kind := str(record["damage"]["kind"])) in possible:
             word, at = kind.replace("_", " "), utc(record["time"])
             text = (
                 f"a copy that was damaged on purpose PASSED its restore test ({word}, {to_the_second(at)}, run "
                 f"{record['run']}): that its tests pass proves nothing against such damage"
             )
-            yield Problem(Trouble.CONTROL_PASSED, text, at, about=kind, verb=Verb.CONTROL, why=word, run=record["run"])
+            yield Problem(Trouble.CONTROL_PASSED, text, at, about=name, verb=Verb.CONTROL, why=word, run=record["run"])
+
+
+def kinds_of(job: Job) -> frozenset[str]:
+    """What can be done to a copy of the asset, as its engine is now."""
+    return frozenset(kind.value for kind in (*OF_FILES, *job.engine.damages))
 
 
 def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) -> Iterator[Problem]:

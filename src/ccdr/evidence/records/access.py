@@ -63,6 +63,10 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     ] = None
     roles: Annotated[dict[str, RoleFound], about("backup, verify, prune, restore, auditor")]
     promises: list[TriedPromise]
+    named_sha256: Annotated[
+        Digest | None,
+        about("of the names of the files and the place of evidence that the plan gave them; null: of an older record"),
+    ] = None
     left: Annotated[Count, about("versions of these objects that could not be removed")] = 0
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -64,3 +64,11 @@ class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
             "`unreadable`: who may could not be read; null: nobody has approved it"
         ),
     ] = None
+    review: Annotated[
+        Literal["holds", "refused", "unreadable"] | None,
+        about("the same of the newest review of who has access; null: nobody signed it, or an older ccdr did not look"),
+    ] = None
+    attestations: Annotated[
+        dict[str, Literal["holds", "refused", "unreadable"]],
+        about("the same of each signed attestation of this host, by its record's number, where the plan has approval"),
+    ] = {}

@@ -281,15 +281,16 @@ def _read(path: Path) -> bytes:
 
 
 def _of_plan(raw: bytes, path: Path, plan: str) -> Mapping[str, Any]:
-    """The export of this plan, alone in its file or beside others."""
+    """The export of this plan, alone in its file or beside others: each with as many lines as it says."""
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         told = json.loads(raw)
         every = [dict(one) for one in told.get("plans", [told])]
         for one in every:
             if (
                 one["access_review"] != FORMAT
-                or not isinstance(one["entries"], int)
                 or not isinstance(one["unread"], list)
+                or one["entries"] != sum(_lines(one.get(name, [])) for name in SECTIONS)
+                or not one["entries"]
             ):
                 raise ValueError
             utc(str(one["at"]))

@@ -76,7 +76,8 @@ def test_access(loaded: LoadedPlan, services: Services) -> AccessTest:
             done = AccessTest(plan.plan, keys.states, kept)
         else:
             done = _tried(loaded, services, keys, Folder(stored_in[0].name, stored_in[1]))
-        body = {"repository": _digest(plan.repository.location), **done.body(), "tenant": plan.tenant_of(None)}
+        by = {"repository": _digest(plan.repository.location), "named_sha256": plan.access.digest}
+        body = {**by, **done.body(), "tenant": plan.tenant_of(None)}
         done.record = services.ledger.append(
             ACCESS_TESTED, plan=plan.plan, asset=None, run=None, body={**body, "who": who().body()}
         )

@@ -11,7 +11,7 @@ from ccdr.jobs.erasure.adding import opened
 from ccdr.jobs.erasure.register import Entry
 from ccdr.jobs.erasure.shown import Shown
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.erasure import UNSHOWN
+from ccdr.model.erasure import UNSHOWN, EntryState
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
@@ -55,7 +55,7 @@ def nobody(
             f"the register of {plan} has no entry {entry!a} that stands", hint=f"`ccdr erasure list {plan}`"
         )
     shown = Shown.of(loaded, services, found.asset)
-    if (state := shown.state(found)) not in UNSHOWN:
+    if (state := shown.state(found)) not in (*UNSHOWN, EntryState.NOT_DUE):
         raise UsageProblem(
             f"nothing is to be stated of {found.id}: {state.value.replace('_', ' ')}",
             hint=f"`ccdr erasure list {plan}` shows of which entries nobody was found",

@@ -14,12 +14,12 @@ from ccdr.host.secrets import SHORTEST, password
 from ccdr.host.strength import weak
 from ccdr.host.who import who
 from ccdr.jobs import in_force
-from ccdr.jobs.approvals import Given, Wanted, allowed
+from ccdr.jobs.approvals import Given, Wanted, allowed, block_of
 from ccdr.jobs.repository_keys.opened import Opened, Stated, every_of
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.schema import WithPassword
-from ccdr.plans import LoadedPlan
+from ccdr.plans import LoadedPlan, Repository
 from ccdr.storage.repository_keys import MOST_KEYS, RepositoryKey, add_key, current_key, keys_of, remove_key
 
 KEYS = "keys"  # what is locked while passwords are changed
@@ -113,6 +113,7 @@ def remove(
         )
     if user := used_elsewhere(one, key.id, every_of(plans), services):
         raise UsageProblem(f"{key.short} is the key that the plan {user} opens it by", hint="change that plan first")
+    refuse_past_approval(one, plans, services)
     with services.state.lock(one.plan, "", KEYS):
         allowed(Wanted(Operation.KEY_REMOVE, one.loaded, key.id), services, given)
         in_force.record(one.loaded, services)
@@ -132,11 +133,29 @@ def removed(one: Opened, key: str, services: Services, why: str) -> None:
     record(KEY_REMOVED, one, key, why, services, count=len(left))
 
 
+def refuse_past_approval(one: Opened, plans: Iterable[LoadedPlan], services: Services) -> None:
+    """UsageProblem where the repository is another plan's too, whose passwords go by an approval, and this plan wants
+    none: it would be the way past the other one's."""
+    if block_of(one.loaded, services) is not None:
+        return
+    for loaded, _, settings in every_of(plans):
+        other = loaded.plan.plan
+        if other != one.plan and _same_place(settings, one) and block_of(loaded, services) is not None:
+            raise UsageProblem(
+                f"{one.named} of {one.plan} is a repository of the plan {other} too, which wants an approval of this",
+                hint=f"do it for {other}, with its approval; or give each plan a repository of its own",
+            )
+
+
+def _same_place(settings: Repository, one: Opened) -> bool:
+    return settings.location.rstrip("/") == one.settings.location.rstrip("/")
+
+
 def used_elsewhere(one: Opened, key: str, others: Iterable[Stated], services: Services) -> str | None:
     """The plan of those that name the same place, and open it by this key."""
     for loaded, name, settings in others:
         own = (loaded.plan.plan, name) == (one.plan, one.repository)
-        if own or settings.location.rstrip("/") != one.settings.location.rstrip("/"):
+        if own or not _same_place(settings, one):
             continue
         other = replace(services.opened(settings, limits_of(loaded)), location=one.repo.location)
         if current_key(other) == key:

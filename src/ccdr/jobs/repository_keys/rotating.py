@@ -32,6 +32,7 @@ from ccdr.jobs.repository_keys.changing import (
     checked_secret_file,
     opened_also,
     record,
+    refuse_past_approval,
     removed,
     used_elsewhere,
 )
@@ -102,7 +103,10 @@ def rotate(
         if not mine:
             raise CcdrError("another process is changing this password", hint="wait for it, then run this again")
         progress.step("opening every repository that this password opens")
-        work = _Rotating(files, loaded, opened_by(files.password, plans, services), services, progress)
+        places = opened_by(files.password, plans, services)
+        for one in () if keep_old else places:
+            refuse_past_approval(one, plans, services)
+        work = _Rotating(files, loaded, places, services, progress)
         work.may_begin(keep_old, given, new_password_file)
         in_force.record(loaded, services)
         work.switch(new_password_file, elsewhere(files.password, plans))

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ccdr.evidence.access import Review
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, NOT_SIGNED, PRESENT, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
-from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
 from ccdr.evidence.judgement.access import broken, too_old, tried
 from ccdr.evidence.verdicts import Record
 from ccdr.model.access import SAYS, Held, Promise
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import so_many, to_the_second
+from ccdr.model.values import PRIMARY, of_another_host, so_many, to_the_second, utc
 
 
 def roles(known: Known) -> Iterator[Observed]:
@@ -36,6 +36,9 @@ def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
     if too_old(last, known.now):
         yield Observed(LATE, f"the roles' credentials were last tried on {at}", plan.name, None, behind(last), step)
         return
+    if (other := _others(known, plan, last)) is not None:
+        yield Observed(LACKING, f"{other} the trial on {at}", plan.name, None, behind(last), step)
+        return
     open_ = [one for one in last["promises"] if one["result"] != Held.HELD.value]
     for one in open_:
         what = SAYS[Promise(one["promise"])]
@@ -48,6 +51,22 @@ def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
         )
 
 
+def _others(known: Known, plan: PlanKnown, trial: Record) -> str | None:
+    """That other credentials were tried than the plan names, or than lie there now; the words that go before when. A
+    file has another path on another host."""
+    if of_another_host(trial):
+        return None
+    if trial.get("named_sha256") not in (None, plan.loaded.plan.access.digest):
+        return "the plan names other credentials than at"
+    looked = known.history(plan.name).newest.get(EXAMINED) or {}
+    changed = [
+        str(one["place"])
+        for one in looked.get("secrets") or ()
+        if str(one["place"]).startswith("access.") and one.get("changed") and utc(one["changed"]) > utc(trial["time"])
+    ]
+    return f"{', '.join(changed)} was changed since" if changed else None
+
+
 def reviews(known: Known) -> Iterator[Observed]:
     """Each plan's newest review of who has access."""
     for plan in known.plans:
@@ -57,8 +76,21 @@ def reviews(known: Known) -> Iterator[Observed]:
             yield Observed(LACKING, "nobody has looked at who has access", plan.name, step=step)
         elif wrong := first_of(plan.care, (Trouble.ACCESS_REVIEW,)):
             yield by_problem(LATE if Review.of(record).in_order else FAILING, wrong, plan.name, None, record)
+        elif (refused := _refused(known, plan, record)) is not None:
+            text = f"{Review.of(record).by} has looked at who has access, and {refused}"
+            yield Observed(FAILING, text, plan.name, None, behind(record), step)
+        elif (moved := elsewhere(known, plan.name, PRIMARY, record, step)) is not None:
+            yield moved
         else:
             yield _review(Review.of(record), record, plan)
+
+
+def _refused(known: Known, plan: PlanKnown, record: Record) -> str | None:
+    """That a review's signature was verified again since, and does not hold."""
+    looked = known.history(plan.name).newest.get(EXAMINED)
+    if looked is None or looked["seq"] < record["seq"]:
+        return None
+    return NOT_SIGNED.get(str(looked.get("review")))
 
 
 def _review(review: Review, record: Record, of: PlanKnown) -> Observed:

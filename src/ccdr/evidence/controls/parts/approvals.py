@@ -97,6 +97,9 @@ def second_factors(known: Known) -> Iterator[Observed]:
             yield Observed(LACKING, "nobody has approved it", plan.name, step=_BLOCK)
         elif (wrong := _trouble(known, plan)) is not None:
             yield wrong
+        elif unapproved(plan.loaded, known.history(plan.name), known.now) is not None:
+            text = "nobody has approved the version in force"
+            yield Observed(LACKING, text, plan.name, None, behind(approved), step=_BLOCK)
         elif approved["by"].get("user_verified") is True:
             text = f"{approved['by']['name']} signed by a security key that knew its user"
             yield Observed(PRESENT, text, plan.name, None, behind(approved))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, standing
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import LACKING, LATE, PRESENT
+from ccdr.evidence.controls.parts.shared import FAILING, HOLDS, LACKING, LATE, NOT_SIGNED, PRESENT
 from ccdr.evidence.controls.values import Observed, Query, RecordBehind
+from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.model.values import rfc3339
 
 
@@ -21,7 +22,9 @@ def attested(item: str) -> Query:
         for one in mine:
             records = (RecordBehind(one.seq, rfc3339(one.made), ATTESTATION),)
             said = _said(one)
-            if one.holds(known.now) and not _counts(one, known):
+            if one.holds(known.now) and (refused := _refused(one, known)) is not None:
+                yield Observed(FAILING, f"{said}: {refused}", records=records, step=f"{step} --key KEY")
+            elif one.holds(known.now) and not _counts(one, known):
                 text = f"{said}: where plans are to be approved, whoever attests signs"
                 yield Observed(LACKING, text, records=records, step=f"{step} --key KEY")
             elif one.holds(known.now):
@@ -38,7 +41,7 @@ def attested(item: str) -> Query:
 def attests(item: str, known: Known, of: str) -> Attestation | None:
     """Who attests this of the host `of`, or of every host; None where nobody does whose word counts now."""
     mine = [one for one in standing(known.history(None).attested) if one.item == item and one.scope in (None, of)]
-    return next((one for one in mine if one.holds(known.now) and _counts(one, known)), None)
+    return next((o for o in mine if o.holds(known.now) and _counts(o, known) and _refused(o, known) is None), None)
 
 
 def _said(one: Attestation) -> str:
@@ -48,3 +51,10 @@ def _said(one: Attestation) -> str:
 def _counts(one: Attestation, known: Known) -> bool:
     """Where plans name who may sign, a word that nobody has signed shows nothing."""
     return one.key is not None or all(plan.loaded.plan.approval is None for plan in known.plans)
+
+
+def _refused(one: Attestation, known: Known) -> str | None:
+    """That its signature was verified again since, and did not hold by anybody's signers."""
+    looks = [known.history(plan.name).newest.get(EXAMINED) or {} for plan in known.plans]
+    found = {state for look in looks if (state := (look.get("attestations") or {}).get(str(one.seq))) is not None}
+    return None if HOLDS in found else next((NOT_SIGNED[state] for state in NOT_SIGNED if state in found), None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.controls.known import Known
+from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -16,6 +16,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.erasure import Looked
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import so_many, to_the_second
+from ccdr.plans.one_server import of_one_server, overlap
 
 _FAILED = "FAILED"
 _AT_THE_SOURCE = "erase them there; ccdr backup {plan} --asset {asset}; ccdr erasure prove {plan} --asset {asset}"
@@ -28,46 +29,79 @@ def erasures(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         of_plan = [one for status in plan.statuses for one in _of(known, plan.name, status)]
         yield from of_plan
+        yield from _in_another(plan, {str(one.asset) for one in of_plan})
         if not of_plan:
             text, step = "nobody is in its register of erasures", f"ccdr erasure add {plan.name}   if somebody asked"
             yield Observed(LACKING, text, plan.name, step=step)
 
 
+def _in_another(plan: PlanKnown, of: Collection[str]) -> Iterator[Observed]:
+    """Assets whose register has nobody, though there is somebody in that of another one of the same server."""
+    assets = plan.loaded.plan.assets
+    for asset in (status.asset for status in plan.statuses if status.asset not in of):
+        mine = assets[asset]
+        if same := [one for one in of if of_one_server(mine, assets[one]) and overlap(mine, assets[one])]:
+            text = f"people were erased of {', '.join(sorted(same))}, of the same server, and nobody of this one"
+            step = f"ccdr erasure add {plan.name}   for each of them: one entry is one person in one asset"
+            yield Observed(LACKING, text, plan.name, asset, (), step)
+
+
 def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     asset = status.asset
-    newest, where = known.history(plan, asset).newest, (plan, asset)
+    history, where = known.history(plan, asset), (plan, asset)
+    newest = history.newest
     added, replayed = newest.get(ERASURE_ADD), newest.get(ERASURE_REPLAY)
     if returned := first_of(status.troubles, (Trouble.ERASED_RETURNED,)):
         yield by_problem(FAILING, returned, *where, added, replayed)
-    elif replayed is not None and replayed["result"] == _FAILED:
-        text = f"the register was replayed on {to_the_second(replayed['time'])}, and somebody may still be there"
-        yield Observed(FAILING, text, *where, behind(added, replayed), f"ccdr erasure prove {plan} --asset {asset}")
-    elif late := [one for one in known.history(plan, asset).looked_for if known.history(plan, asset).looked(one).still]:
+    elif _nobody(history, added, replayed):
+        return  # nobody of it was erased, or only by mistake
+    elif (failed := history.replay_failed) is not None:
+        text = f"the register was replayed on {to_the_second(failed['time'])}, and somebody may still be there"
+        yield Observed(FAILING, text, *where, behind(added, failed), f"ccdr erasure prove {plan} --asset {asset}")
+    elif late := [one for one in history.looked_for if history.looked(one).still]:
         text = f"{_listed(late)} was in a snapshot taken after the person was erased: the source may hold them still"
         yield Observed(FAILING, text, *where, behind(added, replayed), _AT_THE_SOURCE.format(plan=plan, asset=asset))
-    elif added is None or (added.get("withdraws") and replayed is not None and not replayed["entries"]):
-        return  # nobody of it was erased, or only by mistake
     elif replayed is None:
         text = "nothing restored of it was cleared of erased people yet"
         yield Observed(LACKING, text, *where, behind(added), f"ccdr test {plan} --asset {asset}")
-    elif status.coverage == STALE or (replayed.get("head") or {}).get("entries", 0) < added["head"]["entries"]:
+    elif status.coverage == STALE or _far(replayed) < _far(added):
         at = to_the_second(replayed["time"])
         text = f"the register was last replayed on {at}: before its newest entry, or too long ago"
         yield Observed(LATE, text, *where, behind(added, replayed), f"ccdr test {plan} --asset {asset}")
-    elif unshown := _unshown(known.history(plan, asset), replayed):
+    elif unshown := _unshown(history, replayed):
         yield Observed(LACKING, _nobody_found(unshown), *where, behind(added, replayed), _look(plan, unshown[0].id))
     elif not replayed["canaries"]:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
         yield Observed(LACKING, text, *where, behind(added, replayed))
-    elif never := _never_there(known.history(plan, asset), replayed):
+    elif never := _never_there(history, replayed):
         text = (
             f"{so_many(never, 'entry', 'entries')} of its register found nobody, and no snapshot is from before the "
             "erasure: nothing shows that key and date are right"
         )
         yield Observed(LACKING, text, *where, behind(added, replayed), _ANSWER.format(plan=plan))
     else:
-        text, stated = _erased(known.history(plan, asset), replayed), newest.get(ERASURE_NOBODY)
+        text, stated = _erased(history, replayed), newest.get(ERASURE_NOBODY)
         yield Observed(PRESENT, text, *where, behind(added, replayed, stated))
+
+
+def _nobody(history: AssetHistory, added: Record | None, replayed: Record | None) -> bool:
+    """Does no entry stand, as far as is known here? Once none does, nothing is replayed, and no replay is recorded; of
+    what another host has added a replay tells."""
+    if replayed is not None and _since(added, replayed):
+        return not replayed["entries"] and replayed["result"] != _FAILED
+    return added is None or (added.get("withdraws") is not None and not history.looked_for)
+
+
+def _since(added: Record | None, replayed: Record) -> bool:
+    """Is the replay of a register that has this entry? One that could not be trusted tells no head."""
+    if added is None or not replayed.get("head"):
+        return added is None or bool(replayed["seq"] > added["seq"])
+    return _far(replayed) >= _far(added)
+
+
+def _far(record: Record | None) -> int:
+    """How many entries the register had then."""
+    return int(((record or {}).get("head") or {}).get("entries", 0))
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,13 @@ def tls(known: Known) -> Iterator[Observed]:
             spoken = _spoken(seen, known, "the source", beyond=False)
             step = None if spoken[0] is PRESENT else _FLOOR.format(plan.name)
             yield Observed(spoken[0], spoken[1], plan.name, asset.asset, behind(last), step)
+        elif (looked := known.history(plan.name).newest.get(EXAMINED)) and _by_tls(looked, asset.asset):
+            text, step = "nobody saw which TLS the source speaks: its newest backup does not tell", "ccdr backup {}"
+            yield Observed(LACKING, text, plan.name, asset.asset, behind(looked, last), step.format(plan.name))
+
+
+def _by_tls(looked: Record, asset: str) -> bool:
+    return bool((looked.get("sources") or {}).get(asset) == "tls")
 
 
 def _tls_of_source(known: Known, plan: str, asset: str) -> tuple[Record | None, Mapping[str, Any] | None]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from ccdr.evidence.acknowledged import TAMPERING
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.history.accesses import HOST, KEY, LEARNED, USER
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -16,7 +16,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.values import AGREES, VERIFIED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import DUTIES, rfc3339, so_many, to_the_second, utc
+from ccdr.model.values import DUTIES, PRIMARY, rfc3339, so_many, to_the_second, utc
 
 _LOOK = "ccdr controls --examine   looks now; `ccdr run` looks once a day"
 _HOLDS, _DIFFERS = "HOLDS", "DIFFERS"
@@ -75,7 +75,12 @@ def _comparison(known: Known, plan: PlanKnown) -> Observed:
     if known.now - utc(last["time"]) > LOOKED_AT:
         text = f"its repository was last compared with the ledger on {at}"
         return Observed(LATE, text, name, None, behind(last), "check that cron calls `ccdr run`")
-    count = so_many(int(last.get("snapshots") or 0), "snapshot attests", "snapshots attest")
+    if (moved := elsewhere(known, name, PRIMARY, last, f"ccdr ledger verify --repository {name}")) is not None:
+        return moved
+    if not last.get("snapshots"):
+        text, step = f"its repository held no snapshot that attests the ledger on {at}", f"ccdr backup {name}"
+        return Observed(LACKING, text, name, None, behind(last), step)
+    count = so_many(int(last["snapshots"]), "snapshot attests", "snapshots attest")
     return Observed(PRESENT, f"{count} the ledger, none is missing, on {at}", name, None, behind(last))
 
 

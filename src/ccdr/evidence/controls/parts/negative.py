@@ -16,8 +16,10 @@ from ccdr.evidence.controls.parts.shared import (
     taken_out,
 )
 from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.judgement.controls import kinds_of
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import to_the_second, utc
+from ccdr.plans.job import Job
 
 
 def negative_controls(known: Known) -> Iterator[Observed]:
@@ -25,6 +27,8 @@ def negative_controls(known: Known) -> Iterator[Observed]:
     for plan, asset in known.assets:
         history, where = known.history(plan.name, asset.asset), (plan.name, asset.asset)
         last = history.last_control
+        kind = str(((last or {}).get("damage") or {}).get("kind"))
+        word = kind.replace("_", " ")
         if passed := first_of(asset.troubles, (Trouble.CONTROL_PASSED,)):
             yield by_problem(FAILING, passed, *where, *history.not_caught.values())
         elif last is None or last["result"] != "CAUGHT":
@@ -33,13 +37,17 @@ def negative_controls(known: Known) -> Iterator[Observed]:
                 "docs/how-to/negative-controls.md   tells how to schedule them",
             )
             yield Observed(LACKING, text, *where, behind(last), step)
+        elif kind not in kinds_of(Job(plan.loaded, asset.asset)):
+            text, step = f"the last damaged copy was of another engine ({word})", f"ccdr test {plan.name} --asset "
+            yield Observed(LACKING, text, *where, behind(last), f"{step}{asset.asset} --negative-control")
         elif late := first_of(asset.troubles, (Trouble.CONTROL_LATE,)):
             yield by_problem(LATE, late, *where, last)
         elif known.now - utc(last["time"]) > YEARLY:
             yield Observed(LATE, "the last damaged copy was tested more than a year ago", *where, behind(last))
         else:
-            kind = str((last.get("damage") or {}).get("kind")).replace("_", " ")
-            text = f"a copy damaged on purpose ({kind}) was found bad on {to_the_second(last['time'])}"
+            text = (
+                f"a copy damaged on purpose ({kind.replace('_', ' ')}) was found bad on {to_the_second(last['time'])}"
+            )
             yield Observed(PRESENT, text, *where, behind(last))
     for name, out, history in taken_out(known):
         missed = next(iter(history.not_caught.values()), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import COPIED
 from ccdr.model.trouble import Trouble
@@ -40,9 +40,19 @@ def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
     if told is None:
         text = f"nothing was copied to {name} yet"
         return Observed(LACKING, text, plan.name, None, behind(last), f"ccdr copy {plan.name}")
+    if (moved := elsewhere(known, plan.name, name, told, f"ccdr copy {plan.name}")) is not None:
+        return moved
     site = plan.loaded.plan.copies[name].site
     where = f"{name} ({site})" if site else name
-    held = so_many(sum((told.get("there") or {}).values()), "snapshot")
+    count = sum((told.get("there") or {}).values())
+    held = so_many(count, "snapshot")
+    if not count:
+        text = f"{where} holds no snapshot that is known, as of {to_the_second(told['time'])}"
+        return Observed(LACKING, text, plan.name, None, behind(told), f"ccdr copy {plan.name}")
+    tests = [known.history(at_copy(plan.name, name), asset).last_test for asset in plan.loaded.plan.assets]
+    if all(one is None or elsewhere(known, plan.name, name, one) for one in tests):
+        text = f"{where} holds {held}, and nothing was restored from there, as far as is known here"
+        return Observed(LACKING, text, plan.name, None, behind(told), f"ccdr test {plan.name} --from {name}")
     return Observed(
         PRESENT, f"{where} holds {held}, filled {to_the_second(told['time'])}", plan.name, None, behind(told)
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, TOLD_FOR, first_of
+from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, TOLD_FOR, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.history.kinds import PRUNED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import so_many, to_the_second, utc
+from ccdr.model.values import PRIMARY, so_many, to_the_second, utc
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
 
@@ -47,7 +47,7 @@ def retention(known: Known) -> Iterator[Observed]:
         elif late := first_of(plan.care, (Trouble.PRUNE_LATE,)):
             yield by_problem(LATE, late, plan.name, None, done)
         else:
-            yield _by_one_alone(known, plan, done) or _removed(plan, done)
+            yield _by_one_alone(known, plan, done) or _before(known, plan, done) or _removed(plan, done)
 
 
 def _by_one_alone(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
@@ -62,6 +62,16 @@ def _by_one_alone(known: Known, plan: PlanKnown, done: Record) -> Observed | Non
     )
     records = [RecordBehind(int(seq), str(time), PRUNED) for _, time, seq in lately]
     return Observed(LACKING, text, plan.name, None, tuple(dict.fromkeys((*records, *behind(done)))))
+
+
+def _before(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
+    """A prune shows nothing of another repository, nor of a retention that came after it."""
+    step, said = f"ccdr upkeep {plan.name} --prune", known.history(plan.name).retentions
+    if len(said) > 1 and utc(since := str(said[-1][0])) > utc(done["time"]):
+        at = to_the_second(done["time"])
+        text = f"its retention was changed on {to_the_second(since)}, and the last prune was on {at}"
+        return Observed(LACKING, text, plan.name, None, behind(done), step)
+    return elsewhere(known, plan.name, PRIMARY, done, step)
 
 
 def _removed(plan: PlanKnown, done: Record) -> Observed:

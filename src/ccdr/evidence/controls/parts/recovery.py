@@ -22,7 +22,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.coverage import STALE, UNTESTED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import Achieved, ObjectiveVerdict, human_seconds, so_many, to_the_second, utc
+from ccdr.model.values import PRIMARY, Achieved, ObjectiveVerdict, human_seconds, so_many, to_the_second, utc
 
 _NOT_BACKED_UP = (
     Trouble.BACKUP_FAILED,
@@ -145,7 +145,14 @@ def checks(known: Known) -> Iterator[Observed]:
             text = "none of its repository's data was ever checked, or that is not known here"
             yield Observed(LACKING, text, plan.name, None, behind(last), f"ccdr upkeep {plan.name} --check")
         else:
-            yield _read(plan, len(read), history.parts, max(at for at, _ in read.values()), last)
+            moved = history.moved.get(PRIMARY)
+            times = [at for at, _ in read.values() if moved is None or utc(at) > utc(moved[0])]
+            if times:
+                yield _read(plan, len(times), history.parts, max(times), last)
+                continue
+            text = f"its repository lies elsewhere since {to_the_second(moved[0] if moved else '')}: none of its data"
+            step = f"ccdr upkeep {plan.name} --check --all-data"
+            yield Observed(LACKING, f"{text} was checked there", plan.name, None, behind(last), step)
 
 
 def _read(plan: PlanKnown, read: int, parts: int, newest: str, last: Record | None) -> Observed:

@@ -34,14 +34,26 @@ def _tested(known: Known) -> Iterator[tuple[PlanKnown, AssetStatus, Record | Non
         yield plan, asset, test, (test or {}).get("sandbox") or {}
 
 
+def sandboxes_of(test: Record | None) -> list[Mapping[str, Any]]:
+    """The sandbox of a test, and those of what was restored beside it, as far as there were any."""
+    told = [] if test is None else [test, *(test.get("others") or ())]
+    return [box for box in (one.get("sandbox") or {} for one in told) if box.get("image") is not None]
+
+
+def _open(test: Record | None) -> list[Mapping[str, Any]]:
+    """Those of them that were not shut off as far as they tell."""
+    return [box for box in sandboxes_of(test) if box.get("differs") or box.get("network") not in (None, "none")]
+
+
 def storage(known: Known) -> Iterator[Observed]:
     """Each asset's newest test: every place where restored data lay in plain is as safe as its disk."""
     for plan, asset, test, box in _tested(known):
-        where = plan.name, asset.asset, behind(test)
-        if test is None:
+        where, last = (plan.name, asset.asset, behind(test)), asset.last_test
+        if left := [one for one in (last, test) if one and (one.get("disposal") or {}).get("left_behind")]:
+            text = "its last restore test left data behind"
+            yield Observed(FAILING, text, plan.name, asset.asset, behind(left[0]), "ccdr sandbox reap")
+        elif test is None:
             yield Observed(LACKING, "no restore test tells where its data lay", *where)
-        elif (test.get("disposal") or {}).get("left_behind"):
-            yield Observed(FAILING, "its last restore test left data behind", *where, "ccdr sandbox reap")
         elif asset.coverage == STALE:
             yield Observed(LATE, "its last restore test is too old to tell", *where)
         else:
@@ -71,16 +83,20 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
 
 
 def isolation(known: Known) -> Iterator[Observed]:
-    """Each asset's newest test: was its sandbox as it was asked for?"""
+    """Each asset's newest test: was its sandbox as it was asked for, and each beside it? Where one was not, the test
+    ends without a verdict."""
     for plan, asset, test, box in _tested(known):
-        where = plan.name, asset.asset, behind(test)
-        if test is None or (box.get("image") is not None and box.get("network") is None):
+        where, boxes = (plan.name, asset.asset, behind(test)), sandboxes_of(test)
+        if (last := next((one for one in (asset.last_test, test) if _open(one)), None)) is not None:
+            facts = dict.fromkeys(str(one.get("fact")) for of in _open(last) for one in of.get("differs") or ())
+            text = f"its sandbox was not shut off as it was asked for: {', '.join(facts) or 'network'}"
+            yield Observed(FAILING, text, plan.name, asset.asset, behind(last))
+        elif test is None or any(one.get("network") is None for one in boxes):
             yield Observed(LACKING, "no restore test tells of its sandbox", *where)
-        elif box.get("image") is not None and (box.get("differs") or box["network"] != "none"):
-            facts = ", ".join(str(one.get("fact")) for one in box.get("differs") or ()) or "network"
-            yield Observed(FAILING, f"its sandbox was not shut off as it was asked for: {facts}", *where)
         elif asset.coverage == STALE:
             yield Observed(LATE, "its last restore test is too old to tell", *where)
+        elif not boxes and test["verdict"] != "PASS":
+            yield Observed(LACKING, "its last restore test ended before there was a sandbox, if it needs one", *where)
         elif box.get("image") is None:
             yield Observed(PRESENT, "its restore test needed no sandbox: nothing of what was restored was run", *where)
         else:

@@ -12,7 +12,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.approvals import unapproved
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import of_another_host, to_the_second, utc
+from ccdr.model.values import PRIMARY, of_another_host, to_the_second, utc
 from ccdr.plans.versions import PLAN_VERSION
 
 PRESENT, FAILING, LATE, LACKING = (
@@ -21,6 +21,12 @@ PRESENT, FAILING, LATE, LACKING = (
     ControlState.STALE,
     ControlState.NOT_COVERED,
 )
+# What became of a signature that was verified again (`plan.examined`), in words that end a sentence.
+HOLDS = "holds"
+NOT_SIGNED = {
+    "refused": "its signature does not hold any more: who signed it may not sign, or did not",
+    "unreadable": "its signature could not be verified: who may sign could not be read",
+}
 LOOKED_AT = timedelta(days=2)  # how long it shows something that it was looked at; `ccdr run` looks each day
 YEARLY = timedelta(days=366)
 TOLD_FOR = timedelta(days=90)  # for which it is told that somebody removed something alone, reviewed or not
@@ -31,6 +37,16 @@ def first_of(problems: Iterable[Problem], troubles: Collection[Trouble]) -> Prob
     """The first that nobody has acknowledged, else the first at all."""
     there = [p for p in problems if p.trouble in troubles]
     return min(there, key=lambda p: p.acknowledged is not None, default=None)
+
+
+def elsewhere(known: Known, plan: str, name: str, done: Record | None, step: str | None = None) -> Observed | None:
+    """The repository that records call `name` lies elsewhere since: what was done before shows nothing of that one."""
+    time, seq = known.history(plan).moved.get(name) or (None, None)
+    if done is None or seq is None or done["seq"] > seq:
+        return None
+    where = "its repository lies" if name == PRIMARY else f"{name} lies"
+    text = f"{where} elsewhere since {to_the_second(str(time))}, and nothing of this was done there since"
+    return Observed(LACKING, text, plan, None, behind(done), step)
 
 
 def taken_out(known: Known) -> Iterator[tuple[str, str, AssetHistory]]:

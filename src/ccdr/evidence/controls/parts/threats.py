@@ -11,6 +11,7 @@ from ccdr.evidence.controls.parts.shared import (
     LATE,
     LOOKED_AT,
     PRESENT,
+    elsewhere,
     failed_before,
     first_of,
     taken_out,
@@ -51,6 +52,8 @@ def _locked(known: Known, plan: PlanKnown, name: str) -> Observed:
     if known.now - utc(done["time"]) > LOOKED_AT:
         text = f"the locks of {name} were last pushed forward on {at}"
         return Observed(LATE, text, plan.name, None, behind(done), _EXTEND.format(plan.name))
+    if (moved := elsewhere(known, plan.name, name, done, _EXTEND.format(plan.name))) is not None:
+        return moved
     what_is_there = f"ccdr snapshots {plan.name}   says what is there"
     if not done["objects"]:
         text = f"nothing of {name} was in use on {at}: it is empty, or all of it is hidden by deletes"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.parts.sandboxes import sandboxes_of
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT
 from ccdr.evidence.controls.values import Observed, behind
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -44,6 +45,10 @@ def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     if unasked := [name for name in (*_PROGRAMS, engine) if name in told and not floors.versions.get(name)]:
         text = f"nothing is asked of {', '.join(unasked)} in floors.yaml: any version is well"
         return Observed(LACKING, text, *where, behind(*records), _ASK)
+    asked = [*_PROGRAMS, *(() if engine in _NO_PROGRAM else (engine,))]
+    if untold := [name for name in asked if name not in told]:
+        text = f"no record tells which version of {', '.join(untold)} took part ({shown})"
+        return Observed(LACKING, text, *where, behind(*records), f"ccdr backup {where[0]}; ccdr test {where[0]}")
     if less := [known.lowered[name] for name in sorted(told) if name in known.lowered]:
         text = f"floors.yaml asks for less than ccdr's own: {', '.join(less)}"
         return Observed(LACKING, text, *where, behind(*records), _RAISE)
@@ -60,22 +65,27 @@ def _named(record: Record, engine: str) -> Iterator[tuple[str, str]]:
 
 
 def images(known: Known) -> Iterator[Observed]:
-    """Each asset's newest test: how old was the image that its sandbox ran?"""
+    """Each asset's newest test: how old was the oldest image that its sandbox, or one beside it, ran?"""
     limit = timedelta(seconds=known.floors.ages.image)
     for plan, asset in known.assets:
         test, where = known.history(plan.name, asset.asset).last_conclusive_test, (plan.name, asset.asset)
-        box = (test or {}).get("sandbox") or {}
-        made, name = box.get("image_created"), str(box.get("image"))
-        if test is not None and box.get("image") is None:
+        boxes = sandboxes_of(test)
+        if test is not None and not boxes and test["verdict"] == "PASS":
             yield Observed(PRESENT, "its restore test needed no sandbox, and no image", *where, behind(test))
-        elif test is None or made is None:
+            continue
+        if not boxes or any(box.get("image_created") is None for box in boxes):
             yield Observed(LACKING, "no restore test tells how old its image was", *where, behind(test))
-        elif utc(made) > known.now:
-            yield Observed(FAILING, f"the image {name} says that it was made in the future", *where, behind(test))
-        elif known.now - utc(made) > limit:
-            text = f"the image {name} was made on {to_the_second(made)}: older than {limit.days} days"
+            continue
+        made = {str(box["image_created"]): str(box["image"]) for box in boxes}
+        oldest, newest = min(made, key=utc), max(made, key=utc)
+        if utc(newest) > known.now:
+            text = f"the image {made[newest]} says that it was made in the future"
+            yield Observed(FAILING, text, *where, behind(test))
+        elif known.now - utc(oldest) > limit:
+            text = f"the image {made[oldest]} was made on {to_the_second(oldest)}: older than {limit.days} days"
             yield Observed(
                 LATE, text, *where, behind(test), "make or pull it anew: `make images FRESH=1`, `docker pull`"
             )
         else:
-            yield Observed(PRESENT, f"the image {name} was made on {to_the_second(made)}", *where, behind(test))
+            text = f"the image {made[oldest]} was made on {to_the_second(oldest)}"
+            yield Observed(PRESENT, text, *where, behind(test))

@@ -1,0 +1,60 @@
+"""What somebody signed is verified again, by who may sign now: a record could have been written by whoever writes the
+ledger, and who signed it may have left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from ccdr.evidence import access, attested
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.verdicts import Record
+from ccdr.host.signatures import SignatureRefused, trusted_signers, verify
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.model import SIGNERS, Approval
+
+HOLDS, REFUSED, UNREADABLE = "holds", "refused", "unreadable"
+
+
+def review_again(loaded: LoadedPlan, services: Services) -> str | None:
+    """Of the plan's newest review of who has access; None where nobody has signed one."""
+    record = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(ACCESS_REVIEWED)
+    if record is None or not record.get("by"):
+        return None
+    text = access.ToReview.recorded(record).text()
+    return _again(record, text, access.NAMESPACE, [(loaded.plan.approval or Approval()).signers], services)
+
+
+def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]:
+    """Of each signed attestation, by the number of its record; none where the plan names nobody who may sign. By the
+    plan's signers, or those of this host."""
+    if loaded.plan.approval is None:
+        return {}
+    newest = services.histories().get((None, None), AssetHistory()).attested
+    signed = [one for one in newest.values() if one["act"] == attested.MADE and one.get("by")]
+    places = dict.fromkeys((loaded.plan.approval.signers, SIGNERS))
+    return {
+        str(one["seq"]): _again(one, attested.ToAttest.recorded(one).text(), attested.NAMESPACE, places, services)
+        for one in signed
+    }
+
+
+def _again(record: Record, text: str, namespace: str, places: Collection[Path], services: Services) -> str:
+    """By any of these files; `unreadable` where none of them can be read."""
+    by, states = record["by"], set[str]()
+    for place in places:
+        try:
+            signers = trusted_signers(place)
+            signer = verify(text, str(by["signature"]), signers, namespace, services.host, at=utc(record["time"]))
+        except SignatureRefused:
+            states.add(REFUSED)
+        except UsageProblem:
+            states.add(UNREADABLE)
+        else:
+            same = (signer.name, signer.key, signer.user_verified) == (by["name"], by["key"], by.get("user_verified"))
+            states.add(HOLDS if same else REFUSED)
+    return next(one for one in (HOLDS, REFUSED, UNREADABLE) if one in states)
