@@ -72,6 +72,15 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.fixture(scope="session")
+def tenants(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A plan with the data of two clients."""
+    site = Site(tmp_path_factory.mktemp("tenants"), bare=True)
+    of = "{{engine: files, paths: [/{0}], tenant: {0}}}"
+    site.plan(f"crm: {of.format('acme')}\ncdr: {of.format('beta')}", extra="incidents: {role: processor}\n")
+    return Job(site.loaded(), "crm")
+
+
+@pytest.fixture(scope="session")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A database that is dumped, its whole server, and one of another server."""
     site = Site(tmp_path_factory.mktemp("twice"), bare=True)

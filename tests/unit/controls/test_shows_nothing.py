@@ -10,12 +10,14 @@ from tests.support.control_histories import (
     BOX,
     OPENED,
     SPOKEN,
+    attested,
     compared,
     copied,
     erased,
     examined,
     replayed,
     roles_tried,
+    well,
 )
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about, judged
@@ -189,3 +191,26 @@ def test_an_asset_of_the_same_server_of_which_nobody_is_registered_is_not_covere
     assert states() == {"crm": PRESENT, "whole": LACKING}
     replayed(past, -2, head={"register": "r", "entries": 3, "hash": NOUGHT})
     assert states() == {"crm": PRESENT, "whole": PRESENT}
+
+
+def test_an_agreement_with_one_client_is_none_with_another(tenants: Job) -> None:
+    past, part = about(tenants), "legal-compliance/processor-agreements"
+    attested(past, -30, "processor-agreements", 300, scope="acme")
+    found = shown(tenants, past, part)
+    assert found.state is LACKING and found.observed[-1].text == "nobody attests it of beta"
+    assert (found.observed[-1].step or "").endswith(" --of beta")
+    attested(past, -20, "processor-agreements", 300, scope="beta")
+    assert shown(tenants, past, part).state is PRESENT
+    by_one_word = about(tenants)
+    attested(by_one_word, -30, "processor-agreements", 300)
+    assert shown(tenants, by_one_word, part).state is PRESENT
+
+
+def test_an_encrypted_disk_of_another_host_is_none_of_those_that_tested(job: Job) -> None:
+    past, part = about(job), "encryption/disk-encryption"
+    well(past)
+    attested(past, -30, "disk-encryption", 300, scope="another")
+    found = shown(job, past, part)
+    assert found.state is LACKING and found.observed[-1].text == "nobody attests it of h"
+    attested(past, -20, "disk-encryption", 300, scope="h")
+    assert shown(job, past, part).state is PRESENT

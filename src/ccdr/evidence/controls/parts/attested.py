@@ -34,12 +34,34 @@ def attested(item: str) -> Query:
                 yield Observed(LATE, text, records=records, step=step, acknowledged=noted.get(one.name))
         if not mine:
             yield Observed(LACKING, f"nobody attests that {ATTESTABLE[item].what}", step=step)
+        elif lacking := sorted(name for name in _WANTED.get(item, _none)(known) if attests(item, known, name) is None):
+            text = f"nobody attests it of {', '.join(lacking)}"
+            yield Observed(LACKING, text, step=f"{step} --of {lacking[0]}")
 
     return shown
 
 
+def _hosts(known: Known) -> set[str]:
+    """On which an asset was tested last."""
+    tests = (known.history(plan.name, asset.asset).last_conclusive_test for plan, asset in known.assets)
+    return {str(test["host"]) for test in tests if test is not None}
+
+
+def _tenants(known: Known) -> set[str]:
+    """Whose data the plans hold, as they say."""
+    plans = (plan.loaded.plan for plan in known.plans)
+    return {plan.tenant_of(asset) for plan in plans for asset in plan.assets} - {"default"}
+
+
+def _none(_: Known) -> set[str]:
+    return set()
+
+
+_WANTED = {"disk-encryption": _hosts, "processor-agreements": _tenants}  # of each of these, or of all by one word
+
+
 def attests(item: str, known: Known, of: str) -> Attestation | None:
-    """Who attests this of the host `of`, or of every host; None where nobody does whose word counts now."""
+    """Who attests this of the host, or the tenant, `of`, or of all; None where nobody does whose word counts now."""
     mine = [one for one in standing(known.history(None).attested) if one.item == item and one.scope in (None, of)]
     return next((o for o in mine if o.holds(known.now) and _counts(o, known) and _refused(o, known) is None), None)
 

@@ -19,7 +19,7 @@ _SAFE = ("memory", "encrypted")
 _FETCHED = {
     "memory": "fetched into memory",
     "encrypted": "fetched onto an encrypted disk",
-    "plain": "fetched in plain onto an unencrypted disk",
+    "plain": "fetched onto a disk that this host does not encrypt",
     "unknown": "fetched onto a disk of which this host cannot see whether it is encrypted",
 }
 _RESTORED = {"": "there", "memory": "in memory", "disk": "on this host's disk"}
@@ -76,7 +76,7 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
         return Observed(PRESENT, text, *where, behind(test))
     if (said := attests("disk-encryption", known, str(test["host"]))) is not None:
         signed = "" if said.key else ", and not signed"
-        text += f"; {said.by} attests that this host's disks are encrypted{signed}"
+        text += f"; {said.by} attests that it is encrypted below, where this host cannot see it{signed}"
         by = RecordBehind(said.seq, rfc3339(said.made), ATTESTATION)
         return Observed(PRESENT, text, *where, (by, *behind(test)))
     return Observed(LACKING, text, *where, behind(test), _ENCRYPT)
