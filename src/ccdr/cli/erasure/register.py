@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.erasure.horizon import Horizon, Known
     from ccdr.jobs.erasure.register import Entry
     from ccdr.jobs.erasure.shown import Shown
+    from ccdr.plans import Plan
 
 SHOWN = 12  # digits of a pseudonym
 
@@ -88,6 +89,8 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     if gone is not None:
         click.echo(f"no copy holds what {entry.id} names in {entry.asset} from: {_day(gone)}")
         click.echo("what they left in other assets needs an entry for each of these")
+        if twice := _twice(loaded.plan, entry.asset):
+            click.echo(f"{', '.join(twice)} of the same server holds them, too: it needs one in any case")
         _tell_shown(plan, entry, listed.state(entry))
     if added.unlooked is not None:
         click.echo(unlooked_word(plan, entry.asset, added.unlooked))
@@ -139,6 +142,7 @@ def list_(plan: str) -> Exit:
     elif not entries:
         click.echo(f"the register of {plan} holds nobody")
     else:
+        states = {one.id: shown[one.asset].state(one) for one in entries}
         rows = [
             (
                 one.id,
@@ -146,15 +150,18 @@ def list_(plan: str) -> Exit:
                 f"{one.what}, canary" if one.canary else one.what,
                 rfc3339(one.erased_at),
                 _found(one, shown[one.asset]),
-                _day(gone.get(one.id)),
+                _day(gone.get(one.id)) if states[one.id] is not EntryState.LATE else "see the source",
                 (one.person or one.pseudonym)[:SHOWN],
             )
             for one in sorted(entries, key=lambda one: one.person or "")
         ]
         table(("entry", "asset", "what", "erased", "found before", "in no copy from", "person"), rows)
-        for step in steps_for(plan, [(one.id, shown[one.asset].state(one)) for one in entries]):
+        for step in steps_for(plan, states.items()):
             click.echo(step)
-        click.echo("as far as this host knows the copies, while backups and prunes go on: docs/how-to/erase.md")
+        click.echo(
+            "as far as this host knows the copies, while backups and prunes go on, and later where something holds a "
+            f"snapshot (`ccdr upkeep {plan} --dry-run` says what): docs/how-to/erase.md"
+        )
     return Exit.OK
 
 
@@ -208,6 +215,14 @@ def _day(found: Sequence[Horizon] | None) -> str:
         return "-"
     day = latest(found)
     return day.strftime("%Y-%m-%d") if day else "never: " + next(one.why for one in found if one.gone_by is None)
+
+
+def _twice(plan: Plan, asset: str) -> list[str]:
+    """Other assets that surely hold what this one does."""
+    from ccdr.plans.one_server import of_one_server, overlap
+
+    mine, others = plan.assets[asset], {name: one for name, one in plan.assets.items() if name != asset}
+    return [name for name, one in others.items() if of_one_server(mine, one) and overlap(mine, one)]
 
 
 def _found(entry: Entry, shown: Shown) -> str:

@@ -50,6 +50,12 @@ class BeforeHandOver:
         one = cls(order, listed, _opened(order, listed))
         if one.replaying.due:
             one._tell()
+        if others := one.replaying.only_in_others:
+            order.result.findings.append(
+                f"people were erased of {', '.join(others)}, of the same server, and nobody of {order.job.asset}: they "
+                f"come back with it. `ccdr erasure add {order.job.plan}` for each of them, and restore again; or erase "
+                "them in what is there"
+            )
         return one
 
     def due(self) -> bool:
