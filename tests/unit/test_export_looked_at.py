@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.harness import Site
 
-from ccdr.jobs.access.reviewing import looked_at
+from ccdr.jobs.access.reviewing import Export, looked_at, record_export, record_review
 from ccdr.model.errors import UsageProblem
 
 
@@ -20,13 +21,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return made
 
 
-def export(site: Site, **more: Any) -> Path:
+def export(site: Site, *, recorded: bool = True, **more: Any) -> Path:
     accounts = [{"name": "a"}, {"name": "b"}]
     told = {
         "access_review": 1, "plan": "p", "at": site.services().clock.now().isoformat(), "host": "h", "unread": [],
         "files": [{"what": "plan"}], "databases": [{"asset": "crm", "accounts": accounts}], "entries": 3,
     }  # fmt: skip
-    return site.write("access.json", json.dumps(told | more))
+    path = site.write("access.json", json.dumps(told | more))
+    if recorded:
+        made = Export("p", site.services().clock.now(), "h", {"files": [{}] * told["entries"]})
+        record_export(site.loaded(), made, path.read_bytes(), site.services())
+    return path
 
 
 def test_an_export_has_as_many_lines_as_it_says(site: Site) -> None:
@@ -38,3 +43,17 @@ def test_an_export_has_as_many_lines_as_it_says(site: Site) -> None:
     for more in wrong:
         with pytest.raises(UsageProblem, match="no export of ccdr's"):
             looked(export(site, **more))
+
+
+def test_a_file_that_was_changed_since_it_was_written_is_not_what_the_systems_told(site: Site) -> None:
+    """Also where lines and their number go together, and what was signed is of another file, or of fewer lines."""
+    with pytest.raises(UsageProblem, match="changed since it was written, or made elsewhere"):
+        looked_at(
+            site.loaded(), export(site, recorded=False, databases=[], entries=1), "all well", site.services(),
+            in_order=True,
+        )  # fmt: skip
+    given = looked_at(site.loaded(), export(site), "as agreed", site.services(), in_order=True)
+    for wrong in (replace(given, export="0" * 64), replace(given, entries=2), replace(given, unread=1)):
+        with pytest.raises(UsageProblem, match="changed since"):
+            record_review(site.loaded(), wrong, site.services(), None)
+    assert record_review(site.loaded(), given, site.services(), None).review.entries == 3, "the twin"

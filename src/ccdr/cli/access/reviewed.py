@@ -100,13 +100,17 @@ def review(plan: str, out: Path | None, look: _Look, signing: _Signing) -> Exit:
 
 
 def _export(plan: str, loaded: list[LoadedPlan], out: Path | None, services: Services) -> Exit:
+    from ccdr.jobs.access import record_export
     from ccdr.jobs.access import review as ask
 
     with progress() as watched:
         made = [ask(one, services, watched) for one in loaded]
     document: dict[str, Any] = made[0].as_json() if plan != ALL else {"plans": [one.as_json() for one in made]}
     if out is not None:
-        _write(out, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        _write(out, text)
+        for of, one in zip(loaded, made, strict=True):
+            record_export(of, one, text, services)
     if settings().json:
         print_json(document)
     else:

@@ -21,6 +21,7 @@ PRUNE_START, CHECK_START = "prune.start", "check.start"
 COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
 EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protected, on this host
 ACCESS_TESTED, ACCESS_REVIEWED = "access.tested", "access.reviewed"  # by whom a plan's store is reached, on this host
+ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
 LOCK_EXTENDED = "lock.extended"  # of one of a plan's repositories
 ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"

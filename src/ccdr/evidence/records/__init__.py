@@ -8,7 +8,7 @@ To add a key: give it a default in the definition, and count its `version` up if
 before. To add a kind: define it, and add a line to `registry.py`.
 """
 
-from ccdr.evidence.records.access import AccessReviewed, AccessTested
+from ccdr.evidence.records.access import AccessExported, AccessReviewed, AccessTested
 from ccdr.evidence.records.approvals import (
     ApprovalRefused,
     ApprovalUsed,
@@ -51,6 +51,7 @@ __all__ = [
     "ALL",
     "KINDS",
     "VERSIONS",
+    "AccessExported",
     "AccessReviewed",
     "AccessTested",
     "Ack",

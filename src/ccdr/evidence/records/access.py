@@ -72,6 +72,19 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
 
+class AccessExported(Record, frozen=True, kw_only=True, gc=False):
+    """Who may do what was asked and written to a file: a review of any other file is refused."""
+
+    kind: Literal["access.exported"]
+    plan: OfPlan
+    version: Literal[3]
+    export_sha256: Annotated[Digest, about("SHA-256 of the file, which may hold several plans")]
+    entries: Annotated[Count, about("lines of this plan's: a role, a key, a file, a grant")]
+    unread: Annotated[Count, about("what could not be read")]
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+
 class AccessReviewed(Record, frozen=True, kw_only=True, gc=False):
     """Somebody has looked at an export of who may do what. Where they signed, it is the text that these values make."""
 

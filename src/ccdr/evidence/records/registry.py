@@ -45,6 +45,7 @@ ALL: tuple[type[Record], ...] = (
     plans.PlanStored,
     examined.PlanExamined,
     access.AccessTested,
+    access.AccessExported,
     access.AccessReviewed,
     repository_keys.KeyAdded,
     repository_keys.KeyRemoved,

@@ -14,7 +14,7 @@ from typing import Any
 from ccdr.evidence.access import HOLDS, IN_ORDER, MOST_NAMED, NAME, NAMESPACE, TO_BE_CHANGED, Review, ToReview
 from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ACCESS_TESTED
+from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.who import who
@@ -187,6 +187,32 @@ class Reviewed:
         }
 
 
+def record_export(loaded: LoadedPlan, made: Export, written: bytes, services: Services) -> None:
+    """That the systems told this, in a file of these bytes: who reviews it is held to that. CcdrError where the disk
+    refuses."""
+    body = {
+        "export_sha256": sha256(written).hexdigest(),
+        "entries": made.entries,
+        "unread": len(made.unread),
+        "tenant": loaded.plan.tenant_of(None),
+        "who": who().body(),
+    }
+    services.ledger.append(ACCESS_EXPORTED, plan=made.plan, asset=None, run=None, body=body)
+
+
+def _require_as_exported(plan: str, export: str, counts: tuple[int, int], services: Services) -> None:
+    """UsageProblem where this host has exported no such file."""
+    for record in services.ledger.newest(ACCESS_EXPORTED):
+        if (record["plan"], record["export_sha256"]) == (plan, export):
+            if (record["entries"], record["unread"]) == counts:
+                return
+            break
+    raise UsageProblem(
+        "no record of this host tells of such an export: it was changed since it was written, or made elsewhere",
+        hint=f"ccdr access review {plan} --out FILE   asks the systems anew; look at that file",
+    )
+
+
 def looked_at(
     loaded: LoadedPlan,
     export: Path,
@@ -197,16 +223,17 @@ def looked_at(
     elsewhere: str | None = None,
 ) -> ToReview:
     """What is to be signed or recorded: the words are kept from now on; `elsewhere` says who looked at what could not
-    be read. UsageProblem where the file is no export of this plan's, or too old."""
+    be read. UsageProblem where the file is no export of this plan's that this host has made, or too old."""
     plan, now = loaded.plan.plan, services.clock.now().replace(microsecond=0)
     raw = _read(export)
     told = _of_plan(raw, export, plan)
     exported = _in_time(utc(str(told["at"])), now, plan)
     until, counts = min(exported, now) + HOLDS, (int(told["entries"]), len(told["unread"]))
+    _require_as_exported(plan, digest := sha256(raw).hexdigest(), counts, services)
     result, words = IN_ORDER if in_order else TO_BE_CHANGED, keep_payload(services.state, found)
     seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
     names = _not_read(told["unread"])
-    return ToReview(plan, sha256(raw).hexdigest(), exported, *counts, result, words, until, now, nonce(), seen, names)
+    return ToReview(plan, digest, exported, *counts, result, words, until, now, nonce(), seen, names)
 
 
 def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
@@ -228,6 +255,7 @@ def record_review(
     if given.plan != plan:
         raise UsageProblem(f"this is a review of {given.plan[:63]}, not of {plan}", hint="name the plan that it is of")
     _in_time(given.exported, now, plan)
+    _require_as_exported(plan, given.export, (given.entries, given.unread), services)
     if given.made > now + AHEAD or not now < given.valid_until <= given.exported + HOLDS:
         raise UsageProblem(
             f"this review, written at {rfc3339(given.made)}, is for a time that is past, or for more than three months",
