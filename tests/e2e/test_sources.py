@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from tests.conftest import _image
 from tests.support.harness import Ran, Site, eventually
+from tests.support.inside import inside
 from tests.support.stored import assert_clean, with_repository
 
 BOOTSTRAP = "Chief Admin"  # initdb takes no quotes in it
@@ -56,8 +57,8 @@ class Server:
     certs: Path
 
     def psql(self, sql: str, database: str = "template1", *, encoding: str = "UTF8", check: bool = True) -> str:
-        env = ["-e", f"PGCLIENTENCODING={encoding}", "-e", f"PGDATABASE={database}"]
-        argv = ["docker", "exec", "-i", *env, self.container, "psql", "-X", "-q", "-A", "-t"]
+        env = ["env", f"PGCLIENTENCODING={encoding}", f"PGDATABASE={database}"]
+        argv = [*inside(self.container), *env, "psql", "-X", "-q", "-A", "-t"]
         argv += ["-h", "/sockets", "-p", str(self.port), "-U", BOOTSTRAP]
         argv += ["-v", "ON_ERROR_STOP=1", "-f", "-"]
         done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)

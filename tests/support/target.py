@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from tests.conftest import _image
 from tests.support.harness import eventually
+from tests.support.inside import inside
 
 _numbers = itertools.count(1)
 PASSWORD = "target:it\\s 'secret'"
@@ -34,8 +35,8 @@ class Target:
     @property
     def client(self) -> list[str]:
         """psql as `dba`, in the server's container; what it is to do follows."""
-        inside = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", self.container]
-        return [*inside, "psql", "-X", "-q", "-h", "/sockets", "-U", "dba"]
+        argv = [*inside(self.container), "env", f"PGPASSWORD={PASSWORD}"]
+        return [*argv, "psql", "-X", "-q", "-h", "/sockets", "-U", "dba"]
 
     def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
         argv = [*self.client, "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]

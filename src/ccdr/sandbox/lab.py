@@ -94,7 +94,7 @@ class Lab:
                 box.on_growth = growth
                 source = Source(box, credentials)
                 facts = engine.probe(source)
-                client = engine.client_major(box)
+                client = None if any_client else engine.client_major(box)
                 if any_client or client == facts.major:
                     yield source, facts
                     return
