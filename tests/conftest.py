@@ -22,9 +22,22 @@ from tests.support.mariadb_source import MariaSource, mariadb_server
 settings.register_profile("ccdr", deadline=None, max_examples=examples(100), derandomize=TIMES == 1)
 settings.load_profile("ccdr")
 _numbers = itertools.count(1)
+# Minutes long, each. Files are dealt out in their order, a worker takes one whole, and all would wait for the last.
+LONGEST = ("e2e/test_install.py", "e2e/test_whole_centre_lost.py", "e2e/test_commands.py", "e2e/test_demo.py")
 
 if memory := room():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick ones first, then the longest, then the rest."""
+    here = Path(__file__).parent
+
+    def turn(item: pytest.Item) -> int:
+        name = item.path.relative_to(here).as_posix()
+        return 0 if name.startswith("unit/") else 1 if name in LONGEST else 2
+
+    items.sort(key=turn)
 
 
 def _image() -> str:
