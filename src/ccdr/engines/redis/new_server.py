@@ -336,8 +336,13 @@ class Maker(NewServerMaker["Redis"]):
         """The line by which the server takes what is in that file."""
         user = self.asset.connection.user or "default"
         typed = f'"ACL SETUSER %s resetpass >%s\\nACL SAVE\\n" {shlex.quote(user)}'
-        line = shlex.join(["sh", "-c", f'IFS= read -r p; printf {typed} "$p" | {self._cli(manifest)} -e'])
-        return f"`{line} < {shlex.quote(str(secret))}` sets it there (as its user `default`, if that needs no password)"
+        client = self._cli(manifest)
+        line = shlex.join(["sh", "-c", f'IFS= read -r p; printf {typed} "$p" | {client} -e'])
+        return (
+            f"`{line} < {shlex.quote(str(secret))}` sets it there (as its user `default`, if that needs no password; "
+            f"where it runs by Docker, with `docker exec -i -u root` and the container's name before "
+            f"{client.split()[0]}, behind the |)"
+        )
 
     def _other_password(self, manifest: Manifest, home: Path) -> str | None:
         """That this host has one which the server will not take: by the digests that the captured users have."""

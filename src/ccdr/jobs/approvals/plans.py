@@ -107,8 +107,8 @@ def told_of(plan: str, elsewhere: tuple[str, ...]) -> str:
     which = ", ".join(f"{one[:8]}…" for one in elsewhere)
     return (
         f"an approval from before may stand in another ledger, which tells of its backups and is not here: {which}. "
-        f"`ccdr ledger recover {plan} --ledger {elsewhere[0][:8]}` brings it; where its host still runs, "
-        "`ccdr ledger collect DIR`"
+        f"`ccdr ledger recover {plan} --ledger {elsewhere[0][:8]}` brings it, where a repository holds it; where its "
+        "host still runs, `ccdr ledger collect DIR`"
     )
 
 

@@ -143,8 +143,9 @@ def _nothing_lost(found: Others) -> UsageProblem:
         found.require_asked()
         return UsageProblem(
             "no ledger was lost here: there is nothing to bring back",
-            hint="if the whole state is gone, `ccdr run` or a backup must ask the repository first; then call this "
-            "again",
+            hint="nor do the repositories hold one that is not known here: what a lost host had not stored, once a "
+            "day, is gone. If the whole state is gone, `ccdr run` or a backup must ask the repository first; then "
+            "call this again",
         )
     more = f", and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
     more += f"; what could not be asked may hold others: {'; '.join(found.unasked)}" if found.unasked else ""

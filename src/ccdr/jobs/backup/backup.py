@@ -110,5 +110,6 @@ def _by_turns(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> l
     return [
         f"another host has backed up {job.asset} by this plan, too, last on {rfc3339(max(since))}: if its data are "
         "others, give it a plan of its own; if they are the same, `ccdr ledger collect DIR` adds its ledger; if that "
-        f"host is lost, and this one stands in for it, `ccdr ledger recover {job.plan}` brings its ledger back"
+        f"host is lost, and this one stands in for it, `ccdr ledger recover {job.plan}` brings its ledger back, where "
+        "that was stored"
     ]
