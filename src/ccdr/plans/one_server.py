@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.servers.connection import is_one
@@ -35,6 +35,13 @@ def holds(one: AnyEngine, other: AnyEngine) -> bool:
 def overlap(one: AnyEngine, other: AnyEngine) -> bool:
     """Of two of one server: have they something in common?"""
     return holds(one, other) or holds(other, one)
+
+
+def sharing(assets: Mapping[str, AnyEngine], name: str, among: Iterable[str]) -> list[str]:
+    """Of these others the ones that surely hold some of what this one does, in alphabetical order."""
+    mine = assets[name]
+    others = ((other, assets[other]) for other in among if other != name and other in assets)
+    return sorted(other for other, one in others if of_one_server(mine, one) and overlap(mine, one))
 
 
 def of_one_database(one: AnyEngine, other: AnyEngine) -> bool:

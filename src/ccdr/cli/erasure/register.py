@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ccdr.jobs.erasure.horizon import Horizon, Known
     from ccdr.jobs.erasure.register import Entry
     from ccdr.jobs.erasure.shown import Shown
-    from ccdr.plans import Plan
 
 SHOWN = 12  # digits of a pseudonym
 
@@ -57,6 +56,7 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     from ccdr.jobs.erasure.horizon import horizons
     from ccdr.jobs.erasure.shown import Shown
     from ccdr.plans.lint import open_to_others
+    from ccdr.plans.one_server import sharing
 
     options = settings()
     loaded = options.load(plan)
@@ -89,7 +89,8 @@ def add(plan: str, selector: str, going_on: GoingOn, dry_run: bool) -> Exit:
     if gone is not None:
         click.echo(f"no copy holds what {entry.id} names in {entry.asset} from: {_day(gone)}")
         click.echo("what they left in other assets needs an entry for each of these")
-        if twice := _twice(loaded.plan, entry.asset):
+        assets = loaded.plan.assets
+        if twice := sharing(assets, entry.asset, assets):
             click.echo(f"{', '.join(twice)} of the same server holds them, too: it needs one in any case")
         _tell_shown(plan, entry, listed.state(entry))
     if added.unlooked is not None:
@@ -215,14 +216,6 @@ def _day(found: Sequence[Horizon] | None) -> str:
         return "-"
     day = latest(found)
     return day.strftime("%Y-%m-%d") if day else "never: " + next(one.why for one in found if one.gone_by is None)
-
-
-def _twice(plan: Plan, asset: str) -> list[str]:
-    """Other assets that surely hold what this one does."""
-    from ccdr.plans.one_server import of_one_server, overlap
-
-    mine, others = plan.assets[asset], {name: one for name, one in plan.assets.items() if name != asset}
-    return [name for name, one in others.items() if of_one_server(mine, one) and overlap(mine, one)]
 
 
 def _found(entry: Entry, shown: Shown) -> str:

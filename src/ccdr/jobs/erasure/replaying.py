@@ -22,7 +22,7 @@ from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import as_in_file
-from ccdr.plans.one_server import of_one_server, overlap
+from ccdr.plans.one_server import sharing
 from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
 from ccdr.storage.catalogue import OURS
@@ -151,10 +151,8 @@ class Replaying:
         what is restored of it holds them."""
         if self.register is None or self.bad is not None or any(not one.canary for one in self.entries):
             return []
-        assets, people = self.loaded.plan.assets, {one.asset for one in self.register.standing if not one.canary}
-        mine = assets[self.asset]
-        known = (name for name in people if name in assets)
-        return sorted(name for name in known if of_one_server(mine, assets[name]) and overlap(mine, assets[name]))
+        people = {one.asset for one in self.register.standing if not one.canary}
+        return sharing(self.loaded.plan.assets, self.asset, people)
 
     @property
     def due(self) -> bool:

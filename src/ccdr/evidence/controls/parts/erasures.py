@@ -16,7 +16,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.erasure import Looked
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import so_many, to_the_second
-from ccdr.plans.one_server import of_one_server, overlap
+from ccdr.plans.one_server import sharing
 
 _FAILED = "FAILED"
 _AT_THE_SOURCE = "erase them there; ccdr backup {plan} --asset {asset}; ccdr erasure prove {plan} --asset {asset}"
@@ -37,11 +37,9 @@ def erasures(known: Known) -> Iterator[Observed]:
 
 def _in_another(plan: PlanKnown, of: Collection[str]) -> Iterator[Observed]:
     """Assets whose register has nobody, though there is somebody in that of another one of the same server."""
-    assets = plan.loaded.plan.assets
     for asset in (status.asset for status in plan.statuses if status.asset not in of):
-        mine = assets[asset]
-        if same := [one for one in of if of_one_server(mine, assets[one]) and overlap(mine, assets[one])]:
-            text = f"people were erased of {', '.join(sorted(same))}, of the same server, and nobody of this one"
+        if same := sharing(plan.loaded.plan.assets, asset, of):
+            text = f"people were erased of {', '.join(same)}, of the same server, and nobody of this one"
             step = f"ccdr erasure add {plan.name}   for each of them: one entry is one person in one asset"
             yield Observed(LACKING, text, plan.name, asset, (), step)
 
