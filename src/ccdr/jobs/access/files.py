@@ -3,21 +3,19 @@ whose keys is approved."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import grp
 import os
 import pwd
 import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ccdr.engines.files.engine import Files
 from ccdr.engines.sqlite.engine import Sqlite
 from ccdr.host.signatures import trusted_signers
+from ccdr.jobs.access.public_keys import key_in
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import so_many
 from ccdr.plans import LoadedPlan, Plan
@@ -28,7 +26,6 @@ from ccdr.plans.yamlfile import dotted
 Lacks = Callable[[str, str], None]
 OF_STATE = ("ledger", "catalogue", "payloads", "private", "cache", "plans", "runs")
 MOST_FILES = 100_000  # of one tree, whose modes are looked at: some seconds
-_KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 
 
 def files_of(loaded: LoadedPlan, state: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
@@ -161,14 +158,14 @@ def _signer(line: str) -> dict[str, Any] | None:
     """`principals [options] keytype base64 …`."""
     try:
         words = shlex.split(line, posix=False)
-        at = next(n for n, word in enumerate(words[1:], 1) if word.startswith(_KEY_TYPES))
-        blob = base64.b64decode(words[at + 1], validate=True)
-    except (ValueError, StopIteration, IndexError, binascii.Error):
+    except ValueError:
         return None
-    printed = base64.b64encode(sha256(blob).digest()).decode().rstrip("=")
+    if (found := key_in(words[1:])) is None:
+        return None
+    at, printed = found[0] + 1, found[1]
     return {
         "names": words[0].strip('"').split(","),
-        "key": f"SHA256:{printed}",
+        "key": printed,
         "type": words[at],
         "second_factor": words[at].startswith("sk-"),
         "options": [word for option in words[1:at] for word in option.split(",")],

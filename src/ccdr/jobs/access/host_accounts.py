@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import grp
 import pwd
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-Lacks = Callable[[str, str], None]
+from ccdr.jobs.access.files import Lacks
+from ccdr.jobs.access.public_keys import key_in
+
 SUDOERS = (Path("/etc/sudoers"), Path("/etc/sudoers.d"))
 DOAS, SSHD = Path("/etc/doas.conf"), Path("/etc/ssh/sshd_config")
 # By Debian's and Red Hat's defaults for sudo; by a container, a machine or a disk of which one is root.
@@ -23,7 +22,6 @@ _NO_RULE = re.compile(r"Defaults|(Runas|Host|Cmnd|Cmd)_Alias\b|[@#]include|#(?!\
 _ALIAS = re.compile(r"User_Alias\s+(.*)")
 _RULE = re.compile(r"((?:[^\s,]+\s*,\s*)*[^\s,]+)\s+(.*)")  # who, a list; where, as whom and what
 _KEYS_ELSEWHERE = re.compile(r"^\s*(AuthorizedKeysFile|AuthorizedKeysCommand|TrustedUserCAKeys)\s", re.M | re.I)
-_KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 
 
 @dataclass(frozen=True)
@@ -135,15 +133,11 @@ def keys_of(user: pwd.struct_passwd, lacks: Lacks) -> Iterator[dict[str, Any]]:
 def _key(line: str) -> str | None:
     """`[options] keytype base64 comment`."""
     words = line.split()
-    at = next((n for n, word in enumerate(words) if word.startswith(_KEY_TYPES)), None)
-    if line.lstrip().startswith("#") or at is None or len(words) <= at + 1:
+    if line.lstrip().startswith("#") or (found := key_in(words)) is None:
         return None
-    try:
-        printed = base64.b64encode(sha256(base64.b64decode(words[at + 1], validate=True)).digest()).decode()
-    except (ValueError, binascii.Error):
-        return None
+    at, printed = found
     comment = " ".join(words[at + 2 :])
-    return f"ssh: SHA256:{printed.rstrip('=')}{f' ({comment})' if comment else ''}"
+    return f"ssh: {printed}{f' ({comment})' if comment else ''}"
 
 
 def _keys_elsewhere(lacks: Lacks) -> None:
