@@ -45,9 +45,7 @@ def negative_controls(known: Known) -> Iterator[Observed]:
         elif known.now - utc(last["time"]) > YEARLY:
             yield Observed(LATE, "the last damaged copy was tested more than a year ago", *where, behind(last))
         else:
-            text = (
-                f"a copy damaged on purpose ({kind.replace('_', ' ')}) was found bad on {to_the_second(last['time'])}"
-            )
+            text = f"a copy damaged on purpose ({word}) was found bad on {to_the_second(last['time'])}"
             yield Observed(PRESENT, text, *where, behind(last))
     for name, out, history in taken_out(known):
         missed = next(iter(history.not_caught.values()), None)
