@@ -21,6 +21,7 @@ from ccdr.evidence.records import (
     repository_keys,
     restores,
     runbook,
+    sign_offs,
     upkeep,
 )
 from ccdr.evidence.records.values import Record
@@ -57,6 +58,7 @@ ALL: tuple[type[Record], ...] = (
     approvals.GlassBroken,
     approvals.GlassReviewed,
     approvals.AttestationRecord,
+    sign_offs.PeriodSignedOff,
     erasures.ErasureAdd,
     erasures.ErasureNobody,
     erasures.ErasureReplay,
