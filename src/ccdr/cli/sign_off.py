@@ -184,7 +184,8 @@ def _list(services: Services, signing: _Signing) -> Exit:
     from ccdr.telling.report.sign_offs import findings_of
 
     there = list[ToSignOff]()
-    for record in services.ledger.newest(SIGNED_OFF):
+    ledgers = [services.ledger, *(chain.reader for chain in services.population().chains if chain.ours)]
+    for record in (record for ledger in ledgers for record in ledger.newest(SIGNED_OFF)):
         with suppress(KeyError, TypeError, ValueError, AttributeError):  # the verification tells of what is none
             there.append(ToSignOff.recorded(record))
     made = None

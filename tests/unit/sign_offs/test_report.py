@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.past import DAY, HOUR, written
 from tests.support.records import ENVELOPE
-from tests.support.signed import signed, signers
+from tests.support.signed import key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 
 from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
@@ -28,15 +28,14 @@ def wrong(report: Report) -> list[str]:
     return [f.text for f in report.findings if f.text.startswith("the sign-off of ")]
 
 
-def forged(room: SignOffRoom, signature_of: Path, **changed: Any) -> None:
+def forged(room: SignOffRoom, signature_of: Path, fingerprint: str = "SHA256:" + "A" * 43) -> None:
     """A record as whoever may write the ledger could write it."""
     services = room.services()
     given = to_sign_off(room.made(), services)
-    body = {**given.body(), **changed}
-    text = ToSignOff.recorded(body).text()
-    by = {"name": "ana@x", "key": "SHA256:" + "A" * 43, "user_verified": None}
-    body["by"] = {**by, "signature": signed(text, signature_of, NAMESPACE)}
-    services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body={**body, "signers_sha256": "0" * 64})
+    by = {"name": "ana@x", "key": fingerprint, "user_verified": None}
+    by["signature"] = signed(given.text(), signature_of, NAMESPACE)
+    body = {**given.body(), "by": by, "signers_sha256": "0" * 64}
+    services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
 
 
 def test_nobody_has_signed_and_it_is_said(room: SignOffRoom) -> None:
@@ -163,3 +162,17 @@ def test_it_is_told_of_in_the_period_in_which_it_was_recorded(room: SignOffRoom)
     room.sign()
     rows = room.made(room.end, room.end + timedelta(days=400)).runs
     assert [run.verb for run in rows] == [SIGNED_OFF]
+
+
+def test_a_record_by_a_key_of_the_host_is_found_when_it_is_shown(room: SignOffRoom) -> None:
+    """Whoever may write the ledger did not ask ccdr."""
+    keys = room.site.state / "keys"
+    keys.mkdir()
+    own = key(keys, "ledger")
+    signers(room.signers, {"ana@x": own})
+    shown = subprocess.run(["ssh-keygen", "-l", "-f", own], check=True, capture_output=True, text=True).stdout
+    forged(room, own, shown.split()[1])
+    made = room.made()
+    assert [one.signature for one in made.sign_offs] == ["host_key"] and "by a key of this host" in wrong(made)[0]
+    own.rename(room.root / "elsewhere")
+    assert [one.signature for one in room.made().sign_offs] == ["holds"], "the twin: it is none of the host's"

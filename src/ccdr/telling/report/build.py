@@ -198,7 +198,8 @@ def _sign_offs(
 ) -> tuple[SignOff, ...]:
     places = dict.fromkeys((signers, *(p.plan.approval.signers for p in plans if p.plan.approval is not None)))
     again = partial(sign_off_again, places=places, services=services)
-    return sign_offs_in(evidence.sign_offs, evidence.runs, evidence.period, named, services.ledger.host, again)
+    ours = services.lineage().ledger, services.ledger.host
+    return sign_offs_in(evidence.sign_offs, evidence.runs, evidence.period, named, *ours, again)
 
 
 def _with_keys(promised: PlanPromises, services: Services) -> PlanPromises:

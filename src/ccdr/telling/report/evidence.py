@@ -115,7 +115,7 @@ class Evidence:
         if time >= self._next:
             self.reach(time)
         plan = record["plan"]
-        if record["kind"] == SIGNED_OFF and PASSED_OVER not in record and not of_another_host(record):
+        if plan is None and record["kind"] == SIGNED_OFF and PASSED_OVER not in record and not of_another_host(record):
             self.sign_offs.append(record)
         if self.wanted is not None:
             self.plans_seen.add(plan)

@@ -104,12 +104,14 @@ def sign_offs_in(
     runs: Sequence[RecordedRun],
     period: Period,
     wanted: Sequence[str],
+    ledger: str | None,
     host: str,
     verified: Callable[[Record], tuple[str, Sequence[str]]],
 ) -> tuple[SignOff, ...]:
-    """Those whose period has a part in this one, the oldest first. `wanted`: the plans that the report is of; none:
-    all. `verified` verifies a record's signature once more, and says by which names its key is known."""
-    known: dict[tuple[datetime, datetime, tuple[str, ...]], tuple[PopulationDigest, tuple[str, ...]]] = {}
+    """Those whose period has a part in this one, the oldest first. `ledger` is this host's. `wanted`: the plans that
+    the report is of; none: all. `verified` verifies a record's signature once more, and says by which names its key is
+    known."""
+    known: dict[tuple[object, ...], tuple[PopulationDigest, tuple[str, ...]]] = {}
     found: list[SignOff] = []
     for record in records:
         given = ToSignOff.recorded(record)
@@ -120,9 +122,11 @@ def sign_offs_in(
         by, now, accounts = record["by"], None, tuple[str, ...]()
         whole = period.start <= given.start and given.end <= period.end
         if whole and (not wanted or (given.plans and {*given.plans} <= {*wanted})):
-            key = given.start, given.end, given.plans
+            key = given.start, given.end, given.plans, given.ledger
             if key not in known:
                 some = part_of(runs, given)
+                if given.ledger != ledger:
+                    some = [_as_of(given.ledger, run) for run in some]
                 known[key] = digest_of(some), tuple(name for name, _ in tests_by_command(some, host)[1])
             now, accounts = known[key]
         signature, names = verified(record)
@@ -149,6 +153,14 @@ def part_of(runs: Iterable[RecordedRun], given: ToSignOff) -> list[RecordedRun]:
     return [
         run for run in runs if given.start <= run.started < given.end and (not given.plans or run.plan in given.plans)
     ]
+
+
+def _as_of(ledger: str, run: RecordedRun) -> RecordedRun:
+    """A run of this host's ledger that was lost and brought back, as it stood before: its records' numbers were the
+    ledger's own."""
+    if run.ledger != ledger:
+        return run
+    return replace(run, seq=run.number, end_seq=run.end_number, origin=None, end_origin=None)
 
 
 def _with_later(found: Sequence[SignOff]) -> Iterator[SignOff]:
