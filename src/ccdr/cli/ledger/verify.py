@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.ledger.verify_proof import proof_at, verify_proof
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     help="A checkpoint that you had by another way; a directory of them.",
 )
 def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:
-    """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
+    """Verify the chain of the live ledger, or of the one in DIRECTORY; or one record's proof, as `ccdr ledger proof`
+    writes it. Of the live one, the summary that `ccdr status`
     is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
     ledgers that are here are verified as well.
 
@@ -74,6 +76,8 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
+    if (proof := proof_at(directory)) is not None:
+        return verify_proof(proof, brought)
     if not directory.is_dir():
         raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
     return _verify_directory(directory, brought)
