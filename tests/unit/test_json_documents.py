@@ -75,7 +75,11 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("doctor", "doctor p --only backups"), ("controls", "controls"), ("controls", "controls p"), ("report", "report"), ("report", f"report --out {root}/r.html"),
         ("kit page", "kit page"), ("kit page", f"kit page p --out {root}/kit.html"),
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
-        ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
+        ("ledger show", "ledger show"), ("ledger verify", "ledger verify"), ("ledger key create", "ledger key create"),
+        ("ledger key rotate", "ledger key rotate"), ("ledger key show", "ledger key show"),
+        ("ledger checkpoint", "ledger checkpoint"),
+        ("ledger proof", f"ledger proof RUN {root}/proof"), ("ledger verify", f"ledger verify {root}/proof"),
+        ("ledger verify", f"ledger verify --pin {'0' * 64}"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
         ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),
         ("ledger collect", f"ledger collect {other.state}"),
@@ -90,6 +94,8 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("sandbox reap", "sandbox reap --dry-run"), ("backup", "backup --no-such-option"),
     ]  # fmt: skip
     for command, line in given:
+        if "RUN" in line:
+            line = line.replace("RUN", next(r["run"] for r in site.records() if r["kind"] == "restore_test.end"))
         yield command, site.run(*line.split())
     shutil.rmtree(other.state / "ledger")
     other.run("backup", "p")  # which learns from the repository that there was one

@@ -18,6 +18,7 @@ from ccdr.evidence.records.approvals import (
     PlanApproved,
 )
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.evidence.records.checkpoints import LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
@@ -80,6 +81,7 @@ __all__ = [
     "LedgerAcknowledged",
     "LedgerBegin",
     "LedgerCompared",
+    "LedgerKey",
     "LedgerLinked",
     "LedgerLost",
     "LedgerRecovered",

@@ -8,6 +8,7 @@ from ccdr.evidence.records import (
     access,
     approvals,
     backups,
+    checkpoints,
     controls,
     copies,
     erasures,
@@ -89,6 +90,7 @@ ALL: tuple[type[Record], ...] = (
     lineage.LedgerLinked,
     lineage.LedgerCollected,
     lineage.LedgerCompared,
+    checkpoints.LedgerKey,
     upkeep.StateMigrated,
 )
 
