@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import pwd
@@ -9,8 +10,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ccdr.host.processes import Host
-from ccdr.host.state import State
 from ccdr.jobs.access.public_keys import key_in
+from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 
 SSH = Path("/etc/ssh")
@@ -22,17 +23,21 @@ _NO_KEYS = frozenset(
 _PRIVATE = b"PRIVATE KEY-----"
 
 
-def host_key(fingerprint: str, state: State, host: Host, ssh: Path = SSH) -> str | None:
-    """Where this host has the key of this fingerprint, as OpenSSH prints it: among its own, or as a private key that
-    lies open in the state directory. None where it has none such."""
+def host_key(fingerprint: str, services: Services, ssh: Path = SSH) -> str | None:
+    """Where this host has the key of this fingerprint, as OpenSSH prints it: among its own, as a private key that lies
+    open in the state directory, or as one that has ever signed the ledger's checkpoints. None where it has none such.
+    """
     for path in sorted(ssh.glob("ssh_host_*_key.pub")):
         if _fingerprint(_text(path)) == fingerprint:
             return str(path)
     without_public = (p for p in sorted(ssh.glob("ssh_host_*_key")) if not p.with_name(f"{p.name}.pub").exists())
-    for path in (*without_public, *_files(state.root)):
-        if _PRIVATE in _bytes(path) and _fingerprint(_public(path, host)) == fingerprint:
+    for path in (*without_public, *_files(services.state.root)):
+        if _PRIVATE in _bytes(path) and _fingerprint(_public(path, services.host)) == fingerprint:
             return str(path)
-    return None
+    from ccdr.evidence.checkpoints.keys import KEY, keys_in  # what it needs takes time: only where somebody has signed
+
+    keys, _ = keys_in(services.ledger.newest(KEY), services.lineage().ledger)
+    return next((f"record {one.seq}" for one in keys if _fingerprint(_openssh(one.key.public)) == fingerprint), None)
 
 
 def account_of(key: str, accounts: Collection[str]) -> str | None:
@@ -72,6 +77,13 @@ def _public(path: Path, host: Host) -> str:
         argv = ["ssh-keygen", "-y", "-P", "", "-f", "/dev/stdin"]
         return host.run(argv, stdin=_text(path), what="ssh-keygen").stdout
     return ""
+
+
+def _openssh(public: bytes) -> str:
+    """An Ed25519 key's 32 bytes, as a line of OpenSSH's (RFC 8709)."""
+    kind = b"ssh-ed25519"
+    blob = b"".join(len(part).to_bytes(4) + part for part in (kind, public))
+    return f"{kind.decode()} {base64.b64encode(blob).decode()}"
 
 
 def _fingerprint(line: str) -> str | None:

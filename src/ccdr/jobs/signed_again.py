@@ -50,7 +50,7 @@ def sign_off_again(record: Record, places: Collection[Path], services: Services)
     """Of a period, by these files of who may sign; `host_key` where it was signed by a key of this host's. And every
     name by which these files have the key."""
     state = _again(record, sign_offs.ToSignOff.recorded(record).text(), sign_offs.NAMESPACE, places, services)
-    own = host_key(str(record["by"]["key"]), services.state, services.host)
+    own = host_key(str(record["by"]["key"]), services)
     names = list[str]()
     for place in places:
         with suppress(UsageProblem):

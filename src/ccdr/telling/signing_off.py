@@ -119,7 +119,7 @@ def sign_off(
     there = trusted_signers(signers)
     signer = verify(given.text(), signature, there, NAMESPACE, services.host)
     key = key_of(signature)
-    if (place := host_key(signer.key, services.state, services.host, ssh)) is not None:
+    if (place := host_key(signer.key, services, ssh)) is not None:
         raise SignatureRefused(
             "host",
             f"{signer} has signed by a key of this host ({place}): a host signs nothing off, and anybody on it could",

@@ -282,3 +282,21 @@ def test_the_list_takes_nothing_else(room: SignOffRoom) -> None:
     assert room.asked("--list", "--from", "2026-01-01").code == 2
     with pytest.raises(UsageProblem):
         ToSignOff.read("ccdr, to be signed, format 1\nto: sign a period off\n")
+
+
+def test_the_key_of_the_ledgers_checkpoints_signs_nothing(room: SignOffRoom) -> None:
+    """Nor one that was replaced and is gone from here: it was the host's when it signed them."""
+    assert room.site.run("ledger", "key", "create").code == 0
+    (pem,) = (room.site.state / "keys/ledger").glob("*.pem")
+    by = room.root / "as OpenSSH has it"
+    by.write_bytes(pem.read_bytes())
+    by.chmod(0o600)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "", "-f", by], check=True, capture_output=True)
+    argv = ["ssh-keygen", "-y", "-f", by]
+    public = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    signers(room.signers, {"ana@x": public.strip(), "dan@x": room.dan})
+    assert str(pem) in refused(room, by)
+    assert room.site.run("ledger", "key", "rotate").code == 0 and not pem.exists()
+    (first, _) = room.site.records("ledger.key")
+    assert f"a key of this host (record {first['seq']})" in refused(room, by)
+    assert room.sign(room.dan).code == 0
