@@ -24,7 +24,7 @@ from ccdr.storage.synchronised import Synchronised
 
 COMMANDS = ("access policies", "access test", "access review", "plan approve", "plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger checkpoint", "ledger key create", "ledger key rotate", "ledger key show", "ledger proof", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "approval request", "approval review", "bootstrap",
+            "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "sign-off", "approval request", "approval review", "bootstrap",
             "pause", "kit page", "lock extend", "repository key add", "repository key list", "repository key remove", "repository key rotate", "runbook show", "runbook print", "runbook run", "runbook resume",
             "incident clocks", "incident close", "incident draft", "incident list", "incident note", "incident open",
             "incident register", "incident reopen", "incident show",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -85,7 +86,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("notify test", "notify test p"),
         ("notify test", "notify test p --dry-run"), ("ack", "ack --list"),
         ("attest", f"attest siem --statement s --evidence {root}/plans/p.yaml --until 30d"), ("attest", "attest --list"),
-        ("attest", "attest siem --end --statement gone"), ("attest", "attest nothing"), ("status", "status"),
+        ("attest", "attest siem --end --statement gone"), ("attest", "attest nothing"), ("status", "status"), ("sign-off", "sign-off --list"),
         ("pause", "pause p --for 1h --why x"), ("pause", "pause"), ("status", "status"), ("run", "run p"),
         ("pause", "pause p --end --dry-run"), ("pause", "pause p --end"), ("pause", "pause p --for 1h --why x --dry-run"),
         ("ack", "ack NEVER_SUCCEEDED --why x --until 2036-01-01"), ("discover", "discover p"),
@@ -189,6 +190,11 @@ def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "approval review", site.run("approval", "review", "p")
     yield "approval review", site.run("approval", "review", "p", "--found", "x", "--key", str(ana))
     path.write_text(plan, "utf-8")
+    over = ("--from", "9h", "--to", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "--signers", str(known))
+    for more in ([], ["--write", f"{site.root}/to-sign-off"], ["--key", str(ana)], ["--key", f"{site.root}/none"]):
+        yield "sign-off", site.run("sign-off", *over, *more)
+    yield "sign-off", site.run("sign-off", "--list", "--signers", str(known))
+    yield "report", site.run("report")
 
 
 def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

@@ -54,7 +54,7 @@ from ccdr.cli.ledger.documents import (
     VerificationDocument,
 )
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
-from ccdr.cli.report_documents import ReportDocument, ReportWritten
+from ccdr.cli.report_documents import ReportDocument, ReportWritten, SignOffDocument
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
@@ -345,6 +345,23 @@ class AttestedNow(Doc):
 class Attestations(Doc):
     attestations: list[AttestationDocument]
     nobody_attests: list[str]
+
+
+class SignedOffNow(Doc):
+    """What was signed off by this call."""
+
+    signed_off: SignOffDocument
+
+
+class SignOffs(Doc):
+    sign_offs: list[SignOffDocument]
+
+
+class WouldSignOff(Doc):
+    """The text that would be signed, and how."""
+
+    would_sign: str
+    next: list[str]
 
 
 class PausedDocument(Doc):
@@ -662,6 +679,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "repository key remove": (KeysRemoved, WouldChangeKeys),
     "repository key rotate": (KeysRotated, WouldChangeKeys),
     "restore": (Restore, WouldRestore),
+    "sign-off": (SignedOffNow, SignOffs, WouldSignOff, ToBeSigned),
     "run": (RunDocument, Schedules),
     "runbook print": (RunbookPrinted,),
     "runbook resume": (RunbookStanding,),
