@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
 
 
-@verb()
+@verb(short_help="Verify the ledger, a copy of one, or a proof.")
 @click.argument("where", metavar="[DIRECTORY | PLAN...]", nargs=-1)
 @click.option("--repository", is_flag=True, help="Compare with what the snapshots of PLAN... (of all) attest, too.")
 @click.option(
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     "anchors",
     metavar="FILE",
     multiple=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
 def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:

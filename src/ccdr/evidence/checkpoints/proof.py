@@ -100,8 +100,8 @@ def check_proof(
     for anchor in anchors:
         of = anchor.checkpoint
         if (of.origin, of.size) != (checkpoint.origin, checkpoint.size):
-            hint = f"ask for the proof by that one: `ccdr ledger proof RUN DIR --records {of.size}`"
-            unproven.append(f"{anchor} is of {of.size} records, and this checkpoint of {checkpoint.size}: {hint}")
+            sizes = f"of {of.size} records, and this checkpoint of {checkpoint.size}"
+            unproven.append(f"{anchor} is {sizes}: ask for the proof by that one (`ccdr ledger proof`, --records)")
         elif of.root != checkpoint.root:
             text = f"{anchor} knows other records than this checkpoint of as many: another ledger was shown there"
             found.append(Finding("FORK", text, of.size))
