@@ -14,7 +14,7 @@ from tests.support.clocks import Clock
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Trouble
-from ccdr.run.signing import expected, sign_and_anchor
+from ccdr.run.signing import ToSign
 from ccdr.telling.anchoring.standing import standing
 
 from .conftest import Anchored
@@ -29,7 +29,8 @@ def later(anchored: Anchored, by: timedelta) -> Services:
 
 
 def seen(anchored: Anchored, by: timedelta = timedelta(0)) -> AnchorsStanding:
-    return standing(anchored.site.root / "plans", later(anchored, by))
+    services = later(anchored, by)
+    return standing(anchored.site.root / "plans", services, services.lineage())
 
 
 def codes(found: AnchorsStanding) -> list[str]:
@@ -151,15 +152,15 @@ def test_the_next_run_comes_in_time(anchored: Anchored) -> None:
     """What sleeps until the next backup is woken for a checkpoint, and sooner for an anchor that was not made."""
     plans = anchored.site.root / "plans"
     services = anchored.site.services()
-    assert expected(plans, services).next
-    sign_and_anchor(plans, services)
+    assert ToSign.found(plans, services).next
+    ToSign.found(plans, services).carry_out()
     anchored.works()
-    after = expected(plans, services).next
+    after = ToSign.found(plans, services).next
     assert after is not None and timedelta(minutes=50) < after - datetime.now(UTC) <= timedelta(hours=1)
     anchored.tsa.status = 500
     anchored.configured(anchored.by_tsa(every="1s"))
     anchored.fails()
-    again = expected(plans, services).next
+    again = ToSign.found(plans, services).next
     assert again is not None and again - datetime.now(UTC) <= timedelta(minutes=5)
 
 

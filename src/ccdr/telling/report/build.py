@@ -305,7 +305,7 @@ def _ledger(reading: _Reading, plans: Sequence[LoadedPlan], services: Services, 
 
 def _with_anchors(facts: LedgerFacts, plans: Path | None, services: Services, evidence: Evidence) -> LedgerFacts:
     """`plans` is their directory. What is overdue is so now: of a past period it says nothing."""
-    anchors, period = standing(plans, services), evidence.period
+    anchors, period = standing(plans, services, facts.lineage), evidence.period
     now = anchor_problems(anchors, services, evidence.histories) if period.until_now else ()
     loosened = facts.lineage.anchoring.loosened
     within = tuple(one for one in loosened if period.start <= utc(one.at) < period.end)
