@@ -20,6 +20,7 @@ from ccdr.evidence.records.approvals import (
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
+from ccdr.evidence.records.deviations import DeviationAccepted, DeviationAssigned, DeviationNoted
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
@@ -64,6 +65,9 @@ __all__ = [
     "CheckStart",
     "CopyEnd",
     "CopyStart",
+    "DeviationAccepted",
+    "DeviationAssigned",
+    "DeviationNoted",
     "Duties",
     "ErasureAdd",
     "ErasureNobody",
