@@ -345,6 +345,18 @@ def test_twenty_dead_days_are_one(past: Chronicle) -> None:
     assert ("MISSED", first, tested) in told(past)
 
 
+def test_a_run_that_comes_back_and_works_in_between_tells_of_one_all_the_same(past: Chronicle) -> None:
+    well(past)
+    back = 20 * DAY
+    first = missed(past, back, "backup", 1, 479)
+    past.stored(back + 0.1, "x", begun=True)  # as `ccdr run` does: then it comes to the test
+    missed(past, back + 0.2, "test", 15, 19)
+    one = next(one for one in found(past) if one.code == "MISSED")
+    assert (one.number, one.times, one.retest) == (first, 498, None)
+    tested = past.tested(back + 0.3, "x")
+    assert [one.retest and one.retest[0] for one in found(past) if one.code == "MISSED"] == [tested]
+
+
 def test_what_was_missed_again_after_it_was_done_is_another(past: Chronicle) -> None:
     well(past)
     missed(past, 2, "backup", 1, 1)

@@ -12,7 +12,8 @@ from typing import Any
 
 from ccdr.evidence.deviations.loosening import take_version
 from ccdr.evidence.deviations.points import Points
-from ccdr.evidence.deviations.spans import Kept, Record, base_of, opened, settled, standing
+from ccdr.evidence.deviations.spans import Kept, Record, base_of, opened, reopened, settled, standing
+from ccdr.evidence.deviations.values import Span
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
@@ -251,11 +252,22 @@ class _One:
             self._in_a_row(trouble, verb, proves_nothing=True)
 
     def _missed(self) -> None:
-        record, verb = self.record, str(self.record["verb"])
-        first = record.get("first_due") or record["due"]
+        """A run that comes back tells of one schedule after another, and works in between: what was due while another
+        of its schedules was missed is of the same span."""
+        record, verb, kept = self.record, str(self.record["verb"]), self.kept
+        first, last = str(record.get("first_due") or record["due"]), str(record["due"])
+        ended = (one for one in reversed(kept.ended) if one["code"] == Trouble.MISSED.name)
+        if (newest := next(ended, None)) is not None and self._lasted(newest, first, last):
+            reopened(kept, newest)
         checks = _checks_of(self.was.version, record["asset"]) if verb == Verb.TEST else None
-        count = record.get("count") or 1
-        self._open(Trouble.MISSED.name, verb, checks, since=utc(first), times=count)
+        begun, base = kept.begun.get(START_BY_VERB.get(verb, "")), None
+        if begun is not None and utc(begun[1]) < utc(first):
+            base = begun[2]
+        self._open(Trouble.MISSED.name, verb, checks, since=utc(first), base=base, times=record.get("count") or 1)
+
+    @staticmethod
+    def _lasted(span: Span, first: str, last: str) -> bool:
+        return utc(first) <= utc(span["retest"][1]) and utc(last) >= utc(span["since"])
 
     def _begun(self) -> None:
         """Has the run of this kind before it crashed? It has no end, and an asset is worked at by one at a time."""
@@ -273,6 +285,7 @@ class _One:
             self._in_a_row(trouble, verb, proves_nothing=True)
 
 
+START_BY_VERB = {verb: kind for kind, verb in VERB_OF.items() if kind.endswith(".start")}
 _FAILED_OF = {
     "backup": Trouble.BACKUP_FAILED,
     "prune": Trouble.PRUNE_FAILED,

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.deviations.values import Entry, Span
-from ccdr.model.values import ledger_of, number_of, rfc3339
+from ccdr.model.values import ledger_of, number_of, rfc3339, utc
 from ccdr.plans.deviation_rules import due_within, severity_of
 
 Record = Mapping[str, Any]
+JOINED = timedelta(days=7)
 MOST_ENDED = 50  # of an asset, the newest that a summary keeps: a report reads those of its period
 
 
@@ -82,6 +83,8 @@ def opened(
         place.spans.append(span)
     span["times"] += times
     span["last"] = time
+    if since is not None:
+        span["since"] = min(span["since"], rfc3339(since))
     span["pending"].setdefault(what, detail)
     return span
 
@@ -122,6 +125,18 @@ def end(place: Kept, span: Span, record: Record) -> None:
     place.ended.append(span)
 
 
-def forget_ended(place: Kept, before: str) -> None:
-    """What ended before a time (RFC 3339) is not asked for any more."""
-    place.ended = [one for one in place.ended if one["retest"][1] >= before]
+def reopened(place: Kept, span: Span) -> None:
+    """It had not ended: what shows that was recorded after its end. Where one is open meanwhile, that goes on."""
+    if standing(place, span["code"], span["asset"]) is None:
+        place.ended.remove(span)
+        place.spans.append(span | {"retest": None})
+
+
+def forget_oldest(place: Kept) -> None:
+    """Of those that ended: a report reads those of its period."""
+    place.ended = place.ended[-MOST_ENDED:]
+
+
+def forget_ended(place: Kept, before: datetime) -> None:
+    """What ended before a time, no period that begins later asks for; up to `JOINED` later a record may go on with."""
+    place.ended = [one for one in place.ended if utc(one["retest"][1]) >= before - JOINED]
