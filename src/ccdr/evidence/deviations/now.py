@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.deviations.spans import Kept
@@ -13,8 +13,8 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import BACKUP_START, CONTROL_START, TEST_START
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import rfc3339
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import ObjectiveVerdict, rfc3339, utc
 from ccdr.plans.deviation_rules import due_within, severity_of
 from ccdr.plans.versions import PLAN_VERSION
 
@@ -33,9 +33,9 @@ def unrecorded(
         own = histories.get((one.plan, one.asset), AssetHistory()).deviations
         of_plan = histories.get((one.plan, None), AssetHistory())
         facts = (of_plan.newest.get(PLAN_VERSION) or {}).get("facts") or {}
-        for code, base, problem in _standing(one.wrong, own):
+        for code, base, began in _standing(one, own):
             rules: dict[str, Any] = facts.get("deviations") or {}
-            severity, since = severity_of(code, rules.get("severity") or {}), rfc3339(problem.since or now)
+            severity, since = severity_of(code, rules.get("severity") or {}), rfc3339(min(began or now, now))
             span = {
                 "code": code, "asset": one.asset, "base": base, "seq": None, "ledger": None, "since": since,
                 "opened": since, "last": rfc3339(now), "times": 1, "severity": severity,
@@ -44,18 +44,16 @@ def unrecorded(
             yield deviation(span, one.plan, one.asset, None, of_plan.deviations.said, owners.get(one.plan))
 
 
-def _standing(wrong: Iterable[Problem], own: Kept) -> Iterator[tuple[str, list[Any], Problem]]:
-    by_trouble = {problem.trouble: problem for problem in wrong}
-    asset = None if not own.point else own.point[2]
-    breach = by_trouble.get(Trouble.BREACH_RPO)
-    if breach is not None and asset is not None and not _has(own, Trouble.BREACH_RPO):
-        yield Trouble.BREACH_RPO.name, asset, breach
-    late = (
-        (by_trouble[one], own.begun[start]) for one, start in _LATE.items() if one in by_trouble and start in own.begun
-    )
-    first = next(late, None)
-    if first is not None and not _has(own, Trouble.MISSED):
-        yield Trouble.MISSED.name, first[1][2], first[0]
+def _standing(one: AssetStatus, own: Kept) -> Iterator[tuple[str, list[Any], datetime | None]]:
+    """Code, base, and since when."""
+    breached = one.rpo.verdict is ObjectiveVerdict.BREACHED
+    if breached and own.point and not _has(own, Trouble.BREACH_RPO):
+        began = utc(own.point[0]) + timedelta(seconds=one.rpo.objective_s)
+        yield Trouble.BREACH_RPO.name, own.point[2], began
+    since = {problem.trouble: problem.since for problem in one.wrong}
+    late = next((trouble for trouble, start in _LATE.items() if trouble in since and start in own.begun), None)
+    if late is not None and not _has(own, Trouble.MISSED):
+        yield Trouble.MISSED.name, own.begun[_LATE[late]][2], since[late]
 
 
 def _has(own: Kept, trouble: Trouble) -> bool:
