@@ -136,7 +136,7 @@ def _by_a_retest(one: Deviation, accepting: _Accepting, signing: _Signing, servi
     again = (
         f"`ccdr test {one.plan}{f' --asset {one.asset}' if one.asset else ''}` tests again"
         if one.code in ("TEST_FAILED", "TEST_INCONCLUSIVE", "NEWER_FAILED", "LOG_FAILED", "BREACH_RTO")
-        else f"`ccdr status{f' {one.plan}' if one.plan else ''}` says the next step"
+        else f"`{' '.join(('ccdr status', one.plan or '')).strip()}` says the next step"
     )
     unchecked = "" if one.unchecked is None else f": record {one.unchecked[0]} is good by fewer or weaker checks"
     raise UsageProblem(
