@@ -43,8 +43,19 @@ from ccdr.cli.incident.documents import (
     ShownIncident,
     WouldOpen,
 )
+from ccdr.cli.ledger.documents import (
+    CheckpointSigned,
+    Exported,
+    LedgerKeyMade,
+    LedgerKeys,
+    Ledgers,
+    ProofVerified,
+    ProofWritten,
+    Records,
+    VerificationDocument,
+)
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
-from ccdr.cli.report_documents import ReportDocument, ReportWritten
+from ccdr.cli.report_documents import ReportDocument, ReportWritten, SignOffDocument
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
@@ -337,6 +348,23 @@ class Attestations(Doc):
     nobody_attests: list[str]
 
 
+class SignedOffNow(Doc):
+    """What was signed off by this call."""
+
+    signed_off: SignOffDocument
+
+
+class SignOffs(Doc):
+    sign_offs: list[SignOffDocument]
+
+
+class WouldSignOff(Doc):
+    """The text that would be signed, and how."""
+
+    would_sign: str
+    next: list[str]
+
+
 class PausedDocument(Doc):
     """A pause that is in force; `why` is null where the words are not kept any more."""
 
@@ -501,37 +529,6 @@ class WouldSend(Doc):
     would_send: list[Map]
 
 
-class Records(Doc):
-    records: list[Map]
-
-
-class VerificationDocument(Doc):
-    ok: bool
-    says: Text
-    records: int
-    head: str
-    problems: list[str]
-    summary: Text
-    notes: list[str]
-    crashes: list[str]
-    torn_bytes: int
-    newer: Any
-    ledger: Text
-    others: Map | None = None
-    repositories: list[Map] | None = None
-    not_asked: dict[str, str] | None = None
-
-
-class Exported(Doc):
-    directory: str
-    ledger: Text
-    records: int
-
-
-class Ledgers(Doc):
-    ledgers: list[Map]
-
-
 class Schemas(Doc):
     schemas: Map
 
@@ -661,12 +658,17 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "incident show": (ShownIncident,),
     "init": (InitialisedDocument,),
     "kit page": (KitPage,),
+    "ledger checkpoint": (CheckpointSigned,),
     "ledger collect": (Ledgers,),
     "ledger export": (Exported,),
+    "ledger key create": (LedgerKeyMade,),
+    "ledger key rotate": (LedgerKeyMade,),
+    "ledger key show": (LedgerKeys,),
+    "ledger proof": (ProofWritten,),
     "ledger recover": (Ledgers,),
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
-    "ledger verify": (VerificationDocument,),
+    "ledger verify": (VerificationDocument, ProofVerified),
     "lock extend": (LocksExtended, WouldLock),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
@@ -683,6 +685,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "repository key remove": (KeysRemoved, WouldChangeKeys),
     "repository key rotate": (KeysRotated, WouldChangeKeys),
     "restore": (Restore, WouldRestore),
+    "sign-off": (SignedOffNow, SignOffs, WouldSignOff, ToBeSigned),
     "run": (RunDocument, Schedules),
     "runbook print": (RunbookPrinted,),
     "runbook resume": (RunbookStanding,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.ledger import collect, export, recover, schema, show, verify
+from ccdr.cli.ledger import checkpoint, collect, export, key, proof, recover, schema, show, verify
 from ccdr.cli.verbs import EXIT_STATUS
 
 
@@ -18,6 +18,9 @@ for _verb, _name in (
     (show.show, "show"),
     (verify.verify, "verify"),
     (schema.schema, "schema"),
+    (checkpoint.checkpoint, "checkpoint"),
+    (key.key, "key"),
+    (proof.proof, "proof"),
     (export.export, "export"),
     (recover.recover, "recover"),
     (collect.collect, "collect"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.ledger.verify_proof import proof_at, verify_proof
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
@@ -21,49 +22,78 @@ if TYPE_CHECKING:
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.jobs.attest import LedgerComparison
+    from ccdr.jobs.checkpoints.held_to import Brought
     from ccdr.jobs.daily_verification import Comparison
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
 
 
-@verb()
+@verb(short_help="Verify the ledger, a copy of one, or a proof.")
 @click.argument("where", metavar="[DIRECTORY | PLAN...]", nargs=-1)
 @click.option("--repository", is_flag=True, help="Compare with what the snapshots of PLAN... (of all) attest, too.")
-def verify(where: tuple[str, ...], repository: bool) -> Exit:
-    """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
+@click.option(
+    "--pin",
+    "pins",
+    metavar="KEY",
+    multiple=True,
+    help="A public key that you had by another way: as `ccdr ledger key show` prints it, its fingerprint, or a file.",
+)
+@click.option(
+    "--anchor",
+    "anchors",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A checkpoint that you had by another way; a directory of them.",
+)
+def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:
+    """Verify the chain of the live ledger, or of the one in DIRECTORY; or one record's proof, as `ccdr ledger proof`
+    writes it. Of the live one, the summary that `ccdr status`
     is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
     ledgers that are here are verified as well.
 
-    Exits 0 if all holds: then it is internally consistent. Crashed runs are reported, and are not verification
-    failures. Exits 3 where a later ccdr wrote some of it, which this one cannot judge. A chain alone cannot
-    show that its newest records were cut off, and whoever can rewrite every file can chain it anew: the snapshots in
-    the repositories can show it, and with --repository they are asked.
+    A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can chain it
+    anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor)
+    can: the answer then is *verified*, and ends with the boundary: a change before that record would have been found.
+    Without them it is *internally consistent*. The snapshots in the repositories can show it, too (--repository).
+
+    Exits 0 where it is verified, and, of a live ledger or of one that no key signs, where it is internally consistent;
+    a copy of one that a key signs, and that is no more than that, exits 3, as does one of which a later ccdr wrote
+    some. Crashed runs are reported, and are not verification failures.
 
     \b
     Examples:
       ccdr ledger verify
       ccdr ledger verify --repository
       ccdr ledger verify --repository outbound
-      ccdr ledger verify /mnt/auditor/export
+      ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
     """
+    from ccdr.jobs.checkpoints.held_to import Brought
+
+    brought = Brought.of(pins, anchors)
     if repository or not where:
-        return _verify_live(where, repository=repository)
+        return _verify_live(where, brought, repository=repository)
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
+    if (proof := proof_at(directory)) is not None:
+        return verify_proof(proof, brought)
     if not directory.is_dir():
         raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
-    return _verify_directory(directory)
+    return _verify_directory(directory, brought)
 
 
-def _verify_directory(directory: Path) -> Exit:
+def _verify_directory(directory: Path, brought: Brought) -> Exit:
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.evidence.lineage.beside import id_in, misnamed
+    from ccdr.jobs.checkpoints.held_to import of_directory
 
     verification = verify_ledger(directory)
     if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
-    verified = Verified(verification, (*verification.problems, *(misnamed(directory) if verification.ok else ())))
+    problems = (*verification.problems, *(misnamed(directory) if verification.ok else ()))
+    checked = of_directory(directory, directory / "checkpoints", brought, None)
+    verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
     else:
@@ -111,7 +141,7 @@ class _Live:
             click.echo("  → find out who wrote to it, then remove it: ccdr builds it again from the ledger")
 
 
-def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
+def _verify_live(names: Sequence[str], brought: Brought, *, repository: bool) -> Exit:
     options = settings()
     services = options.services()
     plans = [options.load(name) for name in names] if names else []
@@ -119,7 +149,7 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
         plans, wrong = options.load_all(())
         for why in wrong:
             click.echo(f"ccdr: {why}", err=True)
-    live = _live(services, plans if repository else None)
+    live = _live(services, plans if repository else None, brought)
     if options.json:
         print_json(live.as_json())
     else:
@@ -130,11 +160,12 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     return worst([live.verified.exit_code, *(error.exit_code for _, error in failed)])
 
 
-def _live(services: Services, plans: Sequence[LoadedPlan] | None) -> _Live:
+def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Brought) -> _Live:
     """The repositories of `plans` are asked, too (None: none)."""
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
+    from ccdr.jobs.checkpoints.held_to import of_live
     from ccdr.jobs.daily_verification import compare
 
     at_work: frozenset[str] = frozenset()
@@ -158,7 +189,8 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None) -> _Live:
         if name not in lineage.beside
     )
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
-    return _Live(Verified(noted, problems, at_work), compared, lineage, beside, answers)
+    checked = of_live(services, brought)
+    return _Live(Verified(noted, problems, at_work, checked, brought.anything), compared, lineage, beside, answers)
 
 
 def _plans_not_kept(services: Services) -> list[str]:

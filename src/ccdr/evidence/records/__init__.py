@@ -18,6 +18,7 @@ from ccdr.evidence.records.approvals import (
     PlanApproved,
 )
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.evidence.records.checkpoints import LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.deviations import DeviationAccepted, DeviationAssigned, DeviationNoted
@@ -30,6 +31,7 @@ from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
+from ccdr.evidence.records.sign_offs import PeriodSignedOff
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,
@@ -83,6 +85,7 @@ __all__ = [
     "LedgerAcknowledged",
     "LedgerBegin",
     "LedgerCompared",
+    "LedgerKey",
     "LedgerLinked",
     "LedgerLost",
     "LedgerRecovered",
@@ -92,6 +95,7 @@ __all__ = [
     "NegativeControlEnd",
     "NegativeControlStart",
     "NotBegun",
+    "PeriodSignedOff",
     "PlanApproved",
     "PlanStored",
     "PlanVersion",

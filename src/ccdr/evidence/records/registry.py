@@ -8,6 +8,7 @@ from ccdr.evidence.records import (
     access,
     approvals,
     backups,
+    checkpoints,
     controls,
     copies,
     deviations,
@@ -22,6 +23,7 @@ from ccdr.evidence.records import (
     repository_keys,
     restores,
     runbook,
+    sign_offs,
     upkeep,
 )
 from ccdr.evidence.records.values import Record
@@ -58,6 +60,7 @@ ALL: tuple[type[Record], ...] = (
     approvals.GlassBroken,
     approvals.GlassReviewed,
     approvals.AttestationRecord,
+    sign_offs.PeriodSignedOff,
     erasures.ErasureAdd,
     erasures.ErasureNobody,
     erasures.ErasureReplay,
@@ -91,6 +94,7 @@ ALL: tuple[type[Record], ...] = (
     lineage.LedgerLinked,
     lineage.LedgerCollected,
     lineage.LedgerCompared,
+    checkpoints.LedgerKey,
     upkeep.StateMigrated,
 )
 

@@ -1,0 +1,114 @@
+"""What `ccdr ledger` prints with `--json`, as types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from ccdr.cli.document_base import Doc, Map, Text
+from ccdr.evidence.records.values import about
+
+
+class Records(Doc):
+    records: list[Map]
+
+
+class FindingDocument(Doc):
+    code: Annotated[str, about("stable")]
+    text: str
+    record: Annotated[int | None, about("the number of the record, or how many records it is about")]
+
+
+class BoundaryDocument(Doc):
+    """A change before record `record` would have been found."""
+
+    record: int
+    time: Annotated[Text, about("of that record, RFC 3339, UTC")]
+    anchor: str
+    anchored: Annotated[Text, about("when, by the anchor's own clock")]
+
+
+class VerificationDocument(Doc):
+    ok: bool
+    says: Text
+    records: int
+    head: str
+    problems: list[str]
+    summary: Text
+    notes: list[str]
+    crashes: list[str]
+    torn_bytes: int
+    newer: Any
+    ledger: Text
+    findings: Annotated[list[FindingDocument], about("of its checkpoints and anchors; `problems` has all")]
+    not_judged: Annotated[list[str], about("what could not be held to what is here")]
+    checkpoints: Annotated[int, about("that fit")]
+    pinned: Annotated[bool, about("does a pinned key vouch for the newest checkpoint that fits?")]
+    boundary: BoundaryDocument | None
+    keys: Annotated[list[Map], about("that sign it, by its own records: `key`, `from_record`")]
+    others: Map | None = None
+    repositories: list[Map] | None = None
+    not_asked: dict[str, str] | None = None
+
+
+class Exported(Doc):
+    directory: str
+    ledger: Text
+    records: int
+
+
+class Ledgers(Doc):
+    ledgers: list[Map]
+
+
+class CheckpointSigned(Doc):
+    """`note`: the signed note itself; `root`: hexadecimal; not `new`: no record came since it was signed."""
+
+    origin: str
+    records: int
+    root: str
+    note: str
+    new: bool
+    path: str
+
+
+class LedgerKeyMade(Doc):
+    key: str
+    fingerprint: Annotated[str, about("SHA-256 of the public key as DER")]
+    replaces: Text
+    record: Map
+
+
+class LedgerKeys(Doc):
+    """`here`: its private half is in the state directory. `keys`: all there were, the first one first."""
+
+    key: str
+    fingerprint: str
+    here: bool
+    keys: list[Map]
+
+
+class ProofWritten(Doc):
+    """`record`: its number; `checkpoint`: of how many records; `anchors`: receipts that are beside it."""
+
+    directory: str
+    run: str
+    kind: str
+    record: int
+    checkpoint: int
+    anchors: int
+
+
+class ProofVerified(Doc):
+    """`record`: as it was written. `records`: how many the checkpoint is of."""
+
+    ok: bool
+    says: Text
+    record: Map
+    records: int
+    problems: list[str]
+    findings: list[FindingDocument]
+    not_judged: list[str]
+    checkpoints: int
+    pinned: bool
+    boundary: BoundaryDocument | None
+    keys: list[Map]

@@ -1,0 +1,318 @@
+"""Are the lines of a ledger what its checkpoints, and their anchors, say; and up to where would a change have shown?
+
+What comes of it depends on what the verifier had from elsewhere: pinned keys, and anchors. Without them all that can be
+said is that it is internally consistent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ccdr.evidence.checkpoints.anchors import Anchor
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint
+from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
+from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
+from ccdr.model.values import rfc3339, so_many, utc
+
+CLOCKS_APART = timedelta(minutes=10)  # by which a host's clock may differ from an anchor's, or be set back
+_TIME = b'"time":"'
+
+Leaf = tuple[int, bytes, bytes | None]  # height, hash, and the line itself where that is known
+
+
+def leaves(lines: Iterable[bytes]) -> Iterator[Leaf]:
+    """Of a ledger that is whole."""
+    return ((0, leaf_hash(line), line) for line in lines)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that cannot be so unless somebody changed the record, or speaks for it who must not. `record`: the
+    number of records that it is about; `code` is stable."""
+
+    code: str
+    text: str
+    record: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {"code": self.code, "text": self.text, "record": self.record}
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Changes before record `record`, of the time `time`, would have been found, by this anchor."""
+
+    record: int
+    time: datetime | None
+    anchor: Anchor
+
+    def as_json(self) -> dict[str, object]:
+        anchored = self.anchor.at
+        return {
+            "record": self.record,
+            "time": self.time and rfc3339(self.time),
+            "anchor": str(self.anchor),
+            "anchored": anchored and rfc3339(anchored),
+        }
+
+    def __str__(self) -> str:
+        at = f", {rfc3339(self.time)}" if self.time else ""
+        return f"changes before record {self.record}{at}, would have been found, by {self.anchor}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of one ledger. `boundary`: None where no independent anchor of a checkpoint that a pinned key
+    signed fits. `held` are the sizes of the checkpoints that fit; `unproven`: sentences on what could not be judged."""
+
+    ledger: str | None
+    records: int
+    held: tuple[int, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unproven: tuple[str, ...] = ()
+    boundary: Boundary | None = None
+    keys: tuple[KeyRecord, ...] = ()
+    pinned: bool = False  # the newest checkpoint that fits was signed by a key that a pin vouches for
+    brought: bool = False  # were there pins at all?
+
+    @property
+    def signed(self) -> bool:
+        """Does a key sign this ledger, by its own records, or by what lies with it?"""
+        return bool(self.keys or self.held or self.findings)
+
+    @property
+    def proven(self) -> bool:
+        """By a pinned key and an independent anchor, up to its boundary."""
+        return not self.findings and not self.unproven and self.boundary is not None
+
+    def shows(self) -> list[str]:
+        """Up to where a change would have shown, in sentences; and why not further."""
+        if self.boundary is not None:
+            rest = self.records - self.boundary.record
+            after = f"; of the {so_many(rest, 'record')} after it this shows nothing" if rest else ""
+            return [f"{self.boundary}{after}"]
+        if not self.held:
+            return ["none: no checkpoint lies with it: whoever could write to it may have written all of it anew"]
+        newest = f"the newest checkpoint is of {so_many(max(self.held), 'record')}"
+        if not self.brought:
+            return [f"none: {newest}, and no key is pinned (--pin) that vouches for it, nor an anchor named (--anchor)"]
+        return [f"none: {newest}, and no independent anchor (--anchor) says so, too: who has the key may sign anew"]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "findings": [one.as_json() for one in self.findings],
+            "not_judged": list(self.unproven),
+            "checkpoints": len(self.held),
+            "pinned": self.pinned,
+            "boundary": self.boundary and self.boundary.as_json(),
+            "keys": [{"key": str(one.key), "from_record": one.seq} for one in self.keys],
+        }
+
+
+@dataclass
+class Asked:
+    """What one ledger is held to. `made` is when the copy of it that is verified was made; None: it is the live one."""
+
+    ledger: str | None
+    origin: str | None
+    checkpoints: Sequence[Checkpoint]
+    anchors: Sequence[Anchor] = ()
+    pins: Sequence[Pin] = ()
+    made: datetime | None = None
+    unreadable: Sequence[str] = ()
+    key_records: Sequence[Mapping[str, Any]] = ()
+
+
+def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
+    """Walk the lines once, and hold the tree over them to each checkpoint and anchor."""
+    keys, wrong = keys_in(asked.key_records, asked.ledger)
+    found = [Finding("KEY_RECORD_WRONG", f"record {seq} names no key that this ledger can have", seq) for seq in wrong]
+    found += [Finding("CHECKPOINT_UNREADABLE", f"checkpoint {text}") for text in asked.unreadable]
+    walk = _Walk(asked)
+    walk.over(tree_of)
+    found += _of_keys(keys, asked.pins)
+    vouched = trusted(keys, asked.pins)
+    held = []
+    for checkpoint in asked.checkpoints:
+        wrong_of = list(_wrong(checkpoint, asked, walk, keys, vouched))
+        found += wrong_of
+        if not wrong_of:
+            held.append(checkpoint.size)
+    unproven, fitting = list[str](), list[Anchor]()
+    for anchor in asked.anchors:
+        problem, open_ = _of_anchor(anchor, asked, walk, keys, vouched)
+        found += [problem] if problem else []
+        unproven += [open_] if open_ else []
+        if problem is None and open_ is None:
+            fitting.append(anchor)
+    found += walk.by_clocks(fitting)
+    independent = [one for one in fitting if one.independent and _vouched_for(one.checkpoint, vouched)]
+    best = max(independent, key=lambda one: one.checkpoint.size, default=None)
+    boundary = None if best is None else Boundary(best.checkpoint.size, walk.times.get(best.checkpoint.size), best)
+    newest = max(held, default=None)
+    pinned = any(c.size == newest and _vouched_for(c, vouched) for c in asked.checkpoints)
+    return Checked(
+        ledger=asked.ledger,
+        records=walk.tree.size,
+        held=tuple(held),
+        findings=tuple(_first_of_each(found)),
+        unproven=tuple(unproven),
+        boundary=boundary,
+        keys=tuple(keys),
+        pinned=pinned,
+        brought=bool(asked.pins),
+    )
+
+
+def _first_of_each(found: Sequence[Finding]) -> Iterator[Finding]:
+    """One change contradicts all checkpoints after it: the first one tells where to look."""
+    by_code = dict[str, list[Finding]]()
+    for one in dict.fromkeys(found):
+        by_code.setdefault(one.code, []).append(one)
+    for code, several in by_code.items():
+        first, more = several[0], len(several) - 1
+        yield Finding(code, f"{first.text}; and {more} more like this", first.record) if more else first
+
+
+def _vouched_for(checkpoint: Checkpoint, vouched: Sequence[KeyRecord]) -> bool:
+    return any(checkpoint.note.signed_by(one.key) for one in vouched)
+
+
+def _of_keys(keys: Sequence[KeyRecord], pins: Sequence[Pin]) -> Iterator[Finding]:
+    """Each key but the first must have been handed over to by the one before it, or be pinned itself."""
+    for before, one in zip([None, *keys], keys, strict=False):
+        pinned = any(pin.is_of(one.key) for pin in pins)
+        if not one.proven:
+            yield Finding("KEY_RECORD_WRONG", f"record {one.seq}: the key {one.key.id} did not sign it", one.seq)
+        elif before is not None and not pinned and not (one.handed_over and one.replaces == before.key):
+            text = f"record {one.seq}: the key {one.key.id} signs from here on, and {before.key.id} did not hand over"
+            yield Finding("KEY_NOT_HANDED_OVER", text, one.seq)
+
+
+def _wrong(
+    checkpoint: Checkpoint, asked: Asked, walk: _Walk, keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
+) -> Iterator[Finding]:
+    size = checkpoint.size
+    if checkpoint.origin != asked.origin:
+        yield Finding("CHECKPOINT_OF_ANOTHER", f"the checkpoint of {size} records is of {checkpoint.origin}", size)
+        return
+    yield from _by_key(f"the checkpoint of {size} records", checkpoint, asked.pins, keys, vouched)
+    if size > walk.tree.size:
+        text = f"the checkpoint of {size} records knows more than the {walk.tree.size} that are here: they were cut off"
+        yield Finding("RECORDS_CUT_OFF", text, size)
+    elif size not in walk.roots:
+        yield Finding("CHECKPOINT_UNREACHED", f"the checkpoint of {size} records cannot be held to what is here", size)
+    elif walk.roots[size] != checkpoint.root:
+        text = f"records 1 to {size} are not those that the checkpoint of {size} records was made of: changed since"
+        yield Finding("CHECKPOINT_CONTRADICTED", text, size)
+
+
+def _by_key(
+    what: str, checkpoint: Checkpoint, pins: Sequence[Pin], keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
+) -> Iterator[Finding]:
+    """The one key that may have signed it: that of the newest record of a key up to there."""
+    right = in_force(keys, checkpoint.size)
+    if right is None:
+        yield Finding("KEY_UNKNOWN", f"{what}: no record up to there names a key", checkpoint.size)
+    elif not checkpoint.note.signed_by(right.key):
+        names = ", ".join(one.hash.hex() for one in checkpoint.note.signatures)
+        text = f"{what} is not signed by {right.key.id}, which signs by record {right.seq}; it says by {names}"
+        yield Finding("KEY_UNKNOWN", text, checkpoint.size)
+    elif pins and right not in vouched:
+        text = f"{what} is signed by {right.key.id}, for which no pinned key vouches"
+        yield Finding("KEY_NOT_PINNED", text, checkpoint.size)
+
+
+def _of_anchor(
+    anchor: Anchor, asked: Asked, walk: _Walk, keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
+) -> tuple[Finding | None, str | None]:
+    """What contradicts it; or why it says nothing here."""
+    checkpoint, size = anchor.checkpoint, anchor.checkpoint.size
+    if checkpoint.origin != asked.origin:
+        return None, f"{anchor} is of another ledger, {checkpoint.origin}"
+    if size > walk.tree.size:
+        later = asked.made is not None and (anchor.at is None or anchor.at > asked.made)
+        if later:
+            return None, f"{anchor} knows {size} records, and may be from after this copy of {walk.tree.size} was made"
+        text = f"{anchor} knows {size} records, and {walk.tree.size} are here: the others were cut off"
+        return Finding("RECORDS_CUT_OFF", text, size), None
+    if size not in walk.roots:
+        return None, f"{anchor} is of {size} records, which cannot be told apart in what is here"
+    if walk.roots[size] != checkpoint.root:
+        text = f"records 1 to {size} are not those that {anchor} knows: another record was shown there"
+        return Finding("FORK", text, size), None
+    return next(iter(_by_key(str(anchor), checkpoint, asked.pins, keys, vouched)), None), None
+
+
+@dataclass
+class _Walk:
+    asked: Asked
+    tree: Tree = field(default_factory=Tree)
+    roots: dict[int, bytes] = field(default_factory=dict)
+    times: dict[int, datetime] = field(default_factory=dict)  # of the records that end a checkpoint
+    latest: dict[int, datetime] = field(default_factory=dict)  # the latest time up to there
+    earliest: dict[int, tuple[datetime, int]] = field(default_factory=dict)  # … the earliest after it, and its number
+
+    def over(self, tree_of: Iterable[Leaf]) -> None:
+        """Times are compared as texts: all are written alike."""
+        wanted = {one.size for one in self.asked.checkpoints} | {one.checkpoint.size for one in self.asked.anchors}
+        tree, size = self.tree, 0
+        latest, line = b"", None
+        after: list[tuple[int, bytes]] = []  # by size of an anchor: the earliest time behind it
+        earliest: dict[int, tuple[bytes, int]] = {}
+        anchored = {one.checkpoint.size for one in self.asked.anchors}
+        if 0 in wanted:
+            self.roots[0] = tree.root()
+        for height, digest, line in tree_of:
+            tree.append(digest, height)
+            size = tree.size
+            if line is not None and anchored:
+                time = _time_in(line)
+                latest = max(latest, time)
+                if after and time < after[-1][1]:  # rare: a clock was set back
+                    for number, at in after:
+                        if time < at and time < earliest.get(number, (at, 0))[0]:
+                            earliest[number] = time, size
+            if size in wanted:
+                self.roots[size] = tree.root()
+                if line is not None and (at_ := _parsed(_time_in(line))):
+                    self.times[size] = at_
+                if size in anchored and latest:
+                    after.append((size, max(latest, after[-1][1]) if after else latest))
+                    if (so_far := _parsed(latest)) is not None:
+                        self.latest[size] = so_far
+        for number, (text, record) in earliest.items():
+            if (when := _parsed(text)) is not None:
+                self.earliest[number] = when, record
+
+    def by_clocks(self, anchors: Sequence[Anchor]) -> Iterator[Finding]:
+        """Times that cannot be, by what was anchored: later than the anchor's own clock, or behind what it held."""
+        for anchor in anchors:
+            size = anchor.checkpoint.size
+            latest = self.latest.get(size)
+            if latest and anchor.at and latest > anchor.at + CLOCKS_APART:
+                text = f"a record up to {size} says {rfc3339(latest)}, and {anchor} held it at {rfc3339(anchor.at)}"
+                yield Finding("CLOCK_AHEAD", text, size)
+            if latest and size in self.earliest and self.earliest[size][0] < latest - CLOCKS_APART:
+                when, record = self.earliest[size]
+                text = f"record {record} says {rfc3339(when)}, and was written after those that {anchor} held, up to"
+                yield Finding("BACKDATED", f"{text} {rfc3339(latest)}", record)
+
+
+def _time_in(line: bytes) -> bytes:
+    """Its time as text; empty where it has none in its place."""
+    at = line.find(_TIME, 0, 200)
+    return line[at + len(_TIME) : line.find(b'"', at + len(_TIME), at + 64)] if at > 0 else b""
+
+
+def _parsed(text: bytes) -> datetime | None:
+    try:
+        return utc(text.decode("ascii"))
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,99 @@
+"""Where checkpoints lie: `STATE/checkpoints/<ledger>/<size, 12 digits>.txt`, one signed note each.
+
+Beside them `tree.json`, what the tree over the ledger had come to; when lost, it is made anew from all lines.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from ccdr.evidence.checkpoints.merkle import Tree
+from ccdr.evidence.checkpoints.notes import decoded_base64
+from ccdr.evidence.ledger.places import Mark
+from ccdr.host.files import write_durably
+from ccdr.host.state import State
+from ccdr.model.values import rfc3339, utc
+
+CHECKPOINTS = "checkpoints"  # below STATE
+_NAME = re.compile(r"[0-9]{12}\.txt")
+
+
+def directory_of(state: State, ledger: str) -> Path:
+    return state.root / CHECKPOINTS / ledger
+
+
+def name_of(size: int) -> str:
+    return f"{size:012}.txt"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file among checkpoints that is none."""
+
+    name: str
+    why: str
+
+
+def checkpoints_in(directory: Path) -> tuple[list[Checkpoint], list[Unreadable]]:
+    """By size. OSError where the directory cannot be read; one that is not there has none."""
+    found, wrong = list[Checkpoint](), list[Unreadable]()
+    if not directory.is_dir():
+        return found, wrong
+    for path in sorted(directory.iterdir()):
+        if not _NAME.fullmatch(path.name):
+            continue
+        try:
+            checkpoint = read_checkpoint(path.read_bytes())
+            if name_of(checkpoint.size) != path.name:
+                raise ValueError(f"is a checkpoint of {checkpoint.size} records")
+            found.append(checkpoint)
+        except ValueError as why:
+            wrong.append(Unreadable(path.name, str(why)))
+    return found, wrong
+
+
+def newest_in(directory: Path) -> Checkpoint | None:
+    """The largest that can be read."""
+    for path in sorted(directory.glob("*.txt"), reverse=True) if directory.is_dir() else ():
+        try:
+            if _NAME.fullmatch(path.name):
+                return read_checkpoint(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@dataclass(frozen=True)
+class Grown:
+    """The tree up to `mark`, and when the last checkpoint was made of it."""
+
+    tree: Tree
+    mark: Mark
+    made: datetime | None
+
+
+def read_grown(directory: Path) -> Grown | None:
+    try:
+        body = json.loads((directory / "tree.json").read_text("ascii"))
+        tree = Tree.of(int(body["size"]), [decoded_base64(one) for one in body["subtrees"]])
+        made = utc(body["made"]) if body["made"] else None
+        return Grown(tree, Mark(**body["mark"]), made)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_grown(directory: Path, grown: Grown) -> None:
+    """CcdrError where the disk refuses."""
+    body = {
+        "size": grown.tree.size,
+        "subtrees": [base64.b64encode(digest).decode() for _, digest in grown.tree.subtrees],
+        "mark": asdict(grown.mark),
+        "made": grown.made and rfc3339(grown.made),
+    }
+    write_durably(directory / "tree.json", json.dumps(body) + "\n")
