@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,8 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
 ) -> None:
     from ccdr.evidence.deviations.standing import deviations_of
     from ccdr.host.signatures import SignatureRefused
-    from ccdr.jobs.deviations import accept, host_keys, to_accept
+    from ccdr.jobs.deviations import accept, known, to_accept
+    from ccdr.jobs.own_keys import host_key
 
     began(site)
     services = site.services()
@@ -207,7 +209,7 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
     (tmp_path / "ssh").mkdir()
     own = tmp_path / "ssh" / "ssh_host_ed25519_key.pub"
     own.write_text(keys["ana"].with_name("ana.pub").read_text())
-    monkeypatch.setattr(host_keys, "OF_SSHD", own.parent)
+    monkeypatch.setattr(known, "host_key", partial(host_key, ssh=own.parent))
     with pytest.raises(SignatureRefused, match="this host's own"):
         accept(one, services, text, signature, site.root / "signers", "default")
     own.unlink()

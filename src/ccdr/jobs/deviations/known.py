@@ -10,7 +10,7 @@ from pathlib import Path
 from ccdr.evidence.deviations.accepted import NAMESPACE, ToAccept
 from ccdr.evidence.deviations.values import Acceptance, Deviation, State
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
-from ccdr.jobs.deviations.host_keys import refuse_own
+from ccdr.jobs.own_keys import host_key
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import utc
@@ -59,7 +59,12 @@ def holds(one: Deviation, accepted: Acceptance, services: Services, signers: Pat
 def verified(text: str, signature: str, services: Services, signers: Path, *, at: datetime | None = None) -> Signer:
     """By who may approve, and by no key of this host's own. SignatureRefused or UsageProblem where it is not."""
     signer = verify(text, signature, trusted_signers(signers), NAMESPACE, services.host, at=at)
-    refuse_own(signer)
+    if (where := host_key(signer.key, services)) is not None:
+        raise SignatureRefused(
+            "host",
+            f"{signer} is a key of this host's own ({where}): whoever administers the host could sign by it",
+            hint="have a person sign it, by a key of their own",
+        )
     return signer
 
 
