@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ccdr.evidence.deviations.spans import forget_oldest
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import FORMAT, Histories, may_have_ended, read_history
 from ccdr.evidence.ledger.ledger import Ledger
@@ -74,6 +75,8 @@ class Summing:
 
     def up_to(self, mark: Mark) -> bytes:
         """What a file holds that was made up to there."""
+        for history in self.known.values():
+            forget_oldest(history.deviations)
         listed = [(plan, asset, history) for (plan, asset), history in self.known.items()]
         return msgspec.msgpack.encode(Summary(FORMAT, mark, self.beside.key, self.latest, listed))
 

@@ -10,6 +10,8 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.evidence.attested import ATTESTATION
+from ccdr.evidence.deviations import derive
+from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
@@ -63,7 +65,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 50  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 51  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -73,13 +75,13 @@ _WANTED = STARTS | {
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
     ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *ERASURES, *RUNBOOKS,
-    *INCIDENTS,
+    *INCIDENTS, *DEVIATIONS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
     GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, *ERASURES, *RUNBOOKS,
-    *INCIDENTS,
+    *INCIDENTS, *DEVIATIONS,
 ))  # fmt: skip
 
 
@@ -107,6 +109,17 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
 def follow(history: Histories, record: Record) -> bool:
     """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
     it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
+    if record["kind"] not in derive.WANTED:
+        return _follow(history, record)
+    was = derive.before(history, record)
+    if not _follow(history, record):
+        return False
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        derive.take(history, record, was)
+    return True
+
+
+def _follow(history: Histories, record: Record) -> bool:
     if why := record.get(PASSED_OVER):
         _pass_over(history, str(why), record)
         return False

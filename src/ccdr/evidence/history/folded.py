@@ -11,6 +11,9 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES, Operation
 from ccdr.evidence.attested import ATTESTATION, key_of
+from ccdr.evidence.deviations.entries import take_entry
+from ccdr.evidence.deviations.spans import Kept
+from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
     ACCESS_TESTED,
@@ -223,6 +226,9 @@ class FoldedRecords:
     accesses: dict[str, list[str]] = field(default_factory=dict)
     unusual: list[list[Any]] = field(default_factory=list)  # … and what of that nobody has answered for: accesses.py
 
+    # What went wrong, and what people have said of it.
+    deviations: Kept = field(default_factory=Kept)
+
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
         self.passed_over[why] = [count + 1, seq]
@@ -265,6 +271,9 @@ class FoldedRecords:
         if kind in INCIDENTS:
             take_incident(self.incidents, record)
             self.without_incident = told_of(self.without_incident, record.get("recovery"))
+            return
+        if kind in DEVIATIONS:
+            take_entry(self.deviations.said, record)
             return
         if kind == LOGS:
             self._take_log(record)
