@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
-def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:
+@click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
+def verify(
+    where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...], ledger: str | None
+) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
     is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
     ledgers that are here are verified as well.
@@ -54,6 +57,9 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor)
     can: the answer then is *verified*, and ends with the boundary: a change before that record would have been found.
     Without them it is *internally consistent*. The snapshots in the repositories can show it, too (--repository).
+
+    With --ledger it is one that was collected. The checkpoints of the evidence buckets that it was collected from are
+    anchors then: whoever collected them had them by another way than the host's.
 
     Exits 0 where it is verified, and, of a live ledger or of one that no key signs, where it is internally consistent;
     a copy of one that a key signs, and that is no more than that, exits 3, as does one of which a later ccdr wrote
@@ -65,10 +71,15 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
       ccdr ledger verify --repository
       ccdr ledger verify --repository outbound
       ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
+      ccdr ledger verify --ledger b465c9bf --pin ledger.key
     """
     from ccdr.jobs.checkpoints.held_to import Brought
 
     brought = Brought.of(pins, anchors)
+    if ledger is not None:
+        if where or repository:
+            raise UsageProblem("--ledger names one that was collected here, and nothing else goes with it")
+        return _verify_beside(ledger, brought)
     if repository or not where:
         return _verify_live(where, brought, repository=repository)
     if len(where) > 1:
@@ -92,6 +103,32 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
     verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
+    else:
+        verified.tell()
+    return verified.exit_code
+
+
+def _verify_beside(said: str, brought: Brought) -> Exit:
+    from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.evidence.lineage.beside import misnamed
+    from ccdr.jobs.attest.beside import others
+    from ccdr.jobs.checkpoints.held_to import of_beside
+
+    services = settings().services()
+    named = [(name, path) for name, path in others(services.state) if name.startswith(said.lower())]
+    if len(named) != 1:
+        problem = f"{so_many(len(named), 'ledger')} here {'begins' if len(named) == 1 else 'begin'} with {said}"
+        raise UsageProblem(problem, hint="`ls STATE/ledgers` names them; `ccdr ledger collect` takes one in")
+    ((name, path),) = named
+    chain = next((one for one in services.population().chains if one.ledger == name), None)
+    verification = verify_ledger(path)
+    problems = (*verification.problems, *(misnamed(path) if verification.ok else ()))
+    if not problems and chain is None:
+        problems = ("it is not as it was taken in, or no record of ours tells of it",)
+    checked = of_beside(services, name, brought)
+    verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
+    if settings().json:
+        print_json({**verified.as_json(), "ledger": name})
     else:
         verified.tell()
     return verified.exit_code
@@ -161,7 +198,7 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
-    from ccdr.jobs.checkpoints.held_to import of_live
+    from ccdr.jobs.checkpoints.held_to import of_beside, of_live
     from ccdr.jobs.daily_verification import compare
 
     at_work: frozenset[str] = frozenset()
@@ -175,6 +212,9 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     of_plans = _plans_not_kept(services) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {problem}" for name, of in beside.items() for problem in of.problems]
+    for name, of in beside.items():
+        findings = of_beside(services, name).findings if of.ok else ()
+        of_others += [f"ledger {name[:8]}…: {finding}" for finding in findings]
     problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
     attested = [problem for outcome in (answers.outcomes if answers else ()) for problem in outcome.findings]
     problems += tuple(problem for problem in attested if not any(problem in one for one in problems))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_che
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, check, leaves
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
-from ccdr.evidence.lineage.beside import id_in, reader
-from ccdr.jobs.checkpoints.kept import checkpoints_in, directory_of
+from ccdr.evidence.lineage.beside import directory_of as directory_of_ledger
+from ccdr.evidence.lineage.beside import id_in, lies_at, reader
+from ccdr.jobs.checkpoints.kept import all_published, checkpoints_in, directory_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+from ccdr.model.values import utc
 
 LARGEST = 64 * 1024  # bytes of a file that is taken for a key or a checkpoint
 
@@ -38,6 +40,9 @@ class Brought:
         """`pins`: keys, fingerprints, or files of one; `anchors`: files of checkpoints, or directories of them.
         UsageProblem where one is none."""
         return cls(tuple(map(_pin, pins)), tuple(one for path in anchors for one in _anchors(path)))
+
+
+NOTHING_BROUGHT = Brought()
 
 
 def _pin(text: str) -> Pin:
@@ -79,6 +84,25 @@ def of_live(services: Services, brought: Brought) -> Checked:
     ledger = services.lineage().ledger
     there = None if ledger is None else directory_of(services.state, ledger)
     return _checked(services.ledger.directory, ledger, there, brought, made=None)
+
+
+def of_live_against(services: Services, anchors: Sequence[Anchor]) -> Checked:
+    """This host's ledger, held to these anchors alone."""
+    ledger = services.lineage().ledger
+    return _checked(services.ledger.directory, ledger, None, Brought((), tuple(anchors)), made=None)
+
+
+def of_beside(services: Services, ledger: str, brought: Brought = NOTHING_BROUGHT) -> Checked:
+    """Another ledger that lies beside ours, held to the checkpoints that are kept of it, and to what the evidence
+    buckets that were read hold of it. CcdrError where it cannot be read."""
+    known = services.lineage().beside.get(ledger)
+    directory = directory_of_ledger(services.state, ledger) if known is None else lies_at(services.state, known)
+    published = all_published(services.state, ledger)
+    anchors = (*brought.anchors, *(anchor for one in published for anchor in one.anchors))
+    there, made = directory_of(services.state, ledger), None if known is None else utc(known.at)
+    checked = _checked(directory, ledger, there, Brought(brought.pins, anchors), made=made)
+    found = dict.fromkeys((*(finding for one in published for finding in one.findings), *checked.findings))
+    return replace(checked, findings=tuple(found))
 
 
 def of_directory(directory: Path, checkpoints: Path | None, brought: Brought, made: datetime | None) -> Checked:

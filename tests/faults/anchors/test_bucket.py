@@ -1,0 +1,330 @@
+"""An evidence bucket at a real S3 server: a host puts, an auditor takes in and verifies; and whatever somebody does there
+with the host's credential shows."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.clocks import Clock
+from tests.support.evidence_server import CUSTOMERS, LOCKED, UNLOCKED, EvidenceServer
+from tests.support.harness import Ran, Site
+from tests.support.stored import settled_file, with_repository
+from tests.support.verified import World
+
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of
+from ccdr.jobs.checkpoints import signing_keys
+from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.publishing import publish
+from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, segment_key
+from ccdr.storage.s3 import Refused
+
+_VERIFIED = {
+    "result": "HOLDS", "reason": None, "records": 1, "head": "0" * 64, "summary": "NONE", "problems": [], "index": {},
+}  # fmt: skip
+
+
+class Host:
+    """A host whose ledger a key signs, and that puts it into a folder of its own in the bucket."""
+
+    def __init__(self, site: Site, server: EvidenceServer, bucket: str = LOCKED) -> None:
+        self.world, self.server, self.bucket = World(site, Clock(datetime.now(UTC))), server, bucket
+        self.pin = str(signing_keys.create(self.world.services).key)
+        self.folder, self.since = secrets.token_hex(4), 0
+        self.ledger = str(self.world.services.lineage().ledger)
+        self.origin = origin_of(self.ledger)
+
+    @property
+    def store(self) -> EvidenceBucket:
+        return self.server.by("host", self.folder, self.bucket)
+
+    def work(self) -> None:
+        self.world.ledger.append("ledger.verified", plan=None, asset=None, run=None, body=_VERIFIED)
+
+    def publish(self) -> Checkpoint:
+        made = make(self.world.services).checkpoint
+        publish(self.store, self.world.site.state / "ledger", made, self.since, self.world.clock.now())
+        self.since = made.size
+        return made
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.folder, self.bucket)
+
+
+class Auditor:
+    """A bare machine, without plans: a credential for the evidence bucket, and the host's public key."""
+
+    def __init__(self, root: Path, host: Host, who: str = "auditor") -> None:
+        root.mkdir(exist_ok=True)
+        self.site, self.host = Site(root, bare=True), host
+        self.env = self.site.write("auditor.env", host.server.env_file(who), mode=0o600)
+
+    def collect(self) -> Ran:
+        return self.site.run("ledger", "collect", self.host.url, "--env-file", str(self.env))
+
+    def found(self) -> tuple[int, set[str]]:
+        done = self.collect()
+        return done.code, {one["code"] for of in done.json["ledgers"] for one in of["findings"]}
+
+    def verify(self, *more: str) -> Ran:
+        return self.site.run("ledger", "verify", "--ledger", self.host.ledger[:8], "--pin", self.host.pin, *more)
+
+    def verdict(self) -> tuple[int, str | None, set[str]]:
+        done = self.verify()
+        return done.code, done.json["says"], {one["code"] for one in done.json["findings"]}
+
+    def lines(self) -> bytes:
+        there = self.site.state / "ledgers" / self.host.ledger
+        return b"".join(path.read_bytes() for path in sorted(there.glob("*.jsonl")))
+
+
+def lived(root: Path) -> Site:
+    """With a day of records."""
+    root.mkdir()
+    site = Site(root)
+    site.recordings(root / "spool")
+    World(site, Clock(datetime.now(UTC))).lived()
+    return site
+
+
+@pytest.fixture
+def host(tmp_path: Path, evidence: EvidenceServer) -> Host:
+    return Host(lived(tmp_path / "host"), evidence)
+
+
+@pytest.fixture
+def auditor(tmp_path: Path, host: Host) -> Auditor:
+    return Auditor(tmp_path / "auditor", host)
+
+
+def own_lines(host: Host) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((host.world.site.state / "ledger").glob("*.jsonl")))
+
+
+def test_an_auditor_with_bucket_and_key_alone_verifies_the_ledger(host: Host, auditor: Auditor) -> None:
+    first = host.publish()
+    done = auditor.collect()
+    assert done.code == 0, done
+    (one,) = done.json["ledgers"]
+    assert (one["ledger"], one["records"], one["checkpoints"], one["findings"]) == (host.ledger, first.size, 1, [])
+    assert auditor.lines() == own_lines(host), "exact bytes"
+    checked = auditor.verify()
+    assert (checked.code, checked.json["says"]) == (0, "verified"), checked
+    assert checked.json["boundary"]["record"] == first.size and "object_lock" in checked.json["boundary"]["anchor"]
+    assert auditor.site.run("ledger", "verify").code == 0
+    auditor.site.ledger_holds()
+
+
+def test_the_second_time_only_what_is_new_is_fetched(
+    host: Host, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.publish()
+    assert auditor.collect().code == 0
+    host.work()
+    host.work()
+    second = host.publish()
+    fetched: list[str] = []
+    really, contents = EvidenceBucket.lines, EvidenceBucket.contents
+    monkeypatch.setattr(EvidenceBucket, "lines", lambda s, one: (fetched.append(one.key), really(s, one))[1])
+    monkeypatch.setattr(EvidenceBucket, "contents", lambda s, one: (fetched.append(one.key), contents(s, one))[1])
+    done = in_process(auditor)
+    assert fetched == [checkpoint_key(host.origin, second.size), segment_key(host.origin, second.size - 1, second.size)]
+    assert done[0]["new"] == 2 and auditor.lines() == own_lines(host)
+    fetched.clear()
+    assert in_process(auditor)[0]["new"] == 0 and fetched == []
+    assert auditor.verdict() == (0, "verified", set())
+
+
+def in_process(auditor: Auditor) -> list[dict[str, Any]]:
+    from ccdr.jobs.attest.from_bucket import collect_bucket
+
+    store = auditor.host.server.by("auditor", auditor.host.folder, auditor.host.bucket)
+    found = collect_bucket(store, auditor.site.services())
+    assert not any(one.findings for one in found), found
+    return [one.as_json() for one in found]
+
+
+def test_what_was_put_twice_after_a_crash_is_no_fork(host: Host, auditor: Auditor) -> None:
+    """The segment arrived and the checkpoint did not; and a whole put was repeated."""
+    made = host.publish()
+    host.since = 0
+    host.publish()
+    host.work()
+    host.since = 0
+    assert host.publish().size == made.size + 1
+    assert auditor.found() == (0, set())
+    assert auditor.verdict() == (0, "verified", set()) and auditor.lines() == own_lines(host)
+
+
+def test_another_version_over_a_checkpoint_is_a_fork_and_the_oldest_counts(host: Host, auditor: Auditor) -> None:
+    """By who has the host's credential: the host, or a thief on it."""
+    made = host.publish()
+    assert auditor.found() == (0, set())
+    host.store.put(checkpoint_key(host.origin, made.size), made.contents.replace(b"\n\n", b"0\n\n", 1))
+    assert auditor.found() == (1, {"FORK"})
+    code, says, found = auditor.verdict()
+    assert (code, says) == (1, None) and found == {"FORK"}
+    assert auditor.verify().json["boundary"]["record"] == made.size, "the oldest one still says what it said"
+
+
+def test_other_lines_over_a_segment_are_a_fork_and_the_oldest_count(host: Host, auditor: Auditor) -> None:
+    made = host.publish()
+    changed = own_lines(host).replace(b'"FAIL"', b'"PASS"')
+    host.store.put(segment_key(host.origin, 1, made.size), changed)
+    assert auditor.found() == (1, {"FORK"}) and auditor.lines() == own_lines(host)
+
+
+def test_a_delete_marker_is_told_and_hides_nothing(host: Host, auditor: Auditor) -> None:
+    made = host.publish()
+    client = host.server.admin()
+    client.delete_object(Bucket=LOCKED, Key=f"{host.folder}/{checkpoint_key(host.origin, made.size)}")
+    client.delete_object(Bucket=LOCKED, Key=f"{host.folder}/{segment_key(host.origin, 1, made.size)}")
+    assert auditor.found() == (1, {"REMOVED"}) and auditor.lines() == own_lines(host)
+    assert auditor.verdict() == (1, None, {"REMOVED"})
+
+
+def test_a_missing_segment_is_told_and_nothing_behind_it_is_taken(host: Host, auditor: Auditor) -> None:
+    first = host.publish()
+    host.work()
+    host.since += 1
+    host.work()
+    host.publish()
+    assert auditor.found() == (1, {"SEGMENT_MISSING", "RECORDS_CUT_OFF"})
+    assert len(auditor.lines().splitlines()) == first.size
+    code, says, found = auditor.verdict()
+    assert (code, says) == (1, None) and {"SEGMENT_MISSING", "RECORDS_CUT_OFF"} <= found
+    host.since = first.size  # and once it is there, all is well
+    host.work()
+    host.publish()
+    assert auditor.found() == (0, set()) and auditor.verdict() == (0, "verified", set())
+
+
+def test_lines_that_end_before_a_checkpoint_are_found(host: Host, auditor: Auditor) -> None:
+    host.publish()
+    host.work()
+    made = make(host.world.services).checkpoint
+    host.store.put(checkpoint_key(host.origin, made.size), made.contents)
+    code, found = auditor.found()
+    assert code == 1 and "SEGMENT_MISSING" in found
+    assert auditor.verdict()[0] == 1
+
+
+def test_two_hosts_of_one_origin_are_a_fork(host: Host, auditor: Auditor, tmp_path: Path) -> None:
+    """A machine was copied with its state, and both go on."""
+    host.publish()
+    assert auditor.found() == (0, set())
+    shutil.copytree(host.world.site.root, tmp_path / "twin")
+    other = World(Site(tmp_path / "twin"), host.world.clock)
+    host.work()
+    host.publish()
+    other.ledger.append("ledger.verified", plan=None, asset=None, run=None, body={**_VERIFIED, "records": 2})
+    other.ledger.append("ledger.verified", plan=None, asset=None, run=None, body={**_VERIFIED, "records": 3})
+    made = make(other.services).checkpoint
+    publish(host.store, other.site.state / "ledger", made, host.since - 1, host.world.clock.now())
+    code, found = auditor.found()
+    assert code == 1 and "FORK" in found
+    assert auditor.lines() == own_lines(host), "whichever was there first counts"
+    assert auditor.found()[0] == 1, "and it stays found"
+    assert auditor.verdict()[:2] == (1, None)
+
+
+def test_a_rewrite_on_the_host_shows_with_the_next_segment(host: Host, auditor: Auditor) -> None:
+    host.publish()
+    assert auditor.found() == (0, set())
+    lines = [json.loads(line) for line in own_lines(host).splitlines()]
+    lines[1]["actor"], prev, made = "mallory", "0" * 64, b""
+    for record in lines:
+        line = json.dumps({**record, "prev": prev}, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        prev, made = sha256(line).hexdigest(), made + line
+    (segment,) = (host.world.site.state / "ledger").glob("*.jsonl")
+    segment.write_bytes(made)
+    (host.world.site.state / "chain.json").unlink(missing_ok=True)
+    shutil.rmtree(host.world.site.state / "checkpoints")
+    host.work()
+    host.publish()
+    code, found = auditor.found()
+    assert code == 1 and "FORK" in found and auditor.verdict()[0] == 1
+
+
+def test_what_the_bucket_does_not_lock_is_no_independent_anchor(tmp_path: Path, evidence: EvidenceServer) -> None:
+    """The healthy twin is the first one."""
+    host = Host(lived(tmp_path / "host"), evidence, UNLOCKED)
+    host.publish()
+    auditor = Auditor(tmp_path / "auditor", host)
+    assert auditor.found() == (0, set())
+    assert auditor.verdict() == (3, "internally consistent", set())
+
+
+def test_a_hosts_own_ledger_is_not_taken_in_and_is_held_to_the_bucket(host: Host, tmp_path: Path) -> None:
+    host.publish()
+    env = host.world.site.write("auditor.env", host.server.env_file("auditor"), mode=0o600)
+    done = host.world.site.run("ledger", "collect", host.url, "--env-file", str(env))
+    (one,) = done.json["ledgers"]
+    assert done.code == 0 and one["own"] and one["checkpoints"] == 1 and one["findings"] == []
+    assert not (host.world.site.state / "ledgers").exists()
+
+
+def test_a_new_host_takes_in_the_ledger_that_it_lost(host: Host, tmp_path: Path) -> None:
+    made = host.publish()
+    new = Auditor(tmp_path / "new", host)
+    new.site.recordings(tmp_path / "spool")
+    assert new.found() == (0, set())
+    done = new.site.run("ledger", "verify")
+    assert done.code == 0 and done.json["others"][host.ledger]["records"] == made.size
+    assert done.json["ledger"] != host.ledger
+
+
+def test_the_auditor_cannot_read_customers_data_nor_write_and_the_host_cannot_read(
+    host: Host, auditor: Auditor
+) -> None:
+    host.publish()
+    by_auditor, by_host = host.server.by("auditor", host.folder), host.store
+    customers = host.server.by("auditor", "r", CUSTOMERS)
+    (version,) = EvidenceBucket(host.server.store.bucket(CUSTOMERS), "r/").versions("config")
+    for refused in (
+        lambda: customers.contents(version),
+        lambda: customers.versions(""),
+        lambda: by_auditor.put("checkpoints/x", b"x"),
+        lambda: by_host.versions(""),
+        lambda: by_host.contents(by_auditor.versions("checkpoints/")[0]),
+    ):
+        with pytest.raises(Refused):
+            refused()
+    assert by_auditor.versions("checkpoints/") and by_host.put("canaries/x", b"x").version, "each may do its own work"
+
+
+def test_an_auditor_without_plans_gets_report_and_export(evidence: EvidenceServer, tmp_path: Path) -> None:
+    """By the versions of plans that the records hold."""
+    (tmp_path / "host").mkdir()
+    site = with_repository(Site(tmp_path / "host"))
+    settled_file(site.root / "tree" / "a.wav", b"sound" * 1000)
+    site.recordings(site.root / "tree")
+    site.backed_up()
+    assert site.run("test", "p").code == 0
+    host = Host(site, evidence)
+    host.publish()
+    auditor = Auditor(tmp_path / "auditor", host)
+    assert auditor.collect().code == 0
+    shutil.rmtree(auditor.site.root / "plans")
+    shutil.rmtree(auditor.site.root / "restore_tests")
+    done = auditor.site.run("report", "--since", "7d")
+    assert done.code in (0, 1) and done.json is not None, done
+    print(done.stdout, done.stderr)
+    exported = auditor.site.run("ledger", "export", str(tmp_path / "export"))
+    assert exported.code == 0, exported
+    assert 0
+
+
+def test_a_bucket_that_is_not_there_and_one_without_evidence(auditor: Auditor) -> None:
+    done = auditor.collect()
+    assert done.code == 2 and "no evidence" in done.stderr
+    run = auditor.site.run
+    assert run("ledger", "collect", "s3:http://127.0.0.1:1/evidence", "--env-file", str(auditor.env)).code == 3
+    assert run("ledger", "collect", str(auditor.site.root), "--env-file", str(auditor.env)).code == 2
