@@ -12,7 +12,8 @@ from ccdr.model.values import so_many
 
 
 @verb(short_help="Sign what the ledger is now.")
-def checkpoint() -> Exit:
+@click.option("--print-anchors", is_flag=True, help="Print an anchors.yaml, to be copied and edited, and stop.")
+def checkpoint(print_anchors: bool) -> Exit:
     """Sign what the ledger is now: its number of records, and one hash that stands for all of them (C2SP
     tlog-checkpoint). `ccdr run` does that each hour, and at once after a FAIL or a breach.
 
@@ -25,6 +26,11 @@ def checkpoint() -> Exit:
       ccdr ledger checkpoint | mail -s checkpoint auditor@example.com
     """
     from ccdr.jobs.checkpoints.making import make
+    from ccdr.plans.anchors import example
+
+    if print_anchors:
+        click.echo(example(), nl=False)
+        return Exit.OK
 
     options = settings()
     made = make(options.services())

@@ -37,10 +37,11 @@ def directory_of(state: State) -> Path:
 
 def current(services: Services) -> KeyRecord | None:
     """The one that the ledger's newest record names; None where it names none. CcdrError where it cannot be read."""
-    newest = next(iter(services.ledger.newest(KEY)), None)
+    lineage = services.lineage()
+    newest = lineage.anchoring.key
     if newest is None:
         return None
-    found, _ = keys_in([newest], services.lineage().ledger)
+    found, _ = keys_in([{**newest, "kind": KEY}], lineage.ledger)
     if not found:
         raise CcdrError(f"record {newest['seq']} of the ledger names no key", hint="`ccdr ledger verify` lists damage")
     return found[0]
