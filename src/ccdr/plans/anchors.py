@@ -109,6 +109,16 @@ class ObjectLock(_Anchor):
     kind: Literal["object_lock"]
     url: Annotated[Text, AfterValidator(_bucket)] = Field(description="the bucket, as s3:https://host/bucket")
     env_file: PlanPath = Field(description="file of NAME=value lines: a credential that can put, and nothing else")
+    auditor_env_file: PlanPath | None = Field(
+        None, description="the auditor's credential, which may only read there: on a host that has it, doctor tries it"
+    )
+    lock_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="ask for a lock of so many days with each put, where the bucket's own default retention is not to "
+        "count; wants s3:PutObjectRetention",
+    )
     every: Duration = Field(3600.0, description=_EVERY)
 
     @property

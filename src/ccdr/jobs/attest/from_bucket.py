@@ -90,7 +90,7 @@ def _ledger(store: EvidenceBucket, origin: str, there: dict[str, Versions], serv
     except LedgerBroken as refused:
         broken = refused
     records = taken.records if taken else 0
-    if (newest := max((_size(one) for one in checkpoints), default=0)) > records and taken is not None:
+    if (newest := max((_size(one) for one in checkpoints), default=0)) > records and broken is None:
         text = f"a checkpoint there is of {newest} records, and the segments there end with record {records}"
         findings.append(Finding("SEGMENT_MISSING", text, newest))
     _keep(services, ledger, replace(published, read=read, findings=tuple(findings)))
@@ -175,10 +175,10 @@ def _taken(
         assembly.close()
         if known is not None and here is not None and (assembly.records, assembly.head) == (known.records, known.head):
             return Taken(ledger, known.records, known.head, here, 0), read | taken
-        if not assembly.records:
-            return None, read
-        if (named := id_in(assembly.directory)) != ledger:
-            problem = f"the segments of {ledger[:8]}… in {store.url} are of the ledger {(named or 'of no id')[:8]}"
+        if not assembly.records or (named := id_in(assembly.directory)) is None:
+            return None, read  # of one from before there were ids, that is being put: no line tells yet
+        if named != ledger:
+            problem = f"the segments of {ledger[:8]}… in {store.url} are of the ledger {named[:8]}…"
             raise LedgerBroken(problem, hint="find out who wrote there; nothing of it was taken in")
         return collect(assembly.directory, services, named=store.url), read | taken
 

@@ -1,17 +1,23 @@
-"""Evidence to a bucket, by a credential that may only put: the lines since the last checkpoint that is there, and then
-the checkpoint. What was put twice, as a crash came between, does no harm."""
+"""Evidence to a bucket, by a credential that may only put: the lines since the last ones that are there, and then the
+checkpoint. What was put twice, as a crash came between, does no harm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin
 from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segments_in, telling
+from ccdr.host.files import write_durably
+from ccdr.jobs.checkpoints.kept import directory_of
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
 from ccdr.storage.evidence_bucket import EvidenceBucket, Stored, Stretch, aside_key, checkpoint_key, segment_key
 
+AT_ONCE = 4 * 1024**2  # bytes of one object: what a slow line takes in a few seconds
 _RECOVERED = b'"kind":"ledger.recovered"'
 
 
@@ -32,34 +38,74 @@ class Lines:
                 yield self.path.parent / str(line_as_record(line).get("file"))
 
 
-def stretches(directory: Path, since: int, size: int) -> Iterator[Lines]:
-    """The lines of records `since` + 1 to `size`, of each segment of the ledger those that are in it."""
+def stretches(directory: Path, since: int, size: int, at_once: int = AT_ONCE) -> Iterator[Lines]:
+    """The lines of records `since` + 1 to `size`, each stretch of one segment, and of about `at_once` bytes at most."""
     segments = segments_in(directory)
     for number, path in enumerate(segments):
         follows = int(segments[number + 1].stem) if number + 1 < len(segments) else size + 1
-        first, last = max(int(path.stem), since + 1), min(follows - 1, size)
-        if first > last:
+        if follows <= since + 1 or int(path.stem) > size:
             continue
-        start, end = 0, 0
+        first, start, seq, end = 0, 0, 0, 0
         for seq, (offset, line) in enumerate(forwards(path), start=int(path.stem)):
-            start = offset if seq == first else start
-            if seq > last:
+            if seq > min(size, follows - 1):
+                seq -= 1
                 break
             end = offset + len(line)
-        yield Lines(path, first, last, start, end)
+            if seq <= since:
+                continue
+            if not first:
+                first, start = seq, offset
+            if end - start >= at_once:
+                yield Lines(path, first, seq, start, end)
+                first = 0
+        if first:
+            yield Lines(path, first, seq, start, end)
 
 
-def publish(
-    store: EvidenceBucket, directory: Path, checkpoint: Checkpoint, since: int, now: datetime
-) -> tuple[Stored, list[Stored]]:
-    """Put the lines from behind record `since` up to the checkpoint, and then it: what came of it, and of them. As the
-    bucket's calls; CcdrError where the ledger cannot be read."""
-    put: list[Stored] = []
-    with telling("read", directory):
-        for lines in stretches(directory, since, checkpoint.size):
-            for path in lines.set_aside():
-                if path.is_file():
-                    put.append(store.put(aside_key(checkpoint.origin, path.name), path.read_bytes(), now))
-            key = segment_key(checkpoint.origin, lines.first, lines.last)
-            put.append(store.put(key, Stretch(lines.path, lines.start, lines.end), now))
-    return store.put(checkpoint_key(checkpoint.origin, checkpoint.size), checkpoint.contents, now), put
+@dataclass(frozen=True)
+class Published:
+    """What the bucket took: the checkpoint, and so many objects of lines before it."""
+
+    checkpoint: Stored
+    objects: int
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """To one bucket. How far it has the lines is kept beside the checkpoints: who may only put cannot ask there."""
+
+    store: EvidenceBucket
+    services: Services
+    at_once: int = field(default=AT_ONCE)
+
+    def publish(self, checkpoint: Checkpoint, go_on: Callable[[], bool] = lambda: True) -> Published:
+        """Put the lines up to the checkpoint, and then it. As the bucket's calls; CcdrError where the ledger cannot be
+        read, or where `go_on` said no: what was put until then is not put again."""
+        ledger, origin, objects = ledger_of_origin(checkpoint.origin), checkpoint.origin, 0
+        assert ledger is not None, "it is of this host's ledger"
+        directory, now = self.services.ledger.directory, self.services.clock.now()
+        with telling("read", directory):
+            for lines in stretches(directory, self._until(ledger), checkpoint.size, self.at_once):
+                if not go_on():
+                    problem = f"the evidence bucket has records up to {lines.first - 1} of {checkpoint.size} by now"
+                    raise CcdrError(problem, hint="the next run goes on from there")
+                for path in lines.set_aside():
+                    if path.is_file():
+                        self.store.put(aside_key(origin, path.name), path.read_bytes(), now)
+                key = segment_key(origin, lines.first, lines.last)
+                self.store.put(key, Stretch(lines.path, lines.start, lines.end), now)
+                write_durably(self._kept(ledger), json.dumps({"until": lines.last}) + "\n")
+                objects += 1
+        put = self.store.put(checkpoint_key(origin, checkpoint.size), checkpoint.contents, now)
+        return Published(put, objects)
+
+    def _kept(self, ledger: str) -> Path:
+        there = sha256(self.store.url.encode()).hexdigest()[:12]
+        return directory_of(self.services.state, ledger) / "put" / f"{there}.json"
+
+    def _until(self, ledger: str) -> int:
+        """Up to which record it has them; from the beginning where nobody knows any more."""
+        try:
+            return int(json.loads(self._kept(ledger).read_text("ascii"))["until"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
