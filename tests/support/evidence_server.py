@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.demo.store import DemoStore, start
+from ccdr.storage.access_policies import EVIDENCE, Folder, Places, policy
+from ccdr.storage.access_policies import identities as as_identities
 from ccdr.storage.evidence_bucket import EvidenceBucket
 
 LOCKED, GOVERNANCE, UNLOCKED, FLAT, CUSTOMERS = "evidence", "governance", "unlocked", "flat", "customers"
@@ -42,7 +44,8 @@ def _identity(who: str, actions: Collection[str]) -> dict[str, object]:
 
 
 def evidence_server(data: Path) -> EvidenceServer:
-    """Its buckets: one that locks each version for a day in mode COMPLIANCE, one in mode GOVERNANCE, one that could and
+    """`by-policy-evidence`, `-auditor` and `-backup` have the policies that ccdr prints, the others SeaweedFS' own
+    coarse actions. Its buckets: one that locks each version for a day in mode COMPLIANCE, one in mode GOVERNANCE, one that could and
     does not, one without versions; and one of customers' data."""
     identities = [
         _identity("host", [f"Write:{one}" for one in BUCKETS]),
@@ -50,7 +53,12 @@ def evidence_server(data: Path) -> EvidenceServer:
         _identity("nosy", [f"{may}:{one}" for one in BUCKETS for may in ("Read", "List", "Write")]),
         _identity("both", [f"{may}:{one}" for one in (LOCKED, CUSTOMERS) for may in ("Read", "List", "Write")]),
     ]
-    store = start(data, beside={"identities": identities})
+    places = Places("host", Folder(CUSTOMERS, "r/"), Folder(LOCKED, "policies/"))
+    by_policy = as_identities({role: policy(role, places) for role in (EVIDENCE, "auditor", "backup")}, "by-policy")
+    for user in by_policy["identities"]:
+        user["credentials"] = _identity(user["name"], ())["credentials"]
+    users = [*identities, *by_policy["identities"]]
+    store = start(data, beside={"identities": users, "policies": by_policy["policies"]})
     store.bucket(CUSTOMERS).create_versioned(patience=60)
     store.bucket(LOCKED).ensure(lock_days=1)
     client = store.bucket(LOCKED).client()

@@ -139,6 +139,10 @@ class Anchors(Strict):
 class LoadedAnchors(OwnFile[Anchors]):
     """A file of anchors that is right; `path` None: there is none, and nobody keeps anything."""
 
+    @classmethod
+    def none(cls) -> LoadedAnchors:
+        return cls(Anchors(), None, b"")
+
     def __iter__(self) -> Iterator[Rfc3161 | Told | ObjectLock]:
         return iter(self.value.anchors)
 
@@ -163,7 +167,7 @@ def load_anchors(path: Path) -> LoadedAnchors:
 def anchors_beside(plans: Path) -> LoadedAnchors:
     """Those of the file beside the directory of plans; none where there is no file. Raises as `load_anchors`."""
     path = plans.absolute().parent / BESIDE
-    return load_anchors(path) if path.exists() else LoadedAnchors(Anchors(), None, b"")
+    return load_anchors(path) if path.exists() else LoadedAnchors.none()
 
 
 def example() -> bytes:

@@ -286,23 +286,29 @@ def test_a_new_host_takes_in_the_ledger_that_it_lost(host: Host, tmp_path: Path)
     assert done.json["ledger"] != host.ledger
 
 
+@pytest.mark.parametrize(("puts", "reads"), [("host", "auditor"), ("by-policy-evidence", "by-policy-auditor")])
 def test_the_auditor_cannot_read_customers_data_nor_write_and_the_host_cannot_read(
-    host: Host, auditor: Auditor
+    host: Host, puts: str, reads: str
 ) -> None:
+    """By coarse actions, and by the policies that ccdr prints."""
+    host.folder = f"policies/{host.folder}"
     host.publish()
-    by_auditor, by_host = host.server.by("auditor", host.folder), host.store
-    customers = host.server.by("auditor", "r", CUSTOMERS)
+    by_auditor, by_host = host.server.by(reads, host.folder), host.server.by(puts, "policies")
+    customers = host.server.by(reads, "r", CUSTOMERS)
     (version,) = EvidenceBucket(host.server.store.bucket(CUSTOMERS), "r/").versions("config")
+    assert by_host.put("canaries/x", b"x").version and by_auditor.versions("checkpoints/"), "each may do its work"
+    assert by_auditor.contents(by_auditor.versions("checkpoints/")[0])[1] is not None, "and the auditor sees the lock"
+    (canary, *_) = host.server.by(reads, "policies").versions("canaries/x")
     for refused in (
         lambda: customers.contents(version),
         lambda: customers.versions(""),
         lambda: by_auditor.put("checkpoints/x", b"x"),
         lambda: by_host.versions(""),
-        lambda: by_host.contents(by_auditor.versions("checkpoints/")[0]),
+        lambda: by_host.contents(canary),
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(Refused) as said:
             refused()
-    assert by_auditor.versions("checkpoints/") and by_host.put("canaries/x", b"x").version, "each may do its own work"
+        assert said.value.code == "AccessDenied"
 
 
 def test_an_auditor_without_plans_gets_report_and_export(evidence: EvidenceServer, tmp_path: Path) -> None:
