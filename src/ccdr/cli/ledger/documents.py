@@ -60,6 +60,16 @@ class Ledgers(Doc):
     ledgers: list[Map]
 
 
+class AnchorMade(Doc):
+    """`at`: since when it holds the checkpoint; null: it could not be made, and `why`."""
+
+    name: str
+    kind: str
+    records: int
+    at: Text
+    why: Text
+
+
 class CheckpointSigned(Doc):
     """`note`: the signed note itself; `root`: hexadecimal; not `new`: no record came since it was signed."""
 
@@ -69,6 +79,7 @@ class CheckpointSigned(Doc):
     note: str
     new: bool
     path: str
+    anchors: list[AnchorMade]
 
 
 class LedgerKeyMade(Doc):

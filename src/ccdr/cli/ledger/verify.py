@@ -45,25 +45,40 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
+@click.option(
+    "--tsa",
+    "authorities",
+    metavar="CERT",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The certificate of a time-stamping authority's CA, PEM, that you had by another way.",
+)
 @click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
 def verify(
-    where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...], ledger: str | None
+    where: tuple[str, ...],
+    repository: bool,
+    pins: tuple[str, ...],
+    anchors: tuple[Path, ...],
+    authorities: tuple[Path, ...],
+    ledger: str | None,
 ) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
     is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
     ledgers that are here are verified as well.
 
     A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can chain it
-    anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor)
-    can: the answer then is *verified*, and ends with the boundary: a change before that record would have been found.
-    Without them it is *internally consistent*. The snapshots in the repositories can show it, too (--repository).
+    anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor),
+    or an authority's token over one, by a certificate that you had by another way (--tsa), can: the answer then is
+    *verified*, and ends with the boundary: a change before that record would have been found. Without them it is
+    *internally consistent*. The snapshots in the repositories can show it, too (--repository).
 
     With --ledger it is one that was collected. The checkpoints of the evidence buckets that it was collected from are
     anchors then: whoever collected them had them by another way than the host's.
 
-    Exits 0 where it is verified, and, of a live ledger or of one that no key signs, where it is internally consistent;
-    a copy of one that a key signs, and that is no more than that, exits 3, as does one of which a later ccdr wrote
-    some. Crashed runs are reported, and are not verification failures.
+    Exits 0 where it is verified, and, of a live ledger without anchors, or of one that no key signs, where it is
+    internally consistent; a live one whose anchors are configured (anchors.yaml), and a copy of one that a key signs,
+    exits 3 where it is no more than that, as does one of which a later ccdr wrote some. Crashed runs are reported, and
+    are not verification failures.
 
     \b
     Examples:
@@ -71,11 +86,12 @@ def verify(
       ccdr ledger verify --repository
       ccdr ledger verify --repository outbound
       ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
+      ccdr ledger verify --pin ledger.key --tsa tsa-ca.pem
       ccdr ledger verify --ledger b465c9bf --pin ledger.key
     """
     from ccdr.jobs.checkpoints.held_to import Brought
 
-    brought = Brought.of(pins, anchors)
+    brought = Brought.of(pins, anchors, authorities)
     if ledger is not None:
         if where or repository:
             raise UsageProblem("--ledger names one that was collected here, and nothing else goes with it")
@@ -226,7 +242,18 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     )
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
     checked = of_live(services, brought)
-    return _Live(Verified(noted, problems, at_work, checked, brought.anything), compared, lineage, beside, answers)
+    held = brought.anything or bool(lineage.anchoring.configured) or _configured()
+    return _Live(Verified(noted, problems, at_work, checked, held), compared, lineage, beside, answers)
+
+
+def _configured() -> bool:
+    """Are there anchors beside the plans? A file that is wrong names some."""
+    from ccdr.plans.anchors import anchors_beside
+
+    try:
+        return bool(anchors_beside(settings().plans))
+    except CcdrError:
+        return True
 
 
 def _plans_not_kept(services: Services) -> list[str]:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from ccdr.evidence.checkpoints.anchors import OBJECT_LOCK, RFC3161, TOLD, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.model.values import rfc3339, utc
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 ANCHORS = "anchors"  # below the directory of a ledger's checkpoints
-ANCHORED = "ledger.anchored"
 LARGEST = 64 * 1024  # bytes of a receipt
 _NAME = re.compile(r"([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,62})\.(json|tsr)")
 _SUFFIX = {RFC3161: "tsr", TOLD: "json", OBJECT_LOCK: "json"}
@@ -127,7 +127,8 @@ def _note(name: str, contents: bytes, checkpoint: Checkpoint) -> Anchor:
         raise ValueError("is not of the anchor that its name says")
     if digest != sha256(checkpoint.contents).hexdigest():
         raise ValueError("is of another checkpoint than the one that lies with it")
-    return Anchor(kind, name, checkpoint, at, independent=False)
+    # By this host's clock, where nobody else says when it came.
+    return Anchor(kind, name, checkpoint, at if kind == OBJECT_LOCK else None, independent=False)
 
 
 def missing(records: Iterable[Mapping[str, Any]], directory: Path) -> Iterator[Finding]:

@@ -79,6 +79,7 @@ class Checked:
     boundary: Boundary | None = None
     keys: tuple[KeyRecord, ...] = ()
     pinned: bool = False  # the newest checkpoint that fits was signed by a key that a pin vouches for
+    notes: tuple[str, ...] = ()  # what proves nothing to this verifier, and why
     brought: bool = False  # were there pins at all?
 
     @property
@@ -102,7 +103,9 @@ class Checked:
         newest = f"the newest checkpoint is of {so_many(max(self.held), 'record')}"
         if not self.brought:
             return [f"none: {newest}, and no key is pinned (--pin) that vouches for it, nor an anchor named (--anchor)"]
-        return [f"none: {newest}, and no independent anchor (--anchor) says so, too: who has the key may sign anew"]
+        return [
+            f"none: {newest}, and no independent anchor (--anchor, --tsa) says so, too: who has the key may sign anew"
+        ]
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -127,12 +130,15 @@ class Asked:
     made: datetime | None = None
     unreadable: Sequence[str] = ()
     key_records: Sequence[Mapping[str, Any]] = ()
+    findings: Sequence[Finding] = ()  # of the receipts of anchors
+    notes: Sequence[str] = ()
 
 
 def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
     """Walk the lines once, and hold the tree over them to each checkpoint and anchor."""
     keys, wrong = keys_in(asked.key_records, asked.ledger)
     found = [Finding("KEY_RECORD_WRONG", f"record {seq} names no key that this ledger can have", seq) for seq in wrong]
+    found += asked.findings
     found += [Finding("CHECKPOINT_UNREADABLE", f"checkpoint {text}") for text in asked.unreadable]
     walk = _Walk(asked)
     walk.over(tree_of)
@@ -166,6 +172,7 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
         boundary=boundary,
         keys=tuple(keys),
         pinned=pinned,
+        notes=tuple(asked.notes),
         brought=bool(asked.pins),
     )
 

@@ -7,7 +7,7 @@ changed since gets no new one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,9 +29,6 @@ from ccdr.jobs.checkpoints.kept import (
 from ccdr.jobs.checkpoints.signing_keys import current, private_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
-from ccdr.model.schedule import SET_BACK
-
-EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -41,17 +38,6 @@ class Made:
     checkpoint: Checkpoint
     new: bool
     path: Path
-
-
-def due(services: Services) -> bool:
-    """Has an hour gone by since the last one? False where nobody signs here. CcdrError where that cannot be told."""
-    if current(services) is None:
-        return False
-    ledger = services.lineage().ledger
-    grown = None if ledger is None else read_grown(directory_of(services.state, ledger))
-    made = None if grown is None else grown.made
-    now = services.clock.now()
-    return made is None or not now - EVERY < made <= now + SET_BACK
 
 
 def make(services: Services) -> Made:
@@ -71,6 +57,8 @@ def _made(services: Services, directory: Path, origin: str, key: SigningKey) -> 
     newest, before = newest_in(directory), read_grown(directory)
     grown = _go_on(services.ledger, before, newest)
     if newest is not None and newest.size == grown.tree.size and newest.note.signed_by(key.verifier):
+        if before is None or not newest.fits(before.tree):  # it was lost: what was walked for it is kept
+            write_grown(directory, Grown(grown.tree, grown.mark, services.clock.now()))
         return Made(newest, False, directory / name_of(newest.size))
     made = checkpoint_of(origin, grown.tree, key)
     path = directory / name_of(made.size)
