@@ -15,7 +15,7 @@ from ccdr.model.errors import UsageProblem
 from ccdr.plans.access import Role
 from ccdr.plans.model import Plan
 from ccdr.plans.repository_url import place_in_bucket
-from ccdr.storage.evidence_bucket import ASIDE, CANARIES, CHECKPOINTS, SEGMENTS
+from ccdr.storage.evidence_bucket import ASIDE, CANARIES, CHECKPOINTS, RECEIPTS, SEGMENTS
 
 VERSION = "2012-10-17"  # of the policies' language
 LOG = "log"  # the folder of the repository in which shipped logs have a repository of their own
@@ -144,7 +144,11 @@ def _evidence(places: Places) -> list[Policy]:
     """It cannot even ask what is there: whoever has it learns nothing, and can take nothing back."""
     of = _evidence_of(places)
     return [
-        _allow("Put", ["s3:PutObject"], *(of.objects(below) for below in (CHECKPOINTS, SEGMENTS, ASIDE, CANARIES))),
+        _allow(
+            "Put",
+            ["s3:PutObject"],
+            *(of.objects(below) for below in (CHECKPOINTS, SEGMENTS, ASIDE, RECEIPTS, CANARIES)),
+        ),
         _never(of, *_READ, "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketVersions"),
     ]
 

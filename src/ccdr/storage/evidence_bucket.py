@@ -3,6 +3,7 @@
     PREFIX/checkpoints/<origin>/<size, 12 digits>       one signed note
     PREFIX/segments/<origin>/<first>-<last>.jsonl       those exact lines, 12 digits each
     PREFIX/aside/<origin>/torn-….bin                    what records say was set aside of a torn or changed line
+    PREFIX/receipts/<origin>/<size>.<name>.tsr          a time-stamping authority's token over a checkpoint
 
 Whoever writes may only put. A put can overwrite, and then the store keeps both: so of several versions of a key the
 oldest is the true one. One of the same bytes is a put that was repeated after a crash.
@@ -22,18 +23,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdr.model.errors import UsageProblem
-from ccdr.storage.s3 import Bucket, Refused
+from ccdr.storage.s3 import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CHECKPOINTS, SEGMENTS, ASIDE, CANARIES = "checkpoints/", "segments/", "aside/", "canaries/"
+CHECKPOINTS, SEGMENTS, ASIDE, RECEIPTS, CANARIES = "checkpoints/", "segments/", "aside/", "receipts/", "canaries/"
 COMPLIANCE = "COMPLIANCE"  # GOVERNANCE can be bypassed
+LARGEST_NOTE = 64 * 1024  # bytes of a checkpoint that are read
+LARGEST_LINE, LARGEST_SEGMENT = 16 * 1024**2, 64 * 1024**2  # bytes: whoever may put may put anything
 _BLOCK = 1024 * 1024  # bytes
 _ORIGIN = r"(?P<origin>ccdr\.ledger/[0-9a-f]{32})"
 _CHECKPOINT = re.compile(rf"{CHECKPOINTS}{_ORIGIN}/(?P<first>[0-9]{{12}})")
 _SEGMENT = re.compile(rf"{SEGMENTS}{_ORIGIN}/(?P<first>[0-9]{{12}})-(?P<last>[0-9]{{12}})\.jsonl")
 _ASIDE = re.compile(rf"{ASIDE}{_ORIGIN}/(?P<name>torn-[0-9A-Za-z.-]{{1,100}}\.bin)")
+_RECEIPT = re.compile(rf"{RECEIPTS}{_ORIGIN}/(?P<name>[0-9]{{12}}\.[a-z0-9][a-z0-9_-]{{0,62}}\.tsr)")
 
 
 def checkpoint_key(origin: str, size: int) -> str:
@@ -48,9 +52,13 @@ def aside_key(origin: str, name: str) -> str:
     return f"{ASIDE}{origin}/{name}"
 
 
+def receipt_key(origin: str, name: str) -> str:
+    return f"{RECEIPTS}{origin}/{name}"
+
+
 @dataclass(frozen=True)
 class Key:
-    """What a key says of its object: which ledger's, and which records; `name` of one that was set aside."""
+    """What a key says of its object: which ledger's, and which records; `name` of a file of its own."""
 
     below: str
     origin: str
@@ -67,6 +75,8 @@ class Key:
             return cls(SEGMENTS, found["origin"], int(found["first"]), int(found["last"]))
         if found := _ASIDE.fullmatch(key):
             return cls(ASIDE, found["origin"], name=found["name"])
+        if found := _RECEIPT.fullmatch(key):
+            return cls(RECEIPTS, found["origin"], name=found["name"])
         return None
 
 
@@ -189,12 +199,13 @@ class EvidenceBucket:
         etag, size = str(one.get("ETag", "")).strip('"'), int(one.get("Size", 0))
         return ObjectVersion(key, version, at.astimezone(UTC), etag, size, marker)
 
-    def contents(self, one: ObjectVersion) -> tuple[bytes, Lock | None]:
-        """A small object, and how the store says that it is locked; None where it does not say."""
+    def contents(self, one: ObjectVersion, most: int = LARGEST_NOTE) -> tuple[bytes, Lock | None]:
+        """A small object, no more than a byte beyond `most`, and how the store says that it is locked; None where it
+        does not say."""
         with self.bucket.asked("for an object", by=self._client) as client:
             got = client.get_object(Bucket=self.bucket.name, Key=self.prefix + one.key, VersionId=one.id)
             mode, until = got.get("ObjectLockMode"), got.get("ObjectLockRetainUntilDate")
-            return got["Body"].read(), Lock(mode, until.astimezone(UTC)) if mode and until else None
+            return got["Body"].read(most + 1), Lock(mode, until.astimezone(UTC)) if mode and until else None
 
     def lines(self, one: ObjectVersion) -> Iterator[bytes]:
         """An object's lines as they come, each with its newline."""
@@ -202,13 +213,14 @@ class EvidenceBucket:
             got = client.get_object(Bucket=self.bucket.name, Key=self.prefix + one.key, VersionId=one.id)
             yield from got["Body"].iter_lines(_BLOCK, keepends=True)
 
-    def locks_all(self) -> bool | None:
-        """Is each new version locked in mode COMPLIANCE? None where that may not be asked."""
-        try:
-            lock = self.bucket.object_lock()
-        except Refused:
-            return None
-        return lock is not None and lock.mode == COMPLIANCE
+    def digest(self, one: ObjectVersion) -> str:
+        """SHA-256 of an object, however large."""
+        digest = hashlib.sha256()
+        with self.bucket.asked("for an object", by=self._client) as client:
+            got = client.get_object(Bucket=self.bucket.name, Key=self.prefix + one.key, VersionId=one.id)
+            for block in got["Body"].iter_chunks(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.clocks import Clock
 from tests.support.evidence_server import CUSTOMERS, LOCKED, UNLOCKED, EvidenceServer
+from tests.support.faulty_proxy import FaultyProxy, Mode, faulty_proxy
 from tests.support.harness import Ran, Site
 from tests.support.stored import settled_file, with_repository
 from tests.support.verified import World
@@ -25,6 +27,9 @@ from ccdr.jobs.checkpoints.publishing import Publishing, stretches
 from ccdr.model.errors import CcdrError
 from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, segment_key
 from ccdr.storage.s3 import Refused
+
+if TYPE_CHECKING:
+    from tests.faults.anchors.conftest import Anchored
 
 _VERIFIED = {
     "result": "HOLDS", "reason": None, "records": 1, "head": "0" * 64, "summary": "NONE", "problems": [], "index": {},
@@ -67,7 +72,7 @@ class Host:
 class Auditor:
     """A bare machine, without plans: a credential for the evidence bucket, and the host's public key."""
 
-    def __init__(self, root: Path, host: Host, who: str = "auditor") -> None:
+    def __init__(self, root: Path, host: Host | Working, who: str = "auditor") -> None:
         root.mkdir(exist_ok=True)
         self.site, self.host = Site(root, bare=True), host
         self.env = self.site.write("auditor.env", host.server.env_file(who), mode=0o600)
@@ -375,6 +380,89 @@ def test_what_was_set_aside_of_a_changed_line_comes_along(host: Host, auditor: A
     (torn,) = (host.world.site.state / "ledger").glob("torn-*.bin")
     assert auditor.found() == (0, set())
     assert (auditor.site.state / "ledgers" / host.ledger / torn.name).read_bytes() == torn.read_bytes()
+
+
+class Working:
+    """A host that anchors by anchors.yaml: into a bucket, through a proxy that can fail, and by an authority."""
+
+    def __init__(self, anchored: Anchored, server: EvidenceServer, proxy: FaultyProxy) -> None:
+        self.site, self.anchored, self.server, self.proxy = anchored.site, anchored, server, proxy
+        self.pin, self.folder, self.bucket = anchored.pin, secrets.token_hex(4), LOCKED
+        self.ledger = str(self.site.services().lineage().ledger)
+        self.url = server.url(self.folder)
+        self.site.write("evidence.env", server.env_file("host"), mode=0o600)
+        url = self.url.replace(server.store.endpoint, proxy.endpoint)
+        bucket = f"name: bucket, kind: object_lock, url: '{url}', env_file: evidence.env, every: 1m"
+        anchored.configured(bucket, anchored.by_tsa(every="1m"))
+
+    def anchors(self, done: Ran) -> dict[str, bool]:
+        return {one["name"]: one["why"] is None for one in done.json["anchors"]}
+
+
+@pytest.fixture
+def working(anchored: Anchored, evidence: EvidenceServer) -> Iterator[Working]:
+    with faulty_proxy(evidence.store.endpoint) as proxy:
+        yield Working(anchored, evidence, proxy)
+
+
+def test_a_checkpoint_is_anchored_in_the_bucket_and_tokens_come_with_the_next_lines(
+    working: Working, tmp_path: Path
+) -> None:
+    done = working.anchored.checkpoint()
+    assert done.code == 0 and working.anchors(done) == {"bucket": True, "tsa": True}, done
+    (receipt,) = working.anchored.receipts.glob("*.bucket.json")
+    where = json.loads(receipt.read_text())["where"]
+    assert where["bucket"] == LOCKED and where["version"] and where["key"].endswith(f"{done.json['records']:012}")
+    working.anchored.works()
+    done = working.anchored.checkpoint()
+    assert done.code == 0, done
+    auditor = Auditor(tmp_path / "auditor", working)
+    assert auditor.found() == (0, set()) and auditor.verdict() == (0, "verified", set())
+    by_tsa = auditor.verify("--tsa", str(working.anchored.tsa.authority.ca))
+    assert by_tsa.code == 0 and by_tsa.json["boundary"]["record"] == done.json["records"]
+    assert len(list((auditor.site.state / "checkpoints" / working.ledger / "anchors").iterdir())) == 1
+    working.site.ledger_holds()
+
+
+@pytest.mark.parametrize("fault", ["5xx", "reset"])
+def test_a_bucket_that_fails_fails_no_run_and_the_next_one_goes_on(
+    working: Working, tmp_path: Path, fault: Mode
+) -> None:
+    healthy = working.anchored.checkpoint()
+    assert healthy.code == 0, healthy
+    (working.site.root / "spool").mkdir()
+    before = working.site.run("run").code
+    working.proxy.set(fault)
+    working.anchored.fails()  # it is signed at once
+    done = working.site.run("run")
+    assert done.code == before, done
+    failed = working.anchored.checkpoint()
+    assert failed.code == 3 and working.anchors(failed) == {"bucket": False, "tsa": True}, failed
+    working.proxy.set("pass")
+    working.anchored.works()
+    assert working.anchored.checkpoint().code == 0
+    assert Auditor(tmp_path / "auditor", working).found() == (0, set())
+
+
+def test_a_bucket_that_stalls_is_given_up_and_the_others_are_made(working: Working) -> None:
+    from ccdr.jobs.checkpoints.making import make
+    from ccdr.plans.anchors import anchors_beside
+    from ccdr.telling.anchoring.making import anchor_newest
+
+    services = working.site.services()
+    make(services)
+    working.proxy.set("stall")
+    anchors = tuple(anchors_beside(working.site.root / "plans"))
+    outcomes = anchor_newest(anchors, services, every=True, seconds=2.0)
+    assert {one.name: one.why is None for one in outcomes} == {"bucket": False, "tsa": True}, outcomes
+
+
+def test_a_credential_that_may_not_put_is_told_and_no_secret_is(working: Working) -> None:
+    working.site.write("evidence.env", working.server.env_file("auditor"), mode=0o600)
+    done = working.anchored.checkpoint()
+    (why,) = (one["why"] for one in done.json["anchors"] if one["name"] == "bucket")
+    assert done.code == 3 and "AccessDenied" in why
+    assert "secret-of-auditor" not in str(done)
 
 
 def test_a_bucket_that_is_not_there_and_one_without_evidence(auditor: Auditor) -> None:

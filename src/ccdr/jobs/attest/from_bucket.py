@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 
 from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoint
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
+from ccdr.evidence.checkpoints.receipts import ANCHORS
 from ccdr.evidence.checkpoints.verifying import Finding
 from ccdr.evidence.lineage.beside import id_in, lies_at
 from ccdr.evidence.lineage.comparing import read as read_lineage
@@ -29,7 +29,18 @@ from ccdr.jobs.checkpoints.kept import published_in as kept_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339
-from ccdr.storage.evidence_bucket import ASIDE, CHECKPOINTS, COMPLIANCE, SEGMENTS, EvidenceBucket, Key, ObjectVersion
+from ccdr.storage.evidence_bucket import (
+    ASIDE,
+    CHECKPOINTS,
+    COMPLIANCE,
+    LARGEST_LINE,
+    LARGEST_SEGMENT,
+    RECEIPTS,
+    SEGMENTS,
+    EvidenceBucket,
+    Key,
+    ObjectVersion,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,12 @@ def collect_bucket(store: EvidenceBucket, services: Services) -> list[FromBucket
     """Take in each ledger that it holds, or more of one that is here. UsageProblem where it holds none; as the bucket's
     calls. What is wrong with one ledger stops no other."""
     by_origin: dict[str, dict[str, Versions]] = {}
-    for below in (CHECKPOINTS, SEGMENTS, ASIDE):  # in this order: what a checkpoint knows of was put before it
+    for below in (
+        CHECKPOINTS,
+        SEGMENTS,
+        ASIDE,
+        RECEIPTS,
+    ):  # in this order: what a checkpoint knows of was put before it
         for name, versions in groupby(store.versions(below), key=lambda one: one.key):
             if (key := Key.of(name)) is not None:
                 by_origin.setdefault(key.origin, {}).setdefault(below, {})[key] = list(versions)
@@ -93,6 +109,7 @@ def _ledger(store: EvidenceBucket, origin: str, there: dict[str, Versions], serv
     if (newest := max((_size(one) for one in checkpoints), default=0)) > records and broken is None:
         text = f"a checkpoint there is of {newest} records, and the segments there end with record {records}"
         findings.append(Finding("SEGMENT_MISSING", text, newest))
+    _fetched(store, there.get(RECEIPTS, {}), checkpoints_of(services.state, ledger) / ANCHORS, findings)
     _keep(services, ledger, replace(published, read=read, findings=tuple(findings)))
     found = of_beside(services, ledger).findings if taken is not None else tuple(findings)
     return FromBucket(ledger, store.url, len(checkpoints), found, taken, refused=broken)
@@ -115,18 +132,11 @@ def _oldest(store: EvidenceBucket, versions: Sequence[ObjectVersion], found: lis
     for later in contents[1:]:
         if (later.etag, later.bytes) == (oldest.etag, oldest.bytes):
             continue
-        digest = digest or _digest(store, oldest)
-        if _digest(store, later) != digest:
+        digest = digest or store.digest(oldest)
+        if store.digest(later) != digest:
             text = f"{key} was written over with something else at {rfc3339(later.at)}; the version of"
             found.append(Finding("FORK", f"{text} {rfc3339(oldest.at)} counts", size))
     return oldest
-
-
-def _digest(store: EvidenceBucket, one: ObjectVersion) -> str:
-    digest = sha256()
-    for line in store.lines(one):
-        digest.update(line)
-    return digest.hexdigest()
 
 
 def _checkpoints(
@@ -171,7 +181,7 @@ def _taken(
             if oldest is not None and not (_named(oldest) in read and key.last <= assembly.records):
                 wanted.append((oldest, key))
         taken = {_named(one) for one in _assembled(store, wanted, assembly, found)}
-        _set_aside(store, there.get(ASIDE, {}), assembly.directory, found)
+        _fetched(store, there.get(ASIDE, {}), assembly.directory, found)
         assembly.close()
         if known is not None and here is not None and (assembly.records, assembly.head) == (known.records, known.head):
             return Taken(ledger, known.records, known.head, here, 0), read | taken
@@ -196,7 +206,9 @@ def _assembled(
         waiting.remove(ready)
         version, key = ready
         what = f"{version.key}, of {rfc3339(version.at)},"
-        if (wrong := assembly.take(key, store.lines(version), what)) is None:
+        if version.bytes > LARGEST_SEGMENT:
+            found.append(Finding("SEGMENT_UNREADABLE", f"{what} is larger than any that ccdr puts", key.first))
+        elif (wrong := assembly.take(key, store.lines(version), what)) is None:
             yield version
         else:
             found.append(wrong)  # and the next time it is read, and told, again
@@ -206,11 +218,11 @@ def _assembled(
         found.append(Finding("SEGMENT_MISSING", text, first - 1))
 
 
-def _set_aside(store: EvidenceBucket, there: Versions, directory: Path, found: list[Finding]) -> None:
+def _fetched(store: EvidenceBucket, there: Versions, directory: Path, found: list[Finding]) -> None:
     for key, versions in there.items():
         oldest = _oldest(store, versions, found)
         if oldest is not None and not (directory / key.name).exists():
-            (directory / key.name).write_bytes(store.contents(oldest)[0])
+            write_durably(directory / key.name, store.contents(oldest, LARGEST_LINE)[0])
 
 
 def _keep(services: Services, ledger: str, published: Published) -> None:

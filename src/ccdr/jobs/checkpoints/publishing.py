@@ -4,21 +4,34 @@ checkpoint. What was put twice, as a crash came between, does no harm."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from ccdr.evidence.checkpoints.anchors import RFC3161
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin
+from ccdr.evidence.checkpoints.receipts import ANCHORS
+from ccdr.evidence.checkpoints.receipts import name_of as receipt_of
 from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segments_in, telling
+from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.host.files import write_durably
-from ccdr.jobs.checkpoints.kept import directory_of
+from ccdr.jobs.checkpoints.kept import directory_of, name_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
-from ccdr.storage.evidence_bucket import EvidenceBucket, Stored, Stretch, aside_key, checkpoint_key, segment_key
+from ccdr.storage.evidence_bucket import (
+    EvidenceBucket,
+    Stored,
+    Stretch,
+    aside_key,
+    checkpoint_key,
+    receipt_key,
+    segment_key,
+)
 
 AT_ONCE = 4 * 1024**2  # bytes of one object: what a slow line takes in a few seconds
-_RECOVERED = b'"kind":"ledger.recovered"'
+_RECOVERED, _ANCHORED = (f'"kind":"{kind}"'.encode() for kind in ("ledger.recovered", ANCHORED))
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,11 @@ class Lines:
     start: int
     end: int
 
-    def set_aside(self) -> Iterator[Path]:
-        """What these records say was set aside of a line that was torn, or changed."""
-        for offset, line in holding(self.path, _RECOVERED, self.start):
+    def holding(self, words: bytes) -> Iterator[Mapping[str, Any]]:
+        """Those of these records whose lines hold `words`."""
+        for offset, line in holding(self.path, words, self.start):
             if offset < self.end:
-                yield self.path.parent / str(line_as_record(line).get("file"))
+                yield line_as_record(line)
 
 
 def stretches(directory: Path, since: int, size: int, at_once: int = AT_ONCE) -> Iterator[Lines]:
@@ -89,15 +102,28 @@ class Publishing:
                 if not go_on():
                     problem = f"the evidence bucket has records up to {lines.first - 1} of {checkpoint.size} by now"
                     raise CcdrError(problem, hint="the next run goes on from there")
-                for path in lines.set_aside():
+                for key, path in self._files_of(lines, ledger, origin):
                     if path.is_file():
-                        self.store.put(aside_key(origin, path.name), path.read_bytes(), now)
+                        self.store.put(key, path.read_bytes(), now)
                 key = segment_key(origin, lines.first, lines.last)
                 self.store.put(key, Stretch(lines.path, lines.start, lines.end), now)
                 write_durably(self._kept(ledger), json.dumps({"until": lines.last}) + "\n")
                 objects += 1
         put = self.store.put(checkpoint_key(origin, checkpoint.size), checkpoint.contents, now)
         return Published(put, objects)
+
+    def _files_of(self, lines: Lines, ledger: str, origin: str) -> Iterator[tuple[str, Path]]:
+        """What these records tell of and is no line: what was set aside of one that was torn or changed; tokens, and the
+        checkpoints that they are over. Other receipts only say that somebody was given one."""
+        for record in lines.holding(_RECOVERED):
+            name = str(record.get("file"))
+            yield aside_key(origin, name), lines.path.parent / name
+        for record in lines.holding(_ANCHORED):
+            if record.get("anchor") == RFC3161:
+                size, there = int(record["size"]), directory_of(self.services.state, ledger)
+                name = receipt_of(size, str(record["name"]), RFC3161)
+                yield checkpoint_key(origin, size), there / name_of(size)  # this bucket may have missed it
+                yield receipt_key(origin, name), there / ANCHORS / name
 
     def _kept(self, ledger: str) -> Path:
         there = sha256(self.store.url.encode()).hexdigest()[:12]
