@@ -12,8 +12,9 @@ from ccdr.storage.access_policies import EVIDENCE, Folder, Places, policy
 from ccdr.storage.access_policies import identities as as_identities
 from ccdr.storage.evidence_bucket import EvidenceBucket
 
-LOCKED, GOVERNANCE, UNLOCKED, FLAT, CUSTOMERS = "evidence", "governance", "unlocked", "flat", "customers"
-BUCKETS = (LOCKED, GOVERNANCE, UNLOCKED, FLAT)
+LOCKED, SHORT, GOVERNANCE, UNLOCKED, FLAT = "evidence", "short", "governance", "unlocked", "flat"
+CUSTOMERS = "customers"
+BUCKETS = (LOCKED, SHORT, GOVERNANCE, UNLOCKED, FLAT)
 
 
 @dataclass
@@ -45,7 +46,7 @@ def _identity(who: str, actions: Collection[str]) -> dict[str, object]:
 
 def evidence_server(data: Path) -> EvidenceServer:
     """`by-policy-evidence`, `-auditor` and `-backup` have the policies that ccdr prints, the others SeaweedFS' own
-    coarse actions. Its buckets: one that locks each version for a day in mode COMPLIANCE, one in mode GOVERNANCE, one that could and
+    coarse actions. Its buckets: one that locks each version for six years in mode COMPLIANCE, one for a day, one in mode GOVERNANCE, one that could and
     does not, one without versions; and one of customers' data."""
     identities = [
         _identity("host", [f"Write:{one}" for one in BUCKETS]),
@@ -60,7 +61,8 @@ def evidence_server(data: Path) -> EvidenceServer:
     users = [*identities, *by_policy["identities"]]
     store = start(data, beside={"identities": users, "policies": by_policy["policies"]})
     store.bucket(CUSTOMERS).create_versioned(patience=60)
-    store.bucket(LOCKED).ensure(lock_days=1)
+    store.bucket(LOCKED).ensure(lock_days=2191)
+    store.bucket(SHORT).ensure(lock_days=1)
     client = store.bucket(LOCKED).client()
     for bucket in (GOVERNANCE, UNLOCKED):
         client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)

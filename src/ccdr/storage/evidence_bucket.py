@@ -205,7 +205,7 @@ class EvidenceBucket:
         with self.bucket.asked("for an object", by=self._client) as client:
             got = client.get_object(Bucket=self.bucket.name, Key=self.prefix + one.key, VersionId=one.id)
             mode, until = got.get("ObjectLockMode"), got.get("ObjectLockRetainUntilDate")
-            return got["Body"].read(most + 1), Lock(mode, until.astimezone(UTC)) if mode and until else None
+            return got["Body"].read(most + 1), Lock(mode, until.astimezone(UTC), one.at) if mode and until else None
 
     def lines(self, one: ObjectVersion) -> Iterator[bytes]:
         """An object's lines as they come, each with its newline."""
@@ -225,5 +225,12 @@ class EvidenceBucket:
 
 @dataclass(frozen=True)
 class Lock:
+    """Of a version that the store took at `at`."""
+
     mode: str
     until: datetime
+    at: datetime
+
+    @property
+    def days(self) -> int:
+        return (self.until - self.at + timedelta(minutes=1)).days

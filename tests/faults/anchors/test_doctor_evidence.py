@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.doctor import lines
-from tests.support.evidence_server import FLAT, GOVERNANCE, LOCKED, UNLOCKED, EvidenceServer
+from tests.support.evidence_server import FLAT, GOVERNANCE, LOCKED, SHORT, UNLOCKED, EvidenceServer
 from tests.support.harness import Ran, Site
 from tests.support.stored import settled_file
 
@@ -87,6 +87,18 @@ def test_a_bucket_that_locks_nothing_for_good_fails(
     if bucket != GOVERNANCE:
         said = evidence.admin().list_object_versions(Bucket=bucket, Prefix="doctor/")
         assert not said.get("Versions") and not said.get("DeleteMarkers"), "what nothing locks does not stay"
+
+
+def test_a_lock_that_ends_before_evidence_does_is_told(looked: Any) -> None:
+    done = looked("host", SHORT)
+    assert states(done) == {**GOOD, "lock": "WARN", "put only": "WARN"}, done
+    assert "after 1 day" in lines(done)[LOCK, None]["found"]
+
+
+def test_a_credential_that_others_may_read_fails(looked: Any, site: Site) -> None:
+    assert states(looked("host"))["lock"] == "OK"
+    (site.root / "evidence.env").chmod(0o644)
+    assert states(site.run("doctor", "--only", "backups", "--no-canary"))["secret"] == "FAIL"
 
 
 def test_a_credential_that_may_read_and_an_auditor_who_may_write_are_told(looked: Any) -> None:

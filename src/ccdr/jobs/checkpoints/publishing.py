@@ -113,8 +113,8 @@ class Publishing:
         return Published(put, objects)
 
     def _files_of(self, lines: Lines, ledger: str, origin: str) -> Iterator[tuple[str, Path]]:
-        """What these records tell of and is no line: what was set aside of one that was torn or changed; tokens, and the
-        checkpoints that they are over. Other receipts only say that somebody was given one."""
+        """What these records tell of and is no line: what was set aside of one that was torn or changed; tokens, and
+        the checkpoints that they are over. Other receipts only say that somebody was given one."""
         for record in lines.holding(_RECOVERED):
             name = str(record.get("file"))
             yield aside_key(origin, name), lines.path.parent / name

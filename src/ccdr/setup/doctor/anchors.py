@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ccdr.host.secrets import env_file
-from ccdr.model.values import Probe, rfc3339
+from ccdr.model.values import Probe, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.anchors import ObjectLock
+from ccdr.plans.lint import open_secret
 from ccdr.storage.evidence_bucket import COMPLIANCE, EvidenceBucket
 from ccdr.storage.evidence_trial import EvidenceTrial, may_read, tried
 from ccdr.storage.s3 import Bucket, Refused
 
+SIX_YEARS = 6 * 365  # days
+LATER = "then whoever may delete there can put another in its place"
 _NARROW = "attach the policy of `ccdr access policies PLAN --role evidence`: docs/how-to/evidence-bucket.md"
 _POLICY_OF_AUDITOR = "attach the policy of `ccdr access policies PLAN --role auditor`"
 _MADE = "make the bucket as docs/how-to/evidence-bucket.md, Make the bucket, says"
@@ -20,7 +23,13 @@ _MADE = "make the bucket as docs/how-to/evidence-bucket.md, Make the bucket, say
 
 def evidence_bucket(anchor: ObjectLock, plans: Sequence[LoadedPlan], *, canary: bool) -> Iterator[Probe]:
     """`canary`: it is tried, by an object of a few bytes that its lock keeps there."""
-    what, env = f"anchor {anchor.name}", env_file(anchor.env_file)
+    what = f"anchor {anchor.name}"
+    if fault := open_secret(anchor.env_file):
+        refusal, _, do = fault.partition(": ")
+        yield Probe.fail(f"{what}, secret", f"its env_file {refusal}", do)
+        if not anchor.env_file.is_file():
+            return
+    env = env_file(anchor.env_file)
     store = EvidenceBucket.of(anchor.url, env, lock_days=anchor.lock_days)
     auditor, auditors = None, anchor.auditor_env_file
     if auditors is not None and auditors.is_file():
@@ -55,6 +64,10 @@ def _locked(what: str, done: EvidenceTrial, auditor: bool) -> Probe:
         return Probe.fail(what, "this host's credential could delete the very version that it had put", _MADE)
     if done.lock is not None and done.lock.mode != COMPLIANCE:
         return Probe.fail(what, f"versions are locked in mode {done.lock.mode}, which some may bypass", _MADE)
+    if done.lock is not None and done.lock.days < SIX_YEARS:
+        problem = f"mode COMPLIANCE, and deleting that very version was refused; but the lock ends after {_days(done)}"
+        do = f"{LATER}; set the default retention to as long as evidence has to be kept: HIPAA asks for six years"
+        return Probe.warn(what, problem, do)
     if done.lock is not None:
         control = "; a marker, which nothing locks, could be removed" if done.unhides else ""
         until = rfc3339(done.lock.until)[:10]
@@ -67,6 +80,10 @@ def _locked(what: str, done: EvidenceTrial, auditor: bool) -> Probe:
         problem = "deleting was refused, and nothing here shows whether by a lock or for want of the right"
     do = "name the auditor's credential (`auditor_env_file`) on a host that may have it, and run doctor there"
     return Probe.warn(what, problem, do)
+
+
+def _days(done: EvidenceTrial) -> str:
+    return so_many(done.lock.days if done.lock else 0, "day")
 
 
 def _versions(what: str, done: EvidenceTrial) -> Probe:
