@@ -112,7 +112,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
     of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
     stated = attestation_problems(services, histories)
-    anchors = standing(options.plans, services)
+    anchors = standing(options.plans, services, lineage)
     of_anchors = anchor_problems(anchors, services, histories)
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 

@@ -212,10 +212,12 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     with the repositories found is told."""
     done.ledger, news = daily(services, _index)
     of_host = judge_host(plans, services.histories())  # first: what is left out then is told, too
-    of_ledger = (*troubles(services.lineage(), services.unsound), *of_host)
+    lineage = services.lineage()
+    of_ledger = (*troubles(lineage, services.unsound), *of_host)
     stated = attestation_problems(services, services.histories())
     # Told, and no reason for a run to fail: it anchors only once it is over.
-    anchored = anchor_problems(standing(plans_of(plans), services), services, services.histories())
+    anchors = standing(plans_of(plans), services, lineage)
+    anchored = anchor_problems(anchors, services, services.histories())
     done.stands = exit_of((*of_ledger, *stated))
     for problem in not_told_yet(of_ledger, services.state):
         done.code = worst([done.code, exit_of([problem])])

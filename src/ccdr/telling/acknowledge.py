@@ -56,7 +56,7 @@ def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Hist
     for plan, problems in upkeep_problems(plans, services, histories).items():
         yield from (StandingProblem((plan, None), problem) for problem in problems)
     yield from (StandingProblem((None, None), problem) for problem in attestation_problems(services, histories))
-    anchors = anchor_problems(standing(plans_of(plans), services), services, histories)
+    anchors = anchor_problems(standing(plans_of(plans), services, services.lineage()), services, histories)
     yield from (StandingProblem((None, None), problem) for problem in anchors)
 
 

@@ -186,6 +186,6 @@ def test_that_an_anchor_holds_is_nothing_to_sign(anchored: Anchored) -> None:
     clock.at = datetime.now().astimezone() + timedelta(hours=2)
     run(anchored)
     services = anchored.site.services(clock)
-    assert not due(services).now
+    assert not due(services, services.lineage()).now
     anchored.works()
-    assert due(services).now
+    assert due(services, services.lineage()).now

@@ -46,9 +46,10 @@ def checkpoint(no_anchors: bool, print_anchors: bool) -> Exit:
     services = options.services()
     anchors = () if no_anchors else tuple(anchors_beside(options.plans))  # first: what is wrong there is told at once
     if not no_anchors:
-        note_configured(anchors, services)
-    made = make(services)
-    outcomes = anchor_newest(anchors, services, every=True)
+        note_configured(anchors, services, services.lineage())
+    lineage = services.lineage()
+    made = make(services, lineage)
+    outcomes = anchor_newest(anchors, services, lineage, every=True)
     if options.json:
         print_json(_document(made, outcomes))
     else:

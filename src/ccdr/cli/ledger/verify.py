@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.ledger.verify_proof import proof_at, verify_proof
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
 
 
-@verb()
+@verb(short_help="Verify the ledger, a copy of one, or a proof.")
 @click.argument("where", metavar="[DIRECTORY | PLAN...]", nargs=-1)
 @click.option("--repository", is_flag=True, help="Compare with what the snapshots of PLAN... (of all) attest, too.")
 @click.option(
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     "anchors",
     metavar="FILE",
     multiple=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
 @click.option(
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     "authorities",
     metavar="CERT",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="The certificate of a time-stamping authority's CA, PEM, that you had by another way.",
 )
 @click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
@@ -62,7 +63,8 @@ def verify(
     authorities: tuple[Path, ...],
     ledger: str | None,
 ) -> Exit:
-    """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
+    """Verify the chain of the live ledger, or of the one in DIRECTORY; or one record's proof, as `ccdr ledger proof`
+    writes it. Of the live one, the summary that `ccdr status`
     is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
     ledgers that are here are verified as well.
 
@@ -101,6 +103,8 @@ def verify(
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
+    if (proof := proof_at(directory)) is not None:
+        return verify_proof(proof, brought)
     if not directory.is_dir():
         raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
     return _verify_directory(directory, brought)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import Mark, extent_of, lines
 from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.jobs.checkpoints.kept import directory_of, read_grown
 from ccdr.jobs.services import Services
 from ccdr.model.schedule import SET_BACK
@@ -26,11 +27,10 @@ class Due:
     size: int = 0
 
 
-def due(services: Services, *, urgent_only: bool = False) -> Due:
+def due(services: Services, lineage: Lineage, *, urgent_only: bool = False) -> Due:
     """Something was recorded, and an hour has gone by since the last one, or a FAIL or a breach is in it
     (`urgent_only`: that alone). That a checkpoint was anchored is nothing to sign. CcdrError where that cannot be
     told."""
-    lineage = services.lineage()
     if lineage.anchoring.key is None or lineage.ledger is None:
         return Due(False, None)
     grown, now = read_grown(directory_of(services.state, lineage.ledger)), services.clock.now()

@@ -16,6 +16,7 @@ from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING, Mark, extent_of, forwards, line_as_record
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.host.files import write_durably
 from ccdr.jobs.checkpoints.kept import (
     CHECKPOINTS,
@@ -40,11 +41,11 @@ class Made:
     path: Path
 
 
-def make(services: Services) -> Made:
+def make(services: Services, lineage: Lineage | None = None) -> Made:
     """Sign what the ledger is now; the newest one again where no record came since. UsageProblem where there is no key;
     LedgerBroken where the ledger does not follow on from its newest checkpoint; CcdrError where it cannot be done."""
-    key = _key(services)
-    ledger = services.lineage().ledger
+    lineage = lineage or services.lineage()
+    key, ledger = _key(services, lineage), lineage.ledger
     assert ledger is not None  # a key's record says which
     directory = services.state.directory(CHECKPOINTS, ledger)
     with services.state.turn("checkpoint", tries=100) as mine:
@@ -67,8 +68,8 @@ def _made(services: Services, directory: Path, origin: str, key: SigningKey) -> 
     return Made(made, True, path)
 
 
-def _key(services: Services) -> SigningKey:
-    known = current(services)
+def _key(services: Services, lineage: Lineage) -> SigningKey:
+    known = current(services, lineage)
     if known is None:
         raise UsageProblem("no key signs this ledger's checkpoints", hint="`ccdr ledger key create` makes one")
     private = private_of(services.state, known.key)

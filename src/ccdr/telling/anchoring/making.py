@@ -52,10 +52,9 @@ class Outcome:
         }
 
 
-def note_configured(anchors: Iterable[AnyAnchor], services: Services) -> None:
-    """Record which anchors are configured, where that has changed: one that is taken away shows. CcdrError where the
-    ledger cannot be read or written."""
-    lineage = services.lineage()
+def note_configured(anchors: Iterable[AnyAnchor], services: Services, lineage: Lineage) -> bool:
+    """Record which anchors are configured, where that has changed: one that is taken away shows. Was it? CcdrError
+    where the ledger cannot be written."""
     now = [
         {"name": one.name, "kind": one.kind, "where_sha256": one.where_sha256, "every": float(one.every)}
         for one in sorted(anchors, key=lambda one: one.name)
@@ -64,8 +63,10 @@ def note_configured(anchors: Iterable[AnyAnchor], services: Services) -> None:
         {"name": one.name, "kind": one.kind, "where_sha256": one.where_sha256, "every": one.every}
         for one in lineage.anchoring.configured
     ]
-    if lineage.ledger is not None and now != before:
-        services.ledger.append(CONFIGURED, plan=None, asset=None, run=None, body={"anchors": now})
+    if lineage.ledger is None or now == before:
+        return False
+    services.ledger.append(CONFIGURED, plan=None, asset=None, run=None, body={"anchors": now})
+    return True
 
 
 def is_due(anchor: AnyAnchor, known: Anchoring, size: int, now: datetime) -> bool:
@@ -78,12 +79,16 @@ def is_due(anchor: AnyAnchor, known: Anchoring, size: int, now: datetime) -> boo
 
 
 def anchor_newest(
-    anchors: Sequence[AnyAnchor], services: Services, *, every: bool = False, seconds: float = SECONDS
+    anchors: Sequence[AnyAnchor],
+    services: Services,
+    lineage: Lineage,
+    *,
+    every: bool = False,
+    seconds: float = SECONDS,
 ) -> list[Outcome]:
     """Anchor the newest checkpoint where that is due, or (`every`) wherever it is not yet: all side by side, and no
     longer than `seconds`. Nothing where another process is at it. CcdrError where the ledger, or the state, cannot be
     read or written."""
-    lineage = services.lineage()
     if lineage.ledger is None or not anchors:
         return []
     there, now = directory_of(services.state, lineage.ledger), services.clock.now()

@@ -11,6 +11,7 @@ from ccdr.evidence.judgement.anchors import AnchorAsked, AnchorsStanding
 from ccdr.evidence.judgement.anchors import standing as judged
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.anchored import ANCHORED, Anchoring
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.jobs.services import Services
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.values import utc
@@ -24,11 +25,10 @@ def plans_of(plans: Iterable[LoadedPlan]) -> Path | None:
     return next((loaded.path.parent for loaded in plans), None)
 
 
-def standing(plans: Path | None, services: Services) -> AnchorsStanding:
+def standing(plans: Path | None, services: Services, lineage: Lineage) -> AnchorsStanding:
     """By the file beside the directory of plans; where that is wrong, or there is none (None), by what was recorded.
     CcdrError where the ledger cannot be read."""
-    lineage, mistake = services.lineage(), None
-    known = lineage.anchoring
+    mistake, known = None, lineage.anchoring
     asked = _recorded(known)
     try:
         if plans is not None:
