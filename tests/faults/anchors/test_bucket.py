@@ -453,7 +453,7 @@ def test_a_bucket_that_stalls_is_given_up_and_the_others_are_made(working: Worki
     make(services)
     working.proxy.set("stall")
     anchors = tuple(anchors_beside(working.site.root / "plans"))
-    outcomes = anchor_newest(anchors, services, every=True, seconds=2.0)
+    outcomes = anchor_newest(anchors, services, services.lineage(), every=True, seconds=2.0)
     assert {one.name: one.why is None for one in outcomes} == {"bucket": False, "tsa": True}, outcomes
 
 

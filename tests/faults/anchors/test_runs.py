@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Ran
 from tests.support.listeners import mail_server, web_server
+from tests.support.older import append_older
 
 from .conftest import Anchored
 
@@ -189,3 +190,31 @@ def test_that_an_anchor_holds_is_nothing_to_sign(anchored: Anchored) -> None:
     assert not due(services, services.lineage()).now
     anchored.works()
     assert due(services, services.lineage()).now
+
+
+def test_people_are_told_once_of_what_is_overdue(anchored: Anchored) -> None:
+    with web_server() as web:
+        anchored.site.write("plans/urls", web.url() + "\n", mode=0o600)
+        plan = anchored.site.root / "plans" / "p.yaml"
+        plan.write_text(plan.read_text() + "notify: {urls_file: urls}\n")
+        run(anchored)
+        before = len(web.documents)
+        anchored.site.write("anchors.yaml", "anchors: 1\n")
+        run(anchored)
+        run(anchored)
+        told = [one["message"] for one in web.documents[before:] if "anchors.yaml is wrong" in one["message"]]
+        assert len(told) == 1, web.documents
+
+
+def test_a_breached_objective_is_signed_at_once(anchored: Anchored) -> None:
+    from ccdr.jobs.checkpoints.due import due
+    from ccdr.jobs.checkpoints.making import make
+
+    services = anchored.site.services()
+    make(services)
+    anchored.works()
+    assert not due(services, services.lineage(), urgent_only=True).now
+    rto = {"objective_s": 60.0, "achieved_s": 90.0, "verdict": "BREACHED"}
+    body = {"verdict": "PASS", "snapshot": {"id": "recordings-b0", "verdict": "PASS", "selected": "latest"}, "rto": rto}
+    append_older(services.ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
+    assert due(services, services.lineage(), urgent_only=True).now

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pytest
 from tests.support.tsa import Authority
 
 from .conftest import Anchored
@@ -108,7 +110,6 @@ def test_an_altered_token_and_one_that_is_gone_are_found(anchored: Anchored) -> 
 
 def test_whoever_signs_anew_by_the_host_s_key_is_found_by_the_token(anchored: Anchored) -> None:
     """Root on the host has the key: not the authority's."""
-    import shutil
 
     from ccdr.jobs.checkpoints.making import make
 
@@ -127,3 +128,49 @@ def test_whoever_signs_anew_by_the_host_s_key_is_found_by_the_token(anchored: An
     (anchored.receipts).mkdir()
     (anchored.receipts / number).write_bytes(kept)
     assert anchored.by_tsa_and_pin()[0] == 1
+
+
+def copied(anchored: Anchored, to: Path, *, receipts: bool = True) -> Path:
+    """What an auditor gets: lines, id, checkpoints and receipts."""
+    shutil.copytree(anchored.site.state / "ledger", to)
+    if receipts:
+        shutil.copytree(anchored.receipts.parent, to / "checkpoints")
+    return to
+
+
+def test_a_copy_is_verified_by_a_token_without_any_plan(anchored: Anchored, tmp_path: Path) -> None:
+    assert anchored.checkpoint().code == 0
+    copy = copied(anchored, tmp_path / "copy")
+    brought = ("--pin", anchored.pin, "--tsa", str(anchored.tsa.authority.ca))
+    assert anchored.verify(str(copy), *brought) == (0, "verified", [])
+    (copy / "checkpoints" / "anchors" / token_of(anchored).name).unlink()
+    assert anchored.verify(str(copy), *brought) == (1, None, ["ANCHOR_MISSING"])
+    bare = copied(anchored, tmp_path / "bare", receipts=False)
+    done = anchored.site.run("ledger", "verify", str(bare), *brought)
+    assert done.code == 3 and "no receipt lies with this copy" in " ".join(done.json["notes"])
+
+
+def test_of_the_live_ledger_all_receipts_gone_is_a_finding(anchored: Anchored) -> None:
+    assert anchored.checkpoint().code == 0
+    shutil.rmtree(anchored.receipts.parent)
+    assert anchored.verify()[2] == ["ANCHOR_MISSING"]
+
+
+def test_the_answer_says_since_when_by_the_first_and_the_newest(anchored: Anchored) -> None:
+    """A ledger that was written anew has no anchor from before: that shows in the first one's time."""
+    first = anchored.checkpoint().json["records"]
+    anchored.works()
+    newest = anchored.checkpoint().json["records"]
+    done = anchored.site.run("ledger", "verify", "--pin", anchored.pin, "--tsa", str(anchored.tsa.authority.ca))
+    boundary = done.json["boundary"]
+    assert (boundary["first_record"], boundary["record"]) == (first, newest)
+    assert boundary["first_anchored"] <= boundary["anchored"]
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----\n"]
+)
+def test_what_is_no_certificate_is_refused(anchored: Anchored, tmp_path: Path, contents: bytes) -> None:
+    (tmp_path / "x.pem").write_bytes(contents)
+    done = anchored.site.run("ledger", "verify", "--tsa", str(tmp_path / "x.pem"))
+    assert done.code == 2 and "no certificate in PEM" in done.stderr

@@ -19,12 +19,14 @@ class FindingDocument(Doc):
 
 
 class BoundaryDocument(Doc):
-    """A change before record `record` would have been found."""
+    """A change before record `record` would have been found, where it was made after `anchored`."""
 
     record: int
     time: Annotated[Text, about("of that record, RFC 3339, UTC")]
     anchor: str
     anchored: Annotated[Text, about("when, by the anchor's own clock")]
+    first_record: Annotated[int | None, about("of the first independent anchor that tells a time: what it held")]
+    first_anchored: Annotated[Text, about("… and when")]
 
 
 class VerificationDocument(Doc):
@@ -38,6 +40,12 @@ class VerificationDocument(Doc):
     crashes: list[str]
     torn_bytes: int
     newer: Any
+    since: Annotated[
+        Map | None,
+        about(
+            "null: all was read; else from which `record` on, and since which verification: `verified`, `verified_by`"
+        ),
+    ]
     ledger: Text
     findings: Annotated[list[FindingDocument], about("of its checkpoints and anchors; `problems` has all")]
     not_judged: Annotated[list[str], about("what could not be held to what is here")]

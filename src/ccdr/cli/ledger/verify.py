@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.ledger.verify_beside import verify_beside
 from ccdr.cli.ledger.verify_proof import proof_at, verify_proof
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     help="The certificate of a time-stamping authority's CA, PEM, that you had by another way.",
 )
 @click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
+@click.option("--since-verified", is_flag=True, help="Read only what came after the last verification by `ccdr run`.")
 def verify(
     where: tuple[str, ...],
     repository: bool,
@@ -62,6 +64,7 @@ def verify(
     anchors: tuple[Path, ...],
     authorities: tuple[Path, ...],
     ledger: str | None,
+    since_verified: bool,
 ) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY; or one record's proof, as `ccdr ledger proof`
     writes it. Of the live one, the summary that `ccdr status`
@@ -77,6 +80,10 @@ def verify(
     With --ledger it is one that was collected. The checkpoints of the evidence buckets that it was collected from are
     anchors then: whoever collected them had them by another way than the host's.
 
+    With --since-verified it reads only what came after the newest verification that the ledger tells of, and checks
+    that the record which that came to is there: seconds, whatever the ledger's age. It says from which record on it
+    looked, and reads all where there is nothing to go on from.
+
     Exits 0 where it is verified, and, of a live ledger without anchors, or of one that no key signs, where it is
     internally consistent; a live one whose anchors are configured (anchors.yaml), and a copy of one that a key signs,
     exits 3 where it is no more than that, as does one of which a later ccdr wrote some. Crashed runs are reported, and
@@ -85,6 +92,7 @@ def verify(
     \b
     Examples:
       ccdr ledger verify
+      ccdr ledger verify --since-verified
       ccdr ledger verify --repository
       ccdr ledger verify --repository outbound
       ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
@@ -95,9 +103,16 @@ def verify(
 
     brought = Brought.of(pins, anchors, authorities)
     if ledger is not None:
-        if where or repository:
+        if where or repository or since_verified:
             raise UsageProblem("--ledger names one that was collected here, and nothing else goes with it")
-        return _verify_beside(ledger, brought)
+        return verify_beside(ledger, brought)
+    if since_verified:
+        if where or repository or brought.anything:
+            what = "--since-verified looks at what is new of the live ledger"
+            raise UsageProblem(what, hint="leave it out: a copy, a repository, a pin and an anchor are for all of it")
+        if (code := _verify_since()) is not None:
+            return code
+        click.echo("ccdr: there is no verification to go on from: all of it is read", err=True)
     if repository or not where:
         return _verify_live(where, brought, repository=repository)
     if len(where) > 1:
@@ -108,6 +123,28 @@ def verify(
     if not directory.is_dir():
         raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
     return _verify_directory(directory, brought)
+
+
+def _verify_since() -> Exit | None:
+    """What is new of this host's ledger; None where there is nothing to go on from. Neither the summary, nor plans,
+    nor other ledgers are looked at."""
+    from ccdr.jobs.attest import troubles
+    from ccdr.jobs.since_verified import verified_before, verify_on
+
+    services, at_work = settings().services(), frozenset[str]()
+    with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
+        at_work = services.state.runs_at_work()  # first: they may end while it is read
+    before = verified_before(services)
+    if before is None:
+        return None
+    verification, lineage = verify_on(services, before), services.lineage()
+    problems = dict.fromkeys((*verification.problems, *(trouble.text for trouble in troubles(lineage))))
+    verified = Verified(verification, tuple(problems), at_work, before=before)
+    if settings().json:
+        print_json({**verified.as_json(), "ledger": lineage.ledger})
+    else:
+        verified.tell()
+    return verified.exit_code
 
 
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
@@ -123,32 +160,6 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
     verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
-    else:
-        verified.tell()
-    return verified.exit_code
-
-
-def _verify_beside(said: str, brought: Brought) -> Exit:
-    from ccdr.evidence.ledger.verification import verify as verify_ledger
-    from ccdr.evidence.lineage.beside import misnamed
-    from ccdr.jobs.attest.beside import others
-    from ccdr.jobs.checkpoints.held_to import of_beside
-
-    services = settings().services()
-    named = [(name, path) for name, path in others(services.state) if name.startswith(said.lower())]
-    if len(named) != 1:
-        problem = f"{so_many(len(named), 'ledger')} here {'begins' if len(named) == 1 else 'begin'} with {said}"
-        raise UsageProblem(problem, hint="`ls STATE/ledgers` names them; `ccdr ledger collect` takes one in")
-    ((name, path),) = named
-    chain = next((one for one in services.population().chains if one.ledger == name), None)
-    verification = verify_ledger(path)
-    problems = (*verification.problems, *(misnamed(path) if verification.ok else ()))
-    if not problems and chain is None:
-        problems = ("it is not as it was taken in, or no record of ours tells of it",)
-    checked = of_beside(services, name, brought)
-    verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
-    if settings().json:
-        print_json({**verified.as_json(), "ledger": name})
     else:
         verified.tell()
     return verified.exit_code
@@ -229,7 +240,7 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     lineage = services.lineage()
     contradiction = here(services, lineage, services.catalogue.newest())
     of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(contradiction))]
-    of_plans = _plans_not_kept(services) if compared.ledger.ok else []
+    of_plans = _plans_not_kept(services, compared) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {problem}" for name, of in beside.items() for problem in of.problems]
     for name, of in beside.items():
@@ -260,11 +271,12 @@ def _configured() -> bool:
         return True
 
 
-def _plans_not_kept(services: Services) -> list[str]:
-    """Versions of plans whose files are gone, or were changed: of all there ever were."""
+def _plans_not_kept(services: Services, compared: Comparison) -> list[str]:
+    """Versions of plans whose files are gone, or were changed: of all there ever were. By what was folded while the
+    ledger was verified, where no other lies beside it: years are not read twice."""
     from ccdr.jobs.in_force import not_kept
 
-    histories = services.histories()
+    histories = services.histories() if services.population() else compared.of_ours.known
     plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
     return [
         f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"
