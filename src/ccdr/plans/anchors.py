@@ -109,6 +109,16 @@ class ObjectLock(_Anchor):
     kind: Literal["object_lock"]
     url: Annotated[Text, AfterValidator(_bucket)] = Field(description="the bucket, as s3:https://host/bucket")
     env_file: PlanPath = Field(description="file of NAME=value lines: a credential that can put, and nothing else")
+    auditor_env_file: PlanPath | None = Field(
+        None, description="the auditor's credential, which may only read there: on a host that has it, doctor tries it"
+    )
+    lock_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="ask for a lock of so many days with each put, where the bucket's own default retention is not to "
+        "count; wants s3:PutObjectRetention",
+    )
     every: Duration = Field(3600.0, description=_EVERY)
 
     @property
@@ -128,6 +138,10 @@ class Anchors(Strict):
 @dataclass(frozen=True)
 class LoadedAnchors(OwnFile[Anchors]):
     """A file of anchors that is right; `path` None: there is none, and nobody keeps anything."""
+
+    @classmethod
+    def none(cls) -> LoadedAnchors:
+        return cls(Anchors(), None, b"")
 
     def __iter__(self) -> Iterator[Rfc3161 | Told | ObjectLock]:
         return iter(self.value.anchors)
@@ -153,7 +167,7 @@ def load_anchors(path: Path) -> LoadedAnchors:
 def anchors_beside(plans: Path) -> LoadedAnchors:
     """Those of the file beside the directory of plans; none where there is no file. Raises as `load_anchors`."""
     path = plans.absolute().parent / BESIDE
-    return load_anchors(path) if path.exists() else LoadedAnchors(Anchors(), None, b"")
+    return load_anchors(path) if path.exists() else LoadedAnchors.none()
 
 
 def example() -> bytes:

@@ -1,4 +1,5 @@
-"""A site whose ledger a key signs, and a time-stamping authority that anchors it."""
+"""A site whose ledger a key signs, a time-stamping authority that anchors it, and one S3 server with evidence buckets
+for all of these tests."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.evidence_server import EvidenceServer, evidence_server
 from tests.support.harness import Ran, Site
 from tests.support.recorded import backup
 from tests.support.recorded import test as recorded_test
@@ -94,3 +96,10 @@ def anchored(tmp_path: Path, tsa: Served) -> Anchored:
     made.pin = str(site.run("ledger", "key", "create").json["key"])
     made.configured(made.by_tsa())
     return made
+
+
+@pytest.fixture(scope="session")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvidenceServer]:
+    running = evidence_server(tmp_path_factory.mktemp("evidence"))
+    yield running
+    running.store.stop()

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
+from ccdr.evidence.checkpoints.anchors import GIVEN, OBJECT_LOCK, RFC3161, TOLD, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, check, leaves
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.lineage.anchored import ANCHORED
-from ccdr.evidence.lineage.beside import id_in, reader
-from ccdr.jobs.checkpoints.kept import checkpoints_in, directory_of
+from ccdr.evidence.lineage.beside import directory_of as directory_of_ledger
+from ccdr.evidence.lineage.beside import id_in, lies_at, reader
+from ccdr.jobs.checkpoints.kept import all_published, checkpoints_in, directory_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
-from ccdr.model.values import so_many
+from ccdr.model.values import so_many, utc
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -46,6 +47,9 @@ class Brought:
         files of certificates in PEM. UsageProblem where one is none."""
         brought = tuple(one for path in anchors for one in _anchors(path))
         return cls(tuple(map(_pin, pins)), brought, tuple(one for path in tsa for one in _certificates(path)))
+
+
+NOTHING_BROUGHT = Brought()
 
 
 def _pin(text: str) -> Pin:
@@ -101,6 +105,26 @@ def of_live(services: Services, brought: Brought) -> Checked:
     return _checked(services.ledger.directory, ledger, there, brought, made=None, live=True)
 
 
+def of_live_against(services: Services, anchors: Sequence[Anchor]) -> Checked:
+    """This host's ledger, held to these anchors alone."""
+    ledger = services.lineage().ledger
+    return _checked(services.ledger.directory, ledger, None, Brought((), tuple(anchors)), made=None)
+
+
+def of_beside(services: Services, ledger: str, brought: Brought = NOTHING_BROUGHT) -> Checked:
+    """Another ledger that lies beside ours, held to the checkpoints that are kept of it, and to what the evidence
+    buckets that were read hold of it. CcdrError where it cannot be read."""
+    known = services.lineage().beside.get(ledger)
+    directory = directory_of_ledger(services.state, ledger) if known is None else lies_at(services.state, known)
+    published = all_published(services.state, ledger)
+    anchors = (*brought.anchors, *(anchor for one in published for anchor in one.anchors))
+    there, made = directory_of(services.state, ledger), None if known is None else utc(known.at)
+    all_of_it = replace(brought, anchors=anchors)
+    checked = _checked(directory, ledger, there, all_of_it, made=made, kinds=(RFC3161,))
+    found = dict.fromkeys((*(finding for one in published for finding in one.findings), *checked.findings))
+    return replace(checked, findings=tuple(found))
+
+
 def of_directory(directory: Path, checkpoints: Path | None, brought: Brought, made: datetime | None) -> Checked:
     """A copy of a ledger that was made at `made`."""
     return _checked(directory, id_in(directory), checkpoints, brought, made=made)
@@ -114,7 +138,9 @@ def _checked(
     *,
     made: datetime | None,
     live: bool = False,
+    kinds: Collection[str] = (RFC3161, TOLD, OBJECT_LOCK),
 ) -> Checked:
+    """`kinds` of anchors whose receipts must lie there."""
     extent = extent_of(directory)
     found: list[Checkpoint] = []
     unreadable: list[str] = []
@@ -129,7 +155,7 @@ def _checked(
     with contextlib.suppress(LedgerBroken):  # the chain's own verification tells of a line that is no record
         for record in reader(directory).of_itself(BEGINNING):
             keys += [record] if record["kind"] == KEY else []
-            anchored += [record] if record["kind"] == ANCHORED else []
+            anchored += [record] if record["kind"] == ANCHORED and record.get("anchor") in kinds else []
     receipts = _receipts(checkpoints, anchored, brought, live=live)
     asked = Asked(
         ledger=ledger,

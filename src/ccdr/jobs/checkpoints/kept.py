@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from ccdr.evidence.checkpoints.merkle import Tree
 from ccdr.evidence.ledger.places import Mark
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.model.errors import LedgerBroken
 from ccdr.model.values import rfc3339, utc
 
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.checkpoint import Checkpoint
+    from ccdr.evidence.checkpoints.published import Published
 
 CHECKPOINTS = "checkpoints"  # below STATE
 _NAME = re.compile(r"[0-9]{12}\.txt")
@@ -104,3 +107,32 @@ def write_grown(directory: Path, grown: Grown) -> None:
         "made": grown.made and rfc3339(grown.made),
     }
     write_durably(directory / "tree.json", json.dumps(body) + "\n")
+
+
+def published_at(state: State, ledger: str, url: str) -> Path:
+    """Where what the evidence bucket `url` holds of a ledger is kept, as it was read last."""
+    return directory_of(state, ledger) / "buckets" / f"{sha256(url.encode()).hexdigest()[:12]}.json"
+
+
+def published_in(state: State, ledger: str, url: str) -> Published | None:
+    """None where it was not read yet, or what was kept is no longer whole: it is read anew."""
+    return _published(published_at(state, ledger, url))
+
+
+def all_published(state: State, ledger: str) -> list[Published]:
+    """Of each bucket that was read. LedgerBroken where what was kept of one is no longer whole."""
+    found = []
+    for path in sorted((directory_of(state, ledger) / "buckets").glob("*.json")):
+        if (one := _published(path)) is None:
+            raise LedgerBroken(f"{path} is not as ccdr wrote it", hint="`ccdr ledger collect` of that bucket mends it")
+        found.append(one)
+    return found
+
+
+def _published(path: Path) -> Published | None:
+    from ccdr.evidence.checkpoints.published import Published
+
+    try:
+        return Published.of(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

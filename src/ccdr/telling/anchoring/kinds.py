@@ -36,8 +36,15 @@ def _told(settings: Any, services: Services) -> Anchoring:
     return SentByApprise(settings, services.clock)
 
 
+def _object_lock(settings: Any, services: Services) -> Anchoring:
+    from ccdr.telling.anchoring.object_lock import LockedObject
+
+    return LockedObject(settings, services)
+
+
 # By `kind`: from its settings, and what use-cases are handed, to one that can be made. Imported when it is made.
 KINDS: dict[str, Callable[[Any, Services], Anchoring]] = {
     "rfc3161": _rfc3161,
     "told": _told,
+    "object_lock": _object_lock,
 }

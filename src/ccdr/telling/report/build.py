@@ -140,11 +140,12 @@ class Report:
     @property
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
-        acknowledged, another host's to know, or a pause."""
+        acknowledged, another host's to know, or a pause. Where no plan lies here nothing was judged."""
         none = {trouble.name for trouble in NO_FINDING}
         said = (f for f in self.findings if f.acknowledged is None and f.code not in none)
         open_ = [f for f in said if f.level is not Level.NEAR]
-        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_] or [Exit.OK])
+        codes = [Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_]
+        return worst(codes or [Exit.OK if any(a.in_plan for a in self.assets) else Exit.NOT_CARRIED_OUT])
 
 
 def make_report(
