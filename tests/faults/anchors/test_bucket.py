@@ -245,7 +245,9 @@ def test_two_hosts_of_one_origin_are_a_fork(host: Host, auditor: Auditor, tmp_pa
     assert auditor.verdict()[:2] == (1, None)
 
 
-def test_a_rewrite_on_the_host_shows_with_the_next_segment(host: Host, auditor: Auditor) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_rewrite_on_the_host_shows_with_the_next_segment(host: Host, auditor: Auditor, again: bool) -> None:
+    """Whether it puts what came since, which does not follow on, or all of it `again`."""
     host.publish()
     assert auditor.found() == (0, set())
     lines = [json.loads(line) for line in own_lines(host).splitlines()]
@@ -256,7 +258,12 @@ def test_a_rewrite_on_the_host_shows_with_the_next_segment(host: Host, auditor: 
     (segment,) = (host.world.site.state / "ledger").glob("*.jsonl")
     segment.write_bytes(made)
     (host.world.site.state / "chain.json").unlink(missing_ok=True)
-    shutil.rmtree(host.world.site.state / "checkpoints")
+    there = host.world.site.state / "checkpoints" / host.ledger
+    for path in there.iterdir():
+        if path.is_file():
+            path.unlink()
+    if again:
+        shutil.rmtree(there / "put")
     host.work()
     host.publish()
     code, found = auditor.found()
