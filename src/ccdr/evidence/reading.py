@@ -62,6 +62,12 @@ def _mappings(take: Take) -> Callable[[bytes], None]:
     return one
 
 
+def worth_another_process(directory: Path) -> bool:
+    """Is this ledger so large that another process, for a walk of its own, saves time? CcdrError where it cannot be
+    read."""
+    return _worth_two(extent_of(directory))
+
+
 def _worth_two(extent: Extent, since: VerifiedPart | None = None) -> bool:
     first = since.mark if since else BEGINNING
     left = sum(size for name, size in extent.items() if name >= first.segment) - first.end

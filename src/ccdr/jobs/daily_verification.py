@@ -10,13 +10,14 @@ day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summar
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.lines import WRONG
@@ -27,7 +28,7 @@ from ccdr.evidence.lineage.comparing import differs, keep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import ALONE
-from ccdr.evidence.reading import Take, meanwhile, read_verified
+from ccdr.evidence.reading import Take, meanwhile, read_verified, worth_another_process
 from ccdr.evidence.summary import HOLDS, Summing, digest_of, forget_older, keep_summary, kept, sum_up
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -35,6 +36,10 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import RecordRef, so_many, utc
+
+if TYPE_CHECKING:
+    from ccdr.evidence.checkpoints.verifying import Checked
+    from ccdr.jobs.checkpoints.held_to import Brought
 
 BROKEN = "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
@@ -50,10 +55,16 @@ class Comparison:
     summary: str
     differences: tuple[str, ...]
     of_ours: Summing = field(default_factory=lambda: Summing(ALONE), compare=False, repr=False)  # at its end
+    checked: Checked | None = field(default=None, compare=False, repr=False)  # by its checkpoints and anchors
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return self.ledger.problems + self.differences
+        return self.ledger.problems + self.differences + self.contradictions
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """What its checkpoints and the receipts of its anchors say otherwise."""
+        return tuple(str(one) for one in self.checked.findings) if self.checked else ()
 
 
 @dataclass(frozen=True)
@@ -83,11 +94,13 @@ class Finding:
         }
 
 
-def compare(services: Services) -> Comparison:
-    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes, and what is
-    kept of its lineage; verify those that lie beside it. Neither is judged of a ledger that does not verify, nor is a
-    summary of others than lie there now. CcdrError where it cannot be read. Changes nothing."""
-    comparison, changed = _compare(services), services.lineage().changed
+def compare(services: Services, brought: Brought | None = None) -> Comparison:
+    """Walk the whole ledger, hold it to its checkpoints and to what whoever asks has `brought`, and make the summary
+    anew on the way, as far as the one that is kept goes, and what is kept of its lineage; verify those that lie beside
+    it. Neither is judged of a ledger that does not verify, nor is a summary of others than lie there now. CcdrError
+    where it cannot be read. Changes nothing."""
+    with _checking(services, brought) as checked:
+        comparison, changed = replace(_compare(services), checked=checked()), services.lineage().changed
     if comparison.ledger.ok and changed is None and differs(services.state, services.ledger):
         changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
     return (
@@ -95,6 +108,19 @@ def compare(services: Services) -> Comparison:
         if changed is None
         else replace(comparison, summary=DIFFERS, differences=(*comparison.differences, changed))
     )
+
+
+@contextmanager
+def _checking(services: Services, brought: Brought | None) -> Iterator[Callable[[], Checked]]:
+    """A second walk, over the lines alone; of a large ledger in another process, meanwhile."""
+    from ccdr.jobs.checkpoints.held_to import NOTHING_BROUGHT, of_live  # no other run need load what signs
+
+    work = partial(of_live, services, brought or NOTHING_BROUGHT)
+    if not worth_another_process(services.ledger.directory):
+        yield work
+        return
+    with meanwhile(work) as checked:
+        yield lambda: checked() or work()
 
 
 def _compare(services: Services) -> Comparison:
@@ -230,7 +256,7 @@ def _due(last: Finding | None, services: Services, now: datetime) -> bool:
 def _record(services: Services, comparison: Comparison, index: dict[str, str]) -> None:
     problems = comparison.problems[:MOST_RECORDED]
     body = {
-        "result": HOLDS if comparison.ledger.ok else BROKEN,
+        "result": HOLDS if comparison.ledger.ok and not comparison.contradictions else BROKEN,
         "reason": "; ".join(problems) or None,
         "records": comparison.ledger.records,
         "head": comparison.ledger.head,

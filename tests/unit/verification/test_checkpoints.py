@@ -173,3 +173,18 @@ def test_a_copy_is_held_to_a_pin_and_an_anchor(signed: Signed) -> None:
 def test_what_is_no_key_or_no_checkpoint_is_refused(signed: Signed, words: tuple[str, ...], says: str) -> None:
     done = signed.world.site.run("ledger", "verify", *words)
     assert done.code == 2 and says in done.stderr
+
+
+def test_the_daily_verification_holds_the_ledger_to_its_checkpoints(signed: Signed) -> None:
+    """A rewrite that the state's own marks do not tell of. Its twin: the same day without one."""
+    from ccdr.jobs.daily_verification import newest, verify_now
+
+    verify_now(signed.services)
+    last = newest(signed.services.lineage())
+    assert last is not None and last.ok
+    lines = signed.lines
+    lines[1]["actor"] = "mallory"
+    signed.rewritten(lines)
+    verify_now(signed.services)
+    last = newest(signed.services.lineage())
+    assert last is not None and not last.ok and any("checkpoint of" in problem for problem in last.problems)

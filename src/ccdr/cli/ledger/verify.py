@@ -229,13 +229,13 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
-    from ccdr.jobs.checkpoints.held_to import of_beside, of_live
+    from ccdr.jobs.checkpoints.held_to import of_beside
     from ccdr.jobs.daily_verification import compare
 
     at_work: frozenset[str] = frozenset()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
         at_work = services.state.runs_at_work()  # first: they may end while it is read
-    compared = compare(services)
+    compared = compare(services, brought)
     answers = None if plans is None else _asked(plans, services)
     lineage = services.lineage()
     contradiction = here(services, lineage, services.catalogue.newest())
@@ -246,7 +246,9 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     for name, of in beside.items():
         findings = of_beside(services, name).findings if of.ok else ()
         of_others += [f"ledger {name[:8]}…: {finding}" for finding in findings]
-    problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
+    problems = tuple(
+        dict.fromkeys((*compared.ledger.problems, *compared.differences, *of_ledger, *of_plans, *of_others))
+    )
     attested = [problem for outcome in (answers.outcomes if answers else ()) for problem in outcome.findings]
     problems += tuple(problem for problem in attested if not any(problem in one for one in problems))
     unread = tuple(
@@ -256,7 +258,7 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
         if name not in lineage.beside
     )
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
-    checked = of_live(services, brought)
+    checked = compared.checked
     held = brought.anything or bool(lineage.anchoring.configured) or _configured()
     return _Live(Verified(noted, problems, at_work, checked, held), compared, lineage, beside, answers)
 
