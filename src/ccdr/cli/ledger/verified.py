@@ -73,7 +73,7 @@ class Verified:
     def tell(self) -> None:
         verification = self.verification
         what = f"{so_many(verification.records, 'record')}, head {verification.head[:16]}…"
-        verdict = _WORDS[self.exit_code]
+        verdict = WORDS[self.exit_code]
         click.echo(f"{word(verdict)}  {what}{f': {self.says}' if self.says else ''}")
         if later := verification.newer:
             click.echo(f"  {so_many(later, 'record')} of a later ccdr: what they tell, this one does not know")
@@ -87,4 +87,4 @@ class Verified:
                 click.echo(f"  boundary: {line}")
 
 
-_WORDS = {Exit.FINDING: "FAIL", Exit.NOT_CARRIED_OUT: "INCONCLUSIVE", Exit.OK: "PASS"}
+WORDS = {Exit.FINDING: "FAIL", Exit.NOT_CARRIED_OUT: "INCONCLUSIVE", Exit.OK: "PASS"}

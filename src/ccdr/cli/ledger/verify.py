@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     help="A checkpoint that you had by another way; a directory of them.",
 )
 def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:
-    """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
-    is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
-    ledgers that are here are verified as well.
+    """Verify the chain of the live ledger, or of the one in DIRECTORY: a copy of a ledger, or a package that
+    `ccdr ledger export` wrote, of which every file is held to the others. Of the live one, the summary that
+    `ccdr status` is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state
+    directory; other ledgers that are here are verified as well.
 
     A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can chain it
     anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor)
@@ -82,8 +83,11 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.evidence.lineage.beside import id_in, misnamed
+    from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import of_directory
 
+    if is_package(directory):
+        return _verify_package(directory, brought)
     verification = verify_ledger(directory)
     if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
@@ -92,6 +96,21 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
     verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
+    else:
+        verified.tell()
+    return verified.exit_code
+
+
+def _verify_package(directory: Path, brought: Brought) -> Exit:
+    from ccdr.cli.ledger.package import VerifiedPackage
+    from ccdr.evidence.package.verifying import verify_package
+
+    try:
+        verified = VerifiedPackage(verify_package(directory, brought.pins, brought.anchors))
+    except OSError as error:
+        raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
+    if settings().json:
+        print_json(verified.as_json())
     else:
         verified.tell()
     return verified.exit_code

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
@@ -16,8 +16,10 @@ from ccdr.evidence.checkpoints.verifying import Asked, Checked, check, leaves
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.lineage.beside import id_in, reader
 from ccdr.jobs.checkpoints.kept import checkpoints_in, directory_of
-from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+
+if TYPE_CHECKING:
+    from ccdr.jobs.services import Services
 
 LARGEST = 64 * 1024  # bytes of a file that is taken for a key or a checkpoint
 
