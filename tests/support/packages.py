@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 from ccdr.evidence.package import bag
+from ccdr.host.state import FORMAT
 from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.making import make
-from tests.support.harness import Ran
+from tests.support.clocks import Clock
+from tests.support.harness import Ran, Site
 from tests.support.verified import World
 
 
@@ -18,12 +21,17 @@ class Exporting:
     """The auditor has the key, and a checkpoint from before the export."""
 
     def __init__(self, world: World, root: Path) -> None:
-        world.clock.on(days=10)  # behind whatever wrote by the real clock
         self.world, self.services, self.root = world, world.services, root
+        self.noted()
         self.pin = str(signing_keys.create(self.services).key)
         self.anchor = root / "from-mail.txt"
         self.anchor.write_bytes(make(self.services).checkpoint.contents)
         self.package = root / "package"
+
+    def noted(self) -> None:
+        """One more record, of nobody's plan; the first one has the ledger say which it is."""
+        body = {"result": "HOLDS", "records": 1, "head": "0" * 64, "summary": "NONE"}
+        self.services.ledger.append("ledger.verified", plan=None, asset=None, run=None, body=body)
 
     def export(self, *words: str, to: Path | None = None) -> Ran:
         return self.world.site.run("ledger", "export", str(to or self.package), *words)
@@ -40,6 +48,18 @@ class Exporting:
         copy = self.root / name
         shutil.copytree(self.package, copy, symlinks=True)
         return copy
+
+
+def made(root: Path) -> Exporting:
+    """A site whose ledger a key signs, and whose newest restore test is FAIL, two months ago: commands go by the real
+    clock."""
+    site = Site(root)
+    site.recordings(root / "spool")
+    world = World(site, Clock(datetime.now(UTC) - timedelta(days=60)))
+    site.state.mkdir(exist_ok=True)
+    (site.state / "version").write_text(f"{FORMAT}\n")  # else it is migrated, by the real clock
+    world.lived()
+    return Exporting(world, root)
 
 
 def sealed(package: Path) -> None:

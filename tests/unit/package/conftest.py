@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.harness import Site
-from tests.support.packages import Exporting
-from tests.support.verified import World
+from tests.support.packages import Exporting, made
 
 
 @pytest.fixture
 def exporting(tmp_path: Path) -> Exporting:
-    site = Site(tmp_path)
-    site.recordings(tmp_path / "spool")
-    world = World(site)
-    world.lived()
-    return Exporting(world, tmp_path)
+    return made(tmp_path)

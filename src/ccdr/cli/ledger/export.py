@@ -35,21 +35,21 @@ class _Wanted:
 
     first: str | None
     last: str | None
-    plans: tuple[str, ...]
+    named: tuple[str, ...]
     tenant: str | None
     with_plans: bool
     dry_run: bool
 
     @property
     def whole(self) -> bool:
-        return not (self.first or self.last or self.plans or self.tenant)
+        return not (self.first or self.last or self.named or self.tenant)
 
 
 @verb(short_help="Write a package of the evidence, for others to verify.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--from", "first", metavar="D", help="Begin of the period: a date, or an RFC 3339 time (UTC).")
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
-@click.option("--plan", "plans", metavar="PLAN", multiple=True, help="Records of this plan alone; may be repeated.")
+@click.option("--plan", "named", metavar="PLAN", multiple=True, help="Records of this plan alone; may be repeated.")
 @click.option("--tenant", metavar="T", help="Of plans that are this client's alone; nothing of any other.")
 @click.option("--with-plans", is_flag=True, help="Include the texts of plans, which may name what is in the data.")
 @click.option("--dry-run", is_flag=True, help="Say what it would hold, and write nothing.")
@@ -79,13 +79,13 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
     options = settings()
     services = options.services()
     require_room(directory)
-    if wanted.plans and wanted.tenant:
+    if wanted.named and wanted.tenant:
         raise UsageProblem("--plan and --tenant both say which plans", hint="leave one of them out")
     loaded = _loaded(options.plans)
     of = tenancy(wanted.tenant, loaded, sources(services)) if wanted.tenant else None
     for name in of.mixed if of is not None else ():
         click.echo(f"ccdr: the plan {name} is left out: it holds the data of other clients, too", err=True)
-    plans = of.plans if of is not None else frozenset(wanted.plans) or None
+    plans = of.plans if of is not None else frozenset(wanted.named) or None
     report, period = _report(wanted, loaded, services, plans, of)
     wrong = bool(report.ledger.verification.problems) if report is not None else None
     signed = None if wanted.dry_run else _checkpoint(services)
