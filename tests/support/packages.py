@@ -50,7 +50,7 @@ class Exporting:
         return copy
 
 
-def made(root: Path) -> Exporting:
+def made(root: Path, *, lived: bool = True) -> Exporting:
     """A site whose ledger a key signs, and whose newest restore test is FAIL, two months ago: commands go by the real
     clock."""
     site = Site(root)
@@ -58,7 +58,8 @@ def made(root: Path) -> Exporting:
     world = World(site, Clock(datetime.now(UTC) - timedelta(days=60)))
     site.state.mkdir(exist_ok=True)
     (site.state / "version").write_text(f"{FORMAT}\n")  # else it is migrated, by the real clock
-    world.lived()
+    if lived:
+        world.lived()
     return Exporting(world, root)
 
 

@@ -50,6 +50,7 @@ from ccdr.cli.ledger.documents import (
     Ledgers,
     Records,
     VerificationDocument,
+    WouldExport,
 )
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten
@@ -635,7 +636,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "kit page": (KitPage,),
     "ledger checkpoint": (CheckpointSigned,),
     "ledger collect": (Ledgers,),
-    "ledger export": (Exported,),
+    "ledger export": (Exported, WouldExport),
     "ledger key create": (LedgerKeyMade,),
     "ledger key rotate": (LedgerKeyMade,),
     "ledger key show": (LedgerKeys,),

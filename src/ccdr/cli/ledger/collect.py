@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,14 +11,12 @@ from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit, UsageProblem
 
-if TYPE_CHECKING:
-    pass
-
 
 @verb(short_help="Take in the ledgers of other hosts.")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 def collect(directories: tuple[str, ...]) -> Exit:
-    """Take in the ledgers of other hosts: copies of their state directories, or of `ledger/` in them.
+    """Take in the ledgers of other hosts: copies of their state directories, of `ledger/` in them, or packages of all
+    of it (`ccdr ledger export`).
 
     Each is verified, compared with what the snapshots known here attest of it, and kept read-only in STATE/ledgers/ID.
     From then on every command reads it with this host's as one population. One that does not verify, is shorter than

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.telling.report import Period, Report
+    from ccdr.telling.report.chains import ChainFacts
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
     require_room(directory)
     if wanted.named and wanted.tenant:
         raise UsageProblem("--plan and --tenant both say which plans", hint="leave one of them out")
-    loaded = _loaded(options.plans)
-    of = tenancy(wanted.tenant, loaded, sources(services)) if wanted.tenant else None
+    loaded, wrong_plans = _loaded(options.plans)
+    of = tenancy(wanted.tenant, loaded, wrong_plans, sources(services, beyond=True)) if wanted.tenant else None
     for name in of.mixed if of is not None else ():
         click.echo(f"ccdr: the plan {name} is left out: it holds the data of other clients, too", err=True)
     plans = of.plans if of is not None else frozenset(wanted.named) or None
@@ -103,11 +104,19 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
     return Exit.FINDING if wrong or signed is False else Exit.OK
 
 
-def _loaded(plans: Path) -> list[LoadedPlan]:
+def _loaded(plans: Path) -> tuple[list[LoadedPlan], list[str]]:
+    """And the names of those whose files are wrong: they must not keep the evidence of the others back."""
+    from ccdr.model.errors import PlanInvalid, PlanNewer
     from ccdr.plans import plan_names
 
-    options = settings()
-    return [options.load(name) for name in plan_names(plans)] if plans.is_dir() else []
+    options, loaded, wrong = settings(), list["LoadedPlan"](), list[str]()
+    for name in plan_names(plans) if plans.is_dir() else ():
+        try:
+            loaded.append(options.load(name))
+        except (PlanInvalid, PlanNewer) as error:
+            click.echo(f"ccdr: {error}", err=True)
+            wrong.append(name)
+    return loaded, wrong
 
 
 def _report(
@@ -142,8 +151,22 @@ def _report(
         there=there,
         command=shlex.join(["ccdr", *sys.argv[1:]]),
         asked=Asked.beside(options.plans),
+        told_of=None if tenancy is None else tenancy.own,
     )
+    if tenancy is not None:
+        made = replace(made, ledger=replace(made.ledger, beside=_beside(made, tenancy)))
     return made, period
+
+
+def _beside(made: Report, tenancy: Tenancy) -> tuple[ChainFacts, ...]:
+    """Other hosts' ledgers that tell of this client, without the plans of others."""
+    theirs = {run.ledger for run in made.runs}
+
+    def own(one: ChainFacts) -> ChainFacts:
+        compared = {plan: found for plan, found in one.compared.items() if plan in tenancy.plans}
+        return replace(one, chain=replace(one.chain, apart=()), compared=compared)
+
+    return tuple(own(one) for one in made.ledger.beside if one.chain.ledger in theirs)
 
 
 def _first_record(services: Services) -> datetime | None:

@@ -18,6 +18,7 @@ BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 DECLARATION, INFO, MANIFEST, TAGS = "bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt"
 TAG_FILES = (DECLARATION, INFO, MANIFEST)  # those that the tag manifest names
 DATA = "data"
+BY_LEDGER = "Ccdr-Ledger"  # the label that names the ledger of the host that made it
 LARGEST = 4 * 1024**2  # bytes of a file that is read as a whole
 LONGEST = 16 * 1024**2  # bytes of one line
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.{0,1023})")

@@ -16,12 +16,12 @@ from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import is_id
 from ccdr.evidence.package import bag, population, statements
-from ccdr.evidence.package.bag import DATA, Bag
+from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
 from ccdr.model.values import so_many, utc
 
-MADE, BY_LEDGER, FROM, TO = "Ccdr-Made", "Ccdr-Ledger", "Ccdr-Period-From", "Ccdr-Period-To"
+MADE, FROM, TO = "Ccdr-Made", "Ccdr-Period-From", "Ccdr-Period-To"
 VERSION, SCOPE, RECORDS, ROWS = "Ccdr-Package", "Ccdr-Scope", "Ccdr-Records", "Ccdr-Population-Rows"
 ROWS_SHA256, TESTS, PLANS, TENANT = "Ccdr-Population-SHA256", "Ccdr-Statements", "Ccdr-Plans", "Ccdr-Tenant"
 _TAKEN_IN = ("ledger.collected", "ledger.linked")

@@ -24,8 +24,8 @@ class Source:
     ours: bool
 
 
-def sources(services: Services) -> list[Source]:
-    """Ours first. UsageProblem where it does not say which one it is."""
+def sources(services: Services, *, beyond: bool = False) -> list[Source]:
+    """Ours first; `beyond` its newest checkpoint, too. UsageProblem where it does not say which one it is."""
     own = services.lineage().ledger
     if own is None:
         raise UsageProblem(
@@ -34,7 +34,7 @@ def sources(services: Services) -> list[Source]:
         )
     directory, kept = services.ledger.directory, directory_of(services.state, own)
     grown = read_grown(kept)
-    mark = grown.mark if grown is not None and services.ledger.holds(grown.mark) else None
+    mark = grown.mark if not beyond and grown is not None and services.ledger.holds(grown.mark) else None
     found = [Source(own, directory, _upto(extent_of(directory), mark), kept, True)]
     for name, path in others(services.state):
         if is_id(name) and name != own:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccdr.evidence.ledger.lines import typed_lines
 from ccdr.evidence.ledger.places import lines
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.jobs.package.sources import Source
 from ccdr.model.errors import UsageProblem
 from ccdr.plans import LoadedPlan
@@ -22,6 +23,7 @@ _PLAN = re.compile(rb'","plan":"([^"\\]*)","asset":(?:"([^"\\]*)"|null),')
 _TENANT = re.compile(rb'"(?:for_)?tenant":"([^"\\]*)"')
 _OLDER = re.compile(rb'"kind":"[a-z_.]+\.(?:start|end)"')
 _VERSION = b'"kind":"plan.version"'
+DEFAULT = "default"  # what stands where nobody says whose it is
 _UNKNOWN = ""  # whose an asset is that nothing tells of
 
 
@@ -40,20 +42,32 @@ class Tenancy:
         match = self._pattern.search(text) if self.foreign else None
         return match[0] if match else None
 
+    def own(self, lineage: Lineage) -> Lineage:
+        """What the ledger says of itself, without what it says of others' plans."""
+        compared = {plan: one for plan, one in lineage.compared.items() if plan in self.plans}
+        beside = {key: replace(one, apart=()) for key, one in lineage.beside.items()}
+        verified = lineage.verified
+        if verified is not None:
+            problems = tuple("a finding that names another client" if self.told_in(p) else p for p in verified.problems)
+            verified = replace(verified, problems=problems)
+        return replace(lineage, compared=compared, beside=beside, verified=verified)
+
     @property
     def _pattern(self) -> re.Pattern[str]:
         names = "|".join(map(re.escape, sorted(self.foreign)))
         return re.compile(rf"(?<![\w-])(?:{names})(?![\w-])")
 
 
-def tenancy(tenant: str, loaded: Sequence[LoadedPlan], sources: Iterable[Source]) -> Tenancy:
-    """UsageProblem where no plan is this tenant's alone."""
+def tenancy(tenant: str, loaded: Sequence[LoadedPlan], wrong: Iterable[str], sources: Iterable[Source]) -> Tenancy:
+    """`wrong` are plans whose files cannot be read: whose they are by now, nobody can tell. UsageProblem where no plan
+    is this tenant's alone."""
     known = _by_records(sources)
+    for plan in wrong:
+        known[plan][None].add(_UNKNOWN)
     for one in loaded:
         assets = known[one.plan.plan]
-        assets[None].add(one.plan.tenant)
-        for name in one.plan.assets:
-            assets[name] = (assets[name] - {_UNKNOWN}) | {one.plan.tenant_of(name)}
+        for name in (None, *one.plan.assets):  # whose it is was not said once, and is now
+            assets[name] = (assets[name] - {_UNKNOWN, DEFAULT}) | {one.plan.tenant_of(name)}
     of = {plan: frozenset[str]().union(*assets.values()) for plan, assets in known.items()}
     plans = frozenset(plan for plan, tenants in of.items() if tenants == {tenant})
     mixed = tuple(sorted(plan for plan, tenants in of.items() if tenant in tenants and len(tenants) > 1))
@@ -64,7 +78,7 @@ def tenancy(tenant: str, loaded: Sequence[LoadedPlan], sources: Iterable[Source]
             hint="`tenant:` of a plan, or of an asset, says whose it is; a plan for each client can be told apart",
         )
     others = {name for plan, tenants in of.items() if plan not in plans for name in (plan, *tenants)}
-    foreign = others - plans - {tenant, "default", _UNKNOWN}
+    foreign = others - plans - {tenant, DEFAULT, _UNKNOWN}
     return Tenancy(tenant, plans, mixed, frozenset(foreign))
 
 
@@ -78,7 +92,7 @@ def _by_records(sources: Iterable[Source]) -> dict[str, dict[str | None, set[str
             assets = known[match[1].decode()]
             tenants = {one.decode() for one in _TENANT.findall(line)}
             if not tenants and _OLDER.search(line):
-                tenants = {"default"}  # as readers have it
+                tenants = {DEFAULT}  # as readers have it
             asset = match[2].decode() if match[2] is not None else None
             if tenants:
                 assets[asset] = (assets[asset] - {_UNKNOWN}) | tenants

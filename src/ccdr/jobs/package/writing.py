@@ -282,7 +282,7 @@ class _Writing:
             "Ccdr-Time-Zone": "UTC",
             verifying.FROM: rfc3339(told.period[0]),
             verifying.TO: rfc3339(told.period[1]),
-            verifying.BY_LEDGER: ours,
+            bag.BY_LEDGER: ours,
             verifying.SCOPE: "whole" if choice.whole else "part",
             verifying.RECORDS: " ".join(counts[name] for name in order),
             "Ccdr-Checkpoints": str(self.done.checkpoints),

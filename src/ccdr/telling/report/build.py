@@ -138,11 +138,14 @@ def make_report(
     whole: bool = False,
     words: bool = False,
     asked: Asked | None = None,
+    told_of: Callable[[Lineage], Lineage] | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
-    it, too. `asked`: by what measures are judged; None: by what comes with ccdr.
+    it, too. `asked`: by what measures are judged; None: by what comes with ccdr. `told_of` leaves out of what the
+    ledger says of itself what the reader must not know.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
+    told_of = told_of or (lambda all_of_it: all_of_it)
     reading = _read(plans, services, period, named=named, there=there, whole=whole)
     evidence = reading.evidence
     judged = _as_recorded(plans, there, services, evidence)
@@ -156,7 +159,7 @@ def make_report(
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
-    ledger = _ledger(reading, plans, services, period)
+    ledger = _ledger(reading, plans, services, period, told_of)
     findings = tuple(_findings(ledger, assets, reports))
     first = _first(ledger.verification, evidence)
     return Report(
@@ -181,7 +184,7 @@ def make_report(
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
         incidents=incidents_in(evidence.histories, period),
-        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours()),
+        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours(), told_of),
     )
 
 
@@ -204,6 +207,7 @@ def _controls(
     services: Services,
     evidence: Evidence,
     used: Asked,
+    told_of: Callable[[Lineage], Lineage],
 ) -> Controls:
     """As they stood at the period's end."""
     end = evidence.period.end
@@ -213,7 +217,7 @@ def _controls(
         now=end,
         plans=[PlanKnown(p, [s for s in stood if s.plan == p.plan.plan], care[p.plan.plan]) for p in plans],
         histories=evidence.histories,
-        lineage=_verified_by(end, ledger.lineage, services),
+        lineage=told_of(_verified_by(end, ledger.lineage, services)),
         of_ledger=ledger.troubles,
         of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
         floors=used.floors.value,
@@ -266,8 +270,14 @@ def _read(
     return _Reading(evidence, verification, before, beside, believed)
 
 
-def _ledger(reading: _Reading, plans: Sequence[LoadedPlan], services: Services, period: Period) -> LedgerFacts:
-    lineage, state = services.lineage(), services.state.root.absolute()
+def _ledger(
+    reading: _Reading,
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    period: Period,
+    told_of: Callable[[Lineage], Lineage],
+) -> LedgerFacts:
+    lineage, state = told_of(services.lineage()), services.state.root.absolute()
     return LedgerFacts(
         services.ledger.directory,
         reading.verification,
