@@ -34,8 +34,9 @@ test: ## the tests, real servers included; ARGS="-k name" selects
 test-quick: check ## what to run before each commit: `make check`, and the tests that need no server; ARGS as above
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/unit $(ARGS)
 
-soak: setup ## 500 random SIGKILLs over `ccdr run`, 50 over `ccdr runbook`, one at each step of `recover`, each damage of a negative control, and 20 times the drawn examples, anew; KILLS=n, SEED=n
+soak: setup ## 500 random SIGKILLs over `ccdr run`, 50 over `ccdr runbook`, one at each step of `recover`, 1000 tamperings with the record, each damage of a negative control, and 20 times the drawn examples, anew; KILLS=n, SEED=n
 	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py tests/faults/runbook/test_runbook_killed.py tests/faults/recover/test_kills.py $(ARGS)
+	@CCDR_SOAK=1000 $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/tampering $(ARGS)
 	@CCDR_SWEEP=3 $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_negative_sweep.py $(ARGS)
 	@CCDR_DRAWS=20 $(PYTHON) -m pytest -n 2 -m hypothesis tests/unit $(ARGS)
 	@CCDR_DRAWS=2 $(PYTHON) -m pytest -n 2 tests/unit/runbook/test_stopped_anywhere.py $(ARGS)

@@ -22,9 +22,9 @@ from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.synchronised import Synchronised
 
-COMMANDS = ("access policies", "access test", "access review", "plan approve", "plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger checkpoint", "ledger key create", "ledger key rotate", "ledger key show", "ledger show", "ledger verify",
+COMMANDS = ("access policies", "access test", "access review", "plan approve", "plan check", "plan schema", "plan show", "plan trust", "backup", "test", "status", "snapshots", "ledger checkpoint", "ledger key create", "ledger key rotate", "ledger key show", "ledger proof", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "approval request", "approval review", "bootstrap",
+            "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "sign-off", "approval request", "approval review", "bootstrap",
             "pause", "kit page", "lock extend", "repository key add", "repository key list", "repository key remove", "repository key rotate", "runbook show", "runbook print", "runbook run", "runbook resume",
             "incident clocks", "incident close", "incident draft", "incident list", "incident note", "incident open",
             "incident register", "incident reopen", "incident show",
@@ -464,7 +464,7 @@ def test_completion_completes_verbs_and_plans(site: Site) -> None:
 
 
 def test_json_is_one_document_on_standard_output(site: Site) -> None:
-    for command in ("status", "snapshots p", "ledger checkpoint", "ledger key create", "ledger key rotate", "ledger key show", "ledger show", "ledger verify", "plan check", "plan show p", "plan schema", "sandbox reap --dry-run",
+    for command in ("status", "snapshots p", "ledger checkpoint", "ledger key create", "ledger key rotate", "ledger key show", "ledger proof", "ledger show", "ledger verify", "plan check", "plan show p", "plan schema", "sandbox reap --dry-run",
                     "test p --asset one", "backup nowhere", "test p --asset nobody"):  # fmt: skip
         done = subprocess.run([*site.argv(*command.split()), "--json"], capture_output=True, text=True, check=False)
         assert isinstance(json.loads(done.stdout), dict), command

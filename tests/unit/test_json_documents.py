@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -76,14 +77,16 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"), ("ledger key create", "ledger key create"),
         ("ledger key rotate", "ledger key rotate"), ("ledger key show", "ledger key show"),
-        ("ledger checkpoint", "ledger checkpoint"), ("ledger verify", f"ledger verify --pin {'0' * 64}"),
+        ("ledger checkpoint", "ledger checkpoint"),
+        ("ledger proof", f"ledger proof RUN {root}/proof"), ("ledger verify", f"ledger verify {root}/proof"),
+        ("ledger verify", f"ledger verify --pin {'0' * 64}"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
         ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),
         ("ledger collect", f"ledger collect {other.state}"),
         ("notify test", "notify test p"),
         ("notify test", "notify test p --dry-run"), ("ack", "ack --list"),
         ("attest", f"attest siem --statement s --evidence {root}/plans/p.yaml --until 30d"), ("attest", "attest --list"),
-        ("attest", "attest siem --end --statement gone"), ("attest", "attest nothing"), ("status", "status"),
+        ("attest", "attest siem --end --statement gone"), ("attest", "attest nothing"), ("status", "status"), ("sign-off", "sign-off --list"),
         ("pause", "pause p --for 1h --why x"), ("pause", "pause"), ("status", "status"), ("run", "run p"),
         ("pause", "pause p --end --dry-run"), ("pause", "pause p --end"), ("pause", "pause p --for 1h --why x --dry-run"),
         ("ack", "ack NEVER_SUCCEEDED --why x --until 2036-01-01"), ("discover", "discover p"),
@@ -91,6 +94,8 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("sandbox reap", "sandbox reap --dry-run"), ("backup", "backup --no-such-option"),
     ]  # fmt: skip
     for command, line in given:
+        if "RUN" in line:
+            line = line.replace("RUN", next(r["run"] for r in site.records() if r["kind"] == "restore_test.end"))
         yield command, site.run(*line.split())
     shutil.rmtree(other.state / "ledger")
     other.run("backup", "p")  # which learns from the repository that there was one
@@ -185,6 +190,11 @@ def approvals_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     yield "approval review", site.run("approval", "review", "p")
     yield "approval review", site.run("approval", "review", "p", "--found", "x", "--key", str(ana))
     path.write_text(plan, "utf-8")
+    over = ("--from", "9h", "--to", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "--signers", str(known))
+    for more in ([], ["--write", f"{site.root}/to-sign-off"], ["--key", str(ana)], ["--key", f"{site.root}/none"]):
+        yield "sign-off", site.run("sign-off", *over, *more)
+    yield "sign-off", site.run("sign-off", "--list", "--signers", str(known))
+    yield "report", site.run("report")
 
 
 def runbook_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

@@ -48,12 +48,14 @@ from ccdr.cli.ledger.documents import (
     LedgerKeyMade,
     LedgerKeys,
     Ledgers,
+    ProofVerified,
+    ProofWritten,
     Records,
     VerificationDocument,
     WouldExport,
 )
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
-from ccdr.cli.report_documents import ReportDocument, ReportWritten
+from ccdr.cli.report_documents import ReportDocument, ReportWritten, SignOffDocument
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
@@ -344,6 +346,23 @@ class AttestedNow(Doc):
 class Attestations(Doc):
     attestations: list[AttestationDocument]
     nobody_attests: list[str]
+
+
+class SignedOffNow(Doc):
+    """What was signed off by this call."""
+
+    signed_off: SignOffDocument
+
+
+class SignOffs(Doc):
+    sign_offs: list[SignOffDocument]
+
+
+class WouldSignOff(Doc):
+    """The text that would be signed, and how."""
+
+    would_sign: str
+    next: list[str]
 
 
 class PausedDocument(Doc):
@@ -640,10 +659,11 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "ledger key create": (LedgerKeyMade,),
     "ledger key rotate": (LedgerKeyMade,),
     "ledger key show": (LedgerKeys,),
+    "ledger proof": (ProofWritten,),
     "ledger recover": (Ledgers,),
     "ledger schema": (Schemas, AnySchema),
     "ledger show": (Records,),
-    "ledger verify": (VerificationDocument,),
+    "ledger verify": (VerificationDocument, ProofVerified),
     "lock extend": (LocksExtended, WouldLock),
     "notify test": (SentDocument, WouldSend),
     "pause": (PausedPlans,),
@@ -660,6 +680,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "repository key remove": (KeysRemoved, WouldChangeKeys),
     "repository key rotate": (KeysRotated, WouldChangeKeys),
     "restore": (Restore, WouldRestore),
+    "sign-off": (SignedOffNow, SignOffs, WouldSignOff, ToBeSigned),
     "run": (RunDocument, Schedules),
     "runbook print": (RunbookPrinted,),
     "runbook resume": (RunbookStanding,),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import FILE
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -56,8 +57,17 @@ class _Period:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
 @click.option("--whole", is_flag=True, help="Verify the whole ledger, including what the daily verification verified.")
 @click.option("--words", is_flag=True, help="Include the reasons that people wrote when they acknowledged a trouble.")
+@click.option("--signers", type=FILE, metavar="FILE", help="Who may sign a period off (/etc/ccdr/allowed_signers).")
 @as_one("of", _Period)
-def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | None, whole: bool, words: bool) -> Exit:
+def report(
+    names: tuple[str, ...],
+    of: _Period,
+    form: str | None,
+    out: Path | None,
+    whole: bool,
+    words: bool,
+    signers: Path | None,
+) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
     From the ledger, which is verified on the way, and the catalogue alone. What lies months before the period is not
@@ -82,6 +92,7 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     import gc
 
     from ccdr.plans import plan_names
+    from ccdr.plans.model import SIGNERS
     from ccdr.telling.controls import Asked
     from ccdr.telling.report import WRITERS, make_report
 
@@ -99,7 +110,7 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     services = options.services()
     period = of.asked(services)
     there = plan_names(options.plans) if options.plans.is_dir() else []
-    loaded = _plans(names, there, services)
+    loaded = plans_of(names, there, services)
     command = shlex.join(["ccdr", *sys.argv[1:]])
     made = make_report(
         loaded,
@@ -111,6 +122,7 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
         whole=whole,
         words=words,
         asked=Asked.beside(options.plans),
+        signers=signers or SIGNERS,
     )
     pieces = WRITERS[chosen](made)
     if out is not None:
@@ -120,7 +132,7 @@ def report(names: tuple[str, ...], of: _Period, form: str | None, out: Path | No
     return made.exit_code
 
 
-def _plans(names: Sequence[str], there: Sequence[str], services: Services) -> list[LoadedPlan]:
+def plans_of(names: Sequence[str], there: Sequence[str], services: Services) -> list[LoadedPlan]:
     """A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none."""
     from ccdr.plans.versions import PLAN_VERSION
 

@@ -533,6 +533,38 @@ class ReportOlder(Struct, kw_only=True):
 _NO_RUN = (ReportMissed, ReportSkipped, ReportNotBegun, ReportOlder)
 
 
+class SignedPopulation(Doc):
+    rows: int
+    sha256: str
+
+
+class SignOffDocument(Doc, rename={"from_": "from"}):
+    """A period that somebody has signed off. `fits`: is what they signed what there is now (`now`); null: not all of
+    its period is in this report. `signature`, verified once more: holds, refused, unreadable (the file of who may
+    sign), host_key."""
+
+    record: int
+    at: Time
+    from_: Annotated[str, about("RFC 3339, UTC")]
+    to: Time
+    plans: Annotated[list[str], about("none: all")]
+    by: str
+    key: Annotated[str, about("its fingerprint")]
+    user_verified: bool | None
+    signers_sha256: Annotated[str, about("of the file of who may sign, as it was then")]
+    rows: int
+    population_sha256: str
+    fits: bool | None
+    now: SignedPopulation | None
+    signature: Literal["holds", "refused", "unreadable", "host_key"]
+    outcomes: Annotated[dict[str, int], about("how many runs had each outcome, as it was signed")]
+    findings: Annotated[int, about("that nobody had acknowledged, as it was signed")]
+    tests_by_command: int
+    by_whom_not_known: Annotated[int, about("… that root began, or an account that says nothing of a person")]
+    wrong: Annotated[list[str], about("why it signs nothing off; empty where it does")]
+    signed_again: Annotated[bool, about("the same was signed later, and that holds")]
+
+
 class ReportDocument(Doc):
     """`ccdr report --format json`: everything that the page tells, every run of the period, and every test in full."""
 
@@ -550,6 +582,7 @@ class ReportDocument(Doc):
     plan_changes: list[ReportChange]
     controls: Measures
     incidents: Annotated[list[ListedIncident], about("that were open in some of the period, as they stood at its end")]
+    sign_offs: Annotated[list[SignOffDocument], about("whose period has a part in this one")]
     due: list[ReportDue]
     plans: list[ReportPlan]
     assets: list[ReportAsset]

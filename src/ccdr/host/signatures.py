@@ -221,6 +221,26 @@ def _dearmoured(signature: str) -> bytes:
         raise _Cut from None
 
 
+def key_of(signature: str) -> str:
+    """The public key that a signature says it is by, as a line of OpenSSH's has it: type and base64. SignatureRefused
+    where it is no signature."""
+    try:
+        outer = _Reader(_dearmoured(signature))
+        outer.take(len(_MAGIC) + 4)
+        blob = outer.text()
+        return f"{_Reader(blob).text().decode('ascii')} {base64.b64encode(blob).decode('ascii')}"
+    except (_Cut, UnicodeDecodeError):
+        raise SignatureRefused("none", "this is no signature of OpenSSH's") from None
+
+
+def names_of(key: str, signers: str) -> tuple[str, ...]:
+    """Every name by which the text of a file of signers has this key (as `key_of` gives it), on any of its lines: one
+    person may be there by a mail address and by the names of accounts."""
+    there = (line.split() for line in signers.splitlines() if not line.lstrip().startswith("#"))
+    named = (words[0].strip('"').split(",") for words in there if key.split()[1] in words[1:])
+    return tuple(dict.fromkeys(name for names in named for name in names if _NAME.fullmatch(name)))
+
+
 class _Cut(Exception):
     """It ends before it should, or is not what it should be."""
 

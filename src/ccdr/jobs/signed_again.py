@@ -4,13 +4,15 @@ ledger, and who signed it may have left."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
-from ccdr.evidence import access, attested
+from ccdr.evidence import access, attested, sign_offs
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.verdicts import Record
-from ccdr.host.signatures import SignatureRefused, trusted_signers, verify
+from ccdr.host.signatures import SignatureRefused, key_of, names_of, trusted_signers, verify
+from ccdr.jobs.own_keys import host_key
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import utc
@@ -18,6 +20,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.model import SIGNERS, Approval
 
 HOLDS, REFUSED, UNREADABLE = "holds", "refused", "unreadable"
+HOST_KEY = "host_key"  # it holds, and is no person's
 
 
 def review_again(loaded: LoadedPlan, services: Services) -> str | None:
@@ -41,6 +44,18 @@ def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]
         str(one["seq"]): _again(one, attested.ToAttest.recorded(one).text(), attested.NAMESPACE, places, services)
         for one in signed
     }
+
+
+def sign_off_again(record: Record, places: Collection[Path], services: Services) -> tuple[str, tuple[str, ...]]:
+    """Of a period, by these files of who may sign; `host_key` where it was signed by a key of this host's. And every
+    name by which these files have the key."""
+    state = _again(record, sign_offs.ToSignOff.recorded(record).text(), sign_offs.NAMESPACE, places, services)
+    own = host_key(str(record["by"]["key"]), services)
+    names = list[str]()
+    for place in places:
+        with suppress(UsageProblem):
+            names += names_of(key_of(str(record["by"]["signature"])), trusted_signers(place))
+    return HOST_KEY if state == HOLDS and own is not None else state, tuple(names)
 
 
 def _again(record: Record, text: str, namespace: str, places: Collection[Path], services: Services) -> str:

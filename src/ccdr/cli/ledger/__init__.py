@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.ledger import checkpoint, collect, export, key, recover, schema, show, verify
+from ccdr.cli.ledger import checkpoint, collect, export, key, proof, recover, schema, show, verify
 from ccdr.cli.verbs import EXIT_STATUS
 
 
@@ -20,6 +20,7 @@ for _verb, _name in (
     (schema.schema, "schema"),
     (checkpoint.checkpoint, "checkpoint"),
     (key.key, "key"),
+    (proof.proof, "proof"),
     (export.export, "export"),
     (recover.recover, "recover"),
     (collect.collect, "collect"),

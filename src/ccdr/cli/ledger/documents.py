@@ -112,3 +112,30 @@ class LedgerKeys(Doc):
     fingerprint: str
     here: bool
     keys: list[Map]
+
+
+class ProofWritten(Doc):
+    """`record`: its number; `checkpoint`: of how many records; `anchors`: receipts that are beside it."""
+
+    directory: str
+    run: str
+    kind: str
+    record: int
+    checkpoint: int
+    anchors: int
+
+
+class ProofVerified(Doc):
+    """`record`: as it was written. `records`: how many the checkpoint is of."""
+
+    ok: bool
+    says: Text
+    record: Map
+    records: int
+    problems: list[str]
+    findings: list[FindingDocument]
+    not_judged: list[str]
+    checkpoints: int
+    pinned: bool
+    boundary: BoundaryDocument | None
+    keys: list[Map]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.ledger.verify_proof import proof_at, verify_proof
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
 
 
-@verb()
+@verb(short_help="Verify the ledger, a copy of one, or a proof.")
 @click.argument("where", metavar="[DIRECTORY | PLAN...]", nargs=-1)
 @click.option("--repository", is_flag=True, help="Compare with what the snapshots of PLAN... (of all) attest, too.")
 @click.option(
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
     "anchors",
     metavar="FILE",
     multiple=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
 def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY: a copy of a ledger, or a package that
-    `ccdr ledger export` wrote, of which every file is held to the others. Of the live one, the summary that
-    `ccdr status` is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state
-    directory; other ledgers that are here are verified as well.
+    `ccdr ledger export` wrote, of which every file is held to the others; or one record's proof, as `ccdr ledger proof`
+    writes it. Of the live one, the summary that `ccdr status` is read from is made anew and compared, too, and so is
+    what is kept of it elsewhere in the state directory; other ledgers that are here are verified as well.
 
     A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can chain it
     anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor)
@@ -75,6 +76,8 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
+    if (proof := proof_at(directory)) is not None:
+        return verify_proof(proof, brought)
     if not directory.is_dir():
         raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
     return _verify_directory(directory, brought)

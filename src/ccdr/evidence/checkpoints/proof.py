@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from ccdr.evidence.checkpoints.anchors import Anchor
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin, read_checkpoint
+from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.merkle import HASH, leaf_hash, root_by
-from ccdr.evidence.checkpoints.notes import decoded_base64
+from ccdr.evidence.checkpoints.notes import VerifierKey, decoded_base64
+from ccdr.evidence.checkpoints.verifying import Boundary, Checked, Finding
+from ccdr.evidence.ledger.places import line_as_record
+from ccdr.model.values import utc
 
 _HEADER = "c2sp.org/tlog-proof@v1"
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,17})", re.ASCII)
@@ -65,3 +72,63 @@ def read_proof(contents: bytes) -> Proof:
 
 def is_proof(contents: bytes) -> bool:
     return contents.startswith(_HEADER.encode() + b"\n")
+
+
+def check_proof(
+    proof: Proof, beside: bytes | None, pins: Sequence[Pin], anchors: Sequence[Anchor]
+) -> tuple[Checked, Mapping[str, Any]]:
+    """What one record's proof shows, and the record. `beside` is the record's line as it lies beside the proof. The key
+    must be pinned itself: no other record is here that could tell of a rotation."""
+    checkpoint, found = proof.checkpoint, list[Finding]()
+    number = proof.index + 1
+    record: Mapping[str, Any] = {}
+    try:
+        record = line_as_record(proof.line)
+        if record["seq"] != number:
+            raise ValueError(f"it says that it is record {record['seq']}")
+    except ValueError as why:
+        found.append(Finding("PROOF_WRONG", f"the line of record {number} is none: {why}", number))
+    if not proof.holds():
+        text = f"record {number} is not in the ledger that the checkpoint of {checkpoint.size} records is of"
+        found.append(Finding("PROOF_WRONG", text, number))
+    if beside is not None and beside != proof.line:
+        found.append(Finding("PROOF_WRONG", "the record that lies beside the proof is another one", number))
+    pinned = _signed_by(checkpoint, pins)
+    if pins and not pinned:
+        found.append(Finding("KEY_NOT_PINNED", "none of the pinned keys signed its checkpoint", checkpoint.size))
+    unproven, fitting = list[str](), list[Anchor]()
+    for anchor in anchors:
+        of = anchor.checkpoint
+        if (of.origin, of.size) != (checkpoint.origin, checkpoint.size):
+            sizes = f"of {of.size} records, and this checkpoint of {checkpoint.size}"
+            unproven.append(f"{anchor} is {sizes}: ask for the proof by that one (`ccdr ledger proof`, --records)")
+        elif of.root != checkpoint.root:
+            text = f"{anchor} knows other records than this checkpoint of as many: another ledger was shown there"
+            found.append(Finding("FORK", text, of.size))
+        else:
+            fitting.append(anchor)
+    best = next((one for one in fitting if one.independent and pinned), None)
+    time = utc(str(record["time"])) if record.get("time") else None
+    boundary = None if best is None else Boundary(checkpoint.size, time, best)
+    held = () if found else (checkpoint.size,)
+    unproven = [] if boundary else unproven
+    return (
+        Checked(
+            ledger=ledger_of_origin(checkpoint.origin),
+            records=checkpoint.size,
+            held=held,
+            findings=tuple(dict.fromkeys(found)),
+            unproven=tuple(unproven),
+            boundary=boundary,
+            pinned=pinned,
+            brought=bool(pins),
+        ),
+        record,
+    )
+
+
+def _signed_by(checkpoint: Checkpoint, pins: Sequence[Pin]) -> bool:
+    """A pin that is a fingerprint tells no key: a note's line does not hold one."""
+    names = {one.name for one in checkpoint.note.signatures}
+    keys = [VerifierKey(name, pin.public) for name in names for pin in pins if pin.public is not None]
+    return any(checkpoint.note.signed_by(key) for key in keys)

@@ -30,6 +30,7 @@ from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
+from ccdr.evidence.records.sign_offs import PeriodSignedOff
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,
@@ -90,6 +91,7 @@ __all__ = [
     "NegativeControlEnd",
     "NegativeControlStart",
     "NotBegun",
+    "PeriodSignedOff",
     "PlanApproved",
     "PlanStored",
     "PlanVersion",

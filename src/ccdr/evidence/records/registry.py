@@ -22,6 +22,7 @@ from ccdr.evidence.records import (
     repository_keys,
     restores,
     runbook,
+    sign_offs,
     upkeep,
 )
 from ccdr.evidence.records.values import Record
@@ -58,6 +59,7 @@ ALL: tuple[type[Record], ...] = (
     approvals.GlassBroken,
     approvals.GlassReviewed,
     approvals.AttestationRecord,
+    sign_offs.PeriodSignedOff,
     erasures.ErasureAdd,
     erasures.ErasureNobody,
     erasures.ErasureReplay,

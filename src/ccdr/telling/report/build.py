@@ -32,6 +32,7 @@ from ccdr.jobs.attest import troubles
 from ccdr.jobs.in_force import judged_by, kept_texts, without_file
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import UNRECORDED
+from ccdr.jobs.signed_again import sign_off_again
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Snapshot, utc
@@ -39,6 +40,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.changed_keys import changed_keys
 from ccdr.plans.job import Job
 from ccdr.plans.loosened import PlanChange
+from ccdr.plans.model import SIGNERS
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.controls import Asked, Controls
@@ -59,6 +61,7 @@ from ccdr.telling.report.population_csv import PopulationDigest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
+from ccdr.telling.report.sign_offs import SignOff, findings_of, sign_offs_in
 from ccdr.telling.status import answering, records_lost, seen_now, upkeep_problems
 
 _UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
@@ -116,6 +119,7 @@ class Report:
     noted: tuple[Noted, ...] = ()  # what somebody has taken note of
     controls: Controls | None = None
     incidents: tuple[Listed, ...] = ()
+    sign_offs: tuple[SignOff, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
@@ -138,12 +142,14 @@ def make_report(
     whole: bool = False,
     words: bool = False,
     asked: Asked | None = None,
+    signers: Path = SIGNERS,
     told_of: Callable[[Lineage], Lineage] | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
-    it, too. `asked`: by what measures are judged; None: by what comes with ccdr. `told_of` leaves out of what the
-    ledger says of itself what the reader must not know.
+    it, too. `asked`: by what measures are judged; None: by what comes with ccdr. `signers`: who may sign a period off:
+    by that file, or the plans' own, the signatures of sign-offs are verified once more. `told_of` leaves out of what
+    the ledger says of itself what the reader must not know.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     told_of = told_of or (lambda all_of_it: all_of_it)
     reading = _read(plans, services, period, named=named, there=there, whole=whole)
@@ -162,6 +168,7 @@ def make_report(
     ledger = _ledger(reading, plans, services, period, told_of)
     findings = tuple(_findings(ledger, assets, reports))
     first = _first(ledger.verification, evidence)
+    signed = _sign_offs(plans, services, evidence, named, signers)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -173,7 +180,7 @@ def make_report(
         ledger=ledger,
         answer=_answer(ledger, assets, findings, period),
         over_the_period=over_the_period(period, assets, runs, tallies, promised, first, ledger.unproven),
-        findings=findings,
+        findings=(*findings, *findings_of(signed)),
         assets=assets,
         plans=reports,
         runs=runs,
@@ -184,8 +191,18 @@ def make_report(
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
         incidents=incidents_in(evidence.histories, period),
+        sign_offs=signed,
         controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours(), told_of),
     )
+
+
+def _sign_offs(
+    plans: Sequence[LoadedPlan], services: Services, evidence: Evidence, named: Sequence[str], signers: Path
+) -> tuple[SignOff, ...]:
+    places = dict.fromkeys((signers, *(p.plan.approval.signers for p in plans if p.plan.approval is not None)))
+    again = partial(sign_off_again, places=places, services=services)
+    ours = services.lineage().ledger, services.ledger.host
+    return sign_offs_in(evidence.sign_offs, evidence.runs, evidence.period, named, *ours, again)
 
 
 def _with_keys(promised: PlanPromises, services: Services) -> PlanPromises:

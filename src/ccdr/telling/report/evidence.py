@@ -14,6 +14,7 @@ from ccdr.evidence.history.fold import Histories, follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
+from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model.measure import Point
@@ -104,6 +105,8 @@ class Evidence:
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
+    # Of periods, whenever they were written: that is after the period's end, so none is before an index's boundary.
+    sign_offs: list[Record] = field(default_factory=list)
     _made: datetime = field(init=False)
     _before: datetime = field(init=False)  # when the newest record counts as written
 
@@ -112,6 +115,8 @@ class Evidence:
         if time >= self._next:
             self.reach(time)
         plan = record["plan"]
+        if plan is None and record["kind"] == SIGNED_OFF and PASSED_OVER not in record and not of_another_host(record):
+            self.sign_offs.append(record)
         if self.wanted is not None:
             self.plans_seen.add(plan)
             if plan not in self.wanted:

@@ -89,6 +89,26 @@ def period_of(
     return Period(start, end, until_now=end == now)
 
 
+def ended_period(first: str, last: str, now: datetime) -> Period:
+    """As `period_of`, of one that is over. UsageProblem where it is not."""
+    end = _moment(last, "--to", whole_day=True)
+    if end > now:
+        raise UsageProblem(
+            f"the period ends at {rfc3339(end)}, and it is {rfc3339(now)}: what goes on cannot be signed off yet",
+            hint="name an end that has passed with --to; a date is the whole day, UTC",
+        )
+    return past_period(_begin(first, end, "--from"), end)
+
+
+def past_period(start: datetime, end: datetime) -> Period:
+    """UsageProblem where it is empty."""
+    if start >= end:
+        raise UsageProblem(
+            f"the period from {rfc3339(start)} to {rfc3339(end)} is empty", hint="--from must be before --to"
+        )
+    return Period(start, end, until_now=False)
+
+
 def _begin(text: str, end: datetime, option: str) -> datetime:
     try:
         return end - timedelta(seconds=parse_duration(text))

@@ -1,0 +1,144 @@
+"""What a ledger lacks by its own plans: due times for which nothing was begun, by the schedules of the versions that
+were in force, and how many of them its records tell as missed.
+
+One ledger, in order, whatever its age: of each start only its time and due time are kept.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ccdr.evidence.history.kinds import DUTIES, MISSED, NOT_BEGUN, STARTS, VERB_OF
+from ccdr.evidence.ledger.lines import PASSED_OVER
+from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, Entry, take_pause, windows
+from ccdr.evidence.verdicts import Record
+from ccdr.model.values import PRIMARY, Verb, rfc3339, so_many, utc
+from ccdr.plans.due import OF_A_COPY, RequestedRuns, RunStart, Schedule, tallies
+from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
+from ccdr.telling.report.mappings import text, whole
+from ccdr.telling.report.runs import asked_for
+
+_VERBS = {verb.value: verb for verb in Verb}
+_OF_AN_ASSET = (Verb.BACKUP, Verb.TEST, Verb.CONTROL)
+_NONE = -1  # instead of a due time
+
+
+@dataclass(frozen=True)
+class LedgerGap:
+    """`missed` due times of one schedule, from `first` to `last`, for which nothing was begun; `recorded`: as many
+    were told as missed. `asset`: or a copy of the plan's; None: of the plan."""
+
+    plan: str
+    asset: str | None
+    verb: str
+    first: datetime
+    last: datetime
+    missed: int
+    recorded: int
+
+    def as_json(self) -> dict[str, object]:
+        of = {"plan": self.plan, "asset": self.asset, "verb": self.verb}
+        between = {"first_due": rfc3339(self.first), "last_due": rfc3339(self.last)}
+        return {**of, **between, "missed": self.missed, "recorded": self.recorded}
+
+    def __str__(self) -> str:
+        about = f"{self.verb} of {self.plan}{f'/{self.asset}' if self.asset else ''}"
+        between = f"{rfc3339(self.first)} to {rfc3339(self.last)}" if self.first != self.last else rfc3339(self.first)
+        told = "all told as missed" if self.recorded >= self.missed else f"{self.recorded} told as missed"
+        return f"{about}: nothing was begun for {so_many(self.missed, 'due time')}, {between}; {told}"
+
+
+@dataclass
+class _PlanRecords:
+    versions: list[PlanRevision] = field(default_factory=list)
+    asked: list[RequestedRuns] = field(default_factory=list)
+    pauses: list[Entry] = field(default_factory=list)
+    starts: dict[Schedule, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    missed: dict[Schedule, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class _Starts(Mapping[Schedule, Sequence[RunStart]]):
+    """Each schedule's when it is asked for, and not before: of millions of starts few are held at a time."""
+
+    def __init__(self, packed: Mapping[Schedule, array[int]]) -> None:
+        self._packed = packed
+
+    def __getitem__(self, schedule: Schedule) -> Sequence[RunStart]:
+        pairs = self._packed.get(schedule, array("q"))
+        return [RunStart(at, None if due == _NONE else due) for at, due in zip(pairs[::2], pairs[1::2], strict=True)]
+
+    def __iter__(self) -> Iterator[Schedule]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+
+class DueRuns:
+    """Give it every record of one ledger, in order (`take`); then ask it for the `gaps`."""
+
+    def __init__(self) -> None:
+        self._plans = dict[str, _PlanRecords]()
+        self._last: datetime | None = None
+
+    def take(self, record: Record, time: datetime) -> None:
+        self._last = time if self._last is None else max(self._last, time)
+        if PASSED_OVER in record or record["plan"] is None:
+            return
+        kind = record["kind"]
+        if kind in STARTS:
+            self._begun(record, time, VERB_OF.get(kind), record.get("trigger"))
+        elif kind == NOT_BEGUN:
+            self._begun(record, time, text(record.get("verb")), {"by": "run", "due": record.get("due")})
+        elif kind == MISSED:
+            verb = _VERBS.get(str(record.get("verb")))
+            if verb is not None:
+                self._of(record).missed[_schedule(record, verb)] += whole(record.get("count")) or 1
+        elif kind == DUTIES:
+            self._of(record).asked.append(asked_for(record, time))
+        elif kind in (PAUSE_BEGIN, PAUSE_END):
+            take_pause(self._of(record).pauses, record, ALL)
+        elif kind == PLAN_VERSION and (version := version_of(record)):
+            self._of(record).versions.append(version)
+
+    def gaps(self) -> list[LedgerGap]:
+        """Up to its last record: what came due after that nobody here knows."""
+        if self._last is None:
+            return []
+        end, found = self._last + timedelta.resolution, list[LedgerGap]()
+        for name, plan in sorted(self._plans.items()):
+            if not plan.versions:
+                continue
+            of = plan.versions, plan.asked, _Starts(plan.starts), plan.versions[0].at, end
+            for tally in tallies(*of, (), windows(plan.pauses)):
+                if tally.missed and tally.gaps:
+                    recorded = plan.missed.get((tally.asset, tally.verb), 0)
+                    first, last = tally.gaps[0].first, tally.gaps[-1].last
+                    found.append(LedgerGap(name, tally.asset, tally.verb.value, first, last, tally.missed, recorded))
+        return found
+
+    def _of(self, record: Record) -> _PlanRecords:
+        return self._plans.setdefault(str(record["plan"]), _PlanRecords())
+
+    def _begun(self, record: Record, time: datetime, word: str | None, trigger: Any) -> None:
+        verb = _VERBS.get(word or "")
+        if verb is None or (record.get("copy") not in (None, PRIMARY) and verb not in OF_A_COPY):
+            return
+        due = _NONE
+        if isinstance(trigger, Mapping) and trigger.get("by") == "run" and trigger.get("due"):
+            with suppress(ValueError, TypeError, OverflowError):
+                due = int(utc(str(trigger["due"])).timestamp())
+        self._of(record).starts[_schedule(record, verb)].extend((int(time.timestamp()), due))
+
+
+def _schedule(record: Record, verb: Verb) -> Schedule:
+    copy = record.get("copy")
+    if copy not in (None, PRIMARY) and verb in OF_A_COPY:
+        return str(copy), verb
+    return (record["asset"] if verb in _OF_AN_ASSET else None), verb

@@ -1,0 +1,187 @@
+"""Who has signed a report's period off, or part of it: is it the population of today that they signed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccdr.evidence.sign_offs import ToSignOff, person
+from ccdr.evidence.verdicts import Record
+from ccdr.jobs.signed_again import HOLDS, HOST_KEY, REFUSED
+from ccdr.model.trouble import Level
+from ccdr.model.values import number_of, rfc3339, so_many, utc
+from ccdr.telling.report.by_command import tests_by_command
+from ccdr.telling.report.judged import ReportedFinding
+from ccdr.telling.report.period import Period
+from ccdr.telling.report.population_csv import PopulationDigest, digest_of
+from ccdr.telling.report.runs import RecordedRun
+
+PAGE = "docs/how-to/sign-off.md"
+
+
+@dataclass(frozen=True)
+class SignOff:
+    """One that was recorded. `signature`: as it was verified for this, one of `signed_again.py`. `now` is what the
+    same period comes to today, None where this report does not hold all of it; `tested` names the account by which who
+    signed began a test of the period. `again`: the same was signed later, and that holds."""
+
+    given: ToSignOff
+    record: int
+    at: datetime
+    by: str
+    key: str
+    user_verified: bool | None
+    signers_sha256: str
+    signature: str
+    now: PopulationDigest | None
+    tested: str | None = None
+    again: bool = False
+
+    @property
+    def fits(self) -> bool | None:
+        """None where it was not compared."""
+        return None if self.now is None else self.now == PopulationDigest(self.given.rows, self.given.sha256)
+
+    @property
+    def good(self) -> bool:
+        return not self.wrong
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Why it signs nothing off, as sentences."""
+        return tuple(self._wrong())
+
+    def _wrong(self) -> Iterator[str]:
+        if self.signature == REFUSED:
+            yield "the file of who may sign does not have this key for it, or the signature is not of this text"
+        elif self.signature == HOST_KEY:
+            yield "it was signed by a key of this host, which is no person"
+        elif self.signature != HOLDS:
+            yield "no file of who may sign can be read here: ccdr could not verify its signature"
+        if self.fits is False and self.now is not None:
+            signed, now = self.given, self.now
+            yield (
+                f"it was signed for another population: {so_many(signed.rows, 'row')} of SHA-256 "
+                f"{signed.sha256[:16]}…, and the period now has {so_many(now.rows, 'row')} of {now.sha256[:16]}…"
+            )
+        if self.tested is not None:
+            yield f"{self.by} began a restore test of the period by hand, as {self.tested}"
+
+    @property
+    def about(self) -> str:
+        plans = f" of {', '.join(self.given.plans)}" if self.given.plans else ""
+        return f"{rfc3339(self.given.start)} to {rfc3339(self.given.end)}{plans}"
+
+    def as_json(self) -> dict[str, object]:
+        given, now = self.given, self.now
+        return {
+            "record": self.record,
+            "at": rfc3339(self.at),
+            "from": rfc3339(given.start),
+            "to": rfc3339(given.end),
+            "plans": list(given.plans),
+            "by": self.by,
+            "key": self.key,
+            "user_verified": self.user_verified,
+            "signers_sha256": self.signers_sha256,
+            "rows": given.rows,
+            "population_sha256": given.sha256,
+            "fits": self.fits,
+            "now": now and {"rows": now.rows, "sha256": now.sha256},
+            "signature": self.signature,
+            "outcomes": dict(given.outcomes),
+            "findings": given.findings,
+            "tests_by_command": given.tests,
+            "by_whom_not_known": given.not_known,
+            "wrong": list(self.wrong),
+            "signed_again": self.again,
+        }
+
+
+def sign_offs_in(
+    records: Iterable[Record],
+    runs: Sequence[RecordedRun],
+    period: Period,
+    wanted: Sequence[str],
+    ledger: str | None,
+    host: str,
+    verified: Callable[[Record], tuple[str, Sequence[str]]],
+) -> tuple[SignOff, ...]:
+    """Those whose period has a part in this one, the oldest first. `ledger` is this host's. `wanted`: the plans that
+    the report is of; none: all. `verified` verifies a record's signature once more, and says by which names its key is
+    known."""
+    known: dict[tuple[object, ...], tuple[PopulationDigest, tuple[str, ...]]] = {}
+    found: list[SignOff] = []
+    for record in records:
+        given = ToSignOff.recorded(record)
+        if given.start >= period.end or given.end <= period.start:
+            continue
+        if wanted and given.plans and not {*wanted} & {*given.plans}:
+            continue
+        by, now, accounts = record["by"], None, tuple[str, ...]()
+        whole = period.start <= given.start and given.end <= period.end
+        if whole and (not wanted or (given.plans and {*given.plans} <= {*wanted})):
+            key = given.start, given.end, given.plans, given.ledger
+            if key not in known:
+                some = part_of(runs, given)
+                if given.ledger != ledger:
+                    some = [_as_of(given.ledger, run) for run in some]
+                known[key] = digest_of(some), tuple(name for name, _ in tests_by_command(some, host)[1])
+            now, accounts = known[key]
+        signature, names = verified(record)
+        persons = {person(name) for name in (str(by["name"]), *names)}
+        found.append(
+            SignOff(
+                given=given,
+                record=number_of(record),
+                at=utc(record["time"]),
+                by=str(by["name"]),
+                key=str(by["key"]),
+                user_verified=by.get("user_verified"),
+                signers_sha256=str(record["signers_sha256"]),
+                signature=signature,
+                now=now,
+                tested=next((name for name in accounts if person(name) in persons), None),
+            )
+        )
+    return tuple(_with_later(found))
+
+
+def part_of(runs: Iterable[RecordedRun], given: ToSignOff) -> list[RecordedRun]:
+    """Of a longer period's population, that of this one: a run belongs to where it began."""
+    return [
+        run for run in runs if given.start <= run.started < given.end and (not given.plans or run.plan in given.plans)
+    ]
+
+
+def _as_of(ledger: str, run: RecordedRun) -> RecordedRun:
+    """A run of this host's ledger that was lost and brought back, as it stood before: its records' numbers were the
+    ledger's own."""
+    if run.ledger != ledger:
+        return run
+    return replace(run, seq=run.number, end_seq=run.end_number, origin=None, end_origin=None)
+
+
+def _with_later(found: Sequence[SignOff]) -> Iterator[SignOff]:
+    for number, one in enumerate(found):
+        same = (one.given.start, one.given.end, one.given.plans)
+        later = (o for o in found[number + 1 :] if (o.given.start, o.given.end, o.given.plans) == same)
+        yield replace(one, again=any(o.good and o.fits for o in later))
+
+
+def findings_of(sign_offs: Iterable[SignOff]) -> Iterator[ReportedFinding]:
+    """What signs nothing off stands until the same period was signed again; a signature that is none stands."""
+    for one in sign_offs:
+        if one.wrong and not (one.again and one.signature == HOLDS):
+            plan = one.given.plans[0] if len(one.given.plans) == 1 else None
+            text = f"the sign-off of {one.about}, by {one.by} (record {one.record}): {'; '.join(one.wrong)}"
+            yield ReportedFinding(Level.NOTE, text, plan, step=_step(one))
+
+
+def _step(one: SignOff) -> str:
+    if one.signature not in (HOLDS, HOST_KEY):
+        return f"put their line back into /etc/ccdr/allowed_signers, with valid-before where they left: {PAGE}"
+    plans = "".join(f" --plan {name}" for name in one.given.plans)
+    period = f"--from {rfc3339(one.given.start)} --to {rfc3339(one.given.end)}"
+    return f"ccdr sign-off {period}{plans} --key KEY   somebody who may signs what there is now; {PAGE}"

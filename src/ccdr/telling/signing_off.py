@@ -1,0 +1,188 @@
+"""`ccdr sign-off`: a period's population is signed by who may, and that is recorded with the signature itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.evidence.approvals import AHEAD, WORD, nonce
+from ccdr.evidence.sign_offs import NAMESPACE, ROOT, SIGNED_OFF, ReadWith, ToSignOff, names_somebody, person
+from ccdr.host.signatures import SignatureRefused, Signer, key_of, names_of, trusted_signers, verify
+from ccdr.host.who import who
+from ccdr.jobs.approvals.plans import signed_by
+from ccdr.jobs.own_keys import SSH, account_of, host_key
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import rfc3339, so_many
+from ccdr.telling.report.build import Report
+from ccdr.telling.report.by_command import tests_by_command
+from ccdr.telling.report.promises import DUE
+from ccdr.telling.report.runs import MISSED, RUNBOOK, RUNNING
+from ccdr.telling.report.sign_offs import PAGE
+
+# What is as of when the text was written, and not of the period.
+_OF_THE_TEXT = ("records", "head", "problems", "version", "made", "nonce")
+
+
+def to_sign_off(report: Report, services: Services) -> ToSignOff:
+    """What is to be signed. UsageProblem where the period has not ended, where something of it has not, where there is
+    nothing, or where the ledger does not verify."""
+    verified, period = report.ledger.verification, report.period
+    if verified.problems:
+        raise UsageProblem(
+            f"the ledger does not verify ({so_many(len(verified.problems), 'problem')}): its population is no proof",
+            hint="`ccdr ledger verify` says what is wrong with it",
+        )
+    ledger = services.lineage().ledger
+    if ledger is None:
+        raise UsageProblem(
+            "this ledger does not say yet which one it is: an older ccdr wrote all of it",
+            hint="the next record says it: `ccdr run`, a backup or a restore test writes one",
+        )
+    if period.end > services.clock.now():
+        raise UsageProblem(
+            f"the period ends at {rfc3339(period.end)}: what goes on cannot be signed off yet",
+            hint="sign it off once it has ended",
+        )
+    running = [run for run in report.runs if run.outcome == RUNNING and run.verb != RUNBOOK]
+    if running:
+        raise UsageProblem(
+            f"{so_many(len(running), 'run')} of the period {'is' if len(running) == 1 else 'are'} still at work: once "
+            "that has ended, the population is another one",
+            hint="sign the period off once `ccdr status` shows that nothing is at work",
+        )
+    if not report.runs:
+        raise UsageProblem(
+            f"there is no record of the period from {rfc3339(period.start)} to {rfc3339(period.end)}: nothing to sign",
+            hint="look at --from and --to; `ccdr report` shows what there is",
+        )
+    outcomes = Counter[str]()
+    for run in report.runs:
+        outcomes[run.outcome if WORD.fullmatch(run.outcome) else "OTHER"] += run.count
+    tallies = report.tallies.values()
+    tests, accounts = tests_by_command(report.runs, services.ledger.host)
+    there = [finding for asset in report.assets for finding in asset.findings]
+    there += [finding for plan in report.plans for finding in plan.findings]
+    return ToSignOff(
+        ledger=ledger,
+        host=services.ledger.host,
+        start=period.start,
+        end=period.end,
+        plans=tuple(sorted(set(report.wanted))),
+        rows=report.population.rows,
+        sha256=report.population.sha256,
+        outcomes=tuple(sorted(outcomes.items())),
+        due=sum(tally.get(DUE) or 0 for tally in tallies),
+        due_in_part=any(tally.get(DUE, 0) is None for tally in tallies)
+        or any(one.since is not None for one in report.promises),
+        missed=sum(tally.get(MISSED) or 0 for tally in tallies),
+        findings=sum(finding.acknowledged is None for finding in there),
+        acknowledged=sum(finding.acknowledged is not None for finding in there),
+        tests=tests,
+        accounts=accounts,
+        beside=tuple(
+            ReadWith(one.chain.ledger, one.chain.records, one.chain.head)
+            for one in report.ledger.beside
+            if one.believed
+        ),
+        records=verified.records,
+        head=verified.head,
+        problems=len(report.ledger.problems),
+        version=report.version,
+        made=services.clock.now().replace(microsecond=0),
+        nonce=nonce(),
+    )
+
+
+def sign_off(
+    given: ToSignOff,
+    report: Report,
+    services: Services,
+    signature: str,
+    signers: Path,
+    *,
+    ssh: Path = SSH,
+) -> tuple[int, Signer]:
+    """Record it: the number of its record, and who signed. `report` is of the same period, made now.
+    UsageProblem where the text is not of what there is now, or was not signed by who may: then nothing is recorded."""
+    now = to_sign_off(report, services)
+    _refuse_other(given, now, services)
+    if any(one.given.nonce == given.nonce for one in report.sign_offs):
+        raise UsageProblem(
+            "this text is recorded already, with its signature",
+            hint="`ccdr sign-off --list` shows it; another person signs a text of their own: --write FILE",
+        )
+    there = trusted_signers(signers)
+    signer = verify(given.text(), signature, there, NAMESPACE, services.host)
+    key = key_of(signature)
+    if (place := host_key(signer.key, services, ssh)) is not None:
+        raise SignatureRefused(
+            "host",
+            f"{signer} has signed by a key of this host ({place}): a host signs nothing off, and anybody on it could",
+            hint=f"a person signs by a key of their own, best a security key: {PAGE}, Who may sign",
+        )
+    _refuse_tester(given, signer, (signer.name, *names_of(key, there)), key)
+    body = {
+        **given.body(),
+        "by": signed_by(signer, signature),
+        "signers_sha256": sha256(there.encode()).hexdigest(),
+        "who": who().body(),
+    }
+    return services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body).seq, signer
+
+
+def _refuse_other(given: ToSignOff, now: ToSignOff, services: Services) -> None:
+    """What somebody signs is what this host says of the period, word for word."""
+    same = {name: getattr(now, name) for name in _OF_THE_TEXT}
+    if replace(given, **same) != now:
+        raise UsageProblem(
+            "this text is not what this ledger says of the period now: records of it were added or found since, or the "
+            "text is of another host",
+            hint="write it anew with --write, and have that signed",
+        )
+    if given.made > services.clock.now() + AHEAD:
+        raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
+    if given.made < given.end:
+        raise UsageProblem(f"it was written at {rfc3339(given.made)}, before its period ended", hint="write it anew")
+    if services.ledger.hash_of(given.records) != given.head:
+        raise UsageProblem(
+            f"record {given.records} of this ledger is not the one that the text names: it is of another ledger",
+            hint="write it anew with --write; `ccdr ledger verify` says whether this ledger holds",
+        )
+
+
+def _refuse_tester(given: ToSignOff, signer: Signer, names: Collection[str], key: str) -> None:
+    """Whoever ran a test of the period by hand does not sign it off."""
+    accounts = [name for name, _ in given.accounts]
+    persons = {person(name) for name in names}
+    by_name = next((name for name in accounts if person(name) in persons), None)
+    by_key = by_name or account_of(key, [name for name in accounts if names_somebody(name)])
+    if by_key is None:
+        return
+    told = "as root, which may be anybody who has its rights" if by_key == ROOT else f"as {by_key}"
+    raise SignatureRefused(
+        "tester",
+        f"{signer.name} began a restore test of the period by hand, {told}: somebody else signs it off",
+        hint=f"have another person of allowed_signers sign it: {PAGE}, Who may sign",
+    )
+
+
+def files_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """What an auditor verifies a recorded sign-off with, by the names of files: the text, its signature, and the line
+    of allowed_signers that its record vouches for (compare it with the file itself, by the record's
+    `signers_sha256`):
+
+    ssh-keygen -Y verify -f NAME.allowed_signers -I WHO -n ccdr-sign-off -s NAME.txt.sig < NAME.txt
+    """
+    given, by = ToSignOff.recorded(record), record["by"]
+    name = f"sign-off-{given.start:%Y%m%d}-{given.end:%Y%m%d}-{given.nonce[:8]}"
+    line = f'{by["name"]} namespaces="{NAMESPACE}" {key_of(str(by["signature"]))}\n'
+    return {
+        f"{name}.txt": given.text(),
+        f"{name}.txt.sig": str(by["signature"]),
+        f"{name}.allowed_signers": line,
+    }
