@@ -67,6 +67,7 @@ class Exported(Doc):
     rows: Annotated[int | None, about("of the population; null: there was no plan to report of")]
     checkpoints: int
     statements: Annotated[int, about("restore tests as in-toto statements")]
+    sign_offs: int
     plan_texts: int
     missing_texts: Annotated[list[str], about("versions of plans whose texts are not kept here any more")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -151,7 +152,7 @@ def _report(
         there=there,
         command=shlex.join(["ccdr", *sys.argv[1:]]),
         asked=Asked.beside(options.plans),
-        told_of=None if tenancy is None else tenancy.own,
+        reader=tenancy,
     )
     if tenancy is not None:
         made = replace(made, ledger=replace(made.ledger, beside=_beside(made, tenancy)))
@@ -207,6 +208,7 @@ def _told(report: Report | None, period: Period, services: Services, tenancy: Te
         rows[run.ledger].add(run.number)
         if run.end_number is not None:
             rows[run.ledger].add(run.end_number)
+    rows[None].update(number for number in _sign_offs(report, services))
     documents = {
         "population.csv": lambda: WRITERS["csv"](report),
         "report.json": lambda: WRITERS["json"](report),
@@ -222,6 +224,16 @@ def _told(report: Report | None, period: Period, services: Services, tenancy: Te
         (report.period.start, report.period.end),
         report.made_at,
     )
+
+
+def _sign_offs(report: Report, services: Services) -> Iterator[int]:
+    """Their records in our ledger: they come after the period that they are of."""
+    from ccdr.evidence.sign_offs import SIGNED_OFF
+
+    for one in report.sign_offs:
+        record = services.ledger.numbered(one.record)
+        if record is not None and record["kind"] == SIGNED_OFF and record.get("nonce") == one.given.nonce:
+            yield one.record
 
 
 def _broken(found: list[Source]) -> bool:
@@ -252,7 +264,7 @@ def _tell(directory: Path, found: list[Source], written: Written, told: Told) ->
         counted = [{"ledger": name, "records": of, "shown": some} for name, (some, of) in written.lines.items()]
         body = {"directory": str(directory), "ledger": found[0].ledger, "records": total, "shown": shown}
         body |= {"ledgers": counted, "rows": None if told.population is None else told.population[0]}
-        body |= {"checkpoints": written.checkpoints, "statements": written.statements}
+        body |= {"checkpoints": written.checkpoints, "statements": written.statements, "sign_offs": written.sign_offs}
         print_json({**body, "plan_texts": written.plan_texts, "missing_texts": written.missing_texts})
         return
     part = "" if shown == total else f" of {total}, the others as hashes"

@@ -18,11 +18,13 @@ from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.ledger.verification import Begun, Verification, follow, verify
 from ccdr.evidence.lineage.beside import id_in, misnamed, read_id, reader
 from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
+from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import Tests
 from ccdr.evidence.records import Unread, decode
+from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.model.errors import LedgerBroken
 
-_OF_TESTS = (b'"kind":"restore_test.', b'"kind":"plan.version"')
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
 Record = Mapping[str, Any]
 
 
@@ -36,6 +38,7 @@ class Shown:
     each: Callable[[Record, datetime], None]
     ours: bool
     statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
+    sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
     versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
     keys: list[Record] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -92,13 +95,13 @@ class Shown:
         if self.whole:
             for leaf in leaves(lines(self.directory, extent_of(self.directory))):
                 self.size = self.shown = self.size + 1
-                if leaf[2] is not None and any(one in leaf[2] for one in _OF_TESTS):
-                    self._of_test(leaf[2])
+                if leaf[2] is not None and any(one in leaf[2] for one in _LOOKED_AT):
+                    self._looked_at(leaf[2])
                 yield leaf
         else:
             yield from self._partly()
 
-    def _of_test(self, line: bytes) -> None:
+    def _looked_at(self, line: bytes) -> None:
         try:
             record = as_read(line, decode(line))
         except ValueError:
@@ -108,6 +111,8 @@ class Shown:
     def _take(self, record: Record, digest: str) -> None:
         if made := self._tests.take(record, digest):
             self.statements[made[0]] = made[1]
+        if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
+            self.sign_offs |= readable_files_of(record)
         if record["kind"] == "plan.version" and PASSED_OVER not in record and isinstance(record.get("files"), dict):
             self.versions[str(record["plan"]), str(record["digest"])] = record["files"]
 

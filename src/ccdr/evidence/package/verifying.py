@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from ccdr.evidence.checkpoints.anchors import Anchor
@@ -15,7 +16,7 @@ from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import is_id
-from ccdr.evidence.package import bag, population, statements
+from ccdr.evidence.package import bag, population, sign_offs, statements
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
@@ -93,6 +94,7 @@ def verify_package(root: Path, pins: Sequence[Pin] = (), anchors: Sequence[Ancho
     _claims(at, shown)
     _keys(at, [key.key for _, one in of.values() for key in one.checked.keys])
     _statements(at, shown, [] if own not in of else [key.key for key in of[own][1].checked.keys])
+    _sign_offs(at, shown)
     _plans(at, shown)
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
@@ -231,6 +233,21 @@ def _statements(at: _Open, shown: Mapping[str, Shown], keys: Sequence[VerifierKe
     ]
     if unsigned:
         at.unproven.append(f"{so_many(unsigned, 'statement')} of restore tests, which no key has signed")
+
+
+def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
+    """Each is the text, the signature and the signer of a record. Whether the signature holds, and whether that signer
+    may sign, `ssh-keygen` tells, by the file of signers that a verifier has."""
+    wanted = {name: text for one in shown.values() for name, text in one.sign_offs.items() if bag.is_safe(name)}
+    for name in at.package.below(sign_offs.FOLDER):
+        path, text = f"{DATA}/{sign_offs.FOLDER}/{name}", wanted.pop(name, None)
+        digest = None if text is None else sha256(text.encode()).hexdigest()
+        if digest != at.package.payload[path]:
+            at.found.append(Finding("SIGN_OFF_WRONG", f"{path} is not what a record of a sign-off says"))
+    at.found += [
+        Finding("SIGN_OFF_MISSING", f"{DATA}/{sign_offs.FOLDER}/{name} is not there, and its record is among the lines")
+        for name in sorted(wanted)
+    ]
 
 
 def _plans(at: _Open, shown: Mapping[str, Shown]) -> None:

@@ -52,6 +52,10 @@ class Tenancy:
             verified = replace(verified, problems=problems)
         return replace(lineage, compared=compared, beside=beside, verified=verified)
 
+    def may_know(self, plans: Sequence[str]) -> bool:
+        """A sign-off of all plans counts the runs, and names the accounts, of others."""
+        return bool(plans) and set(plans) <= self.plans
+
     @property
     def _pattern(self) -> re.Pattern[str]:
         names = "|".join(map(re.escape, sorted(self.foreign)))

@@ -12,18 +12,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from ccdr import __version__
 from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in
 from ccdr.evidence.checkpoints.merkle import leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey
-from ccdr.evidence.ledger.lines import typed_lines
+from ccdr.evidence.ledger.lines import PASSED_OVER, typed_lines
 from ccdr.evidence.ledger.places import lines
 from ccdr.evidence.lineage.beside import reader
 from ccdr.evidence.package import bag, verifying
 from ccdr.evidence.package.hidden import LINES, TREE, Stretches
+from ccdr.evidence.package.sign_offs import FOLDER as SIGN_OFFS
+from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import FOLDER, Tests, envelope
 from ccdr.evidence.records.schema import schemas
+from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.host.files import remove_tree
 from ccdr.jobs.checkpoints.kept import checkpoints_in
 from ccdr.jobs.checkpoints.signing_keys import current, private_of
@@ -37,7 +41,7 @@ from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
 
-_OF_TESTS = (b'"kind":"restore_test.', b'"kind":"plan.version"')
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Written:
     lines: dict[str, tuple[int, int]] = field(default_factory=dict)
     checkpoints: int = 0
     statements: int = 0
+    sign_offs: int = 0
     plan_texts: int = 0
     missing_texts: list[str] = field(default_factory=list)
 
@@ -205,7 +210,7 @@ class _Writing:
             )
 
     def _test(self, line: bytes, tests: Tests, signing: SigningKey | None) -> None:
-        if not any(one in line for one in _OF_TESTS):
+        if not any(one in line for one in _LOOKED_AT):
             return
         try:
             record = typed_lines(line)
@@ -213,9 +218,17 @@ class _Writing:
             return  # the verification tells of it
         if record["kind"] == "plan.version":
             self.versions[str(record["plan"]), str(record.get("digest"))] = None
+        if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
+            self._sign_off(record)
         if (made := tests.take(record, sha256(line).hexdigest())) is not None:
             (self._directory(FOLDER) / made[0]).write_bytes(envelope(made[1], signing))
             self.done.statements += 1
+
+    def _sign_off(self, record: Mapping[str, Any]) -> None:
+        files = {name: text for name, text in readable_files_of(record).items() if bag.is_safe(name)}
+        for name, text in files.items():
+            (self._directory(SIGN_OFFS) / name).write_text(text, "utf-8")
+        self.done.sign_offs += bool(files)
 
     def _checkpoints(self, source: Source, first: int, total: int) -> int:
         """Notes of what is in it, with what anchors them."""
