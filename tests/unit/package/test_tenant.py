@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.older import append_older
 from tests.support.packages import Exporting, made
 
 from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
 from ccdr.jobs.checkpoints.making import make
 
 CANARIES = (b"bolt", b"Bolt", b"ledgerdemain", b"quetzal", b"jackdaw", b"ocelot", b"narwhal")
@@ -92,8 +94,24 @@ def of_two(exporting: Exporting) -> None:
             run=f"pr{n}",
             body={"result": "DONE", "removed": []},
         )
+    exporting.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=signed_off(exporting, []))
+    exporting.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=signed_off(exporting, ["p"]))
     make(exporting.services)
     exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
+
+
+def signed_off(exporting: Exporting, plans: list[str]) -> dict[str, object]:
+    """Of the last days; one of all plans counts the tests by the accounts of all."""
+    now = exporting.world.clock.now()
+    given = ToSignOff(
+        ledger=str(exporting.services.lineage().ledger), host="h", start=now - timedelta(days=30), end=now, plans=tuple(plans),
+        rows=1, sha256="0" * 64, outcomes=(), due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests=1,
+        accounts=(("ann" if plans else "ocelot", 1),), beside=(), records=1, head="0" * 64, problems=0, version="1",
+        made=now, nonce=("1" if plans else "2") * 32,
+    )  # fmt: skip
+    signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
+    by = {"name": "eva@x", "key": "SHA256:" + "A" * 43, "user_verified": None, "signature": signature}
+    return {**given.body(), "by": by, "signers_sha256": "0" * 64, "who": None}
 
 
 @pytest.fixture
@@ -115,6 +133,7 @@ def test_nothing_of_another_tenant_is_in_any_file(two: Exporting) -> None:
             assert canary not in contents and canary.decode() not in name, (name, canary)
     assert two.by_pin() == (0, "verified", [])
     assert done.json["statements"] == 4
+    assert b"period.signed_off" in next(two.package.glob("data/ledgers/*/lines.jsonl")).read_bytes(), "its own"
     limits = (two.package / "data/LIMITS.txt").read_text()
     assert "ompleteness among them is unproven" in limits
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
 
 from ccdr.evidence.ledger.lines import typed_lines
 from ccdr.evidence.ledger.places import lines
@@ -111,3 +114,27 @@ def _assets_of(line: bytes) -> list[str]:
     facts = typed_lines(line).get("facts")
     named = facts.get("assets") if isinstance(facts, Mapping) else None
     return list(named) if isinstance(named, Mapping) else []
+
+
+def told_of_others(document: Path, tenancy: Tenancy) -> str | None:
+    """Another's name in the values of a JSON document, or anywhere in a CSV; the page says the same as these."""
+    if document.suffix == ".json":
+        texts = _values(orjson.loads(document.read_bytes()))
+    elif document.suffix == ".csv":
+        with document.open(encoding="utf-8") as lines_:
+            return next((name for line in lines_ if (name := tenancy.told_in(line))), None)
+    else:
+        return None
+    return next((name for text in texts if (name := tenancy.told_in(text))), None)
+
+
+def _values(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as mapping:
+                waiting += mapping.values()
+            case list() as items:
+                waiting += items

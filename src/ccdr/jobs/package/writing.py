@@ -34,7 +34,7 @@ from ccdr.jobs.checkpoints.signing_keys import current, private_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.package.choosing import Choice, Chosen, needed
 from ccdr.jobs.package.sources import Source
-from ccdr.jobs.package.tenancy import Tenancy
+from ccdr.jobs.package.tenancy import Tenancy, told_of_others
 from ccdr.jobs.package.words import README, limits
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, UsageProblem
@@ -265,9 +265,15 @@ class _Writing:
             self.done.plan_texts += 1
 
     def _document(self, name: str, pieces: Iterable[bytes]) -> None:
-        with (self._directory() / name).open("wb") as file:
+        path = self._directory() / name
+        with path.open("wb") as file:
             for piece in pieces:
                 file.write(piece)
+        if self.order.tenancy is not None and (told := told_of_others(path, self.order.tenancy)):
+            raise CcdrError(
+                f"{name} would name {told!a}, which is another tenant's plan, or a tenant: nothing was written",
+                hint="it must not stand there; where that is an everyday word, too, give the other plan another name",
+            )
 
     def _words(self, *, signed: bool) -> None:
         choice, tenancy = self.order.choice, self.order.tenancy
