@@ -209,6 +209,11 @@ MEANS = {
     Trouble.INCIDENT_DUE: (
         "an incident has to be notified within a quarter of the time that there is for it; no finding"
     ),
+    Trouble.DEVIATION_OVERDUE: (
+        "something that went wrong, or that the plan promises no more, was to be over by a day, and that has passed; "
+        "until a retest ends it, somebody gives it another day, or its risk is accepted "
+        "([Deviations](../how-to/deviations.md))"
+    ),
     Trouble.MISSED: "due times passed without a try; told once, and never over",
     Trouble.UNTOLD: (
         "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"

@@ -26,6 +26,7 @@ COMMANDS = ("access policies", "access test", "access review", "plan approve", "
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
             "controls", "doctor", "notify test", "restore", "copy", "recover", "recover check", "ack", "attest", "sign-off", "approval request", "approval review", "bootstrap",
             "pause", "kit page", "lock extend", "repository key add", "repository key list", "repository key remove", "repository key rotate", "runbook show", "runbook print", "runbook run", "runbook resume",
+            "deviation assign", "deviation close", "deviation list", "deviation note", "deviation show",
             "incident clocks", "incident close", "incident draft", "incident list", "incident note", "incident open",
             "incident register", "incident reopen", "incident show",
             "erasure add", "erasure list", "erasure prove", "erasure replay", "erasure review", "erasure withdraw", "runbook retry", "runbook skip", "runbook status", "runbook take-over")  # fmt: skip

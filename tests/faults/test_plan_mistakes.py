@@ -164,6 +164,10 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("password_file: secrets/crm.pw", "password: hunter2", ["15: assets.crm.connection.password: holds a secret, and a secret is never a value in a plan: " + SECRET]),
     ("limits: {upload: 8MiB}", "approval: {api_token: hunter2}", ["11: approval.api_token: holds a secret, and a secret is never a value in a plan: " + SECRET]),
     ("limits: {upload: 8MiB}", "approval: {review: 2027-02-31}", ["11: approval.review: is no duration and no day, expected one like 365d or 2027-11-01"]),
+    ("limits: {upload: 8MiB}", "deviations: {due: {critical: soon}}", ["11: deviations.due.critical: is not a duration, expected one like 90s, 15m, 4h or 35d"]),
+    ("limits: {upload: 8MiB}", "deviations: {due: {grave: 7d}}", ["11: deviations.due.grave: unknown key, expected one of critical, major, minor"]),
+    ("limits: {upload: 8MiB}", "deviations: {severity: {MISSED: grave}}", ["11: deviations.severity.MISSED: is not one of the words known here, expected one of critical, major, minor"]),
+    ("limits: {upload: 8MiB}", "deviations: {severity: {MISED: minor}}", ["11: deviations.severity.MISED: unknown key, expected one of TEST_FAILED, LOG_FAILED…"]),
     ("limits: {upload: 8MiB}", "approval: {signer: x}", ["11: approval.signer: unknown key, did you mean signers?"]),
     ("  recordings:\n", "  Old Recordings:\n", ["19: assets.'Old Recordings': is not a name, expected small letters, digits, - and _, at most 63 of them"]),
     # -- values

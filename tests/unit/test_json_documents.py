@@ -104,6 +104,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
     yield from incidents_carried_out(site)
+    yield from deviations_carried_out(site)
     yield "status", site.run("status")
     yield "report", site.run("report")
     yield from runbook_carried_out(site)
@@ -156,6 +157,25 @@ def incidents_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ["register", "--out", f"{site.root}/register.csv"],
     ):
         yield f"incident {verb}", site.run("incident", verb, *args)
+
+
+def deviations_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    """Of a test that failed; its risk is accepted by a text that is written to be signed."""
+    body = {"verdict": "FAIL", "reason": "so it was", "snapshot": None, "phases": {}, "checks": [], "rto": None}
+    more = {"sandbox": {}, "disposal": {}}
+    ledger = site.services().ledger
+    ledger.append("restore_test.end", plan="p", asset="recordings", run="bad", body=body | more)
+    listed = site.run("deviation", "list", "p", "--all")
+    yield "deviation list", listed
+    yield "deviation list", site.run("deviation", "list", "--from", "1d")
+    name = next(one["deviation"] for one in listed.json["deviations"] if one["retest"] is None)
+    yield "deviation show", site.run("deviation", "show", name)
+    yield "deviation assign", site.run("deviation", "assign", name, "--owner", "ana@x", "--due", "9d")
+    yield "deviation note", site.run("deviation", "note", name, "--cause", "x", "--action", "y")
+    words = ("--accept", "--until", "9d", "--why", "x", "--write", f"{site.root}/risk")
+    yield "deviation close", site.run("deviation", "close", name, *words)
+    yield "deviation close", site.run("deviation", "close", name)
+    yield "report", site.run("report")
 
 
 def access_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:

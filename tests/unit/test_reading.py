@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.support.ledgers import add, make, segments
 from tests.support.records import body_of
 
 from ccdr.evidence import reading
+from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
 from ccdr.model.errors import CcdrError
@@ -105,6 +108,35 @@ def test_it_says_what_one_process_says(original: Path, tmp_path: Path, data: st.
     path.write_bytes(changed[data.draw(st.sampled_from(sorted(changed)))])
     folds = Folds()
     assert (read_verified(ledger, folds.anew), folds.taken) == by_one(ledger)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_mark_is_reached_where_one_process_reaches_it(ledger: Path, changed: bool) -> None:
+    """Right behind the same record, of whole ledgers and of changed ones; and who wants crashes is told of them."""
+    made = make(ledger, segment_bytes=900)
+    marks = [mark for mark, _ in made.after(BEGINNING)]
+    if changed:
+        path = segments(ledger)[0]
+        path.write_bytes(path.read_bytes().replace(b'"actor":"', b'"actor":"not ', 1))
+    for mark in (*marks, replace(marks[-1], hash="0" * 64)):
+        seen: list[list[int]] = []
+        for read in (partial(read_verified, crashes=True), lambda *a, at: verify(a[0], a[1](), at=at)):
+            folds, reached = Folds(), list[int]()
+            found = read(ledger, folds.anew, at=(mark, lambda of=folds, into=reached: into.append(len(of.taken))))
+            seen.append([reached, found, folds.taken])
+            assert found.crashes
+        assert seen[0] == seen[1]
+        assert seen[0][0] == ([marks.index(mark) + 1] if mark in marks and (not changed or mark.seq > 1) else [])
+
+
+def test_a_broken_chain_of_whole_records_is_folded_once(ledger: Path) -> None:
+    """What was folded is every record that the verification took for one: nothing would be told otherwise."""
+    path = segments(ledger)[0]
+    path.write_bytes(path.read_bytes().replace(b'"actor":"', b'"actor":"not ', 1))
+    folds = Folds()
+    found = read_verified(ledger, folds.anew)
+    assert (found, folds.taken) == by_one(ledger)
+    assert not found.ok and folds.begun == 1
 
 
 def twice(line: bytes) -> bytes:

@@ -23,6 +23,7 @@ from ccdr.cli.access.documents import (
     WouldTryAccess,
 )
 from ccdr.cli.control_documents import Measures
+from ccdr.cli.deviation.documents import DeviationDocument, DeviationsDocument
 from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
 from ccdr.cli.erasure.documents import (
     ErasureAdded,
@@ -634,6 +635,11 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "demo": (Demo,),
     "controls": (Measures,),
     "copy": (CopiesDocument,),
+    "deviation assign": (DeviationDocument,),
+    "deviation close": (DeviationDocument, ToBeSigned),
+    "deviation list": (DeviationsDocument,),
+    "deviation note": (DeviationDocument,),
+    "deviation show": (DeviationDocument,),
     "discover": (DiscoveredDocument,),
     "doctor": (Doctor,),
     "erasure add": (ErasureAdded,),

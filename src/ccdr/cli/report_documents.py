@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ccdr.cli.control_documents import Measures
+from ccdr.cli.deviation.documents import DeviationDocument
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.cli.incident.documents import ListedIncident
 from ccdr.evidence.records.registry import VERSIONS
@@ -581,6 +582,10 @@ class ReportDocument(Doc):
     plan_versions: list[ReportVersion]
     plan_changes: list[ReportChange]
     controls: Measures
+    deviations: Annotated[
+        list[DeviationDocument],
+        about("that lasted in some of the period, as they stood at its end; words with --words"),
+    ]
     incidents: Annotated[list[ListedIncident], about("that were open in some of the period, as they stood at its end")]
     sign_offs: Annotated[list[SignOffDocument], about("whose period has a part in this one")]
     due: list[ReportDue]

@@ -1,7 +1,8 @@
 """Years of a ledger read and verified in little more than half the time: one process verifies, the other folds.
 
-What was folded counts only where the verification found nothing wrong with the very lines that were folded. In any
-other case all of it is read again by one process, which gives away nothing that `verify` would not have.
+What was folded counts only where the verification took every one of the very lines that were folded for a record that
+is as its kind is defined. In any other case all of it is read again by one process, which gives away nothing that
+`verify` would not have.
 """
 
 from __future__ import annotations
@@ -27,21 +28,30 @@ WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second proces
 
 T = TypeVar("T")
 Take = Callable[[Mapping[str, Any], datetime], None]
+Reached = tuple[Mark, Callable[[], None]]  # a place in the ledger, and what to call once exactly that line was given
 
 
-def read_verified(directory: Path, anew: Callable[[], Take], since: VerifiedPart | None = None) -> Verification:
+def read_verified(
+    directory: Path,
+    anew: Callable[[], Take],
+    since: VerifiedPart | None = None,
+    *,
+    at: Reached | None = None,
+    crashes: bool = False,
+) -> Verification:
     """Verify the ledger in `directory`, and give each record and its time to what `anew` returned last.
 
-    `anew` begins a fold, and is called again where the first one cannot be used. Crashes are not told: who folds
-    follows runs itself. `since`: both begin behind what was verified before. Raises CcdrError where the directory
-    cannot be read.
+    `anew` begins a fold, and is called again where the first one cannot be used; `at` is as `verify` has it, and is
+    called in each. Without `crashes` none are told: who folds follows runs itself. `since`: both begin behind what was
+    verified before. Raises CcdrError where the directory cannot be read.
     """
     extent = extent_of(directory)
     if _worth_two(extent, since):
-        verification = _by_two(directory, extent, lambda: _mappings(anew()), since)
+        work = partial(verify, directory, crashes=crashes, extent=extent, since=since)
+        verification = _by_two(directory, extent, lambda: _mappings(anew()), work, since, at)
         if verification is not None:
             return verification
-    return verify(directory, anew(), crashes=False, extent=extent, since=since)
+    return verify(directory, anew(), at=at, crashes=crashes, extent=extent, since=since)
 
 
 def _mappings(take: Take) -> Callable[[bytes], None]:
@@ -59,12 +69,18 @@ def _worth_two(extent: Extent, since: VerifiedPart | None = None) -> bool:
 
 
 def _by_two(
-    directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes], None]], since: VerifiedPart | None = None
+    directory: Path,
+    extent: Extent,
+    anew: Callable[[], Callable[[bytes], None]],
+    verified: Callable[[], Verification],
+    since: VerifiedPart | None,
+    at: Reached | None,
 ) -> Verification | None:
-    with meanwhile(partial(verify, directory, crashes=False, extent=extent, since=since)) as verification:
-        folded = _fold(directory, extent, anew(), since.mark if since else BEGINNING)
+    with meanwhile(verified) as verification:
+        folded = _fold(directory, extent, anew(), since.mark if since else BEGINNING, at)
         result = verification()
-    return result if result is not None and result.ok and (result.records, result.head) == folded else None
+    usable = result is not None and not result.unlike and (result.records, result.head) == folded
+    return result if usable else None
 
 
 def several_processors() -> bool:
@@ -102,14 +118,22 @@ def _carry_out(there: Connection, work: Callable[[], object]) -> None:
         there.send(work())
 
 
-def _fold(directory: Path, extent: Extent, take: Callable[[bytes], None], since: Mark) -> tuple[int, str] | None:
+def _fold(
+    directory: Path, extent: Extent, take: Callable[[bytes], None], since: Mark, at: Reached | None
+) -> tuple[int, str] | None:
     """Number of the records that were taken, and the hash of the last one; None where they could not be. A line that
     is wrong in a way not seen here is seen by the verifier."""
     count, last = since.seq, b""
+    mark, reached = at or (BEGINNING, lambda: None)
+    meets = mark.seq  # only there it costs anything
     try:
-        for line in lines(directory, extent, since):
-            take(line)
-            count, last = count + 1, line
+        for name, size in extent.items():
+            end = since.end if name == since.segment else 0
+            for line in lines(directory, {name: size}, since):
+                take(line)
+                count, last, end = count + 1, line, end + len(line)
+                if count == meets and mark == Mark(name, end - len(line), end, count, sha256(line).hexdigest()):
+                    reached()
     except Exception:  # whatever it was: reading by one process meets it again, and says so
         return None
     return count, sha256(last).hexdigest() if last else since.hash

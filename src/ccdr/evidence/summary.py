@@ -10,7 +10,7 @@ makes it anew up to the same record, and compares.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ccdr.evidence.deviations.spans import forget_oldest
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import FORMAT, Histories, may_have_ended, read_history
 from ccdr.evidence.ledger.ledger import Ledger
@@ -74,8 +75,23 @@ class Summing:
 
     def up_to(self, mark: Mark) -> bytes:
         """What a file holds that was made up to there."""
-        listed = [(plan, asset, history) for (plan, asset), history in self.known.items()]
-        return msgspec.msgpack.encode(Summary(FORMAT, mark, self.beside.key, self.latest, listed))
+        return b"".join(self.parts(mark))
+
+    def parts(self, mark: Mark) -> Iterator[bytes]:
+        """The same in parts, so that who only wants its digest need not hold tens of megabytes."""
+        encode = msgspec.msgpack.Encoder().encode
+        head = encode(Summary(FORMAT, mark, self.beside.key, self.latest, []))  # the list comes last
+        yield head[:-1] + b"\xdd" + len(self.known).to_bytes(4, "big")
+        for (plan, asset), history in self.known.items():
+            forget_oldest(history.deviations)
+            yield encode((plan, asset, history))
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    digest = sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def sum_up(ledger: Ledger, beside: Population, mark: Mark) -> bytes:

@@ -15,20 +15,20 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.lines import WRONG
 from ccdr.evidence.ledger.places import Mark
-from ccdr.evidence.ledger.verification import Verification, verify
+from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import misnamed
 from ccdr.evidence.lineage.comparing import differs, keep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import ALONE
-from ccdr.evidence.reading import meanwhile
-from ccdr.evidence.summary import HOLDS, Summing, forget_older, keep_summary, kept, sum_up
+from ccdr.evidence.reading import Take, meanwhile, read_verified
+from ccdr.evidence.summary import HOLDS, Summing, digest_of, forget_older, keep_summary, kept, sum_up
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
@@ -102,30 +102,35 @@ def _compare(services: Services) -> Comparison:
     of_others = beside.problems()
     file, summing = kept(services.state, ledger), Summing(ALONE)
     mark = None if file is None else file.mark(beside)
-    comes_to: bytes | None = None
+    kept_as = None if file is None else (file.name, file.as_recorded, sha256(file.contents).hexdigest())
+    del file  # of a large ledger it has tens of megabytes
+    comes_to: str | None = None
+
+    def anew() -> Take:
+        nonlocal summing, comes_to
+        summing, comes_to = Summing(ALONE), None
+        return lambda record, _: summing.take(record)
 
     def there() -> None:
         nonlocal comes_to
         assert mark is not None
-        comes_to = sum_up(ledger, beside, mark) if beside else summing.up_to(mark)
+        comes_to = digest_of([sum_up(ledger, beside, mark)] if beside else summing.parts(mark))
 
-    def take(record: Mapping[str, Any], _: datetime) -> None:
-        summing.take(record)
-
-    verification = verify(ledger.directory, take, at=(mark, there) if mark else None)
+    verification = read_verified(ledger.directory, anew, at=(mark, there) if mark else None, crashes=True)
     if verification.ok:
         changed = [*_kept_mark(services), *misnamed(ledger.directory)]
         verification = replace(verification, problems=(*verification.problems, *changed))
     verification = replace(verification, problems=(*verification.problems, *_wrong(summing.known), *of_others))
-    if not verification.ok or file is None:
+    if not verification.ok or kept_as is None:
         return Comparison(verification, NONE, (), summing)
-    if not file.as_recorded:
-        difference = f"{file.name} is not as the last verification had made it: it was changed, and is not read"
+    name, as_recorded, digest = kept_as
+    if not as_recorded:
+        difference = f"{name} is not as the last verification had made it: it was changed, and is not read"
         return Comparison(verification, DIFFERS, (difference,), summing)
     if mark is None or not ledger.holds(mark):  # it would not be read
         return Comparison(verification, NONE, (), summing)
-    if comes_to != file.contents:
-        difference = f"{file.name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
+    if comes_to != digest:
+        difference = f"{name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
         return Comparison(verification, DIFFERS, (difference,), summing)
     return Comparison(verification, EQUAL, (), summing)
 

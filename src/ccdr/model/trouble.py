@@ -103,6 +103,7 @@ class Trouble(StrEnum):
     ATTESTATION_ENDS = "attestation_ends"  # within a month: no finding
     INCIDENT_OVERDUE = "incident_overdue"  # a notification that nobody has recorded as filed, past its time
     INCIDENT_DUE = "incident_due"  # a notification that is due soon: no finding
+    DEVIATION_OVERDUE = "deviation_overdue"  # what went wrong was to be over by a day, and that is past
     MISSED = "missed"
     UNTOLD = "untold"  # an address that could not be reached
 
@@ -348,6 +349,8 @@ _NEXT = {
     "docs/how-to/incidents.md",
     Trouble.INCIDENT_DUE: "ccdr incident list {plan}   shows what is due; ccdr incident draft   writes a draft: "
     "docs/how-to/incidents.md",
+    Trouble.DEVIATION_OVERDUE: "ccdr deviation list {plan}   shows what is overdue, and who answers for it; "
+    "docs/how-to/deviations.md",
     Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }

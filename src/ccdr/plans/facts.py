@@ -116,12 +116,22 @@ class ApprovalFacts:
 
 
 @dataclass(frozen=True)
+class DeviationFacts:
+    """How bad a deviation is, by its code, where the plan says so; and how long after it was opened it is overdue, by
+    how bad it is: seconds."""
+
+    severity: Mapping[str, str]
+    due: Bounds
+
+
+@dataclass(frozen=True)
 class PlanFacts:
     """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
     `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
     which people or programs are told, a digest of the file's name that holds the addresses. These two are None where an
     older record does not say; `copies`, by name, are none then. `clocks` are what an incident has to be notified by,
-    each with its seconds; None where an older record does not say."""
+    each with its seconds; None where an older record does not say. `deviations` is what the plan states of how bad they
+    are and by when they are to be over; None where an older record does not say."""
 
     timezone: str
     mtd: float | None
@@ -135,6 +145,7 @@ class PlanFacts:
     copies: Mapping[str, CopyFacts] = field(default_factory=dict)
     approval: ApprovalFacts | None = None
     clocks: Bounds | None = None
+    deviations: DeviationFacts | None = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -160,6 +171,9 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
         copies={name: _copy(plan, copy) for name, copy in plan.copies.items()},
         approval=_approval(plan.approval),
         clocks=clocks,
+        deviations=DeviationFacts(
+            {str(code): str(bad) for code, bad in plan.deviations.severity.items()}, plan.deviations.due.model_dump()
+        ),
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
             for way in ("urls_file", "ping_file")
@@ -186,6 +200,7 @@ def facts_from(body: Mapping[str, Any]) -> PlanFacts:
             copies={_text(name): _copy_from(copy) for name, copy in (body.get("copies") or {}).items()},
             approval=_approval_from(body.get("approval")),
             clocks=None if (clocks := body.get("clocks")) is None else _bounds(clocks),
+            deviations=_deviations_from(body.get("deviations")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None
@@ -252,6 +267,12 @@ def _approval_from(body: Mapping[str, Any] | None) -> ApprovalFacts | None:
         return None
     review = _number_or_none(body["review"])
     return ApprovalFacts(_text(body["signers"]), review, body["second_factor"] is True, body["recover"] is True)
+
+
+def _deviations_from(body: Mapping[str, Any] | None) -> DeviationFacts | None:
+    if body is None:
+        return None
+    return DeviationFacts({_text(k): _text(v) for k, v in body["severity"].items()}, _bounds(body["due"]))
 
 
 def _copy(plan: Plan, copy: Copy) -> CopyFacts:

@@ -12,8 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
+from ccdr.plans.deviation_rules import SEVERITIES, due_within, severity_of
 from ccdr.plans.due_times import how_often, same_times
-from ccdr.plans.facts import ApprovalFacts, AssetFacts, Bounds, CheckFacts, PlanFacts
+from ccdr.plans.facts import ApprovalFacts, AssetFacts, Bounds, CheckFacts, DeviationFacts, PlanFacts
 from ccdr.plans.versions import PlanRevision
 
 Value = float | str | None
@@ -65,6 +66,8 @@ class Code(StrEnum):
     APPROVAL_WEAKER = "APPROVAL_WEAKER"  # it holds for longer, or asks for less
     INCIDENT_CLOCK_GONE = "INCIDENT_CLOCK_GONE"  # an incident has not to be notified by it any more
     INCIDENT_CLOCK_LONGER = "INCIDENT_CLOCK_LONGER"
+    DEVIATIONS_MILDER = "DEVIATIONS_MILDER"  # what went wrong counts as less bad than it did
+    DEVIATIONS_LATER = "DEVIATIONS_LATER"  # … or is to be over later
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -137,6 +140,7 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
     yield from _copies(before, after)
     yield from _approval(before.approval, after.approval)
     yield from _clocks(before.clocks, after.clocks)
+    yield from _deviations(before.deviations, after.deviations)
     for way, name in (before.told or {}).items():
         now = None if after.told is None else after.told.get(way)
         if now != name:
@@ -185,6 +189,20 @@ def _clocks(was: Bounds | None, now: Bounds | None) -> Iterator[Loosening]:
             yield Loosening(Code.INCIDENT_CLOCK_GONE, None, within, None, name)
         elif now[name] > within:
             yield Loosening(Code.INCIDENT_CLOCK_LONGER, None, within, now[name], name)
+
+
+def _deviations(was: DeviationFacts | None, now: DeviationFacts | None) -> Iterator[Loosening]:
+    """`item` is the code, or how bad it is. What an older record does not say is as it comes with ccdr."""
+    old_severity, new_severity = ({} if of is None else of.severity for of in (was, now))
+    old_due, new_due = ({} if of is None else of.due for of in (was, now))
+    for code in sorted({*old_severity, *new_severity}):
+        old, new = severity_of(code, old_severity), severity_of(code, new_severity)
+        if SEVERITIES.index(new) > SEVERITIES.index(old):
+            yield Loosening(Code.DEVIATIONS_MILDER, None, old, new, code)
+    for severity in SEVERITIES:
+        before, after = due_within(severity, old_due), due_within(severity, new_due)
+        if after > before:
+            yield Loosening(Code.DEVIATIONS_LATER, None, before, after, severity)
 
 
 def _copies(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:

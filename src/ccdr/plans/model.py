@@ -16,6 +16,7 @@ from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
 from ccdr.plans.access import Access
+from ccdr.plans.deviation_rules import Deviations
 from ccdr.plans.incident_clocks import PlanIncidents
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.runbook import RunbookState, Steps
@@ -248,6 +249,9 @@ class Plan(Strict):
     access: Access = Field(Access(), description="the credential of each role at the store of the repository")
     incidents: PlanIncidents = Field(
         PlanIncidents(), description="what has to be notified after an incident, and as what"
+    )
+    deviations: Deviations = Field(
+        Deviations(), description="how bad what went wrong is, and by when it is to be over; reports tell of it"
     )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(

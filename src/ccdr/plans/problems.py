@@ -134,6 +134,9 @@ class _Report:
             self.unknown_key(where, shape.keys(where[:-1]))
         elif kind in _UNION_ERRORS:
             self._unknown_kind(shape.locate(loc), shape)
+        elif loc[-1:] == ("[key]",) and kind == "literal_error":
+            words = str(error.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")
+            self.unknown_key(shape.locate(loc[:-1]), words)
         elif loc[-1:] == ("[key]",):
             self.add(shape.locate(loc[:-1]), _NO_NAME, key=True)
         elif kind in ("value_error", "assertion_error"):

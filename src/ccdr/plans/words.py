@@ -18,6 +18,7 @@ _SECONDS = frozenset(
         Code.LOCK_KEPT_SHORTER,
         Code.INCIDENT_CLOCK_GONE,
         Code.INCIDENT_CLOCK_LONGER,
+        Code.DEVIATIONS_LATER,
     )
 )
 # By code: what was loosened, with `{before}`, `{after}` and `{item}`.
@@ -65,6 +66,8 @@ _WORDS = {
     Code.APPROVAL_WEAKER: "its approval asked for {item} {before} and asks for {after}",
     Code.INCIDENT_CLOCK_GONE: "its incidents had the clock {item} ({before}), and do not have it any more",
     Code.INCIDENT_CLOCK_LONGER: "its incidents had {before} by the clock {item}, and have {after}",
+    Code.DEVIATIONS_MILDER: "a deviation {item} counted as {before}, and counts as {after}",
+    Code.DEVIATIONS_LATER: "a {item} deviation was to be over within {before}, and now within {after}",
     Code.NOTIFY_GONE: "its {item} was removed: people or programs get no more messages by it",
     Code.NOTIFY_CHANGED: "its {item} is another file: the people who get messages may have changed",
     Code.HOLD_LONGER: "ccdr reported a snapshot held past its time after {before}, and now after {after}",

@@ -10,12 +10,14 @@ from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
 from ccdr.evidence.attested import judge as judge_attested
+from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.copies import of_copies
+from ccdr.evidence.judgement.deviations import judge_deviations
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow, judge_incidents, open_incidents
 from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
@@ -25,6 +27,7 @@ from ccdr.host.clock import boot
 from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
+from ccdr.jobs.deviations import checked, signers_of
 from ccdr.jobs.in_force import not_kept
 from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
@@ -147,9 +150,19 @@ def upkeep_problems(
         own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
         incidents = history.get((plan, None), AssetHistory()).incidents
         due = acknowledged(judge_incidents(plan, incidents, clocks_of(services)), acks, now)
-        return (*_with_words(wrong, services.state), *own, *_runbook(plan, history, services), *due)
+        late = acknowledged(overdue_deviations(p, services, history, now), acks, now)
+        return (*_with_words(wrong, services.state), *own, *_runbook(plan, history, services), *due, *late)
 
     return {p.plan.plan: of(p) for p in plans}
+
+
+def overdue_deviations(
+    loaded: LoadedPlan, services: Services, histories: Histories, now: datetime
+) -> Iterator[Problem]:
+    """Of one plan, at that time. Only where one would count does anybody ask whether an acceptance is signed."""
+    plan = loaded.plan.plan
+    due = [d for d in deviations_of(histories, {plan: loaded.plan.owner}, [plan], ended=False) if now > d.due]
+    yield from judge_deviations(checked(due, services, signers_of([loaded]), now), now)
 
 
 def clocks_of(services: Services) -> Clocks:

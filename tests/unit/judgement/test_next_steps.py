@@ -90,6 +90,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.INCIDENT_OVERDUE: ("ccdr status p",),
     Trouble.INCIDENT_DUE: ("ccdr status p",),
     Trouble.SOURCE_AWAY: ("ccdr backup p", "ccdr ship p"),
+    Trouble.DEVIATION_OVERDUE: ("ccdr status p",),
     Trouble.DUTIES: (),
     Trouble.MISSED: (),
     Trouble.UNTOLD: ("ccdr run",),

@@ -38,6 +38,12 @@ class VerificationDocument(Doc):
     crashes: list[str]
     torn_bytes: int
     newer: Any
+    since: Annotated[
+        Map | None,
+        about(
+            "null: all was read; else from which `record` on, and since which verification: `verified`, `verified_by`"
+        ),
+    ]
     ledger: Text
     findings: Annotated[list[FindingDocument], about("of its checkpoints and anchors; `problems` has all")]
     not_judged: Annotated[list[str], about("what could not be held to what is here")]

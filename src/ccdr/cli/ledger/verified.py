@@ -15,21 +15,24 @@ from ccdr.model.values import rfc3339, so_many
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verifying import Checked
     from ccdr.evidence.ledger.verification import Verification
+    from ccdr.jobs.since_verified import VerifiedBefore
 
 CONSISTENT, VERIFIED = "internally consistent", "verified"
+GOES_ON = "goes on from its last verification"  # less than consistent: what is before that was not read
 
 
 @dataclass(frozen=True)
 class Verified:
     """A ledger that was verified, with all the problems that were found of it; runs that are `at_work` have not
     crashed. `checked` is what its checkpoints and anchors say of it; `held`: it is held to a pinned key and an
-    independent anchor, and proves nothing without."""
+    independent anchor, and proves nothing without. `before`: only what is behind that verification was read."""
 
     verification: Verification
     problems: Sequence[object]
     at_work: frozenset[str] = frozenset()
     checked: Checked | None = None
     held: bool = False
+    before: VerifiedBefore | None = None
 
     @property
     def findings(self) -> Sequence[object]:
@@ -40,6 +43,8 @@ class Verified:
         """The one word for it; None where there is a finding, or something could not be judged."""
         if self.findings or self.verification.newer:
             return None
+        if self.before is not None:
+            return GOES_ON
         return VERIFIED if self.checked and self.checked.proven else CONSISTENT
 
     @property
@@ -51,7 +56,7 @@ class Verified:
     def exit_code(self) -> Exit:
         if self.findings:
             return Exit.FINDING
-        proves = self.says == VERIFIED or (self.says == CONSISTENT and not self.held)
+        proves = self.says in (VERIFIED, GOES_ON) or (self.says == CONSISTENT and not self.held)
         return Exit.OK if proves else Exit.NOT_CARRIED_OUT
 
     def as_json(self) -> dict[str, Any]:
@@ -62,12 +67,18 @@ class Verified:
             "records": verification.records,
             "head": verification.head,
             "problems": [str(one) for one in self.findings],
-            **(self.checked.as_json() if self.checked else {}),
+            **(self.checked.as_json() if self.checked else _UNCHECKED),
             "summary": None,
             "notes": list(verification.notes),
             "crashes": self.crashes,
             "torn_bytes": verification.torn_bytes,
             "newer": verification.newer,
+            "since": self.before
+            and {
+                "record": self.before.part.mark.seq + 1,
+                "verified": rfc3339(self.before.at),
+                "verified_by": self.before.record,
+            },
         }
 
     def tell(self) -> None:
@@ -75,6 +86,10 @@ class Verified:
         what = f"{so_many(verification.records, 'record')}, head {verification.head[:16]}…"
         verdict = WORDS[self.exit_code]
         click.echo(f"{word(verdict)}  {what}{f': {self.says}' if self.says else ''}")
+        if (before := self.before) is not None:
+            upto, when = before.part.mark.seq, f"{rfc3339(before.at)[:19]}Z (record {before.record})"
+            click.echo(f"  read from record {upto + 1} on; the verification of {when} found all well up to there")
+            click.echo("  → `ccdr ledger verify` reads all of it")
         if later := verification.newer:
             click.echo(f"  {so_many(later, 'record')} of a later ccdr: what they tell, this one does not know")
         open_ = self.checked.unproven if self.checked else ()
@@ -87,4 +102,12 @@ class Verified:
                 click.echo(f"  boundary: {line}")
 
 
+_UNCHECKED: dict[str, object] = {
+    "findings": [],
+    "not_judged": [],
+    "checkpoints": 0,
+    "pinned": False,
+    "boundary": None,
+    "keys": [],
+}
 WORDS = {Exit.FINDING: "FAIL", Exit.NOT_CARRIED_OUT: "INCONCLUSIVE", Exit.OK: "PASS"}

@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
-def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...]) -> Exit:
+@click.option("--since-verified", is_flag=True, help="Read only what came after the last verification by `ccdr run`.")
+def verify(
+    where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...], since_verified: bool
+) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY: a copy of a ledger, or a package that
     `ccdr ledger export` wrote, of which every file is held to the others; or one record's proof, as `ccdr ledger proof`
     writes it. Of the live one, the summary that `ccdr status` is read from is made anew and compared, too, and so is
@@ -57,6 +60,10 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     can: the answer then is *verified*, and ends with the boundary: a change before that record would have been found.
     Without them it is *internally consistent*. The snapshots in the repositories can show it, too (--repository).
 
+    With --since-verified it reads only what came after the newest verification that the ledger tells of, and checks
+    that the record which that came to is there: seconds, whatever the ledger's age. It says from which record on it
+    looked, and reads all where there is nothing to go on from.
+
     Exits 0 where it is verified, and, of a live ledger or of one that no key signs, where it is internally consistent;
     a copy of one that a key signs, and that is no more than that, exits 3, as does one of which a later ccdr wrote
     some. Crashed runs are reported, and are not verification failures.
@@ -64,6 +71,7 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     \b
     Examples:
       ccdr ledger verify
+      ccdr ledger verify --since-verified
       ccdr ledger verify --repository
       ccdr ledger verify --repository outbound
       ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
@@ -71,6 +79,13 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     from ccdr.jobs.checkpoints.held_to import Brought
 
     brought = Brought.of(pins, anchors)
+    if since_verified:
+        if where or repository or brought.anything:
+            what = "--since-verified looks at what is new of the live ledger"
+            raise UsageProblem(what, hint="leave it out: a copy, a repository, a pin and an anchor are for all of it")
+        if (code := _verify_since()) is not None:
+            return code
+        click.echo("ccdr: there is no verification to go on from: all of it is read", err=True)
     if repository or not where:
         return _verify_live(where, brought, repository=repository)
     if len(where) > 1:
@@ -81,6 +96,28 @@ def verify(where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anch
     if not directory.is_dir():
         raise UsageProblem(f"there is no directory {directory}", hint="--repository takes the names of plans")
     return _verify_directory(directory, brought)
+
+
+def _verify_since() -> Exit | None:
+    """What is new of this host's ledger; None where there is nothing to go on from. Neither the summary, nor plans,
+    nor other ledgers are looked at."""
+    from ccdr.jobs.attest import troubles
+    from ccdr.jobs.since_verified import verified_before, verify_on
+
+    services, at_work = settings().services(), frozenset[str]()
+    with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
+        at_work = services.state.runs_at_work()  # first: they may end while it is read
+    before = verified_before(services)
+    if before is None:
+        return None
+    verification, lineage = verify_on(services, before), services.lineage()
+    problems = dict.fromkeys((*verification.problems, *(trouble.text for trouble in troubles(lineage))))
+    verified = Verified(verification, tuple(problems), at_work, before=before)
+    if settings().json:
+        print_json({**verified.as_json(), "ledger": lineage.ledger})
+    else:
+        verified.tell()
+    return verified.exit_code
 
 
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
@@ -194,7 +231,7 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     lineage = services.lineage()
     contradiction = here(services, lineage, services.catalogue.newest())
     of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(contradiction))]
-    of_plans = _plans_not_kept(services) if compared.ledger.ok else []
+    of_plans = _plans_not_kept(services, compared) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {problem}" for name, of in beside.items() for problem in of.problems]
     problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
@@ -211,11 +248,12 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     return _Live(Verified(noted, problems, at_work, checked, brought.anything), compared, lineage, beside, answers)
 
 
-def _plans_not_kept(services: Services) -> list[str]:
-    """Versions of plans whose files are gone, or were changed: of all there ever were."""
+def _plans_not_kept(services: Services, compared: Comparison) -> list[str]:
+    """Versions of plans whose files are gone, or were changed: of all there ever were. By what was folded while the
+    ledger was verified, where no other lies beside it: years are not read twice."""
     from ccdr.jobs.in_force import not_kept
 
-    histories = services.histories()
+    histories = services.histories() if services.population() else compared.of_ours.known
     plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
     return [
         f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"

@@ -10,6 +10,8 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.evidence.attested import ATTESTATION
+from ccdr.evidence.deviations import derive
+from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
@@ -63,7 +65,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 50  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 52  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -73,13 +75,13 @@ _WANTED = STARTS | {
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
     ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *ERASURES, *RUNBOOKS,
-    *INCIDENTS,
+    *INCIDENTS, *DEVIATIONS,
 }  # fmt: skip
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
     GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, *ERASURES, *RUNBOOKS,
-    *INCIDENTS,
+    *INCIDENTS, *DEVIATIONS,
 ))  # fmt: skip
 
 
@@ -99,7 +101,7 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     for record in records:
         if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                of_it = history.setdefault((_place(record), gone["asset"]), AssetHistory())
+                of_it = _of(history, (_place(record), gone["asset"]))
                 of_it.forget(gone["id"], ours=not of_another_host(record))
     return history
 
@@ -107,6 +109,17 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
 def follow(history: Histories, record: Record) -> bool:
     """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
     it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
+    if record["kind"] not in derive.WANTED:
+        return _follow(history, record)
+    was = derive.before(history, record)
+    if not _follow(history, record):
+        return False
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        derive.take(history, record, was)
+    return True
+
+
+def _follow(history: Histories, record: Record) -> bool:
     if why := record.get(PASSED_OVER):
         _pass_over(history, str(why), record)
         return False
@@ -115,7 +128,7 @@ def follow(history: Histories, record: Record) -> bool:
     plan, asset, place = record["plan"], record["asset"], _place(record)
     if record["kind"] == RECOVERED:
         if record.get("spoilt") is True:
-            history.setdefault((None, None), AssetHistory()).spoilt.append((ledger_of(record), number_of(record)))
+            _of(history, (None, None)).spoilt.append((ledger_of(record), number_of(record)))
         return True
     if record["kind"] == ANSWERED:
         host, seen = history.get((None, None)), record.get("spoilt")
@@ -131,26 +144,36 @@ def follow(history: Histories, record: Record) -> bool:
     if plan is not None and record["kind"] in ACCESSES:
         _take_access(history, plan, record)
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
-    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+    try:  # for millions of records; what `contextlib.suppress` costs shows
         other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
-            history.setdefault((plan, None), AssetHistory()).take_another_host(record)
+            _of(history, (plan, None)).take_another_host(record)
         if other and record["kind"] in _OWN:
             return True
         of_test = record["kind"] in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
-        history.setdefault((place, asset), AssetHistory()).take(record, checks)
+        _of(history, (place, asset)).take(record, checks)
         if not other:
             _take_real(history, record)
         if record["kind"] == TEST_END:
             _take_capture(history, record)
             if place != plan and record["verdict"] in ("PASS", "FAIL"):
-                history[place, asset].tests_then = history.setdefault((plan, asset), AssetHistory()).tests
+                history[place, asset].tests_then = _of(history, (plan, asset)).tests
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
     if record["kind"] == RECOVER_END and not of_another_host(record):
         _take_recovered(history, record)
     if does_not_open(record):
-        history.setdefault((place, None), AssetHistory()).last_damage = record
+        _of(history, (place, None)).last_damage = record
     return True
+
+
+def _of(history: Histories, place: tuple[str | None, str | None]) -> AssetHistory:
+    """What is known of a place, made where there is nothing yet: only then, as it has many fields."""
+    known = history.get(place)
+    if known is None:
+        known = history[place] = AssetHistory()
+    return known
 
 
 def _place(record: Record) -> str | None:
@@ -165,7 +188,7 @@ def _take_capture(history: Histories, test: Record) -> None:
     tested, plan, asset = test.get("snapshot") or {}, test["plan"], test["asset"]
     one, failed = str(tested.get("id")), tested.get("verdict") == "FAIL"
     if tested.get("verdict") == "PASS" or (failed and test.get("damaged") is not True):
-        history.setdefault((plan, asset), AssetHistory()).take_capture(one, bad=failed)
+        _of(history, (plan, asset)).take_capture(one, bad=failed)
         for (name, of), place in history.items() if failed else ():
             if of == asset and name is not None and name.partition("@")[0] == plan:
                 place.proven.pop(one, None)
@@ -173,9 +196,7 @@ def _take_capture(history: Histories, test: Record) -> None:
 
 
 def _take_access(history: Histories, plan: str, record: Record) -> None:
-    own = history.get((plan, None))
-    if own is None:
-        own = history[plan, None] = AssetHistory()
+    own = _of(history, (plan, None))
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         take_access(own, record)
 
@@ -185,7 +206,7 @@ def _take_recovered(history: Histories, record: Record) -> None:
     with contextlib.suppress(KeyError, TypeError, AttributeError):
         for one in record["assets"]:
             if one["state"] == "done" and one["target"]["kind"] in ("server", "new_server"):
-                history.setdefault((record["plan"], str(one["asset"])), AssetHistory()).renew(str(record["time"]))
+                _of(history, (record["plan"], str(one["asset"]))).renew(str(record["time"]))
 
 
 def _take_real(history: Histories, record: Record) -> None:
@@ -194,7 +215,7 @@ def _take_real(history: Histories, record: Record) -> None:
     kind, plan = record["kind"], record["plan"]
     if kind not in (RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END) or plan is None:
         return
-    of_plan = history.setdefault((plan, None), AssetHistory())
+    of_plan = _of(history, (plan, None))
     if kind == RESTORE_END:
         if record["result"] == "REFUSED":
             of_plan.nothing_done(record["run"])
@@ -210,17 +231,17 @@ def _take_vanished(history: Histories, record: Record) -> None:
     gone = record.get("vanished")
     if of_another_host(record):
         return
-    own = history.setdefault((record["plan"], None), AssetHistory())
+    own = _of(history, (record["plan"], None))
     own.newest[COMPARED] = record
     take_strangers(own, record)
     if isinstance(gone, dict):
         for asset, ids in gone.items():
-            of = history.setdefault((record["plan"], str(asset)), AssetHistory())
+            of = _of(history, (record["plan"], str(asset)))
             of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}
 
 
 def _pass_over(history: Histories, why: str, record: Record) -> None:
-    place, run = history.setdefault((_place(record), record["asset"]), AssetHistory()), str(record["run"])
+    place, run = _of(history, (_place(record), record["asset"])), str(record["run"])
     place.pass_over(why, number_of(record))
     if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
         del place.open_runs[run]  # it has ended, whatever came of it

@@ -11,6 +11,9 @@ from typing import Any
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES, Operation
 from ccdr.evidence.attested import ATTESTATION, key_of
+from ccdr.evidence.deviations.entries import take_entry
+from ccdr.evidence.deviations.spans import Kept
+from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
     ACCESS_TESTED,
@@ -136,7 +139,7 @@ class FoldedRecords:
     # … and what had been found damaged before they came to be others: its parts, of how many, and since when
     damaged_before: list[str] = field(default_factory=list)
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
-    last_done_prune: Record | None = None  # of a plan
+    last_done_prune: Record | None = None  # of a plan; of what it `removed`, the number
     last_copy: Record | None = None  # of a plan's copy: the newest that tells what is there
     tests: int = 0  # restore tests of an asset that have ended, wherever it was fetched from
     tests_then: int = 0  # of an asset at a copy: how many its own repository had seen, when it was last tested there
@@ -223,6 +226,9 @@ class FoldedRecords:
     accesses: dict[str, list[str]] = field(default_factory=dict)
     unusual: list[list[Any]] = field(default_factory=list)  # … and what of that nobody has answered for: accesses.py
 
+    # What went wrong, and what people have said of it.
+    deviations: Kept = field(default_factory=Kept)
+
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
         self.passed_over[why] = [count + 1, seq]
@@ -266,6 +272,9 @@ class FoldedRecords:
             take_incident(self.incidents, record)
             self.without_incident = told_of(self.without_incident, record.get("recovery"))
             return
+        if kind in DEVIATIONS:
+            take_entry(self.deviations.said, record)
+            return
         if kind == LOGS:
             self._take_log(record)
             return
@@ -277,6 +286,8 @@ class FoldedRecords:
             return
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
+        if kind == PRUNED:
+            record = _counted(record)
         self.newest[kind] = record
         start = self.open_runs.pop(run, None) or {}
         if kind == BACKUP_END:
@@ -355,7 +366,7 @@ class FoldedRecords:
         if done:
             self.last_done_prune = record
         if self.glass_to_prune and not of_another_host(record):
-            if removed := len(record.get("removed") or ()):
+            if removed := record["removed"]:
                 self.pruned_by_glass = [*self.pruned_by_glass, [removed, record["time"], record["seq"]]][-MOST_BROKEN:]
             self.glass_to_prune = not done
 
@@ -654,6 +665,13 @@ def _points_further(failed: Record | None, record: Record) -> bool:
 def answer_to(suspect: Record) -> str:
     """By which an acknowledgement names it."""
     return known_by(Problem(Trouble.SNAPSHOT_SUSPECT, "", about=str(suspect["run"])))
+
+
+def _counted(prune: Record) -> Record:
+    """A prune as it is kept: how many snapshots it removed. Which ones they were is a third of all that would be kept
+    of a large contact centre, and nobody asks."""
+    removed = prune.get("removed")
+    return {**prune, "removed": len(removed) if isinstance(removed, list) else 0}
 
 
 def id_of(stored: Record) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     CAUGHT,
@@ -50,7 +48,10 @@ _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
 def understood(record: Record) -> bool:
     """Has it what the fold goes by, of the right type? What has not tells nothing, and no ccdr has written it so."""
 
-    def fits(value: Any, of: type | tuple[str, ...]) -> bool:
-        return value in of if isinstance(of, tuple) else isinstance(value, of)
-
-    return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
+    needed = _NEEDED.get(record["kind"])
+    if needed is not None:
+        for key, of in needed.items():
+            value = record.get(key)
+            if not (value in of if isinstance(of, tuple) else isinstance(value, of)):
+                return False
+    return True

@@ -36,6 +36,8 @@ class Unfinished:
     seq: int
 
 
+_EDGES = ("start", "end")  # of runs: all others are passed over at once
+_PASSED_OVER, _TOLD_BY = OF_READERS
 Begun = dict[tuple[str | None, ...], Unfinished]  # by kind, plan, asset and run
 
 
@@ -44,7 +46,8 @@ class Verification:
     """What a walk over a whole ledger found. Problems are findings; notes and crashes are worth knowing.
 
     `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`. `newer` is how
-    many records a later ccdr wrote: the chain holds them, and this ccdr does not know what they tell.
+    many records a later ccdr wrote: the chain holds them, and this ccdr does not know what they tell. `unlike` is how
+    many lines are no records, or not as their kinds are defined.
     """
 
     records: int
@@ -56,6 +59,7 @@ class Verification:
     notes: tuple[str, ...]
     crashes: tuple[Unfinished, ...]
     newer: int = 0
+    unlike: int = field(default=0, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -70,13 +74,14 @@ def verify(
     crashes: bool = True,
     extent: Extent | None = None,
     since: VerifiedPart | None = None,
+    begun: Begun | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, as `Ledger.as_read` has it, with its time, whatever is wrong with its
     place in the chain: who reads the ledger and verifies it reads it once. Who follows runs itself need not have it
     done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line was given.
-    `since` is a part that was verified before: the walk begins behind it.
+    `since` is a part that was verified before: the walk begins behind it; `begun` are the runs without an end in it.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
@@ -85,6 +90,7 @@ def verify(
     walk = _Walk(directory, each, at, crashes)
     if since is not None:
         walk.go_on(since)
+        walk.begun.update(begun or {})
     with telling("read", directory):
         extent = extent_of(directory) if extent is None else extent
         names, segments = [path.name for path in files_in(directory)], [directory / name for name in extent]
@@ -102,7 +108,7 @@ def verify(
         walk.notes.append(f"{directory}: no records")
     problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
     facts = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
-    return Verification(*facts, walk.newer)
+    return Verification(*facts, walk.newer, walk.unlike)
 
 
 def _first_of(texts: list[str]) -> tuple[str, ...]:
@@ -145,6 +151,7 @@ class _Walk:
     spoilt: dict[int, str] = field(default_factory=dict)  # lines that were changed, until somebody answers for them
     begun: Begun = field(default_factory=dict)
     newer: int = 0
+    unlike: int = 0
     _begins: Mark = BEGINNING
 
     def go_on(self, since: VerifiedPart) -> None:
@@ -193,7 +200,7 @@ class _Walk:
             record = decode(line)
         except ValueError as why:
             self.problems.append(f"{name}:{number}: {why}")
-            self.unread, self.before = self.unread + 1, None
+            self.unread, self.before, self.unlike = self.unread + 1, None, self.unlike + 1
             return
         seq, time = record.seq, record.time
         follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record.prev, None)
@@ -215,11 +222,11 @@ class _Walk:
                     self.notes.append(f"{sentence}; somebody answers for it, by record {seq}")
         elif isinstance(record, Unread):
             self._unread(f"{name}:{number}", record)
-        if self.crashes:
+        if self.crashes and record.kind.endswith(_EDGES):
             if sentence := _strays(self.begun, record):
                 self.problems.append(f"{name}:{number}: {sentence}")
             follow(self.begun, record)
-        doubtful = isinstance(record, Unread) or any(word in line for word in OF_READERS)
+        doubtful = isinstance(record, Unread) or _PASSED_OVER in line or _TOLD_BY in line
         seen = as_read(line, record) if self.each is not None or doubtful else {}
         if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
             self.problems.append(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it")
@@ -230,6 +237,7 @@ class _Walk:
         if record.newer:
             self.newer += 1
         elif misfits(record):
+            self.unlike += 1
             self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
 
     def _recovered(self, where: str, record: LedgerRecovered) -> None:

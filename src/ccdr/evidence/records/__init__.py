@@ -21,6 +21,7 @@ from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShip
 from ccdr.evidence.records.checkpoints import LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
+from ccdr.evidence.records.deviations import DeviationAccepted, DeviationAssigned, DeviationNoted
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
@@ -66,6 +67,9 @@ __all__ = [
     "CheckStart",
     "CopyEnd",
     "CopyStart",
+    "DeviationAccepted",
+    "DeviationAssigned",
+    "DeviationNoted",
     "Duties",
     "ErasureAdd",
     "ErasureNobody",

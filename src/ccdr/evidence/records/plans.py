@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from ccdr.evidence.records.values import Count, Digest, Record, Seconds, Value, Word, about
 
 Schedule = Annotated[str, about("five cron fields, in the plan's zone")]
+Severity = Literal["critical", "major", "minor"]
 Bounds = Annotated[dict[str, float], about("by name")]
 
 
@@ -84,6 +85,13 @@ class RecordedApprovalFacts(Value, frozen=True, kw_only=True, gc=False):
     recover: Annotated[bool, about("a recovery needs an approval of its own")]
 
 
+class RecordedDeviationFacts(Value, frozen=True, kw_only=True, gc=False):
+    """How bad what went wrong is, and by when it is to be over."""
+
+    severity: Annotated[dict[str, Severity], about("by code, where the plan says so")] = {}
+    due: Annotated[dict[str, Seconds], about("how long after it was opened it is overdue, by how bad it is")] = {}
+
+
 class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
 
@@ -106,6 +114,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
         dict[str, float] | None,
         about("what an incident has to be notified by: seconds, by the clock's name; null: not known"),
     ] = None
+    deviations: Annotated[RecordedDeviationFacts | None, about("null: not known, of an older record")] = None
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):

@@ -91,6 +91,7 @@ HEADLINES = {
     Trouble.ATTESTATION_ENDS: "an attestation ends soon",
     Trouble.INCIDENT_OVERDUE: "a notification is OVERDUE",
     Trouble.INCIDENT_DUE: "a notification is due soon",
+    Trouble.DEVIATION_OVERDUE: "a deviation is OVERDUE",
     Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
     Trouble.UNTOLD: "an address took no message",

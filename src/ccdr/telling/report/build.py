@@ -46,10 +46,12 @@ from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
+from ccdr.telling.deviations import Told
 from ccdr.telling.incidents.view import Listed
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.copies import copy_reports
+from ccdr.telling.report.deviations import deviations_in
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.headline import Answer, answer, over_the_period
 from ccdr.telling.report.incidents import incidents_in
@@ -63,7 +65,7 @@ from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending
 from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.report.sign_offs import SignOff, findings_of, sign_offs_in
-from ccdr.telling.status import answering, records_lost, seen_now, upkeep_problems
+from ccdr.telling.status import answering, overdue_deviations, records_lost, seen_now, upkeep_problems
 
 _UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
@@ -134,6 +136,7 @@ class Report:
     noted: tuple[Noted, ...] = ()  # what somebody has taken note of
     controls: Controls | None = None
     incidents: tuple[Listed, ...] = ()
+    deviations: tuple[Told, ...] = ()
     sign_offs: tuple[SignOff, ...] = ()
 
     @property
@@ -205,6 +208,15 @@ def make_report(
         judged_by=tuple(judged),
         noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
         incidents=incidents_in(evidence.histories, period),
+        deviations=deviations_in(
+            plans,
+            [one.judged for one in assets if one.judged is not None],
+            evidence.histories,
+            services,
+            period,
+            words=words,
+            wanted=named,
+        ),
         sign_offs=signed,
         controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours(), reader),
     )
@@ -447,7 +459,8 @@ def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period
     of_plan = judge_upkeep(loaded, evidence.histories, period.end)
     incidents = evidence.history(loaded.plan.plan, None).incidents
     due = judge_incidents(loaded.plan.plan, incidents, Clocks(period.end))
-    return (*of_plan, *of_copies(loaded, evidence.histories, period.end), *due)
+    late = overdue_deviations(loaded, services, evidence.histories, period.end)
+    return (*of_plan, *of_copies(loaded, evidence.histories, period.end), *due, *late)
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ccdr.plans.due import DueGap
+from ccdr.telling.deviations import Told
 from ccdr.telling.report import charts
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.charts import Chart
@@ -15,6 +16,7 @@ from ccdr.telling.report.runs import CRASHED, MISSED, RUNNING, SKIPPED, Recorded
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own
 MOST_INTERRUPTIONS = 500
+MOST_DEVIATIONS = 300
 MOST_GAPS = 200
 MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
 # What the worst test of a part of the period was, first of these.
@@ -50,6 +52,13 @@ def chosen_interruptions(interruptions: Sequence[Interruption]) -> list[Interrup
     """Newest first; what is not mended yet before all else."""
     ordered = sorted(interruptions, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
     return ordered[:MOST_INTERRUPTIONS]
+
+
+def chosen_deviations(deviations: Sequence[Told]) -> list[Told]:
+    """Overdue ones first, then what is open; the newest of each first."""
+    ordered = sorted(deviations, key=lambda one: one.deviation.opened_at, reverse=True)
+    ordered.sort(key=lambda one: (not one.overdue, one.state == "closed"))
+    return ordered[:MOST_DEVIATIONS]
 
 
 def asset_panels(judged: Sequence[AssetReport], report: Report) -> list[Panel]:

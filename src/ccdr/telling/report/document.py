@@ -69,6 +69,7 @@ def _keys(report: Report) -> dict[str, object]:
         "plan_changes": [_change(change) for one in report.promises for change in one.changes],
         "controls": report.controls and report.controls.as_json(),
         "incidents": [one.as_json() for one in report.incidents],
+        "deviations": [one.as_json() for one in report.deviations],
         "sign_offs": [one.as_json() for one in report.sign_offs],
         "due": [_due(one) for one in report.promises],
         "plans": map(_plan, report.plans),

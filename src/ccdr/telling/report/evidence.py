@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ccdr.evidence.deviations.spans import forget_ended
 from ccdr.evidence.history import kinds
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories, follow, may_have_ended
@@ -174,6 +175,8 @@ class Evidence:
         self.boundary = min(month_of(time), self._last)
         for asset in self.assets.values():
             asset.compress(self.boundary)
+        for history in self.histories.values():
+            forget_ended(history.deviations, self.boundary)
         self._next = self._after(self.boundary)
         return True
 

@@ -21,7 +21,15 @@ from ccdr.telling.pages import environment, plain
 from ccdr.telling.report import charts
 from ccdr.telling.report.asset_evidence import BY_ID, BY_LOG, RULES
 from ccdr.telling.report.build import Report
-from ccdr.telling.report.choice import MOST_LISTED, asset_panels, chosen_interruptions, chosen_tests, gaps, worst_first
+from ccdr.telling.report.choice import (
+    MOST_LISTED,
+    asset_panels,
+    chosen_deviations,
+    chosen_interruptions,
+    chosen_tests,
+    gaps,
+    worst_first,
+)
 from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, PlanReport
 from ccdr.telling.report.mappings import listing, mapping
@@ -152,6 +160,8 @@ def _context(report: Report) -> dict[str, Any]:
         "report": report,
         "question": QUESTION,
         "changes": [change for one in report.promises for change in one.changes],
+        "deviations": chosen_deviations(report.deviations),
+        "words_there": any(one.words for one in report.deviations),
         "gaps": gaps(report),
         "differing": [line for one in report.judged_by for line in differing(one)],
         "figures": _figures(report, judged, tests),

@@ -55,7 +55,7 @@ def _by_one_alone(known: Known, plan: PlanKnown, done: Record) -> Observed | Non
     lately = [one for one in known.history(plan.name).pruned_by_glass if known.now - utc(one[1]) < TOLD_FOR]
     if not lately:
         return None
-    gone, last = so_many(sum(int(one[0]) for one in lately), "snapshot"), len(done.get("removed") or ())
+    gone, last = so_many(sum(int(one[0]) for one in lately), "snapshot"), done["removed"]
     text = (
         f"{last} removed by the prune of {to_the_second(done['time'])}; in the last {TOLD_FOR.days} days {gone} by "
         "break-glass: nothing shows that the approved retention let them go"
@@ -78,8 +78,8 @@ def _removed(plan: PlanKnown, done: Record) -> Observed:
     """What a prune found: that nothing is past its time shows something where it looked at snapshots."""
     at, held = to_the_second(done["time"]), len(done.get("held") or ())
     kept = sum((done.get("kept") or {}).values())
-    if done.get("removed"):
-        text = f"what was past its retention was removed on {at}: {so_many(len(done['removed']), 'snapshot')}"
+    if done["removed"]:
+        text = f"what was past its retention was removed on {at}: {so_many(done['removed'], 'snapshot')}"
     elif kept > held:
         text = f"nothing was past its retention on {at}: {so_many(kept - held, 'snapshot')} within it"
     else:

@@ -1,0 +1,1 @@
+"""What went wrong, as deviations: which records open and end each, and what people have said of it since."""

@@ -1,0 +1,48 @@
+"""What people say of a deviation is recorded: nothing of it is overwritten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from ccdr.evidence.deviations.values import ASSIGNED, NOTED, Deviation, State
+from ccdr.evidence.payloads import keep_payload
+from ccdr.host.who import who
+from ccdr.jobs.pausing import wake
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import rfc3339
+
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")
+CAUSE, ACTION, NOTE = "cause", "action", "note"
+
+
+def assign(one: Deviation, services: Services, owner: str, due: datetime | None, tenant: str) -> int:
+    """The record's number. UsageProblem where that is nobody's name, or it is closed."""
+    if not OWNER.fullmatch(owner):
+        raise UsageProblem(
+            f"--owner {owner[:40]!a} is no name", hint="write one word: a login, or an address like dba@example.com"
+        )
+    if one.state(services.clock.now()) is State.CLOSED:
+        assert one.retest is not None
+        raise UsageProblem(
+            f"{one.id} is closed, by record {one.retest[0]}",
+            hint=f'`ccdr deviation note {one.id} --note "…"` adds to it',
+        )
+    return recorded(one, services, ASSIGNED, {"owner": owner, "due": due and rfc3339(due)}, tenant)
+
+
+def note(one: Deviation, services: Services, said: Mapping[str, str], tenant: str) -> list[int]:
+    """Words, each by what they are of (`cause`, `action`, `note`); of one that is closed, too. The records' numbers."""
+    return [
+        recorded(one, services, NOTED, {"what": what, "words_sha256": keep_payload(services.state, words)}, tenant)
+        for what, words in said.items()
+    ]
+
+
+def recorded(one: Deviation, services: Services, kind: str, body: Mapping[str, object], tenant: str) -> int:
+    of = {"deviation": one.id, "code": one.code, **body, "tenant": tenant, "who": who().body()}
+    seq = services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=of).seq
+    wake(services)
+    return seq

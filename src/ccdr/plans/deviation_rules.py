@@ -1,0 +1,75 @@
+"""How bad deviations are, and until when each is to be over: what a plan may say of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+
+from ccdr.model.schema import Duration, Strict
+from ccdr.model.trouble import Trouble
+
+Severity = Literal["critical", "major", "minor"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
+LOOSENED = "LOOSENED"  # in a plan's rules: whatever a new version of a plan promises no more
+ERASURE_FAILED = "ERASURE_FAILED"  # a replay of the register of erasures did not end well
+
+DeviationCode = Literal[
+    "TEST_FAILED", "LOG_FAILED", "NEWER_FAILED", "TEST_INCONCLUSIVE", "BACKUP_FAILED", "BREACH_RPO", "BREACH_RTO",
+    "MISSED", "CONTROL_PASSED", "CONTROL_INCONCLUSIVE", "REPOSITORY_DAMAGED", "CHECK_INCONCLUSIVE", "PRUNE_FAILED",
+    "COPY_FAILED", "COPY_TEST_FAILED", "COPY_DAMAGED", "ERASURE_FAILED", "LOOSENED",
+]  # fmt: skip
+
+_CRITICAL = (
+    Trouble.TEST_FAILED,
+    Trouble.LOG_FAILED,
+    Trouble.REPOSITORY_DAMAGED,
+    Trouble.CONTROL_PASSED,
+    Trouble.LEDGER_BROKEN,
+    Trouble.LEDGER_LOST,
+    Trouble.LEDGER_SPOILT,
+    Trouble.LEDGER_CONTRADICTED,
+    Trouble.SUMMARY_WRONG,
+)
+_MINOR = (Trouble.CHECK_INCONCLUSIVE, Trouble.PRUNE_FAILED)
+
+# What comes with ccdr: all else is major. A finding of the ledger is of no plan, and no plan's to weigh.
+SEVERITY: Mapping[str, Severity] = {
+    **dict.fromkeys(get_args(DeviationCode), "major"),
+    **{trouble.name: "critical" for trouble in _CRITICAL},
+    ERASURE_FAILED: "critical",
+    **{trouble.name: "minor" for trouble in _MINOR},
+}
+
+
+class DueWithin(Strict):
+    """How long after it was opened a deviation is overdue."""
+
+    critical: Duration = Field(7 * 86400.0, description="since it was opened")
+    major: Duration = Field(30 * 86400.0, description="since it was opened")
+    minor: Duration = Field(90 * 86400.0, description="since it was opened")
+
+
+class Deviations(Strict):
+    """What went wrong is to be over in time."""
+
+    severity: dict[DeviationCode, Severity] = Field(
+        {}, description="how bad a deviation of this code is; as ccdr has it unless said (docs/how-to/deviations.md)"
+    )
+    due: DueWithin = Field(DueWithin(), description="by when a deviation of this severity is to be over")
+
+
+def severity_of(code: str, stated: Mapping[str, Any]) -> Severity:
+    """As the plan says (by code), or as ccdr does. A code that ccdr has none for is a loosening."""
+    own = code if code in SEVERITY else LOOSENED
+    said: Severity = stated.get(own, SEVERITY[own])
+    return said
+
+
+def due_within(severity: str, stated: Mapping[str, Any]) -> float:
+    """Seconds."""
+    return float(stated.get(severity) or getattr(_DUE, severity))
+
+
+_DUE = DueWithin()
