@@ -159,3 +159,20 @@ def test_a_healthy_one_that_is_sealed_anew_is_verified(exported: Exporting) -> N
     package = exported.damaged("sealed")
     sealed(package)
     assert exported.by_pin(package) == (0, "verified", [])
+
+
+def test_a_proof_that_was_put_into_a_damaged_package_takes_no_finding_away(exported: Exporting) -> None:
+    """A proof of one record holds by itself: it must not be all that is looked at."""
+    package, site = exported.damaged("with-a-proof"), exported.world.site
+    given = exported.root / "proof"
+    assert site.run("ledger", "proof", "t1", str(given), "--records", newest(exported)).code == 0
+    exported.anchor.write_bytes(one(package, f"data/checkpoints/*/{int(newest(exported)):012}.txt").read_bytes())
+    assert exported.by_pin(given)[0] == 0
+    (package / "proof.tlog-proof").write_bytes((given / "proof.tlog-proof").read_bytes())
+    replaced(one(package, "data/ledgers/*/0*.jsonl"), b'"FAIL"', b'"PASS"')
+    found = exported.by_pin(package)
+    assert found[0] == 1 and {"PACKAGE_FILE_EXTRA", "CHAIN_BROKEN"} <= set(found[2]), found
+
+
+def newest(exported: Exporting) -> str:
+    return str(max(int(path.stem) for path in exported.package.glob("data/checkpoints/*/*.txt")))

@@ -76,6 +76,7 @@ def verify(
       ccdr ledger verify --repository outbound
       ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
     """
+    from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import Brought
 
     brought = Brought.of(pins, anchors)
@@ -91,6 +92,8 @@ def verify(
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
+    if is_package(directory):  # first: what proves one record must not stand for all of them
+        return _verify_package(directory, brought)
     if (proof := proof_at(directory)) is not None:
         return verify_proof(proof, brought)
     if not directory.is_dir():
@@ -123,11 +126,8 @@ def _verify_since() -> Exit | None:
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.evidence.lineage.beside import id_in, misnamed
-    from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import of_directory
 
-    if is_package(directory):
-        return _verify_package(directory, brought)
     verification = verify_ledger(directory)
     if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
