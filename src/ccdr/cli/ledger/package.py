@@ -66,6 +66,7 @@ class VerifiedPackage:
             "notes": [] if ours is None else list(ours.verification.notes),
             "crashes": [],
             "torn_bytes": 0,
+            "since": None,
             "newer": 0 if ours is None else ours.verification.newer,
             "ledger": None if ours is None else ours.ledger,
             "shown": None if ours is None else ours.shown,
