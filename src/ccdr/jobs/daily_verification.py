@@ -235,7 +235,7 @@ def _record(services: Services, comparison: Comparison, index: dict[str, str]) -
         "records": comparison.ledger.records,
         "head": comparison.ledger.head,
         "summary": comparison.summary,
-        "problems": list(problems),
+        "problems": [str(problem) for problem in problems],
         "index": index if comparison.ledger.ok else {},
     }
     ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)

@@ -45,7 +45,7 @@ class VerificationDocument(Doc):
         ),
     ]
     ledger: Text
-    findings: Annotated[list[FindingDocument], about("of its checkpoints and anchors; `problems` has all")]
+    findings: Annotated[list[FindingDocument], about("the same as `problems`, with their codes")]
     not_judged: Annotated[list[str], about("what could not be held to what is here")]
     checkpoints: Annotated[int, about("that fit")]
     pinned: Annotated[bool, about("does a pinned key vouch for the newest checkpoint that fits?")]

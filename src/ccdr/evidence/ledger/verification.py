@@ -12,6 +12,7 @@ from typing import Any
 from ccdr.evidence.ledger.appending import lies_aside
 from ccdr.evidence.ledger.lines import OF_READERS, PASSED_OVER, WRONG, as_read, misfits
 from ccdr.evidence.ledger.places import BEGINNING, NOTHING, SEGMENT, Extent, Mark, extent_of, files_in, telling
+from ccdr.evidence.ledger.problem import LedgerProblem
 from ccdr.evidence.records import (
     LedgerAcknowledged,
     LedgerRecovered,
@@ -96,7 +97,7 @@ def verify(
         names, segments = [path.name for path in files_in(directory)], [directory / name for name in extent]
         for name in names:
             if name.endswith(".jsonl") and not SEGMENT.fullmatch(name):
-                walk.problems.append(f"{name}: not a segment of this ledger: it was put here, or renamed")
+                walk.found(f"{name}: not a segment of this ledger: it was put here, or renamed", "SEGMENT_STRANGE")
         for path in segments:
             if since is None or path.name >= since.mark.segment:
                 walk.segment(path, extent[path.name], last=path == segments[-1])
@@ -115,7 +116,10 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
     """So many that they can be read, and fit for printing whatever names and values they quote."""
     more = len(texts) - MOST_REPORTED
     shown = texts[:MOST_REPORTED] + ([f"and {more} more"] if more > 0 else [])
-    return tuple(text.encode("utf-8", "backslashreplace").decode() for text in shown)
+    return tuple(
+        one.fit_to_print() if isinstance(one, LedgerProblem) else one.encode("utf-8", "backslashreplace").decode()
+        for one in shown
+    )
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,8 @@ class _Walk:
             offset = self._begins.end
         elif not self._may_follow(first):
             what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
-            self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
+            text = f"{path.name}: {what}: a segment is missing, was cut short or was renamed"
+            self.found(text, "SEGMENT_MISPLACED", first)
             self.seq, self.unread, self.before = first - 1, 0, None
         name, end = path.name, offset
         mark, reached = self.at or (None, None)
@@ -188,6 +193,9 @@ class _Walk:
                 if not whole:
                     return  # whatever is written meanwhile
 
+    def found(self, text: str, code: str, record: int | None = None) -> None:
+        self.problems.append(LedgerProblem(text, code, record))
+
     def spoilt_lines(self) -> None:
         """All was read: nobody has answered for these."""
         self.problems += self.spoilt.values()
@@ -199,7 +207,7 @@ class _Walk:
         try:
             record = decode(line)
         except ValueError as why:
-            self.problems.append(f"{name}:{number}: {why}")
+            self.found(f"{name}:{number}: {why}", "NO_RECORD", self.seq + 1)
             self.unread, self.before, self.unlike = self.unread + 1, None, self.unlike + 1
             return
         seq, time = record.seq, record.time
@@ -224,12 +232,12 @@ class _Walk:
             self._unread(f"{name}:{number}", record)
         if self.crashes and record.kind.endswith(_EDGES):
             if sentence := _strays(self.begun, record):
-                self.problems.append(f"{name}:{number}: {sentence}")
+                self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
             follow(self.begun, record)
         doubtful = isinstance(record, Unread) or _PASSED_OVER in line or _TOLD_BY in line
         seen = as_read(line, record) if self.each is not None or doubtful else {}
         if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
-            self.problems.append(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it")
+            self.found(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG", seq)
         if self.each is not None:
             self.each(seen, time)
 
@@ -238,7 +246,7 @@ class _Walk:
             self.newer += 1
         elif misfits(record):
             self.unlike += 1
-            self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
+            self.found(f"{where}: it is not as its kind is defined: no ccdr wrote it so", "RECORD_WRONG", record.seq)
 
     def _recovered(self, where: str, record: LedgerRecovered) -> None:
         """A line was set aside: torn, or a whole one that had been changed."""
@@ -247,10 +255,11 @@ class _Walk:
             self.notes.append(f"{where}: a torn line was set aside in {record.file}")
             return
         what = "a whole line that had been changed was set aside in"
-        self.spoilt[record.seq] = f"{where}: {what} {record.file}: what it told is lost"
+        told = f"{where}: {what} {record.file}: what it told is lost"
+        self.spoilt[record.seq] = LedgerProblem(told, "LINE_SPOILT", record.seq)
         if not lies_aside(self.directory, record.file, record.sha256):
             gone = "is not there as it was set aside: nothing shows that there was such a line"
-            self.problems.append(f"{where}: {record.file} {gone}")
+            self.found(f"{where}: {record.file} {gone}", "LINE_SPOILT", record.seq)
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
         wrong = []
@@ -258,7 +267,7 @@ class _Walk:
             wrong.append(f"seq is {seq} after {self.seq}: records are missing, moved or doubled")
         if not chained:
             wrong.append("prev does not match the line before: it or the line before was changed")
-        self.problems.append(f"{where}: {'; '.join(wrong)}")
+        self.found(f"{where}: {'; '.join(wrong)}", "CHAIN_BROKEN" if follows else "SEQUENCE_BROKEN", seq)
 
 
 def _strays(begun: Begun, record: Record) -> str | None:
