@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.packages import sealed
-from tests.support.pages import DOCS
+from tests.support.pages import DOCS, commands
 from tests.support.signing_off import SignOffRoom
 
 from ccdr.jobs.checkpoints import signing_keys
@@ -156,3 +156,17 @@ def test_a_file_that_was_added_is_seen_by_hand(audit: Audit) -> None:
     audit.export()
     (audit.package / "data/more.txt").write_text("x")
     assert "no file is missing, none was added" in lacking(audit)
+
+
+def test_the_chain_is_verified_by_sha256sum_and_jq_alone(audit: Audit) -> None:
+    """docs/explanation/evidence.md, in a package of all of a ledger."""
+    audit.export()
+    first_block = commands("explanation/evidence.md", "Verify with sha256sum and jq alone")[:3]
+    script = "\n".join(first_block).replace("/tmp/", f"{audit.home}/")
+    here = next(audit.package.glob("data/ledgers/*"))
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=here, text=True, capture_output=True)
+    count = sum(len(path.read_bytes().splitlines()) for path in here.glob("0*.jsonl"))
+    assert done.returncode == 0 and done.stdout.startswith(f"{count} "), done
+    changed_early(next(here.glob("0*.jsonl")))
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=here, text=True, capture_output=True)
+    assert done.returncode != 0 and "1c1" in done.stdout, done

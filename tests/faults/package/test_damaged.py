@@ -93,7 +93,7 @@ WITHOUT_SEALING: dict[str, tuple[Callable[[Path], object], str]] = {
 SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a record is changed": (lambda p: replaced(one(p, "data/ledgers/*/0*.jsonl"), b'"FAIL"', b'"PASS"'), "CHAIN_BROKEN"),
     "the end is cut off": (cut, "RECORDS_CUT_OFF"),
-    "the id is another": (lambda p: one(p, "data/ledgers/*/id").write_text("0" * 32), "CHAIN_BROKEN"),
+    "the id is another": (lambda p: one(p, "data/ledgers/*/id").write_text("0" * 32), "LEDGER"),
     "a checkpoint is changed": (lambda p: replaced(one(p, "data/checkpoints/*/*.txt"), b"\n", b"x\n"), "CHECKPOINT_OF_ANOTHER"),
     "a checkpoint is none": (lambda p: one(p, "data/checkpoints/*/*.txt").write_text("x"), "CHECKPOINT_UNREADABLE"),
     "a statement says PASSED": (statement_says, "STATEMENT_WRONG"),

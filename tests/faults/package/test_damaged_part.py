@@ -90,7 +90,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "the last stretch is gone": (tree_changed(lambda ls: ls[:-1]), "RECORDS_CUT_OFF"),
     "the tree is none": (tree_changed(lambda ls: [b"[" * 100_000 + b"\n"]), "PACKAGE_TREE_WRONG"),
     "a run of the period is hidden": (hidden_run, "POPULATION_WRONG"),
-    "the tree is gone": (lambda p: next(p.glob("data/ledgers/*/tree.jsonl")).unlink(), "CHAIN_BROKEN"),
+    "the tree is gone": (lambda p: next(p.glob("data/ledgers/*/tree.jsonl")).unlink(), "PACKAGE_INFO_WRONG"),
     "the lines are gone": (lambda p: next(p.glob("data/ledgers/*/lines.jsonl")).unlink(), "PACKAGE_FILE_MISSING"),
 }  # fmt: skip
 

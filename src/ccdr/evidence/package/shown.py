@@ -13,14 +13,15 @@ from typing import Any
 from ccdr.evidence.checkpoints.keys import KEY
 from ccdr.evidence.checkpoints.verifying import Finding, Leaf, leaves
 from ccdr.evidence.ledger.ledger import BEGIN
-from ccdr.evidence.ledger.lines import PASSED_OVER, as_read, misfits
+from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG, as_read
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
-from ccdr.evidence.ledger.verification import Begun, Verification, follow, verify
+from ccdr.evidence.ledger.problem import LedgerProblem
+from ccdr.evidence.ledger.verification import Begun, Verification, follow, strays, verify
 from ccdr.evidence.lineage.beside import id_in, misnamed, read_id, reader
 from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
 from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import Tests
-from ccdr.evidence.records import Unread, decode
+from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.model.errors import LedgerBroken
 
@@ -43,6 +44,7 @@ class Shown:
     keys: list[Record] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    spoilt: list[int] = field(default_factory=list)  # of a part: whole lines that were changed; no answer is shown
     named: str | None = None  # which ledger it is by its own records
     size: int = 0  # lines, shown or not
     shown: int = 0
@@ -138,22 +140,32 @@ class Shown:
                     before = self._head = self._line(line, before)
                 yield leaf
 
+    def _wrong(self, text: str, code: str) -> None:
+        self.problems.append(LedgerProblem(text, code, self.size))
+
     def _line(self, line: bytes, before: str | None) -> str:
         digest, where = sha256(line).hexdigest(), f"record {self.size}"
         self.shown += 1
         try:
             typed = decode(line)
         except ValueError as why:
-            self.problems.append(f"{where}: {why}")
+            self._wrong(f"{where}: {why}", "NO_RECORD")
             return digest
         if typed.seq != self.size:
-            self.problems.append(f"{where}: it says that it is record {typed.seq}")
+            self._wrong(f"{where}: it says that it is record {typed.seq}", "SEQUENCE_BROKEN")
         if before is not None and typed.prev != before:
-            self.problems.append(f"{where}: prev does not match the line before: it or the line before was changed")
-        if misfits(typed):
-            self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
-        self._newer += isinstance(typed, Unread) and typed.newer
+            text = f"{where}: prev does not match the line before: it or the line before was changed"
+            self._wrong(text, "CHAIN_BROKEN")
         record = as_read(line, typed)
+        if record.get(PASSED_OVER) == WRONG:
+            self._wrong(f"{where}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG")
+        if sentence := strays(self._begun, typed):
+            self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")
+        if isinstance(typed, LedgerRecovered) and typed.spoilt:
+            self.spoilt.append(self.size)
+        elif isinstance(typed, LedgerAcknowledged):
+            self.spoilt = [one for one in self.spoilt if one not in typed.spoilt]
+        self._newer += isinstance(typed, Unread) and typed.newer
         self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
         follow(self._begun, typed)
         if record["kind"] == BEGIN:

@@ -14,6 +14,7 @@ from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_che
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
+from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import is_id
 from ccdr.evidence.package import bag, population, sign_offs, statements
@@ -155,7 +156,11 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     if shown.named != name:
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"the ledger in {name[:8]}… says that it is another one"))
     at.found += shown.findings
-    at.found += [Finding("CHAIN_BROKEN", f"ledger {name[:8]}…: {problem}") for problem in shown.problems]
+    at.found += [
+        Finding(getattr(one, "code", LEDGER), f"ledger {name[:8]}…: {one}", getattr(one, "record", None))
+        for one in shown.problems
+    ]
+    at.unproven += [f"record {one}: a line that was changed was set aside; no answer is shown" for one in shown.spoilt]
     verification = shown.verification
     if verification.newer:
         later = so_many(verification.newer, "record")
