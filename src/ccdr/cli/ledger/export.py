@@ -138,8 +138,9 @@ def _report(
     first = wanted.first or (rfc3339(begins) if begins is not None else None)
     period = period_of(first, wanted.last, services.clock.now(), begins)
     asked = [one for one in loaded if plans is None or one.plan.plan in plans]
-    known = any(history.newest.get(PLAN_VERSION) for history in services.histories().values())
-    if not asked and not known and wanted.whole:
+    ledgers = (services.ledger, *(chain.reader for chain in services.population().chains))
+    known = bool(asked) or any(next(one.newest(PLAN_VERSION), None) for one in ledgers)  # no fold: that takes long
+    if not known and wanted.whole:
         click.echo("ccdr: there is no plan here: no report, population and controls.json are in the package", err=True)
         return None, period
     there = plan_names(options.plans) if options.plans.is_dir() else []
