@@ -47,6 +47,11 @@ MEANS = {
         "somebody changed what is kept of the ledger and read in its place. ccdr makes it anew at once; over "
         "when the next look finds it true"
     ),
+    Trouble.ANCHOR_OVERDUE: (
+        "an anchor of anchors.yaml holds no checkpoint of newer records, for longer than twice its `every` and an "
+        "hour; no key signs the ledger though anchors are configured; or anchors.yaml is wrong. Until it holds one "
+        "([Checkpoints](../how-to/checkpoints.md))"
+    ),
     Trouble.RECORDS_NEWER: (
         "a later ccdr wrote records that this one does not know; until this host runs a ccdr that does"
     ),

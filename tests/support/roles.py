@@ -37,7 +37,7 @@ def staffed(data: Path, *buckets: str, more: Mapping[str, Any] | None = None) ->
     users, rules, keys = [], [], dict[str, dict[Role, tuple[str, str]]]()
     for bucket in buckets:
         places = Places(bucket, Folder(bucket, "r/"), Folder(EVIDENCE, ""))
-        made = identities({role: policy(role, places) for role in Role}, bucket)
+        made = identities({role.value: policy(role, places) for role in Role}, bucket)
         for role, user in zip(Role, made["identities"], strict=True):
             pair = f"KEY{bucket}{role}", f"secret-of-{bucket}-{role}"
             user["credentials"] = [{"accessKey": pair[0], "secretKey": pair[1]}]

@@ -10,6 +10,7 @@ from ccdr.cli.one_by_one import Outcomes
 from ccdr.cli.output import print_json, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
+from ccdr.cli.signing import signed_at_once
 from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, tell_paused, verb
 from ccdr.model.errors import CcdrError, Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @plan_argument
 @assets_option
 @dry_run_option
+@signed_at_once
 def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     """Capture every asset of PLAN (or one) now, and store it in the plan's repository.
 

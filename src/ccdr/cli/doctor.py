@@ -35,7 +35,8 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
     bucket, sources and rights, disk, clocks, and whether the objectives can be met by what was measured.
 
     Each line is OK, WARN, FAIL or UNKNOWN (it could not be looked at), and says what to do. Nothing is changed;
-    in a bucket one small object is written, tried to be deleted while it is locked, and removed.
+    in a bucket one small object is written, tried to be deleted while it is locked, and removed; in an evidence bucket
+    (anchors.yaml) its lock keeps it there.
 
     \b
     Examples:
@@ -44,6 +45,7 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
       ccdr doctor --only tests         on a host that has no database credentials
     """
     from ccdr.plans import plan_names
+    from ccdr.plans.anchors import anchors_beside
     from ccdr.setup.doctor import HostRole, examine
 
     options = settings()
@@ -53,7 +55,14 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     with progress() as watched:
         watched.step(f"looking at this host and {len(loaded)} plan{'s' if len(loaded) > 1 else ''}")
-        diagnosis = examine(loaded, options.services(), HostRole(only or "all"), canary=not no_canary, stated=stated)
+        diagnosis = examine(
+            loaded,
+            options.services(),
+            HostRole(only or "all"),
+            canary=not no_canary,
+            stated=stated,
+            anchored=lambda: anchors_beside(options.plans),
+        )
     if options.json:
         print_json(diagnosis.as_json())
         return diagnosis.exit_code

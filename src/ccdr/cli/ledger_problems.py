@@ -23,6 +23,15 @@ def tell_ledger_problems(problems: Sequence[Problem]) -> None:
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
 
 
+def tell_anchors(problems: Sequence[Problem]) -> None:
+    """What is overdue with its code, which `ccdr ack` takes, or until when somebody has taken note of it."""
+    for problem in problems:
+        code = f" [{problem.trouble.name}]"
+        if problem.acknowledged is not None:
+            code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
+        click.echo(f"ledger: {problem.text}{code}\n  → {problem.step}")
+
+
 def tell_attestations(problems: Sequence[Problem]) -> None:
     """What is stale with its code, which `ccdr ack` takes; acknowledged or not, it is said to be stale."""
     for problem in problems:

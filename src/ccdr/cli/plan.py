@@ -95,7 +95,8 @@ def _sound(options: Settings) -> list[LoadedPlan]:
 @click.option("--controls", is_flag=True, help="The schema of a map of laws and standards (controls.yaml) instead.")
 @click.option("--floors", is_flag=True, help="The schema of floors of versions (floors.yaml) instead.")
 @click.option("--incidents", is_flag=True, help="The schema of the clocks of incidents (incidents.yaml) instead.")
-def schema(restore_test: bool, controls: bool, floors: bool, incidents: bool) -> Exit:
+@click.option("--anchors", is_flag=True, help="The schema of the anchors of the ledger (anchors.yaml) instead.")
+def schema(restore_test: bool, controls: bool, floors: bool, incidents: bool, anchors: bool) -> Exit:
     """Print the JSON Schema of a plan file, for editors.
 
     \b
@@ -105,6 +106,7 @@ def schema(restore_test: bool, controls: bool, floors: bool, incidents: bool) ->
       ccdr plan schema --controls > controls.schema.json
     """
     from ccdr.plans import plan_schema, restore_test_schema
+    from ccdr.plans.anchors import anchors_schema
     from ccdr.plans.control_map import map_schema
     from ccdr.plans.floors import floors_schema
     from ccdr.plans.incident_clocks import clocks_schema
@@ -116,6 +118,7 @@ def schema(restore_test: bool, controls: bool, floors: bool, incidents: bool) ->
             (controls, map_schema),
             (floors, floors_schema),
             (incidents, clocks_schema),
+            (anchors, anchors_schema),
         )
         if wanted
     ]

@@ -134,11 +134,9 @@ def report(
 
 def plans_of(names: Sequence[str], there: Sequence[str], services: Services) -> list[LoadedPlan]:
     """A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none."""
-    from ccdr.plans.versions import PLAN_VERSION
-
     options = settings()
     loaded = [options.load(name) for name in names or there if name in there]
-    if not names and not loaded and not any(h.newest.get(PLAN_VERSION) for h in services.histories().values()):
+    if not names and not loaded and not any(plan is not None for plan, _ in services.histories()):
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     return loaded
 

@@ -126,6 +126,46 @@ class ReportBefore(Doc):
     record: int
 
 
+class AnchorDocument(Doc):
+    """One that is configured. `records`, `at`: the newest checkpoint that it holds."""
+
+    name: str
+    kind: str
+    every_s: Annotated[float, about("seconds")]
+    records: int | None
+    at: Known
+    overdue: bool
+    tried_in_vain: Annotated[int, about("since it last held one")]
+    independent_for: Annotated[str, about("who can verify by it what root on the host cannot have made")]
+
+
+class AnchorBoundaryDocument(Doc):
+    """A change before record `record` shows."""
+
+    record: int
+    anchor: str
+    kind: str
+    at: Time
+    independent_for: Annotated[str, about("to whom")]
+
+
+class AnchorChangeDocument(Doc):
+    record: int
+    at: Time
+    text: str
+
+
+class ReportAnchors(Doc):
+    """Who else holds the ledger's checkpoints, as of when the report was made."""
+
+    signed: Annotated[bool, about("does a key sign this ledger?")]
+    configured: list[AnchorDocument]
+    boundary: Annotated[AnchorBoundaryDocument | None, about("the furthest")]
+    boundaries: Annotated[list[AnchorBoundaryDocument], about("the newest of each kind")]
+    mistake: Annotated[str | None, about("why anchors.yaml could not be read")]
+    loosened: Annotated[list[AnchorChangeDocument], about("within the period: what left less evidence")]
+
+
 class ReportLedger(Doc):
     directory: str
     ok: bool
@@ -139,6 +179,7 @@ class ReportLedger(Doc):
     beside: list[ReportBeside]
     notes: list[str]
     torn_bytes: int
+    anchors: ReportAnchors | None
     verified_before: Annotated[ReportBefore | None, about("null: all of it was verified for this report")]
 
 

@@ -44,7 +44,7 @@ class _Call:
         from ccdr.host.state import default_state
         from ccdr.run.next_due import fingerprint
 
-        watched = (options.plans, options.restore_tests)
+        watched = (options.plans, options.restore_tests, options.plans.absolute().parent / "anchors.yaml")
         key = "\n".join(map(str, (*[p.absolute() for p in watched], *names, "", *only)))
         now = time.time()
         return cls((options.state or default_state()).absolute(), key, fingerprint(watched), now)
@@ -106,6 +106,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         return Exit.OK
 
     from ccdr.run.ending import end_run, followed
+    from ccdr.run.signing import ToSign
     from ccdr.run.tasks import ALL
     from ccdr.run.tasks import KINDS as VERBS
 
@@ -118,11 +119,12 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
     end = end_run(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
+    to_sign = ToSign.found(options.plans, services)
     if wrong or result.next_due is not None:
         # Once a plan's file is right again that is told at once: what an earlier run has noted is not slept by.
         # Nor while the ledger is not what it should be: each run answers with that.
         dues = [due.timestamp() for due in (result.next_due, end.next_due) if due is not None]
-        call.sleep(call.now if wrong or end.stands else min(dues), logs, shipping_ended=ended)
+        call.sleep(call.now if wrong or end.stands else to_sign.before(min(dues)), logs, shipping_ended=ended)
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
         for did in result.did:
@@ -134,6 +136,9 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             _tell_next(loaded, services, verbs)
     for trouble in (*wrong, *result.changes, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
+    for note in to_sign.carry_out():
+        if options.verbose:  # cron would mail it each hour; what is overdue is told as a trouble
+            click.echo(f"ccdr: {note}", err=True)
     return worst([result.exit_code, end.code, end.stands, *(error.exit_code for error in wrong)])
 
 

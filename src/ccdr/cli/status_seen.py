@@ -13,6 +13,7 @@ from ccdr.model.values import DUTIES, Verb
 if TYPE_CHECKING:
     from ccdr.cli.settings import Settings
     from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.judgement.anchors import AnchorsStanding
     from ccdr.evidence.judgement.asset_status import AssetStatus
     from ccdr.evidence.judgement.incidents import IncidentNow
     from ccdr.evidence.lineage.own_records import Lineage
@@ -47,6 +48,8 @@ class Seen:
     lineage: Lineage
     verified: Finding | None
     of_ledger: Sequence[Problem]
+    anchors: AnchorsStanding
+    of_anchors: Sequence[Problem]
     attested: Sequence[Problem]  # what is stale, and what will be soon
     read_with: Sequence[Chain]
     by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
@@ -55,7 +58,8 @@ class Seen:
     @property
     def everything(self) -> list[Problem]:
         of_plans = (p for name in self.shown for p in self.care[name])
-        return [*(p for s in self.statuses for p in s.troubles), *of_plans, *self.attested]
+        of_host = (*self.attested, *self.of_anchors)
+        return [*(p for s in self.statuses for p in s.troubles), *of_plans, *of_host]
 
     @property
     def acknowledged(self) -> int:
@@ -78,9 +82,11 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     from ccdr.plans import plan_names
     from ccdr.plans.versions import FileState
     from ccdr.run.responsible import responsible_for
+    from ccdr.telling.anchoring.standing import standing
     from ccdr.telling.copies import copies_of
     from ccdr.telling.notify import untold
     from ccdr.telling.status import (
+        anchor_problems,
         answering,
         attestation_problems,
         exit_code,
@@ -106,6 +112,8 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
     of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
     stated = attestation_problems(services, histories)
+    anchors = standing(options.plans, services, lineage)
+    of_anchors = anchor_problems(anchors, services, histories)
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 
     def private(history: AssetHistory) -> Sequence[str]:
@@ -129,6 +137,8 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         lineage,
         verified,
         of_ledger,
+        anchors,
+        of_anchors,
         stated,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
         {
@@ -136,7 +146,16 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
             for one in loaded
             if any(histories.get((one.plan.plan, asset), AssetHistory()).begun_here for asset in one.plan.assets)
         },
-        worst([broken, exit_of(of_ledger), exit_of(stated), *map(exit_of, care.values()), exit_code(statuses)]),
+        worst(
+            [
+                broken,
+                exit_of(of_ledger),
+                exit_of(stated),
+                exit_of(of_anchors),
+                *map(exit_of, care.values()),
+                exit_code(statuses),
+            ]
+        ),
     )
 
 
@@ -164,6 +183,7 @@ def document(seen: Seen) -> dict[str, object]:
     ]
     stored = {plan: at.seen(seen.lineage).as_json() for plan, at in places(seen.services).items() if plan in seen.shown}
     ledger = {**seen.lineage.as_json, "stored": stored, "problems": [p.text for p in seen.of_ledger]}
+    ledger["anchors"] = {**seen.anchors.as_json(), "troubles": [p.as_json() for p in seen.of_anchors]}
     return {
         "plans": plans,
         "plans_gone": [version.plan for version in seen.gone],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.ledger_problems import tell_attestations, tell_ledger_problems
+from ccdr.cli.ledger_problems import tell_anchors, tell_attestations, tell_ledger_problems
 from ccdr.cli.output import table, word
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble, next_step
@@ -108,6 +108,9 @@ def _tell_ledger(seen: Seen) -> None:
             "ledger: stored nowhere: these plans belong to more than one tenant, and no plan names a ledger_repository"
         )
     tell_ledger_problems(seen.of_ledger)
+    for line in seen.anchors.lines():
+        click.echo(f"ledger: {line}")
+    tell_anchors(seen.of_anchors)
     tell_attestations(seen.attested)
 
 

@@ -11,6 +11,7 @@ from ccdr.cli.one_by_one import each_asset
 from ccdr.cli.output import print_json
 from ccdr.cli.restore_test_told import tell, tell_all
 from ccdr.cli.settings import settings
+from ccdr.cli.signing import signed_at_once
 from ccdr.cli.verbs import (
     assets_option,
     dry_run_option,
@@ -59,6 +60,7 @@ WORDS = ("latest", "random", "oldest")
 @click.option("--damage", metavar="KIND", help="What a negative control does; by default another one each time.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of a recorded control: the same damage again.")
 @dry_run_option
+@signed_at_once
 def test(
     plan: str,
     assets: tuple[str, ...],

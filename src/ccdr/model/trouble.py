@@ -37,6 +37,7 @@ class Trouble(StrEnum):
     LEDGER_SPOILT = "ledger_spoilt"  # a line of it was changed, and what it told is lost: until somebody answers for it
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
+    ANCHOR_OVERDUE = "anchor_overdue"  # nobody else has held a checkpoint of the ledger for too long
     RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
     RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
     CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
@@ -229,6 +230,8 @@ _NEXT = {
         "find out who wrote to the state directory; ccdr run   builds the summary again from the ledger; until "
         "then, `ccdr status` reads the ledger itself"
     ),
+    Trouble.ANCHOR_OVERDUE: "ccdr ledger checkpoint   tries each anchor now, and says why not; "
+    "docs/how-to/checkpoints.md",
     Trouble.RECORDS_NEWER: "install on this host the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",

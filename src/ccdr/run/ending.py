@@ -32,6 +32,7 @@ from ccdr.plans.job import Job
 from ccdr.run.next_due import Log, calm_standing
 from ccdr.run.tasks import RunResult
 from ccdr.telling import metrics
+from ccdr.telling.anchoring.standing import plans_of, standing
 from ccdr.telling.copies import copies_of
 from ccdr.telling.notify import (
     Concern,
@@ -47,7 +48,7 @@ from ccdr.telling.notify import (
     summary,
     summary_wrong,
 )
-from ccdr.telling.status import attestation_problems, status, upkeep_problems
+from ccdr.telling.status import anchor_problems, attestation_problems, status, upkeep_problems
 
 PATIENCE = 30  # seconds for another run's telling
 
@@ -211,15 +212,19 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     with the repositories found is told."""
     done.ledger, news = daily(services, _index)
     of_host = judge_host(plans, services.histories())  # first: what is left out then is told, too
-    of_ledger = (*troubles(services.lineage(), services.unsound), *of_host)
+    lineage = services.lineage()
+    of_ledger = (*troubles(lineage, services.unsound), *of_host)
     stated = attestation_problems(services, services.histories())
+    # Told, and no reason for a run to fail: it anchors only once it is over.
+    anchors = standing(plans_of(plans), services, lineage)
+    anchored = anchor_problems(anchors, services, services.histories())
     done.stands = exit_of((*of_ledger, *stated))
     for problem in not_told_yet(of_ledger, services.state):
         done.code = worst([done.code, exit_of([problem])])
         done.troubles.append(f"{problem.text}; {next_step(problem.trouble, 'PLAN', None)}")
     for name in (p.plan.plan for p in plans):
         yield from (Concern(name, None, p.trouble, p.text, p.since, p.about) for p in of_ledger)
-        yield from concerns_of((), {name: stated})
+        yield from concerns_of((), {name: (*stated, *anchored)})
     if done.ledger is None or done.ledger.ok:
         return
     problems = done.ledger.problems or ("its record does not say what is wrong",)

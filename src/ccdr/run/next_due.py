@@ -50,6 +50,10 @@ def fingerprint(watched: Sequence[Path]) -> list[object]:
         with contextlib.suppress(OSError), os.scandir(directory) as entries:
             names = sorted((e.name, e.inode(), s.st_size, s.st_mtime_ns) for e in entries if (s := e.stat()))
             marks += [list(name) for name in names]
+            continue
+        with contextlib.suppress(OSError):  # a file
+            s = directory.stat()
+            marks.append([s.st_ino, s.st_size, s.st_mtime_ns])
     return marks
 
 

@@ -7,7 +7,7 @@ nobody but the pruning role may ever do is denied by name too, so that another p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from ccdr.model.errors import UsageProblem
 from ccdr.plans.access import Role
 from ccdr.plans.model import Plan
 from ccdr.plans.repository_url import place_in_bucket
+from ccdr.storage.evidence_bucket import ASIDE, CANARIES, CHECKPOINTS, RECEIPTS, SEGMENTS
 
 VERSION = "2012-10-17"  # of the policies' language
 LOG = "log"  # the folder of the repository in which shipped logs have a repository of their own
+EVIDENCE = "evidence"  # no role of a plan's: each host that signs its ledger puts there, and can do nothing else
 Policy = dict[str, Any]
 
 _READ = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -73,8 +75,8 @@ class Places:
         return cls(plan.plan, Folder(*there), Folder(*evidence) if evidence else None)
 
 
-def policy(role: Role, places: Places) -> Policy:
-    """UsageProblem for the auditor's where the plan names no place of evidence."""
+def policy(role: Role | str, places: Places) -> Policy:
+    """Of a role, or EVIDENCE. UsageProblem for that and the auditor's where the plan names no place of evidence."""
     return {"Version": VERSION, "Statement": _OF[role](places)}
 
 
@@ -129,30 +131,49 @@ def _prune(places: Places) -> list[Policy]:
     return [*_list(of, versions=True), _allow("ReadPutAndRemove", [*_READ, *_PUT, *_REMOVE], of.objects())]
 
 
-def _auditor(places: Places) -> list[Policy]:
-    of = places.evidence
-    if of is None:
+def _evidence_of(places: Places) -> Folder:
+    if places.evidence is None:
         raise UsageProblem(
             f"the plan {places.plan} does not say where evidence is put for the auditor",
             hint="write `access: {auditor: {env_file: …, url: 's3:https://…/evidence'}}`: docs/how-to/access.md",
         )
+    return places.evidence
+
+
+def _evidence(places: Places) -> list[Policy]:
+    """It cannot even ask what is there: whoever has it learns nothing, and can take nothing back."""
+    of = _evidence_of(places)
+    return [
+        _allow(
+            "Put",
+            ["s3:PutObject"],
+            *(of.objects(below) for below in (CHECKPOINTS, SEGMENTS, ASIDE, RECEIPTS, CANARIES)),
+        ),
+        _never(of, *_READ, "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketVersions"),
+    ]
+
+
+def _auditor(places: Places) -> list[Policy]:
+    """How a version is locked is told to who may ask for its retention."""
+    of = _evidence_of(places)
     return [
         *_list(of, versions=True),
-        _allow("Read", _READ, of.objects()),
+        _allow("Read", [*_READ, "s3:GetObjectRetention"], of.objects()),
         _never(of, "s3:PutObject", "s3:DeleteObject"),
     ]
 
 
-_OF: dict[Role, Callable[[Places], list[Policy]]] = {
+_OF: dict[str, Callable[[Places], list[Policy]]] = {
     Role.BACKUP: _backup,
     Role.VERIFY: _reader,
     Role.PRUNE: _prune,
     Role.RESTORE: _reader,
     Role.AUDITOR: _auditor,
+    EVIDENCE: _evidence,
 }
 
 
-def identities(policies: dict[Role, Policy], plan: str) -> dict[str, Any]:
+def identities(policies: Mapping[str, Policy], plan: str) -> dict[str, Any]:
     """The same for SeaweedFS' `-s3.config`: users with policies. The keys are to be filled in; an administrator's
     identity, which makes buckets, belongs into the same file."""
     return {

@@ -14,6 +14,7 @@ from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.copies import of_copies
@@ -195,6 +196,12 @@ def attestation_problems(services: Services, histories: Histories) -> tuple[Prob
     """What people have attested and is stale, or will be within a month: of this host, and of no plan."""
     host, now = histories.get((None, None), AssetHistory()), services.clock.now()
     return tuple(acknowledged(judge_attested(host.attested, now), host.acks, now))
+
+
+def anchor_problems(anchors: AnchorsStanding, services: Services, histories: Histories) -> tuple[Problem, ...]:
+    """What is wrong with the ledger's anchors: of this host, and of no plan."""
+    host = histories.get((None, None), AssetHistory())
+    return tuple(acknowledged(anchors.problems(), host.acks, services.clock.now()))
 
 
 def exit_code(assets: Sequence[AssetStatus]) -> Exit:

@@ -39,13 +39,14 @@ class PolicyOfRole(Doc):
 
 
 class PoliciesOfRoles(Doc):
-    """Each role's policy. `auditor` is missing where the plan names no place of evidence."""
+    """Each role's policy. `auditor` and `evidence` are missing where the plan names no place of evidence."""
 
     backup: PolicyOfRole
     verify: PolicyOfRole
     prune: PolicyOfRole
     restore: PolicyOfRole
     auditor: PolicyOfRole | None = None
+    evidence: PolicyOfRole | None = None
 
 
 class SeaweedIdentities(Doc):

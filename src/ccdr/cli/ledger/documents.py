@@ -19,12 +19,14 @@ class FindingDocument(Doc):
 
 
 class BoundaryDocument(Doc):
-    """A change before record `record` would have been found."""
+    """A change before record `record` would have been found, where it was made after `anchored`."""
 
     record: int
     time: Annotated[Text, about("of that record, RFC 3339, UTC")]
     anchor: str
     anchored: Annotated[Text, about("when, by the anchor's own clock")]
+    first_record: Annotated[int | None, about("of the first independent anchor that tells a time: what it held")]
+    first_anchored: Annotated[Text, about("… and when")]
 
 
 class VerificationDocument(Doc):
@@ -94,6 +96,16 @@ class Ledgers(Doc):
     ledgers: list[Map]
 
 
+class AnchorMade(Doc):
+    """`at`: since when it holds the checkpoint; null: it could not be made, and `why`."""
+
+    name: str
+    kind: str
+    records: int
+    at: Text
+    why: Text
+
+
 class CheckpointSigned(Doc):
     """`note`: the signed note itself; `root`: hexadecimal; not `new`: no record came since it was signed."""
 
@@ -103,6 +115,7 @@ class CheckpointSigned(Doc):
     note: str
     new: bool
     path: str
+    anchors: list[AnchorMade]
 
 
 class LedgerKeyMade(Doc):

@@ -69,7 +69,7 @@ class Verified:
             "problems": [str(one) for one in self.findings],
             **(self.checked.as_json() if self.checked else _UNCHECKED),
             "summary": None,
-            "notes": list(verification.notes),
+            "notes": [*verification.notes, *(self.checked.notes if self.checked else ())],
             "crashes": self.crashes,
             "torn_bytes": verification.torn_bytes,
             "newer": verification.newer,
@@ -93,7 +93,8 @@ class Verified:
         if later := verification.newer:
             click.echo(f"  {so_many(later, 'record')} of a later ccdr: what they tell, this one does not know")
         open_ = self.checked.unproven if self.checked else ()
-        of_ledger = ("crashed", self.crashes), ("note", verification.notes)
+        notes = (*verification.notes, *(self.checked.notes if self.checked else ()))
+        of_ledger = ("crashed", self.crashes), ("note", notes)
         for label, lines in (("problem", self.findings), ("not judged", open_), *of_ledger):
             for line in lines:
                 click.echo(f"  {label}: {line}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.ledger.verified import Verified
+from ccdr.cli.ledger.verify_beside import verify_beside
 from ccdr.cli.ledger.verify_proof import proof_at, verify_proof
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
@@ -46,9 +47,24 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A checkpoint that you had by another way; a directory of them.",
 )
+@click.option(
+    "--tsa",
+    "authorities",
+    metavar="CERT",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The certificate of a time-stamping authority's CA, PEM, that you had by another way.",
+)
+@click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
 @click.option("--since-verified", is_flag=True, help="Read only what came after the last verification by `ccdr run`.")
 def verify(
-    where: tuple[str, ...], repository: bool, pins: tuple[str, ...], anchors: tuple[Path, ...], since_verified: bool
+    where: tuple[str, ...],
+    repository: bool,
+    pins: tuple[str, ...],
+    anchors: tuple[Path, ...],
+    authorities: tuple[Path, ...],
+    ledger: str | None,
+    since_verified: bool,
 ) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY: a copy of a ledger, or a package that
     `ccdr ledger export` wrote, of which every file is held to the others; or one record's proof, as `ccdr ledger proof`
@@ -56,17 +72,22 @@ def verify(
     what is kept of it elsewhere in the state directory; other ledgers that are here are verified as well.
 
     A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can chain it
-    anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor)
-    can: the answer then is *verified*, and ends with the boundary: a change before that record would have been found.
-    Without them it is *internally consistent*. The snapshots in the repositories can show it, too (--repository).
+    anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor),
+    or an authority's token over one, by a certificate that you had by another way (--tsa), can: the answer then is
+    *verified*, and ends with the boundary: a change before that record would have been found. Without them it is
+    *internally consistent*. The snapshots in the repositories can show it, too (--repository).
+
+    With --ledger it is one that was collected. The checkpoints of the evidence buckets that it was collected from are
+    anchors then: whoever collected them had them by another way than the host's.
 
     With --since-verified it reads only what came after the newest verification that the ledger tells of, and checks
     that the record which that came to is there: seconds, whatever the ledger's age. It says from which record on it
     looked, and reads all where there is nothing to go on from.
 
-    Exits 0 where it is verified, and, of a live ledger or of one that no key signs, where it is internally consistent;
-    a copy of one that a key signs, and that is no more than that, exits 3, as does one of which a later ccdr wrote
-    some. Crashed runs are reported, and are not verification failures.
+    Exits 0 where it is verified, and, of a live ledger without anchors, or of one that no key signs, where it is
+    internally consistent; a live one whose anchors are configured (anchors.yaml), and a copy of one that a key signs,
+    exits 3 where it is no more than that, as does one of which a later ccdr wrote some. Crashed runs are reported, and
+    are not verification failures.
 
     \b
     Examples:
@@ -75,11 +96,17 @@ def verify(
       ccdr ledger verify --repository
       ccdr ledger verify --repository outbound
       ccdr ledger verify /mnt/auditor/export --pin ledger.key --anchor from-my-mail.txt
+      ccdr ledger verify --pin ledger.key --tsa tsa-ca.pem
+      ccdr ledger verify --ledger b465c9bf --pin ledger.key
     """
     from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import Brought
 
-    brought = Brought.of(pins, anchors)
+    brought = Brought.of(pins, anchors, authorities)
+    if ledger is not None:
+        if where or repository or since_verified:
+            raise UsageProblem("--ledger names one that was collected here, and nothing else goes with it")
+        return verify_beside(ledger, brought)
     if since_verified:
         if where or repository or brought.anything:
             what = "--since-verified looks at what is new of the live ledger"
@@ -146,7 +173,7 @@ def _verify_package(directory: Path, brought: Brought) -> Exit:
     from ccdr.evidence.package.verifying import verify_package
 
     try:
-        verified = VerifiedPackage(verify_package(directory, brought.pins, brought.anchors))
+        verified = VerifiedPackage(verify_package(directory, brought.pins, brought.anchors, brought.certificates))
     except OSError as error:
         raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
     if settings().json:
@@ -220,7 +247,7 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
-    from ccdr.jobs.checkpoints.held_to import of_live
+    from ccdr.jobs.checkpoints.held_to import of_beside, of_live
     from ccdr.jobs.daily_verification import compare
 
     at_work: frozenset[str] = frozenset()
@@ -234,6 +261,9 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     of_plans = _plans_not_kept(services, compared) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {problem}" for name, of in beside.items() for problem in of.problems]
+    for name, of in beside.items():
+        findings = of_beside(services, name).findings if of.ok else ()
+        of_others += [f"ledger {name[:8]}…: {finding}" for finding in findings]
     problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
     attested = [problem for outcome in (answers.outcomes if answers else ()) for problem in outcome.findings]
     problems += tuple(problem for problem in attested if not any(problem in one for one in problems))
@@ -245,7 +275,18 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     )
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
     checked = of_live(services, brought)
-    return _Live(Verified(noted, problems, at_work, checked, brought.anything), compared, lineage, beside, answers)
+    held = brought.anything or bool(lineage.anchoring.configured) or _configured()
+    return _Live(Verified(noted, problems, at_work, checked, held), compared, lineage, beside, answers)
+
+
+def _configured() -> bool:
+    """Are there anchors beside the plans? A file that is wrong names some."""
+    from ccdr.plans.anchors import anchors_beside
+
+    try:
+        return bool(anchors_beside(settings().plans))
+    except CcdrError:
+        return True
 
 
 def _plans_not_kept(services: Services, compared: Comparison) -> list[str]:

@@ -46,11 +46,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Boundary:
-    """Changes before record `record`, of the time `time`, would have been found, by this anchor."""
+    """Changes before record `record`, of the time `time`, would have been found, by this anchor, where they were made
+    after it held that. `first` is the independent one that held the ledger first: what was written anew before it would
+    not show, and whoever wrote all of it anew has none from before."""
 
     record: int
     time: datetime | None
     anchor: Anchor
+    first: Anchor | None = None
 
     def as_json(self) -> dict[str, object]:
         anchored = self.anchor.at
@@ -59,11 +62,17 @@ class Boundary:
             "time": self.time and rfc3339(self.time),
             "anchor": str(self.anchor),
             "anchored": anchored and rfc3339(anchored),
+            "first_record": self.first and self.first.checkpoint.size,
+            "first_anchored": self.first and self.first.at and rfc3339(self.first.at),
         }
 
     def __str__(self) -> str:
         at = f", {rfc3339(self.time)}" if self.time else ""
-        return f"changes before record {self.record}{at}, would have been found, by {self.anchor}"
+        since = f" since {rfc3339(self.anchor.at)}" if self.anchor.at else ""
+        text = f"changes before record {self.record}{at}, would have been found{since}, by {self.anchor}"
+        if self.first is None or self.first.at is None or self.first.checkpoint.size == self.record:
+            return text
+        return f"{text}; before record {self.first.checkpoint.size} since {rfc3339(self.first.at)}, by the first one"
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ class Checked:
     boundary: Boundary | None = None
     keys: tuple[KeyRecord, ...] = ()
     pinned: bool = False  # the newest checkpoint that fits was signed by a key that a pin vouches for
+    notes: tuple[str, ...] = ()  # what proves nothing to this verifier, and why
     brought: bool = False  # were there pins at all?
 
     @property
@@ -102,7 +112,9 @@ class Checked:
         newest = f"the newest checkpoint is of {so_many(max(self.held), 'record')}"
         if not self.brought:
             return [f"none: {newest}, and no key is pinned (--pin) that vouches for it, nor an anchor named (--anchor)"]
-        return [f"none: {newest}, and no independent anchor (--anchor) says so, too: who has the key may sign anew"]
+        return [
+            f"none: {newest}, and no independent anchor (--anchor, --tsa) says so, too: who has the key may sign anew"
+        ]
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -127,12 +139,15 @@ class Asked:
     made: datetime | None = None
     unreadable: Sequence[str] = ()
     key_records: Sequence[Mapping[str, Any]] = ()
+    findings: Sequence[Finding] = ()  # of the receipts of anchors
+    notes: Sequence[str] = ()
 
 
 def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
     """Walk the lines once, and hold the tree over them to each checkpoint and anchor."""
     keys, wrong = keys_in(asked.key_records, asked.ledger)
     found = [Finding("KEY_RECORD_WRONG", f"record {seq} names no key that this ledger can have", seq) for seq in wrong]
+    found += asked.findings
     found += [Finding("CHECKPOINT_UNREADABLE", f"checkpoint {text}") for text in asked.unreadable]
     walk = _Walk(asked)
     walk.over(tree_of)
@@ -154,7 +169,10 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
     found += walk.by_clocks(fitting)
     independent = [one for one in fitting if one.independent and _vouched_for(one.checkpoint, vouched)]
     best = max(independent, key=lambda one: one.checkpoint.size, default=None)
-    boundary = None if best is None else Boundary(best.checkpoint.size, walk.times.get(best.checkpoint.size), best)
+    timed = [one for one in independent if one.at is not None]
+    first = min(timed, key=lambda one: (one.at, one.checkpoint.size), default=None)
+    size = 0 if best is None else best.checkpoint.size
+    boundary = None if best is None else Boundary(size, walk.times.get(size), best, first)
     newest = max(held, default=None)
     pinned = any(c.size == newest and _vouched_for(c, vouched) for c in asked.checkpoints)
     return Checked(
@@ -166,6 +184,7 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
         boundary=boundary,
         keys=tuple(keys),
         pinned=pinned,
+        notes=tuple(asked.notes),
         brought=bool(asked.pins),
     )
 

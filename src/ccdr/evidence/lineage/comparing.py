@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from ccdr.evidence.ledger.ledger import BEGIN, Beginning, Ledger
 from ccdr.evidence.ledger.places import BEGINNING
+from ccdr.evidence.lineage.anchored import ANCHORED, ANCHORS, KEY
 from ccdr.evidence.lineage.beside import id_in, read_id, with_what_lies_beside, write_id
 from ccdr.evidence.lineage.kept import KeptLineage, kept_file, read_kept, write_kept
 from ccdr.evidence.lineage.own_records import Lineage, fold, installation, verified_of
@@ -123,8 +124,22 @@ def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
         record = ledger.numbered(lineage.verified.seq) if lineage.verified else None
         return lineage.verified is None if record is None else verified_of(record) == lineage.verified
 
+    def anchored(seq: int, kind: str, **of: object) -> bool:
+        record = ledger.numbered(seq) or {}
+        return record.get("kind") == kind and all(record.get(name) == value for name, value in of.items())
+
+    ours, seen = lineage.anchoring, there.anchoring
+    anchors = (
+        (ours.key is None or anchored(int(ours.key["seq"]), KEY, key=ours.key["key"]))
+        and (seen.key is None or seen.key == ours.key)
+        and (not ours.configured_by or anchored(ours.configured_by, ANCHORS, time=ours.configured_since))
+        and (not seen.configured_by or (seen.configured_by, seen.configured) == (ours.configured_by, ours.configured))
+        and all(anchored(one.seq, ANCHORED, name=one.name, size=one.size, at=one.at) for one in ours.last.values())
+        and all(name in ours.last and ours.last[name].seq == one.seq for name, one in seen.last.items())
+    )
     return (
-        (begun() if there.ledger is None else (there.ledger, there.since) == (lineage.ledger, lineage.since))
+        anchors
+        and (begun() if there.ledger is None else (there.ledger, there.since) == (lineage.ledger, lineage.since))
         and (verified() if there.verified is None else there.verified == lineage.verified)
         and there.beside.items() <= lineage.beside.items()
         and there.compared.items() <= lineage.compared.items()

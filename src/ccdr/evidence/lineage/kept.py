@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.ledger.places import Mark
+from ccdr.evidence.lineage.anchored import Anchoring
 from ccdr.evidence.lineage.own_records import Lineage, by_asset
 from ccdr.evidence.lineage.values import Compared, LedgerBeside, Lost, RecordedVerification, Spoilt
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def read_kept(state: State) -> KeptLineage | None:
             verified=_verified(fields.get("verified")),
             answers=fields.get("answers", {}),
             spoilt=tuple(Spoilt(**one) for one in fields.get("spoilt", ())),
+            anchoring=Anchoring.of(fields["anchoring"]) if "anchoring" in fields else Anchoring(),
         )
         return KeptLineage(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.ledger.ledger import BEGIN, RECOVERED, Ledger
+from ccdr.evidence.lineage.anchored import OF_ANCHORING, Anchoring
 from ccdr.evidence.lineage.values import (
     ACKNOWLEDGED,
     COLLECTED,
@@ -30,7 +31,7 @@ from ccdr.evidence.records import newer
 from ccdr.host.state import State
 from ccdr.model.values import so_many, utc
 
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED, RECOVERED))
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED, RECOVERED, *OF_ANCHORING))
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Lineage:
     verified: RecordedVerification | None = None
     answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
     spoilt: tuple[Spoilt, ...] = ()
+    anchoring: Anchoring = field(default_factory=Anchoring)  # its key, and who else holds its checkpoints
     kept: LedgerStanding = LedgerStanding.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
     changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
@@ -92,6 +94,8 @@ class Lineage:
             return self._answer(record, at)
         if kind == VERIFIED:
             return replace(self, verified=verified_of(record))
+        if kind in OF_ANCHORING:
+            return replace(self, anchoring=self.anchoring.take(record))
         if kind == COLLECTED:
             one = _beside(record["ledger"], record)
             return replace(self, beside={**self.beside, one.ledger: one})

@@ -17,6 +17,7 @@ from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG, as_read
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.ledger.problem import LedgerProblem
 from ccdr.evidence.ledger.verification import Begun, Verification, follow, strays, verify
+from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.evidence.lineage.beside import id_in, misnamed, read_id, reader
 from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
 from ccdr.evidence.package.sign_offs import readable_files_of
@@ -42,6 +43,7 @@ class Shown:
     sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
     versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
     keys: list[Record] = field(default_factory=list)
+    anchored: list[Record] = field(default_factory=list)  # records of anchors
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     spoilt: list[int] = field(default_factory=list)  # of a part: whole lines that were changed; no answer is shown
@@ -73,17 +75,21 @@ class Shown:
         try:
             self.named = id_in(self.directory)
             self.problems += misnamed(self.directory)
-            self.keys += (one for one in reader(self.directory).of_itself(BEGINNING) if one["kind"] == KEY)
+            for one in reader(self.directory).of_itself(BEGINNING):
+                self._of_itself(one)
         except LedgerBroken:  # of which the problems tell
             self.named = read_id(self.directory)
 
     def _keys_among_lines(self) -> None:
         with (self.directory / LINES).open("rb") as shown:
             for line in shown:
-                if b'"kind":"ledger.key"' in line:
+                if b'"kind":"ledger.' in line:
                     with suppress(ValueError):  # told of when it is walked
-                        record = as_read(line, decode(line))
-                        self.keys += [record] if record["kind"] == KEY else []
+                        self._of_itself(as_read(line, decode(line)))
+
+    def _of_itself(self, record: Record) -> None:
+        self.keys += [record] if record["kind"] == KEY else []
+        self.anchored += [record] if record["kind"] == ANCHORED else []
 
     @property
     def verification(self) -> Verification:

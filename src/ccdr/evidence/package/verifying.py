@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints.anchors import Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
+from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
@@ -22,6 +24,9 @@ from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
 from ccdr.model.values import so_many, utc
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 MADE, FROM, TO = "Ccdr-Made", "Ccdr-Period-From", "Ccdr-Period-To"
 VERSION, SCOPE, RECORDS, ROWS = "Ccdr-Package", "Ccdr-Scope", "Ccdr-Records", "Ccdr-Population-Rows"
@@ -58,6 +63,7 @@ class _Open:
     package: Bag
     pins: Sequence[Pin]
     anchors: Sequence[Anchor]
+    certificates: Sequence[Certificate]
     found: list[Finding] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
@@ -71,10 +77,15 @@ class _Open:
             return None
 
 
-def verify_package(root: Path, pins: Sequence[Pin] = (), anchors: Sequence[Anchor] = ()) -> PackageChecked:
-    """OSError where it cannot be read."""
+def verify_package(
+    root: Path,
+    pins: Sequence[Pin] = (),
+    anchors: Sequence[Anchor] = (),
+    certificates: Sequence[Certificate] = (),
+) -> PackageChecked:
+    """`certificates` are those of time-stamping authorities' CAs. OSError where it cannot be read."""
     package, found = bag.examine(root)
-    at = _Open(package, pins, anchors, found)
+    at = _Open(package, pins, anchors, certificates, found)
     if not package.readable:
         return PackageChecked({}, None, (), tuple(found), ())
     if package.info.get(VERSION, bag.FORMAT) != bag.FORMAT:
@@ -142,15 +153,19 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
         shown.directory /= "nothing"  # is there, and holds no lines
     shown.verify_chain()
     checkpoints, unreadable = _checkpoints(at.package, name)
+    receipts = _receipts(at, name, shown.anchored)
+    brought = [one for one in at.anchors if ours or one.checkpoint.origin == origin_of(name)]
     asked = Asked(
         ledger=name,
         origin=origin_of(name),
         checkpoints=checkpoints,
-        anchors=[one for one in at.anchors if ours or one.checkpoint.origin == origin_of(name)],
+        anchors=[*brought, *receipts.anchors],
         pins=at.pins,
         made=made,
         unreadable=unreadable,
         key_records=shown.keys,
+        findings=receipts.findings,
+        notes=receipts.notes,
     )
     checked = check(asked, shown.leaves())
     if shown.named != name:
@@ -172,6 +187,14 @@ def _took_in(at: _Open, record: Record) -> None:
     ledgers = record.get("ledgers") or [record.get("ledger")]
     for one in ledgers if isinstance(ledgers, list) else ():
         at.taken_in[str(one)] = int(record.get("records") or 0), str(record.get("head")), int(record["seq"])
+
+
+def _receipts(at: _Open, name: str, anchored: Sequence[Record]) -> Receipts:
+    """What anchors have left with the checkpoints; those that records tell of, and that are not there."""
+    directory = at.package.root / DATA / "checkpoints" / name
+    receipts = anchors_in(directory, at.certificates)
+    receipts.findings += missing(anchored, directory)
+    return receipts
 
 
 def _checkpoints(package: Bag, name: str) -> tuple[list[Checkpoint], list[str]]:

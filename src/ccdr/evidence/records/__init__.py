@@ -18,7 +18,7 @@ from ccdr.evidence.records.approvals import (
     PlanApproved,
 )
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
-from ccdr.evidence.records.checkpoints import LedgerKey
+from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.deviations import DeviationAccepted, DeviationAssigned, DeviationNoted
@@ -83,6 +83,8 @@ __all__ = [
     "IncidentNoted",
     "IncidentOpened",
     "LedgerAcknowledged",
+    "LedgerAnchored",
+    "LedgerAnchors",
     "LedgerBegin",
     "LedgerCompared",
     "LedgerKey",

@@ -1,11 +1,11 @@
-"""Records of the keys that sign a ledger's checkpoints."""
+"""Records of the keys that sign a ledger's checkpoints, and of who holds those elsewhere."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.lineage import LedgerId
-from ccdr.evidence.records.values import Record, about
+from ccdr.evidence.records.values import Digest, Record, Seconds, Time, Value, about
 
 VerifierKeyText = Annotated[str, about("a public key of Ed25519, as C2SP signed-note's verifier key: NAME+ID+BASE64")]
 SignatureText = Annotated[str, about("64 bytes in base64")]
@@ -22,3 +22,41 @@ class LedgerKey(Record, frozen=True, kw_only=True, gc=False):
     replaces: Annotated[VerifierKeyText | None, about("null: it is the first one of this ledger")] = None
     signature: Annotated[SignatureText, about("of that text, by the key")]
     signature_before: Annotated[SignatureText | None, about("… and by the one that it replaces")] = None
+
+
+AnchorName = Annotated[str, about("what the anchor is called in anchors.yaml")]
+AnchorKind = Annotated[
+    Literal["rfc3161", "told", "object_lock"],
+    about("a time-stamping authority's token; sent by mail or chat; a locked object in a bucket"),
+]
+
+
+class LedgerAnchored(Record, frozen=True, kw_only=True, gc=False):
+    """A checkpoint was anchored: somebody else holds it. The receipt lies beside the checkpoints."""
+
+    kind: Literal["ledger.anchored"]
+    version: Literal[3]
+    name: AnchorName
+    anchor: AnchorKind
+    size: Annotated[int, about("how many records the checkpoint is of")]
+    at: Annotated[Time, about("when, by the anchor's own clock where it tells, else by this host's")]
+    checkpoint_sha256: Annotated[Digest, about("of the signed note")]
+    receipt_sha256: Annotated[Digest, about("of the file of the receipt")]
+
+
+class ConfiguredAnchor(Value, frozen=True, kw_only=True, gc=False):
+    """One anchor of anchors.yaml."""
+
+    name: AnchorName
+    kind: AnchorKind
+    where_sha256: Annotated[Digest, about("of what it leads to: an address, a bucket, a file")]
+    every: Annotated[Seconds, about("how often at most, in seconds")]
+
+
+class LedgerAnchors(Record, frozen=True, kw_only=True, gc=False):
+    """The anchors that are configured from here on: written when they change. Fewer of them, rarer ones, or ones that
+    lead elsewhere, are a loosening of evidence."""
+
+    kind: Literal["ledger.anchors"]
+    version: Literal[3]
+    anchors: list[ConfiguredAnchor]

@@ -95,6 +95,8 @@ ALL: tuple[type[Record], ...] = (
     lineage.LedgerCollected,
     lineage.LedgerCompared,
     checkpoints.LedgerKey,
+    checkpoints.LedgerAnchors,
+    checkpoints.LedgerAnchored,
     upkeep.StateMigrated,
 )
 

@@ -25,9 +25,10 @@ def others(state: State) -> list[tuple[str, Path]]:
     return [(path.name, path) for path in entries if path.is_dir() and not path.name.startswith(".")]
 
 
-def collect(source: Path, services: Services) -> Taken:
-    """Take in another host's ledger, or more of one that is here. UsageProblem where there is none, or it is ours;
-    LedgerBroken where it does not verify, is shorter than what is here, or another chain under the same id."""
+def collect(source: Path, services: Services, named: str | None = None) -> Taken:
+    """Take in another host's ledger, or more of one that is here; `named` is what people call where it came from.
+    UsageProblem where there is none, or it is ours; LedgerBroken where it does not verify, is shorter than what is
+    here, or another chain under the same id."""
     directory = source / "ledger" if (source / "ledger").is_dir() else source
     if is_package(source):
         directory = _in_package(source)
@@ -48,7 +49,7 @@ def collect(source: Path, services: Services) -> Taken:
     known = lineage.beside.get(str(ledger))
     if known is not None:
         settle(services.state, known)
-    taken = copied(services.state, str(ledger), directory, verification, str(source), known)
+    taken = copied(services.state, str(ledger), directory, verification, named or str(source), known)
     return placed(services.state, _recorded(taken, services))
 
 

@@ -58,7 +58,9 @@ def copied(
     if not verification.ok:
         raise LedgerBroken(
             f"the ledger in {named} does not verify: {verification.problems[0]}",
-            hint=f"`ccdr ledger verify {source}` lists all damage; nothing was taken in",
+            hint="nothing was taken in"
+            if named != str(source)
+            else f"`ccdr ledger verify {source}` lists all damage; nothing was taken in",
         )
     target, before = directory_of(state, ledger), 0
     here = None if not target.is_dir() and known is None else known or verify(target)

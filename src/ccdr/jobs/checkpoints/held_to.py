@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
+from ccdr.evidence.checkpoints.anchors import GIVEN, OBJECT_LOCK, RFC3161, TOLD, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.keys import KEY, Pin
+from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, check, leaves
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
-from ccdr.evidence.lineage.beside import id_in, reader
-from ccdr.jobs.checkpoints.kept import checkpoints_in, directory_of
+from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.lineage.beside import directory_of as directory_of_ledger
+from ccdr.evidence.lineage.beside import id_in, lies_at, reader
+from ccdr.jobs.checkpoints.kept import all_published, checkpoints_in, directory_of
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+from ccdr.model.values import so_many, utc
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from ccdr.jobs.services import Services
 
 LARGEST = 64 * 1024  # bytes of a file that is taken for a key or a checkpoint
@@ -30,16 +36,21 @@ class Brought:
 
     pins: tuple[Pin, ...] = ()
     anchors: tuple[Anchor, ...] = ()
+    certificates: tuple[Certificate, ...] = ()  # of the CAs of time-stamping authorities
 
     @property
     def anything(self) -> bool:
-        return bool(self.pins or self.anchors)
+        return bool(self.pins or self.anchors or self.certificates)
 
     @classmethod
-    def of(cls, pins: Sequence[str], anchors: Sequence[Path]) -> Brought:
-        """`pins`: keys, fingerprints, or files of one; `anchors`: files of checkpoints, or directories of them.
-        UsageProblem where one is none."""
-        return cls(tuple(map(_pin, pins)), tuple(one for path in anchors for one in _anchors(path)))
+    def of(cls, pins: Sequence[str], anchors: Sequence[Path], tsa: Sequence[Path] = ()) -> Brought:
+        """`pins`: keys, fingerprints, or files of one; `anchors`: files of checkpoints, or directories of them; `tsa`:
+        files of certificates in PEM. UsageProblem where one is none."""
+        brought = tuple(one for path in anchors for one in _anchors(path))
+        return cls(tuple(map(_pin, pins)), brought, tuple(one for path in tsa for one in _certificates(path)))
+
+
+NOTHING_BROUGHT = Brought()
 
 
 def _pin(text: str) -> Pin:
@@ -54,6 +65,18 @@ def _pin(text: str) -> Pin:
         what = "the file of --pin" if "\n" in text or path.is_file() else f"--pin {text[:60]}"
         hint = "`ccdr ledger key show` prints the key and its fingerprint; a file may hold either, or PEM"
         raise UsageProblem(f"{what}: {why}", hint=hint) from None
+
+
+def _certificates(path: Path) -> list[Certificate]:
+    from ccdr.evidence.checkpoints.timestamps import certificates_of
+
+    hint = "name the certificate of the authority's CA, in PEM, that you had from elsewhere"
+    try:
+        return certificates_of(path.read_bytes())
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}", hint=hint) from None
+    except ValueError as why:
+        raise UsageProblem(f"the file of --tsa, {path}, {why}", hint=hint) from None
 
 
 def _anchors(path: Path) -> list[Anchor]:
@@ -80,7 +103,27 @@ def of_live(services: Services, brought: Brought) -> Checked:
     """This host's ledger. CcdrError where it cannot be read."""
     ledger = services.lineage().ledger
     there = None if ledger is None else directory_of(services.state, ledger)
-    return _checked(services.ledger.directory, ledger, there, brought, made=None)
+    return _checked(services.ledger.directory, ledger, there, brought, made=None, live=True)
+
+
+def of_live_against(services: Services, anchors: Sequence[Anchor]) -> Checked:
+    """This host's ledger, held to these anchors alone."""
+    ledger = services.lineage().ledger
+    return _checked(services.ledger.directory, ledger, None, Brought((), tuple(anchors)), made=None)
+
+
+def of_beside(services: Services, ledger: str, brought: Brought = NOTHING_BROUGHT) -> Checked:
+    """Another ledger that lies beside ours, held to the checkpoints that are kept of it, and to what the evidence
+    buckets that were read hold of it. CcdrError where it cannot be read."""
+    known = services.lineage().beside.get(ledger)
+    directory = directory_of_ledger(services.state, ledger) if known is None else lies_at(services.state, known)
+    published = all_published(services.state, ledger)
+    anchors = (*brought.anchors, *(anchor for one in published for anchor in one.anchors))
+    there, made = directory_of(services.state, ledger), None if known is None else utc(known.at)
+    all_of_it = replace(brought, anchors=anchors)
+    checked = _checked(directory, ledger, there, all_of_it, made=made, kinds=(RFC3161,))
+    found = dict.fromkeys((*(finding for one in published for finding in one.findings), *checked.findings))
+    return replace(checked, findings=tuple(found))
 
 
 def of_directory(directory: Path, checkpoints: Path | None, brought: Brought, made: datetime | None) -> Checked:
@@ -89,8 +132,16 @@ def of_directory(directory: Path, checkpoints: Path | None, brought: Brought, ma
 
 
 def _checked(
-    directory: Path, ledger: str | None, checkpoints: Path | None, brought: Brought, *, made: datetime | None
+    directory: Path,
+    ledger: str | None,
+    checkpoints: Path | None,
+    brought: Brought,
+    *,
+    made: datetime | None,
+    live: bool = False,
+    kinds: Collection[str] = (RFC3161, TOLD, OBJECT_LOCK),
 ) -> Checked:
+    """`kinds` of anchors whose receipts must lie there."""
     extent = extent_of(directory)
     found: list[Checkpoint] = []
     unreadable: list[str] = []
@@ -101,16 +152,38 @@ def _checked(
     except OSError as error:
         raise CcdrError(f"{checkpoints} cannot be read: {error.strerror}", hint="run as its owner") from None
     keys: list[Mapping[str, Any]] = []
+    anchored: list[Mapping[str, Any]] = []
     with contextlib.suppress(LedgerBroken):  # the chain's own verification tells of a line that is no record
-        keys += (record for record in reader(directory).of_itself(BEGINNING) if record["kind"] == KEY)
+        for record in reader(directory).of_itself(BEGINNING):
+            keys += [record] if record["kind"] == KEY else []
+            anchored += [record] if record["kind"] == ANCHORED and record.get("anchor") in kinds else []
+    receipts = _receipts(checkpoints, anchored, brought, live=live)
     asked = Asked(
         ledger=ledger,
         origin=None if ledger is None else origin_of(ledger),
         checkpoints=found,
-        anchors=brought.anchors,
+        anchors=(*brought.anchors, *receipts.anchors),
         pins=brought.pins,
         made=made,
         unreadable=unreadable,
         key_records=keys,
+        findings=receipts.findings,
+        notes=receipts.notes,
     )
-    return check(asked, leaves(lines(directory, extent)) if found or brought.anchors else ())
+    return check(asked, leaves(lines(directory, extent)) if found or asked.anchors else ())
+
+
+def _receipts(
+    checkpoints: Path | None, anchored: Sequence[Mapping[str, Any]], brought: Brought, *, live: bool
+) -> Receipts:
+    """What anchors have left with the checkpoints. Where none of them lie with a copy at all, nothing of it is missing:
+    that is said."""
+    if checkpoints is None or not (live or checkpoints.is_dir()):
+        without = [f"{so_many(len(anchored), 'anchor is', 'anchors are')} recorded, and no receipt lies with this copy"]
+        return Receipts(notes=without if anchored else [])
+    try:
+        receipts = anchors_in(checkpoints, brought.certificates)
+        receipts.findings += missing(anchored, checkpoints)
+    except OSError as error:
+        raise CcdrError(f"{checkpoints} cannot be read: {error.strerror}", hint="run as its owner") from None
+    return receipts

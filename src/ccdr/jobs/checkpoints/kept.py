@@ -10,15 +10,20 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from ccdr.evidence.checkpoints.merkle import Tree
-from ccdr.evidence.checkpoints.notes import decoded_base64
 from ccdr.evidence.ledger.places import Mark
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.model.errors import LedgerBroken
 from ccdr.model.values import rfc3339, utc
+
+if TYPE_CHECKING:
+    from ccdr.evidence.checkpoints.checkpoint import Checkpoint
+    from ccdr.evidence.checkpoints.published import Published
 
 CHECKPOINTS = "checkpoints"  # below STATE
 _NAME = re.compile(r"[0-9]{12}\.txt")
@@ -42,7 +47,10 @@ class Unreadable:
 
 def checkpoints_in(directory: Path) -> tuple[list[Checkpoint], list[Unreadable]]:
     """By size. OSError where the directory cannot be read; one that is not there has none."""
-    found, wrong = list[Checkpoint](), list[Unreadable]()
+    from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
+
+    found: list[Checkpoint] = []
+    wrong: list[Unreadable] = []
     if not directory.is_dir():
         return found, wrong
     for path in sorted(directory.iterdir()):
@@ -60,6 +68,8 @@ def checkpoints_in(directory: Path) -> tuple[list[Checkpoint], list[Unreadable]]
 
 def newest_in(directory: Path) -> Checkpoint | None:
     """The largest that can be read."""
+    from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
+
     for path in sorted(directory.glob("*.txt"), reverse=True) if directory.is_dir() else ():
         try:
             if _NAME.fullmatch(path.name):
@@ -81,7 +91,7 @@ class Grown:
 def read_grown(directory: Path) -> Grown | None:
     try:
         body = json.loads((directory / "tree.json").read_text("ascii"))
-        tree = Tree.of(int(body["size"]), [decoded_base64(one) for one in body["subtrees"]])
+        tree = Tree.of(int(body["size"]), [base64.b64decode(one, validate=True) for one in body["subtrees"]])
         made = utc(body["made"]) if body["made"] else None
         return Grown(tree, Mark(**body["mark"]), made)
     except (OSError, ValueError, KeyError, TypeError):
@@ -97,3 +107,32 @@ def write_grown(directory: Path, grown: Grown) -> None:
         "made": grown.made and rfc3339(grown.made),
     }
     write_durably(directory / "tree.json", json.dumps(body) + "\n")
+
+
+def published_at(state: State, ledger: str, url: str) -> Path:
+    """Where what the evidence bucket `url` holds of a ledger is kept, as it was read last."""
+    return directory_of(state, ledger) / "buckets" / f"{sha256(url.encode()).hexdigest()[:12]}.json"
+
+
+def published_in(state: State, ledger: str, url: str) -> Published | None:
+    """None where it was not read yet, or what was kept is no longer whole: it is read anew."""
+    return _published(published_at(state, ledger, url))
+
+
+def all_published(state: State, ledger: str) -> list[Published]:
+    """Of each bucket that was read. LedgerBroken where what was kept of one is no longer whole."""
+    found = []
+    for path in sorted((directory_of(state, ledger) / "buckets").glob("*.json")):
+        if (one := _published(path)) is None:
+            raise LedgerBroken(f"{path} is not as ccdr wrote it", hint="`ccdr ledger collect` of that bucket mends it")
+        found.append(one)
+    return found
+
+
+def _published(path: Path) -> Published | None:
+    from ccdr.evidence.checkpoints.published import Published
+
+    try:
+        return Published.of(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -7,7 +7,7 @@ changed since gets no new one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING, Mark, extent_of, forwards, line_as_record
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.host.files import write_durably
 from ccdr.jobs.checkpoints.kept import (
     CHECKPOINTS,
@@ -29,9 +30,6 @@ from ccdr.jobs.checkpoints.kept import (
 from ccdr.jobs.checkpoints.signing_keys import current, private_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
-from ccdr.model.schedule import SET_BACK
-
-EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -43,22 +41,11 @@ class Made:
     path: Path
 
 
-def due(services: Services) -> bool:
-    """Has an hour gone by since the last one? False where nobody signs here. CcdrError where that cannot be told."""
-    if current(services) is None:
-        return False
-    ledger = services.lineage().ledger
-    grown = None if ledger is None else read_grown(directory_of(services.state, ledger))
-    made = None if grown is None else grown.made
-    now = services.clock.now()
-    return made is None or not now - EVERY < made <= now + SET_BACK
-
-
-def make(services: Services) -> Made:
+def make(services: Services, lineage: Lineage | None = None) -> Made:
     """Sign what the ledger is now; the newest one again where no record came since. UsageProblem where there is no key;
     LedgerBroken where the ledger does not follow on from its newest checkpoint; CcdrError where it cannot be done."""
-    key = _key(services)
-    ledger = services.lineage().ledger
+    lineage = lineage or services.lineage()
+    key, ledger = _key(services, lineage), lineage.ledger
     assert ledger is not None  # a key's record says which
     directory = services.state.directory(CHECKPOINTS, ledger)
     with services.state.turn("checkpoint", tries=100) as mine:
@@ -71,6 +58,8 @@ def _made(services: Services, directory: Path, origin: str, key: SigningKey) -> 
     newest, before = newest_in(directory), read_grown(directory)
     grown = _go_on(services.ledger, before, newest)
     if newest is not None and newest.size == grown.tree.size and newest.note.signed_by(key.verifier):
+        if before is None or not newest.fits(before.tree):  # it was lost: what was walked for it is kept
+            write_grown(directory, Grown(grown.tree, grown.mark, services.clock.now()))
         return Made(newest, False, directory / name_of(newest.size))
     made = checkpoint_of(origin, grown.tree, key)
     path = directory / name_of(made.size)
@@ -79,8 +68,8 @@ def _made(services: Services, directory: Path, origin: str, key: SigningKey) -> 
     return Made(made, True, path)
 
 
-def _key(services: Services) -> SigningKey:
-    known = current(services)
+def _key(services: Services, lineage: Lineage) -> SigningKey:
+    known = current(services, lineage)
     if known is None:
         raise UsageProblem("no key signs this ledger's checkpoints", hint="`ccdr ledger key create` makes one")
     private = private_of(services.state, known.key)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in, statement
 from ccdr.evidence.checkpoints.notes import SigningKey, VerifierKey
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
@@ -35,12 +36,13 @@ def directory_of(state: State) -> Path:
     return state.root / "keys" / "ledger"
 
 
-def current(services: Services) -> KeyRecord | None:
+def current(services: Services, lineage: Lineage | None = None) -> KeyRecord | None:
     """The one that the ledger's newest record names; None where it names none. CcdrError where it cannot be read."""
-    newest = next(iter(services.ledger.newest(KEY)), None)
+    lineage = lineage or services.lineage()
+    newest = lineage.anchoring.key
     if newest is None:
         return None
-    found, _ = keys_in([newest], services.lineage().ledger)
+    found, _ = keys_in([{**newest, "kind": KEY}], lineage.ledger)
     if not found:
         raise CcdrError(f"record {newest['seq']} of the ledger names no key", hint="`ccdr ledger verify` lists damage")
     return found[0]

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ from ccdr.evidence.checkpoints.merkle import leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.ledger.lines import PASSED_OVER, typed_lines
 from ccdr.evidence.ledger.places import lines
+from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.evidence.lineage.beside import reader
 from ccdr.evidence.package import bag, verifying
 from ccdr.evidence.package.hidden import LINES, TREE, Stretches
@@ -41,6 +42,7 @@ from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
 
+_ANCHORED = b'"kind":"ledger.anchored"'
 _LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
 
 
@@ -123,6 +125,7 @@ class _Writing:
     done: Written = field(default_factory=Written)
     keys: list[KeyRecord] = field(default_factory=list)
     versions: dict[tuple[str, str], None] = field(default_factory=dict)
+    shown_anchored: set[int] = field(default_factory=set)  # of the ledger that is written now
 
     def all_of(self, found: list[Source]) -> Written:
         signing = self._signing()
@@ -164,9 +167,11 @@ class _Writing:
             rows = self.told.rows.get(None if source.ours else source.ledger, frozenset())
             chosen = Chosen(choice, rows, needed(choice, ledger))
             first = min(rows, default=1)
-            cuts = {one for one in _sizes(source.checkpoints) if one >= first}
+            anchored = {int(one["size"]): int(one["seq"]) for one in ledger.newest(ANCHORED)}
+            cuts = {one for one in _sizes(source.checkpoints) if one >= first or one in anchored}
             shown, total = self._part(source, directory, chosen, cuts, (tests, signing))
-            sizes = self._checkpoints(source, first, total)
+            told = {size for size, seq in anchored.items() if seq in self.shown_anchored}
+            sizes = self._checkpoints(source, first, total, told)
         self.done.lines[source.ledger] = shown, total
         self.done.checkpoints += sizes
 
@@ -186,6 +191,7 @@ class _Writing:
         self, source: Source, directory: Path, chosen: Chosen, cuts: set[int], of: tuple[Tests, SigningKey | None]
     ) -> tuple[int, int]:
         stretches = Stretches()
+        self.shown_anchored.clear()
         with (directory / LINES).open("wb") as shown, (directory / TREE).open("wb") as tree:
             for seq, line in enumerate(lines(source.directory, source.extent), start=1):
                 if chosen.shows(seq, line):
@@ -193,6 +199,8 @@ class _Writing:
                     tree.writelines(stretches.keep())
                     shown.write(line)
                     self._test(line, *of)
+                    if _ANCHORED in line:
+                        self.shown_anchored.add(seq)
                 else:
                     tree.writelines(stretches.hide(leaf_hash(line)))
                 if seq in cuts:
@@ -230,15 +238,17 @@ class _Writing:
             (self._directory(SIGN_OFFS) / name).write_text(text, "utf-8")
         self.done.sign_offs += bool(files)
 
-    def _checkpoints(self, source: Source, first: int, total: int) -> int:
-        """Notes of what is in it, with what anchors them."""
+    def _checkpoints(self, source: Source, first: int, total: int, told: Collection[int] = ()) -> int:
+        """Notes of what is in it, with what anchors them; and of before that those that a record of an anchor is
+        `told` of."""
         if not source.checkpoints.is_dir():
             return 0
         count = 0
         for path in sorted(source.checkpoints.rglob("*")):
             name = path.relative_to(source.checkpoints)
             number = path.name.split(".")[0]
-            if not path.is_file() or path.is_symlink() or not number.isdigit() or not first <= int(number) <= total:
+            size = int(number) if number.isdecimal() and number.isascii() and len(number) < 19 else -1
+            if not path.is_file() or path.is_symlink() or not (first <= size <= total or size in told):
                 continue
             if not bag.is_safe(str(name)):
                 continue

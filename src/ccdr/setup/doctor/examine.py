@@ -16,10 +16,12 @@ from ccdr.model.errors import CcdrError, Exit, for_plan, own_error, worst
 from ccdr.model.values import Health, Probe, at_copy
 from ccdr.plans import LoadedPlan
 from ccdr.plans.access import Role
+from ccdr.plans.anchors import LoadedAnchors, ObjectLock
 from ccdr.plans.job import Job
 from ccdr.plans.roles import as_role
 from ccdr.sandbox.docker import DockerFacts
 from ccdr.setup.doctor import machine, readiness, repository
+from ccdr.setup.doctor.anchors import evidence_bucket
 from ccdr.setup.doctor.approvals import approvals
 from ccdr.setup.doctor.bucket import bucket
 from ccdr.setup.doctor.sandbox import Majors, sandbox
@@ -106,9 +108,10 @@ def examine(
     *,
     canary: bool = True,
     stated: Collection[str] = (),
+    anchored: Callable[[], LoadedAnchors] = LoadedAnchors.none,
 ) -> Diagnosis:
     """This host, and what each of these plans rests on; in this order, whatever was done first. `stated` are all plans
-    that have a file."""
+    that have a file, `anchored` reads anchors.yaml."""
     services = replace(services, host=services.host.with_(no_progress=PATIENCE))  # a password_command may hang
     if (role := _ROLES.get(part)) is not None:  # as its jobs will come to the store
         plans = [as_role(loaded, role) for loaded in plans]
@@ -124,6 +127,7 @@ def examine(
         findings += [DoctorFinding(None, None, probe) for probe in docker]
     left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
     findings += left.carry_out()
+    findings += _Task(None, None, "anchors", lambda: _anchors(anchored(), plans, canary=canary)).carry_out()
     names = {*stated, *(loaded.plan.plan for loaded in plans)}
     findings += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
     known, ledger = _history(services)
@@ -133,6 +137,12 @@ def examine(
         for of_task in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
             findings += of_task
     return Diagnosis(tuple(findings))
+
+
+def _anchors(anchors: LoadedAnchors, plans: Sequence[LoadedPlan], *, canary: bool) -> Iterator[Probe]:
+    for anchor in anchors:
+        if isinstance(anchor, ObjectLock):
+            yield from evidence_bucket(anchor, plans, canary=canary)
 
 
 def _history(services: Services) -> tuple[_Known, list[Probe]]:

@@ -16,11 +16,13 @@ from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED, acknowl
 from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
+from ccdr.evidence.lineage.anchored import AnchorChange
 from ccdr.evidence.lineage.own_records import Lineage, verified_of
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.log_standing import read_standing
@@ -44,6 +46,7 @@ from ccdr.plans.loosened import PlanChange
 from ccdr.plans.model import SIGNERS
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
+from ccdr.telling.anchoring.standing import plans_of, standing
 from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
 from ccdr.telling.deviations import Told
@@ -65,7 +68,14 @@ from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending
 from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
 from ccdr.telling.report.sign_offs import SignOff, findings_of, sign_offs_in
-from ccdr.telling.status import answering, overdue_deviations, records_lost, seen_now, upkeep_problems
+from ccdr.telling.status import (
+    anchor_problems,
+    answering,
+    overdue_deviations,
+    records_lost,
+    seen_now,
+    upkeep_problems,
+)
 
 _UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
@@ -99,6 +109,9 @@ class LedgerFacts:
     before: Before | None = None
     beside: tuple[ChainFacts, ...] = ()  # what was read with it
     elsewhere: Path | None = None  # the state directory, where it is not where ccdr would look by itself
+    anchors: AnchorsStanding | None = None  # as they stand when it is made
+    of_anchors: tuple[Problem, ...] = ()  # what is wrong with them, where the period reaches to now
+    loosened: tuple[AnchorChange, ...] = ()  # within the period: fewer of them, rarer ones, others
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -142,11 +155,12 @@ class Report:
     @property
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
-        acknowledged, another host's to know, or a pause."""
+        acknowledged, another host's to know, or a pause. Where no plan lies here nothing was judged."""
         none = {trouble.name for trouble in NO_FINDING}
         said = (f for f in self.findings if f.acknowledged is None and f.code not in none)
         open_ = [f for f in said if f.level is not Level.NEAR]
-        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_] or [Exit.OK])
+        codes = [Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_]
+        return worst(codes or [Exit.OK if any(a.in_plan for a in self.assets) else Exit.NOT_CARRIED_OUT])
 
 
 def make_report(
@@ -170,7 +184,7 @@ def make_report(
     know nothing of others; None: whoever may know all of it.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     read_ = _read(plans, services, period, named=named, there=there, whole=whole)
-    evidence = read_.evidence
+    evidence, directory = read_.evidence, plans_of(plans)
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
     runs = tuple(evidence.runs)
@@ -182,7 +196,7 @@ def make_report(
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
-    ledger = _ledger(read_, plans, services, period, reader)
+    ledger = _with_anchors(_ledger(read_, plans, services, period, reader), directory, services, evidence)
     findings = tuple(_findings(ledger, assets, reports))
     first = _first(ledger.verification, evidence)
     signed = _sign_offs(plans, services, evidence, named, signers, reader)
@@ -339,6 +353,15 @@ def _ledger(
     )
 
 
+def _with_anchors(facts: LedgerFacts, plans: Path | None, services: Services, evidence: Evidence) -> LedgerFacts:
+    """`plans` is their directory. What is overdue is so now: of a past period it says nothing."""
+    anchors, period = standing(plans, services, facts.lineage), evidence.period
+    now = anchor_problems(anchors, services, evidence.histories) if period.until_now else ()
+    loosened = facts.lineage.anchoring.loosened
+    within = tuple(one for one in loosened if period.start <= utc(one.at) < period.end)
+    return replace(facts, anchors=anchors, of_anchors=now, loosened=within)
+
+
 def _findings(
     ledger: LedgerFacts, assets: Sequence[AssetReport], plans: Sequence[PlanReport]
 ) -> Iterator[ReportedFinding]:
@@ -348,6 +371,8 @@ def _findings(
     for p in ledger.troubles:
         step = next_step(p.trouble, "", None)
         yield ReportedFinding(Level.UNPROVEN, p.text, step=step, code=p.trouble.name)
+    for p in ledger.of_anchors:
+        yield ReportedFinding(p.level, p.text, step=p.step, code=p.trouble.name, acknowledged=p.acknowledged)
     yield from sorted((f for a in assets for f in a.findings), key=lambda f: -f.level)
     yield from (f for p in plans for f in p.findings)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ccdr.model.values import Achieved, as_written, rfc3339
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
-from ccdr.telling.report.build import Report
+from ccdr.telling.report.build import LedgerFacts, Report
 from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
@@ -114,8 +114,16 @@ def _ledger(report: Report) -> dict[str, object]:
         "beside": [one.as_json() for one in report.ledger.beside],
         "notes": list(verification.notes),
         "torn_bytes": verification.torn_bytes,
+        "anchors": _anchors(report.ledger),
         "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
     }
+
+
+def _anchors(ledger: LedgerFacts) -> dict[str, object] | None:
+    if ledger.anchors is None:
+        return None
+    loosened = [{"record": one.seq, "at": one.at, "text": text} for one in ledger.loosened for text in one.sentences]
+    return {**ledger.anchors.as_json(), "loosened": loosened}
 
 
 def _seconds(value: float | None) -> float | None:

@@ -49,7 +49,10 @@ def answer(
         what = "problem" if ledger_problems == 1 else "problems"
         text = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
         return Answer("Not proven", Level.UNPROVEN, _sentence(text))
-    worst = max((a.level for a in judged), default=Level.UNPROVEN)
+    if not judged:  # a bare machine that has taken in ledgers of others
+        text = "no plan lies here to judge by: what was recorded stands below; name copies of the plans with --plans"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
+    worst = max(a.level for a in judged)
     concerned = [a for a in judged if a.level is worst]
     many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
     if worst is Level.LOST:

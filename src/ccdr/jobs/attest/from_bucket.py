@@ -1,0 +1,235 @@
+"""Other hosts' ledgers, taken in from an evidence bucket: by whoever may read it, and needs nothing of the host.
+
+Of each key the oldest version counts; whatever lies over it is told, and so is what lacks. Only versions that were not
+read before are fetched. What was found is kept beside the ledger's checkpoints: whoever verifies it later is told, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoint
+from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
+from ccdr.evidence.checkpoints.receipts import ANCHORS
+from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.lineage.beside import id_in, lies_at
+from ccdr.evidence.lineage.comparing import read as read_lineage
+from ccdr.host.files import write_durably
+from ccdr.jobs.attest.assembling import Assembly
+from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.taking_in import Taken
+from ccdr.jobs.checkpoints.held_to import of_beside, of_live_against
+from ccdr.jobs.checkpoints.kept import directory_of as checkpoints_of
+from ccdr.jobs.checkpoints.kept import name_of, published_at
+from ccdr.jobs.checkpoints.kept import published_in as kept_of
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+from ccdr.model.values import rfc3339
+from ccdr.storage.evidence_bucket import (
+    ASIDE,
+    CHECKPOINTS,
+    COMPLIANCE,
+    LARGEST_LINE,
+    LARGEST_SEGMENT,
+    RECEIPTS,
+    SEGMENTS,
+    EvidenceBucket,
+    Key,
+    ObjectVersion,
+)
+
+
+@dataclass(frozen=True)
+class FromBucket:
+    """What a bucket has brought of one ledger. `taken`: as it lies beside ours now; None where it is `own`, or where
+    nothing could be taken: `refused` says why."""
+
+    ledger: str
+    url: str
+    checkpoints: int
+    findings: tuple[Finding, ...]
+    taken: Taken | None = None
+    own: bool = False
+    refused: CcdrError | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            **(self.taken.as_json() if self.taken else {"ledger": self.ledger}),
+            "bucket": self.url,
+            "own": self.own,
+            "checkpoints": self.checkpoints,
+            "findings": [one.as_json() for one in self.findings],
+            "refused": self.refused and str(self.refused),
+        }
+
+
+Versions = dict[Key, list[ObjectVersion]]  # of each key, the oldest first
+
+
+def collect_bucket(store: EvidenceBucket, services: Services) -> list[FromBucket]:
+    """Take in each ledger that it holds, or more of one that is here. UsageProblem where it holds none; as the bucket's
+    calls. What is wrong with one ledger stops no other."""
+    by_origin: dict[str, dict[str, Versions]] = {}
+    for below in (
+        CHECKPOINTS,
+        SEGMENTS,
+        ASIDE,
+        RECEIPTS,
+    ):  # in this order: what a checkpoint knows of was put before it
+        for name, versions in groupby(store.versions(below), key=lambda one: one.key):
+            if (key := Key.of(name)) is not None:
+                by_origin.setdefault(key.origin, {}).setdefault(below, {})[key] = list(versions)
+    if not by_origin:
+        raise UsageProblem(f"{store.url} holds no evidence of ccdr's", hint="name the bucket, and the folder in it")
+    return [_ledger(store, origin, there, services) for origin, there in sorted(by_origin.items())]
+
+
+def _ledger(store: EvidenceBucket, origin: str, there: dict[str, Versions], services: Services) -> FromBucket:
+    ledger = ledger_of_origin(origin)
+    assert ledger is not None, "the key's form says so"
+    before = kept_of(services.state, ledger, store.url) or Published(store.url)
+    findings: list[Finding] = []
+    checkpoints = tuple(_checkpoints(store, there.get(CHECKPOINTS, {}), before, findings))
+    published = Published(store.url, checkpoints, before.read)
+    lineage = read_lineage(services.state, services.ledger)
+    if ledger == lineage.ledger:
+        checked = of_live_against(services, published.anchors)
+        found = (*findings, *checked.findings)
+        return FromBucket(ledger, store.url, len(checkpoints), found, own=True)
+    taken, read, broken = None, before.read, None
+    try:
+        taken, read = _taken(store, ledger, there, before, findings, services)
+    except LedgerBroken as refused:
+        broken = refused
+    records = taken.records if taken else 0
+    if (newest := max((_size(one) for one in checkpoints), default=0)) > records and broken is None:
+        text = f"a checkpoint there is of {newest} records, and the segments there end with record {records}"
+        findings.append(Finding("SEGMENT_MISSING", text, newest))
+    _fetched(store, there.get(RECEIPTS, {}), checkpoints_of(services.state, ledger) / ANCHORS, findings)
+    _keep(services, ledger, replace(published, read=read, findings=tuple(findings)))
+    found = of_beside(services, ledger).findings if taken is not None else tuple(findings)
+    return FromBucket(ledger, store.url, len(checkpoints), found, taken, refused=broken)
+
+
+def _size(one: PublishedCheckpoint) -> int:
+    return read_checkpoint(one.note.encode()).size
+
+
+def _oldest(store: EvidenceBucket, versions: Sequence[ObjectVersion], found: list[Finding]) -> ObjectVersion | None:
+    """The one that counts; what lies over it is a finding."""
+    key, contents = versions[0].key, [one for one in versions if not one.marker]
+    size = (Key.of(key) or Key("", "")).last or None
+    for marker in (one for one in versions if one.marker):
+        what = "hides it: its versions are there still, and were read" if contents else "is all that is left of it"
+        found.append(Finding("REMOVED", f"{key}: a delete marker, put at {rfc3339(marker.at)}, {what}", size))
+    if not contents:
+        return None
+    oldest, digest = contents[0], None
+    for later in contents[1:]:
+        if (later.etag, later.bytes) == (oldest.etag, oldest.bytes):
+            continue
+        digest = digest or store.digest(oldest)
+        if store.digest(later) != digest:
+            text = f"{key} was written over with something else at {rfc3339(later.at)}; the version of"
+            found.append(Finding("FORK", f"{text} {rfc3339(oldest.at)} counts", size))
+    return oldest
+
+
+def _checkpoints(
+    store: EvidenceBucket, there: Versions, before: Published, found: list[Finding]
+) -> Iterator[PublishedCheckpoint]:
+    for key, versions in there.items():
+        oldest = _oldest(store, versions, found)
+        if oldest is None:
+            continue
+        if known := before.known.get((oldest.key, oldest.id)):
+            yield known
+            continue
+        contents, lock = store.contents(oldest)
+        try:
+            checkpoint = read_checkpoint(contents)
+            if (checkpoint.origin, checkpoint.size) != (key.origin, key.last):
+                raise ValueError(f"is a checkpoint of {checkpoint.size} records of {checkpoint.origin}")
+        except ValueError as why:
+            found.append(Finding("CHECKPOINT_UNREADABLE", f"{oldest.key} {why}", key.last))
+            continue
+        locked = lock is not None and lock.mode == COMPLIANCE
+        yield PublishedCheckpoint(oldest.key, oldest.id, oldest.at, locked, contents.decode())
+
+
+def _taken(
+    store: EvidenceBucket,
+    ledger: str,
+    there: dict[str, Versions],
+    before: Published,
+    found: list[Finding],
+    services: Services,
+) -> tuple[Taken | None, frozenset[str]]:
+    """The ledger as its segments make it, beside ours; and which versions were read. LedgerBroken where what comes of
+    it does not verify, or is not what is here already."""
+    known = read_lineage(services.state, services.ledger).beside.get(ledger)
+    here = None if known is None else lies_at(services.state, known)
+    with services.state.run(services.clock) as run:
+        assembly = Assembly.on(run.directory("ledger"), here if here is not None and here.is_dir() else None)
+        read, wanted = before.read, []
+        for key, versions in there.get(SEGMENTS, {}).items():
+            oldest = _oldest(store, versions, found)
+            if oldest is not None and not (_named(oldest) in read and key.last <= assembly.records):
+                wanted.append((oldest, key))
+        taken = {_named(one) for one in _assembled(store, wanted, assembly, found)}
+        _fetched(store, there.get(ASIDE, {}), assembly.directory, found)
+        assembly.close()
+        if known is not None and here is not None and (assembly.records, assembly.head) == (known.records, known.head):
+            return Taken(ledger, known.records, known.head, here, 0), read | taken
+        if not assembly.records or (named := id_in(assembly.directory)) is None:
+            return None, read  # of one from before there were ids, that is being put: no line tells yet
+        if named != ledger:
+            problem = f"the segments of {ledger[:8]}… in {store.url} are of the ledger {named[:8]}…"
+            raise LedgerBroken(problem, hint="find out who wrote there; nothing of it was taken in")
+        return collect(assembly.directory, services, named=store.url), read | taken
+
+
+def _named(one: ObjectVersion) -> str:
+    return f"{one.id} {one.key}"
+
+
+def _assembled(
+    store: EvidenceBucket, wanted: Sequence[tuple[ObjectVersion, Key]], assembly: Assembly, found: list[Finding]
+) -> Iterator[ObjectVersion]:
+    """Whatever was there first comes first; what does not follow yet waits for what lacks."""
+    waiting = sorted(wanted, key=lambda one: (one[0].at, one[1].first))
+    while ready := next((one for one in waiting if one[1].first <= assembly.records + 1), None):
+        waiting.remove(ready)
+        version, key = ready
+        what = f"{version.key}, of {rfc3339(version.at)},"
+        if version.bytes > LARGEST_SEGMENT:
+            found.append(Finding("SEGMENT_UNREADABLE", f"{what} is larger than any that ccdr puts", key.first))
+        elif (wrong := assembly.take(key, store.lines(version), what)) is None:
+            yield version
+        else:
+            found.append(wrong)  # and the next time it is read, and told, again
+    if waiting:
+        first = min(key.first for _, key in waiting)
+        text = f"records {assembly.records + 1} to {first - 1} are in no segment there: what follows them is not taken"
+        found.append(Finding("SEGMENT_MISSING", text, first - 1))
+
+
+def _fetched(store: EvidenceBucket, there: Versions, directory: Path, found: list[Finding]) -> None:
+    for key, versions in there.items():
+        oldest = _oldest(store, versions, found)
+        if oldest is not None and not (directory / key.name).exists():
+            write_durably(directory / key.name, store.contents(oldest, LARGEST_LINE)[0])
+
+
+def _keep(services: Services, ledger: str, published: Published) -> None:
+    """The checkpoints where those of a ledger lie, and what was found. CcdrError where the disk refuses."""
+    directory = checkpoints_of(services.state, ledger)
+    for one in published.checkpoints:
+        path = directory / name_of(_size(one))
+        if not path.exists():
+            write_durably(path, one.note)
+    write_durably(published_at(services.state, ledger, published.url), json.dumps(published.as_json(), indent=1) + "\n")

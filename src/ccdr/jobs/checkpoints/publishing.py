@@ -1,0 +1,137 @@
+"""Evidence to a bucket, by a credential that may only put: the lines since the last ones that are there, and then the
+checkpoint. What was put twice, as a crash came between, does no harm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.evidence.checkpoints.anchors import RFC3161
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin
+from ccdr.evidence.checkpoints.receipts import ANCHORS
+from ccdr.evidence.checkpoints.receipts import name_of as receipt_of
+from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segments_in, telling
+from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.host.files import write_durably
+from ccdr.jobs.checkpoints.kept import directory_of, name_of
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
+from ccdr.storage.evidence_bucket import (
+    EvidenceBucket,
+    Stored,
+    Stretch,
+    aside_key,
+    checkpoint_key,
+    receipt_key,
+    segment_key,
+)
+
+AT_ONCE = 4 * 1024**2  # bytes of one object: what a slow line takes in a few seconds
+_RECOVERED, _ANCHORED = (f'"kind":"{kind}"'.encode() for kind in ("ledger.recovered", ANCHORED))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Records `first` to `last`, which stand from `start` to `end` in one segment of the ledger."""
+
+    path: Path
+    first: int
+    last: int
+    start: int
+    end: int
+
+    def holding(self, words: bytes) -> Iterator[Mapping[str, Any]]:
+        """Those of these records whose lines hold `words`."""
+        for offset, line in holding(self.path, words, self.start):
+            if offset < self.end:
+                yield line_as_record(line)
+
+
+def stretches(directory: Path, since: int, size: int, at_once: int = AT_ONCE) -> Iterator[Lines]:
+    """The lines of records `since` + 1 to `size`, each stretch of one segment, and of about `at_once` bytes at most."""
+    segments = segments_in(directory)
+    for number, path in enumerate(segments):
+        follows = int(segments[number + 1].stem) if number + 1 < len(segments) else size + 1
+        if follows <= since + 1 or int(path.stem) > size:
+            continue
+        first, start, seq, end = 0, 0, 0, 0
+        for seq, (offset, line) in enumerate(forwards(path), start=int(path.stem)):
+            if seq > min(size, follows - 1):
+                seq -= 1
+                break
+            end = offset + len(line)
+            if seq <= since:
+                continue
+            if not first:
+                first, start = seq, offset
+            if end - start >= at_once:
+                yield Lines(path, first, seq, start, end)
+                first = 0
+        if first:
+            yield Lines(path, first, seq, start, end)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the bucket took: the checkpoint, and so many objects of lines before it."""
+
+    checkpoint: Stored
+    objects: int
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """To one bucket. How far it has the lines is kept beside the checkpoints: who may only put cannot ask there."""
+
+    store: EvidenceBucket
+    services: Services
+    at_once: int = field(default=AT_ONCE)
+
+    def publish(self, checkpoint: Checkpoint, go_on: Callable[[], bool] = lambda: True) -> Published:
+        """Put the lines up to the checkpoint, and then it. As the bucket's calls; CcdrError where the ledger cannot be
+        read, or where `go_on` said no: what was put until then is not put again."""
+        ledger, origin, objects = ledger_of_origin(checkpoint.origin), checkpoint.origin, 0
+        assert ledger is not None, "it is of this host's ledger"
+        directory, now = self.services.ledger.directory, self.services.clock.now()
+        with telling("read", directory):
+            for lines in stretches(directory, self._until(ledger), checkpoint.size, self.at_once):
+                if not go_on():
+                    problem = f"the evidence bucket has records up to {lines.first - 1} of {checkpoint.size} by now"
+                    raise CcdrError(problem, hint="the next run goes on from there")
+                for key, path in self._files_of(lines, ledger, origin):
+                    if path.is_file():
+                        self.store.put(key, path.read_bytes(), now)
+                key = segment_key(origin, lines.first, lines.last)
+                self.store.put(key, Stretch(lines.path, lines.start, lines.end), now)
+                write_durably(self._kept(ledger), json.dumps({"until": lines.last}) + "\n")
+                objects += 1
+        put = self.store.put(checkpoint_key(origin, checkpoint.size), checkpoint.contents, now)
+        return Published(put, objects)
+
+    def _files_of(self, lines: Lines, ledger: str, origin: str) -> Iterator[tuple[str, Path]]:
+        """What these records tell of and is no line: what was set aside of one that was torn or changed; tokens, and
+        the checkpoints that they are over. Other receipts only say that somebody was given one."""
+        for record in lines.holding(_RECOVERED):
+            name = str(record.get("file"))
+            yield aside_key(origin, name), lines.path.parent / name
+        for record in lines.holding(_ANCHORED):
+            if record.get("anchor") == RFC3161:
+                size, there = int(record["size"]), directory_of(self.services.state, ledger)
+                name = receipt_of(size, str(record["name"]), RFC3161)
+                yield checkpoint_key(origin, size), there / name_of(size)  # this bucket may have missed it
+                yield receipt_key(origin, name), there / ANCHORS / name
+
+    def _kept(self, ledger: str) -> Path:
+        there = sha256(self.store.url.encode()).hexdigest()[:12]
+        return directory_of(self.services.state, ledger) / "put" / f"{there}.json"
+
+    def _until(self, ledger: str) -> int:
+        """Up to which record it has them; from the beginning where nobody knows any more."""
+        try:
+            return int(json.loads(self._kept(ledger).read_text("ascii"))["until"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
