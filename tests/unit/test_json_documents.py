@@ -81,6 +81,8 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("ledger proof", f"ledger proof RUN {root}/proof"), ("ledger verify", f"ledger verify {root}/proof"),
         ("ledger verify", f"ledger verify --pin {'0' * 64}"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
+        ("ledger export", f"ledger export {root}/part --plan p --dry-run"), ("ledger export", f"ledger export {root}/part --plan p"),
+        ("ledger verify", f"ledger verify {root}/part"),
         ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),
         ("ledger collect", f"ledger collect {other.state}"),
         ("notify test", "notify test p"),

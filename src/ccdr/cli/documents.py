@@ -53,6 +53,7 @@ from ccdr.cli.ledger.documents import (
     ProofWritten,
     Records,
     VerificationDocument,
+    WouldExport,
 )
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import ReportDocument, ReportWritten, SignOffDocument
@@ -660,7 +661,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "kit page": (KitPage,),
     "ledger checkpoint": (CheckpointSigned,),
     "ledger collect": (Ledgers,),
-    "ledger export": (Exported,),
+    "ledger export": (Exported, WouldExport),
     "ledger key create": (LedgerKeyMade,),
     "ledger key rotate": (LedgerKeyMade,),
     "ledger key show": (LedgerKeys,),

@@ -40,7 +40,7 @@ class _Period:
         from ccdr.telling.report import period_of
 
         begins, option = (self.since, "--since") if self.first is None else (self.first, "--from")
-        return period_of(begins, self.last, services.clock.now(), _first_record(services), begins=option)
+        return period_of(begins, self.last, services.clock.now(), first_record(services), begins=option)
 
 
 @verb(short_help="What the evidence shows, for owners and auditors.")
@@ -188,7 +188,7 @@ def _pour(path: Path, pieces: Iterable[bytes]) -> int:
     return size
 
 
-def _first_record(services: Services) -> datetime | None:
+def first_record(services: Services) -> datetime | None:
     """When the evidence begins, of this ledger or of one beside it; None where there is none, or it cannot be read: the
     report says why."""
     with suppress(CcdrError):

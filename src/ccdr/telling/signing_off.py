@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from ccdr.evidence.approvals import AHEAD, WORD, nonce
 from ccdr.evidence.sign_offs import NAMESPACE, ROOT, SIGNED_OFF, ReadWith, ToSignOff, names_somebody, person
@@ -169,20 +168,3 @@ def _refuse_tester(given: ToSignOff, signer: Signer, names: Collection[str], key
         f"{signer.name} began a restore test of the period by hand, {told}: somebody else signs it off",
         hint=f"have another person of allowed_signers sign it: {PAGE}, Who may sign",
     )
-
-
-def files_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """What an auditor verifies a recorded sign-off with, by the names of files: the text, its signature, and the line
-    of allowed_signers that its record vouches for (compare it with the file itself, by the record's
-    `signers_sha256`):
-
-    ssh-keygen -Y verify -f NAME.allowed_signers -I WHO -n ccdr-sign-off -s NAME.txt.sig < NAME.txt
-    """
-    given, by = ToSignOff.recorded(record), record["by"]
-    name = f"sign-off-{given.start:%Y%m%d}-{given.end:%Y%m%d}-{given.nonce[:8]}"
-    line = f'{by["name"]} namespaces="{NAMESPACE}" {key_of(str(by["signature"]))}\n'
-    return {
-        f"{name}.txt": given.text(),
-        f"{name}.txt.sig": str(by["signature"]),
-        f"{name}.allowed_signers": line,
-    }

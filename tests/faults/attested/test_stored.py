@@ -166,11 +166,15 @@ def test_another_hosts_ledger_is_collected_and_kept_to_its_word(twin: Site, tmp_
 def test_an_export_verifies_and_says_which_ledger_it_is(twin: Site, tmp_path: Path) -> None:
     assert twin.run("ledger", "export", str(tmp_path / "export")).code == 0
     done = twin.run("ledger", "verify", str(tmp_path / "export"))
-    assert done.code == 0 and done.json["ledger"] == read_id(twin.state / "ledger"), done
-    for line in (line for path in (tmp_path / "export").glob("*.jsonl") for line in path.open("rb")):
+    assert done.code == 3 and done.json["ledger"] == read_id(twin.state / "ledger"), done
+    assert done.json["says"] == "internally consistent", "nobody pinned a key"
+    data = tmp_path / "export/data"
+    for line in (line for path in data.glob("ledgers/*/*.jsonl") for line in path.open("rb")):
         record = json.loads(line)
-        schema = json.loads((tmp_path / "export/schemas" / f"{record['kind']}.json").read_text())
+        schema = json.loads((data / "schemas" / f"{record['kind']}.json").read_text())
         assert not list(misfits(record, schema, schema)), "its records can be read by what lies beside them"
     assert twin.run("ledger", "export", str(tmp_path / "export")).code == 2
-    (tmp_path / "export" / "id").write_text("0" * 32 + "\n")
+    (id_,) = data.glob("ledgers/*/id")
+    id_.write_text("0" * 32 + "\n")
     assert twin.run("ledger", "verify", str(tmp_path / "export")).code == 1
+    assert twin.run("ledger", "verify", str(id_.parent)).code == 1, "as a plain copy, too"

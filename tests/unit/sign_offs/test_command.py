@@ -12,10 +12,11 @@ import pytest
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 
+from ccdr.evidence.package.sign_offs import files_of
 from ccdr.evidence.sign_offs import ToSignOff
 from ccdr.host.signatures import SignatureRefused
 from ccdr.model.errors import UsageProblem
-from ccdr.telling.signing_off import files_of, sign_off, to_sign_off
+from ccdr.telling.signing_off import sign_off, to_sign_off
 
 
 @pytest.fixture

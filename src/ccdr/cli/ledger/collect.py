@@ -21,8 +21,9 @@ from ccdr.model.errors import Exit, UsageProblem
     help="NAME=value lines: the credential that may read BUCKET (AWS_ACCESS_KEY_ID=…).",
 )
 def collect(sources: tuple[str, ...], env_file: Path | None) -> Exit:
-    """Take in the ledgers of other hosts: copies of their state directories, or of `ledger/` in them; or all that an
-    evidence bucket holds (s3:https://HOST/BUCKET), to which hosts put their ledgers and checkpoints.
+    """Take in the ledgers of other hosts: copies of their state directories, of `ledger/` in them, or packages of all
+    of it (`ccdr ledger export`); or all that an evidence bucket holds (s3:https://HOST/BUCKET), to which hosts put
+    their ledgers and checkpoints.
 
     Each is verified, compared with what the snapshots known here attest of it, and kept read-only in STATE/ledgers/ID.
     From then on every command reads it with this host's as one population. One that does not verify, is shorter than

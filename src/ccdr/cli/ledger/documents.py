@@ -53,15 +53,43 @@ class VerificationDocument(Doc):
     pinned: Annotated[bool, about("does a pinned key vouch for the newest checkpoint that fits?")]
     boundary: BoundaryDocument | None
     keys: Annotated[list[Map], about("that sign it, by its own records: `key`, `from_record`")]
+    shown: Annotated[int | None, about("of a package: records that are lines; the others are hashes")] = None
+    package: Annotated[dict[str, str] | None, about("of a package: what its bag-info.txt says")] = None
     others: Map | None = None
     repositories: list[Map] | None = None
     not_asked: dict[str, str] | None = None
 
 
+class PackedLedger(Doc):
+    ledger: str
+    records: int
+    shown: Annotated[int, about("of these, as lines; the others are hashes")]
+
+
 class Exported(Doc):
     directory: str
-    ledger: Text
+    ledger: str
     records: int
+    shown: Annotated[int, about("of these, as lines; the others are hashes")]
+    ledgers: Annotated[list[PackedLedger], about("all that are in it, ours first")]
+    rows: Annotated[int | None, about("of the population; null: there was no plan to report of")]
+    checkpoints: int
+    statements: Annotated[int, about("restore tests as in-toto statements")]
+    sign_offs: int
+    plan_texts: int
+    missing_texts: Annotated[list[str], about("versions of plans whose texts are not kept here any more")]
+
+
+class WouldExport(Doc, rename={"from_": "from"}):
+    """With `--dry-run`."""
+
+    directory: str
+    ledger: str
+    from_: Annotated[str, about("RFC 3339, UTC")]
+    to: str
+    rows: int | None
+    ledgers: list[str]
+    plans: Annotated[list[str] | None, about("of one tenant; null: none was asked for")]
 
 
 class Ledgers(Doc):

@@ -84,7 +84,7 @@ class Verified:
     def tell(self) -> None:
         verification = self.verification
         what = f"{so_many(verification.records, 'record')}, head {verification.head[:16]}…"
-        verdict = _WORDS[self.exit_code]
+        verdict = WORDS[self.exit_code]
         click.echo(f"{word(verdict)}  {what}{f': {self.says}' if self.says else ''}")
         if (before := self.before) is not None:
             upto, when = before.part.mark.seq, f"{rfc3339(before.at)[:19]}Z (record {before.record})"
@@ -111,4 +111,4 @@ _UNCHECKED: dict[str, object] = {
     "boundary": None,
     "keys": [],
 }
-_WORDS = {Exit.FINDING: "FAIL", Exit.NOT_CARRIED_OUT: "INCONCLUSIVE", Exit.OK: "PASS"}
+WORDS = {Exit.FINDING: "FAIL", Exit.NOT_CARRIED_OUT: "INCONCLUSIVE", Exit.OK: "PASS"}

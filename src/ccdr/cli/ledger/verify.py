@@ -66,10 +66,10 @@ def verify(
     ledger: str | None,
     since_verified: bool,
 ) -> Exit:
-    """Verify the chain of the live ledger, or of the one in DIRECTORY; or one record's proof, as `ccdr ledger proof`
-    writes it. Of the live one, the summary that `ccdr status`
-    is read from is made anew and compared, too, and so is what is kept of it elsewhere in the state directory; other
-    ledgers that are here are verified as well.
+    """Verify the chain of the live ledger, or of the one in DIRECTORY: a copy of a ledger, or a package that
+    `ccdr ledger export` wrote, of which every file is held to the others; or one record's proof, as `ccdr ledger proof`
+    writes it. Of the live one, the summary that `ccdr status` is read from is made anew and compared, too, and so is
+    what is kept of it elsewhere in the state directory; other ledgers that are here are verified as well.
 
     A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can chain it
     anew. Its checkpoints, by a key that you pinned (--pin), and one of them that you had by another way (--anchor),
@@ -99,6 +99,7 @@ def verify(
       ccdr ledger verify --pin ledger.key --tsa tsa-ca.pem
       ccdr ledger verify --ledger b465c9bf --pin ledger.key
     """
+    from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import Brought
 
     brought = Brought.of(pins, anchors, authorities)
@@ -118,6 +119,8 @@ def verify(
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
+    if is_package(directory):  # first: what proves one record must not stand for all of them
+        return _verify_package(directory, brought)
     if (proof := proof_at(directory)) is not None:
         return verify_proof(proof, brought)
     if not directory.is_dir():
@@ -160,6 +163,21 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
     verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
+    else:
+        verified.tell()
+    return verified.exit_code
+
+
+def _verify_package(directory: Path, brought: Brought) -> Exit:
+    from ccdr.cli.ledger.package import VerifiedPackage
+    from ccdr.evidence.package.verifying import verify_package
+
+    try:
+        verified = VerifiedPackage(verify_package(directory, brought.pins, brought.anchors, brought.certificates))
+    except OSError as error:
+        raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
+    if settings().json:
+        print_json(verified.as_json())
     else:
         verified.tell()
     return verified.exit_code

@@ -23,8 +23,7 @@ _SHOWN = ("kind", "time", "host", "plan", "asset", "run", "verdict", "result", "
 def proof_at(where: Path) -> Path | None:
     """The proof's file, where there is one: the file itself, or the one in a directory that `ccdr ledger proof`
     wrote."""
-    from ccdr.evidence.checkpoints.proof import is_proof
-    from ccdr.jobs.checkpoints.proving import PROOF
+    from ccdr.evidence.checkpoints.proof import PROOF, is_proof
 
     path = where / PROOF if where.is_dir() else where
     if not path.is_file():
@@ -34,8 +33,7 @@ def proof_at(where: Path) -> Path | None:
 
 
 def verify_proof(path: Path, brought: Brought) -> Exit:
-    from ccdr.evidence.checkpoints.proof import LARGEST, check_proof, read_proof
-    from ccdr.jobs.checkpoints.proving import RECORD
+    from ccdr.evidence.checkpoints.proof import LARGEST, RECORD, check_proof, read_proof
 
     beside = path.with_name(RECORD)
     try:

@@ -58,8 +58,11 @@ class VerifierKey:
         return f"{self.name}+{self.id}+{base64.b64encode(_ED25519 + self.public).decode()}"
 
     def signed(self, text: str, signature: bytes) -> bool:
+        return self.signed_bytes(text.encode(), signature)
+
+    def signed_bytes(self, text: bytes, signature: bytes) -> bool:
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
         except InvalidSignature:
             return False
         return True

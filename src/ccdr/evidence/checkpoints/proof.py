@@ -20,6 +20,7 @@ from ccdr.evidence.checkpoints.verifying import Boundary, Checked, Finding
 from ccdr.evidence.ledger.places import line_as_record
 from ccdr.model.values import utc
 
+RECORD, PROOF = "record.jsonl", "proof.tlog-proof"  # the files of one
 _HEADER = "c2sp.org/tlog-proof@v1"
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,17})", re.ASCII)
 MOST = 64  # hashes of a proof

@@ -292,7 +292,7 @@ class _Walk:
             tree.append(digest, height)
             size = tree.size
             if line is not None and anchored:
-                time = _time_in(line)
+                time = time_in(line)
                 latest = max(latest, time)
                 if after and time < after[-1][1]:  # rare: a clock was set back
                     for number, at in after:
@@ -300,7 +300,7 @@ class _Walk:
                             earliest[number] = time, size
             if size in wanted:
                 self.roots[size] = tree.root()
-                if line is not None and (at_ := _parsed(_time_in(line))):
+                if line is not None and (at_ := _parsed(time_in(line))):
                     self.times[size] = at_
                 if size in anchored and latest:
                     after.append((size, max(latest, after[-1][1]) if after else latest))
@@ -324,7 +324,7 @@ class _Walk:
                 yield Finding("BACKDATED", f"{text} {rfc3339(latest)}", record)
 
 
-def _time_in(line: bytes) -> bytes:
+def time_in(line: bytes) -> bytes:
     """Its time as text; empty where it has none in its place."""
     at = line.find(_TIME, 0, 200)
     return line[at + len(_TIME) : line.find(b'"', at + len(_TIME), at + 64)] if at > 0 else b""

@@ -231,7 +231,7 @@ class _Walk:
         elif isinstance(record, Unread):
             self._unread(f"{name}:{number}", record)
         if self.crashes and record.kind.endswith(_EDGES):
-            if sentence := _strays(self.begun, record):
+            if sentence := strays(self.begun, record):
                 self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
             follow(self.begun, record)
         doubtful = isinstance(record, Unread) or _PASSED_OVER in line or _TOLD_BY in line
@@ -270,7 +270,7 @@ class _Walk:
         self.found(f"{where}: {'; '.join(wrong)}", "CHAIN_BROKEN" if follows else "SEQUENCE_BROKEN", seq)
 
 
-def _strays(begun: Begun, record: Record) -> str | None:
+def strays(begun: Begun, record: Record) -> str | None:
     """Is it the end of a run that began as another: of another plan or asset, or as other work?"""
     kind, _, edge = record.kind.rpartition(".")
     if edge != "end" or record.run is None or (kind, record.plan, record.asset, record.run) in begun:

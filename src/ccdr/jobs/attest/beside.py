@@ -11,6 +11,8 @@ from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.beside import id_in, itself, read_id, reader
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.values import COLLECTED, LEDGERS
+from ccdr.evidence.package.bag import BY_LEDGER, DATA, examine, is_package
+from ccdr.evidence.package.hidden import TREE
 from ccdr.host.state import State
 from ccdr.jobs.attest.taking_in import Taken, copied, placed, settle
 from ccdr.jobs.services import Services
@@ -28,6 +30,8 @@ def collect(source: Path, services: Services, named: str | None = None) -> Taken
     UsageProblem where there is none, or it is ours; LedgerBroken where it does not verify, is shorter than what is
     here, or another chain under the same id."""
     directory = source / "ledger" if (source / "ledger").is_dir() else source
+    if is_package(source):
+        directory = _in_package(source)
     verification = verify(directory)
     if not verification.records and verification.ok:
         raise UsageProblem(f"{source} holds no ledger", hint="name the directory of *.jsonl, or a state directory")
@@ -47,6 +51,23 @@ def collect(source: Path, services: Services, named: str | None = None) -> Taken
         settle(services.state, known)
     taken = copied(services.state, str(ledger), directory, verification, named or str(source), known)
     return placed(services.state, _recorded(taken, services))
+
+
+def _in_package(source: Path) -> Path:
+    """Where the ledger of the host that made it lies in a package. LedgerBroken where the package is not as it was
+    written; UsageProblem where it shows a part of the ledger only."""
+    package, wrong = examine(source)
+    if wrong:
+        raise LedgerBroken(
+            f"the package {source} is not as it was written: {wrong[0]}",
+            hint=f"`ccdr ledger verify {source}` lists all damage; nothing was taken in",
+        )
+    directory = source / DATA / "ledgers" / str(package.info.get(BY_LEDGER))
+    if (directory / TREE).exists():
+        raise UsageProblem(
+            f"the package {source} shows a part of a ledger", hint="`ccdr ledger export DIR` there packs all of it"
+        )
+    return directory
 
 
 def _apart(taken: Taken, services: Services) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -11,14 +10,10 @@ from pathlib import Path
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.beside import directory_of, lies_at, new_of, reader
 from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside, Lost
-from ccdr.evidence.records.schema import schemas
 from ccdr.host.files import remove_tree
 from ccdr.host.state import State
-from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken
 from ccdr.model.values import RecordRef
-
-SCHEMAS = "schemas"  # in an export
 
 
 @dataclass(frozen=True)
@@ -135,22 +130,3 @@ def _copy(source: Path, target: Path) -> None:
     finally:
         os.close(descriptor)
     target.chmod(0o500)
-
-
-def exported(services: Services, into: Path) -> Verification:
-    """A copy of the live ledger, to be given away, with the schemas of its records: what its verification found.
-    CcdrError where it cannot be made."""
-    try:
-        into.mkdir(parents=True, exist_ok=True)
-        _copy(services.ledger.directory, into)
-        into.chmod(0o700)
-        for path in into.iterdir():
-            path.chmod(0o600)
-        schemas_of = into / SCHEMAS
-        schemas_of.mkdir(mode=0o700)
-        for kind, schema in schemas().items():
-            (schemas_of / f"{kind}.json").write_text(json.dumps(schema, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            (schemas_of / f"{kind}.json").chmod(0o600)
-    except OSError as error:
-        raise CcdrError(f"{into} cannot be written: {error.strerror}", hint="name another directory") from None
-    return verify(into)

@@ -19,12 +19,13 @@ from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.evidence.lineage.beside import directory_of as directory_of_ledger
 from ccdr.evidence.lineage.beside import id_in, lies_at, reader
 from ccdr.jobs.checkpoints.kept import all_published, checkpoints_in, directory_of
-from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import so_many, utc
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+    from ccdr.jobs.services import Services
 
 LARGEST = 64 * 1024  # bytes of a file that is taken for a key or a checkpoint
 

@@ -16,7 +16,7 @@ from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.services import Services
 from ccdr.model.errors import LedgerBroken, UsageProblem
 
-RECORD, PROOF, ANCHORS = "record.jsonl", "proof.tlog-proof", "anchors"
+ANCHORS = "anchors"
 
 
 @dataclass(frozen=True)

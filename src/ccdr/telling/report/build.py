@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ccdr import __version__
 from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED, acknowledged
@@ -78,6 +79,20 @@ from ccdr.telling.status import (
 
 _UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
+
+
+class Reader(Protocol):
+    """Somebody who is to know nothing of others' plans."""
+
+    def own(self, lineage: Lineage) -> Lineage:
+        """What the ledger says of itself, without what it says of others."""
+
+    def may_know(self, plans: Sequence[str]) -> bool:
+        """What is about these plans; none: about all."""
+
+
+def _told_to(reader: Reader | None, lineage: Lineage) -> Lineage:
+    return lineage if reader is None else reader.own(lineage)
 
 
 @dataclass(frozen=True)
@@ -160,14 +175,16 @@ def make_report(
     words: bool = False,
     asked: Asked | None = None,
     signers: Path = SIGNERS,
+    reader: Reader | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
     it, too. `asked`: by what measures are judged; None: by what comes with ccdr. `signers`: who may sign a period off:
-    by that file, or the plans' own, the signatures of sign-offs are verified once more.
+    by that file, or the plans' own, the signatures of sign-offs are verified once more. `reader`: whoever is to
+    know nothing of others; None: whoever may know all of it.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
-    reading = _read(plans, services, period, named=named, there=there, whole=whole)
-    evidence, directory = reading.evidence, plans_of(plans)
+    read_ = _read(plans, services, period, named=named, there=there, whole=whole)
+    evidence, directory = read_.evidence, plans_of(plans)
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
     runs = tuple(evidence.runs)
@@ -179,10 +196,10 @@ def make_report(
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
-    ledger = _with_anchors(_ledger(reading, plans, services, period), directory, services, evidence)
+    ledger = _with_anchors(_ledger(read_, plans, services, period, reader), directory, services, evidence)
     findings = tuple(_findings(ledger, assets, reports))
     first = _first(ledger.verification, evidence)
-    signed = _sign_offs(plans, services, evidence, named, signers)
+    signed = _sign_offs(plans, services, evidence, named, signers, reader)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -215,17 +232,23 @@ def make_report(
             wanted=named,
         ),
         sign_offs=signed,
-        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours()),
+        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours(), reader),
     )
 
 
 def _sign_offs(
-    plans: Sequence[LoadedPlan], services: Services, evidence: Evidence, named: Sequence[str], signers: Path
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    evidence: Evidence,
+    named: Sequence[str],
+    signers: Path,
+    reader: Reader | None,
 ) -> tuple[SignOff, ...]:
     places = dict.fromkeys((signers, *(p.plan.approval.signers for p in plans if p.plan.approval is not None)))
     again = partial(sign_off_again, places=places, services=services)
     ours = services.lineage().ledger, services.ledger.host
-    return sign_offs_in(evidence.sign_offs, evidence.runs, evidence.period, named, *ours, again)
+    known = [one for one in evidence.sign_offs if reader is None or reader.may_know(one["plans"])]
+    return sign_offs_in(known, evidence.runs, evidence.period, named, *ours, again)
 
 
 def _with_keys(promised: PlanPromises, services: Services) -> PlanPromises:
@@ -247,6 +270,7 @@ def _controls(
     services: Services,
     evidence: Evidence,
     used: Asked,
+    reader: Reader | None,
 ) -> Controls:
     """As they stood at the period's end."""
     end = evidence.period.end
@@ -256,7 +280,7 @@ def _controls(
         now=end,
         plans=[PlanKnown(p, [s for s in stood if s.plan == p.plan.plan], care[p.plan.plan]) for p in plans],
         histories=evidence.histories,
-        lineage=_verified_by(end, ledger.lineage, services),
+        lineage=_told_to(reader, _verified_by(end, ledger.lineage, services)),
         of_ledger=ledger.troubles,
         of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
         floors=used.floors.value,
@@ -309,8 +333,14 @@ def _read(
     return _Reading(evidence, verification, before, beside, believed)
 
 
-def _ledger(reading: _Reading, plans: Sequence[LoadedPlan], services: Services, period: Period) -> LedgerFacts:
-    lineage, state = services.lineage(), services.state.root.absolute()
+def _ledger(
+    reading: _Reading,
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    period: Period,
+    reader: Reader | None,
+) -> LedgerFacts:
+    lineage, state = _told_to(reader, services.lineage()), services.state.root.absolute()
     return LedgerFacts(
         services.ledger.directory,
         reading.verification,

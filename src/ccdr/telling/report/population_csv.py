@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from ccdr.evidence.package.population import plain
 from ccdr.evidence.reading import meanwhile, several_processors
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import rfc3339
@@ -31,21 +32,6 @@ COLUMNS = (
     "terminal", "started_by", "sudo_user_claimed", "proof", "bytes_restored",
 )  # fmt: skip
 
-_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "'",
-    "\uff1d",
-    "\uff0b",
-    "\uff0d",
-    "\uff20",
-)  # the full-width ones too
 # Run ids, hashes and times as this program writes them: together, nothing in them is a formula or needs quotes.
 _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"
 _SAFE = re.compile(f"(?:[0-9]{{8}}T[0-9]{{6}}-[0-9a-f]{{6}})?(?:{_TIME})*(?:[0-9a-f]{{64}})?(?:{_TIME})?").fullmatch
@@ -177,8 +163,5 @@ def _cell(value: str | None) -> str:
     """A text on one line, that no spreadsheet takes for a formula, quoted where it must be."""
     if not value:
         return ""
-    if not value.isprintable():
-        value = _BREAKS.sub(" ", value)
-    if value.startswith(_FORMULA):
-        value = "'" + value
+    value = plain(value)
     return '"' + value.replace('"', '""') + '"' if _QUOTED.search(value) else value

@@ -1,0 +1,97 @@
+"""What the verification of a package found, for people, for programs and as an exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccdr.cli.ledger.verified import CONSISTENT, VERIFIED, WORDS
+from ccdr.cli.output import word
+from ccdr.evidence.package.verifying import FROM, SCOPE, TENANT, TO
+from ccdr.model.errors import Exit
+from ccdr.model.values import so_many
+
+if TYPE_CHECKING:
+    from ccdr.evidence.checkpoints.verifying import Finding
+    from ccdr.evidence.package.verifying import PackageChecked
+
+
+@dataclass(frozen=True)
+class VerifiedPackage:
+    """Only a pinned key and an independent anchor make it more than consistent with itself."""
+
+    of: PackageChecked
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [*self.of.findings, *(self.of.ours.checked.findings if self.of.ours else ())]
+
+    @property
+    def unproven(self) -> list[str]:
+        return [*self.of.unproven, *(self.of.ours.checked.unproven if self.of.ours else ())]
+
+    @property
+    def says(self) -> str | None:
+        """The one word for it; None where there is a finding, or nothing that could be judged."""
+        ours = self.of.ours
+        if self.findings or ours is None or ours.verification.newer:
+            return None
+        return VERIFIED if ours.checked.proven and not self.unproven else CONSISTENT
+
+    @property
+    def exit_code(self) -> Exit:
+        if self.findings:
+            return Exit.FINDING
+        return Exit.OK if self.says == VERIFIED else Exit.NOT_CARRIED_OUT
+
+    def as_json(self) -> dict[str, Any]:
+        ours = self.of.ours
+        checked = {} if ours is None else ours.checked.as_json()
+        return {
+            "ok": not self.findings,
+            "says": self.says,
+            "records": 0 if ours is None else ours.verification.records,
+            "head": "" if ours is None else ours.verification.head,
+            "problems": [str(one) for one in self.findings],
+            "checkpoints": 0,
+            "pinned": False,
+            "boundary": None,
+            "keys": [],
+            **checked,
+            "findings": [one.as_json() for one in self.findings],
+            "not_judged": self.unproven,
+            "summary": None,
+            "notes": [] if ours is None else list(ours.verification.notes),
+            "crashes": [],
+            "torn_bytes": 0,
+            "since": None,
+            "newer": 0 if ours is None else ours.verification.newer,
+            "ledger": None if ours is None else ours.ledger,
+            "shown": None if ours is None else ours.shown,
+            "package": dict(self.of.info),
+            "others": {
+                one.ledger: {"records": one.verification.records, "ok": one.verification.ok} for one in self.of.others
+            },
+        }
+
+    def tell(self) -> None:
+        ours, info = self.of.ours, self.of.info
+        what = "no package that can be read"
+        if ours is not None:
+            records = so_many(ours.verification.records, "record")
+            part = "" if info.get(SCOPE) == "whole" else f", {ours.shown} of them shown"
+            whose = f", for {info[TENANT]}" if TENANT in info else ""
+            what = f"a package of {records}{part}{whose}, {info.get(FROM)} to {info.get(TO)}"
+        click.echo(f"{word(WORDS[self.exit_code])}  {what}{f': {self.says}' if self.says else ''}")
+        for one in self.findings:
+            click.echo(f"  problem: {one.code}: {one}")
+        for sentence in self.unproven:
+            click.echo(f"  not judged: {sentence}")
+        for note in ours.verification.notes if ours is not None else ():
+            click.echo(f"  note: {note}")
+        if ours is not None and not self.findings:
+            for sentence in ours.checked.shows():
+                click.echo(f"  boundary: {sentence}")
+            click.echo("  what it does not show: LIMITS.txt in it")

@@ -1,0 +1,181 @@
+"""The lines of one ledger in a package: all of them, or some with the hashes of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.evidence.checkpoints.keys import KEY
+from ccdr.evidence.checkpoints.verifying import Finding, Leaf, leaves
+from ccdr.evidence.ledger.ledger import BEGIN
+from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG, as_read
+from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
+from ccdr.evidence.ledger.problem import LedgerProblem
+from ccdr.evidence.ledger.verification import Begun, Verification, follow, strays, verify
+from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.lineage.beside import id_in, misnamed, read_id, reader
+from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
+from ccdr.evidence.package.sign_offs import readable_files_of
+from ccdr.evidence.package.statements import Tests
+from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
+from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.model.errors import LedgerBroken
+
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
+Record = Mapping[str, Any]
+
+
+@dataclass
+class Shown:
+    """One ledger as it lies in a package. `each` is given every record that is shown, with its time. After
+    `verify_chain` and once `leaves` was walked to its end, all else is known."""
+
+    ledger: str
+    directory: Path
+    each: Callable[[Record, datetime], None]
+    ours: bool
+    statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
+    sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
+    versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
+    keys: list[Record] = field(default_factory=list)
+    anchored: list[Record] = field(default_factory=list)  # records of anchors
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    spoilt: list[int] = field(default_factory=list)  # of a part: whole lines that were changed; no answer is shown
+    named: str | None = None  # which ledger it is by its own records
+    size: int = 0  # lines, shown or not
+    shown: int = 0
+    _verification: Verification | None = None
+    _tests: Tests = field(init=False)
+    _begun: Begun = field(default_factory=dict)
+    _times: list[datetime] = field(default_factory=list)
+    _newer: int = 0
+    _head: str = ""
+
+    def __post_init__(self) -> None:
+        self._tests = Tests(self.ledger, self.ours)
+
+    @property
+    def whole(self) -> bool:
+        return not (self.directory / TREE).exists()
+
+    def verify_chain(self) -> None:
+        """Of one that is whole; what is shown of another is verified as its leaves are walked, but for its keys, which
+        are asked for before."""
+        if not self.whole:
+            self._keys_among_lines()
+            return
+        self._verification = verify(self.directory, self.each)
+        self.problems += self._verification.problems
+        try:
+            self.named = id_in(self.directory)
+            self.problems += misnamed(self.directory)
+            for one in reader(self.directory).of_itself(BEGINNING):
+                self._of_itself(one)
+        except LedgerBroken:  # of which the problems tell
+            self.named = read_id(self.directory)
+
+    def _keys_among_lines(self) -> None:
+        with (self.directory / LINES).open("rb") as shown:
+            for line in shown:
+                if b'"kind":"ledger.' in line:
+                    with suppress(ValueError):  # told of when it is walked
+                        self._of_itself(as_read(line, decode(line)))
+
+    def _of_itself(self, record: Record) -> None:
+        self.keys += [record] if record["kind"] == KEY else []
+        self.anchored += [record] if record["kind"] == ANCHORED else []
+
+    @property
+    def verification(self) -> Verification:
+        if self._verification is not None:
+            return self._verification
+        first, last = (min(self._times), max(self._times)) if self._times else (None, None)
+        notes, begun = (f"{self.size - self.shown} of its records are hashes only",), tuple(self._begun.values())
+        return Verification(self.size, first, last, self._head, 0, tuple(self.problems), notes, begun, self._newer)
+
+    def leaves(self) -> Iterator[Leaf]:
+        if self.whole:
+            for leaf in leaves(lines(self.directory, extent_of(self.directory))):
+                self.size = self.shown = self.size + 1
+                if leaf[2] is not None and any(one in leaf[2] for one in _LOOKED_AT):
+                    self._looked_at(leaf[2])
+                yield leaf
+        else:
+            yield from self._partly()
+
+    def _looked_at(self, line: bytes) -> None:
+        try:
+            record = as_read(line, decode(line))
+        except ValueError:
+            return  # the chain's verification tells of it
+        self._take(record, sha256(line).hexdigest())
+
+    def _take(self, record: Record, digest: str) -> None:
+        if made := self._tests.take(record, digest):
+            self.statements[made[0]] = made[1]
+        if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
+            self.sign_offs |= readable_files_of(record)
+        if record["kind"] == "plan.version" and PASSED_OVER not in record and isinstance(record.get("files"), dict):
+            self.versions[str(record["plan"]), str(record["digest"])] = record["files"]
+
+    def _partly(self) -> Iterator[Leaf]:
+        """Each line that is shown is a record, of its number, and follows the line before where that is shown too."""
+        before: str | None = "0" * 64
+        with (self.directory / TREE).open("rb") as tree, (self.directory / LINES).open("rb") as shown:
+            walk = leaves_of(tree, iter(shown))
+            while True:
+                try:
+                    leaf = next(walk)
+                except StopIteration:
+                    return
+                except ValueError as why:
+                    text = f"{self.ledger[:8]}…/{TREE}: {why}: what follows is not known"
+                    self.findings.append(Finding("PACKAGE_TREE_WRONG", text, self.size))
+                    return
+                height, _, line = leaf
+                self.size += 1 << height
+                if line is None:
+                    before, self._head = None, ""
+                else:
+                    before = self._head = self._line(line, before)
+                yield leaf
+
+    def _wrong(self, text: str, code: str) -> None:
+        self.problems.append(LedgerProblem(text, code, self.size))
+
+    def _line(self, line: bytes, before: str | None) -> str:
+        digest, where = sha256(line).hexdigest(), f"record {self.size}"
+        self.shown += 1
+        try:
+            typed = decode(line)
+        except ValueError as why:
+            self._wrong(f"{where}: {why}", "NO_RECORD")
+            return digest
+        if typed.seq != self.size:
+            self._wrong(f"{where}: it says that it is record {typed.seq}", "SEQUENCE_BROKEN")
+        if before is not None and typed.prev != before:
+            text = f"{where}: prev does not match the line before: it or the line before was changed"
+            self._wrong(text, "CHAIN_BROKEN")
+        record = as_read(line, typed)
+        if record.get(PASSED_OVER) == WRONG:
+            self._wrong(f"{where}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG")
+        if sentence := strays(self._begun, typed):
+            self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")
+        if isinstance(typed, LedgerRecovered) and typed.spoilt:
+            self.spoilt.append(self.size)
+        elif isinstance(typed, LedgerAcknowledged):
+            self.spoilt = [one for one in self.spoilt if one not in typed.spoilt]
+        self._newer += isinstance(typed, Unread) and typed.newer
+        self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
+        follow(self._begun, typed)
+        if record["kind"] == BEGIN:
+            self.named = str(record.get("ledger"))
+        self._take(record, digest)
+        self.each(record, typed.time)
+        return digest

@@ -1,0 +1,174 @@
+"""A restore test as an in-toto statement (Statement v1, predicate test-result v0.1) in a DSSE envelope.
+
+All of a statement is told by the ledger's lines: whoever has these makes the same statement again, byte for byte. The
+predicate knows no INCONCLUSIVE: such a test, and one that was skipped, has no statement.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from ccdr.evidence.checkpoints.notes import SigningKey, VerifierKey, decoded_base64
+from ccdr.evidence.ledger.lines import PASSED_OVER
+
+PAYLOAD = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+RESULTS = {"PASS": "PASSED", "FAIL": "FAILED"}
+FOLDER, SUFFIX = "tests", ".dsse.json"
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_KINDS = ("restore_test.start", "restore_test.end", "plan.version")
+
+Record = Mapping[str, Any]
+
+
+@dataclass
+class Tests:
+    """Give it every record of one ledger that is shown, in order, as readers have it: gives a statement (its file's
+    name and its payload) where a restore test ends that has one."""
+
+    __test__ = False
+
+    ledger: str
+    ours: bool = True
+    _begun: dict[str, Record] = field(default_factory=dict)
+    _versions: dict[str, Record] = field(default_factory=dict)
+
+    def take(self, record: Record, line_sha256: str) -> tuple[str, bytes] | None:
+        kind = record["kind"]
+        if kind not in _KINDS or PASSED_OVER in record:
+            return None
+        plan, run = str(record["plan"]), str(record["run"])
+        if kind == "plan.version":
+            self._versions[plan] = record
+        elif kind == "restore_test.start":
+            self._begun[run] = record
+        else:
+            begun = self._begun.pop(run, None)
+            if record.get("verdict") in RESULTS:
+                statement = _statement(self.ledger, begun, record, self._versions.get(plan), line_sha256)
+                return name_of(run, None if self.ours else self.ledger), canonical(statement)
+        return None
+
+
+def name_of(run: str, ledger: str | None) -> str:
+    """A statement's file: by the run, and by the ledger where that is not ours."""
+    name = run if _SAFE.fullmatch(run) else sha256(run.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return f"{f'{ledger[:8]}.' if ledger else ''}{name}{SUFFIX}"
+
+
+def _statement(
+    ledger: str, begun: Record | None, ended: Record, version: Record | None, line_sha256: str
+) -> dict[str, Any]:
+    """Its subject is the snapshot, by its manifest; where there was none to test, the record itself."""
+    snapshot = ended.get("snapshot")
+    manifest = snapshot.get("manifest_sha256") if isinstance(snapshot, Mapping) else None
+    about = {
+        "ledger": ledger,
+        "record": ended["seq"],
+        "record_sha256": line_sha256,
+        "plan": ended["plan"],
+        "asset": ended["asset"],
+        "run": ended["run"],
+        "ended": ended["time"],
+    }
+    if isinstance(snapshot, Mapping):
+        about |= {"consistent_point": snapshot.get("consistent_point"), "selected": snapshot.get("selected")}
+    name = f"snapshot {snapshot.get('id')}" if isinstance(snapshot, Mapping) and manifest else f"record {ended['seq']}"
+    checks = [one for one in ended.get("checks") or () if isinstance(one, Mapping)]
+    by_status = {status: [_check(one) for one in checks if one.get("status") == status] for status in ("PASS", "FAIL")}
+    others = [_check(one) for one in checks if one.get("status") not in ("PASS", "FAIL")]
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": manifest or line_sha256}, "annotations": about}],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": RESULTS[ended["verdict"]],
+            "configuration": _configuration(begun, version),
+            "passedTests": by_status["PASS"],
+            "warnedTests": others,
+            "failedTests": by_status["FAIL"],
+        },
+    }
+
+
+def _check(check: Mapping[str, Any]) -> str:
+    return f"{check.get('kind')}: {check.get('name')}"
+
+
+def _configuration(begun: Record | None, version: Record | None) -> list[dict[str, Any]]:
+    found = list[dict[str, Any]]()
+    if begun is not None:
+        tests = begun.get("restore_tests")
+        names = {f"plans/{begun['plan']}.yaml": begun.get("plan_sha256")}
+        names |= (
+            {f"restore_tests/{one}.yaml": of for one, of in sorted(tests.items())} if isinstance(tests, dict) else {}
+        )
+        found += [{"name": name, "digest": {"sha256": digest}} for name, digest in names.items() if digest]
+    if version is not None:
+        found.append({"name": "plan version", "digest": {"sha256": version.get("digest")}})
+    return found
+
+
+def canonical(statement: Mapping[str, Any]) -> bytes:
+    return json.dumps(statement, ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode()
+
+
+def pae(payload: bytes) -> bytes:
+    """What is signed (DSSE v1.0.2): the type and the payload, each with its length in bytes."""
+    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
+
+
+def envelope(payload: bytes, key: SigningKey | None) -> bytes:
+    """Without a key it has no signature, and proves nothing by itself."""
+    signatures = (
+        [] if key is None else [{"keyid": key.verifier.fingerprint, "sig": _text(key.private.sign(pae(payload)))}]
+    )
+    body = {"payloadType": PAYLOAD, "payload": _text(payload), "signatures": signatures}
+    return json.dumps(body, indent=1).encode() + b"\n"
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+@dataclass(frozen=True)
+class Enveloped:
+    payload: bytes
+    signatures: tuple[tuple[str, bytes], ...]  # key id, 64 bytes
+
+    def signed_by(self, keys: Iterable[VerifierKey]) -> VerifierKey | None:
+        """The first of these that has signed it."""
+        text = pae(self.payload)
+        for key in keys:
+            for keyid, signature in self.signatures:
+                if keyid == key.fingerprint and key.signed_bytes(text, signature):
+                    return key
+        return None
+
+
+def opened(contents: bytes) -> Enveloped:
+    """ValueError where it is no envelope of a statement."""
+    try:
+        body = json.loads(contents)
+        payload = decoded_base64(body["payload"])
+        signatures = tuple((str(one["keyid"]), decoded_base64(one["sig"])) for one in body["signatures"])
+        right = body["payloadType"] == PAYLOAD
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError("is no DSSE envelope") from None
+    if not right or not payload:
+        raise ValueError("is no envelope of an in-toto statement")
+    return Enveloped(payload, signatures)
+
+
+def result_in(payload: bytes) -> str | None:
+    try:
+        return str(json.loads(payload)["predicate"]["result"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

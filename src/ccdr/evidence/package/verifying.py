@@ -1,0 +1,307 @@
+"""Is a package what it says it is? All of it is held to itself; what a verifier had from elsewhere (pins, anchors)
+says whether that proves anything. Nothing in a package is carried out, and nothing in it says who may sign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.evidence.checkpoints.anchors import Anchor
+from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
+from ccdr.evidence.checkpoints.keys import Pin
+from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
+from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
+from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
+from ccdr.evidence.ledger.problem import LEDGER
+from ccdr.evidence.ledger.verification import Verification
+from ccdr.evidence.lineage.beside import is_id
+from ccdr.evidence.package import bag, population, sign_offs, statements
+from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
+from ccdr.evidence.package.hidden import LINES, TREE
+from ccdr.evidence.package.shown import Record, Shown
+from ccdr.model.values import so_many, utc
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+MADE, FROM, TO = "Ccdr-Made", "Ccdr-Period-From", "Ccdr-Period-To"
+VERSION, SCOPE, RECORDS, ROWS = "Ccdr-Package", "Ccdr-Scope", "Ccdr-Records", "Ccdr-Population-Rows"
+ROWS_SHA256, TESTS, PLANS, TENANT = "Ccdr-Population-SHA256", "Ccdr-Statements", "Ccdr-Plans", "Ccdr-Tenant"
+_TAKEN_IN = ("ledger.collected", "ledger.linked")
+
+
+@dataclass(frozen=True)
+class OfLedger:
+    """What was found of one of the ledgers in a package; `shown` of its records are lines, the others hashes."""
+
+    ledger: str
+    verification: Verification
+    checked: Checked
+    shown: int
+
+
+@dataclass(frozen=True)
+class PackageChecked:
+    """What was found of a package. `ours` is the ledger of the host that made it; `findings` are all but what
+    `ours.checked` has; `unproven`: sentences on what could not be judged."""
+
+    info: Mapping[str, str]
+    ours: OfLedger | None
+    others: tuple[OfLedger, ...]
+    findings: tuple[Finding, ...]
+    unproven: tuple[str, ...]
+
+
+@dataclass
+class _Open:
+    """What is gathered of a package while its ledgers are read."""
+
+    package: Bag
+    pins: Sequence[Pin]
+    anchors: Sequence[Anchor]
+    certificates: Sequence[Certificate]
+    found: list[Finding] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
+    held: population.Held | None = None
+
+    def time_of(self, label: str) -> datetime | None:
+        try:
+            return utc(self.package.info[label])
+        except (KeyError, ValueError, OverflowError):
+            self.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} has no time as {label}"))
+            return None
+
+
+def verify_package(
+    root: Path,
+    pins: Sequence[Pin] = (),
+    anchors: Sequence[Anchor] = (),
+    certificates: Sequence[Certificate] = (),
+) -> PackageChecked:
+    """`certificates` are those of time-stamping authorities' CAs. OSError where it cannot be read."""
+    package, found = bag.examine(root)
+    at = _Open(package, pins, anchors, certificates, found)
+    if not package.readable:
+        return PackageChecked({}, None, (), tuple(found), ())
+    if package.info.get(VERSION, bag.FORMAT) != bag.FORMAT:
+        text = f"a package of format {package.info[VERSION][:20]!a}: this ccdr reads {bag.FORMAT}"
+        return PackageChecked(package.info, None, (), tuple(found), (text,))
+    made = at.time_of(MADE)
+    own = package.info.get(BY_LEDGER, "")
+    names = sorted({path.split("/")[0] for path in package.below("ledgers")}, key=lambda one: (one != own, one))
+    if not is_id(own) or own not in names:
+        at.found.append(Finding("PACKAGE_LEDGER_MISSING", f"{bag.INFO} names no ledger that is in it ({BY_LEDGER})"))
+    if strange := [one for one in names if not is_id(one)]:
+        at.found.append(Finding("PACKAGE_FILE_EXTRA", f"{DATA}/ledgers/{strange[0]} is no ledger's directory"))
+    _open_population(at)
+    of = {one: _of_ledger(at, one, made, ours=one == own) for one in names if is_id(one)}
+    shown = {name: shown for name, (shown, _) in of.items()}
+    if at.held is not None:
+        at.found += at.held.close()
+    _claims(at, shown)
+    _keys(at, [key.key for _, one in of.values() for key in one.checked.keys])
+    _statements(at, shown, [] if own not in of else [key.key for key in of[own][1].checked.keys])
+    _sign_offs(at, shown)
+    _plans(at, shown)
+    others = tuple(one for name, (_, one) in of.items() if name != own)
+    ours = of[own][1] if own in of else None
+    _beside(at, ours, others)
+    return PackageChecked(package.info, ours, others, tuple(dict.fromkeys(at.found)), tuple(at.unproven))
+
+
+def _open_population(at: _Open) -> None:
+    start, end = at.time_of(FROM), at.time_of(TO)
+    path = f"{DATA}/{population.NAME}"
+    if path not in at.package.payload:
+        if at.package.info.get(ROWS):
+            at.found.append(
+                Finding(population.WRONG, f"{population.NAME} is not there, and {bag.INFO} counts its rows")
+            )
+        else:
+            at.unproven.append(f"there is no {population.NAME}: nobody says which runs were due")
+        return
+    try:
+        rows = population.read(at.package.root / path)
+    except ValueError as why:
+        at.found.append(Finding(population.WRONG, f"{population.NAME} {why}"))
+        return
+    says = (at.package.info.get(ROWS), at.package.info.get(ROWS_SHA256))
+    if says != (str(rows.rows), rows.sha256) or rows.sha256 not in rows.closing:
+        text = f"{population.NAME} has other rows than it, or {bag.INFO}, says: their digest is {rows.sha256}"
+        at.found.append(Finding(population.WRONG, text))
+    period = f"period {at.package.info.get(FROM)} to {at.package.info.get(TO)},"
+    if period not in rows.closing:
+        at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} tells another period than {population.NAME}"))
+    at.held = population.Held(rows, lambda time: start is not None and end is not None and start <= time < end)
+
+
+def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tuple[Shown, OfLedger]:
+    def each(record: Record, time: datetime) -> None:
+        if ours and record["kind"] in _TAKEN_IN:
+            _took_in(at, record)
+        if ours and at.held is not None:
+            at.held.take(record, time)
+
+    shown = Shown(name, at.package.root / DATA / "ledgers" / name, each, ours)
+    if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
+        at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
+        shown.directory /= "nothing"  # is there, and holds no lines
+    shown.verify_chain()
+    checkpoints, unreadable = _checkpoints(at.package, name)
+    receipts = _receipts(at, name, shown.anchored)
+    brought = [one for one in at.anchors if ours or one.checkpoint.origin == origin_of(name)]
+    asked = Asked(
+        ledger=name,
+        origin=origin_of(name),
+        checkpoints=checkpoints,
+        anchors=[*brought, *receipts.anchors],
+        pins=at.pins,
+        made=made,
+        unreadable=unreadable,
+        key_records=shown.keys,
+        findings=receipts.findings,
+        notes=receipts.notes,
+    )
+    checked = check(asked, shown.leaves())
+    if shown.named != name:
+        at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"the ledger in {name[:8]}… says that it is another one"))
+    at.found += shown.findings
+    at.found += [
+        Finding(getattr(one, "code", LEDGER), f"ledger {name[:8]}…: {one}", getattr(one, "record", None))
+        for one in shown.problems
+    ]
+    at.unproven += [f"record {one}: a line that was changed was set aside; no answer is shown" for one in shown.spoilt]
+    verification = shown.verification
+    if verification.newer:
+        later = so_many(verification.newer, "record")
+        at.unproven.append(f"ledger {name[:8]}…: {later} of a later ccdr: what they tell, this one does not know")
+    return shown, OfLedger(name, verification, checked, shown.shown)
+
+
+def _took_in(at: _Open, record: Record) -> None:
+    ledgers = record.get("ledgers") or [record.get("ledger")]
+    for one in ledgers if isinstance(ledgers, list) else ():
+        at.taken_in[str(one)] = int(record.get("records") or 0), str(record.get("head")), int(record["seq"])
+
+
+def _receipts(at: _Open, name: str, anchored: Sequence[Record]) -> Receipts:
+    """What anchors have left with the checkpoints; those that records tell of, and that are not there."""
+    directory = at.package.root / DATA / "checkpoints" / name
+    receipts = anchors_in(directory, at.certificates)
+    receipts.findings += missing(anchored, directory)
+    return receipts
+
+
+def _checkpoints(package: Bag, name: str) -> tuple[list[Checkpoint], list[str]]:
+    found, wrong = list[Checkpoint](), list[str]()
+    for file in package.below(f"checkpoints/{name}"):
+        if "/" in file:
+            continue  # what anchors them: they are told of by whoever keeps them
+        try:
+            checkpoint = read_checkpoint(package.read(f"{DATA}/checkpoints/{name}/{file}", LARGEST))
+            if f"{checkpoint.size:012}.txt" != file:
+                raise ValueError(f"is a checkpoint of {checkpoint.size} records")
+            found.append(checkpoint)
+        except ValueError as why:
+            wrong.append(f"{file} {why}")
+    return found, wrong
+
+
+def _claims(at: _Open, shown: Mapping[str, Shown]) -> None:
+    """What the bag says of how much is in it."""
+    counted = " ".join(f"{name}={one.shown}/{one.size}" for name, one in shown.items())
+    if at.package.info.get(RECORDS) != counted:
+        at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} counts other records than there are: {counted}"))
+    whole = "whole" if all(one.whole for one in shown.values()) else "part"
+    if at.package.info.get(SCOPE) != whole:
+        at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} does not say that this is the {whole} of it"))
+
+
+def _keys(at: _Open, keys: Sequence[VerifierKey]) -> None:
+    """Files of keys are there for openssl: each is one of the ledgers' own."""
+    for name in at.package.below("keys"):
+        try:
+            text = at.package.read(f"{DATA}/keys/{name}")
+            known = {one.public for one in keys if name in (f"{one.id}.pem", f"{one.id}.vkey")}
+            public = public_of_pem(text) if name.endswith(".pem") else VerifierKey.of(text.decode("ascii")).public
+            if public not in known:
+                raise ValueError("is no key that a record of the ledger names")
+        except ValueError as why:
+            at.found.append(Finding("KEY_FILE_WRONG", f"{DATA}/keys/{name} {why}"))
+
+
+def _statements(at: _Open, shown: Mapping[str, Shown], keys: Sequence[VerifierKey]) -> None:
+    wanted = {name: payload for one in shown.values() for name, payload in one.statements.items()}
+    unsigned = 0
+    for name in at.package.below(statements.FOLDER):
+        path, payload = f"{DATA}/{statements.FOLDER}/{name}", wanted.pop(name, None)
+        try:
+            enveloped = statements.opened(at.package.read(path))
+        except ValueError as why:
+            at.found.append(Finding("STATEMENT_WRONG", f"{path} {why}"))
+            continue
+        if payload is None:
+            at.found.append(Finding("STATEMENT_UNKNOWN", f"{path} is of no restore test that the lines tell of"))
+        elif enveloped.payload != payload:
+            said, is_ = statements.result_in(enveloped.payload), statements.result_in(payload)
+            text = f"says {said}, and the record {is_}" if said != is_ else "says something else than the records"
+            at.found.append(Finding("STATEMENT_WRONG", f"{path} {text}"))
+        if not enveloped.signatures:
+            unsigned += 1
+        elif enveloped.signed_by(keys) is None:
+            at.found.append(Finding("STATEMENT_WRONG", f"{path} is not signed by a key of the ledger"))
+    at.found += [
+        Finding("STATEMENT_MISSING", f"{DATA}/{statements.FOLDER}/{name} is not there, and its test is among the lines")
+        for name in sorted(wanted)
+    ]
+    if unsigned:
+        at.unproven.append(f"{so_many(unsigned, 'statement')} of restore tests, which no key has signed")
+
+
+def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
+    """Each is the text, the signature and the signer of a record. Whether the signature holds, and whether that signer
+    may sign, `ssh-keygen` tells, by the file of signers that a verifier has."""
+    wanted = {name: text for one in shown.values() for name, text in one.sign_offs.items() if bag.is_safe(name)}
+    for name in at.package.below(sign_offs.FOLDER):
+        path, text = f"{DATA}/{sign_offs.FOLDER}/{name}", wanted.pop(name, None)
+        digest = None if text is None else sha256(text.encode()).hexdigest()
+        if digest != at.package.payload[path]:
+            at.found.append(Finding("SIGN_OFF_WRONG", f"{path} is not what a record of a sign-off says"))
+    at.found += [
+        Finding("SIGN_OFF_MISSING", f"{DATA}/{sign_offs.FOLDER}/{name} is not there, and its record is among the lines")
+        for name in sorted(wanted)
+    ]
+
+
+def _plans(at: _Open, shown: Mapping[str, Shown]) -> None:
+    """`plans/<plan>/<digest>/<file>`: the texts of versions, held to the digests in the records."""
+    known = {key: files for one in shown.values() for key, files in one.versions.items()}
+    for name in at.package.below("plans"):
+        plan, _, rest = name.partition("/")
+        digest, _, file = rest.partition("/")
+        files = known.get((plan, digest))
+        if files is None or files.get(file) != at.package.payload[f"{DATA}/plans/{name}"]:
+            text = f"{DATA}/plans/{name} is not the text that a record of the plan's version has the digest of"
+            at.found.append(Finding("PLAN_TEXT_WRONG", text))
+
+
+def _beside(at: _Open, ours: OfLedger | None, others: Sequence[OfLedger]) -> None:
+    """Ledgers of other hosts: proven by checkpoints of their own, or by our record of how they were taken in."""
+    boundary = ours.checked.boundary.record if ours is not None and ours.checked.boundary is not None else 0
+    for one in others:
+        at.found += [Finding(f.code, f"ledger {one.ledger[:8]}…: {f.text}", f.record) for f in one.checked.findings]
+        records, head, by = at.taken_in.get(one.ledger, (0, "", 0))
+        fits = (records, head) == (one.verification.records, one.verification.head)
+        if not fits and records and one.verification.records <= records:
+            text = f"ledger {one.ledger[:8]}… is not as it was taken in, by record {by}"
+            if one.shown == one.verification.records:
+                at.found.append(Finding("LEDGER_NOT_AS_TAKEN_IN", text, by))
+        if not one.checked.proven and not (fits and 0 < by <= boundary):
+            at.unproven.append(
+                f"ledger {one.ledger[:8]}…: neither an anchor of its own, nor an anchored record of how it was taken in"
+            )

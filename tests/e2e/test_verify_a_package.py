@@ -1,0 +1,172 @@
+"""docs/how-to/verify-a-package.md: an auditor verifies a package without ccdr, by the commands as they stand there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.packages import sealed
+from tests.support.pages import DOCS, commands
+from tests.support.signing_off import SignOffRoom
+
+from ccdr.jobs.checkpoints import signing_keys
+from ccdr.jobs.checkpoints.kept import directory_of
+from ccdr.jobs.checkpoints.making import make
+
+CONFIG = """
+[tsa]
+default_tsa = one
+[one]
+serial = {0}/serial
+signer_cert = {0}/tsa.pem
+signer_key = {0}/tsa.key
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+ess_cert_id_alg = sha256
+"""
+
+
+def stamped(at: Path, data: Path, token: Path) -> None:
+    """By an authority of our own."""
+    at.mkdir(exist_ok=True)
+    (at / "ts.cnf").write_text(CONFIG.format(at))
+    (at / "serial").write_text("01\n")
+    make_ = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "tsa.key", "-out", "tsa.pem", "-days", "20",
+             "-subj", "/CN=tsa", "-addext", "extendedKeyUsage=critical,timeStamping"]  # fmt: skip
+    query = ["ts", "-query", "-data", str(data), "-sha256", "-cert", "-out", "q.tsq"]
+    reply = ["ts", "-reply", "-config", "ts.cnf", "-queryfile", "q.tsq", "-out", str(token)]
+    for argv in (make_, query, reply):
+        subprocess.run(["openssl", *argv], cwd=at, check=True, capture_output=True)
+
+
+class Audit:
+    """A period that was tested and signed off; the auditor has the key, a checkpoint, signers and a certificate."""
+
+    def __init__(self, root: Path) -> None:
+        self.room = room = SignOffRoom(root)
+        self.services = room.services()
+        room.tested("dan")
+        self.key = signing_keys.create(self.services).key
+        assert room.sign().code == 0
+        room.tested("dan", hours=40)
+        self.package, self.home = root / "package", root / "home"
+        had = self.home / "auditor"
+        had.mkdir(parents=True)
+        (had / "ledger.pem").write_text(self.key.pem)
+        made = make(self.services)
+        (had / "from-mail.txt").write_bytes(made.checkpoint.contents)
+        (had / "allowed_signers").write_bytes(room.signers.read_bytes())
+        anchors = directory_of(self.services.state, str(self.services.lineage().ledger)) / "anchors"
+        anchors.mkdir(exist_ok=True)
+        stamped(root / "tsa", made.path, anchors / f"{made.path.stem}.authority.tsr")
+        (had / "tsa.pem").write_bytes((root / "tsa/tsa.pem").read_bytes())
+
+    def export(self, *words: str) -> None:
+        done = self.room.site.run("ledger", "export", str(self.package), *words)
+        assert done.code in (0, 1), done
+
+    def read_by_hand(self) -> tuple[int, str]:
+        text = (DOCS / "how-to/verify-a-package.md").read_text("utf-8")
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        assert len(blocks) == 7
+        done = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", "\n".join(blocks)], cwd=self.package, text=True,
+            capture_output=True, env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    return Audit(tmp_path)
+
+
+SAID = (
+    "as written",
+    "no file is missing, none was added",
+    "nothing leads elsewhere",
+    "the package has the checkpoint that you were told",
+    "the records are those of the checkpoint",
+    "the rows are those that are named",
+    "Verification: OK",
+    "Time stamp:",
+    'Good "ccdr-sign-off" signature for ana@x',
+)
+
+
+def lacking(audit: Audit) -> list[str]:
+    """What the page says that one sees, and that is not seen."""
+    code, said = audit.read_by_hand()
+    signatures = 1 + len(list(audit.package.glob("data/tests/*")))
+    wrong = [sentence for sentence in SAID if sentence not in said]
+    wrong += [] if said.count("Signature Verified Successfully") == signatures else ["a signature"]
+    return [*wrong, *([f"exit {code}"] if code else [])]
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_an_auditor_verifies_a_package_by_the_commands_of_the_page(audit: Audit, part: bool) -> None:
+    audit.export(*(audit.room.period if part else ()))
+    assert bool(list(audit.package.glob("data/ledgers/*/tree.jsonl"))) is part
+    assert lacking(audit) == []
+
+
+def first(package: Path, pattern: str) -> Path:
+    return sorted(package.glob(pattern))[0]
+
+
+def changed(path: Path) -> None:
+    """One digit of it, the last one."""
+    contents = path.read_bytes()
+    at = max(contents.rindex(digit) for digit in (b"2", b"3", b"4") if digit in contents)
+    path.write_bytes(contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :])
+
+
+def changed_early(path: Path) -> None:
+    contents = path.read_bytes()
+    at = contents.index(b"2")
+    path.write_bytes(contents[:at] + b"3" + contents[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("damage", "lacks"),
+    [
+        (lambda p: changed_early(first(p, "data/ledgers/*/0*.jsonl")), "the records are those of the checkpoint"),
+        (lambda p: changed_early(p / "data/population.csv"), "the rows are those that are named"),
+        (lambda p: changed_early(first(p, "data/sign-offs/*.txt")), 'Good "ccdr-sign-off" signature for ana@x'),
+        (lambda p: changed(first(p, "data/tests/*.json")), "a signature"),
+        (lambda p: changed(first(p, "data/checkpoints/*/0*.txt")), "the package has the checkpoint that you were told"),
+    ],
+    ids=["a record", "a row", "a sign-off", "a statement", "a checkpoint"],
+)
+def test_what_was_changed_does_not_verify_by_hand_either(
+    audit: Audit, damage: Callable[[Path], object], lacks: str
+) -> None:
+    """Its digests made anew, as whoever changes it would."""
+    audit.export()
+    damage(audit.package)
+    sealed(audit.package)
+    assert lacks in lacking(audit)
+
+
+def test_a_file_that_was_added_is_seen_by_hand(audit: Audit) -> None:
+    audit.export()
+    (audit.package / "data/more.txt").write_text("x")
+    assert "no file is missing, none was added" in lacking(audit)
+
+
+def test_the_chain_is_verified_by_sha256sum_and_jq_alone(audit: Audit) -> None:
+    """docs/explanation/evidence.md, in a package of all of a ledger."""
+    audit.export()
+    first_block = commands("explanation/evidence.md", "Verify with sha256sum and jq alone")[:3]
+    script = "\n".join(first_block).replace("/tmp/", f"{audit.home}/")
+    here = next(audit.package.glob("data/ledgers/*"))
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=here, text=True, capture_output=True)
+    count = sum(len(path.read_bytes().splitlines()) for path in here.glob("0*.jsonl"))
+    assert done.returncode == 0 and done.stdout.startswith(f"{count} "), done
+    changed_early(next(here.glob("0*.jsonl")))
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=here, text=True, capture_output=True)
+    assert done.returncode != 0 and "1c1" in done.stdout, done

@@ -1,0 +1,178 @@
+"""What somebody does to a package, and that it is found; beside it, that the undamaged one is not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.packages import Exporting, made, sealed, told_otherwise
+
+from ccdr.evidence.checkpoints.notes import SigningKey
+from ccdr.evidence.package import statements
+
+
+def one(package: Path, pattern: str) -> Path:
+    return sorted(package.glob(pattern))[0]
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> None:
+    assert old in path.read_bytes(), path
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+
+
+def statement_says(package: Path, key: SigningKey | None = None) -> None:
+    path = package / "data/tests/t2.dsse.json"
+    payload = base64.b64decode(json.loads(path.read_text())["payload"])
+    path.write_bytes(statements.envelope(payload.replace(b"FAILED", b"PASSED"), key))
+
+
+def of_another_key(package: Path) -> None:
+    path = package / "data/tests/t1.dsse.json"
+    payload = base64.b64decode(json.loads(path.read_text())["payload"])
+    path.write_bytes(statements.envelope(payload, SigningKey.new("ccdr.host/mallory")))
+
+
+def row_says(package: Path) -> None:
+    """The digest at its end made to fit, too."""
+    from hashlib import sha256
+
+    path = package / "data/population.csv"
+    *rows, closing = path.read_bytes().splitlines(keepends=True)
+    before = sha256(b"".join(rows)).hexdigest()
+    rows = [row.replace(b",FAIL,", b",PASS,") for row in rows]
+    after = sha256(b"".join(rows)).hexdigest()
+    path.write_bytes(b"".join([*rows, closing.replace(before.encode(), after.encode())]))
+    told_otherwise(package, "Ccdr-Population-SHA256", after)
+
+
+def row_gone(package: Path) -> None:
+    from hashlib import sha256
+
+    path = package / "data/population.csv"
+    *rows, closing = path.read_bytes().splitlines(keepends=True)
+    before, count = sha256(b"".join(rows)).hexdigest(), len(rows) - 1
+    rows = [row for row in rows if b",FAIL," not in row]
+    after = sha256(b"".join(rows)).hexdigest()
+    assert len(rows) == count
+    closing = closing.replace(before.encode(), after.encode()).replace(
+        b",%d,report" % count, b",%d,report" % (count - 1)
+    )
+    closing = closing.replace(b"COMPLETE,%d," % count, b"COMPLETE,%d," % (count - 1))
+    path.write_bytes(b"".join([*rows, closing]))
+    told_otherwise(package, "Ccdr-Population-SHA256", after)
+    told_otherwise(package, "Ccdr-Population-Rows", str(count - 1))
+
+
+def cut(package: Path) -> None:
+    path = one(package, "data/ledgers/*/0*.jsonl")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+WITHOUT_SEALING: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a file is missing": (lambda p: (p / "data/report.html").unlink(), "PACKAGE_FILE_MISSING"),
+    "a file is added": (lambda p: (p / "data/extra.txt").write_text("x"), "PACKAGE_FILE_EXTRA"),
+    "a file is added beside": (lambda p: (p / "fetch.txt").write_text("x"), "PACKAGE_FILE_EXTRA"),
+    "a file is changed": (lambda p: replaced(p / "data/report.html", b"html", b"htmx"), "PACKAGE_FILE_CHANGED"),
+    "a file is renamed": (lambda p: (p / "data/LIMITS.txt").rename(p / "data/LIMITS.old"), "PACKAGE_FILE_MISSING"),
+    "bag-info is changed": (lambda p: replaced(p / "bag-info.txt", b"Ccdr-Host", b"Ccdr-Hosx"), "PACKAGE_FILE_CHANGED"),
+    "bagit.txt is gone": (lambda p: (p / "bagit.txt").unlink(), "PACKAGE_FILE_MISSING"),
+    "the manifest is gone": (lambda p: (p / "manifest-sha256.txt").unlink(), "PACKAGE_FILE_MISSING"),
+    "the tag manifest is gone": (lambda p: (p / "tagmanifest-sha256.txt").unlink(), "PACKAGE_FILE_MISSING"),
+    "a file is a link": (lambda p: linked(p / "data/LIMITS.txt"), "PACKAGE_NO_FILE"),
+    "a directory is a link": (lambda p: (p / "data/more").symlink_to("/etc"), "PACKAGE_NO_FILE"),
+    "a file is a pipe": (lambda p: os.mkfifo(p / "data/pipe"), "PACKAGE_NO_FILE"),
+    "a path leads out": (lambda p: named(p, "data/../../etc/passwd"), "PACKAGE_PATH_UNSAFE"),
+    "a path is absolute": (lambda p: named(p, "/etc/passwd"), "PACKAGE_PATH_UNSAFE"),
+    "a name is of another system": (lambda p: (p / "data/a\\b").write_text("x"), "PACKAGE_PATH_UNSAFE"),
+}  # fmt: skip
+
+SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a record is changed": (lambda p: replaced(one(p, "data/ledgers/*/0*.jsonl"), b'"FAIL"', b'"PASS"'), "CHAIN_BROKEN"),
+    "the end is cut off": (cut, "RECORDS_CUT_OFF"),
+    "the id is another": (lambda p: one(p, "data/ledgers/*/id").write_text("0" * 32), "LEDGER"),
+    "a checkpoint is changed": (lambda p: replaced(one(p, "data/checkpoints/*/*.txt"), b"\n", b"x\n"), "CHECKPOINT_OF_ANOTHER"),
+    "a checkpoint is none": (lambda p: one(p, "data/checkpoints/*/*.txt").write_text("x"), "CHECKPOINT_UNREADABLE"),
+    "a statement says PASSED": (statement_says, "STATEMENT_WRONG"),
+    "a statement is of another key": (of_another_key, "STATEMENT_WRONG"),
+    "a statement is gone": (lambda p: (p / "data/tests/t2.dsse.json").unlink(), "STATEMENT_MISSING"),
+    "a statement is added": (lambda p: (p / "data/tests/t9.dsse.json").write_bytes((p / "data/tests/t1.dsse.json").read_bytes()), "STATEMENT_UNKNOWN"),
+    "a statement is none": (lambda p: (p / "data/tests/t1.dsse.json").write_text("[" * 100_000), "STATEMENT_WRONG"),
+    "a row says PASS": (row_says, "POPULATION_WRONG"),
+    "a row is gone": (row_gone, "POPULATION_WRONG"),
+    "the population is gone": (lambda p: (p / "data/population.csv").unlink(), "POPULATION_WRONG"),
+    "the period is another": (lambda p: told_otherwise(p, "Ccdr-Period-From", "2020-01-01T00:00:00Z"), "PACKAGE_INFO_WRONG"),
+    "the count is another": (lambda p: told_otherwise(p, "Ccdr-Records", "x=1/1"), "PACKAGE_INFO_WRONG"),
+    "the ledger is another": (lambda p: told_otherwise(p, "Ccdr-Ledger", "0" * 32), "PACKAGE_LEDGER_MISSING"),
+    "a key is exchanged": (lambda p: one(p, "data/keys/*.vkey").write_text(str(SigningKey.new("m").verifier)), "KEY_FILE_WRONG"),
+    "a plan's text is added": (lambda p: text_added(p), "PLAN_TEXT_WRONG"),
+}  # fmt: skip
+
+
+def linked(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def named(package: Path, path: str) -> None:
+    with (package / "manifest-sha256.txt").open("a") as manifest:
+        manifest.write(f"{'0' * 64}  {path}\n")
+
+
+def text_added(package: Path) -> None:
+    path = package / "data/plans/p" / ("0" * 64) / "plans/p.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("plan: p\n")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    exporting = made(tmp_path_factory.mktemp("exported"))
+    assert exporting.export().code == 0
+    assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
+    return exporting
+
+
+@pytest.mark.parametrize("damage", WITHOUT_SEALING)
+def test_a_bag_that_is_not_as_its_manifests_say_is_a_finding(exported: Exporting, damage: str) -> None:
+    do, code = WITHOUT_SEALING[damage]
+    package = exported.damaged(damage.replace(" ", "-"))
+    do(package)
+    found = exported.by_pin(package)
+    assert found[0] == 1 and code in found[2], found
+
+
+@pytest.mark.parametrize("damage", SEALED)
+def test_what_is_changed_with_its_digests_is_a_finding(exported: Exporting, damage: str) -> None:
+    do, code = SEALED[damage]
+    package = exported.damaged(damage.replace(" ", "-"))
+    do(package)
+    sealed(package)
+    found = exported.by_pin(package)
+    assert found[0] == 1 and code in found[2], found
+
+
+def test_a_healthy_one_that_is_sealed_anew_is_verified(exported: Exporting) -> None:
+    package = exported.damaged("sealed")
+    sealed(package)
+    assert exported.by_pin(package) == (0, "verified", [])
+
+
+def test_a_proof_that_was_put_into_a_damaged_package_takes_no_finding_away(exported: Exporting) -> None:
+    """A proof of one record holds by itself: it must not be all that is looked at."""
+    package, site = exported.damaged("with-a-proof"), exported.world.site
+    given = exported.root / "proof"
+    assert site.run("ledger", "proof", "t1", str(given), "--records", newest(exported)).code == 0
+    exported.anchor.write_bytes(one(package, f"data/checkpoints/*/{int(newest(exported)):012}.txt").read_bytes())
+    assert exported.by_pin(given)[0] == 0
+    (package / "proof.tlog-proof").write_bytes((given / "proof.tlog-proof").read_bytes())
+    replaced(one(package, "data/ledgers/*/0*.jsonl"), b'"FAIL"', b'"PASS"')
+    found = exported.by_pin(package)
+    assert found[0] == 1 and {"PACKAGE_FILE_EXTRA", "CHAIN_BROKEN"} <= set(found[2]), found
+
+
+def newest(exported: Exporting) -> str:
+    return str(max(int(path.stem) for path in exported.package.glob("data/checkpoints/*/*.txt")))

@@ -1,0 +1,91 @@
+"""A package of a period, or of some plans: some lines, and hashes that stand for the others."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.older import append_older
+from tests.support.packages import Exporting
+from tests.support.recorded import backup, test
+
+from ccdr.jobs.checkpoints.making import make
+
+
+def lived_on(exporting: Exporting) -> tuple[str, str]:
+    """Ten days with a backup and a test each, a checkpoint a day; the period is the middle of them."""
+    clock, days = exporting.world.clock, []
+    for n in range(10):
+        clock.on(days=1)
+        days.append(f"{clock.now():%Y-%m-%d}")
+        backup(exporting.world.ledger, f"d{n}", "recordings")
+        test(exporting.world.ledger, f"e{n}", f"recordings-d{n}", "PASS", "recordings")
+        make(exporting.services)
+    exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
+    clock.on(days=1)
+    return days[3], days[6]
+
+
+def shown(exporting: Exporting) -> list[dict[str, object]]:
+    (lines,) = exporting.package.glob("data/ledgers/*/lines.jsonl")
+    return [json.loads(line) for line in lines.read_bytes().splitlines()]
+
+
+def test_a_period_is_verified_by_pin_and_anchor_and_shows_no_other_runs(exporting: Exporting) -> None:
+    begin, end = lived_on(exporting)
+    done = exporting.export("--from", begin, "--to", end)
+    assert done.code == 0, done
+    assert done.json["shown"] < done.json["records"]
+    runs = {str(record["run"]) for record in shown(exporting) if record["run"]}
+    assert runs == {f"{letter}{n}" for letter in "de" for n in (3, 4, 5, 6)}
+    assert exporting.verify() == (3, "internally consistent", [])
+    assert exporting.by_pin() == (0, "verified", [])
+    assert done.json["statements"] == 4
+
+
+def test_an_anchor_of_any_checkpoint_in_the_period_fits(exporting: Exporting) -> None:
+    begin, end = lived_on(exporting)
+    exporting.export("--from", begin, "--to", end)
+    notes = sorted(exporting.package.glob("data/checkpoints/*/*.txt"))
+    assert len(notes) > 4
+    for note in notes:
+        exporting.anchor.write_bytes(note.read_bytes())
+        assert exporting.by_pin() == (0, "verified", [])
+
+
+def test_a_plan_shows_its_records_alone(exporting: Exporting) -> None:
+    lived_on(exporting)
+    append_older(exporting.world.ledger, "backup.start", plan="another", asset="other", run="x1", body={})
+    done = exporting.export("--plan", "p")
+    assert done.code == 0, done
+    assert {record["plan"] for record in shown(exporting)} == {"p", None}
+    assert exporting.by_pin()[0] == 0
+    assert exporting.export("--plan", "nothing", to=exporting.root / "none").code == 2
+
+
+def test_a_run_belongs_to_the_period_that_it_began_in(exporting: Exporting) -> None:
+    """Its end is shown with it, and two periods, one after the other, show each run once."""
+    clock, ledger = exporting.world.clock, exporting.world.ledger
+    clock.at = clock.at.replace(hour=23, minute=59)
+    before = f"{clock.now():%Y-%m-%d}"
+    append_older(ledger, "restore_test.start", plan="p", asset="recordings", run="late", body={"selection": "latest"})
+    clock.on(hours=1)
+    after = f"{clock.now():%Y-%m-%d}"
+    body = {"verdict": "FAIL", "snapshot": None, "checks": []}
+    append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="late", body=body)
+    clock.on(days=1)
+    make(exporting.services)
+    exporting.export("--from", before, "--to", before)
+    assert [one["kind"] for one in shown(exporting) if one["run"] == "late"] == [
+        "restore_test.start",
+        "restore_test.end",
+    ]
+    assert exporting.verify() == (3, "internally consistent", [])
+    other = exporting.root / "other"
+    exporting.export("--from", after, "--to", after, to=other)
+    assert b'"late"' not in next(other.glob("data/ledgers/*/lines.jsonl")).read_bytes()
+    assert exporting.verify(of=other) == (3, "internally consistent", [])
+
+
+def test_dry_run_writes_nothing(exporting: Exporting) -> None:
+    done = exporting.export("--dry-run")
+    assert done.code == 0 and not exporting.package.exists() and done.json["rows"] > 0

@@ -1,0 +1,109 @@
+"""`ccdr ledger export DIR`: all of the ledger, as a bag that verifies anywhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+
+from tests.support.packages import Exporting, made
+
+from ccdr.jobs.checkpoints.making import make
+
+
+def test_a_package_of_all_of_it_is_verified_by_pin_and_anchor(exporting: Exporting) -> None:
+    done = exporting.export()
+    assert done.code == 0, done
+    assert done.json["records"] == done.json["shown"] and done.json["statements"] == 2
+    assert exporting.verify() == (3, "internally consistent", [])
+    assert exporting.verify("--pin", exporting.pin) == (3, "internally consistent", [])
+    assert exporting.by_pin() == (0, "verified", [])
+
+
+def test_sha256sum_finds_every_file_as_it_was_written(exporting: Exporting) -> None:
+    exporting.export()
+    for manifest in ("tagmanifest-sha256.txt", "manifest-sha256.txt"):
+        done = subprocess.run(
+            ["sha256sum", "--check", "--quiet", "--strict", manifest], cwd=exporting.package, capture_output=True
+        )
+        assert done.returncode == 0, done
+    listed = (exporting.package / "manifest-sha256.txt").read_text()
+    for name in ("population.csv", "report.html", "report.json", "controls.json", "LIMITS.txt", "README.txt"):
+        assert f"  data/{name}\n" in listed
+
+
+def test_it_ends_with_a_checkpoint(exporting: Exporting) -> None:
+    exporting.noted()
+    done = exporting.export()
+    name = f"{done.json['records']:012}.txt"
+    assert list(exporting.package.glob(f"data/checkpoints/*/{name}"))
+
+
+def test_statements_are_of_tests_that_passed_or_failed(exporting: Exporting) -> None:
+    exporting.export()
+    results = {}
+    for path in (exporting.package / "data/tests").iterdir():
+        body = json.loads(path.read_text())
+        statement = json.loads(base64.b64decode(body["payload"]))
+        assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+        results[path.name] = statement["predicate"]["result"]
+    assert results == {"t1.dsse.json": "PASSED", "t2.dsse.json": "FAILED"}
+
+
+def test_without_any_plan_the_ledger_is_exported_alone(exporting: Exporting) -> None:
+    """Nobody can say then what was due: it is not judged, and no finding."""
+    (exporting.root / "none").mkdir()
+    done = exporting.export("--plans", str(exporting.root / "none"))
+    assert done.code == 0 and "there is no plan here" in done.stderr, done
+    assert not (exporting.package / "data/report.html").exists()
+    assert exporting.by_pin() == (3, "internally consistent", [])
+
+
+def test_a_verifier_needs_no_plans_no_state_and_no_modules_of_what_it_does_not_do(exporting: Exporting) -> None:
+    exporting.export()
+    nowhere = exporting.root / "nowhere"
+    nowhere.mkdir()
+    code = (
+        "import sys\n"
+        "from ccdr.cli import main\n"
+        "sys.argv = ['ccdr', 'ledger', 'verify', *sys.argv[1:]]\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    print([one for one in ('docker', 'boto3', 'botocore', 'apprise', 'ccdr.storage.restic') if one in sys.modules])\n"
+    )
+    words = [str(exporting.package), "--pin", exporting.pin, "--anchor", str(exporting.anchor)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=nowhere, capture_output=True, text=True,
+        env={"HOME": str(nowhere), "PATH": "", "XDG_STATE_HOME": str(nowhere / "state")},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done
+    assert list(nowhere.iterdir()) == [], "it makes no state directory"
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(exporting: Exporting) -> None:
+    limited = [
+        "bash", "-c", 'ulimit -f 8; trap "" XFSZ; exec "$@"', "-", sys.executable, "-m", "ccdr", "--state",
+        str(exporting.world.site.state), "--plans", str(exporting.world.site.root / "plans"),
+        "ledger", "export", str(exporting.package),
+    ]  # fmt: skip
+    done = subprocess.run(limited, capture_output=True, text=True)
+    assert done.returncode == 3 and "cannot be written" in done.stderr, done
+    assert not [path for path in exporting.root.iterdir() if "package" in path.name]
+
+
+def test_a_package_of_another_host_is_collected(exporting: Exporting) -> None:
+    exporting.export()
+    (exporting.root / "central").mkdir()
+    central = made(exporting.root / "central")
+    done = central.world.site.run("ledger", "collect", str(exporting.package))
+    assert done.code == 0, done
+    whole = central.export()
+    assert len(whole.json["ledgers"]) == 2, whole
+    assert central.verify() == (3, "internally consistent", [])
+    central.anchor.write_bytes(make(central.services).checkpoint.contents)
+    assert central.by_pin() == (0, "verified", []), "our anchored record vouches for how it was taken in"
+    (exporting.package / "data/LIMITS.txt").write_text("none")
+    assert central.world.site.run("ledger", "collect", str(exporting.package)).code == 1
+    exporting.export("--plan", "p", to=exporting.root / "part")
+    assert central.world.site.run("ledger", "collect", str(exporting.root / "part")).code == 2
