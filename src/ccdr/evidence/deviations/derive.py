@@ -216,7 +216,7 @@ class _One:
             for one in ("throwaway", "durable") if basis == "durable" else ("throwaway",):
                 settled(self.kept, Trouble.BREACH_RTO.name, self.record, one, self._within(achieved))
 
-    def _within(self, achieved: float) -> Callable[[list[Any]], bool]:
+    def _within(self, achieved: Any) -> Callable[[list[Any]], bool]:
         return lambda asked: bool(achieved <= asked[0] and wanted.as_new(self.record, asked[1]))
 
     def _in_a_row(self, trouble: Trouble, verb: str, proves_nothing: bool) -> None:
