@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.chronicle import Chronicle
 from tests.support.judged import END
 from tests.unit.test_deviations import BROKEN_CHECK, FAILED_CHECK, check, found, missed, rto, version, well
 
+from ccdr.evidence.deviations.values import Acceptance, Deviation, State
 from ccdr.model.values import rfc3339
 
 ONE, OTHER = check(fingerprint="c" * 64), check(fingerprint="d" * 64)
@@ -166,3 +168,38 @@ def test_an_asset_that_got_another_name_takes_nothing_of_the_old_one_back(past: 
     assert ends(past, "TEST_FAILED") == [None]
     assert ends(past, "ASSET_GONE") == [None]
     assert rfc3339(past.at(1)) == rfc3339(found(past)[0].opened_at)
+
+
+# --- of an acceptance that somebody has written into the ledger -------------------------------------------------------
+
+
+def accepted(past: Chronicle, seq: int, hours: float, *, made: float, until: float) -> Acceptance:
+    said = {
+        "seq": seq,
+        "time": rfc3339(past.at(hours)),
+        "made": rfc3339(past.at(made)),
+        "until": rfc3339(past.at(until)),
+    }
+    return Acceptance(said)
+
+
+def failing(past: Chronicle) -> Deviation:
+    well(past)
+    past.tested(1, "new", "FAIL", checks=[FAILED_CHECK])
+    (one,) = found(past)
+    return one
+
+
+def test_a_risk_is_accepted_for_a_year_at_most_whatever_was_signed(past: Chronicle) -> None:
+    one = failing(past)
+    one = replace(one, accepted=(accepted(past, 9, 2, made=2, until=24 * 3000),))
+    assert one.state(past.at(24 * 300)) is State.ACCEPTED
+    assert one.state(past.at(24 * 400)) is State.OPEN
+
+
+def test_an_acceptance_that_is_recorded_once_more_takes_no_later_ones_place(past: Chronicle) -> None:
+    first, second = accepted(past, 9, 2, made=2, until=24 * 300), accepted(past, 10, 4, made=4, until=24 * 10)
+    replayed = accepted(past, 11, 6, made=2, until=24 * 300)
+    one = replace(failing(past), accepted=(first, second, replayed))
+    assert one.state(past.at(24 * 5)) is State.ACCEPTED
+    assert one.state(past.at(24 * 20)) is State.OPEN
