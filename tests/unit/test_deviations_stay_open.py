@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END
-from tests.unit.test_deviations import BROKEN_CHECK, FAILED_CHECK, check, found, missed, rto, version, well
+from tests.unit.test_deviations import BROKEN_CHECK, FAILED_CHECK, check, control, found, missed, rto, version, well
 
 from ccdr.evidence.deviations.values import Acceptance, Deviation, State
 from ccdr.model.values import rfc3339
@@ -77,6 +77,32 @@ def test_a_test_of_a_snapshot_that_somebody_named_makes_up_for_none_that_was_mis
     assert ends(past, "MISSED") == [None]
     done = past.tested(4, "old", selected="oldest")
     assert ends(past, "MISSED") == [done]
+
+
+def test_damage_that_is_found_says_nothing_of_damage_of_another_kind(past: Chronicle) -> None:
+    """Kinds take turns."""
+    well(past)
+    control(past, 1, "INCONCLUSIVE", "file_truncated")
+    control(past, 2, "CAUGHT", "file_removed")
+    second = control(past, 3, "INCONCLUSIVE", "file_truncated")
+    control(past, 4, "CAUGHT", "file_removed")
+    (one,) = found(past)
+    assert (one.code, one.number, one.retest) == ("CONTROL_INCONCLUSIVE", second, None)
+    good = control(past, 5, "CAUGHT", "file_truncated")
+    assert ends(past, "CONTROL_INCONCLUSIVE") == [good]
+
+
+def test_two_in_a_row_of_different_kinds_are_one_until_any_is_found(past: Chronicle) -> None:
+    well(past)
+    control(past, 1, "INCONCLUSIVE", "file_truncated")
+    second = control(past, 2, "INCONCLUSIVE", "file_removed")
+    third = control(past, 3, "INCONCLUSIVE", "file_removed")
+    (one,) = found(past)
+    assert (one.number, one.times) == (second, 3) and third
+    control(past, 4, "CAUGHT", "file_truncated")
+    assert ends(past, "CONTROL_INCONCLUSIVE") == [None]
+    good = control(past, 5, "CAUGHT", "file_removed")
+    assert ends(past, "CONTROL_INCONCLUSIVE") == [good]
 
 
 # --- of the easiest that was asked for while it lasted ---------------------------------------------------------------
