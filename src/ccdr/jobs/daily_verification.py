@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.lines import WRONG
 from ccdr.evidence.ledger.places import Mark
@@ -56,6 +57,7 @@ class Comparison:
     differences: tuple[str, ...]
     of_ours: Summing = field(default_factory=lambda: Summing(ALONE), compare=False, repr=False)  # at its end
     checked: Checked | None = field(default=None, compare=False, repr=False)  # by its checkpoints and anchors
+    gaps: tuple[LedgerGap, ...] = ()  # due times for which nothing was begun, by its own plans
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -100,7 +102,9 @@ def compare(services: Services, brought: Brought | None = None) -> Comparison:
     it. Neither is judged of a ledger that does not verify, nor is a summary of others than lie there now. CcdrError
     where it cannot be read. Changes nothing."""
     with _checking(services, brought) as checked:
-        comparison, changed = replace(_compare(services), checked=checked()), services.lineage().changed
+        found, due = _compare(services)
+        comparison = replace(found, checked=checked(), gaps=tuple(due.gaps()))
+    changed = services.lineage().changed
     if comparison.ledger.ok and changed is None and differs(services.state, services.ledger):
         changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
     return (
@@ -123,7 +127,7 @@ def _checking(services: Services, brought: Brought | None) -> Iterator[Callable[
         yield lambda: checked() or work()
 
 
-def _compare(services: Services) -> Comparison:
+def _compare(services: Services) -> tuple[Comparison, DueRuns]:
     ledger, beside = services.ledger, services.population()
     of_others = beside.problems()
     file, summing = kept(services.state, ledger), Summing(ALONE)
@@ -131,11 +135,17 @@ def _compare(services: Services) -> Comparison:
     kept_as = None if file is None else (file.name, file.as_recorded, sha256(file.contents).hexdigest())
     del file  # of a large ledger it has tens of megabytes
     comes_to: str | None = None
+    due = DueRuns()
 
     def anew() -> Take:
-        nonlocal summing, comes_to
-        summing, comes_to = Summing(ALONE), None
-        return lambda record, _: summing.take(record)
+        nonlocal summing, comes_to, due
+        summing, comes_to, due = Summing(ALONE), None, DueRuns()
+
+        def take(record: Mapping[str, Any], time: datetime) -> None:
+            summing.take(record)
+            due.take(record, time)
+
+        return take
 
     def there() -> None:
         nonlocal comes_to
@@ -148,17 +158,17 @@ def _compare(services: Services) -> Comparison:
         verification = replace(verification, problems=(*verification.problems, *changed))
     verification = replace(verification, problems=(*verification.problems, *_wrong(summing.known), *of_others))
     if not verification.ok or kept_as is None:
-        return Comparison(verification, NONE, (), summing)
+        return Comparison(verification, NONE, (), summing), due
     name, as_recorded, digest = kept_as
     if not as_recorded:
         difference = f"{name} is not as the last verification had made it: it was changed, and is not read"
-        return Comparison(verification, DIFFERS, (difference,), summing)
+        return Comparison(verification, DIFFERS, (difference,), summing), due
     if mark is None or not ledger.holds(mark):  # it would not be read
-        return Comparison(verification, NONE, (), summing)
+        return Comparison(verification, NONE, (), summing), due
     if comes_to != digest:
         difference = f"{name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
-        return Comparison(verification, DIFFERS, (difference,), summing)
-    return Comparison(verification, EQUAL, (), summing)
+        return Comparison(verification, DIFFERS, (difference,), summing), due
+    return Comparison(verification, EQUAL, (), summing), due
 
 
 def _wrong(known: Histories) -> list[str]:

@@ -22,6 +22,7 @@ from ccdr.model.values import rfc3339, so_many
 if TYPE_CHECKING:
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.evidence.lineage.own_records import Lineage
+    from ccdr.evidence.reading import Take
     from ccdr.jobs.attest import LedgerComparison
     from ccdr.jobs.checkpoints.held_to import Brought
     from ccdr.jobs.daily_verification import Comparison
@@ -151,16 +152,25 @@ def _verify_since() -> Exit | None:
 
 
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
-    from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.evidence.due_gaps import DueRuns
     from ccdr.evidence.lineage.beside import id_in, misnamed
+    from ccdr.evidence.reading import read_verified
     from ccdr.jobs.checkpoints.held_to import of_directory
 
-    verification = verify_ledger(directory)
+    due = DueRuns()
+
+    def anew() -> Take:
+        nonlocal due
+        due = DueRuns()
+        return due.take
+
+    verification = read_verified(directory, anew, crashes=True)
     if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
     problems = (*verification.problems, *(misnamed(directory) if verification.ok else ()))
     checked = of_directory(directory, directory / "checkpoints", brought, None)
-    verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
+    held = checked.signed or brought.anything
+    verified = Verified(verification, problems, checked=checked, held=held, gaps=due.gaps())
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
     else:
@@ -278,7 +288,8 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
     checked = compared.checked
     held = brought.anything or bool(lineage.anchoring.configured) or _configured()
-    return _Live(Verified(noted, problems, at_work, checked, held), compared, lineage, beside, answers)
+    verified = Verified(noted, problems, at_work, checked, held, gaps=compared.gaps)
+    return _Live(verified, compared, lineage, beside, answers)
 
 
 def _configured() -> bool:

@@ -16,6 +16,7 @@ from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
+from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import is_id
@@ -54,6 +55,7 @@ class PackageChecked:
     others: tuple[OfLedger, ...]
     findings: tuple[Finding, ...]
     unproven: tuple[str, ...]
+    gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
 
 
 @dataclass
@@ -68,6 +70,7 @@ class _Open:
     unproven: list[str] = field(default_factory=list)
     taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
     held: population.Held | None = None
+    due: DueRuns = field(default_factory=DueRuns)
 
     def time_of(self, label: str) -> datetime | None:
         try:
@@ -111,7 +114,8 @@ def verify_package(
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
     _beside(at, ours, others)
-    return PackageChecked(package.info, ours, others, tuple(dict.fromkeys(at.found)), tuple(at.unproven))
+    gaps = tuple(at.due.gaps(at.time_of(FROM)))
+    return PackageChecked(package.info, ours, others, tuple(dict.fromkeys(at.found)), tuple(at.unproven), gaps)
 
 
 def _open_population(at: _Open) -> None:
@@ -144,6 +148,8 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     def each(record: Record, time: datetime) -> None:
         if ours and record["kind"] in _TAKEN_IN:
             _took_in(at, record)
+        if ours:
+            at.due.take(record, time)
         if ours and at.held is not None:
             at.held.take(record, time)
 
