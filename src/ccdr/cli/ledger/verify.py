@@ -133,16 +133,19 @@ def _verify_since() -> Exit | None:
     """What is new of this host's ledger; None where there is nothing to go on from. Neither the summary, nor plans,
     nor other ledgers are looked at."""
     from ccdr.jobs.attest import troubles
-    from ccdr.jobs.since_verified import verified_before, verify_on
+    from ccdr.jobs.since_verified import checkpoint_stands, verified_before, verify_on
 
     services, at_work = settings().services(), frozenset[str]()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
         at_work = services.state.runs_at_work()  # first: they may end while it is read
-    before = verified_before(services)
-    if before is None:
+    before, signed = verified_before(services), checkpoint_stands(services)
+    if before is None or signed is None:
         return None
     verification, lineage = verify_on(services, before), services.lineage()
     problems = dict.fromkeys((*verification.problems, *(trouble.text for trouble in troubles(lineage))))
+    if signed:
+        stands = f"the newest checkpoint, of {so_many(signed, 'record')}, is of what was read then and stands here"
+        verification = replace(verification, notes=(*verification.notes, stands))
     verified = Verified(verification, tuple(problems), at_work, before=before)
     if settings().json:
         print_json({**verified.as_json(), "ledger": lineage.ledger})
