@@ -10,8 +10,8 @@ day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summar
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,7 +29,7 @@ from ccdr.evidence.lineage.comparing import differs, keep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import ALONE
-from ccdr.evidence.reading import Take, meanwhile, read_verified, worth_another_process
+from ccdr.evidence.reading import Take, another_walk, meanwhile, read_verified
 from ccdr.evidence.summary import HOLDS, Summing, digest_of, forget_older, keep_summary, kept, sum_up
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -101,7 +101,9 @@ def compare(services: Services, brought: Brought | None = None) -> Comparison:
     anew on the way, as far as the one that is kept goes, and what is kept of its lineage; verify those that lie beside
     it. Neither is judged of a ledger that does not verify, nor is a summary of others than lie there now. CcdrError
     where it cannot be read. Changes nothing."""
-    with _checking(services, brought) as checked:
+    from ccdr.jobs.checkpoints.held_to import NOTHING_BROUGHT, of_live  # no other run need load what signs
+
+    with another_walk(services.ledger.directory, partial(of_live, services, brought or NOTHING_BROUGHT)) as checked:
         found, due = _compare(services)
         comparison = replace(found, checked=checked(), gaps=tuple(due.gaps()))
     changed = services.lineage().changed
@@ -112,19 +114,6 @@ def compare(services: Services, brought: Brought | None = None) -> Comparison:
         if changed is None
         else replace(comparison, summary=DIFFERS, differences=(*comparison.differences, changed))
     )
-
-
-@contextmanager
-def _checking(services: Services, brought: Brought | None) -> Iterator[Callable[[], Checked]]:
-    """A second walk, over the lines alone; of a large ledger in another process, meanwhile."""
-    from ccdr.jobs.checkpoints.held_to import NOTHING_BROUGHT, of_live  # no other run need load what signs
-
-    work = partial(of_live, services, brought or NOTHING_BROUGHT)
-    if not worth_another_process(services.ledger.directory):
-        yield work
-        return
-    with meanwhile(work) as checked:
-        yield lambda: checked() or work()
 
 
 def _compare(services: Services) -> tuple[Comparison, DueRuns]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ def _verify_since() -> Exit | None:
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
     from ccdr.evidence.due_gaps import DueRuns
     from ccdr.evidence.lineage.beside import id_in, misnamed
-    from ccdr.evidence.reading import read_verified
+    from ccdr.evidence.reading import another_walk, read_verified
     from ccdr.jobs.checkpoints.held_to import of_directory
 
     due = DueRuns()
@@ -167,11 +168,11 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
         due = DueRuns()
         return due.take
 
-    verification = read_verified(directory, anew, crashes=True)
+    with another_walk(directory, partial(of_directory, directory, directory / "checkpoints", brought, None)) as held_to:
+        verification, checked = read_verified(directory, anew, crashes=True), held_to()
     if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
     problems = (*verification.problems, *(misnamed(directory) if verification.ok else ()))
-    checked = of_directory(directory, directory / "checkpoints", brought, None)
     held = checked.signed or brought.anything
     verified = Verified(verification, problems, checked=checked, held=held, gaps=due.gaps())
     if settings().json:
