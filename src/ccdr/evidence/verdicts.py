@@ -53,10 +53,24 @@ def as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> 
     checked, it is believed; and where nothing of its own had failed."""
     if then is None or now is None:
         return True
-    kinds = {str(one.get("kind")) for one in failed.get("checks") or () if one.get("status") == "FAIL"}
+    kinds = _failing(failed)
     if not kinds and (failed.get("snapshot") or {}).get("verdict") == "PASS":
         return True
     return mended(checks_from(then), checks_from(now), kinds)
+
+
+def _failing(test: Record) -> set[str]:
+    return {str(one.get("kind")) for one in test.get("checks") or () if one.get("status") == "FAIL"}
+
+
+def failed_again(failed: Record, record: Record) -> bool:
+    """Is this the same failure once more, of a snapshot at least as new: does what takes the one back take back the
+    other? Where both were carried out by the same checks."""
+    before, now = (
+        (_failing(test), *((test.get("snapshot") or {}).get(key) for key in ("verdict", "selected")))
+        for test in (failed, record)
+    )
+    return before == now and not of_a_newer(failed, record)
 
 
 def of_a_newer(failure: Record | None, record: Record) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ccdr.evidence.approvals import NONCE, SHA256, WORD, misfit, read, written
 from ccdr.model.values import rfc3339, utc
 
 NAMESPACE = "ccdr-deviation"  # what is signed for: a key may be restricted to it in allowed_signers
-LONGEST = timedelta(days=366)  # whoever accepts a risk looks at it again within a year
 ID = re.compile(r"[0-9a-f]{8}")
 _NONE = "-"
 

@@ -6,10 +6,11 @@ more `plans/loosened.py` does: there is no second rule here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.evidence.deviations import wanted
 from ccdr.evidence.deviations.loosening import take_version
 from ccdr.evidence.deviations.points import Points
 from ccdr.evidence.deviations.spans import Kept, Record, base_of, opened, reopened, settled, standing
@@ -47,7 +48,6 @@ from ccdr.evidence.verdicts import blames_the_log
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import TOLD_BY, Verb, at_copy, number_of, of_another_host, utc
 from ccdr.plans.deviation_rules import ERASURE_FAILED
-from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
 
 Histories = MutableMapping[tuple[str | None, str | None], AssetHistory]
@@ -176,7 +176,9 @@ class _One:
     def _served(self, verb: str) -> None:
         """What was missed is done again; a test by checks that are as strict as those that were missed."""
         checks = self._checks() if verb == "test" else None
-        settled(self.kept, Trouble.MISSED.name, self.record, verb, lambda then: _as_strict(then, checks))
+        if verb == "test" and not wanted.by_rule(self.record):
+            return
+        settled(self.kept, Trouble.MISSED.name, self.record, verb, lambda then: wanted.as_strict(then, checks))
 
     def _checks(self) -> list[Any] | None:
         return self.was.checks if self.was.checks is not None else _checks_of(self.was.version, self.record["asset"])
@@ -206,26 +208,39 @@ class _One:
         rto = self.record.get("rto") or {}
         basis, objective, achieved = rto.get("basis"), rto.get("objective_s"), rto.get("achieved_s")
         if rto.get("verdict") == "BREACHED":
-            self._open(Trouble.BREACH_RTO.name, str(basis), objective)
+            asked = [objective, wanted.point_of(self.record)]
+            self._open(Trouble.BREACH_RTO.name, str(basis), asked, together=wanted.in_time)
         elif rto.get("verdict") == "MET":
-            # In less than was allowed when it took too long; who restores durably in time could throw away, too.
+            # In less than was allowed when it took too long, of data as new; who restores durably in time could throw
+            # away, too.
             for one in ("throwaway", "durable") if basis == "durable" else ("throwaway",):
-                settled(self.kept, Trouble.BREACH_RTO.name, self.record, one, lambda then: achieved <= then)
+                settled(self.kept, Trouble.BREACH_RTO.name, self.record, one, self._within(achieved))
 
-    def _in_a_row(self, trouble: Trouble, verb: str, proves_nothing: bool, checks: list[Any] | None = None) -> None:
-        """Twice in a row it opens a deviation; by whatever proved something it ends, if that asked as much."""
+    def _within(self, achieved: Any) -> Callable[[list[Any]], bool]:
+        return lambda asked: bool(achieved <= asked[0] and wanted.as_new(self.record, asked[1]))
+
+    def _in_a_row(self, trouble: Trouble, verb: str, proves_nothing: bool) -> None:
+        """Twice in a row it opens a deviation; what proves something ends that, and the row, if it asks as much of what
+        is as new."""
         rows, record = self.kept.rows, self.record
-        mine = checks if checks is not None else self._checks() if verb == "test" else None
+        checks = self._checks() if verb == "test" else None
+        mine = [checks, wanted.point_of(record) if verb == "test" else None]
+
+        def good(then: list[Any]) -> bool:
+            return wanted.as_strict(then[0], checks) and wanted.as_new(record, then[1])
+
+        count, since, before = rows.get(verb) or (0, str(record["time"]), mine)
         if not proves_nothing:
-            rows.pop(verb, None)
-            settled(self.kept, trouble.name, record, None, lambda then: _as_strict(then, mine))
+            if good(before):
+                rows.pop(verb, None)
+            settled(self.kept, trouble.name, record, None, good)
             return
-        count, since = rows.get(verb) or (0, str(record["time"]))
-        rows[verb] = [count + 1, since]
+        asked = wanted.tested(before, mine)
+        rows[verb] = [count + 1, since, asked]
         if count + 1 == TWICE:
-            self._open(trouble.name, detail=mine, since=utc(since), times=TWICE)
+            self._open(trouble.name, detail=asked, since=utc(since), times=TWICE, together=wanted.tested)
         elif count + 1 > TWICE:
-            self._open(trouble.name, detail=mine)
+            self._open(trouble.name, detail=mine, together=wanted.tested)
 
     # --- the rest --------------------------------------------------------------------------------------------------
 
@@ -263,7 +278,10 @@ class _One:
         begun, base = kept.begun.get(START_BY_VERB.get(verb, "")), None
         if begun is not None and utc(begun[1]) < utc(first):
             base = begun[2]
-        self._open(Trouble.MISSED.name, verb, checks, since=utc(first), base=base, times=record.get("count") or 1)
+        many = record.get("count") or 1
+        self._open(
+            Trouble.MISSED.name, verb, checks, since=utc(first), base=base, times=many, together=wanted.all_checks
+        )
 
     @staticmethod
     def _lasted(span: Span, first: str, last: str) -> bool:
@@ -302,11 +320,6 @@ def _for_a_newer(test: Record) -> bool:
     """Is it FAIL for a newer backup that had failed, and was what it restored good?"""
     failed = any(check.get("status") == "FAIL" for check in test.get("checks") or ())
     return not failed and (test.get("snapshot") or {}).get("verdict") == "PASS"
-
-
-def _as_strict(then: list[Any] | None, now: list[Any] | None) -> bool:
-    """Where no version of the plan tells what was checked, it is believed."""
-    return then is None or now is None or mended(checks_from(then), checks_from(now))
 
 
 def _checks_of(version: Record | None, asset: str | None) -> list[Any] | None:
@@ -356,6 +369,6 @@ def _compared(own: Kept, record: Record) -> None:
     """Who looked at the newest snapshots alone takes back nothing that a look at all of them has found."""
     whole = record.get("whole") is not False
     if record["result"] == DIFFERS:
-        opened(own, Trouble.LEDGER_CONTRADICTED.name, record, {}, detail=whole)
+        opened(own, Trouble.LEDGER_CONTRADICTED.name, record, {}, detail=whole, together=max)
     else:
         settled(own, Trouble.LEDGER_CONTRADICTED.name, record, good=lambda then: whole or not then)

@@ -57,7 +57,7 @@ class Points:
         objective, achieved = rpo.get("objective_s"), rpo.get("achieved_s")
         if rpo.get("verdict") == "BREACHED":
             base = self.own.point[2] if self.own.point else None
-            opened(self.own, CODE, record, self.rules, what=BY_TEST, detail=objective, base=base)
+            opened(self.own, CODE, record, self.rules, what=BY_TEST, detail=objective, base=base, together=min)
         elif rpo.get("verdict") == "MET" and achieved is not None:
             settled(self.own, CODE, record, BY_TEST, lambda then: achieved <= then)
 
@@ -85,7 +85,7 @@ class Points:
         if at > since:
             opened(
                 self.own, CODE, record, self.rules, what=BY_POINTS, detail=rpo, base=self.own.point[2], since=since,
-                asset=self.asset,
+                asset=self.asset, together=min,
             )  # fmt: skip
 
     def _log_leads_on(self, leads: bool) -> None:

@@ -57,9 +57,11 @@ def opened(
     since: datetime | None = None,
     base: list[Any] | None = None,
     times: int = 1,
+    together: Callable[[Any, Any], Any] | None = None,
 ) -> Span:
     """It is seen by this record: a span is open, or goes on. `asset` where that is not the record's own, `base` where
-    another record tells the span from others, `rules` are the plan's, as its facts have them."""
+    another record tells the span from others, `rules` are the plan's, as its facts have them. `together`: what it waits
+    for that was seen before asking for one `detail`, and is now for another; None: for the first."""
     of = asset if asset is not None else record["asset"]
     time = str(record["time"])
     span = standing(place, code, of)
@@ -85,6 +87,9 @@ def opened(
     span["last"] = time
     if since is not None:
         span["since"] = min(span["since"], rfc3339(since))
+    if together is not None and what in span["pending"]:
+        detail = together(span["pending"][what], detail)
+        span["pending"][what] = detail
     span["pending"].setdefault(what, detail)
     return span
 

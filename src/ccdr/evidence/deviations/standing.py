@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.deviations.spans import Kept
-from ccdr.evidence.deviations.values import Acceptance, Deviation, Entry, Said, Span, identity
+from ccdr.evidence.deviations.values import LONGEST, Acceptance, Deviation, Entry, Said, Span, identity
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories
 from ccdr.model.values import utc
@@ -52,7 +52,7 @@ def deviation(
     name = identity(place, asset, span["code"], span["base"])
     entry = said.get(name) or {}
     assigned = entry.get("assigned") or []
-    dues = [due for *_, due in assigned if due is not None]
+    dues = [min(utc(due), utc(at) + LONGEST) for _, at, _, _, due in assigned if due is not None]
     opened = utc(span["opened"])
     return Deviation(
         id=name,
@@ -71,7 +71,7 @@ def deviation(
         owner=assigned[-1][3] if assigned else owner,
         retest=_record(span["retest"]),
         unchecked=_record(span["unchecked"]),
-        due_assigned=utc(dues[-1]) if dues else None,
+        due_assigned=dues[-1] if dues else None,
         assigned=tuple(Said(seq, utc(at), actor, None) for seq, at, actor, *_ in assigned),
         cause=_said(entry, "cause"),
         action=_said(entry, "action"),

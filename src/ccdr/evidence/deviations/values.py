@@ -19,6 +19,7 @@ ASSIGNED, NOTED, ACCEPTED = "deviation.assigned", "deviation.noted", "deviation.
 KINDS = frozenset((ASSIGNED, NOTED, ACCEPTED))
 LENGTH = 8  # of an id: digits of a SHA-256
 AHEAD = timedelta(minutes=5)  # that the clock of who wrote may be
+LONGEST = timedelta(days=366)  # that a risk is accepted, or a day put off: somebody looks at it again within a year
 
 # What may mean that evidence was changed, and tests that find nothing: no risk that anybody may accept.
 NEVER_ACCEPTED = frozenset(
@@ -124,7 +125,10 @@ class Deviation:
 
     @property
     def due(self) -> datetime:
-        return self.due_assigned or self.due_by_rule
+        """The day of what nobody may accept as a risk is not put off either."""
+        if self.due_assigned is None:
+            return self.due_by_rule
+        return min(self.due_assigned, self.due_by_rule) if self.code in NEVER_ACCEPTED else self.due_assigned
 
     def acceptance(self, now: datetime) -> Acceptance | None:
         """The one in force; the newest that was not refused."""

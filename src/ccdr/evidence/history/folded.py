@@ -60,6 +60,7 @@ from ccdr.evidence.verdicts import (
     Record,
     as_strict,
     blames_the_log,
+    failed_again,
     log_failure,
     of_a_newer,
     of_the_newest,
@@ -522,11 +523,16 @@ class FoldedRecords:
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
         if record["verdict"] == "FAIL" and not blames_the_log(record) and not of_a_newer(self.failure, record):
             self.failure = record
-            self.unmended = [*self.unmended, [record, checks]][-MOST_UNMENDED:]
+            left = [one for one in self.unmended if not (one[1] == checks and failed_again(one[0], record))]
+            self.unmended = [*left, [record, checks]][-MOST_UNMENDED:]
         elif record["verdict"] == "PASS" and (
-            snapshot.get("selected") == LATEST or not still_stands(self.failure, record)
+            (newest := snapshot.get("selected") == LATEST) or not still_stands(self.failure, record)
         ):
-            self.unmended = [[failed, then] for failed, then in self.unmended if not as_strict(failed, then, checks)]
+            self.unmended = [
+                [failed, then]
+                for failed, then in self.unmended
+                if not as_strict(failed, then, checks) or (not newest and still_stands(failed, record))
+            ]
             self.failure = None
 
     def _take_fetched(self, record: Record) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.approvals import AHEAD, nonce
-from ccdr.evidence.deviations.accepted import LONGEST, ToAccept
-from ccdr.evidence.deviations.values import ACCEPTED, NEVER_ACCEPTED, Acceptance, Deviation, State
+from ccdr.evidence.deviations.accepted import ToAccept
+from ccdr.evidence.deviations.values import ACCEPTED, LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.until import refuse_past
 from ccdr.jobs.approvals.plans import signed_by

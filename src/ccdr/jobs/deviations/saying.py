@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from ccdr.evidence.deviations.values import ASSIGNED, NOTED, Deviation, State
+from ccdr.evidence.deviations.values import ASSIGNED, LONGEST, NEVER_ACCEPTED, NOTED, Deviation, State
 from ccdr.evidence.payloads import keep_payload
 from ccdr.host.who import who
 from ccdr.jobs.pausing import wake
@@ -19,7 +19,7 @@ CAUSE, ACTION, NOTE = "cause", "action", "note"
 
 
 def assign(one: Deviation, services: Services, owner: str, due: datetime | None, tenant: str) -> int:
-    """The record's number. UsageProblem where that is nobody's name, or it is closed."""
+    """The record's number. UsageProblem where that is nobody's name, it is closed, or the day is too late for it."""
     if not OWNER.fullmatch(owner):
         raise UsageProblem(
             f"--owner {owner[:40]!a} is no name", hint="write one word: a login, or an address like dba@example.com"
@@ -30,7 +30,23 @@ def assign(one: Deviation, services: Services, owner: str, due: datetime | None,
             f"{one.id} is closed, by record {one.retest[0]}",
             hint=f'`ccdr deviation note {one.id} --note "…"` adds to it',
         )
+    if due is not None:
+        _refuse_late(one, due, services.clock.now())
     return recorded(one, services, ASSIGNED, {"owner": owner, "due": due and rfc3339(due)}, tenant)
+
+
+def _refuse_late(one: Deviation, due: datetime, now: datetime) -> None:
+    if one.code in NEVER_ACCEPTED and due > one.due_by_rule:
+        raise UsageProblem(
+            f"{one.code} is to be over by {rfc3339(one.due_by_rule)}, and nobody can put that off: evidence may have "
+            "been changed, or tests find nothing",
+            hint=f"`ccdr deviation show {one.id}` says what ends it",
+        )
+    if due - now > LONGEST:
+        raise UsageProblem(
+            f"--due is more than {LONGEST.days} days ahead",
+            hint="write 365d at most: somebody looks at it again within a year",
+        )
 
 
 def note(one: Deviation, services: Services, said: Mapping[str, str], tenant: str) -> list[int]:

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -33,17 +34,21 @@ _UNKNOWN = ""  # whose an asset is that nothing tells of
 @dataclass(frozen=True)
 class Tenancy:
     """`plans` are this tenant's alone; `mixed` are its and others'. `foreign` are names of others' plans and tenants,
-    which nothing of a package may hold."""
+    which nothing of a package may hold; those that are `tenants` not as a part of a name either (a host, a login).
+    `own_names` are this tenant's, of its assets too: these may be as they are."""
 
     tenant: str
     plans: frozenset[str]
     mixed: tuple[str, ...]
     foreign: frozenset[str]
+    tenants: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset()
 
     def told_in(self, text: str) -> str | None:
         """The first of the others' names that stands in it."""
-        match = self._pattern.search(text) if self.foreign else None
-        return match[0] if match else None
+        if not self.foreign:
+            return None
+        return next((match[1] for match in self._pattern.finditer(text) if match[1] is not None), None)
 
     def own(self, lineage: Lineage) -> Lineage:
         """What the ledger says of itself, without what it says of others' plans."""
@@ -59,10 +64,17 @@ class Tenancy:
         """A sign-off of all plans counts the runs, and names the accounts, of others."""
         return bool(plans) and set(plans) <= self.plans
 
-    @property
+    @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        names = "|".join(map(re.escape, sorted(self.foreign)))
-        return re.compile(rf"(?<![\w-])(?:{names})(?![\w-])")
+        """Group 1 is another's name; without it, it is one of this tenant's own."""
+        own, others, tenants = map(_any_of, (self.own_names, self.foreign - self.tenants, self.tenants))
+        whole, part = r"(?<![\w-]){}(?![\w-])", r"(?<![^\W_]){}(?![^\W_])"
+        return re.compile("|".join((whole.format(own), f"({whole.format(others)}|{part.format(tenants)})")))
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """As a pattern; of none, one that matches nothing."""
+    return f"(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True))) or '(?!)'})"
 
 
 def tenancy(tenant: str, loaded: Sequence[LoadedPlan], wrong: Iterable[str], sources: Iterable[Source]) -> Tenancy:
@@ -85,8 +97,10 @@ def tenancy(tenant: str, loaded: Sequence[LoadedPlan], wrong: Iterable[str], sou
             hint="`tenant:` of a plan, or of an asset, says whose it is; a plan for each client can be told apart",
         )
     others = {name for plan, tenants in of.items() if plan not in plans for name in (plan, *tenants)}
-    foreign = others - plans - {tenant, DEFAULT, _UNKNOWN}
-    return Tenancy(tenant, plans, mixed, frozenset(foreign))
+    foreign = frozenset(others - plans - {tenant, DEFAULT, _UNKNOWN})
+    tenants = foreign & frozenset[str]().union(*of.values())
+    own_assets = {name for plan in plans for name in known[plan] if name is not None}
+    return Tenancy(tenant, plans, mixed, foreign, tenants, frozenset({tenant, *plans, *own_assets} - foreign))
 
 
 def _by_records(sources: Iterable[Source]) -> dict[str, dict[str | None, set[str]]]:

@@ -270,9 +270,19 @@ class _Writing:
                 self.done.missing_texts.append(f"{plan} {digest[:16]}")
                 continue
             for name, text in texts.items():
+                self._require_own_text(plan, name, text)
                 path = Path("plans", plan, digest, name)
                 self._directory(*path.parts[:-1]).joinpath(path.name).write_bytes(text)
             self.done.plan_texts += 1
+
+    def _require_own_text(self, plan: str, name: str, text: bytes) -> None:
+        """A comment, or an asset's path, may name whoever else is served."""
+        tenancy = self.order.tenancy
+        if tenancy is not None and (told := tenancy.told_in(text.decode("utf-8", "replace"))):
+            raise CcdrError(
+                f"{name} of a version of {plan} names {told!a}, which is another tenant's: nothing was written",
+                hint="leave --with-plans out: records have the digests of the texts",
+            )
 
     def _document(self, name: str, pieces: Iterable[bytes]) -> None:
         path = self._directory() / name

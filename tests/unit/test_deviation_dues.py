@@ -1,0 +1,62 @@
+"""By when a deviation is to be over: whoever says another day moves it in sight, and not for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.chronicle import Chronicle
+from tests.support.harness import Site
+from tests.unit.test_deviation_command import DAY, began, only
+
+from ccdr.model.values import rfc3339, utc
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path, bare=True)
+    made.plan("crm: {engine: files, paths: [/spool]}")
+    return made
+
+
+def broken(site: Site) -> Chronicle:
+    """A ledger that was found broken eight days ago."""
+    past = Chronicle(datetime.now(UTC).replace(microsecond=0), "/spool")
+    past.stored(-9 * DAY, "old")
+    past.wrote(-8 * DAY, "ledger.verified", asset=None, result="BROKEN", records=1, head="0" * 64, summary="NONE")
+    past.records[-1]["plan"] = None
+    past.keep(site.state / "ledger", site.services().catalogue)
+    return past
+
+
+def test_nobody_moves_a_day_further_than_a_risk_may_be_accepted(site: Site) -> None:
+    began(site, failed=-8 * DAY)
+    name, records = only(site)["deviation"], len(site.records())
+    refused = site.run("deviation", "assign", name, "--owner", "dba@x", "--due", "367d")
+    assert (refused.code, len(site.records())) == (2, records)
+
+
+def test_nor_does_a_record_that_says_so(site: Site) -> None:
+    began(site, failed=-8 * DAY)
+    one, services = only(site), site.services()
+    body = {"deviation": one["deviation"], "code": "TEST_FAILED", "owner": "x", "due": "2099-01-01T00:00:00Z"}
+    services.ledger.append(
+        "deviation.assigned", plan="p", asset=None, run=None, body={**body, "tenant": "default", "who": None}
+    )
+    assert utc(only(site)["due"]) <= datetime.now(UTC) + timedelta(days=367)
+
+
+def test_the_day_of_what_nobody_may_accept_is_never_later_than_the_plan_says(site: Site) -> None:
+    broken(site)
+    (one,) = (o for o in site.run("deviation", "list").json["deviations"] if o["code"] == "LEDGER_BROKEN")
+    assert one["overdue"] is True
+    name = one["deviation"]
+    refused = site.run("deviation", "assign", name, "--owner", "dba@x", "--due", "90d")
+    assert refused.code == 2, refused
+    body = {"deviation": name, "code": "LEDGER_BROKEN", "owner": "x", "due": rfc3339(datetime.now(UTC) + timedelta(9))}
+    site.services().ledger.append(
+        "deviation.assigned", plan=None, asset=None, run=None, body={**body, "tenant": "default", "who": None}
+    )
+    shown = site.run("deviation", "show", name)
+    assert (shown.json["owner"], shown.json["overdue"], shown.json["due"]) == ("x", True, one["due_by_rule"])
