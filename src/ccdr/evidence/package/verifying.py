@@ -36,12 +36,14 @@ _TAKEN_IN = ("ledger.collected", "ledger.linked")
 
 @dataclass(frozen=True)
 class OfLedger:
-    """What was found of one of the ledgers in a package; `shown` of its records are lines, the others hashes."""
+    """What was found of one of the ledgers in a package; `shown` of its records are lines, the others hashes.
+    `to_the_end`: the last line chains all that are shown."""
 
     ledger: str
     verification: Verification
     checked: Checked
     shown: int
+    to_the_end: bool
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,15 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     if verification.newer:
         later = so_many(verification.newer, "record")
         at.unproven.append(f"ledger {name[:8]}…: {later} of a later ccdr: what they tell, this one does not know")
-    return shown, OfLedger(name, verification, checked, shown.shown)
+    return shown, OfLedger(name, verification, checked, shown.shown, shown.to_the_end)
 
 
 def _took_in(at: _Open, record: Record) -> None:
-    ledgers = record.get("ledgers") or [record.get("ledger")]
-    for one in ledgers if isinstance(ledgers, list) else ():
-        at.taken_in[str(one)] = int(record.get("records") or 0), str(record.get("head")), int(record["seq"])
+    ledgers, records = record.get("ledgers") or [record.get("ledger")], record.get("records")
+    if not isinstance(ledgers, list) or not isinstance(records, int):
+        return
+    for one in ledgers:
+        at.taken_in[str(one)] = records, str(record.get("head")), int(record["seq"])
 
 
 def _receipts(at: _Open, name: str, anchored: Sequence[Record]) -> Receipts:
@@ -311,7 +315,7 @@ def _beside(at: _Open, ours: OfLedger | None, others: Sequence[OfLedger]) -> Non
     for one in others:
         at.found += [Finding(f.code, f"ledger {one.ledger[:8]}…: {f.text}", f.record) for f in one.checked.findings]
         records, head, by = at.taken_in.get(one.ledger, (0, "", 0))
-        fits = (records, head) == (one.verification.records, one.verification.head)
+        fits = one.to_the_end and (records, head) == (one.verification.records, one.verification.head)
         if not fits and records and one.verification.records <= records:
             text = f"ledger {one.ledger[:8]}… is not as it was taken in, by record {by}"
             if one.shown == one.verification.records:
