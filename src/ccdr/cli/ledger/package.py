@@ -78,7 +78,12 @@ class VerifiedPackage:
             "shown": None if ours is None else ours.shown,
             "package": dict(self.of.info),
             "others": {
-                one.ledger: {"records": one.verification.records, "ok": one.verification.ok} for one in self.of.others
+                one.ledger: {
+                    "records": one.verification.records,
+                    "ok": one.verification.ok,
+                    "boundary": one.checked.boundary and one.checked.boundary.as_json(),
+                }
+                for one in self.of.others
             },
         }
 
@@ -103,4 +108,7 @@ class VerifiedPackage:
         if ours is not None and not self.findings:
             for sentence in ours.checked.shows():
                 click.echo(f"  boundary: {sentence}")
+            for other in self.of.others:  # the rest of them are proven by our record of how they were taken in
+                if other.checked.boundary is not None:
+                    click.echo(f"  boundary of ledger {other.ledger[:8]}…: {other.checked.shows()[0]}")
             click.echo("  what it does not show: LIMITS.txt in it")
