@@ -1,7 +1,8 @@
 """Each way to tamper with a record that has a name, by the code that it is found with, beside its honest twin.
 
-Gaps against the schedules are in tests/unit/verification/test_due_gaps.py; snapshots that the record lacks, and records
-of snapshots that the repository never had, in tests/faults/attested and tests/faults/test_manipulations.py."""
+Gaps against the schedules are in test_due_gaps.py, missing receipts of anchors in tests/faults/anchors, packages in
+tests/faults/package; snapshots that the record lacks, and records of snapshots that the repository never had, in
+tests/faults/attested and tests/faults/test_manipulations.py."""
 
 from __future__ import annotations
 
