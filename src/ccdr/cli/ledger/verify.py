@@ -44,10 +44,9 @@ if TYPE_CHECKING:
 @click.option(
     "--anchor",
     "anchors",
-    metavar="FILE",
+    metavar="FILE[@TIME]",
     multiple=True,
-    type=click.Path(path_type=Path),
-    help="A checkpoint that you had by another way; a directory of them.",
+    help="A checkpoint that you had by another way, or a directory of them; and when you had it (RFC 3339).",
 )
 @click.option(
     "--tsa",
@@ -63,7 +62,7 @@ def verify(
     where: tuple[str, ...],
     repository: bool,
     pins: tuple[str, ...],
-    anchors: tuple[Path, ...],
+    anchors: tuple[str, ...],
     authorities: tuple[Path, ...],
     ledger: str | None,
     since_verified: bool,
