@@ -1,4 +1,5 @@
-"""How long the verification of a large ledger takes, and how much memory: a directory, a live state, what is new of it.
+"""How long the verification of a large ledger that a key signs takes, and how much memory: a directory, a live state,
+what is new of it.
 
 .venv/bin/python bench/verify.py [--days 120] [--plans 50] [--assets 10] [--rounds 1] [--work DIR]
 
@@ -98,6 +99,9 @@ def measured(given: argparse.Namespace, work: Path) -> list[str]:
     (state / "ledger").chmod(0o700)
     ccdr = [CCDR, "--plans", str(work / "plans"), "--restore-tests", str(work / "restore_tests"),
             "--state", str(state)]  # fmt: skip
+    for sign in (["ledger", "key", "create"], ["ledger", "checkpoint"]):
+        done = together([*ccdr, *sign])
+        print(f"{' '.join(sign):28} {done.seconds:6.2f} s  exit {done.code}", flush=True)
     missed = []
     for what, target, command in (
         ("a directory", "whole", ["ledger", "verify", str(work / "ledger")]),

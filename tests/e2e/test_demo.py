@@ -121,6 +121,24 @@ def test_all_that_it_recorded_is_as_the_published_schemas_say(demo: Demo) -> Non
     assert {r["kind"] for r in demo.site.records()} >= {"backup.start", "backup.end", "log.shipped", "restore_test.end"}
 
 
+def test_it_ends_with_a_package_that_an_auditor_verifies(demo: Demo) -> None:
+    """By the line that it prints: with a pinned key, and a checkpoint from a locked bucket. Without them it proves
+    nothing, and with a better verdict it is found."""
+    assert re.search(r"^PASS  the package in .demo/package: verified, up to record \d+ of \d+", demo.said, re.M)
+    (line,) = re.findall(r"^verify the package: \S+ (.*)$", demo.said, re.M)
+    auditor = Site(demo.root / ".demo" / "auditor")
+    by = [str(demo.root / word) if word.startswith(".demo/") else word for word in line.split()]
+    done = auditor.run(*by)
+    assert (done.code, done.json["says"]) == (0, "verified") and done.json["boundary"]["record"] > 50
+    alone = auditor.run(*by[:3])
+    assert (alone.code, alone.json["says"]) == (3, "internally consistent")
+    (record,) = (demo.root / ".demo/package/data/ledgers").glob("*/000000000001.jsonl")
+    kept = record.read_bytes()
+    record.write_bytes(kept.replace(b'"verdict":"PASS"', b'"verdict":"FAIL"', 1))
+    assert auditor.run(*by).code == 1
+    record.write_bytes(kept)
+
+
 def test_each_measure_has_evidence_or_says_who_must_attest_it(demo: Demo) -> None:
     """Of records that it made itself; what it cannot show is nobody's fault, and is not called shown."""
     found = demo.site.run("controls").json["measures"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -170,3 +171,32 @@ def test_the_chain_is_verified_by_sha256sum_and_jq_alone(audit: Audit) -> None:
     changed_early(next(here.glob("0*.jsonl")))
     done = subprocess.run(["bash", "-e", "-c", script], cwd=here, text=True, capture_output=True)
     assert done.returncode != 0 and "1c1" in done.stdout, done
+
+
+def hides_all(directory: Path, size: int, root: str) -> None:
+    """One hash, the checkpoint's own, stands for more records than there are; what is shown then is held by nothing."""
+    height = (size - 1).bit_length() or 1
+    shown = directory.joinpath("lines.jsonl").read_bytes().splitlines()
+    ends = (1 << height) + len(shown)
+    (directory / "tree.jsonl").write_text(
+        json.dumps({"hashes": [1, 1 << height], "nodes": [[height, root]]})
+        + "\n"
+        + json.dumps({"lines": [(1 << height) + 1, ends]})
+        + "\n"
+    )
+
+
+def shows_more(directory: Path, size: int, root: str) -> None:
+    with (directory / "lines.jsonl").open("ab") as lines:
+        lines.write(b'{"seq":1,"kind":"restore_test.end","verdict":"PASS"}\n')
+
+
+@pytest.mark.parametrize("do", [hides_all, shows_more])
+def test_lines_of_a_part_that_its_hashes_do_not_hold_are_seen_by_hand(
+    audit: Audit, do: Callable[[Path, int, str], None]
+) -> None:
+    audit.export(*audit.room.period)
+    _, size, root, *_ = (audit.home / "auditor/from-mail.txt").read_text().splitlines()
+    do(first(audit.package, "data/ledgers/*/tree.jsonl").parent, int(size), root)
+    sealed(audit.package)
+    assert "the records are those of the checkpoint" in lacking(audit)

@@ -97,6 +97,7 @@ def _document(shown: Shown) -> dict[str, object]:
         "negative_control": shown.control and shown.control.as_json(),
         "stores": [_store(shown, test) for test in shown.tests],
         "seconds": round(shown.seconds, 1),
+        "package": shown.audited and shown.audited.as_json(),
         "exit": int(shown.exit_code),
     }
 
@@ -198,11 +199,16 @@ def _tell_end(shown: Shown) -> None:
     stored = [human_bytes(sum(b.added for b in round_)) for round_ in shown.rounds]
     click.echo(f"\nThe objectives: {', '.join(wanted)}. Tests ran side by side: each alone would be quicker.")
     click.echo(f"The first backups stored {stored[0]}, the second ones {stored[-1]}.")
+    if (package := shown.audited) is not None:
+        said = f"up to record {package.record} of {package.records}, by {package.anchor}"
+        click.echo(f"\n{word('PASS')}  the package in {package.package}: {package.says}, {said}")
     good = shown.exit_code is Exit.OK
     click.echo(f"\n{'as it should be' if good else 'NOT as it should be'}, in {human_seconds(shown.seconds)}")
     for note in shown.notes:
         click.echo(f"NOT done: {note}")
     click.echo(f"look around: {_called()} --plans {where}/plans --state {where}/state status")
+    if package is not None:
+        click.echo(f"verify the package: {_called()} {' '.join(package.command)}")
     click.echo(f"the twelve measures: {_called()} --plans {where}/plans --state {where}/state controls")
     if not shown.kept:
         click.echo("its servers have ended; `ccdr demo --keep` leaves them running, to back up and test yourself")

@@ -554,6 +554,7 @@ class Demo(Doc):
     negative_control: Map | None
     stores: list[Map]
     seconds: float
+    package: Annotated[Map | None, about("of the evidence, and what its verification said")]
     exit: int
 
 

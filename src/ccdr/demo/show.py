@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ccdr.demo import evidence, plan, store
+from ccdr.demo import audited, evidence, plan, store
 from ccdr.demo.centre import Centre, open_centre
 from ccdr.demo.images import Images
 from ccdr.demo.needs import find_needs
@@ -60,6 +60,7 @@ class Shown:
     damaged: RestoreTest | None = None
     control: NegativeControl | None = None
     approver: evidence.Approver | None = None
+    audited: audited.Audited | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     kept: bool = False
@@ -86,11 +87,13 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     own = services(work / "state")
     home = Home(docker, work.absolute(), f"demo-{secrets.token_hex(3)}", keep)
     signer = evidence.approver(work)
-    with running(home, images, progress) as (centre, server):
+    users = audited.Identities.new()
+    with running(home, images, progress, users) as (centre, server):
         planted = own.clock.now()
         loaded = plan.write_plan(work, centre, images, server, signer.block if signer is not None else "")
         shown = Shown(work, loaded, kept=keep, approver=signer)
         evidence.approved(loaded, own, signer)
+        auditor = audited.prepared(work, server, users, own)
         jobs = [Job(loaded, asset) for asset in loaded.plan.assets]
         progress.step(f"the first backup of {len(jobs)} stores")
         round_of(shown, jobs, own, progress)
@@ -115,6 +118,9 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
         shown.notes += evidence.looked_after(loaded, own, progress)
         for test in shown.tests:
             shown.held[test.asset] = _held(own, Job(loaded, test.asset), test)
+        progress.step("a package of the evidence, verified by an auditor's key and a locked bucket")
+        shown.audited, failed = audited.audited(auditor)
+        shown.notes += failed
     shown.seconds = time.monotonic() - began
     return shown
 
@@ -146,10 +152,13 @@ def servers_of(work: Path) -> Docker:
 
 
 @contextlib.contextmanager
-def running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[Centre, store.DemoStore]]:
-    """The contact centre and an S3 server, started side by side; all stopped at the end unless kept."""
+def running(
+    home: Home, images: Images, progress: Progress, users: audited.Identities | None = None
+) -> Iterator[tuple[Centre, store.DemoStore]]:
+    """The contact centre and an S3 server, started side by side; all stopped at the end unless kept. `users` are the
+    server's beside the demo's own."""
     progress.step("starting PostgreSQL, MariaDB, Redis and an S3 server; 100,000 calls, 260 recordings and more")
-    server = store.start(home.directory / "s3", outlive=home.keep)
+    server = store.start(home.directory / "s3", outlive=home.keep, beside=users.beside() if users else None)
     try:
         with threads(1, stopped_by=BaseException) as pool:  # a server that never answers is not waited for
             ready = pool.submit(server.bucket(plan.BUCKET).create_versioned, patience=store.PATIENCE)

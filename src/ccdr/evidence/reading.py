@@ -62,10 +62,15 @@ def _mappings(take: Take) -> Callable[[bytes], None]:
     return one
 
 
-def worth_another_process(directory: Path) -> bool:
-    """Is this ledger so large that another process, for a walk of its own, saves time? CcdrError where it cannot be
-    read."""
-    return _worth_two(extent_of(directory))
+@contextmanager
+def another_walk(directory: Path, work: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """A walk of its own over the ledger in this directory: of a large one in another process, while the block is
+    carried out; else when it is asked for. CcdrError where the directory cannot be read."""
+    if not _worth_two(extent_of(directory)):
+        yield work
+        return
+    with meanwhile(work) as answer:
+        yield lambda: answer() or work()
 
 
 def _worth_two(extent: Extent, since: VerifiedPart | None = None) -> bool:

@@ -10,15 +10,16 @@ day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summar
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.lines import WRONG
 from ccdr.evidence.ledger.places import Mark
@@ -28,7 +29,7 @@ from ccdr.evidence.lineage.comparing import differs, keep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import ALONE
-from ccdr.evidence.reading import Take, meanwhile, read_verified, worth_another_process
+from ccdr.evidence.reading import Take, another_walk, meanwhile, read_verified
 from ccdr.evidence.summary import HOLDS, Summing, digest_of, forget_older, keep_summary, kept, sum_up
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -56,6 +57,7 @@ class Comparison:
     differences: tuple[str, ...]
     of_ours: Summing = field(default_factory=lambda: Summing(ALONE), compare=False, repr=False)  # at its end
     checked: Checked | None = field(default=None, compare=False, repr=False)  # by its checkpoints and anchors
+    gaps: tuple[LedgerGap, ...] = ()  # due times for which nothing was begun, by its own plans
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -99,8 +101,12 @@ def compare(services: Services, brought: Brought | None = None) -> Comparison:
     anew on the way, as far as the one that is kept goes, and what is kept of its lineage; verify those that lie beside
     it. Neither is judged of a ledger that does not verify, nor is a summary of others than lie there now. CcdrError
     where it cannot be read. Changes nothing."""
-    with _checking(services, brought) as checked:
-        comparison, changed = replace(_compare(services), checked=checked()), services.lineage().changed
+    from ccdr.jobs.checkpoints.held_to import NOTHING_BROUGHT, of_live  # no other run need load what signs
+
+    with another_walk(services.ledger.directory, partial(of_live, services, brought or NOTHING_BROUGHT)) as checked:
+        found, due = _compare(services)
+        comparison = replace(found, checked=checked(), gaps=tuple(due.gaps()))
+    changed = services.lineage().changed
     if comparison.ledger.ok and changed is None and differs(services.state, services.ledger):
         changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
     return (
@@ -110,20 +116,7 @@ def compare(services: Services, brought: Brought | None = None) -> Comparison:
     )
 
 
-@contextmanager
-def _checking(services: Services, brought: Brought | None) -> Iterator[Callable[[], Checked]]:
-    """A second walk, over the lines alone; of a large ledger in another process, meanwhile."""
-    from ccdr.jobs.checkpoints.held_to import NOTHING_BROUGHT, of_live  # no other run need load what signs
-
-    work = partial(of_live, services, brought or NOTHING_BROUGHT)
-    if not worth_another_process(services.ledger.directory):
-        yield work
-        return
-    with meanwhile(work) as checked:
-        yield lambda: checked() or work()
-
-
-def _compare(services: Services) -> Comparison:
+def _compare(services: Services) -> tuple[Comparison, DueRuns]:
     ledger, beside = services.ledger, services.population()
     of_others = beside.problems()
     file, summing = kept(services.state, ledger), Summing(ALONE)
@@ -131,11 +124,17 @@ def _compare(services: Services) -> Comparison:
     kept_as = None if file is None else (file.name, file.as_recorded, sha256(file.contents).hexdigest())
     del file  # of a large ledger it has tens of megabytes
     comes_to: str | None = None
+    due = DueRuns()
 
     def anew() -> Take:
-        nonlocal summing, comes_to
-        summing, comes_to = Summing(ALONE), None
-        return lambda record, _: summing.take(record)
+        nonlocal summing, comes_to, due
+        summing, comes_to, due = Summing(ALONE), None, DueRuns()
+
+        def take(record: Mapping[str, Any], time: datetime) -> None:
+            summing.take(record)
+            due.take(record, time)
+
+        return take
 
     def there() -> None:
         nonlocal comes_to
@@ -148,17 +147,17 @@ def _compare(services: Services) -> Comparison:
         verification = replace(verification, problems=(*verification.problems, *changed))
     verification = replace(verification, problems=(*verification.problems, *_wrong(summing.known), *of_others))
     if not verification.ok or kept_as is None:
-        return Comparison(verification, NONE, (), summing)
+        return Comparison(verification, NONE, (), summing), due
     name, as_recorded, digest = kept_as
     if not as_recorded:
         difference = f"{name} is not as the last verification had made it: it was changed, and is not read"
-        return Comparison(verification, DIFFERS, (difference,), summing)
+        return Comparison(verification, DIFFERS, (difference,), summing), due
     if mark is None or not ledger.holds(mark):  # it would not be read
-        return Comparison(verification, NONE, (), summing)
+        return Comparison(verification, NONE, (), summing), due
     if comes_to != digest:
         difference = f"{name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
-        return Comparison(verification, DIFFERS, (difference,), summing)
-    return Comparison(verification, EQUAL, (), summing)
+        return Comparison(verification, DIFFERS, (difference,), summing), due
+    return Comparison(verification, EQUAL, (), summing), due
 
 
 def _wrong(known: Histories) -> list[str]:

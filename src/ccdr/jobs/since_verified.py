@@ -59,6 +59,24 @@ def verify_on(services: Services, before: VerifiedBefore) -> Verification:
     return verify(services.ledger.directory, since=before.part, begun=before.begun)
 
 
+def checkpoint_stands(services: Services) -> int | None:
+    """Of how many records the newest checkpoint is, where the key of its time signed it, it is of the tree that was
+    kept of it, and the line that this came to is there; 0 where there is none. None: all has to be read to tell.
+    CcdrError where the ledger cannot be read."""
+    from ccdr.jobs.checkpoints.kept import directory_of, newest_in, read_grown
+    from ccdr.jobs.checkpoints.signing_keys import current
+
+    ledger = services.lineage().ledger
+    directory = None if ledger is None else directory_of(services.state, ledger)
+    newest = None if directory is None else newest_in(directory)
+    if directory is None or newest is None:
+        return 0
+    grown, key = read_grown(directory), current(services)
+    if grown is None or not newest.fits(grown.tree) or not services.ledger.holds(grown.mark):
+        return None
+    return newest.size if key is not None and newest.note.signed_by(key.key) else None
+
+
 def _newer(known: Histories) -> int:
     return sum(history.passed_over.get(NEWER, [0])[0] for history in known.values())
 

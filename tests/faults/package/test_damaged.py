@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.older import append_older
 from tests.support.packages import Exporting, made, sealed, told_otherwise
 
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.package import statements
+from ccdr.model.values import rfc3339
 
 
 def one(package: Path, pattern: str) -> Path:
@@ -67,6 +69,54 @@ def row_gone(package: Path) -> None:
     told_otherwise(package, "Ccdr-Population-Rows", str(count - 1))
 
 
+def rows_changed(package: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    """By whoever makes all digests and counts fit."""
+    from hashlib import sha256
+
+    path = package / "data/population.csv"
+    heading, *rows, closing = path.read_bytes().splitlines(keepends=True)
+    before, count = sha256(b"".join([heading, *rows])).hexdigest(), len(rows)
+    assert change(list(rows)) != rows, "it must change something"
+    rows = change(list(rows))
+    after = sha256(b"".join([heading, *rows])).hexdigest()
+    closing = closing.replace(before.encode(), after.encode())
+    closing = closing.replace(b"COMPLETE,%d," % count, b"COMPLETE,%d," % len(rows))
+    path.write_bytes(b"".join([heading, *rows, closing]))
+    told_otherwise(package, "Ccdr-Population-SHA256", after)
+    told_otherwise(package, "Ccdr-Population-Rows", str(len(rows)))
+
+
+def ends_elsewhere(rows: list[bytes]) -> list[bytes]:
+    """The test that failed ends, by its row, with the note behind it, and passed."""
+    (failed,) = (row for row in rows if b",FAIL," in row)
+    seq, _, rest = failed.split(b",", 2)
+    better = b",".join([seq, b"1", rest.replace(b",FAIL,", b",PASS,")])
+    return [better if row == failed else row for row in rows]
+
+
+def of_nowhere(rows: list[bytes]) -> list[bytes]:
+    (failed,) = (row for row in rows if b",FAIL," in row)
+    seq, end, rest = failed.split(b",", 2)
+    return [*rows, b",".join([seq + b"@0badcafe", end + b"@0badcafe", rest.replace(b",FAIL,", b",PASS,")])]
+
+
+def twice(rows: list[bytes]) -> list[bytes]:
+    (failed,) = (row for row in rows if b",FAIL," in row)
+    at = rows.index(failed)
+    return [*rows[:at], failed.replace(b",FAIL,", b",PASS,"), *rows[at:]]
+
+
+def with_reason(rows: list[bytes]) -> list[bytes]:
+    (failed,) = (row for row in rows if b",FAIL," in row)
+    cells = failed.split(b",")
+    cells[cells.index(b"FAIL") + 2] = b"the network was down; it passes"
+    return [b",".join(cells) if row == failed else row for row in rows]
+
+
+def without(what: bytes) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda rows: [row for row in rows if what not in row]
+
+
 def cut(package: Path) -> None:
     path = one(package, "data/ledgers/*/0*.jsonl")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
@@ -103,6 +153,13 @@ SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a statement is none": (lambda p: (p / "data/tests/t1.dsse.json").write_text("[" * 100_000), "STATEMENT_WRONG"),
     "a row says PASS": (row_says, "POPULATION_WRONG"),
     "a row is gone": (row_gone, "POPULATION_WRONG"),
+    "a row ends with another record": (lambda p: rows_changed(p, ends_elsewhere), "POPULATION_WRONG"),
+    "a row is of a ledger that is nowhere": (lambda p: rows_changed(p, of_nowhere), "POPULATION_WRONG"),
+    "a row is there twice": (lambda p: rows_changed(p, twice), "POPULATION_WRONG"),
+    "a row has another reason": (lambda p: rows_changed(p, with_reason), "POPULATION_WRONG"),
+    "the row of a missed test is gone": (lambda p: rows_changed(p, without(b",MISSED,")), "POPULATION_WRONG"),
+    "the rows of notes are gone": (lambda p: rows_changed(p, without(b",NOTED,")), "POPULATION_WRONG"),
+    "a missed test was missed once": (lambda p: rows_changed(p, lambda rs: [r.replace(b",MISSED,3,", b",MISSED,1,") for r in rs]), "POPULATION_WRONG"),
     "the population is gone": (lambda p: (p / "data/population.csv").unlink(), "POPULATION_WRONG"),
     "the period is another": (lambda p: told_otherwise(p, "Ccdr-Period-From", "2020-01-01T00:00:00Z"), "PACKAGE_INFO_WRONG"),
     "the count is another": (lambda p: told_otherwise(p, "Ccdr-Records", "x=1/1"), "PACKAGE_INFO_WRONG"),
@@ -131,6 +188,8 @@ def text_added(package: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     exporting = made(tmp_path_factory.mktemp("exported"))
+    missed = {"verb": "test", "due": rfc3339(exporting.world.clock.now()), "count": 3, "reason": "the host was off"}
+    append_older(exporting.world.ledger, "missed", plan="p", asset="recordings", run=None, body=missed)
     assert exporting.export().code == 0
     assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
     return exporting

@@ -1,7 +1,8 @@
 """Each way to tamper with a record that has a name, by the code that it is found with, beside its honest twin.
 
-Gaps against the schedules are in tests/unit/verification/test_due_gaps.py; snapshots that the record lacks, and records
-of snapshots that the repository never had, in tests/faults/attested and tests/faults/test_manipulations.py."""
+Gaps against the schedules are in test_due_gaps.py, missing receipts of anchors in tests/faults/anchors, packages in
+tests/faults/package; snapshots that the record lacks, and records of snapshots that the repository never had, in
+tests/faults/attested and tests/faults/test_manipulations.py."""
 
 from __future__ import annotations
 
@@ -229,3 +230,46 @@ def test_another_ledgers_checkpoint(kept: Kept, tmp_path: Path) -> None:
     newest = max(kept.checkpoints.glob("*.txt"))
     newest.write_bytes(max(other.checkpoints.glob("*.txt")).read_bytes())
     assert codes(kept) & {"CHECKPOINT_OF_ANOTHER", "CHECKPOINT_UNREADABLE"}
+
+
+def test_a_backdated_record_whose_time_stands_elsewhere_in_its_line(kept: Kept) -> None:
+    """No ccdr writes it so, and it is read all the same."""
+    kept.clock.at -= timedelta(days=7)
+    kept.work(1)
+    raw = kept.raw()
+    for number in range(len(raw) - 2, len(raw)):
+        record = json.loads(raw[number])
+        record["prev"] = sha256(raw[number - 1]).hexdigest()
+        last = {key: value for key, value in record.items() if key != "time"} | {"time": record["time"]}
+        raw[number] = json.dumps(last, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    kept.write(raw)
+    assert codes(kept) == {"BACKDATED"}
+
+
+def test_what_other_hosts_mailed_says_nothing_of_this_ledger_and_hinders_nothing(kept: Kept, tmp_path: Path) -> None:
+    other = a_year(tmp_path / "other")
+    kept.mailed += other.mailed
+    assert verified(kept) and codes(kept) == set()
+    kept.mailed = other.mailed
+    assert not verified(kept) and codes(kept) == set(), "alone it proves nothing"
+
+
+def test_a_copy_that_lacks_what_a_mail_knows_is_judged_by_when_the_mail_came(kept: Kept) -> None:
+    from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
+    from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
+    from ccdr.evidence.checkpoints.keys import Pin
+    from ccdr.jobs.checkpoints.held_to import Brought, of_directory
+
+    older, newer = map(read_checkpoint, (kept.mailed[0], kept.mailed[-1]))
+    made = kept.clock.at
+    kept.write(kept.raw()[: older.size])
+    for path in sorted(kept.checkpoints.glob("*.txt"))[1:]:
+        path.unlink()
+    for at, found, says in (
+        (None, set(), False),
+        (made - timedelta(hours=1), {"RECORDS_CUT_OFF"}, False),
+        (made + timedelta(hours=1), set(), True),
+    ):
+        anchors = Anchor(GIVEN, "old", older, None, independent=True), Anchor(GIVEN, "new", newer, at, independent=True)
+        checked = of_directory(kept.ledger, kept.checkpoints, Brought((Pin.of(kept.pins[0]),), anchors), made)
+        assert ({one.code for one in checked.findings}, checked.proven) == (found, says)

@@ -188,3 +188,18 @@ def test_the_daily_verification_holds_the_ledger_to_its_checkpoints(signed: Sign
     verify_now(signed.services)
     last = newest(signed.services.lineage())
     assert last is not None and not last.ok and any("checkpoint of" in problem for problem in last.problems)
+
+
+def test_since_the_last_verification_the_newest_checkpoint_must_stand(signed: Signed) -> None:
+    from ccdr.jobs.daily_verification import verify_now
+
+    verify_now(signed.services)
+    make(signed.services)
+    done = signed.world.site.run("ledger", "verify", "--since-verified")
+    assert (done.code, done.json["since"] is None) == (0, False)
+    assert any("newest checkpoint" in note for note in done.json["notes"])
+    there = directory_of(signed.services.state, str(signed.services.lineage().ledger))
+    newest = max(there.glob("*.txt"))
+    newest.write_bytes(newest.read_bytes().replace(b"\n\n", b"x\n\n", 1))
+    done = signed.world.site.run("ledger", "verify", "--since-verified")
+    assert done.code == 1 and done.json["since"] is None and "all of it is read" in done.stderr

@@ -18,6 +18,18 @@ class FindingDocument(Doc):
     record: Annotated[int | None, about("the number of the record, or how many records it is about")]
 
 
+class GapDocument(Doc):
+    """`missed` due times for which nothing was begun; `recorded`: as many were told as missed."""
+
+    plan: str
+    asset: Text
+    verb: str
+    first_due: str
+    last_due: str
+    missed: int
+    recorded: int
+
+
 class BoundaryDocument(Doc):
     """A change before record `record` would have been found, where it was made after `anchored`."""
 
@@ -38,6 +50,7 @@ class VerificationDocument(Doc):
     summary: Text
     notes: list[str]
     crashes: list[str]
+    gaps: Annotated[list[GapDocument], about("of its own plans' schedules: told, and no verification failures")]
     torn_bytes: int
     newer: Any
     since: Annotated[

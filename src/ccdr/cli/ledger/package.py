@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.ledger.verified import CONSISTENT, VERIFIED, WORDS
+from ccdr.cli.ledger.verified import CONSISTENT, VERIFIED, WORDS, crashed, tell_gaps
 from ccdr.cli.output import word
 from ccdr.evidence.package.verifying import FROM, SCOPE, TENANT, TO
 from ccdr.model.errors import Exit
@@ -41,6 +41,11 @@ class VerifiedPackage:
         return VERIFIED if ours.checked.proven and not self.unproven else CONSISTENT
 
     @property
+    def crashes(self) -> list[str]:
+        """Runs that have no end among what is shown."""
+        return [] if self.of.ours is None else crashed(self.of.ours.verification)
+
+    @property
     def exit_code(self) -> Exit:
         if self.findings:
             return Exit.FINDING
@@ -64,7 +69,8 @@ class VerifiedPackage:
             "not_judged": self.unproven,
             "summary": None,
             "notes": [] if ours is None else list(ours.verification.notes),
-            "crashes": [],
+            "crashes": self.crashes,
+            "gaps": [one.as_json() for one in self.of.gaps],
             "torn_bytes": 0,
             "since": None,
             "newer": 0 if ours is None else ours.verification.newer,
@@ -72,7 +78,12 @@ class VerifiedPackage:
             "shown": None if ours is None else ours.shown,
             "package": dict(self.of.info),
             "others": {
-                one.ledger: {"records": one.verification.records, "ok": one.verification.ok} for one in self.of.others
+                one.ledger: {
+                    "records": one.verification.records,
+                    "ok": one.verification.ok,
+                    "boundary": one.checked.boundary and one.checked.boundary.as_json(),
+                }
+                for one in self.of.others
             },
         }
 
@@ -89,9 +100,15 @@ class VerifiedPackage:
             click.echo(f"  problem: {one.code}: {one}")
         for sentence in self.unproven:
             click.echo(f"  not judged: {sentence}")
+        tell_gaps(self.of.gaps)
+        for sentence in self.crashes:
+            click.echo(f"  crashed: {sentence}")
         for note in ours.verification.notes if ours is not None else ():
             click.echo(f"  note: {note}")
         if ours is not None and not self.findings:
             for sentence in ours.checked.shows():
                 click.echo(f"  boundary: {sentence}")
+            for other in self.of.others:  # the rest of them are proven by our record of how they were taken in
+                if other.checked.boundary is not None:
+                    click.echo(f"  boundary of ledger {other.ledger[:8]}…: {other.checked.shows()[0]}")
             click.echo("  what it does not show: LIMITS.txt in it")

@@ -14,9 +14,11 @@ from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verifying import Checked
+    from ccdr.evidence.due_gaps import LedgerGap
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.jobs.since_verified import VerifiedBefore
 
+MOST_GAPS = 20  # schedules that are spelt out
 CONSISTENT, VERIFIED = "internally consistent", "verified"
 GOES_ON = "goes on from its last verification"  # less than consistent: what is before that was not read
 
@@ -33,6 +35,7 @@ class Verified:
     checked: Checked | None = None
     held: bool = False
     before: VerifiedBefore | None = None
+    gaps: Sequence[LedgerGap] = ()
 
     @property
     def findings(self) -> Sequence[object]:
@@ -49,8 +52,7 @@ class Verified:
 
     @property
     def crashes(self) -> list[str]:
-        crashed = [c for c in self.verification.crashes if c.run not in self.at_work]
-        return [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {rfc3339(c.time)}: no end" for c in crashed]
+        return crashed(self.verification, self.at_work)
 
     @property
     def exit_code(self) -> Exit:
@@ -60,6 +62,8 @@ class Verified:
         return Exit.OK if proves else Exit.NOT_CARRIED_OUT
 
     def as_json(self) -> dict[str, Any]:
+        from ccdr.evidence.ledger.problem import as_findings
+
         verification = self.verification
         return {
             "ok": not self.findings,
@@ -68,9 +72,11 @@ class Verified:
             "head": verification.head,
             "problems": [str(one) for one in self.findings],
             **(self.checked.as_json() if self.checked else _UNCHECKED),
+            "findings": as_findings(self.findings),
             "summary": None,
             "notes": [*verification.notes, *(self.checked.notes if self.checked else ())],
             "crashes": self.crashes,
+            "gaps": [one.as_json() for one in self.gaps],
             "torn_bytes": verification.torn_bytes,
             "newer": verification.newer,
             "since": self.before
@@ -98,9 +104,24 @@ class Verified:
         for label, lines in (("problem", self.findings), ("not judged", open_), *of_ledger):
             for line in lines:
                 click.echo(f"  {label}: {line}")
+        tell_gaps(self.gaps)
         if self.checked is not None and not self.findings:
             for line in self.checked.shows():
                 click.echo(f"  boundary: {line}")
+
+
+def crashed(verification: Verification, at_work: frozenset[str] = frozenset()) -> list[str]:
+    """Runs without an end: sentences."""
+    without = [one for one in verification.crashes if one.run not in at_work]
+    return [f"{one.kind} of {one.plan}/{one.asset}, run {one.run}, {rfc3339(one.time)}: no end" for one in without]
+
+
+def tell_gaps(gaps: Sequence[LedgerGap]) -> None:
+    """Due times without a start are told, and are no verification failures."""
+    for gap in gaps[:MOST_GAPS]:
+        click.echo(f"  gap: {gap}")
+    if (more := len(gaps) - MOST_GAPS) > 0:
+        click.echo(f"  gap: and {so_many(more, 'more schedule')}; --json has all")
 
 
 _UNCHECKED: dict[str, object] = {

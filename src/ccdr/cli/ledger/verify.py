@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ccdr.model.values import rfc3339, so_many
 if TYPE_CHECKING:
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.evidence.lineage.own_records import Lineage
+    from ccdr.evidence.reading import Take
     from ccdr.jobs.attest import LedgerComparison
     from ccdr.jobs.checkpoints.held_to import Brought
     from ccdr.jobs.daily_verification import Comparison
@@ -42,10 +44,9 @@ if TYPE_CHECKING:
 @click.option(
     "--anchor",
     "anchors",
-    metavar="FILE",
+    metavar="FILE[@TIME]",
     multiple=True,
-    type=click.Path(path_type=Path),
-    help="A checkpoint that you had by another way; a directory of them.",
+    help="A checkpoint that you had by another way, or a directory of them; and when you had it (RFC 3339).",
 )
 @click.option(
     "--tsa",
@@ -61,7 +62,7 @@ def verify(
     where: tuple[str, ...],
     repository: bool,
     pins: tuple[str, ...],
-    anchors: tuple[Path, ...],
+    anchors: tuple[str, ...],
     authorities: tuple[Path, ...],
     ledger: str | None,
     since_verified: bool,
@@ -132,16 +133,19 @@ def _verify_since() -> Exit | None:
     """What is new of this host's ledger; None where there is nothing to go on from. Neither the summary, nor plans,
     nor other ledgers are looked at."""
     from ccdr.jobs.attest import troubles
-    from ccdr.jobs.since_verified import verified_before, verify_on
+    from ccdr.jobs.since_verified import checkpoint_stands, verified_before, verify_on
 
     services, at_work = settings().services(), frozenset[str]()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
         at_work = services.state.runs_at_work()  # first: they may end while it is read
-    before = verified_before(services)
-    if before is None:
+    before, signed = verified_before(services), checkpoint_stands(services)
+    if before is None or signed is None:
         return None
     verification, lineage = verify_on(services, before), services.lineage()
     problems = dict.fromkeys((*verification.problems, *(trouble.text for trouble in troubles(lineage))))
+    if signed:
+        stands = f"the newest checkpoint, of {so_many(signed, 'record')}, is of what was read then and stands here"
+        verification = replace(verification, notes=(*verification.notes, stands))
     verified = Verified(verification, tuple(problems), at_work, before=before)
     if settings().json:
         print_json({**verified.as_json(), "ledger": lineage.ledger})
@@ -151,16 +155,25 @@ def _verify_since() -> Exit | None:
 
 
 def _verify_directory(directory: Path, brought: Brought) -> Exit:
-    from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.evidence.due_gaps import DueRuns
     from ccdr.evidence.lineage.beside import id_in, misnamed
+    from ccdr.evidence.reading import another_walk, read_verified
     from ccdr.jobs.checkpoints.held_to import of_directory
 
-    verification = verify_ledger(directory)
+    due = DueRuns()
+
+    def anew() -> Take:
+        nonlocal due
+        due = DueRuns()
+        return due.take
+
+    with another_walk(directory, partial(of_directory, directory, directory / "checkpoints", brought, None)) as held_to:
+        verification, checked = read_verified(directory, anew, crashes=True), held_to()
     if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
     problems = (*verification.problems, *(misnamed(directory) if verification.ok else ()))
-    checked = of_directory(directory, directory / "checkpoints", brought, None)
-    verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
+    held = checked.signed or brought.anything
+    verified = Verified(verification, problems, checked=checked, held=held, gaps=due.gaps())
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
     else:
@@ -278,7 +291,8 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
     checked = compared.checked
     held = brought.anything or bool(lineage.anchoring.configured) or _configured()
-    return _Live(Verified(noted, problems, at_work, checked, held), compared, lineage, beside, answers)
+    verified = Verified(noted, problems, at_work, checked, held, gaps=compared.gaps)
+    return _Live(verified, compared, lineage, beside, answers)
 
 
 def _configured() -> bool:

@@ -15,10 +15,12 @@ from ccdr.evidence.checkpoints.anchors import Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint
 from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
 from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
+from ccdr.evidence.ledger.places import line_as_record
 from ccdr.model.values import rfc3339, so_many, utc
 
 CLOCKS_APART = timedelta(minutes=10)  # by which a host's clock may differ from an anchor's, or be set back
 _TIME = b'"time":"'
+_BEFORE_HOST = 112  # bytes of a line, at most, up to where `time` begins: behind `seq` and `prev`
 
 Leaf = tuple[int, bytes, bytes | None]  # height, hash, and the line itself where that is known
 
@@ -159,8 +161,17 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
         found += wrong_of
         if not wrong_of:
             held.append(checkpoint.size)
-    unproven, fitting = list[str](), list[Anchor]()
+    unproven, fitting, notes = list[str](), list[Anchor](), [*asked.notes]
     for anchor in asked.anchors:
+        if anchor.checkpoint.origin != asked.origin:
+            notes.append(f"{anchor} is of another ledger, {anchor.checkpoint.origin}: it says nothing of this one")
+            continue
+        if anchor.checkpoint.size < walk.tree.size and anchor.checkpoint.size not in walk.roots:
+            notes.append(f"{anchor} is of {anchor.checkpoint.size} records, which lie among those that are hashes here")
+            continue
+        if asked.made is not None and anchor.at is not None and anchor.at > asked.made and not walk.reaches(anchor):
+            notes.append(f"{anchor} is from after this copy was made")
+            continue
         problem, open_ = _of_anchor(anchor, asked, walk, keys, vouched)
         found += [problem] if problem else []
         unproven += [open_] if open_ else []
@@ -184,7 +195,7 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
         boundary=boundary,
         keys=tuple(keys),
         pinned=pinned,
-        notes=tuple(asked.notes),
+        notes=tuple(notes),
         brought=bool(asked.pins),
     )
 
@@ -253,16 +264,12 @@ def _of_anchor(
 ) -> tuple[Finding | None, str | None]:
     """What contradicts it; or why it says nothing here."""
     checkpoint, size = anchor.checkpoint, anchor.checkpoint.size
-    if checkpoint.origin != asked.origin:
-        return None, f"{anchor} is of another ledger, {checkpoint.origin}"
     if size > walk.tree.size:
-        later = asked.made is not None and (anchor.at is None or anchor.at > asked.made)
-        if later:
-            return None, f"{anchor} knows {size} records, and may be from after this copy of {walk.tree.size} was made"
+        here = f"{anchor} knows {size} records, {walk.tree.size} are here"
+        if asked.made is not None and anchor.at is None:
+            return None, f"{here}: is it from after this copy was made? say when you had it, as --anchor FILE@TIME"
         text = f"{anchor} knows {size} records, and {walk.tree.size} are here: the others were cut off"
         return Finding("RECORDS_CUT_OFF", text, size), None
-    if size not in walk.roots:
-        return None, f"{anchor} is of {size} records, which cannot be told apart in what is here"
     if walk.roots[size] != checkpoint.root:
         text = f"records 1 to {size} are not those that {anchor} knows: another record was shown there"
         return Finding("FORK", text, size), None
@@ -296,7 +303,7 @@ class _Walk:
                 latest = max(latest, time)
                 if after and time < after[-1][1]:  # rare: a clock was set back
                     for number, at in after:
-                        if time < at and time < earliest.get(number, (at, 0))[0]:
+                        if b"" < time < at and time < earliest.get(number, (at, 0))[0]:
                             earliest[number] = time, size
             if size in wanted:
                 self.roots[size] = tree.root()
@@ -309,6 +316,10 @@ class _Walk:
         for number, (text, record) in earliest.items():
             if (when := _parsed(text)) is not None:
                 self.earliest[number] = when, record
+
+    def reaches(self, anchor: Anchor) -> bool:
+        """Are there as many records as it knows?"""
+        return anchor.checkpoint.size <= self.tree.size
 
     def by_clocks(self, anchors: Sequence[Anchor]) -> Iterator[Finding]:
         """Times that cannot be, by what was anchored: later than the anchor's own clock, or behind what it held."""
@@ -325,9 +336,14 @@ class _Walk:
 
 
 def time_in(line: bytes) -> bytes:
-    """Its time as text; empty where it has none in its place."""
-    at = line.find(_TIME, 0, 200)
-    return line[at + len(_TIME) : line.find(b'"', at + len(_TIME), at + 64)] if at > 0 else b""
+    """Its time as text, in its place or, as no ccdr writes it, in another; empty where it is no record."""
+    at = line.find(_TIME, 0, _BEFORE_HOST)
+    if at > 0:
+        return line[at + len(_TIME) : line.find(b'"', at + len(_TIME), at + 64)]
+    try:
+        return str(line_as_record(line)["time"]).encode()
+    except ValueError:
+        return b""
 
 
 def _parsed(text: bytes) -> datetime | None:

@@ -50,6 +50,7 @@ class Shown:
     named: str | None = None  # which ledger it is by its own records
     size: int = 0  # lines, shown or not
     shown: int = 0
+    to_the_end: bool = True  # nothing is hidden behind a line that is shown: the last one chains all of them
     _verification: Verification | None = None
     _tests: Tests = field(init=False)
     _begun: Begun = field(default_factory=dict)
@@ -141,7 +142,7 @@ class Shown:
                 height, _, line = leaf
                 self.size += 1 << height
                 if line is None:
-                    before, self._head = None, ""
+                    before, self._head, self.to_the_end = None, "", self.to_the_end and not self.shown
                 else:
                     before = self._head = self._line(line, before)
                 yield leaf

@@ -3,7 +3,7 @@ says whether that proves anything. Nothing in a package is carried out, and noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +16,7 @@ from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
+from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import is_id
@@ -36,12 +37,14 @@ _TAKEN_IN = ("ledger.collected", "ledger.linked")
 
 @dataclass(frozen=True)
 class OfLedger:
-    """What was found of one of the ledgers in a package; `shown` of its records are lines, the others hashes."""
+    """What was found of one of the ledgers in a package; `shown` of its records are lines, the others hashes.
+    `to_the_end`: the last line chains all that are shown."""
 
     ledger: str
     verification: Verification
     checked: Checked
     shown: int
+    to_the_end: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class PackageChecked:
     others: tuple[OfLedger, ...]
     findings: tuple[Finding, ...]
     unproven: tuple[str, ...]
+    gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
 
 
 @dataclass
@@ -67,7 +71,9 @@ class _Open:
     found: list[Finding] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
-    held: population.Held | None = None
+    rows: population.Rows | None = None
+    within: Callable[[datetime], bool] = lambda _: False
+    due: DueRuns = field(default_factory=DueRuns)
 
     def time_of(self, label: str) -> datetime | None:
         try:
@@ -101,8 +107,6 @@ def verify_package(
     _open_population(at)
     of = {one: _of_ledger(at, one, made, ours=one == own) for one in names if is_id(one)}
     shown = {name: shown for name, (shown, _) in of.items()}
-    if at.held is not None:
-        at.found += at.held.close()
     _claims(at, shown)
     _keys(at, [key.key for _, one in of.values() for key in one.checked.keys])
     _statements(at, shown, [] if own not in of else [key.key for key in of[own][1].checked.keys])
@@ -111,7 +115,8 @@ def verify_package(
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
     _beside(at, ours, others)
-    return PackageChecked(package.info, ours, others, tuple(dict.fromkeys(at.found)), tuple(at.unproven))
+    gaps = tuple(at.due.gaps(at.time_of(FROM)))
+    return PackageChecked(package.info, ours, others, tuple(dict.fromkeys(at.found)), tuple(at.unproven), gaps)
 
 
 def _open_population(at: _Open) -> None:
@@ -137,17 +142,34 @@ def _open_population(at: _Open) -> None:
     period = f"period {at.package.info.get(FROM)} to {at.package.info.get(TO)},"
     if period not in rows.closing:
         at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} tells another period than {population.NAME}"))
-    at.held = population.Held(rows, lambda time: start is not None and end is not None and start <= time < end)
+    at.rows, at.within = rows, lambda time: start is not None and end is not None and start <= time < end
+    others = {path[:8] for path in at.package.below("ledgers")} - {at.package.info.get(BY_LEDGER, "")[:8]}
+    for ledger in sorted(rows.others.keys() - others):
+        text = f"{population.NAME} has rows of a ledger {ledger[:8]!a} that is not in the package"
+        at.found.append(Finding(population.WRONG, text))
+
+
+def _held(at: _Open, name: str, *, ours: bool, whole: bool) -> population.Held | None:
+    """What holds the rows of one ledger to its lines. Of another one it is not told here which plans are read."""
+    if at.rows is None:
+        return None
+    if ours:
+        return population.Held(at.rows, at.within, whole)
+    rows = at.rows.others.pop(name[:8], None)
+    return None if rows is None else population.Held(rows, lambda _: False, of=f"@{name[:8]}")
 
 
 def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tuple[Shown, OfLedger]:
     def each(record: Record, time: datetime) -> None:
         if ours and record["kind"] in _TAKEN_IN:
             _took_in(at, record)
-        if ours and at.held is not None:
-            at.held.take(record, time)
+        if ours:
+            at.due.take(record, time)
+        if held is not None:
+            held.take(record, time)
 
     shown = Shown(name, at.package.root / DATA / "ledgers" / name, each, ours)
+    held = _held(at, name, ours=ours, whole=shown.whole)
     if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
         at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
         shown.directory /= "nothing"  # is there, and holds no lines
@@ -168,6 +190,7 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
         notes=receipts.notes,
     )
     checked = check(asked, shown.leaves())
+    at.found += held.close() if held is not None else ()
     if shown.named != name:
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"the ledger in {name[:8]}… says that it is another one"))
     at.found += shown.findings
@@ -180,13 +203,15 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     if verification.newer:
         later = so_many(verification.newer, "record")
         at.unproven.append(f"ledger {name[:8]}…: {later} of a later ccdr: what they tell, this one does not know")
-    return shown, OfLedger(name, verification, checked, shown.shown)
+    return shown, OfLedger(name, verification, checked, shown.shown, shown.to_the_end)
 
 
 def _took_in(at: _Open, record: Record) -> None:
-    ledgers = record.get("ledgers") or [record.get("ledger")]
-    for one in ledgers if isinstance(ledgers, list) else ():
-        at.taken_in[str(one)] = int(record.get("records") or 0), str(record.get("head")), int(record["seq"])
+    ledgers, records = record.get("ledgers") or [record.get("ledger")], record.get("records")
+    if not isinstance(ledgers, list) or not isinstance(records, int):
+        return
+    for one in ledgers:
+        at.taken_in[str(one)] = records, str(record.get("head")), int(record["seq"])
 
 
 def _receipts(at: _Open, name: str, anchored: Sequence[Record]) -> Receipts:
@@ -296,7 +321,7 @@ def _beside(at: _Open, ours: OfLedger | None, others: Sequence[OfLedger]) -> Non
     for one in others:
         at.found += [Finding(f.code, f"ledger {one.ledger[:8]}…: {f.text}", f.record) for f in one.checked.findings]
         records, head, by = at.taken_in.get(one.ledger, (0, "", 0))
-        fits = (records, head) == (one.verification.records, one.verification.head)
+        fits = one.to_the_end and (records, head) == (one.verification.records, one.verification.head)
         if not fits and records and one.verification.records <= records:
             text = f"ledger {one.ledger[:8]}… is not as it was taken in, by record {by}"
             if one.shown == one.verification.records:

@@ -43,10 +43,11 @@ class Brought:
         return bool(self.pins or self.anchors or self.certificates)
 
     @classmethod
-    def of(cls, pins: Sequence[str], anchors: Sequence[Path], tsa: Sequence[Path] = ()) -> Brought:
-        """`pins`: keys, fingerprints, or files of one; `anchors`: files of checkpoints, or directories of them; `tsa`:
-        files of certificates in PEM. UsageProblem where one is none."""
-        brought = tuple(one for path in anchors for one in _anchors(path))
+    def of(cls, pins: Sequence[str], anchors: Sequence[str], tsa: Sequence[Path] = ()) -> Brought:
+        """`pins`: keys, fingerprints, or files of one; `anchors`: files of checkpoints, or directories of them, with
+        `@TIME` where it is known when they were had; `tsa`: files of certificates in PEM. UsageProblem where one is
+        none."""
+        brought = tuple(one for text in anchors for one in _anchors(*_dated(text)))
         return cls(tuple(map(_pin, pins)), brought, tuple(one for path in tsa for one in _certificates(path)))
 
 
@@ -58,7 +59,8 @@ def _pin(text: str) -> Pin:
     try:
         if len(text) < 4096 and path.is_file():
             text = path.read_bytes()[:LARGEST].decode("ascii")
-        return Pin.of(text)
+        first, _, _ = text.strip().partition("\n")  # `ccdr ledger key show` prints its history below
+        return Pin.of(text if text.lstrip().startswith("-----") else first)
     except OSError as error:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as why:
@@ -79,13 +81,22 @@ def _certificates(path: Path) -> list[Certificate]:
         raise UsageProblem(f"the file of --tsa, {path}, {why}", hint=hint) from None
 
 
-def _anchors(path: Path) -> list[Anchor]:
+def _dated(text: str) -> tuple[Path, datetime | None]:
+    """A path, and when what lies there was had: `FILE@2026-11-25T10:00:00Z`."""
+    path, _, time = text.rpartition("@")
+    try:
+        return (Path(path), utc(time)) if path else (Path(text), None)
+    except (ValueError, OverflowError):
+        return Path(text), None
+
+
+def _anchors(path: Path, had: datetime | None) -> list[Anchor]:
     paths = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     found = []
     for one in paths:
         try:
             contents = one.read_bytes()[: LARGEST + 1]
-            found.append(Anchor(GIVEN, one.name, read_checkpoint(contents), None, independent=True))
+            found.append(Anchor(GIVEN, one.name, read_checkpoint(contents), had, independent=True))
         except OSError as error:
             raise UsageProblem(f"{one} cannot be read: {error.strerror}") from None
         except ValueError as why:

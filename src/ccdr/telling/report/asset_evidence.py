@@ -11,13 +11,13 @@ from itertools import accumulate
 from typing import TypeVar
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.stored_batch import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE
-from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
 from ccdr.telling.report.runs import BACKUP, GOOD, TEST, RecordedRun, newer_run
 
 BY_LOG, BY_ID = "by log", "by id"

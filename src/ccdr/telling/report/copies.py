@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.mappings import mapping, moment_of
 from ccdr.model.measure import Point, worst_exposure
 from ccdr.model.trouble import Problem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.telling.copies import CopyStatus, copies_of
-from ccdr.telling.report.mappings import mapping, moment_of
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.runs import COPY, RecordedRun
 

@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.deviations.spans import forget_ended
+from ccdr.evidence.due_gaps import asked_for
 from ccdr.evidence.history import kinds
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import Histories, follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
+from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.evidence.verdicts import Record
@@ -23,7 +25,6 @@ from ccdr.model.values import RULES, TOLD_BY, of_another_host, utc
 from ccdr.plans.due import PATIENCE, RequestedRuns
 from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
 from ccdr.telling.report.asset_evidence import AssetEvidence
-from ccdr.telling.report.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_month
 from ccdr.telling.report.runs import (
     BACKUP,
@@ -44,7 +45,6 @@ from ccdr.telling.report.runs import (
     WHOLE,
     RecordedRun,
     RunKey,
-    asked_for,
     begun_as,
     newer_run,
     sum_of,

@@ -12,6 +12,7 @@ from statistics import median
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Disproved, Seen
+from ccdr.evidence.mappings import mapping
 from ccdr.model.fetched import fetched
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
@@ -42,7 +43,6 @@ from ccdr.telling.report.exposures import (
 )
 from ccdr.telling.report.growth import growth
 from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
-from ccdr.telling.report.mappings import mapping
 from ccdr.telling.report.period import MOST_PARTS, Period
 from ccdr.telling.report.runs import BACKUP, CHECK, PRUNE, TEST, RecordedRun
 from ccdr.telling.status import Answering

@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
@@ -32,7 +33,6 @@ from ccdr.telling.report.choice import (
 )
 from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, PlanReport
-from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING

@@ -14,11 +14,11 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.package.population import plain
 from ccdr.evidence.reading import meanwhile, several_processors
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import rfc3339
-from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.runs import TEST, RecordedRun, who_began
 
 if TYPE_CHECKING:

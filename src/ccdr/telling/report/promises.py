@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED, windows
 from ccdr.model.values import Verb, utc
 from ccdr.plans.due import OF_A_COPY, DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
@@ -18,7 +19,6 @@ from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import PlanRevision, in_force
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
-from ccdr.telling.report.mappings import listing, mapping
 from ccdr.telling.report.runs import MISSED, NOTED, TEST, RecordedRun
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ccdr.evidence.mappings import mapping, moment_of, text, whole
 from ccdr.evidence.pauses import PAUSED
 from ccdr.evidence.verdicts import Record
-from ccdr.model.values import PRIMARY, TOLD_BY, Verb
-from ccdr.plans.due import RequestedRuns
-from ccdr.telling.report.mappings import listing, mapping, moment_of, text, whole
+from ccdr.model.values import PRIMARY, TOLD_BY
 
 # As the commands are called.
 BACKUP, TEST, CONTROL, PRUNE, CHECK = "backup", "test", "negative_control", "prune", "check"
@@ -145,13 +144,6 @@ def begun_as(verb: str, record: Record, time: datetime) -> RecordedRun:
         attempt=whole(record.get("attempt")),
         copy=text(record.get("copy")),
     )
-
-
-def asked_for(record: Record, time: datetime) -> RequestedRuns:
-    known = {verb.value: verb for verb in Verb}
-    last = mapping(record.get("asked_last")).items()
-    ended = {known[verb]: at for verb, moment in last if verb in known and (at := moment_of(moment))}
-    return RequestedRuns(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
 def sum_of(seconds: Iterable[Any]) -> float | None:

@@ -9,10 +9,10 @@ import pytest
 from tests.support.clocks import NOON, Clock
 from tests.support.harness import Site
 
+from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.jobs import in_force
 from ccdr.model.values import utc
-from ccdr.telling.due_gaps import DueRuns, LedgerGap
 
 
 class Days:
@@ -79,3 +79,14 @@ def test_what_was_told_as_missed_says_so(days: Days) -> None:
     days.backed_up(2)
     (gap,) = days.gaps()
     assert (gap.missed, gap.recorded) == (7, 7) and "all told as missed" in str(gap)
+
+
+def test_verify_tells_gaps_and_they_are_no_failure(days: Days) -> None:
+    """Of the live ledger, and of a copy; its twin: `test_where_each_hour_was_served_nothing_lacks`."""
+    days.backed_up(2)
+    days.clock.at += timedelta(hours=7)
+    days.backed_up(2)
+    for where in ((), (str(days.ledger.directory),)):
+        done = days.site.run("ledger", "verify", *where)
+        (gap,) = [one for one in done.json["gaps"] if one["verb"] == "backup"]
+        assert done.code == 0 and (gap["missed"], gap["recorded"]) == (7, 0)

@@ -16,13 +16,12 @@ from typing import Any
 
 from ccdr.evidence.history.kinds import DUTIES, MISSED, NOT_BEGUN, STARTS, VERB_OF
 from ccdr.evidence.ledger.lines import PASSED_OVER
+from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, Entry, take_pause, windows
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import PRIMARY, Verb, rfc3339, so_many, utc
 from ccdr.plans.due import OF_A_COPY, RequestedRuns, RunStart, Schedule, tallies
 from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
-from ccdr.telling.report.mappings import text, whole
-from ccdr.telling.report.runs import asked_for
 
 _VERBS = {verb.value: verb for verb in Verb}
 _OF_AN_ASSET = (Verb.BACKUP, Verb.TEST, Verb.CONTROL)
@@ -107,15 +106,17 @@ class DueRuns:
         elif kind == PLAN_VERSION and (version := version_of(record)):
             self._of(record).versions.append(version)
 
-    def gaps(self) -> list[LedgerGap]:
-        """Up to its last record: what came due after that nobody here knows."""
+    def gaps(self, since: datetime | None = None) -> list[LedgerGap]:
+        """From a plan's first version on, or `since`, up to its last record: what came due after that nobody here
+        knows."""
         if self._last is None:
             return []
         end, found = self._last + timedelta.resolution, list[LedgerGap]()
         for name, plan in sorted(self._plans.items()):
             if not plan.versions:
                 continue
-            of = plan.versions, plan.asked, _Starts(plan.starts), plan.versions[0].at, end
+            begin = plan.versions[0].at if since is None else max(since, plan.versions[0].at)
+            of = plan.versions, plan.asked, _Starts(plan.starts), begin, end
             for tally in tallies(*of, (), windows(plan.pauses)):
                 if tally.missed and tally.gaps:
                     recorded = plan.missed.get((tally.asset, tally.verb), 0)
@@ -142,3 +143,11 @@ def _schedule(record: Record, verb: Verb) -> Schedule:
     if copy not in (None, PRIMARY) and verb in OF_A_COPY:
         return str(copy), verb
     return (record["asset"] if verb in _OF_AN_ASSET else None), verb
+
+
+def asked_for(record: Record, time: datetime) -> RequestedRuns:
+    """What runs on a host were asked for, by its record (`duties`)."""
+    last = mapping(record.get("asked_last")).items()
+    ended = {_VERBS[verb]: at for verb, moment in last if verb in _VERBS and (at := moment_of(moment))}
+    verbs = frozenset(_VERBS[verb] for verb in listing(record.get("verbs")) if verb in _VERBS)
+    return RequestedRuns(time, verbs, ended)

@@ -1,0 +1,106 @@
+"""A package with another host's ledger: what somebody does to that one, which no anchor of its own holds."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.faults.package.test_damaged import rows_changed
+from tests.support.older import append_older
+from tests.support.packages import Exporting, made, sealed
+from tests.support.recorded import backup
+
+from ccdr.evidence.checkpoints.merkle import leaf_hash
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.lines import typed_lines
+from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.package import statements
+from ccdr.evidence.package.hidden import Stretches
+from ccdr.host.state import State
+from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.signing_keys import current, private_of
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    """Its newest restore test, at another host, failed; then that one's ledger was collected, and ours anchored."""
+    root = tmp_path_factory.mktemp("beside")
+    exporting = made(root)
+    clock, other = exporting.world.clock, State(root / "other")
+    ledger = Ledger(other.ledger, clock, host="db2", actor="a", begin=beginning(other, "db2"))
+    backup(ledger, "o1", "recordings")
+    append_older(ledger, "restore_test.start", plan="p", asset="recordings", run="o2", body={"selection": "latest"})
+    checks = [{"kind": "identical", "name": "identical", "status": "FAIL"}]
+    body = {"verdict": "FAIL", "snapshot": {"id": "recordings-b3", "verdict": "FAIL"}, "checks": checks}
+    append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="o2", body=body)
+    for n in range(3, 6):
+        backup(ledger, f"o{n}", "recordings")
+    clock.on(hours=1)
+    collect(root / "other", exporting.services)
+    clock.on(hours=1)
+    exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
+    assert exporting.export().code == 0
+    assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
+    return exporting
+
+
+def others(package: Path) -> Path:
+    info = (package / "bag-info.txt").read_text()
+    (directory,) = (path for path in package.glob("data/ledgers/*") if f"Ccdr-Ledger: {path.name}" not in info)
+    return directory
+
+
+def text_of(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.glob("*.jsonl")))
+
+
+def forged(exporting: Exporting, package: Path) -> None:
+    """All but its last line are written anew, behind a hash that hides where they come apart."""
+    directory = others(package)
+    lines = text_of(directory).splitlines(keepends=True)
+    better, prev = list[bytes](), "0" * 64
+    for line in lines[:-2]:
+        record = json.loads(line) | {"prev": prev}
+        text = json.dumps(record, separators=(",", ":"), ensure_ascii=False).replace('"FAIL"', '"PASS"')
+        better.append(text.encode() + b"\n")
+        prev = sha256(better[-1]).hexdigest()
+    stretches, tree = Stretches(), list[bytes]()
+    for _ in better:
+        tree += stretches.keep()
+    tree += [*stretches.hide(leaf_hash(lines[-2])), *stretches.keep(), *stretches.close()]
+    for path in directory.glob("*.jsonl"):
+        path.unlink()
+    (directory / "lines.jsonl").write_bytes(b"".join([*better, lines[-1]]))
+    (directory / "tree.jsonl").write_bytes(b"".join(tree))
+    tests = statements.Tests(directory.name, ours=False)
+    known = current(exporting.services)
+    assert known is not None
+    key = private_of(exporting.services.state, known.key)
+    for line in better:
+        if made_ := tests.take(typed_lines(line), sha256(line).hexdigest()):
+            (package / "data/tests" / made_[0]).write_bytes(statements.envelope(made_[1], key))
+
+
+def info_changed(package: Path, old: str, new: str) -> None:
+    path = package / "bag-info.txt"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def better(row: bytes) -> bytes:
+    return row.replace(b",FAIL,", b",PASS,").replace(b",1,0,0,,", b",1,1,0,,") if b",o2," in row else row
+
+
+def test_lines_of_another_ledger_that_its_last_line_does_not_chain_are_not_proven(exported: Exporting) -> None:
+    package = exported.damaged("forged")
+    forged(exported, package)
+    name, shown = others(package).name, len((others(package) / "lines.jsonl").read_bytes().splitlines())
+    info_changed(package, f"{name}={shown + 1}/{shown + 1}", f"{name}={shown}/{shown + 1}")
+    info_changed(package, "Ccdr-Scope: whole", "Ccdr-Scope: part")
+    rows_changed(package, lambda rows: [better(row) for row in rows if b",o5," not in row])
+    sealed(package)
+    assert exported.by_pin(package) == (3, "internally consistent", [])
