@@ -41,6 +41,7 @@ class Shown:
     ours: bool
     statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
     sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
+    signed_off: list[Record] = field(default_factory=list)
     versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
     keys: list[Record] = field(default_factory=list)
     anchored: list[Record] = field(default_factory=list)  # records of anchors
@@ -122,6 +123,7 @@ class Shown:
             self.statements[made[0]] = made[1]
         if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
             self.sign_offs |= readable_files_of(record)
+            self.signed_off.append(record)
         if record["kind"] == "plan.version" and PASSED_OVER not in record and isinstance(record.get("files"), dict):
             self.versions[str(record["plan"]), str(record["digest"])] = record["files"]
 
