@@ -56,6 +56,14 @@ def test_without_key_or_checkpoint_it_proves_nothing(client: Client) -> None:
     assert client.verify(None, "--pin", client.key) == (3, "internally consistent", [])
 
 
+def test_a_fingerprint_cannot_tell_its_key_and_an_honest_proof_is_no_finding(client: Client) -> None:
+    assert client.verify(None, "--pin", client.key.fingerprint, "--anchor", client.anchor) == (
+        3,
+        "internally consistent",
+        [],
+    )
+
+
 def test_it_discloses_no_other_record(client: Client) -> None:
     written = b"".join(path.read_bytes() for path in sorted(client.proof.rglob("*")) if path.is_file())
     encoded = [base64.b64decode(line.split()[-1]) for line in written.split(b"\n") if line.startswith(b"extra ")]
