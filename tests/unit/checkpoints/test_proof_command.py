@@ -128,3 +128,13 @@ def test_nothing_is_proven_of_a_ledger_that_was_changed(client: Client, tmp_path
 def test_what_is_no_proof_is_refused(client: Client, contents: bytes) -> None:
     (client.proof / "proof.tlog-proof").write_bytes(contents)
     assert client.run("verify", client.proof).code == 2
+
+
+def test_a_proof_that_lies_in_a_copy_of_a_ledger_does_not_stand_for_it(client: Client, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (client.world.site.state / "ledger").glob("*.jsonl"):
+        (copy / path.name).write_bytes(path.read_bytes().replace(b'"FAIL"', b'"PASS"', 1))
+    (copy / "proof.tlog-proof").write_bytes((client.proof / "proof.tlog-proof").read_bytes())
+    code, says, _ = client.verify(copy)
+    assert (code, says) == (1, None)
