@@ -3,6 +3,7 @@ says whether that proves anything. Nothing in a package is carried out, and noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.beside import is_id
+from ccdr.evidence.lineage.beside import is_id, read_id
 from ccdr.evidence.package import bag, population, sign_offs, statements
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
@@ -112,6 +113,8 @@ def verify_package(
     if strange := [one for one in names if not is_id(one)]:
         at.found.append(Finding("PACKAGE_FILE_EXTRA", f"{DATA}/ledgers/{strange[0]} is no ledger's directory"))
     at.names = names
+    if len({one[:8] for one in names}) < len(names):  # by which rows and statements name them
+        at.found.append(Finding("PACKAGE_LEDGER_WRONG", "the ids of two ledgers in it begin alike"))
     _open_population(at)
     of = {one: _of_ledger(at, one, made, ours=one == own) for one in names if is_id(one)}
     shown = {name: shown for name, (shown, _) in of.items()}
@@ -183,6 +186,7 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
         at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
         shown.directory /= "nothing"  # is there, and holds no lines
+    _is_there(at, name, whole=shown.whole)
     shown.verify_chain()
     checkpoints, unreadable = _checkpoints(at.package, name)
     receipts = _receipts(at, name, shown.anchored, ours=ours)
@@ -214,6 +218,16 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
         later = so_many(verification.newer, "record")
         at.unproven.append(f"ledger {name[:8]}…: {later} of a later ccdr: what they tell, this one does not know")
     return shown, OfLedger(name, verification, checked, shown.shown, shown.to_the_end)
+
+
+def _is_there(at: _Open, name: str, *, whole: bool) -> None:
+    """Nothing but the ledger: whoever reads a package by other means must not read other lines."""
+    own = re.compile(r"id|[0-9]{12}\.jsonl|torn-.*\.bin") if whole else re.compile(rf"id|{LINES}|{TREE}")
+    for file in at.package.below(f"ledgers/{name}"):
+        if not own.fullmatch(file):
+            at.found.append(Finding("PACKAGE_FILE_EXTRA", f"{DATA}/ledgers/{name}/{file} is no file of a ledger's"))
+    if not whole and read_id(at.package.root / DATA / "ledgers" / name) != name:
+        at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"{DATA}/ledgers/{name}/id is of another one"))
 
 
 def _took_in(at: _Open, record: Record) -> None:
