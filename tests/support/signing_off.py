@@ -42,7 +42,8 @@ class SignOffRoom(Past):
         run, when, before = self.run_id(), self.start + hours * HOUR, self.ledger.actor
         self.ledger.actor = actor
         trigger = {"by": "command"} if by == "command" else {"by": "run", "due": rfc3339(when)}
-        begun = {"uid": 0, "login_uid": None, "terminal": "pts/0", "started_by": "terminal", "claims": {}, **who}
+        at = {"terminal": "pts/0", "started_by": "terminal"} if by == "command" else {"started_by": "cron"}
+        begun = {"uid": 0, "login_uid": None, "terminal": None, **at, "claims": {}, **who}
         kind = "restore_test" if verb == "test" else "negative_control"
         self.wrote(when, f"{kind}.start", run=run, trigger=trigger, who=begun)
         if verb == "test":

@@ -60,3 +60,40 @@ def test_the_day_of_what_nobody_may_accept_is_never_later_than_the_plan_says(sit
     )
     shown = site.run("deviation", "show", name)
     assert (shown.json["owner"], shown.json["overdue"], shown.json["due"]) == ("x", True, one["due_by_rule"])
+
+
+# --- of a plan that is not there any more ----------------------------------------------------------------------------
+
+
+def renamed(site: Site) -> None:
+    path = site.root / "plans/p.yaml"
+    path.with_name("q.yaml").write_text(path.read_text().replace("plan: p\n", "plan: q\n"))
+    path.unlink()
+
+
+def left(site: Site, command: str = "status") -> list[str]:
+    document = site.run(command, "--json").json
+    return [one["code"] for one in document["left_overdue" if command == "status" else "findings"]]
+
+
+def test_what_is_overdue_is_so_when_its_plan_has_another_name(site: Site) -> None:
+    began(site, failed=-8 * DAY)
+    assert left(site) == []
+    renamed(site)
+    done = site.run("status")
+    assert done.code == 1 and left(site) == ["DEVIATION_OVERDUE"]
+    assert "DEVIATION_OVERDUE" in left(site, "report")
+
+
+def test_in_time_it_is_no_finding_there_either(site: Site) -> None:
+    began(site)
+    renamed(site)
+    assert left(site) == [] and "DEVIATION_OVERDUE" not in left(site, "report")
+
+
+def test_it_is_acknowledged_as_what_is_of_no_plan(site: Site) -> None:
+    began(site, failed=-8 * DAY)
+    renamed(site)
+    assert site.run("ack", "DEVIATION_OVERDUE", "--until", "3d", "--why", "it moved").code == 0
+    (one,) = site.run("status").json["left_overdue"]
+    assert one["acknowledged"] is True

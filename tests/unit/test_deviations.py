@@ -301,13 +301,13 @@ def test_the_same_of_a_prune_and_of_copying(past: Chronicle) -> None:
     assert all(one.retest for one in found(past))
 
 
-def control(past: Chronicle, hours: float, result: str) -> int:
+def control(past: Chronicle, hours: float, result: str, kind: str = "file_truncated") -> int:
     copies: dict[str, Any] = {"healthy": {"verdict": "PASS", "checks": [PASSED]}, "damaged": {"verdict": "FAIL"}}
     if result == "PASSED":
         copies["damaged"] = {"verdict": "PASS"}
     if result == "INCONCLUSIVE":
         copies["damaged"] = {"verdict": "INCONCLUSIVE"}
-    damage = {"kind": "file_truncated", "table": None, "seed": 7}
+    damage = {"kind": kind, "table": None, "seed": 7}
     past.snapshot(hours, f"c{hours}")
     snapshot = {"id": NOUGHT, "consistent_point": rfc3339(past.at(0)), "bytes": 5, "manifest_sha256": NOUGHT}
     said = {"snapshot": snapshot, "damage": damage, **copies, **DISPOSED}

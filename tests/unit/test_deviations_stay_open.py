@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END
-from tests.unit.test_deviations import BROKEN_CHECK, FAILED_CHECK, check, found, missed, rto, version, well
+from tests.unit.test_deviations import BROKEN_CHECK, FAILED_CHECK, check, control, found, missed, rto, version, well
 
+from ccdr.evidence.deviations.values import Acceptance, Deviation, State
 from ccdr.model.values import rfc3339
 
 ONE, OTHER = check(fingerprint="c" * 64), check(fingerprint="d" * 64)
@@ -75,6 +77,32 @@ def test_a_test_of_a_snapshot_that_somebody_named_makes_up_for_none_that_was_mis
     assert ends(past, "MISSED") == [None]
     done = past.tested(4, "old", selected="oldest")
     assert ends(past, "MISSED") == [done]
+
+
+def test_damage_that_is_found_says_nothing_of_damage_of_another_kind(past: Chronicle) -> None:
+    """Kinds take turns."""
+    well(past)
+    control(past, 1, "INCONCLUSIVE", "file_truncated")
+    control(past, 2, "CAUGHT", "file_removed")
+    second = control(past, 3, "INCONCLUSIVE", "file_truncated")
+    control(past, 4, "CAUGHT", "file_removed")
+    (one,) = found(past)
+    assert (one.code, one.number, one.retest) == ("CONTROL_INCONCLUSIVE", second, None)
+    good = control(past, 5, "CAUGHT", "file_truncated")
+    assert ends(past, "CONTROL_INCONCLUSIVE") == [good]
+
+
+def test_two_in_a_row_of_different_kinds_are_one_until_any_is_found(past: Chronicle) -> None:
+    well(past)
+    control(past, 1, "INCONCLUSIVE", "file_truncated")
+    second = control(past, 2, "INCONCLUSIVE", "file_removed")
+    third = control(past, 3, "INCONCLUSIVE", "file_removed")
+    (one,) = found(past)
+    assert (one.number, one.times) == (second, 3) and third
+    control(past, 4, "CAUGHT", "file_truncated")
+    assert ends(past, "CONTROL_INCONCLUSIVE") == [None]
+    good = control(past, 5, "CAUGHT", "file_removed")
+    assert ends(past, "CONTROL_INCONCLUSIVE") == [good]
 
 
 # --- of the easiest that was asked for while it lasted ---------------------------------------------------------------
@@ -166,3 +194,38 @@ def test_an_asset_that_got_another_name_takes_nothing_of_the_old_one_back(past: 
     assert ends(past, "TEST_FAILED") == [None]
     assert ends(past, "ASSET_GONE") == [None]
     assert rfc3339(past.at(1)) == rfc3339(found(past)[0].opened_at)
+
+
+# --- of an acceptance that somebody has written into the ledger -------------------------------------------------------
+
+
+def accepted(past: Chronicle, seq: int, hours: float, *, made: float, until: float) -> Acceptance:
+    said = {
+        "seq": seq,
+        "time": rfc3339(past.at(hours)),
+        "made": rfc3339(past.at(made)),
+        "until": rfc3339(past.at(until)),
+    }
+    return Acceptance(said)
+
+
+def failing(past: Chronicle) -> Deviation:
+    well(past)
+    past.tested(1, "new", "FAIL", checks=[FAILED_CHECK])
+    (one,) = found(past)
+    return one
+
+
+def test_a_risk_is_accepted_for_a_year_at_most_whatever_was_signed(past: Chronicle) -> None:
+    one = failing(past)
+    one = replace(one, accepted=(accepted(past, 9, 2, made=2, until=24 * 3000),))
+    assert one.state(past.at(24 * 300)) is State.ACCEPTED
+    assert one.state(past.at(24 * 400)) is State.OPEN
+
+
+def test_an_acceptance_that_is_recorded_once_more_takes_no_later_ones_place(past: Chronicle) -> None:
+    first, second = accepted(past, 9, 2, made=2, until=24 * 300), accepted(past, 10, 4, made=4, until=24 * 10)
+    replayed = accepted(past, 11, 6, made=2, until=24 * 300)
+    one = replace(failing(past), accepted=(first, second, replayed))
+    assert one.state(past.at(24 * 5)) is State.ACCEPTED
+    assert one.state(past.at(24 * 20)) is State.OPEN

@@ -406,6 +406,7 @@ class PlanStatus(Doc):
 class Status(Doc):
     plans: list[PlanStatus]
     plans_gone: list[str]
+    left_overdue: Annotated[list[ProblemDocument], about("deviations that are overdue, of plans without a file")]
     acknowledged: int
     not_known_here: int
     attestations: Annotated[list[ProblemDocument], about("what is stale, or will be within a month")]

@@ -32,6 +32,15 @@ def tell_anchors(problems: Sequence[Problem]) -> None:
         click.echo(f"ledger: {problem.text}{code}\n  → {problem.step}")
 
 
+def tell_left(problems: Sequence[Problem]) -> None:
+    """Of plans that have no file any more."""
+    for problem in problems:
+        code = f" [{problem.trouble.name}]"
+        if problem.acknowledged is not None:
+            code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
+        click.echo(f"plan without a file: {problem.text}{code}\n  → {problem.step}")
+
+
 def tell_attestations(problems: Sequence[Problem]) -> None:
     """What is stale with its code, which `ccdr ack` takes; acknowledged or not, it is said to be stale."""
     for problem in problems:

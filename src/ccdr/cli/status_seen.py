@@ -51,6 +51,7 @@ class Seen:
     anchors: AnchorsStanding
     of_anchors: Sequence[Problem]
     attested: Sequence[Problem]  # what is stale, and what will be soon
+    left: Sequence[Problem]  # deviations that are overdue, of plans whose files are not there any more
     read_with: Sequence[Chain]
     by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
     code: Exit
@@ -58,7 +59,7 @@ class Seen:
     @property
     def everything(self) -> list[Problem]:
         of_plans = (p for name in self.shown for p in self.care[name])
-        of_host = (*self.attested, *self.of_anchors)
+        of_host = (*self.attested, *self.left, *self.of_anchors)
         return [*(p for s in self.statuses for p in s.troubles), *of_plans, *of_host]
 
     @property
@@ -92,6 +93,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         exit_code,
         incidents_now,
         ledger_problems,
+        left_by_plans,
         private_of,
         upkeep_problems,
     )
@@ -111,7 +113,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     lineage = services.lineage()
     left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
     of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
-    stated = attestation_problems(services, histories)
+    stated, left = attestation_problems(services, histories), left_by_plans(options.plans, services, histories)
     anchors = standing(options.plans, services, lineage)
     of_anchors = anchor_problems(anchors, services, histories)
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
@@ -140,6 +142,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         anchors,
         of_anchors,
         stated,
+        left,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
         {
             one.plan.plan: list(not_by_itself(one.plan.plan, services.state, options))
@@ -151,6 +154,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
                 broken,
                 exit_of(of_ledger),
                 exit_of(stated),
+                exit_of(left),
                 exit_of(of_anchors),
                 *map(exit_of, care.values()),
                 exit_code(statuses),
@@ -187,6 +191,7 @@ def document(seen: Seen) -> dict[str, object]:
     return {
         "plans": plans,
         "plans_gone": [version.plan for version in seen.gone],
+        "left_overdue": [p.as_json() for p in seen.left],
         "acknowledged": seen.acknowledged,
         "not_known_here": seen.not_known_here,
         "attestations": [p.as_json() for p in seen.attested],

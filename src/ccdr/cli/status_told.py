@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.ledger_problems import tell_anchors, tell_attestations, tell_ledger_problems
+from ccdr.cli.ledger_problems import tell_anchors, tell_attestations, tell_ledger_problems, tell_left
 from ccdr.cli.output import table, word
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble, next_step
@@ -87,6 +87,7 @@ def _tell_plans(seen: Seen) -> None:
         )
     if noted := seen.acknowledged:
         click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
+    tell_left(seen.left)
     versions = (*seen.judged, *(without_file(version, seen.services) for version in seen.gone))
     for line in (line for one in versions for line in differing(one)):
         click.echo(line)

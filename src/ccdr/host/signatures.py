@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ccdr.host.certificates import certified
 from ccdr.host.processes import Host
 from ccdr.model.errors import CommandFailed, UsageProblem
 
@@ -222,23 +223,33 @@ def _dearmoured(signature: str) -> bytes:
 
 
 def key_of(signature: str) -> str:
-    """The public key that a signature says it is by, as a line of OpenSSH's has it: type and base64. SignatureRefused
-    where it is no signature."""
+    """The public key that a signature says it is by, as a line of OpenSSH's has it: type and base64; of a certificate,
+    the key that it is of. SignatureRefused where it is no signature."""
+    blob, _ = _signed_by(signature)
+    return f"{_Reader(blob).text().decode('ascii')} {base64.b64encode(blob).decode('ascii')}"
+
+
+def _signed_by(signature: str) -> tuple[bytes, tuple[str, ...]]:
+    """The key, and the names that its certificate is for."""
     try:
         outer = _Reader(_dearmoured(signature))
         outer.take(len(_MAGIC) + 4)
-        blob = outer.text()
-        return f"{_Reader(blob).text().decode('ascii')} {base64.b64encode(blob).decode('ascii')}"
-    except (_Cut, UnicodeDecodeError):
+        blob, names = certified(outer.text())
+        _Reader(blob).text().decode("ascii")
+    except (_Cut, ValueError):
         raise SignatureRefused("none", "this is no signature of OpenSSH's") from None
+    return blob, names
 
 
-def names_of(key: str, signers: str) -> tuple[str, ...]:
-    """Every name by which the text of a file of signers has this key (as `key_of` gives it), on any of its lines: one
-    person may be there by a mail address and by the names of accounts."""
+def names_of(signature: str, signers: str) -> tuple[str, ...]:
+    """Every name by which the text of a file of signers has the key of this signature, on any of its lines, and each
+    that its certificate is for: one person may be there by a mail address and by the names of accounts.
+    SignatureRefused where it is no signature."""
+    key, certified_for = key_of(signature), _signed_by(signature)[1]
     there = (line.split() for line in signers.splitlines() if not line.lstrip().startswith("#"))
     named = (words[0].strip('"').split(",") for words in there if key.split()[1] in words[1:])
-    return tuple(dict.fromkeys(name for names in named for name in names if _NAME.fullmatch(name)))
+    every = (name for names in (*named, certified_for) for name in names)
+    return tuple(dict.fromkeys(name for name in every if _NAME.fullmatch(name)))
 
 
 class _Cut(Exception):

@@ -119,17 +119,23 @@ def lost(
     record says so of; not those that somebody has acted by from another one, as long as they lie there. CcdrError where
     the ledger cannot be read."""
     known = services.histories() if histories is None else histories
-    records = [
-        of.newest.get(PLAN_VERSION) for (plan, _), of in known.items() if plan is not None and plan not in stated
-    ]
+    names = unstated(stated, directory, services, known)
+    records = [of.newest.get(PLAN_VERSION) for (plan, _), of in known.items() if plan in names]
     versions = sorted((v for record in records if record and (v := version_of(record))), key=lambda v: v.plan)
+    return [v for v in versions if not v.gone]
+
+
+def unstated(stated: Collection[str], directory: Path, services: Services, histories: Histories) -> set[str]:
+    """Of the plans that the ledger knows, those that have no file any more in this directory; not those that somebody
+    has acted by from another one, as long as they lie there."""
     here = str(directory.absolute())
 
     def elsewhere(plan: str) -> bool:
         noted = _noted(services, plan).get("plans")  # None: nobody knows any more from where it was
         return isinstance(noted, str) and noted != here and (Path(noted) / f"{plan}.yaml").is_file()
 
-    return [v for v in versions if not v.gone and not elsewhere(v.plan)]
+    known = {plan for plan, _ in histories if plan is not None and "@" not in plan and plan not in stated}
+    return {plan for plan in known if not elsewhere(plan)}
 
 
 def not_kept(

@@ -11,7 +11,7 @@ from ccdr.evidence import access, attested, sign_offs
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.verdicts import Record
-from ccdr.host.signatures import SignatureRefused, key_of, names_of, trusted_signers, verify
+from ccdr.host.signatures import SignatureRefused, names_of, trusted_signers, verify
 from ccdr.jobs.own_keys import host_key
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -54,7 +54,7 @@ def sign_off_again(record: Record, places: Collection[Path], services: Services)
     names = list[str]()
     for place in places:
         with suppress(UsageProblem):
-            names += names_of(key_of(str(record["by"]["signature"])), trusted_signers(place))
+            names += names_of(str(record["by"]["signature"]), trusted_signers(place))
     return HOST_KEY if state == HOLDS and own is not None else state, tuple(names)
 
 

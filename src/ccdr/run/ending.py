@@ -48,7 +48,7 @@ from ccdr.telling.notify import (
     summary,
     summary_wrong,
 )
-from ccdr.telling.status import anchor_problems, attestation_problems, status, upkeep_problems
+from ccdr.telling.status import anchor_problems, attestation_problems, left_by_plans, status, upkeep_problems
 
 PATIENCE = 30  # seconds for another run's telling
 
@@ -215,6 +215,7 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     lineage = services.lineage()
     of_ledger = (*troubles(lineage, services.unsound), *of_host)
     stated = attestation_problems(services, services.histories())
+    stated += left_by_plans(plans_of(plans), services, services.histories())
     # Told, and no reason for a run to fail: it anchors only once it is over.
     anchors = standing(plans_of(plans), services, lineage)
     anchored = anchor_problems(anchors, services, services.histories())

@@ -16,7 +16,7 @@ from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.telling.anchoring.standing import plans_of, standing
-from ccdr.telling.status import anchor_problems, attestation_problems, status, upkeep_problems
+from ccdr.telling.status import anchor_problems, attestation_problems, left_by_plans, status, upkeep_problems
 
 Place = tuple[str | None, str | None]  # plan and asset; a plan's upkeep has no asset, this host's own troubles no plan
 
@@ -56,6 +56,8 @@ def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Hist
     for plan, problems in upkeep_problems(plans, services, histories).items():
         yield from (StandingProblem((plan, None), problem) for problem in problems)
     yield from (StandingProblem((None, None), problem) for problem in attestation_problems(services, histories))
+    left = left_by_plans(plans_of(plans), services, histories)
+    yield from (StandingProblem((None, None), problem) for problem in left)
     anchors = anchor_problems(standing(plans_of(plans), services, services.lineage()), services, histories)
     yield from (StandingProblem((None, None), problem) for problem in anchors)
 

@@ -124,7 +124,7 @@ def sign_off(
             f"{signer} has signed by a key of this host ({place}): a host signs nothing off, and anybody on it could",
             hint=f"a person signs by a key of their own, best a security key: {PAGE}, Who may sign",
         )
-    _refuse_tester(given, signer, (signer.name, *names_of(key, there)), key)
+    _refuse_tester(given, signer, (signer.name, *names_of(signature, there)), key)
     body = {
         **given.body(),
         "by": signed_by(signer, signature),

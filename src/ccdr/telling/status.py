@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
 from ccdr.evidence.attested import judge as judge_attested
@@ -29,7 +30,7 @@ from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.deviations import checked, signers_of
-from ccdr.jobs.in_force import not_kept
+from ccdr.jobs.in_force import not_kept, unstated
 from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
@@ -39,7 +40,7 @@ from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_second
-from ccdr.plans import LoadedPlan
+from ccdr.plans import LoadedPlan, plan_names
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.storage.catalogue import Catalogue
@@ -164,6 +165,26 @@ def overdue_deviations(
     plan = loaded.plan.plan
     due = [d for d in deviations_of(histories, {plan: loaded.plan.owner}, [plan], ended=False) if now > d.due]
     yield from judge_deviations(checked(due, services, signers_of([loaded]), now), now)
+
+
+def left_overdue(
+    plans: Collection[str], services: Services, histories: Histories, now: datetime
+) -> Iterator[tuple[str, Problem]]:
+    """The same of plans that have no file, with their names: that one was removed, or renamed, ends no deviation of
+    what this host recorded."""
+    there = deviations_of(histories, {}, plans, ended=False) if plans else []
+    due = checked((d for d in there if now > d.due and d.ledger is None), services, {}, now)
+    for one in due:
+        yield from ((str(one.plan), problem) for problem in judge_deviations([one], now))
+
+
+def left_by_plans(directory: Path | None, services: Services, histories: Histories) -> tuple[Problem, ...]:
+    """What `left_overdue` has now, of plans that are not in this directory any more; None: it is not known which."""
+    if directory is None or not directory.is_dir():
+        return ()
+    now, host = services.clock.now(), histories.get((None, None), AssetHistory())
+    gone = unstated(plan_names(directory), directory, services, histories)
+    return tuple(acknowledged((p for _, p in left_overdue(gone, services, histories, now)), host.acks, now))
 
 
 def clocks_of(services: Services) -> Clocks:

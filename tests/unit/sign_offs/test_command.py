@@ -176,6 +176,38 @@ def test_what_the_schedule_ran_or_another_period_had_is_nobodys_hand(room: SignO
     assert done.code == 0 and done.json["signed_off"]["tests_by_command"] == 0, done
 
 
+def test_who_typed_ccdr_run_ran_what_it_ran(room: SignOffRoom) -> None:
+    room.tested("ana", by="run", terminal="pts/0", started_by="terminal")
+    assert "by hand" in refused(room)
+    assert room.sign(room.dan).code == 0, "the twin"
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_certificate_is_of_whoever_has_its_key(room: SignOffRoom, kind: str) -> None:
+    """By what the file has for the key itself, and by each name that the certificate is for."""
+    authority = key(room.root, "authority")
+    mine = room.root / "mine"
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", mine], check=True)
+
+    def certified(names: str) -> Path:
+        argv = ["ssh-keygen", "-q", "-s", authority, "-I", "x", "-n", names, mine.with_name("mine.pub")]
+        subprocess.run(argv, check=True)
+        return mine.with_name("mine-cert.pub")
+
+    room.tested("apop")
+    line = f"lead@x cert-authority {authority.with_name('authority.pub').read_text()}"
+    plain = f"ana@x,apop {mine.with_name('mine.pub').read_text()}"
+    room.signers.write_text(line + plain)
+    assert "by hand" in refused(room, certified("lead@x"))
+    room.signers.write_text(line)
+    assert "by hand" in refused(room, certified("lead@x,apop"))
+    assert room.sign(certified("lead@x")).code == 0, "the twin"
+    (one,) = room.sign_offs
+    argv = ["ssh-keygen", "-l", "-f", mine.with_name("mine.pub")]
+    shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    assert (one["signature"], one["key"]) == ("holds", shown.split()[1])
+
+
 def test_whose_hand_was_roots_is_said_and_keeps_root_alone_from_signing(room: SignOffRoom) -> None:
     room.tested("root")
     room.tested("root", hours=3)

@@ -6,13 +6,15 @@ more `plans/loosened.py` does: there is no second rule here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ccdr.evidence.deviations import wanted
 from ccdr.evidence.deviations.loosening import take_version
+from ccdr.evidence.deviations.of_ledger import OF_LEDGER, Histories, take_of_ledger
 from ccdr.evidence.deviations.points import Points
+from ccdr.evidence.deviations.rows import Attempts
 from ccdr.evidence.deviations.spans import Kept, Record, base_of, opened, reopened, settled, standing
 from ccdr.evidence.deviations.values import Span
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -21,7 +23,6 @@ from ccdr.evidence.history.kinds import (
     CAUGHT,
     CHECKED,
     CLEAN,
-    COMPARED,
     CONTROLLED,
     COPIED,
     DAMAGED,
@@ -35,7 +36,6 @@ from ccdr.evidence.history.kinds import (
     PASSED,
     PRUNED,
     RECOVER_START,
-    RECOVERED,
     RESTORE_START,
     STARTS,
     STORED,
@@ -43,18 +43,13 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, LINKED, LOST, VERIFIED
 from ccdr.evidence.verdicts import blames_the_log
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import TOLD_BY, Verb, at_copy, number_of, of_another_host, utc
 from ccdr.plans.deviation_rules import ERASURE_FAILED
 from ccdr.plans.versions import PLAN_VERSION
 
-Histories = MutableMapping[tuple[str | None, str | None], AssetHistory]
-TWICE = 2  # what proves nothing once may be chance
-
 OF_ENDS = frozenset((BACKUP_END, TEST_END, CONTROLLED, CHECKED, PRUNED, COPIED))
-OF_LEDGER = frozenset((VERIFIED, COMPARED, LOST, "ledger.begin", ACKNOWLEDGED, LINKED, RECOVERED))
 OF_STARTS = STARTS - {RECOVER_START, RESTORE_START}
 WANTED = OF_ENDS | OF_LEDGER | OF_STARTS | {NOT_BEGUN, MISSED, LOGS, PLAN_VERSION, ERASURE_REPLAY}
 
@@ -78,7 +73,7 @@ def take(histories: Histories, record: Record, was: Before) -> None:
     """After history has taken the record."""
     kind = record["kind"]
     if kind in OF_LEDGER:
-        _of_the_ledger(histories, record)
+        take_of_ledger(histories, record)
         return
     if kind == PLAN_VERSION:
         if not of_another_host(record):
@@ -222,34 +217,19 @@ class _One:
     def _within(self, achieved: Any) -> Callable[[list[Any]], bool]:
         return lambda asked: bool(achieved <= asked[0] and wanted.as_new(self.record, asked[1]))
 
-    def _in_a_row(self, trouble: Trouble, verb: str, proves_nothing: bool) -> None:
-        """Twice in a row it opens a deviation; what proves something ends that, and the row, if it asks as much of what
-        is as new."""
-        rows, record = self.kept.rows, self.record
-        checks = self._checks() if verb == "test" else None
-        mine = [checks, wanted.point_of(record) if verb == "test" else None]
-
-        def good(then: list[Any]) -> bool:
-            return wanted.as_strict(then[0], checks) and wanted.as_new(record, then[1])
-
-        count, since, before = rows.get(verb) or (0, str(record["time"]), mine)
-        if not proves_nothing:
-            if good(before):
-                rows.pop(verb, None)
-            settled(self.kept, trouble.name, record, None, good)
-            return
-        asked = wanted.tested(before, mine)
-        rows[verb] = [count + 1, since, asked]
-        if count + 1 == TWICE:
-            self._open(trouble.name, detail=asked, since=utc(since), times=TWICE, together=wanted.tested)
-        elif count + 1 > TWICE:
-            self._open(trouble.name, detail=mine, together=wanted.tested)
+    def _in_a_row(self, trouble: Trouble, verb: str, proves_nothing: bool, of: str = "") -> None:
+        attempts = Attempts(self.kept, self.record, self.rules, self._checks() if verb == "test" else None)
+        if proves_nothing:
+            attempts.prove_nothing(trouble, verb, of)
+        else:
+            attempts.prove(trouble, verb, of)
 
     # --- the rest --------------------------------------------------------------------------------------------------
 
     def _controlled(self) -> None:
         result, own = self.record["result"], self.own
-        self._in_a_row(Trouble.CONTROL_INCONCLUSIVE, "negative_control", result == INCONCLUSIVE)
+        kind = str((self.record.get("damage") or {}).get("kind") or "")
+        self._in_a_row(Trouble.CONTROL_INCONCLUSIVE, "negative_control", result == INCONCLUSIVE, kind)
         if result in (CAUGHT, PASSED):
             self._served("negative_control")
             self._stands(Trouble.CONTROL_PASSED.name, bool(own.not_caught), result == PASSED)
@@ -328,50 +308,3 @@ def _for_a_newer(test: Record) -> bool:
 def _checks_of(version: Record | None, asset: str | None) -> list[Any] | None:
     of = (((version or {}).get("facts") or {}).get("assets") or {}).get(asset)
     return list(of["checks"]) if of else None
-
-
-# --- the ledger's own -----------------------------------------------------------------------------------------------
-
-
-def _of_the_ledger(histories: Histories, record: Record) -> None:
-    """What another ledger's records say of that is its host's to answer for."""
-    if TOLD_BY in record:
-        return
-    kind = record["kind"]
-    own = histories.setdefault((record["plan"] if kind == COMPARED else None, None), AssetHistory()).deviations
-    if kind == COMPARED:
-        _compared(own, record)
-    elif kind == VERIFIED:
-        _verified(own, record)
-    elif kind in (LOST, "ledger.begin"):
-        lost = record if kind == LOST else record.get("predecessor")
-        if lost is not None:
-            opened(own, Trouble.LEDGER_LOST.name, record, {}, what=str(lost["ledger"]))
-    elif kind == RECOVERED:
-        if record.get("spoilt") is True:
-            opened(own, Trouble.LEDGER_SPOILT.name, record, {}, what=str(number_of(record)))
-    else:
-        for ledger in record.get("ledgers") or ():
-            settled(own, Trouble.LEDGER_LOST.name, record, str(ledger))
-        for seq in record.get("spoilt") or ():
-            settled(own, Trouble.LEDGER_SPOILT.name, record, str(seq))
-
-
-def _verified(own: Kept, record: Record) -> None:
-    if record["result"] == "HOLDS":
-        settled(own, Trouble.LEDGER_BROKEN.name, record)
-    else:
-        opened(own, Trouble.LEDGER_BROKEN.name, record, {})
-    if record.get("summary") == DIFFERS:
-        opened(own, Trouble.SUMMARY_WRONG.name, record, {})
-    elif record.get("summary") == "EQUAL":
-        settled(own, Trouble.SUMMARY_WRONG.name, record)
-
-
-def _compared(own: Kept, record: Record) -> None:
-    """Who looked at the newest snapshots alone takes back nothing that a look at all of them has found."""
-    whole = record.get("whole") is not False
-    if record["result"] == DIFFERS:
-        opened(own, Trouble.LEDGER_CONTRADICTED.name, record, {}, detail=whole, together=max)
-    else:
-        settled(own, Trouble.LEDGER_CONTRADICTED.name, record, good=lambda then: whole or not then)

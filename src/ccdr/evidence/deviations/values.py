@@ -77,7 +77,12 @@ class Acceptance:
 
     @property
     def until(self) -> datetime:
-        return utc(self.record["until"])
+        """Of whatever was signed, a year at most."""
+        return min(utc(self.record["until"]), self.at + LONGEST)
+
+    @property
+    def made(self) -> datetime:
+        return utc(self.record["made"])
 
     @property
     def by(self) -> str:
@@ -131,9 +136,10 @@ class Deviation:
         return min(self.due_assigned, self.due_by_rule) if self.code in NEVER_ACCEPTED else self.due_assigned
 
     def acceptance(self, now: datetime) -> Acceptance | None:
-        """The one in force; the newest that was not refused."""
-        there = (one for one in reversed(self.accepted) if one.number not in self.refused)
-        newest = next(there, None)
+        """The one in force; of those that were not refused the one that was written last: recorded once more, an older
+        one takes no newer one's place."""
+        there = [one for one in self.accepted if one.number not in self.refused]
+        newest = max(there, key=lambda one: (one.made, one.number), default=None)
         return newest if newest is not None and newest.in_time(now) and self.code not in NEVER_ACCEPTED else None
 
     def state(self, now: datetime) -> State:

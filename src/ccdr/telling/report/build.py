@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -71,6 +72,7 @@ from ccdr.telling.report.sign_offs import SignOff, findings_of, sign_offs_in
 from ccdr.telling.status import (
     anchor_problems,
     answering,
+    left_overdue,
     overdue_deviations,
     records_lost,
     seen_now,
@@ -191,6 +193,7 @@ def make_report(
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
         care = {p.plan.plan: _problems(p, services, evidence, period) for p in plans}
+        care |= _left(services, evidence, period, care)
         reports = _judge_plans(plans, care, services, evidence, runs, period)
         promised = [_with_keys(one, services) for one in promises(evidence)]
         tallies = counted(evidence.tallies(), runs, promised)
@@ -486,6 +489,15 @@ def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period
     due = judge_incidents(loaded.plan.plan, incidents, Clocks(period.end))
     late = overdue_deviations(loaded, services, evidence.histories, period.end)
     return (*of_plan, *of_copies(loaded, evidence.histories, period.end), *due, *late)
+
+
+def _left(services: Services, evidence: Evidence, period: Period, care: Collection[str]) -> dict[str, list[Problem]]:
+    """Of plans that nothing judges any more, as they have no file: what is overdue."""
+    plans = {plan for plan, _ in evidence.histories if plan is not None and "@" not in plan and plan not in care}
+    found = defaultdict[str, list[Problem]](list)
+    for plan, problem in left_overdue(plans, services, evidence.histories, period.end):
+        found[plan].append(problem)
+    return found
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:

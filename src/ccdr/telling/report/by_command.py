@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ccdr.evidence.sign_offs import ROOT, UNREADABLE, Counts, names_somebody
+from ccdr.host.who import TERMINAL
 from ccdr.telling.report.runs import CONTROL, NO_RUN, TEST, RecordedRun, who_began
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@$\\ -]{0,79}")
@@ -20,10 +21,15 @@ def tests_by_command(runs: Iterable[RecordedRun], host: str) -> tuple[int, Count
     known."""
     count, of = 0, Counter[str]()
     for run in runs:
-        if run.verb in (TEST, CONTROL) and run.by != "run" and run.outcome not in NO_RUN:
+        if run.verb in (TEST, CONTROL) and _by_hand(run) and run.outcome not in NO_RUN:
             count += 1
             of.update(_accounts(run, host))
     return count, tuple(sorted(of.items()))
+
+
+def _by_hand(run: RecordedRun) -> bool:
+    """Not by `ccdr run`, or by one that somebody typed."""
+    return run.by != "run" or who_began(run.who)[3] == TERMINAL
 
 
 def _accounts(run: RecordedRun, host: str) -> set[str]:
