@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.tsa import Authority
 
+from ccdr.evidence.checkpoints.timestamps import NotVerified, certificates_of, over, verified
+
 from .conftest import Anchored
 
 
@@ -174,3 +176,42 @@ def test_what_is_no_certificate_is_refused(anchored: Anchored, tmp_path: Path, c
     (tmp_path / "x.pem").write_bytes(contents)
     done = anchored.site.run("ledger", "verify", "--tsa", str(tmp_path / "x.pem"))
     assert done.code == 2 and "no certificate in PEM" in done.stderr
+
+
+def forged_by_a_server_certificate(authority: Authority, data: bytes, *, beside: bool) -> bytes:
+    """A token by the key of a web server that the same CA has certified; `beside`: with a certificate of the forger's
+    own, of the same issuer's name and number, that is for time-stamping."""
+    at = authority.at
+    (at / "tls.cnf").write_text("[tls]\nkeyUsage = critical,digitalSignature\nextendedKeyUsage = serverAuth\n")
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-config", "ts.cnf")
+    authority.openssl(*new, "-subj", "/CN=www", "-keyout", "tls.key", "-out", "tls.csr")
+    signed = ("x509", "-req", "-in", "tls.csr", "-set_serial", "99", "-days", "9")
+    authority.openssl(
+        *signed, "-CA", "ca.pem", "-CAkey", "ca.key", "-extfile", "tls.cnf", "-extensions", "tls", "-out", "tls.pem"
+    )
+    authority.openssl(*new, "-x509", "-days", "9", "-extensions", "v3_ca", "-keyout", "own.key", "-out", "own.pem")
+    authority.openssl(
+        *signed, "-CA", "own.pem", "-CAkey", "own.key", "-extfile", "ts.cnf", "-extensions", "v3_tsa", "-out", "f.pem"
+    )
+    (at / "true.tsr").write_bytes(authority.token(data))
+    authority.openssl("ts", "-reply", "-in", "true.tsr", "-token_out", "-out", "true.tok")
+    authority.openssl("cms", "-verify", "-noverify", "-inform", "DER", "-in", "true.tok", "-out", "tst.der")
+    more = ("-certfile", "f.pem") if beside else ()
+    authority.openssl(
+        "cms", "-sign", "-cades", "-in", "tst.der", "-binary", "-nodetach", "-outform", "DER", "-md", "sha256",
+        "-econtent_type", "1.2.840.113549.1.9.16.1.4", "-signer", "tls.pem", "-inkey", "tls.key", *more,
+        "-out", "forged.cms",
+    )  # fmt: skip
+    body = bytes.fromhex("3003020100") + (at / "forged.cms").read_bytes()
+    return b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_token_by_a_server_s_certificate_of_the_same_ca_proves_nothing(anchored: Anchored, *, beside: bool) -> None:
+    authority = anchored.tsa.authority
+    certificates = certificates_of(authority.ca.read_bytes())
+    assert verified(authority.token(b"data\n"), b"data\n", certificates), "the healthy twin"
+    forged = forged_by_a_server_certificate(authority, b"data\n", beside=beside)
+    over(forged, b"data\n")  # it is a token over that
+    with pytest.raises(NotVerified):
+        verified(forged, b"data\n", certificates)

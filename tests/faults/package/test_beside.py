@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.faults.package.test_damaged import rows_changed
+from tests.support.harness import Site
 from tests.support.older import append_older
-from tests.support.packages import Exporting, made, sealed
+from tests.support.packages import Exporting, made, sealed, told_otherwise
 from tests.support.recorded import backup
 
 from ccdr.evidence.checkpoints.merkle import leaf_hash
@@ -19,6 +20,7 @@ from ccdr.evidence.lineage.comparing import beginning
 from ccdr.evidence.package import statements
 from ccdr.evidence.package.hidden import Stretches
 from ccdr.host.state import State
+from ccdr.jobs import in_force
 from ccdr.jobs.attest.beside import collect
 from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.checkpoints.signing_keys import current, private_of
@@ -104,3 +106,34 @@ def test_lines_of_another_ledger_that_its_last_line_does_not_chain_are_not_prove
     rows_changed(package, lambda rows: [better(row) for row in rows if b",o5," not in row])
     sealed(package)
     assert exported.by_pin(package) == (3, "internally consistent", [])
+
+
+def test_a_plans_text_is_that_of_its_digest_whatever_a_later_record_says(exporting: Exporting) -> None:
+    site, services = exporting.world.site, exporting.services
+    in_force.record(site.loaded(), services)
+    exporting.anchor.write_bytes(make(services).checkpoint.contents)
+    (record,) = services.ledger.newest("plan.version")
+    fake, name = b"plan: p\n# tested hourly\n", "plans/p.yaml"
+    body = {key: record[key] for key in ("digest", "predecessor", "facts")}
+    body["files"] = {**record["files"], name: sha256(fake).hexdigest()}
+    body["loaded_by"] = record.get("loaded_by")
+    append_older(services.ledger, "plan.version", plan="p", asset=None, run=None, body=body)
+    assert exporting.export("--with-plans").code == 0
+    assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
+    text = exporting.package / "data/plans/p" / record["digest"] / name
+    assert text.read_bytes() != fake
+    text.write_bytes(fake)
+    sealed(exporting.package)
+    found = exporting.by_pin()
+    assert found[0] == 1 and "PLAN_TEXT_WRONG" in found[2], found
+
+
+def test_a_package_that_is_collected_leads_nowhere_else(exporting: Exporting) -> None:
+    exporting.export()
+    (elsewhere,) = exporting.package.glob("data/ledgers/*")
+    elsewhere.rename(exporting.root / "elsewhere")
+    told_otherwise(exporting.package, "Ccdr-Ledger", "../../../elsewhere")
+    (exporting.root / "auditor").mkdir()
+    site = Site(exporting.root / "auditor")
+    done = site.run("ledger", "collect", str(exporting.package))
+    assert done.code == 2 and "does not say which ledger it is of" in done.json["error"], done

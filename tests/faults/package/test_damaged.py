@@ -38,6 +38,20 @@ def of_another_key(package: Path) -> None:
     path.write_bytes(statements.envelope(payload, SigningKey.new("ccdr.host/mallory")))
 
 
+def two_payloads(package: Path) -> None:
+    """Of two keys of one name some readers take the first, others the last."""
+    path = package / "data/tests/t2.dsse.json"
+    body = json.loads(path.read_text())
+    better = base64.b64encode(base64.b64decode(body["payload"]).replace(b"FAILED", b"PASSED")).decode()
+    path.write_text(path.read_text().replace('"payload":', f'"payload": "{better}",\n "payload":', 1))
+
+
+def receipt(package: Path, contents: bytes) -> None:
+    note = one(package, "data/checkpoints/*/*.txt")
+    (note.parent / "anchors").mkdir(exist_ok=True)
+    (note.parent / "anchors" / f"{note.stem}.bucket.json").write_bytes(contents)
+
+
 def row_says(package: Path) -> None:
     """The digest at its end made to fit, too."""
     from hashlib import sha256
@@ -151,6 +165,8 @@ SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a statement is gone": (lambda p: (p / "data/tests/t2.dsse.json").unlink(), "STATEMENT_MISSING"),
     "a statement is added": (lambda p: (p / "data/tests/t9.dsse.json").write_bytes((p / "data/tests/t1.dsse.json").read_bytes()), "STATEMENT_UNKNOWN"),
     "a statement is none": (lambda p: (p / "data/tests/t1.dsse.json").write_text("[" * 100_000), "STATEMENT_WRONG"),
+    "a statement has two payloads": (two_payloads, "STATEMENT_WRONG"),
+    "a receipt is none": (lambda p: receipt(p, b"[" * 60_000), "ANCHOR_WRONG"),
     "a row says PASS": (row_says, "POPULATION_WRONG"),
     "a row is gone": (row_gone, "POPULATION_WRONG"),
     "a row ends with another record": (lambda p: rows_changed(p, ends_elsewhere), "POPULATION_WRONG"),

@@ -80,6 +80,12 @@ def a_node_is_another(lines: list[bytes]) -> list[bytes]:
     return lines
 
 
+def beside(package: Path) -> None:
+    """As if all of it were here: whoever reads the package by other means reads these."""
+    (lines,) = package.glob("data/ledgers/*/lines.jsonl")
+    lines.with_name("000000000001.jsonl").write_bytes(lines.read_bytes().replace(b'"FAIL"', b'"PASS"'))
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a line is changed": (lines_changed(lambda ls: [one.replace(b'"PASS"', b'"FAIL"') for one in ls]), "CHECKPOINT_CONTRADICTED"),
     "a line is gone": (lines_changed(lambda ls: ls[:-1]), "PACKAGE_TREE_WRONG"),
@@ -89,6 +95,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a stretch is gone": (tree_changed(lambda ls: ls[1:]), "PACKAGE_TREE_WRONG"),
     "the last stretch is gone": (tree_changed(lambda ls: ls[:-1]), "RECORDS_CUT_OFF"),
     "the tree is none": (tree_changed(lambda ls: [b"[" * 100_000 + b"\n"]), "PACKAGE_TREE_WRONG"),
+    "the tree is of no number": (tree_changed(lambda ls: [b'{"lines": [1, Infinity]}\n']), "PACKAGE_TREE_WRONG"),
+    "other lines lie beside it": (beside, "PACKAGE_FILE_EXTRA"),
+    "the id is another": (lambda p: next(p.glob("data/ledgers/*/id")).write_text("0" * 32), "PACKAGE_LEDGER_WRONG"),
     "a run of the period is hidden": (hidden_run, "POPULATION_WRONG"),
     "the tree is gone": (lambda p: next(p.glob("data/ledgers/*/tree.jsonl")).unlink(), "PACKAGE_INFO_WRONG"),
     "the lines are gone": (lambda p: next(p.glob("data/ledgers/*/lines.jsonl")).unlink(), "PACKAGE_FILE_MISSING"),

@@ -56,6 +56,14 @@ def test_without_key_or_checkpoint_it_proves_nothing(client: Client) -> None:
     assert client.verify(None, "--pin", client.key) == (3, "internally consistent", [])
 
 
+def test_a_fingerprint_cannot_tell_its_key_and_an_honest_proof_is_no_finding(client: Client) -> None:
+    assert client.verify(None, "--pin", client.key.fingerprint, "--anchor", client.anchor) == (
+        3,
+        "internally consistent",
+        [],
+    )
+
+
 def test_it_discloses_no_other_record(client: Client) -> None:
     written = b"".join(path.read_bytes() for path in sorted(client.proof.rglob("*")) if path.is_file())
     encoded = [base64.b64decode(line.split()[-1]) for line in written.split(b"\n") if line.startswith(b"extra ")]
@@ -120,3 +128,13 @@ def test_nothing_is_proven_of_a_ledger_that_was_changed(client: Client, tmp_path
 def test_what_is_no_proof_is_refused(client: Client, contents: bytes) -> None:
     (client.proof / "proof.tlog-proof").write_bytes(contents)
     assert client.run("verify", client.proof).code == 2
+
+
+def test_a_proof_that_lies_in_a_copy_of_a_ledger_does_not_stand_for_it(client: Client, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (client.world.site.state / "ledger").glob("*.jsonl"):
+        (copy / path.name).write_bytes(path.read_bytes().replace(b'"FAIL"', b'"PASS"', 1))
+    (copy / "proof.tlog-proof").write_bytes((client.proof / "proof.tlog-proof").read_bytes())
+    code, says, _ = client.verify(copy)
+    assert (code, says) == (1, None)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from tests.support.packages import Exporting, made
+from tests.support.recorded import test
 
 from ccdr.jobs.checkpoints.making import make
 
@@ -107,3 +108,16 @@ def test_a_package_of_another_host_is_collected(exporting: Exporting) -> None:
     assert central.world.site.run("ledger", "collect", str(exporting.package)).code == 1
     exporting.export("--plan", "p", to=exporting.root / "part")
     assert central.world.site.run("ledger", "collect", str(exporting.root / "part")).code == 2
+
+
+def test_two_tests_of_one_run_have_a_statement_each(exporting: Exporting) -> None:
+    """Else whoever writes a second one, that passed, hides the first."""
+    test(exporting.world.ledger, "t2", "recordings-b3", "PASS", "recordings")
+    exporting.export()
+    results = {}
+    for path in (exporting.package / "data/tests").iterdir():
+        payload = json.loads(base64.b64decode(json.loads(path.read_text())["payload"]))
+        of = payload["subject"][0]["annotations"]["record"]
+        results[path.name.replace(f".{of}.", ".N.")] = payload["predicate"]["result"]
+    assert results == {"t1.dsse.json": "PASSED", "t2.dsse.json": "FAILED", "t2.N.dsse.json": "PASSED"}
+    assert exporting.verify() == (3, "internally consistent", [])

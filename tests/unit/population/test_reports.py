@@ -125,9 +125,9 @@ def test_no_place_between_two_of_our_records_is_shown_to_people(site: Site) -> N
 
 
 def test_a_report_begins_by_itself_with_the_first_record_of_all(site: Site) -> None:
-    from ccdr.cli.report import _first_record
+    from ccdr.cli.report import first_record
 
     name = lost(site)
-    assert _first_record(services_of(site)) == END - timedelta(minutes=36)
+    assert first_record(services_of(site)) == END - timedelta(minutes=36)
     brought_back(site, name)
-    assert _first_record(services_of(site)) == END - 60 * HOUR
+    assert first_record(services_of(site)) == END - 60 * HOUR

@@ -92,6 +92,6 @@ def tell(one: Deviation, services: Services) -> Exit:
     for record in one.refused:
         click.echo(f"  record {record}, which accepts its risk, does not count: nobody who may approve has signed it")
     for said, what in shown.said():
-        words = "" if said.words is None else f": {shown.words.get(said.words) or GONE}"
-        click.echo(f"  {to_the_second(said.at)}  {what}, by {said.actor} (record {said.record}){words}")
+        text = "" if said.words is None else f": {shown.words.get(said.words) or GONE}"
+        click.echo(f"  {to_the_second(said.at)}  {what}, by {said.actor} (record {said.record}){text}")
     return Exit.FINDING if shown.overdue else Exit.OK

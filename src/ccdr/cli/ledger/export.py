@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections import defaultdict
@@ -22,6 +23,7 @@ from ccdr.model.errors import CcdrError, Exit, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
+    from ccdr.evidence.ledger.ledger import Ledger
     from ccdr.jobs.package.sources import Source
     from ccdr.jobs.package.tenancy import Tenancy
     from ccdr.jobs.package.writing import Told, Written
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
     from ccdr.telling.report import Period, Report
     from ccdr.telling.report.chains import ChainFacts
+    from ccdr.telling.report.runs import RecordedRun
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,27 @@ def _report(
     )
     if tenancy is not None:
         made = replace(made, ledger=replace(made.ledger, beside=_beside(made, tenancy)))
+        made = _without_others(made, services, tenancy)
     return made, period
+
+
+def _without_others(made: Report, services: Services, tenancy: Tenancy) -> Report:
+    """How a plan's secrets are kept may name other plans that have the same password: such a record stands as a hash,
+    and has no row."""
+    from ccdr.evidence.history.kinds import EXAMINED
+    from ccdr.telling.report.population_csv import digest_of
+
+    readers: dict[str | None, Ledger] = {one.ledger: one.reader for one in services.population().chains}
+    readers[None] = services.ledger
+
+    def own(run: RecordedRun) -> bool:
+        if run.verb != EXAMINED:
+            return True
+        record = readers[run.ledger].numbered(run.number)
+        return record is not None and tenancy.told_in(json.dumps(record, ensure_ascii=False)) is None
+
+    runs = tuple(filter(own, made.runs))
+    return made if len(runs) == len(made.runs) else replace(made, runs=runs, population=digest_of(runs))
 
 
 def _beside(made: Report, tenancy: Tenancy) -> tuple[ChainFacts, ...]:

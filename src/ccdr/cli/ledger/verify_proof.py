@@ -22,11 +22,11 @@ _SHOWN = ("kind", "time", "host", "plan", "asset", "run", "verdict", "result", "
 
 def proof_at(where: Path) -> Path | None:
     """The proof's file, where there is one: the file itself, or the one in a directory that `ccdr ledger proof`
-    wrote."""
-    from ccdr.evidence.checkpoints.proof import PROOF, is_proof
+    wrote. One that lies with the lines of a ledger does not stand for them."""
+    from ccdr.evidence.checkpoints.proof import PROOF, RECORD, is_proof
 
     path = where / PROOF if where.is_dir() else where
-    if not path.is_file():
+    if not path.is_file() or (where.is_dir() and any(one.name != RECORD for one in where.glob("*.jsonl"))):
         return None
     with path.open("rb") as file:
         return path if where.is_dir() or is_proof(file.read(64)) else None

@@ -95,9 +95,12 @@ def check_proof(
     if beside is not None and beside != proof.line:
         found.append(Finding("PROOF_WRONG", "the record that lies beside the proof is another one", number))
     pinned = _signed_by(checkpoint, pins)
-    if pins and not pinned:
+    untold = [pin for pin in pins if pin.public is None]  # a note's line does not hold its key
+    if pins and not pinned and not untold:
         found.append(Finding("KEY_NOT_PINNED", "none of the pinned keys signed its checkpoint", checkpoint.size))
     unproven, fitting = list[str](), list[Anchor]()
+    if untold and not pinned:
+        unproven.append("a fingerprint does not tell the key, and a proof does not hold it: pin the key itself")
     for anchor in anchors:
         of = anchor.checkpoint
         if (of.origin, of.size) != (checkpoint.origin, checkpoint.size):
@@ -129,7 +132,6 @@ def check_proof(
 
 
 def _signed_by(checkpoint: Checkpoint, pins: Sequence[Pin]) -> bool:
-    """A pin that is a fingerprint tells no key: a note's line does not hold one."""
     names = {one.name for one in checkpoint.note.signatures}
     keys = [VerifierKey(name, pin.public) for name in names for pin in pins if pin.public is not None]
     return any(checkpoint.note.signed_by(key) for key in keys)

@@ -121,7 +121,7 @@ def _note(name: str, contents: bytes, checkpoint: Checkpoint) -> Anchor:
         body = json.loads(contents)
         kind, at = str(body["kind"]), utc(body["at"])
         digest, named = body["checkpoint_sha256"], body["name"]
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise ValueError("is no receipt") from None
     if kind not in (TOLD, OBJECT_LOCK) or named != name:
         raise ValueError("is not of the anchor that its name says")

@@ -25,6 +25,7 @@ from ccdr.evidence.package.statements import Tests
 from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.model.errors import LedgerBroken
+from ccdr.plans.versions import PLAN_VERSION, digest_of
 
 _LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
 Record = Mapping[str, Any]
@@ -41,6 +42,7 @@ class Shown:
     ours: bool
     statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
     sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
+    signed_off: list[Record] = field(default_factory=list)
     versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
     keys: list[Record] = field(default_factory=list)
     anchored: list[Record] = field(default_factory=list)  # records of anchors
@@ -122,8 +124,9 @@ class Shown:
             self.statements[made[0]] = made[1]
         if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
             self.sign_offs |= readable_files_of(record)
-        if record["kind"] == "plan.version" and PASSED_OVER not in record and isinstance(record.get("files"), dict):
-            self.versions[str(record["plan"]), str(record["digest"])] = record["files"]
+            self.signed_off.append(record)
+        if record["kind"] == PLAN_VERSION and PASSED_OVER not in record and _are_of_its_digest(record):
+            self.versions[str(record["plan"]), record["digest"]] = record["files"]
 
     def _partly(self) -> Iterator[Leaf]:
         """Each line that is shown is a record, of its number, and follows the line before where that is shown too."""
@@ -180,3 +183,12 @@ class Shown:
         self._take(record, digest)
         self.each(record, typed.time)
         return digest
+
+
+def _are_of_its_digest(version: Record) -> bool:
+    """Its files: else a later record of the same digest would tell of other texts."""
+    files = version.get("files")
+    try:
+        return isinstance(files, dict) and version["digest"] == digest_of(files)
+    except (KeyError, ValueError):  # a name that is no text
+        return False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.sign_offs import NAMESPACE, ToSignOff
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
+from ccdr.model.values import utc
 
 FOLDER = "sign-offs"
 
@@ -35,3 +39,20 @@ def readable_files_of(record: Mapping[str, Any]) -> dict[str, str]:
         return files_of(record)
     except (CcdrError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return {}
+
+
+def fits(population: Path, given: ToSignOff) -> bool:
+    """Are the rows of this period, and of its plans, in a package's population.csv those that were signed? OSError or
+    ValueError where it cannot be read."""
+    digest, count = sha256(), 0
+    with population.open("rb") as file:
+        heading = file.readline()
+        digest.update(heading)
+        columns = next(csv.reader([heading.decode()]))
+        for line in file:
+            row = dict(zip(columns, next(csv.reader([line.decode("utf-8")])), strict=True))
+            of_plans = not given.plans or row["plan"] in given.plans
+            if of_plans and row["started"] and given.start <= utc(row["started"]) < given.end:
+                digest.update(line)
+                count += 1
+    return (count, digest.hexdigest()) == (given.rows, given.sha256)

@@ -39,6 +39,7 @@ class Tests:
     ours: bool = True
     _begun: dict[str, Record] = field(default_factory=dict)
     _versions: dict[str, Record] = field(default_factory=dict)
+    _named: set[str] = field(default_factory=set)
 
     def take(self, record: Record, line_sha256: str) -> tuple[str, bytes] | None:
         kind = record["kind"]
@@ -53,8 +54,16 @@ class Tests:
             begun = self._begun.pop(run, None)
             if record.get("verdict") in RESULTS:
                 statement = _statement(self.ledger, begun, record, self._versions.get(plan), line_sha256)
-                return name_of(run, None if self.ours else self.ledger), canonical(statement)
+                return self._name(run, record), canonical(statement)
         return None
+
+    def _name(self, run: str, record: Record) -> str:
+        """Of a second test of one run with its record's number: it must not take the place of the first."""
+        name = name_of(run, None if self.ours else self.ledger)
+        if name in self._named:
+            name = f"{name.removesuffix(SUFFIX)}.{record['seq']}{SUFFIX}"
+        self._named.add(name)
+        return name
 
 
 def name_of(run: str, ledger: str | None) -> str:
@@ -127,9 +136,12 @@ def pae(payload: bytes) -> bytes:
 
 def envelope(payload: bytes, key: SigningKey | None) -> bytes:
     """Without a key it has no signature, and proves nothing by itself."""
-    signatures = (
-        [] if key is None else [{"keyid": key.verifier.fingerprint, "sig": _text(key.private.sign(pae(payload)))}]
-    )
+    signed = [] if key is None else [(key.verifier.fingerprint, key.private.sign(pae(payload)))]
+    return _envelope(payload, signed)
+
+
+def _envelope(payload: bytes, signed: Iterable[tuple[str, bytes]]) -> bytes:
+    signatures = [{"keyid": keyid, "sig": _text(signature)} for keyid, signature in signed]
     body = {"payloadType": PAYLOAD, "payload": _text(payload), "signatures": signatures}
     return json.dumps(body, indent=1).encode() + b"\n"
 
@@ -164,6 +176,8 @@ def opened(contents: bytes) -> Enveloped:
         raise ValueError("is no DSSE envelope") from None
     if not right or not payload:
         raise ValueError("is no envelope of an in-toto statement")
+    if contents != _envelope(payload, signatures):  # others may read another one of two payloads
+        raise ValueError("is no envelope as ccdr writes one")
     return Enveloped(payload, signatures)
 
 

@@ -3,7 +3,9 @@ says whether that proves anything. Nothing in a package is carried out, and noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -19,11 +21,12 @@ from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.beside import is_id
+from ccdr.evidence.lineage.beside import is_id, read_id
 from ccdr.evidence.package import bag, population, sign_offs, statements
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
+from ccdr.evidence.sign_offs import ToSignOff
 from ccdr.model.values import so_many, utc
 
 if TYPE_CHECKING:
@@ -74,6 +77,11 @@ class _Open:
     rows: population.Rows | None = None
     within: Callable[[datetime], bool] = lambda _: False
     due: DueRuns = field(default_factory=DueRuns)
+    names: Sequence[str] = ()  # of the ledgers in it
+
+    def strange(self, anchor: Anchor) -> bool:
+        """Is it of none of the ledgers in the package?"""
+        return all(anchor.checkpoint.origin != origin_of(name) for name in self.names)
 
     def time_of(self, label: str) -> datetime | None:
         try:
@@ -104,6 +112,9 @@ def verify_package(
         at.found.append(Finding("PACKAGE_LEDGER_MISSING", f"{bag.INFO} names no ledger that is in it ({BY_LEDGER})"))
     if strange := [one for one in names if not is_id(one)]:
         at.found.append(Finding("PACKAGE_FILE_EXTRA", f"{DATA}/ledgers/{strange[0]} is no ledger's directory"))
+    at.names = names
+    if len({one[:8] for one in names}) < len(names):  # by which rows and statements name them
+        at.found.append(Finding("PACKAGE_LEDGER_WRONG", "the ids of two ledgers in it begin alike"))
     _open_population(at)
     of = {one: _of_ledger(at, one, made, ours=one == own) for one in names if is_id(one)}
     shown = {name: shown for name, (shown, _) in of.items()}
@@ -111,6 +122,8 @@ def verify_package(
     _keys(at, [key.key for _, one in of.values() for key in one.checked.keys])
     _statements(at, shown, [] if own not in of else [key.key for key in of[own][1].checked.keys])
     _sign_offs(at, shown)
+    if own in shown:
+        _signed_for(at, shown[own])
     _plans(at, shown)
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
@@ -173,10 +186,11 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
         at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
         shown.directory /= "nothing"  # is there, and holds no lines
+    _is_there(at, name, whole=shown.whole)
     shown.verify_chain()
     checkpoints, unreadable = _checkpoints(at.package, name)
-    receipts = _receipts(at, name, shown.anchored)
-    brought = [one for one in at.anchors if ours or one.checkpoint.origin == origin_of(name)]
+    receipts = _receipts(at, name, shown.anchored, ours=ours)
+    brought = [one for one in at.anchors if one.checkpoint.origin == origin_of(name) or (ours and at.strange(one))]
     asked = Asked(
         ledger=name,
         origin=origin_of(name),
@@ -206,6 +220,16 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     return shown, OfLedger(name, verification, checked, shown.shown, shown.to_the_end)
 
 
+def _is_there(at: _Open, name: str, *, whole: bool) -> None:
+    """Nothing but the ledger: whoever reads a package by other means must not read other lines."""
+    own = re.compile(r"id|[0-9]{12}\.jsonl|torn-.*\.bin") if whole else re.compile(rf"id|{LINES}|{TREE}")
+    for file in at.package.below(f"ledgers/{name}"):
+        if not own.fullmatch(file):
+            at.found.append(Finding("PACKAGE_FILE_EXTRA", f"{DATA}/ledgers/{name}/{file} is no file of a ledger's"))
+    if not whole and read_id(at.package.root / DATA / "ledgers" / name) != name:
+        at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"{DATA}/ledgers/{name}/id is of another one"))
+
+
 def _took_in(at: _Open, record: Record) -> None:
     ledgers, records = record.get("ledgers") or [record.get("ledger")], record.get("records")
     if not isinstance(ledgers, list) or not isinstance(records, int):
@@ -214,11 +238,15 @@ def _took_in(at: _Open, record: Record) -> None:
         at.taken_in[str(one)] = records, str(record.get("head")), int(record["seq"])
 
 
-def _receipts(at: _Open, name: str, anchored: Sequence[Record]) -> Receipts:
+def _receipts(at: _Open, name: str, anchored: Sequence[Record], *, ours: bool) -> Receipts:
     """What anchors have left with the checkpoints; those that records tell of, and that are not there."""
     directory = at.package.root / DATA / "checkpoints" / name
     receipts = anchors_in(directory, at.certificates)
-    receipts.findings += missing(anchored, directory)
+    if ours or (directory / "anchors").is_dir():
+        receipts.findings += missing(anchored, directory)
+    elif anchored:
+        many = so_many(len(anchored), "anchor is", "anchors are")
+        receipts.notes.append(f"ledger {name[:8]}…: {many} recorded, and the host that took it in has no receipt")
     return receipts
 
 
@@ -301,6 +329,26 @@ def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
         Finding("SIGN_OFF_MISSING", f"{DATA}/{sign_offs.FOLDER}/{name} is not there, and its record is among the lines")
         for name in sorted(wanted)
     ]
+
+
+def _signed_for(at: _Open, shown: Shown) -> None:
+    """Is each sign-off of the rows that are here? A period that was signed again, rightly, is."""
+    start, end = at.time_of(FROM), at.time_of(TO)
+    path = at.package.root / DATA / population.NAME
+    if start is None or end is None or at.rows is None:
+        return
+    of_period: dict[tuple[object, ...], list[tuple[int, bool]]] = {}
+    for record in shown.signed_off:
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+            given = ToSignOff.recorded(record)
+            if (shown.whole or start <= given.start) and given.end <= end:
+                key = given.start, given.end, given.plans
+                of_period.setdefault(key, []).append((int(record["seq"]), sign_offs.fits(path, given)))
+    for several in of_period.values():
+        seq, right = several[-1]
+        if not right:
+            text = f"record {seq} signs a period off for another population than the rows of it that are here"
+            at.found.append(Finding("SIGN_OFF_OF_OTHERS", text, seq))
 
 
 def _plans(at: _Open, shown: Mapping[str, Shown]) -> None:

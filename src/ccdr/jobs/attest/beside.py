@@ -8,7 +8,7 @@ from pathlib import Path
 from ccdr.evidence.history.kinds import BACKUP_END, TEST_END
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage.beside import id_in, itself, read_id, reader
+from ccdr.evidence.lineage.beside import id_in, is_id, itself, read_id, reader
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.values import COLLECTED, LEDGERS
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, examine, is_package
@@ -62,7 +62,10 @@ def _in_package(source: Path) -> Path:
             f"the package {source} is not as it was written: {wrong[0]}",
             hint=f"`ccdr ledger verify {source}` lists all damage; nothing was taken in",
         )
-    directory = source / DATA / "ledgers" / str(package.info.get(BY_LEDGER))
+    own = package.info.get(BY_LEDGER, "")
+    if not is_id(own):  # it must not lead elsewhere
+        raise UsageProblem(f"the package {source} does not say which ledger it is of ({BY_LEDGER})")
+    directory = source / DATA / "ledgers" / own
     if (directory / TREE).exists():
         raise UsageProblem(
             f"the package {source} shows a part of a ledger", hint="`ccdr ledger export DIR` there packs all of it"

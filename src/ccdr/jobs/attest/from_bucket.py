@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _ledger(store: EvidenceBucket, origin: str, there: dict[str, Versions], serv
     assert ledger is not None, "the key's form says so"
     before = kept_of(services.state, ledger, store.url) or Published(store.url)
     findings: list[Finding] = []
-    checkpoints = tuple(_checkpoints(store, there.get(CHECKPOINTS, {}), before, findings))
+    checkpoints = tuple(_checkpoints(store, there.get(CHECKPOINTS, {}), before, findings, services.clock.now()))
     published = Published(store.url, checkpoints, before.read)
     lineage = read_lineage(services.state, services.ledger)
     if ledger == lineage.ledger:
@@ -140,7 +141,7 @@ def _oldest(store: EvidenceBucket, versions: Sequence[ObjectVersion], found: lis
 
 
 def _checkpoints(
-    store: EvidenceBucket, there: Versions, before: Published, found: list[Finding]
+    store: EvidenceBucket, there: Versions, before: Published, found: list[Finding], now: datetime
 ) -> Iterator[PublishedCheckpoint]:
     for key, versions in there.items():
         oldest = _oldest(store, versions, found)
@@ -157,7 +158,7 @@ def _checkpoints(
         except ValueError as why:
             found.append(Finding("CHECKPOINT_UNREADABLE", f"{oldest.key} {why}", key.last))
             continue
-        locked = lock is not None and lock.mode == COMPLIANCE
+        locked = lock is not None and lock.mode == COMPLIANCE and lock.until > now  # else another may be in its place
         yield PublishedCheckpoint(oldest.key, oldest.id, oldest.at, locked, contents.decode())
 
 

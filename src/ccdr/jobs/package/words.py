@@ -38,7 +38,8 @@ _PART = """\
 """
 _TENANT = """\
 - It is for one client, whose plans are: {plans}. Records of the host itself, and of other clients, are hashes only.
-  Completeness among them is unproven. The number of all records is told.
+  Completeness among them is unproven. The number of all records is told. So is a record of how a plan's secrets are
+  kept that names other plans: it has no row either.
 - Plans that hold the data of several clients are in no client's package, since their records tell of all of them.
 - Who began the ledger and made its keys stands in those records: the account and the host.
 """

@@ -42,6 +42,7 @@ from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
 
+_EXAMINED = b'"kind":"plan.examined"'
 _ANCHORED = b'"kind":"ledger.anchored"'
 _LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
 
@@ -194,7 +195,7 @@ class _Writing:
         self.shown_anchored.clear()
         with (directory / LINES).open("wb") as shown, (directory / TREE).open("wb") as tree:
             for seq, line in enumerate(lines(source.directory, source.extent), start=1):
-                if chosen.shows(seq, line):
+                if chosen.shows(seq, line) and not self._of_others(line):
                     self._require_own(seq, line)
                     tree.writelines(stretches.keep())
                     shown.write(line)
@@ -207,6 +208,13 @@ class _Writing:
                     tree.writelines(stretches.cut())
             tree.writelines(stretches.close())
         return stretches.kept, stretches.size
+
+    def _of_others(self, line: bytes) -> bool:
+        """How a plan's secrets are kept, where that names others' plans: it has no row either."""
+        tenancy = self.order.tenancy
+        return (
+            tenancy is not None and _EXAMINED in line and tenancy.told_in(line.decode("utf-8", "replace")) is not None
+        )
 
     def _require_own(self, seq: int, line: bytes) -> None:
         """Nothing of another tenant's leaves by a sentence either."""
