@@ -97,3 +97,10 @@ def test_it_is_acknowledged_as_what_is_of_no_plan(site: Site) -> None:
     assert site.run("ack", "DEVIATION_OVERDUE", "--until", "3d", "--why", "it moved").code == 0
     (one,) = site.run("status").json["left_overdue"]
     assert one["acknowledged"] is True
+
+
+def test_what_the_ledger_found_about_itself_stands_in_the_report_of_a_plan(site: Site) -> None:
+    broken(site)
+    for plans in ((), ("p",)):
+        told = site.run("report", *plans, "--json").json["deviations"]
+        assert "LEDGER_BROKEN" in [one["code"] for one in told], plans

@@ -60,6 +60,9 @@ class Tenancy:
             verified = replace(verified, problems=problems)
         return replace(lineage, compared=compared, beside=beside, verified=verified)
 
+    def may_hear(self, scope: str) -> bool:
+        return scope == self.tenant
+
     def may_know(self, plans: Sequence[str]) -> bool:
         """A sign-off of all plans counts the runs, and names the accounts, of others."""
         return bool(plans) and set(plans) <= self.plans

@@ -89,12 +89,25 @@ class Reader(Protocol):
     def own(self, lineage: Lineage) -> Lineage:
         """What the ledger says of itself, without what it says of others."""
 
+    def may_hear(self, scope: str) -> bool:
+        """What people attest of one host, site or tenant."""
+
     def may_know(self, plans: Sequence[str]) -> bool:
         """What is about these plans; none: about all."""
 
 
 def _told_to(reader: Reader | None, lineage: Lineage) -> Lineage:
     return lineage if reader is None else reader.own(lineage)
+
+
+def _host_told_to(reader: Reader, evidence: Evidence) -> AssetHistory:
+    """What is attested of all, of this reader, and of hosts that worked for them; nothing else of the host's own."""
+    known, hosts = evidence.histories.get((None, None), AssetHistory()), {run.host for run in evidence.runs}
+
+    def told(scope: object) -> bool:
+        return scope is None or scope in hosts or reader.may_hear(str(scope))
+
+    return AssetHistory(attested={key: one for key, one in known.attested.items() if told(one.get("scope"))})
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,8 @@ def make_report(
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     read_ = _read(plans, services, period, named=named, there=there, whole=whole)
     evidence, directory = read_.evidence, plans_of(plans)
+    if reader is not None:
+        evidence.histories[None, None] = _host_told_to(reader, evidence)
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
     runs = tuple(evidence.runs)

@@ -121,6 +121,8 @@ class Evidence:
         if self.wanted is not None:
             self.plans_seen.add(plan)
             if plan not in self.wanted:
+                if plan is None and time < self.period.end:  # of the host: what is attested holds for each plan
+                    follow(self.histories, record)
                 return
         if PASSED_OVER in record:
             self._pass_over(record, time)

@@ -64,7 +64,7 @@ class KeptFold:
 
         fold.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
         fold.plans.update((plan, one) for plan, one in self.plans if asked(plan))
-        fold.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
+        fold.histories = {(plan, asset): one for plan, asset, one in self.upkeep if plan is None or asked(plan)}
         fold.histories.update((name, one.history) for name, one in fold.assets.items())
         fold.plans_seen = set(self.seen)
         fold.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
