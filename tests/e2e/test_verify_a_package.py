@@ -73,7 +73,7 @@ class Audit:
     def read_by_hand(self) -> tuple[int, str]:
         text = (DOCS / "how-to/verify-a-package.md").read_text("utf-8")
         blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        assert len(blocks) == 7
+        assert len(blocks) == 8
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", "\n".join(blocks)], cwd=self.package, text=True,
             capture_output=True, env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},

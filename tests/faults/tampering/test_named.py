@@ -205,7 +205,7 @@ def test_a_backdated_record(kept: Kept) -> None:
 
 
 def test_a_clock_that_ran_ahead_of_an_anchors(kept: Kept) -> None:
-    from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
+    from ccdr.evidence.checkpoints.anchors import RFC3161, Anchor
     from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
     from ccdr.evidence.checkpoints.keys import Pin
     from ccdr.jobs.checkpoints.held_to import Brought, of_directory
@@ -213,7 +213,7 @@ def test_a_clock_that_ran_ahead_of_an_anchors(kept: Kept) -> None:
     checkpoint = read_checkpoint(kept.mailed[-1])
     last = datetime.fromisoformat(kept.lines()[checkpoint.size - 1]["time"])
     for at, found in ((last - timedelta(hours=1), {"CLOCK_AHEAD"}), (last + timedelta(hours=1), set())):
-        anchor = Anchor(GIVEN, "tsa", checkpoint, at, independent=True)
+        anchor = Anchor(RFC3161, "tsa", checkpoint, at, independent=True)
         brought = Brought((Pin.of(kept.pins[0]),), (anchor,))
         assert {one.code for one in of_directory(kept.ledger, kept.checkpoints, brought, None).findings} == found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.checkpoints.anchors import Anchor
+from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint
 from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
 from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
@@ -326,7 +326,8 @@ class _Walk:
         for anchor in anchors:
             size = anchor.checkpoint.size
             latest = self.latest.get(size)
-            if latest and anchor.at and latest > anchor.at + CLOCKS_APART:
+            by_its_clock = anchor.kind != GIVEN  # when a person had it is no clock's word
+            if by_its_clock and latest and anchor.at and latest > anchor.at + CLOCKS_APART:
                 text = f"a record up to {size} says {rfc3339(latest)}, and {anchor} held it at {rfc3339(anchor.at)}"
                 yield Finding("CLOCK_AHEAD", text, size)
             if latest and size in self.earliest and self.earliest[size][0] < latest - CLOCKS_APART:

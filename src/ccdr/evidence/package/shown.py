@@ -99,7 +99,8 @@ class Shown:
         if self._verification is not None:
             return self._verification
         first, last = (min(self._times), max(self._times)) if self._times else (None, None)
-        notes, begun = (f"{self.size - self.shown} of its records are hashes only",), tuple(self._begun.values())
+        hidden = f"{self.size - self.shown} of its records are hashes only"
+        notes, begun = (f"{hidden}: that none of them was asked for is not proven",), tuple(self._begun.values())
         return Verification(self.size, first, last, self._head, 0, tuple(self.problems), notes, begun, self._newer)
 
     def leaves(self) -> Iterator[Leaf]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ccdr.jobs.services import Services
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 LARGEST = 64 * 1024  # bytes of a file that is taken for a key or a checkpoint
 
 
@@ -82,9 +84,11 @@ def _certificates(path: Path) -> list[Certificate]:
 
 
 def _dated(text: str) -> tuple[Path, datetime | None]:
-    """A path, and when what lies there was had: `FILE@2026-11-25T10:00:00Z`."""
+    """A path, and when what lies there was had: `FILE@2026-11-25T10:00:00Z`; by a date alone, until its end."""
     path, _, time = text.rpartition("@")
     try:
+        if path and _DATE.fullmatch(time):
+            return Path(path), utc(f"{time}T23:59:59Z")
         return (Path(path), utc(time)) if path else (Path(text), None)
     except (ValueError, OverflowError):
         return Path(text), None
