@@ -69,8 +69,22 @@ def before(histories: Histories, record: Record) -> Before:
     return Before(plan.newest.get(PLAN_VERSION) if plan else None, checks)
 
 
+def take_start(histories: Histories, record: Record) -> None:
+    """Has the run of this kind before it crashed? It has no end, and an asset is worked at by one at a time. After
+    history has taken the record: half of all records are of this kind."""
+    if TOLD_BY in record and of_another_host(record):
+        return
+    own, kind, run = _own(histories, record), record["kind"], str(record["run"])
+    begun = own.deviations.begun
+    crashed = begun.get(kind)
+    begun[kind] = [run, str(record["time"]), base_of(record)]
+    if crashed is not None and crashed[0] in own.open_runs and crashed[0] != run:
+        was = before(histories, record)
+        _One(own, record, was, _rules(was.version)).crashed(VERB_OF[kind], crashed)
+
+
 def take(histories: Histories, record: Record, was: Before) -> None:
-    """After history has taken the record."""
+    """After history has taken the record, which is no start."""
     kind = record["kind"]
     if kind in OF_LEDGER:
         take_of_ledger(histories, record)
@@ -79,11 +93,15 @@ def take(histories: Histories, record: Record, was: Before) -> None:
         if not of_another_host(record):
             _version(histories, record, was)
         return
+    _One(_own(histories, record), record, was, _rules(was.version)).take()
+
+
+def _own(histories: Histories, record: Record) -> AssetHistory:
     place = _place(record), record["asset"]
     own = histories.get(place)  # for millions of records: one that is made in vain costs as much as all the rest
     if own is None:
         own = histories[place] = AssetHistory()
-    _One(own, record, was, _rules(was.version)).take()
+    return own
 
 
 def _place(record: Record) -> str | None:
@@ -127,14 +145,14 @@ class _One:
 
     def take(self) -> None:
         record, kind = self.record, self.record["kind"]
-        if kind in OF_STARTS:
-            self._begun()
-        elif kind == TEST_END:
+        if kind == TEST_END:
             self._tested()
         elif kind == BACKUP_END:
-            self._ends(Trouble.BACKUP_FAILED, "backup", record["result"] == FAILED, record["result"] == STORED)
-            if record["result"] == STORED:
-                Points(self.kept, str(self.record["asset"]), self.rules).stored(record, self.was.version)
+            result, kept = record["result"], self.own.deviations
+            if kept.spans or result != STORED:
+                self._ends(Trouble.BACKUP_FAILED, "backup", result == FAILED, result == STORED)
+            if result == STORED:
+                Points(kept, str(record["asset"]), self.rules).stored(record, self.was.version)
         elif kind == CONTROLLED:
             self._controlled()
         elif kind == CHECKED:
@@ -270,18 +288,10 @@ class _One:
     def _lasted(span: Span, first: str, last: str) -> bool:
         return utc(first) <= utc(span["retest"][1]) and utc(last) >= utc(span["since"])
 
-    def _begun(self) -> None:
-        """Has the run of this kind before it crashed? It has no end, and an asset is worked at by one at a time."""
-        if TOLD_BY in self.record and of_another_host(self.record):
-            return
-        kind, record, own = self.record["kind"], self.record, self.own
-        crashed = self.kept.begun.get(kind)
-        self.kept.begun[kind] = [str(record["run"]), str(record["time"]), base_of(record)]
-        if crashed is None or crashed[0] not in own.open_runs or crashed[0] == str(record["run"]):
-            return
-        verb = VERB_OF[kind]
+    def crashed(self, verb: str, run: list[Any]) -> None:
+        """That run before it."""
         if (trouble := _FAILED_OF.get(verb)) is not None:
-            self._open(trouble.name, since=utc(crashed[1]), base=crashed[2])
+            self._open(trouble.name, since=utc(run[1]), base=run[2])
         elif (trouble := _ROW_OF.get(verb)) is not None:
             self._in_a_row(trouble, verb, proves_nothing=True)
 

@@ -31,9 +31,23 @@ class Points:
     def stored(self, record: Record, version: Record | None) -> None:
         """A backup was. It is a base from which the log leads on."""
         consistent = (record.get("snapshot") or {}).get("consistent_point")
-        if consistent is not None:
-            self._reached(record, [(utc(consistent), utc(record["time"]))], version)
-            self._log_leads_on(True)
+        if consistent is None:
+            return
+        at, usable = utc(consistent), utc(record["time"])
+        if self._as_it_should_be(at, usable, self._rpo(version)):  # as a rule: for millions of records the rest shows
+            self.own.point = [consistent, record["time"], base_of(record), True]
+            return
+        self._reached(record, [(at, usable)], version)
+        self._log_leads_on(True)
+
+    def _as_it_should_be(self, consistent: datetime, usable: datetime, rpo: float | None) -> bool:
+        """Nothing is open that it could settle, and it opens nothing."""
+        if self.own.spans:
+            return False
+        newest = utc(self.own.point[0]) if self.own.point else None
+        if newest is not None and consistent <= newest:
+            return False
+        return rpo is None or (usable - (newest or consistent)).total_seconds() <= rpo
 
     def shipped(self, record: Record, version: Record | None) -> None:
         """So was log; behind a gap it leads on from the next backup only."""

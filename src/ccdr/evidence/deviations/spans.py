@@ -110,6 +110,8 @@ def settled(
     asset: str | None = None,
 ) -> None:
     """This record took back `what` it waits for (None: all of it), where that is `good` enough for it."""
+    if not place.spans:  # as a rule
+        return
     span = standing(place, code, asset if asset is not None else record["asset"])
     if span is None:
         return

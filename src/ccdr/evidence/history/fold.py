@@ -65,7 +65,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 54  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 55  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
@@ -109,13 +109,20 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
 def follow(history: Histories, record: Record) -> bool:
     """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
     it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
-    if record["kind"] not in derive.WANTED:
+    kind = record["kind"]
+    if kind not in derive.WANTED:
         return _follow(history, record)
-    was = derive.before(history, record)
+    starts = kind in derive.OF_STARTS
+    was = None if starts else derive.before(history, record)
     if not _follow(history, record):
         return False
-    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        derive.take(history, record, was)
+    try:  # as below: for millions of records, what `contextlib.suppress` costs shows
+        if was is None:
+            derive.take_start(history, record)
+        else:
+            derive.take(history, record, was)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
     return True
 
 
