@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from ccdr.host.state import State
 from ccdr.jobs.shipping import background
 
@@ -65,3 +67,24 @@ def test_what_ships_a_wanted_log_beside_it_is_let_be(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_process_that_ends_while_all_are_looked_at_hinders_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "p.left.ship.lock"
+    ships = holder("ship", lock)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    glob = Path.glob
+    ended = Path("/proc", str(gone.pid))
+    monkeypatch.setattr(
+        Path,
+        "glob",
+        lambda self, pattern: [ended, *glob(self, pattern)] if self == Path("/proc") else glob(self, pattern),
+    )
+    try:
+        assert background._holding(lock) == {ships.pid}
+    finally:
+        ships.kill()
+        ships.wait()

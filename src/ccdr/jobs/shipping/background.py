@@ -91,10 +91,15 @@ def _holding(path: Path) -> set[int]:
     """Processes of `ccdr ship` that have a file open; others open a lock for a moment, to see whether it is free."""
     wanted = str(path.resolve())
     pids = set()
-    for fd in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if str(fd.readlink()) == wanted and SHIP.encode() in Path(
-                "/proc", fd.parts[2], "cmdline"
-            ).read_bytes().split(b"\0"):
-                pids.add(int(fd.parts[2]))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end while it is looked at
+            opened = any(_is_open(fd, wanted) for fd in (process / "fd").iterdir())
+            if opened and SHIP.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                pids.add(int(process.name))
     return pids
+
+
+def _is_open(fd: Path, wanted: str) -> bool:
+    with suppress(OSError):
+        return str(fd.readlink()) == wanted
+    return False
