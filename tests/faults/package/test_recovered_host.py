@@ -57,3 +57,22 @@ def test_a_ledger_that_an_older_ccdr_began_verifies(tmp_path: Path) -> None:
     exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
     exporting.export()
     assert exporting.by_pin() == (0, "verified", [])
+
+
+def test_a_collected_ledger_brings_its_checkpoints_along(tmp_path: Path) -> None:
+    """So that whoever collected it verifies it by its key, and so that it is in a package of both hosts, proven."""
+    site, other = two_days(tmp_path / "one"), two_days(tmp_path / "two")
+    keys, anchors = list[str](), list[str]()
+    for one in (site, other):
+        keys += ["--pin", str(signing_keys.create(one.services()).key)]
+        path = tmp_path / f"{one.root.name}.txt"
+        path.write_bytes(make(one.services()).checkpoint.contents)
+        anchors += ["--anchor", str(path)]
+    assert site.run("ledger", "collect", str(other.state)).code == 0
+    was = read_id(other.state / "ledger")
+    assert list((site.state / f"checkpoints/{was}").glob("*.txt"))
+    alone = site.run("ledger", "verify", "--ledger", str(was), *keys, *anchors)
+    assert (alone.code, alone.json["says"]) == (0, "verified"), alone
+    assert site.run("ledger", "export", str(tmp_path / "package")).code == 0
+    done = site.run("ledger", "verify", str(tmp_path / "package"), *keys, *anchors)
+    assert (done.code, done.json["says"]) == (0, "verified"), done

@@ -13,10 +13,14 @@ from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.values import COLLECTED, LEDGERS
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, examine, is_package
 from ccdr.evidence.package.hidden import TREE
+from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.attest.taking_in import Taken, copied, placed, settle
+from ccdr.jobs.checkpoints.kept import CHECKPOINTS, directory_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import LedgerBroken, UsageProblem
+
+LARGEST = 1024**2  # bytes of a checkpoint, or of a receipt
 
 
 def others(state: State) -> list[tuple[str, Path]]:
@@ -50,7 +54,20 @@ def collect(source: Path, services: Services, named: str | None = None) -> Taken
     if known is not None:
         settle(services.state, known)
     taken = copied(services.state, str(ledger), directory, verification, named or str(source), known)
-    return placed(services.state, _recorded(taken, services))
+    done = placed(services.state, _recorded(taken, services))
+    _with_checkpoints(source, done.ledger, services.state)
+    return done
+
+
+def _with_checkpoints(source: Path, ledger: str, state: State) -> None:
+    """The signed checkpoints that lie with it, and the receipts of their anchors. What is here stays as it is: who
+    verifies is told where they differ from the lines. CcdrError where the disk refuses."""
+    below = source / DATA if is_package(source) else source
+    there, here = below / CHECKPOINTS / ledger, directory_of(state, ledger)
+    for path in (*sorted(there.glob("*.txt")), *sorted((there / "anchors").glob("*"))):
+        to = here / path.relative_to(there)
+        if path.is_file() and not path.is_symlink() and not to.exists() and path.stat().st_size <= LARGEST:
+            write_durably(to, path.read_bytes())
 
 
 def _in_package(source: Path) -> Path:
