@@ -51,9 +51,9 @@ class Audit:
         self.room = room = SignOffRoom(root)
         self.services = room.services()
         room.tested("dan")
+        room.tested("dan", hours=40)
         self.key = signing_keys.create(self.services).key
         assert room.sign().code == 0
-        room.tested("dan", hours=40)
         self.package, self.home = root / "package", root / "home"
         had = self.home / "auditor"
         had.mkdir(parents=True)
@@ -73,7 +73,7 @@ class Audit:
     def read_by_hand(self) -> tuple[int, str]:
         text = (DOCS / "how-to/verify-a-package.md").read_text("utf-8")
         blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        assert len(blocks) == 8
+        assert len(blocks) == 9
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", "\n".join(blocks)], cwd=self.package, text=True,
             capture_output=True, env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
@@ -92,6 +92,7 @@ SAID = (
     "nothing leads elsewhere",
     "the package has the checkpoint that you were told",
     "the records are those of the checkpoint",
+    "no record is dated before the one it follows",
     "the rows are those that are named",
     "Verification: OK",
     "Time stamp:",
@@ -113,6 +114,29 @@ def test_an_auditor_verifies_a_package_by_the_commands_of_the_page(audit: Audit,
     audit.export(*(audit.room.period if part else ()))
     assert bool(list(audit.package.glob("data/ledgers/*/tree.jsonl"))) is part
     assert lacking(audit) == []
+
+
+def test_ccdr_verifies_sign_offs_by_the_file_that_an_auditor_has(audit: Audit, tmp_path: Path) -> None:
+    audit.export()
+    by = ("--pin", str(audit.home / "auditor/ledger.pem"), "--anchor", str(audit.home / "auditor/from-mail.txt"))
+    run = audit.room.site.run
+    done = run("ledger", "verify", str(audit.package), *by, "--signers", str(audit.home / "auditor/allowed_signers"))
+    assert (done.code, done.json["says"]) == (0, "verified"), done
+    without = run("ledger", "verify", str(audit.package), *by)
+    assert without.code == 0 and any("--signers" in note for note in without.json["notes"])
+    (tmp_path / "nobody").write_text("")
+    other = run("ledger", "verify", str(audit.package), *by, "--signers", str(tmp_path / "nobody"))
+    assert (other.code, [one["code"] for one in other.json["findings"]]) == (1, ["SIGN_OFF_REFUSED"])
+    assert run("ledger", "verify", *by, "--signers", str(tmp_path / "nobody")).code == 2
+
+
+def test_where_the_checkpoint_of_a_mail_is_not_there_the_page_says_no(audit: Audit) -> None:
+    """A package that was cut off before it: nothing reads as if it were well."""
+    audit.export()
+    first(audit.package, "data/checkpoints/*/0*.txt").unlink()
+    sealed(audit.package)
+    code, said = audit.read_by_hand()
+    assert code and "STOP" in said and "the records are those of the checkpoint" not in said
 
 
 def first(package: Path, pattern: str) -> Path:

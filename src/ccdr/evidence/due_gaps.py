@@ -106,12 +106,13 @@ class DueRuns:
         elif kind == PLAN_VERSION and (version := version_of(record)):
             self._of(record).versions.append(version)
 
-    def gaps(self, since: datetime | None = None) -> list[LedgerGap]:
+    def gaps(self, since: datetime | None = None, until: datetime | None = None) -> list[LedgerGap]:
         """From a plan's first version on, or `since`, up to its last record: what came due after that nobody here
-        knows."""
+        knows; or `until`, where the ledger is said to tell all up to there."""
         if self._last is None:
             return []
-        end, found = self._last + timedelta.resolution, list[LedgerGap]()
+        last, found = self._last if until is None else max(self._last, until), list[LedgerGap]()
+        end = last + timedelta.resolution
         for name, plan in sorted(self._plans.items()):
             if not plan.versions:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,21 @@ class VerifiedPackage:
     """Only a pinned key and an independent anchor make it more than consistent with itself."""
 
     of: PackageChecked
+    signed: Sequence[Finding] = ()  # what is wrong with signatures of sign-offs, by the file that a verifier has
+    signers: bool = False  # was there such a file?
 
     @property
     def findings(self) -> list[Finding]:
-        return [*self.of.findings, *(self.of.ours.checked.findings if self.of.ours else ())]
+        return [*self.of.findings, *(self.of.ours.checked.findings if self.of.ours else ()), *self.signed]
+
+    @property
+    def notes(self) -> list[str]:
+        notes = [] if self.of.ours is None else [*self.of.ours.verification.notes]
+        if (many := len(self.of.signed_off)) and not self.signers:
+            notes.append(
+                f"{so_many(many, 'sign-off')}: --signers FILE looks at the signatures, by a file that you have"
+            )
+        return notes
 
     @property
     def unproven(self) -> list[str]:
@@ -68,7 +80,7 @@ class VerifiedPackage:
             "findings": [one.as_json() for one in self.findings],
             "not_judged": self.unproven,
             "summary": None,
-            "notes": [] if ours is None else list(ours.verification.notes),
+            "notes": self.notes,
             "crashes": self.crashes,
             "gaps": [one.as_json() for one in self.of.gaps],
             "torn_bytes": 0,
@@ -103,7 +115,7 @@ class VerifiedPackage:
         tell_gaps(self.of.gaps)
         for sentence in self.crashes:
             click.echo(f"  crashed: {sentence}")
-        for note in ours.verification.notes if ours is not None else ():
+        for note in self.notes:
             click.echo(f"  note: {note}")
         if ours is not None and not self.findings:
             for sentence in ours.checked.shows():
@@ -111,4 +123,32 @@ class VerifiedPackage:
             for other in self.of.others:  # the rest of them are proven by our record of how they were taken in
                 if other.checked.boundary is not None:
                     click.echo(f"  boundary of ledger {other.ledger[:8]}…: {other.checked.shows()[0]}")
-            click.echo("  what it does not show: LIMITS.txt in it")
+            click.echo(
+                "  report.html, report.json and controls.json are not held to the records: LIMITS.txt says what else"
+            )
+
+
+def signatures(of: PackageChecked, signers: str) -> list[Finding]:
+    """Each sign-off by the text of a file of allowed_signers that a verifier has from elsewhere, as of when it was
+    recorded. UsageProblem where ssh-keygen is not there."""
+    from ccdr.evidence.checkpoints.verifying import Finding
+    from ccdr.evidence.sign_offs import NAMESPACE, ToSignOff
+    from ccdr.host.processes import Host
+    from ccdr.host.signatures import SignatureRefused, verify
+    from ccdr.model.values import utc
+
+    found = []
+    for record in of.signed_off:
+        seq = int(record["seq"])
+        try:
+            text, by = ToSignOff.recorded(record).text(), record["by"]
+            signer = verify(text, str(by["signature"]), signers, NAMESPACE, Host(), at=utc(str(record["time"])))
+        except SignatureRefused as why:
+            found.append(Finding("SIGN_OFF_REFUSED", f"record {seq}, a sign-off: {why}", seq))
+            continue
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue  # no ccdr wrote it so: told already
+        if signer.name != by.get("name"):
+            text = f"record {seq}, a sign-off, says that {by.get('name')!a} signed it; it was {signer.name}"
+            found.append(Finding("SIGN_OFF_REFUSED", text, seq))
+    return found

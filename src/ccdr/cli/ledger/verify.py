@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The certificate of a time-stamping authority's CA, PEM, that you had by another way.",
 )
+@click.option(
+    "--signers",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Who may sign a period off, as you know it (OpenSSH's allowed_signers): sign-offs in a package are verified.",
+)
 @click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
 @click.option("--since-verified", is_flag=True, help="Read only what came after the last verification by `ccdr run`.")
 def verify(
@@ -64,6 +70,7 @@ def verify(
     pins: tuple[str, ...],
     anchors: tuple[str, ...],
     authorities: tuple[Path, ...],
+    signers: Path | None,
     ledger: str | None,
     since_verified: bool,
 ) -> Exit:
@@ -115,13 +122,15 @@ def verify(
         if (code := _verify_since()) is not None:
             return code
         click.echo("ccdr: there is no verification to go on from: all of it is read", err=True)
+    if signers is not None and not (len(where) == 1 and is_package(Path(where[0]))):
+        raise UsageProblem("--signers is for sign-offs in a package", hint="name a package, or leave it out")
     if repository or not where:
         return _verify_live(where, brought, repository=repository)
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
     if is_package(directory):  # first: what proves one record must not stand for all of them
-        return _verify_package(directory, brought)
+        return _verify_package(directory, brought, signers)
     if (proof := proof_at(directory)) is not None:
         return verify_proof(proof, brought)
     if not directory.is_dir():
@@ -181,19 +190,29 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
     return verified.exit_code
 
 
-def _verify_package(directory: Path, brought: Brought) -> Exit:
-    from ccdr.cli.ledger.package import VerifiedPackage
+def _verify_package(directory: Path, brought: Brought, signers: Path | None) -> Exit:
+    from ccdr.cli.ledger.package import VerifiedPackage, signatures
     from ccdr.evidence.package.verifying import verify_package
 
+    known = None if signers is None else _text_of(signers)
     try:
-        verified = VerifiedPackage(verify_package(directory, brought.pins, brought.anchors, brought.certificates))
+        checked = verify_package(directory, brought.pins, brought.anchors, brought.certificates)
     except OSError as error:
         raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
+    verified = VerifiedPackage(checked, () if known is None else signatures(checked, known), known is not None)
     if settings().json:
         print_json(verified.as_json())
     else:
         verified.tell()
     return verified.exit_code
+
+
+def _text_of(signers: Path) -> str:
+    try:
+        return signers.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise UsageProblem(f"{signers}, who may sign, cannot be read: {why}") from None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class PackageChecked:
     findings: tuple[Finding, ...]
     unproven: tuple[str, ...]
     gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
+    signed_off: tuple[Record, ...] = ()  # records of sign-offs, of `ours`
 
 
 @dataclass
@@ -128,8 +129,10 @@ def verify_package(
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
     _beside(at, ours, others)
-    gaps = tuple(at.due.gaps(at.time_of(FROM)))
-    return PackageChecked(package.info, ours, others, tuple(dict.fromkeys(at.found)), tuple(at.unproven), gaps)
+    gaps = tuple(at.due.gaps(at.time_of(FROM), at.time_of(TO)))
+    signed_off = tuple(shown[own].signed_off) if own in shown else ()
+    told = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
+    return PackageChecked(package.info, ours, others, *told, gaps, signed_off)
 
 
 def _open_population(at: _Open) -> None:
