@@ -18,6 +18,7 @@ from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
 from ccdr.evidence.ledger.places import line_as_record
 from ccdr.model.values import rfc3339, so_many, utc
 
+NOT_PINNED = "KEY_NOT_PINNED"  # the right key by the ledger's own records, and no pin vouches for it
 CLOCKS_APART = timedelta(minutes=10)  # by which a host's clock may differ from an anchor's, or be set back
 _TIME = b'"time":"'
 _BEFORE_HOST = 112  # bytes of a line, at most, up to where `time` begins: behind `seq` and `prev`
@@ -256,7 +257,7 @@ def _by_key(
         yield Finding("KEY_UNKNOWN", text, checkpoint.size)
     elif pins and right not in vouched:
         text = f"{what} is signed by {right.key.id}, for which no pinned key vouches"
-        yield Finding("KEY_NOT_PINNED", text, checkpoint.size)
+        yield Finding(NOT_PINNED, text, checkpoint.size)
 
 
 def _of_anchor(

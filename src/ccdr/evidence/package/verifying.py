@@ -17,7 +17,7 @@ from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_che
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verifying import Asked, Checked, Finding, check
+from ccdr.evidence.checkpoints.verifying import NOT_PINNED, Asked, Checked, Finding, check
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification
@@ -367,10 +367,12 @@ def _plans(at: _Open, shown: Mapping[str, Shown]) -> None:
 
 
 def _beside(at: _Open, ours: OfLedger | None, others: Sequence[OfLedger]) -> None:
-    """Ledgers of other hosts: proven by checkpoints of their own, or by our record of how they were taken in."""
+    """Ledgers of other hosts: proven by checkpoints of their own, or by our record of how they were taken in. That
+    nobody has pinned another host's key is no finding: it proves nothing then by its own."""
     boundary = ours.checked.boundary.record if ours is not None and ours.checked.boundary is not None else 0
     for one in others:
-        at.found += [Finding(f.code, f"ledger {one.ledger[:8]}…: {f.text}", f.record) for f in one.checked.findings]
+        of_it = [finding for finding in one.checked.findings if finding.code != NOT_PINNED]
+        at.found += [Finding(f.code, f"ledger {one.ledger[:8]}…: {f.text}", f.record) for f in of_it]
         records, head, by = at.taken_in.get(one.ledger, (0, "", 0))
         fits = one.to_the_end and (records, head) == (one.verification.records, one.verification.head)
         if not fits and records and one.verification.records <= records:
