@@ -18,10 +18,10 @@ from typing import Any
 
 from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
 from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of, read_checkpoint
+from ccdr.evidence.checkpoints.found import Checked
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.merkle import over
 from ccdr.evidence.checkpoints.notes import SigningKey
-from ccdr.evidence.checkpoints.verifying import Checked
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.host.state import State

@@ -39,7 +39,7 @@ from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import RecordRef, so_many, utc
 
 if TYPE_CHECKING:
-    from ccdr.evidence.checkpoints.verifying import Checked
+    from ccdr.evidence.checkpoints.found import Checked
     from ccdr.jobs.checkpoints.held_to import Brought
 
 BROKEN = "BROKEN"

@@ -15,7 +15,7 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.checkpoints.verifying import Finding
+    from ccdr.evidence.checkpoints.found import Finding
     from ccdr.evidence.package.verifying import PackageChecked
 
 
@@ -131,7 +131,7 @@ class VerifiedPackage:
 def signatures(of: PackageChecked, signers: str) -> list[Finding]:
     """Each sign-off by the text of a file of allowed_signers that a verifier has from elsewhere, as of when it was
     recorded. UsageProblem where ssh-keygen is not there."""
-    from ccdr.evidence.checkpoints.verifying import Finding
+    from ccdr.evidence.checkpoints.found import Finding
     from ccdr.evidence.sign_offs import NAMESPACE, ToSignOff
     from ccdr.host.processes import Host
     from ccdr.host.signatures import SignatureRefused, verify

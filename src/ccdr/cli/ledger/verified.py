@@ -13,7 +13,7 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.checkpoints.verifying import Checked
+    from ccdr.evidence.checkpoints.found import Checked
     from ccdr.evidence.due_gaps import LedgerGap
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.jobs.since_verified import VerifiedBefore

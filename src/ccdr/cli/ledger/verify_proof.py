@@ -14,7 +14,7 @@ from ccdr.cli.settings import settings
 from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
-    from ccdr.evidence.checkpoints.verifying import Checked
+    from ccdr.evidence.checkpoints.found import Checked
     from ccdr.jobs.checkpoints.held_to import Brought
 
 _SHOWN = ("kind", "time", "host", "plan", "asset", "run", "verdict", "result", "reason")

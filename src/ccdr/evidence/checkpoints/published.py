@@ -10,7 +10,7 @@ from typing import Any
 
 from ccdr.evidence.checkpoints.anchors import OBJECT_LOCK, Anchor
 from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
-from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.checkpoints.found import Finding
 from ccdr.model.values import rfc3339, utc
 
 

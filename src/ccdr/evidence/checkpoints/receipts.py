@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdr.evidence.checkpoints.anchors import OBJECT_LOCK, RFC3161, TOLD, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.model.values import rfc3339, utc
 

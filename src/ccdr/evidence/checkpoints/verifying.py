@@ -6,144 +6,15 @@ said is that it is internally consistent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
+from ccdr.evidence.checkpoints.anchors import Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint
+from ccdr.evidence.checkpoints.found import Boundary, Checked, Finding
 from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
-from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
-from ccdr.evidence.ledger.places import line_as_record
-from ccdr.model.values import rfc3339, so_many, utc
+from ccdr.evidence.checkpoints.walk import Asked, Leaf, Walk
 
 NOT_PINNED = "KEY_NOT_PINNED"  # the right key by the ledger's own records, and no pin vouches for it
-CLOCKS_APART = timedelta(minutes=10)  # by which a host's clock may differ from an anchor's, or be set back
-_TIME = b'"time":"'
-_BEFORE_HOST = 112  # bytes of a line, at most, up to where `time` begins: behind `seq` and `prev`
-
-Leaf = tuple[int, bytes, bytes | None]  # height, hash, and the line itself where that is known
-
-
-def leaves(lines: Iterable[bytes]) -> Iterator[Leaf]:
-    """Of a ledger that is whole."""
-    return ((0, leaf_hash(line), line) for line in lines)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that cannot be so unless somebody changed the record, or speaks for it who must not. `record`: the
-    number of records that it is about; `code` is stable."""
-
-    code: str
-    text: str
-    record: int | None = None
-
-    def as_json(self) -> dict[str, object]:
-        return {"code": self.code, "text": self.text, "record": self.record}
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """Changes before record `record`, of the time `time`, would have been found, by this anchor, where they were made
-    after it held that. `first` is the independent one that held the ledger first: what was written anew before it would
-    not show, and whoever wrote all of it anew has none from before."""
-
-    record: int
-    time: datetime | None
-    anchor: Anchor
-    first: Anchor | None = None
-
-    def as_json(self) -> dict[str, object]:
-        anchored = self.anchor.at
-        return {
-            "record": self.record,
-            "time": self.time and rfc3339(self.time),
-            "anchor": str(self.anchor),
-            "anchored": anchored and rfc3339(anchored),
-            "first_record": self.first and self.first.checkpoint.size,
-            "first_anchored": self.first and self.first.at and rfc3339(self.first.at),
-        }
-
-    def __str__(self) -> str:
-        at = f", {rfc3339(self.time)}" if self.time else ""
-        since = f" since {rfc3339(self.anchor.at)}" if self.anchor.at else ""
-        text = f"changes before record {self.record}{at}, would have been found{since}, by {self.anchor}"
-        if self.first is None or self.first.at is None or self.first.checkpoint.size == self.record:
-            return text
-        return f"{text}; before record {self.first.checkpoint.size} since {rfc3339(self.first.at)}, by the first one"
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What was found of one ledger. `boundary`: None where no independent anchor of a checkpoint that a pinned key
-    signed fits. `held` are the sizes of the checkpoints that fit; `unproven`: sentences on what could not be judged."""
-
-    ledger: str | None
-    records: int
-    held: tuple[int, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    unproven: tuple[str, ...] = ()
-    boundary: Boundary | None = None
-    keys: tuple[KeyRecord, ...] = ()
-    pinned: bool = False  # the newest checkpoint that fits was signed by a key that a pin vouches for
-    notes: tuple[str, ...] = ()  # what proves nothing to this verifier, and why
-    brought: bool = False  # were there pins at all?
-
-    @property
-    def signed(self) -> bool:
-        """Does a key sign this ledger, by its own records, or by what lies with it?"""
-        return bool(self.keys or self.held or self.findings)
-
-    @property
-    def proven(self) -> bool:
-        """By a pinned key and an independent anchor, up to its boundary."""
-        return not self.findings and not self.unproven and self.boundary is not None
-
-    def shows(self) -> list[str]:
-        """Up to where a change would have shown, in sentences; and why not further."""
-        if self.boundary is not None:
-            rest = self.records - self.boundary.record
-            after = f"; of the {so_many(rest, 'record')} after it this shows nothing" if rest else ""
-            return [f"{self.boundary}{after}"]
-        if not self.held:
-            return ["none: no checkpoint lies with it: whoever could write to it may have written all of it anew"]
-        newest = f"the newest checkpoint is of {so_many(max(self.held), 'record')}"
-        if not self.brought:
-            return [f"none: {newest}, and no key is pinned (--pin) that vouches for it, nor an anchor named (--anchor)"]
-        return [
-            f"none: {newest}, and no independent anchor (--anchor, --tsa) says so, too: who has the key may sign anew"
-        ]
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "findings": [one.as_json() for one in self.findings],
-            "not_judged": list(self.unproven),
-            "checkpoints": len(self.held),
-            "pinned": self.pinned,
-            "boundary": self.boundary and self.boundary.as_json(),
-            "keys": [{"key": str(one.key), "from_record": one.seq} for one in self.keys],
-        }
-
-
-@dataclass
-class Asked:
-    """What one ledger is held to. `made` is when the copy of it that is verified was made; None: it is the live one."""
-
-    ledger: str | None
-    origin: str | None
-    checkpoints: Sequence[Checkpoint]
-    anchors: Sequence[Anchor] = ()
-    pins: Sequence[Pin] = ()
-    made: datetime | None = None
-    unreadable: Sequence[str] = ()
-    key_records: Sequence[Mapping[str, Any]] = ()
-    findings: Sequence[Finding] = ()  # of the receipts of anchors
-    notes: Sequence[str] = ()
 
 
 def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
@@ -152,7 +23,7 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
     found = [Finding("KEY_RECORD_WRONG", f"record {seq} names no key that this ledger can have", seq) for seq in wrong]
     found += asked.findings
     found += [Finding("CHECKPOINT_UNREADABLE", f"checkpoint {text}") for text in asked.unreadable]
-    walk = _Walk(asked)
+    walk = Walk(asked)
     walk.over(tree_of)
     found += _of_keys(keys, asked.pins)
     vouched = trusted(keys, asked.pins)
@@ -227,7 +98,7 @@ def _of_keys(keys: Sequence[KeyRecord], pins: Sequence[Pin]) -> Iterator[Finding
 
 
 def _wrong(
-    checkpoint: Checkpoint, asked: Asked, walk: _Walk, keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
+    checkpoint: Checkpoint, asked: Asked, walk: Walk, keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
 ) -> Iterator[Finding]:
     size = checkpoint.size
     if checkpoint.origin != asked.origin:
@@ -261,7 +132,7 @@ def _by_key(
 
 
 def _of_anchor(
-    anchor: Anchor, asked: Asked, walk: _Walk, keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
+    anchor: Anchor, asked: Asked, walk: Walk, keys: Sequence[KeyRecord], vouched: Sequence[KeyRecord]
 ) -> tuple[Finding | None, str | None]:
     """What contradicts it; or why it says nothing here."""
     checkpoint, size = anchor.checkpoint, anchor.checkpoint.size
@@ -275,81 +146,3 @@ def _of_anchor(
         text = f"records 1 to {size} are not those that {anchor} knows: another record was shown there"
         return Finding("FORK", text, size), None
     return next(iter(_by_key(str(anchor), checkpoint, asked.pins, keys, vouched)), None), None
-
-
-@dataclass
-class _Walk:
-    asked: Asked
-    tree: Tree = field(default_factory=Tree)
-    roots: dict[int, bytes] = field(default_factory=dict)
-    times: dict[int, datetime] = field(default_factory=dict)  # of the records that end a checkpoint
-    latest: dict[int, datetime] = field(default_factory=dict)  # the latest time up to there
-    earliest: dict[int, tuple[datetime, int]] = field(default_factory=dict)  # … the earliest after it, and its number
-
-    def over(self, tree_of: Iterable[Leaf]) -> None:
-        """Times are compared as texts: all are written alike."""
-        wanted = {one.size for one in self.asked.checkpoints} | {one.checkpoint.size for one in self.asked.anchors}
-        tree, size = self.tree, 0
-        latest, line = b"", None
-        after: list[tuple[int, bytes]] = []  # by size of an anchor: the earliest time behind it
-        earliest: dict[int, tuple[bytes, int]] = {}
-        anchored = {one.checkpoint.size for one in self.asked.anchors}
-        if 0 in wanted:
-            self.roots[0] = tree.root()
-        for height, digest, line in tree_of:
-            tree.append(digest, height)
-            size = tree.size
-            if line is not None and anchored:
-                time = time_in(line)
-                latest = max(latest, time)
-                if after and time < after[-1][1]:  # rare: a clock was set back
-                    for number, at in after:
-                        if b"" < time < at and time < earliest.get(number, (at, 0))[0]:
-                            earliest[number] = time, size
-            if size in wanted:
-                self.roots[size] = tree.root()
-                if line is not None and (at_ := _parsed(time_in(line))):
-                    self.times[size] = at_
-                if size in anchored and latest:
-                    after.append((size, max(latest, after[-1][1]) if after else latest))
-                    if (so_far := _parsed(latest)) is not None:
-                        self.latest[size] = so_far
-        for number, (text, record) in earliest.items():
-            if (when := _parsed(text)) is not None:
-                self.earliest[number] = when, record
-
-    def reaches(self, anchor: Anchor) -> bool:
-        """Are there as many records as it knows?"""
-        return anchor.checkpoint.size <= self.tree.size
-
-    def by_clocks(self, anchors: Sequence[Anchor]) -> Iterator[Finding]:
-        """Times that cannot be, by what was anchored: later than the anchor's own clock, or behind what it held."""
-        for anchor in anchors:
-            size = anchor.checkpoint.size
-            latest = self.latest.get(size)
-            by_its_clock = anchor.kind != GIVEN  # when a person had it is no clock's word
-            if by_its_clock and latest and anchor.at and latest > anchor.at + CLOCKS_APART:
-                text = f"a record up to {size} says {rfc3339(latest)}, and {anchor} held it at {rfc3339(anchor.at)}"
-                yield Finding("CLOCK_AHEAD", text, size)
-            if latest and size in self.earliest and self.earliest[size][0] < latest - CLOCKS_APART:
-                when, record = self.earliest[size]
-                text = f"record {record} says {rfc3339(when)}, and was written after those that {anchor} held, up to"
-                yield Finding("BACKDATED", f"{text} {rfc3339(latest)}", record)
-
-
-def time_in(line: bytes) -> bytes:
-    """Its time as text, in its place or, as no ccdr writes it, in another; empty where it is no record."""
-    at = line.find(_TIME, 0, _BEFORE_HOST)
-    if at > 0:
-        return line[at + len(_TIME) : line.find(b'"', at + len(_TIME), at + 64)]
-    try:
-        return str(line_as_record(line)["time"]).encode()
-    except ValueError:
-        return b""
-
-
-def _parsed(text: bytes) -> datetime | None:
-    try:
-        return utc(text.decode("ascii"))
-    except (ValueError, OverflowError):
-        return None

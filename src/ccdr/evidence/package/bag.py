@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.checkpoints.found import Finding
 
 FORMAT = "1"  # of a package: raised when an older ccdr would misread one
 BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"

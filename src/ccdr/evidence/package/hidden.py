@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ccdr.evidence.checkpoints.merkle import HASH, leaf_hash, node_hash
 from ccdr.evidence.checkpoints.notes import decoded_base64
-from ccdr.evidence.checkpoints.verifying import Leaf
+from ccdr.evidence.checkpoints.walk import Leaf
 
 LINES, TREE = "lines.jsonl", "tree.jsonl"
 MOST = 1 << 40  # lines of a ledger

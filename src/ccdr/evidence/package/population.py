@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.history.kinds import LOGS
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 

@@ -10,8 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.checkpoints.keys import KEY
-from ccdr.evidence.checkpoints.verifying import Finding, Leaf, leaves
+from ccdr.evidence.checkpoints.walk import Leaf, leaves
 from ccdr.evidence.ledger.ledger import BEGIN
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG, as_read
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines

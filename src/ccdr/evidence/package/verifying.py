@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints.anchors import Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
+from ccdr.evidence.checkpoints.found import Checked, Finding
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verifying import NOT_PINNED, Asked, Checked, Finding, check
+from ccdr.evidence.checkpoints.verifying import NOT_PINNED, check
+from ccdr.evidence.checkpoints.walk import Asked
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.problem import LEDGER
 from ccdr.evidence.ledger.verification import Verification

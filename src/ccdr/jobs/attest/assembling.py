@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
-from ccdr.evidence.checkpoints.verifying import Finding
+from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
 from ccdr.evidence.ledger.places import NOTHING, Numbered, files_in, line_as_record, segments_in
 from ccdr.evidence.lineage.beside import reader

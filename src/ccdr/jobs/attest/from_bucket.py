@@ -14,9 +14,9 @@ from itertools import groupby
 from pathlib import Path
 
 from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoint
+from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
 from ccdr.evidence.checkpoints.receipts import ANCHORS
-from ccdr.evidence.checkpoints.verifying import Finding
 from ccdr.evidence.lineage.beside import id_in, lies_at
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.host.files import write_durably

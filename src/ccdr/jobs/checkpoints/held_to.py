@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ccdr.evidence.checkpoints.anchors import GIVEN, OBJECT_LOCK, RFC3161, TOLD, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
+from ccdr.evidence.checkpoints.found import Checked
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verifying import Asked, Checked, check, leaves
+from ccdr.evidence.checkpoints.verifying import check
+from ccdr.evidence.checkpoints.walk import Asked, leaves
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.evidence.lineage.beside import directory_of as directory_of_ledger

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import orjson
 
 from ccdr.evidence.checkpoints.keys import KEY
-from ccdr.evidence.checkpoints.verifying import time_in
+from ccdr.evidence.checkpoints.walk import time_in
 from ccdr.evidence.ledger.ledger import BEGIN, Ledger
 from ccdr.evidence.lineage.values import COLLECTED, LINKED
 from ccdr.model.values import utc
