@@ -23,6 +23,7 @@ from pathlib import Path
 import click
 import pytest
 from aiosmtpd.controller import Controller
+from tests.support import packages
 from tests.support.harness import Site, Source, eventually
 from tests.support.older import append_older
 from tests.support.stored import left, settled_file, with_repository
@@ -485,6 +486,17 @@ def image(index: None) -> str:
 def test_image_runs_ccdr(image: str) -> None:
     assert do("docker", "run", "--rm", "--network", "none", image, "--version").stdout.startswith("ccdr, version")
     assert "Usage: ccdr" in do("docker", "run", "--rm", "--network", "none", image).stdout
+
+
+def test_a_package_is_verified_in_a_bare_container(image: str, tmp_path: Path) -> None:
+    """As an auditor has it: no network, no state, no plans, nothing to write to."""
+    exporting = packages.made(tmp_path)
+    exporting.export()
+    argv = ["docker", "run", "--rm", "--network", "none", "--read-only", "-v", f"{tmp_path}:/had:ro", image]
+    verify = [*argv, "ledger", "verify", "/had/package", "--pin", exporting.pin]
+    assert "verified" in do(*verify, "--anchor", "/had/from-mail.txt").stdout
+    alone = subprocess.run(verify, capture_output=True, text=True, check=False, env=ENV)
+    assert alone.returncode == 3 and "internally consistent" in alone.stdout, alone
 
 
 def four_free_ports() -> int:
