@@ -44,6 +44,8 @@ PINGED_ALL_THE_SAME = {
     Trouble.INCIDENT_DUE,
     Trouble.ATTESTATION_STALE,
     Trouble.ATTESTATION_ENDS,
+    Trouble.DEVIATION_OVERDUE,  # what went wrong is told for itself
+    Trouble.ANCHOR_OVERDUE,  # the record is there; nobody else holds it yet
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are
     Trouble.REPOSITORY_NEAR,  # of which nobody is told
     Trouble.PAUSED,  # by somebody who knows of it, and it ends by itself
