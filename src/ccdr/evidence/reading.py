@@ -131,6 +131,7 @@ def meanwhile(work: Callable[[], T]) -> Iterator[Callable[[], T | None]]:
 
 def _carry_out(there: Connection, work: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever ends all of a service ends this one, without a word
     with suppress(Exception):  # whoever waits does it himself, and meets it
         there.send(work())
 
