@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories, read_history
+from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.records import written
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
 from ccdr.storage.catalogue import Catalogue

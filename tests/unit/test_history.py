@@ -14,7 +14,8 @@ from tests.support.recorded import backup, check, test
 
 from ccdr.evidence.history import folded
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories, read_history
+from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING
 from ccdr.host.clock import SystemClock

@@ -23,7 +23,7 @@ from tests.support.harness import Site
 from tests.support.logs import ships
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.counting import why_not_counting
 from ccdr.evidence.judgement.coverage import UNTESTED

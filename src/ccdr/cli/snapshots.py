@@ -16,7 +16,7 @@ from ccdr.model.errors import Exit, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.evidence.history.fold import Histories
+    from ccdr.evidence.history.places import Histories
     from ccdr.jobs.services import Services
     from ccdr.model.values import Snapshot
     from ccdr.plans import Plan

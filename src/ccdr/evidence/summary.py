@@ -21,7 +21,8 @@ import msgspec
 
 from ccdr.evidence.deviations.spans import forget_oldest
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import FORMAT, Histories, may_have_ended, read_history
+from ccdr.evidence.history.fold import FORMAT, may_have_ended, read_history
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING, Mark
 from ccdr.evidence.lineage.values import VERIFIED

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.lines import WRONG
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.ledger.verification import Verification

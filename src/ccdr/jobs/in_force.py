@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.base import AssetObjectives
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.host.files import write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError

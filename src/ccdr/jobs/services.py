@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.copies import seen_from
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import RECOVERED
 from ccdr.evidence.ledger.lines import NEWER
 from ccdr.evidence.ledger.places import BEGINNING, files_in

@@ -6,7 +6,7 @@ import contextlib
 from threading import Lock
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.renewed import due_at_once
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError

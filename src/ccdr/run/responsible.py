@@ -23,8 +23,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import DUTIES
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.lineage.own_records import installation
 from ccdr.host.files import write_durably
 from ccdr.host.state import State

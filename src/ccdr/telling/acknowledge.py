@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import ACK, BEGUN, ENDED, Acknowledgement, Acknowledgements, as_bad_as_now, known_by
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.host.who import who
 from ccdr.jobs.services import Services

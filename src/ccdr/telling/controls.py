@@ -11,7 +11,7 @@ from ccdr.evidence.controls.judged import judge_measures
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.registry import NAMES
 from ccdr.evidence.controls.values import MeasureState, with_digests
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan, floors
 from ccdr.plans.control_map import BESIDE, LoadedMap, load_map

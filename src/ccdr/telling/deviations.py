@@ -9,7 +9,7 @@ from datetime import datetime
 from ccdr.evidence.deviations.now import unrecorded
 from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.deviations.values import Deviation, Said, State
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State as StateDirectory

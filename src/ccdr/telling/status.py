@@ -13,8 +13,8 @@ from ccdr.evidence.acknowledged import acknowledged, exit_of
 from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.model.trouble import Problem

@@ -12,7 +12,7 @@ from typing import Any
 
 from ccdr.evidence.deviations import wanted
 from ccdr.evidence.deviations.loosening import take_version
-from ccdr.evidence.deviations.of_ledger import OF_LEDGER, Histories, take_of_ledger
+from ccdr.evidence.deviations.of_ledger import OF_LEDGER, take_of_ledger
 from ccdr.evidence.deviations.points import Points
 from ccdr.evidence.deviations.rows import Attempts
 from ccdr.evidence.deviations.spans import Kept, Record, base_of, opened, reopened, settled, standing
@@ -43,9 +43,10 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
+from ccdr.evidence.history.places import Histories, history_at, place_of
 from ccdr.evidence.verdicts import blames_the_log
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import TOLD_BY, Verb, at_copy, number_of, of_another_host, utc
+from ccdr.model.values import TOLD_BY, Verb, number_of, of_another_host, utc
 from ccdr.plans.deviation_rules import ERASURE_FAILED
 from ccdr.plans.versions import PLAN_VERSION
 
@@ -64,7 +65,7 @@ class Before:
 
 def before(histories: Histories, record: Record) -> Before:
     plan = histories.get((record["plan"], None))
-    own = histories.get((_place(record), record["asset"])) if record["kind"] == TEST_END else None
+    own = histories.get((place_of(record), record["asset"])) if record["kind"] == TEST_END else None
     checks = own.checks_at_start.get(str(record["run"])) if own else None
     return Before(plan.newest.get(PLAN_VERSION) if plan else None, checks)
 
@@ -74,7 +75,7 @@ def take_start(histories: Histories, record: Record) -> None:
     history has taken the record: half of all records are of this kind."""
     if TOLD_BY in record and of_another_host(record):
         return
-    own, kind, run = _own(histories, record), record["kind"], str(record["run"])
+    own, kind, run = history_at(histories, (place_of(record), record["asset"])), record["kind"], str(record["run"])
     begun = own.deviations.begun
     crashed = begun.get(kind)
     begun[kind] = [run, str(record["time"]), base_of(record)]
@@ -93,20 +94,7 @@ def take(histories: Histories, record: Record, was: Before) -> None:
         if not of_another_host(record):
             _version(histories, record, was)
         return
-    _One(_own(histories, record), record, was, _rules(was.version)).take()
-
-
-def _own(histories: Histories, record: Record) -> AssetHistory:
-    place = _place(record), record["asset"]
-    own = histories.get(place)  # for millions of records: one that is made in vain costs as much as all the rest
-    if own is None:
-        own = histories[place] = AssetHistory()
-    return own
-
-
-def _place(record: Record) -> str | None:
-    plan, copy = record["plan"], record.get("copy")
-    return at_copy(plan, copy) if plan is not None and isinstance(copy, str) else plan
+    _One(history_at(histories, (place_of(record), record["asset"])), record, was, _rules(was.version)).take()
 
 
 def _rules(version: Record | None) -> Mapping[str, Any]:
@@ -116,7 +104,7 @@ def _rules(version: Record | None) -> Mapping[str, Any]:
 
 def _version(histories: Histories, record: Record, was: Before) -> None:
     plan = record["plan"]
-    of_plan = histories.setdefault((plan, None), AssetHistory())
+    of_plan = history_at(histories, (plan, None))
     if was.version is None:
         return
     rules = _rules(was.version)  # who makes them easier is held to those before
@@ -141,7 +129,7 @@ class _One:
 
     @property
     def at_copy(self) -> bool:
-        return bool(_place(self.record) != self.record["plan"])
+        return bool(place_of(self.record) != self.record["plan"])
 
     def take(self) -> None:
         record, kind = self.record, self.record["kind"]

@@ -10,8 +10,8 @@ from ccdr.evidence.deviations.spans import Kept
 from ccdr.evidence.deviations.standing import Owners, deviation
 from ccdr.evidence.deviations.values import Deviation
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import BACKUP_START, CONTROL_START, TEST_START
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import ObjectiveVerdict, rfc3339, utc

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-
 from ccdr.evidence.deviations.spans import Kept, Record, opened, settled
-from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import COMPARED, RECOVERED
+from ccdr.evidence.history.places import Histories, history_at
 from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, LINKED, LOST, VERIFIED
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import TOLD_BY, number_of
 
-Histories = MutableMapping[tuple[str | None, str | None], AssetHistory]
 OF_LEDGER = frozenset((VERIFIED, COMPARED, LOST, "ledger.begin", ACKNOWLEDGED, LINKED, RECOVERED))
 
 
@@ -20,7 +17,7 @@ def take_of_ledger(histories: Histories, record: Record) -> None:
     if TOLD_BY in record:
         return
     kind = record["kind"]
-    own = histories.setdefault((record["plan"] if kind == COMPARED else None, None), AssetHistory()).deviations
+    own = history_at(histories, (record["plan"] if kind == COMPARED else None, None)).deviations
     if kind == COMPARED:
         _compared(own, record)
     elif kind == VERIFIED:

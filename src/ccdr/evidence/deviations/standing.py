@@ -9,7 +9,7 @@ from typing import Any
 from ccdr.evidence.deviations.spans import Kept
 from ccdr.evidence.deviations.values import LONGEST, Acceptance, Deviation, Entry, Said, Span, identity
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.model.values import utc
 
 _NOTHING = AssetHistory()

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import DUTIES
+from ccdr.evidence.history.places import Histories
 from ccdr.model.values import at_copy
 from ccdr.plans.versions import PLAN_VERSION
 

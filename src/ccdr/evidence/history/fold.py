@@ -47,6 +47,7 @@ from ccdr.evidence.history.kinds import (
     TEST_END,
     TEST_START,
 )
+from ccdr.evidence.history.places import Histories, history_at, place_of
 from ccdr.evidence.history.understanding import understood
 from ccdr.evidence.incident_entries import KINDS as INCIDENTS
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
@@ -57,7 +58,6 @@ from ccdr.evidence.verdicts import (
 )
 from ccdr.model.values import (
     TOLD_BY,
-    at_copy,
     ledger_of,
     number_of,
     of_another_host,
@@ -68,7 +68,6 @@ from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 FORMAT = 55  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
-Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
@@ -101,7 +100,7 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     for record in records:
         if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                of_it = _of(history, (_place(record), gone["asset"]))
+                of_it = history_at(history, (place_of(record), gone["asset"]))
                 of_it.forget(gone["id"], ours=not of_another_host(record))
     return history
 
@@ -132,10 +131,10 @@ def _follow(history: Histories, record: Record) -> bool:
         return False
     if record["kind"] not in _WANTED:
         return True
-    plan, asset, place = record["plan"], record["asset"], _place(record)
+    plan, asset, place = record["plan"], record["asset"], place_of(record)
     if record["kind"] == RECOVERED:
         if record.get("spoilt") is True:
-            _of(history, (None, None)).spoilt.append((ledger_of(record), number_of(record)))
+            history_at(history, (None, None)).spoilt.append((ledger_of(record), number_of(record)))
         return True
     if record["kind"] == ANSWERED:
         host, seen = history.get((None, None)), record.get("spoilt")
@@ -154,39 +153,25 @@ def _follow(history: Histories, record: Record) -> bool:
     try:  # for millions of records; what `contextlib.suppress` costs shows
         other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
-            _of(history, (plan, None)).take_another_host(record)
+            history_at(history, (plan, None)).take_another_host(record)
         if other and record["kind"] in _OWN:
             return True
         of_test = record["kind"] in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
-        _of(history, (place, asset)).take(record, checks)
+        history_at(history, (place, asset)).take(record, checks)
         if not other:
             _take_real(history, record)
         if record["kind"] == TEST_END:
             _take_capture(history, record)
             if place != plan and record["verdict"] in ("PASS", "FAIL"):
-                history[place, asset].tests_then = _of(history, (plan, asset)).tests
+                history[place, asset].tests_then = history_at(history, (plan, asset)).tests
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
     if record["kind"] == RECOVER_END and not of_another_host(record):
         _take_recovered(history, record)
     if does_not_open(record):
-        _of(history, (place, None)).last_damage = record
+        history_at(history, (place, None)).last_damage = record
     return True
-
-
-def _of(history: Histories, place: tuple[str | None, str | None]) -> AssetHistory:
-    """What is known of a place, made where there is nothing yet: only then, as it has many fields."""
-    known = history.get(place)
-    if known is None:
-        known = history[place] = AssetHistory()
-    return known
-
-
-def _place(record: Record) -> str | None:
-    """The plan, or the copy of it, that a record is about: each has its own history."""
-    plan, copy = record["plan"], record.get("copy")
-    return at_copy(plan, copy) if plan is not None and isinstance(copy, str) else plan
 
 
 def _take_capture(history: Histories, test: Record) -> None:
@@ -195,7 +180,7 @@ def _take_capture(history: Histories, test: Record) -> None:
     tested, plan, asset = test.get("snapshot") or {}, test["plan"], test["asset"]
     one, failed = str(tested.get("id")), tested.get("verdict") == "FAIL"
     if tested.get("verdict") == "PASS" or (failed and test.get("damaged") is not True):
-        _of(history, (plan, asset)).take_capture(one, bad=failed)
+        history_at(history, (plan, asset)).take_capture(one, bad=failed)
         for (name, of), place in history.items() if failed else ():
             if of == asset and name is not None and name.partition("@")[0] == plan:
                 place.proven.pop(one, None)
@@ -203,7 +188,7 @@ def _take_capture(history: Histories, test: Record) -> None:
 
 
 def _take_access(history: Histories, plan: str, record: Record) -> None:
-    own = _of(history, (plan, None))
+    own = history_at(history, (plan, None))
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         take_access(own, record)
 
@@ -213,7 +198,7 @@ def _take_recovered(history: Histories, record: Record) -> None:
     with contextlib.suppress(KeyError, TypeError, AttributeError):
         for one in record["assets"]:
             if one["state"] == "done" and one["target"]["kind"] in ("server", "new_server"):
-                _of(history, (record["plan"], str(one["asset"]))).renew(str(record["time"]))
+                history_at(history, (record["plan"], str(one["asset"]))).renew(str(record["time"]))
 
 
 def _take_real(history: Histories, record: Record) -> None:
@@ -222,14 +207,14 @@ def _take_real(history: Histories, record: Record) -> None:
     kind, plan = record["kind"], record["plan"]
     if kind not in (RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END) or plan is None:
         return
-    of_plan = _of(history, (plan, None))
+    of_plan = history_at(history, (plan, None))
     if kind == RESTORE_END:
         if record["result"] == "REFUSED":
             of_plan.nothing_done(record["run"])
         return
     if kind == RECOVER_START and record.get("resumes"):
         of_plan.nothing_done(record["resumes"])  # it goes on as this one
-    if kind != RESTORE_START or not any(at.recovering for at in (of_plan, history.get((_place(record), None))) if at):
+    if kind != RESTORE_START or not any(at.recovering for at in (of_plan, history.get((place_of(record), None))) if at):
         of_plan.take_recovery(record)
 
 
@@ -238,17 +223,17 @@ def _take_vanished(history: Histories, record: Record) -> None:
     gone = record.get("vanished")
     if of_another_host(record):
         return
-    own = _of(history, (record["plan"], None))
+    own = history_at(history, (record["plan"], None))
     own.newest[COMPARED] = record
     take_strangers(own, record)
     if isinstance(gone, dict):
         for asset, ids in gone.items():
-            of = _of(history, (record["plan"], str(asset)))
+            of = history_at(history, (record["plan"], str(asset)))
             of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}
 
 
 def _pass_over(history: Histories, why: str, record: Record) -> None:
-    place, run = _of(history, (_place(record), record["asset"])), str(record["run"])
+    place, run = history_at(history, (place_of(record), record["asset"])), str(record["run"])
     place.pass_over(why, number_of(record))
     if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
         del place.open_runs[run]  # it has ended, whatever came of it
@@ -259,7 +244,7 @@ def _strays(history: Histories, record: Record) -> bool:
     begins, run = START_OF.get(record["kind"]), record["run"]
     if begins is None or run is None:
         return False
-    own = history.get((_place(record), record["asset"]))
+    own = history.get((place_of(record), record["asset"]))
     if own is not None and run in own.open_runs:
         return bool(own.open_runs[run]["kind"] != begins)
     return any(run in other.open_runs for other in history.values())

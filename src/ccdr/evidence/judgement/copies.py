@@ -10,8 +10,8 @@ from datetime import datetime
 from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.copies import seen_from as history_at
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import COPIED, COPY_START, DONE
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.troubles import distinct
 from ccdr.evidence.judgement.upkeep import judge_repository, late_since
 from ccdr.model.trouble import Problem, Trouble, next_step

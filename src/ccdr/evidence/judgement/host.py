@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.troubles import MOST_NAMED, passed_over
 from ccdr.model.trouble import (
     Problem,

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from ccdr.evidence.acknowledged import acknowledged, steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.access import access_of
 from ccdr.evidence.judgement.approvals import approval_of
 from ccdr.evidence.judgement.object_locks import locks_of

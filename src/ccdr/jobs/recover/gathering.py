@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.verdicts import Record, reached_for
 from ccdr.jobs.fetch import Candidates, candidates, none_counts, unread_since
 from ccdr.jobs.newest_first import NewestFirst, not_looked_at

@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import partial
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import CHECK_START, CHECKED, CLEAN, DAMAGED
+from ccdr.evidence.history.places import Histories
 from ccdr.host.state import Run
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of

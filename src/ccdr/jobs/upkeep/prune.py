@@ -13,9 +13,9 @@ from functools import partial
 
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
 from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.counting import answered_for
 from ccdr.host.state import Run
 from ccdr.jobs.approvals import FREELY, NOTHING, Allowed, Given, Wanted, allowed, scheduled

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.approvals import unapproved
 from ccdr.host.signatures import trusted_signers
 from ccdr.jobs.approvals import block_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.places import Histories
 from ccdr.host import interrupts
 from ccdr.jobs.copies import from_site
 from ccdr.jobs.services import Services

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.history.kinds import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.older import withholds
 from ccdr.evidence.verdicts import Record
 from ccdr.model.fetched import fetched

@@ -12,8 +12,9 @@ from ccdr.evidence.deviations.spans import forget_ended
 from ccdr.evidence.due_gaps import asked_for
 from ccdr.evidence.history import kinds
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import Histories, follow, may_have_ended
+from ccdr.evidence.history.fold import follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
+from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
